@@ -1,0 +1,202 @@
+"""create_app(): routes and error answers, nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from typing import Any
+
+from flask import Flask, Response, request
+from prometheus_client import CollectorRegistry
+from prometheus_flask_exporter import PrometheusMetrics
+from prometheus_flask_exporter.multiprocess import GunicornInternalPrometheusMetrics
+from werkzeug.exceptions import HTTPException
+
+from request_logger import events
+from request_logger.choosing import Chooser
+from request_logger.documents import refuse
+from request_logger.recorder import record
+from request_logger.scoring import settler
+from request_logger.serialize import dumps
+from request_logger.settings import Settings
+from request_logger.store.change import RejectedError, StoreUnavailableError
+from request_logger.store.client import SearchEngine
+from request_logger.store.writer import Limits, Writer
+from request_logger.telemetry import Telemetry
+
+log = logging.getLogger(__name__)
+
+RETRY_AFTER_SECONDS = 5
+# A structured or batched request is parsed whole before its events' own sizes are known.
+MAX_STRUCTURED_BYTES = 100 * 2**20
+_CHUNK = 64 * 2**10
+
+
+class RequestLogger:
+    """What the routes share: settings, the store, and what is counted."""
+
+    def __init__(self, settings: Settings, registry: CollectorRegistry) -> None:
+        self.settings = settings
+        self.telemetry = Telemetry(registry)
+        self.engine = SearchEngine(settings)
+        self.settle = settler(Chooser(settings.scorer, settings.scorers_config or None))
+        self.writer = Writer(
+            self.engine,
+            refuse,
+            self.telemetry,
+            Limits(
+                timeout_seconds=settings.store_timeout_seconds,
+                max_pending_bytes=settings.max_pending_bytes,
+                bulk_max_bytes=settings.bulk_max_bytes,
+                cache_max_bytes=settings.cache_max_bytes,
+            ),
+        )
+
+    def submit(self, event: events.Event) -> Future[None]:
+        """Queue an event. Raises StoreUnavailableError where there is no room for it."""
+        weight = event.body.size if event.body.raw is not None else 0
+        return self.writer.submit(record(event, self.settle), weight + 1000)
+
+    def wait(self, event: events.Event, stored: Future[None]) -> None:
+        """Wait until an event is stored. Raises StoreUnavailableError and RejectedError."""
+        try:
+            stored.result(self.settings.store_timeout_seconds + 1)
+        except FutureTimeoutError:
+            raise StoreUnavailableError("the engine did not take it in time") from None
+        self.telemetry.events.labels(event.part, "stored").inc()
+
+
+def create_app(settings: Settings | None = None) -> Flask:
+    """Make the application; its writer thread starts here. Raises SettingsError and what Chooser raises."""
+    settings = settings or Settings.from_env()
+    app = Flask("request_logger", static_folder=None)
+    registry = CollectorRegistry()
+    if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+        GunicornInternalPrometheusMetrics(app, registry=registry, group_by="url_rule")
+    else:
+        PrometheusMetrics(app, registry=registry, group_by="url_rule")
+    logger = RequestLogger(settings, registry)
+    app.extensions["request_logger"] = logger
+
+    @app.route("/", methods=["GET", "POST"])
+    def take() -> Response:
+        content_type = request.mimetype
+        if content_type == "application/cloudevents-batch+json":
+            return _take_batch(logger)
+        if content_type == "application/cloudevents+json":
+            value = events.parse_structured(_small_body(MAX_STRUCTURED_BYTES))
+            event = events.from_structured(value, settings)
+        else:
+            headers = {name.lower(): value for name, value in request.headers.items()}
+            # A body is read only for an event that can be taken.
+            event = events.from_headers(headers, events.Body(b""), settings)
+            event = events.with_body(event, _read_body(settings.max_payload_bytes))
+        logger.wait(event, logger.submit(event))
+        return Response(status=200)
+
+    @app.get("/healthz")
+    def healthz() -> Response:
+        return Response("ok\n", mimetype="text/plain")
+
+    @app.get("/readyz")
+    def readyz() -> Response:
+        if logger.engine.ping():
+            return Response("ok\n", mimetype="text/plain")
+        return _error(503, f"the engine at {', '.join(logger.engine.urls)} does not answer")
+
+    @app.errorhandler(events.BadEventError)
+    def bad_event(error: Exception) -> Response:
+        logger.telemetry.events.labels("", "bad").inc()
+        return _error(400, str(error))
+
+    @app.errorhandler(events.IgnoredEventError)
+    def ignored(error: events.IgnoredEventError) -> Response:
+        logger.telemetry.events.labels("", "ignored").inc()
+        return Response(status=200)
+
+    @app.errorhandler(StoreUnavailableError)
+    def unavailable(error: Exception) -> Response:
+        logger.telemetry.events.labels("", "unavailable").inc()
+        return _error(503, str(error), {"Retry-After": str(RETRY_AFTER_SECONDS)})
+
+    @app.errorhandler(RejectedError)
+    def rejected(error: Exception) -> Response:
+        logger.telemetry.events.labels("", "refused").inc()
+        return _error(422, str(error))
+
+    @app.errorhandler(HTTPException)
+    def http_error(error: HTTPException) -> Response:
+        return _error(error.code or 500, error.description or error.name)
+
+    @app.errorhandler(Exception)
+    def unexpected(error: Exception) -> Response:
+        log.exception("an event could not be handled")
+        return _error(500, "internal error; see the log")
+
+    return app
+
+
+def _take_batch(logger: RequestLogger) -> Response:
+    """Take a batched request: 200 and empty where all is stored, else what became of each event."""
+    waiting: list[tuple[events.Event | None, Future[None] | None, tuple[int, str]]] = []
+    for value in events.parse_batch(_small_body(MAX_STRUCTURED_BYTES)):
+        try:
+            event = events.from_structured(value, logger.settings)
+            waiting.append((event, logger.submit(event), (200, "")))
+        except events.BadEventError as error:
+            waiting.append((None, None, (400, str(error))))
+        except events.IgnoredEventError as error:
+            waiting.append((None, None, (200, str(error))))
+        except StoreUnavailableError as error:
+            waiting.append((None, None, (503, str(error))))
+    results: list[dict[str, Any]] = []
+    worst = 200
+    for sent, stored, (status, text) in waiting:
+        if sent is not None and stored is not None:
+            try:
+                logger.wait(sent, stored)
+            except StoreUnavailableError as error:
+                status, text = 503, str(error)
+            except RejectedError as error:
+                status, text = 422, str(error)
+        results.append({"status": status, **({"error": text} if status != 200 else {})})
+        worst = max(worst, status)
+    if worst == 200:
+        return Response(status=200)
+    status = 503 if worst == 503 else 207
+    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if status == 503 else {}
+    return Response(dumps({"events": results}) + b"\n", status, headers, mimetype="application/json")
+
+
+def _read_body(limit: int) -> events.Body:
+    """Read the body, no more of it into memory than ``limit`` bytes; beyond that only its size and SHA-256 are kept."""
+    chunks: list[bytes] = []
+    size = 0
+    digest = None
+    while chunk := request.stream.read(_CHUNK):
+        size += len(chunk)
+        if digest is None and size > limit:
+            digest = hashlib.sha256(b"".join(chunks))
+            chunks = []
+        if digest is None:
+            chunks.append(chunk)
+        else:
+            digest.update(chunk)
+    if digest is not None:
+        return events.Body(None, request.content_type, size, digest.hexdigest())
+    return events.Body(b"".join(chunks), request.content_type, size)
+
+
+def _small_body(limit: int) -> bytes:
+    body = _read_body(limit)
+    if body.raw is None:
+        raise events.BadEventError(f"body: expected at most {limit} bytes, found {body.size}")
+    return body.raw
+
+
+def _error(status: int, text: str, headers: dict[str, Any] | None = None) -> Response:
+    """Answer with one line of JSON."""
+    return Response(dumps({"error": text}) + b"\n", status, headers, mimetype="application/json")

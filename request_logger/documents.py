@@ -1,0 +1,229 @@
+"""The document that Kibana users know: parts of it from events, and how parts join.
+
+A document is a join of parts (request, response, feedback, outlier, drift). Joining is a pure function: it does not
+matter in which order the parts come, or how often. Of two versions of one part the one with the later ce-time stays
+(of equal times the one that came last). Parts that other nodes of a graph logged under the same request id are kept
+beside under ``nodes``; the top level shows the latest of each part.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from request_logger.events import Event, owner_of, time_key
+from request_logger.messages import drift_content, feedback_content, outlier_contents
+from request_logger.payloads import Decoded, UndecodableError, decode_body
+from request_logger.serialize import dumps, loads
+
+Document = dict[str, Any]
+
+# The part whose time is the document's @timestamp: the first of these that is there.
+PARTS = ("request", "response", "outlier", "drift", "feedback")
+_RANK = {name: rank for rank, name in enumerate(PARTS)}
+_HEADER = ("ServingEngine", "Ce-Inferenceservicename", "Ce-Endpoint", "Ce-Namespace", "RequestId")
+
+_NAMED_FIELD = re.compile(rf"\[((?:{'|'.join(PARTS)}|metrics)(?:\.[^\]]*)?)\]")
+
+# The whole body is kept in every row of a batch, as users know it, until that would multiply it beyond this size.
+MAX_PAYLOAD_COPIES_BYTES = 32 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One row of one event, ready to join its document."""
+
+    name: str
+    content: Document
+    node: str
+    header: Mapping[str, Any]
+    timestamp: str
+
+
+def parts_of(event: Event) -> list[Part]:
+    """Make one part for each row of the event's body: one where it has no rows or can't be decoded."""
+    common: Document = {}
+    if event.time is not None:
+        common["ce-time"] = event.time
+    if event.source is not None:
+        common["ce-source"] = event.source
+    contents = [{**content, **common} for content in _contents(event)]
+    return [Part(event.part, content, event.node, event.header, event.timestamp) for content in contents]
+
+
+def _contents(event: Event) -> list[Document]:
+    body = event.body
+    if body.raw is None:
+        return [{"payload_dropped": {"bytes": body.size, "sha256": body.sha256}}]
+    try:
+        if event.part in ("request", "response"):
+            decoded = decode_body(body.raw, body.content_type)
+            return rows_of(decoded, with_payload=event.kind != "reference", size=len(body.raw))
+        return _message_contents(event.part, body.raw, body.content_type)
+    except UndecodableError as error:
+        return [undecodable(body.raw, body.content_type, str(error))]
+
+
+def _message_contents(part: str, raw: bytes, content_type: str | None) -> list[Document]:
+    if part == "outlier":
+        return outlier_contents(raw, content_type)
+    if part == "drift":
+        return [drift_content(raw, content_type)]
+    return [feedback_content(raw, content_type)]
+
+
+def rows_of(decoded: Decoded, *, with_payload: bool, size: int) -> list[Document]:
+    """Give the content of a part for each row; ``size`` (bytes) is that of the body they came from."""
+    contents: list[Document] = []
+    copies = len(decoded.items) if len(decoded.items) * size <= MAX_PAYLOAD_COPIES_BYTES else 1
+    for row, item in enumerate(decoded.items):
+        content = dict(decoded.fields)
+        if decoded.has_elements:
+            content["elements"] = item.elements
+        content["instance"] = item.instance
+        content["dataType"] = decoded.data_type
+        if decoded.names is not None:
+            content["names"] = decoded.names
+        if with_payload:
+            if row < copies:
+                content["payload"] = decoded.payload
+            else:
+                content["payload_dropped"] = {"bytes": size, "item": 0}
+        contents.append(content)
+    return contents
+
+
+def undecodable(raw: bytes, content_type: str | None, reason: str) -> Document:
+    """Give the content of a part whose body is stored as it came, with the reason."""
+    payload: Document = {"base64": base64.b64encode(raw).decode()}
+    if content_type:
+        payload["content_type"] = content_type
+    return {"undecodable": reason, "payload": payload}
+
+
+def join(stored: Document | None, part: Part) -> Document:
+    """Join a part to the document: a new document, or ``stored`` itself where the part changes nothing.
+
+    A document of another deployment is left alone (returned as it is): see names.other_owner.
+    """
+    if stored is None:
+        return {
+            **part.header,
+            **({"Ce-Modelid": part.node} if part.node else {}),
+            "@timestamp": part.timestamp,
+            part.name: part.content,
+        }
+    if not same_owner(stored, part.header):
+        return stored
+    nodes, node = _nodes(stored, part.node)
+    known = nodes.setdefault(node, {}).get(part.name)
+    if known is not None and not _replaces(part.content, known):
+        return stored
+    nodes[node][part.name] = part.content
+    return _assemble(stored, part, nodes, node)
+
+
+def _nodes(stored: Document, node: str) -> tuple[dict[str, Document], str]:
+    """Give each node's parts (a copy), and the node that a part of ``node`` belongs to."""
+    first = stored.get("Ce-Modelid", "")
+    kept = stored.get("nodes")
+    if kept:
+        return {name: dict(parts) for name, parts in kept.items()}, node or first
+    present = {name: stored[name] for name in PARTS if name in stored}
+    # Without a model id on one side there is nothing that tells two nodes apart.
+    return {(first or node): present}, node or first
+
+
+def _assemble(stored: Document, part: Part, nodes: dict[str, Document], node: str) -> Document:
+    document = dict(stored)
+    if not stored.get("Ce-Inferenceservicename") and part.header.get("Ce-Inferenceservicename"):
+        document["Ce-Inferenceservicename"] = part.header["Ce-Inferenceservicename"]
+    for field in _HEADER:
+        if field not in document and field in part.header:
+            document[field] = part.header[field]
+    best = max(
+        (name for name in nodes if part.name in nodes[name]),
+        key=lambda name: (_order(nodes[name][part.name]), name == node),
+    )
+    document[part.name] = nodes[best][part.name]
+    if len(nodes) > 1:
+        document["nodes"] = nodes
+        document["Ce-Modelid"] = _leading_node(document, nodes)
+    elif node:
+        document["Ce-Modelid"] = node
+    first = min((_RANK[name] for name in PARTS if name in document), default=_RANK[part.name])
+    if best == node and _RANK[part.name] == first:
+        document["@timestamp"] = part.timestamp
+    return document
+
+
+def _leading_node(document: Document, nodes: dict[str, Document]) -> str:
+    """The node whose response (else request, ...) is the one at the top level."""
+    for name in ("response", "request", "outlier", "feedback", "drift"):
+        for node, parts in nodes.items():
+            if name in document and parts.get(name) == document[name]:
+                return node
+    return next(iter(nodes))
+
+
+def same_owner(stored: Document, header: Mapping[str, Any]) -> bool:
+    """Say whether a document and an event are of one deployment; what one of them doesn't say is no difference."""
+    return all(
+        mine is None or theirs is None or mine == theirs
+        for mine, theirs in zip(owner_of(stored), owner_of(header), strict=True)
+    )
+
+
+def _replaces(incoming: Document, known: Document) -> bool:
+    if incoming == known or incoming == expand(known):
+        return False
+    mine, theirs = time_key(incoming.get("ce-time")), time_key(known.get("ce-time"))
+    # A version without a time can only be ordered by its arrival.
+    return mine is None or theirs is None or mine >= theirs
+
+
+def _order(content: Document) -> float:
+    key = time_key(content.get("ce-time"))
+    return float("inf") if key is None else key
+
+
+def unindexed(document: Document, reason: str, names: tuple[str, ...]) -> Document:
+    """Give the same document with some parts in the form that no mapping can refuse: one JSON string, and why."""
+    refused = dict(document)
+    for name in names:
+        part = document.get(name)
+        if isinstance(part, dict) and "unindexed" not in part:
+            kept = {key: part[key] for key in ("ce-time", "ce-source", "dataType") if key in part}
+            refused[name] = {**kept, "unindexed": dumps(part).decode(), "unindexed_reason": reason[:1000]}
+    return refused
+
+
+def refuse(document: Document, reason: str, level: int) -> Document | None:
+    """Give a document that the engine refused in a form with less to refuse.
+
+    Level 1: the parts that the engine's reason names (all where it names none) as JSON text; level 2: all of them, and
+    the metrics; above: None, there is no further form.
+    """
+    if level > 2:
+        return None
+    names = tuple(name for name in (*PARTS, "metrics") if name in document)
+    if level == 1:
+        named = {match.split(".")[0] for match in _NAMED_FIELD.findall(reason)}
+        names = tuple(name for name in names if name in named) or tuple(name for name in names if name != "metrics")
+    return unindexed(document, reason, names)
+
+
+def expand(part: Document) -> Document:
+    """Undo `unindexed` for one part."""
+    text = part.get("unindexed")
+    if not isinstance(text, str):
+        return part
+    try:
+        content = loads(text)
+    except json.JSONDecodeError:
+        return part
+    return content if isinstance(content, dict) else part

@@ -1,0 +1,39 @@
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import org.elasticsearch.common.logging.LogConfigurator;
+import org.elasticsearch.common.settings.Settings;
+import org.elasticsearch.env.Environment;
+import org.elasticsearch.node.InternalSettingsPreparer;
+import org.elasticsearch.node.Node;
+import org.elasticsearch.plugins.Plugin;
+
+/** Elasticsearch 7 in this process. Arguments: plugin classes (joined by commas), the configuration folder. */
+public final class Elasticsearch7 {
+  private Elasticsearch7() {}
+
+  private static final class ClassPathNode extends Node {
+    ClassPathNode(Environment environment, List<Class<? extends Plugin>> plugins) {
+      super(environment, plugins, false);
+    }
+  }
+
+  public static void main(String[] args) throws Exception {
+    Parent.exitWithIt();
+    List<Class<? extends Plugin>> plugins = new ArrayList<>();
+    for (String name : args[0].split(",")) {
+      plugins.add(Class.forName(name).asSubclass(Plugin.class));
+    }
+    Environment environment = InternalSettingsPreparer.prepareEnvironment(
+        Settings.builder().put("path.home", System.getProperty("engine.home")).build(),
+        Map.of(),
+        Path.of(args[1]),
+        () -> null);
+    LogConfigurator.setNodeName("engine");
+    LogConfigurator.configureWithoutConfig(environment.settings());
+    Node node = new ClassPathNode(environment, plugins);
+    Parent.closeAtExit(List.of(node));
+    Parent.startAll(List.of(node::start));
+  }
+}

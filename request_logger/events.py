@@ -1,0 +1,306 @@
+"""A CloudEvent over HTTP (binary, structured or batched) -> Event.
+
+Lenient, as real senders need it: a binary event is taken from its headers alone, any specversion, with or without
+source and time. The CloudEvents SDK's own parser is not used for reading: it refuses such events, and it turns times
+into datetimes, which loses the nanoseconds and the text as it came.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any, Literal
+
+import orjson
+
+from request_logger.names import legal_index, strip_header
+from request_logger.settings import Settings
+
+PartName = Literal["request", "response", "feedback", "outlier", "drift"]
+
+_PREFIXES = (("io.seldon.serving.", "seldon"), ("org.kubeflow.serving.", "inferenceservice"))
+_TYPES: dict[str, tuple[str, PartName]] = {
+    "inference.request": ("inference", "request"),
+    "inference.response": ("inference", "response"),
+    "reference.request": ("reference", "request"),
+    "reference.response": ("reference", "response"),
+    "feedback": ("inference", "feedback"),
+    "inference.outlier": ("inference", "outlier"),
+    "inference.drift": ("drift", "drift"),
+}
+_ATTRIBUTES = frozenset(
+    ("id", "type", "source", "time", "requestid", "modelid", "inferenceservicename", "namespace", "endpoint")
+)
+_TIME = re.compile(
+    r"(\d{4}-\d{2}-\d{2})[Tt ](\d{2}:\d{2}:\d{2})(?:[.,](\d{1,18}))?\s*(Z|z|UTC|[+-]\d{2}:?\d{2})?$", re.ASCII
+)
+_STRICT_TIME = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,9})?(Z|[+-]\d{2}:\d{2})$", re.ASCII)
+
+
+class BadEventError(ValueError):
+    """The event can't be taken and sending it again can't help; the text names the field and what was expected."""
+
+
+class IgnoredEventError(ValueError):
+    """The event is of no kind that is stored; it is answered as taken. ``reason`` is a short counted word."""
+
+    def __init__(self, reason: str, text: str) -> None:
+        super().__init__(text)
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """What an event carries.
+
+    ``raw`` is None where the body was larger than the limit: then only ``size`` (bytes) and ``sha256`` are known.
+    """
+
+    raw: bytes | None
+    content_type: str | None = None
+    size: int = 0
+    sha256: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One message about one prediction, ready to become parts of documents."""
+
+    kind: Literal["inference", "reference", "drift"]
+    part: PartName
+    request_id: str
+    index: str
+    node: str
+    """Ce-Modelid, empty where the sender gives none."""
+    time: str | None
+    """ce-time as it came (characters stripped), None where there is none."""
+    timestamp: str
+    """A date that every engine takes: ce-time where it is one, else the time of arrival."""
+    source: str | None
+    header: dict[str, Any]
+    """The fields at the top of the document: ServingEngine, Ce-..., RequestId."""
+    body: Body
+
+    @property
+    def owner(self) -> tuple[Any, ...]:
+        """Which deployment's document this is: engine, namespace, name and endpoint, None where not said."""
+        return owner_of(self.header)
+
+
+def owner_of(document: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Tell the deployment that a document's top-level fields name."""
+    return (
+        document.get("ServingEngine"),
+        document.get("Ce-Namespace"),
+        document.get("Ce-Inferenceservicename"),
+        document.get("Ce-Endpoint"),
+    )
+
+
+def from_headers(headers: Mapping[str, str], body: Body, settings: Settings) -> Event:
+    """Read a binary mode event. ``headers`` has lower-case names and latin-1 values, as WSGI gives them.
+
+    Raises BadEventError where id or type is missing, IgnoredEventError where the type is of no known kind.
+    """
+    attributes = {
+        name[3:]: _text(value) for name, value in headers.items() if name.startswith("ce-") and name[3:] in _ATTRIBUTES
+    }
+    return from_attributes(attributes, body, settings, spelling="Ce-{}".format)
+
+
+def from_structured(value: Any, settings: Settings) -> Event:
+    """Read one structured mode event, a JSON object as parsed.
+
+    Raises BadEventError and IgnoredEventError as from_headers does.
+    """
+    if not isinstance(value, dict):
+        raise BadEventError(f"event: expected a JSON object, found {_kind(value)}")
+    attributes = {
+        name.lower(): item if isinstance(item, str) else str(item)
+        for name, item in value.items()
+        if name.lower() in _ATTRIBUTES and item is not None
+    }
+    content_type = value.get("datacontenttype")
+    content_type = content_type if isinstance(content_type, str) else None
+    raw = _structured_data(value, content_type)
+    body = Body(raw, content_type, len(raw))
+    if len(raw) > settings.max_payload_bytes:
+        body = Body(None, content_type, len(raw), hashlib.sha256(raw).hexdigest())
+    return from_attributes(attributes, body, settings, spelling=str)
+
+
+def parse_structured(raw: bytes) -> Any:
+    """Parse the body of a structured or batched request.
+
+    A Go sender puts protobuf into a JSON string as it is, which is no UTF-8: such a body is read as latin-1 within
+    its strings. Raises BadEventError where it is no JSON.
+    """
+    try:
+        return orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        try:
+            raw.decode()
+        except UnicodeDecodeError:
+            try:
+                return orjson.loads(raw.decode("latin-1").encode())
+            except orjson.JSONDecodeError:
+                pass
+        raise BadEventError(f"body: expected a CloudEvent as JSON, found no JSON ({error})") from None
+
+
+def parse_batch(raw: bytes) -> Iterator[Any]:
+    """Take a batched mode body apart. Raises BadEventError where it is no JSON array."""
+    value = parse_structured(raw)
+    if not isinstance(value, list):
+        raise BadEventError(f"body: expected a JSON array of CloudEvents, found {_kind(value)}")
+    return iter(value)
+
+
+def from_attributes(attributes: Mapping[str, str], body: Body, settings: Settings, spelling: Any = str) -> Event:
+    """Make an Event of CloudEvents attributes; ``spelling`` turns an attribute's name into the sender's word for it."""
+    request_id = attributes.get("requestid") or attributes.get("id")
+    if not request_id:
+        raise BadEventError(
+            f"{spelling('Requestid')}: missing, and so is {spelling('Id')}; expected the id of the prediction"
+        )
+    event_type = attributes.get("type")
+    if not event_type:
+        raise BadEventError(
+            f"{spelling('Type')}: missing; expected io.seldon.serving. or org.kubeflow.serving. with "
+            f"one of {', '.join(_TYPES)}"
+        )
+    for prefix, engine in _PREFIXES:
+        known = _TYPES.get(event_type.removeprefix(prefix)) if event_type.startswith(prefix) else None
+        if known:
+            return _event(attributes, request_id, (engine, *known), body, settings)
+    raise IgnoredEventError("unknown_type", f"{spelling('Type')}: of no kind that is stored")
+
+
+def _event(
+    attributes: Mapping[str, str],
+    request_id: str,
+    meaning: tuple[str, str, PartName],
+    body: Body,
+    settings: Settings,
+) -> Event:
+    engine, kind, part = meaning
+    clean = {name: strip_header(attributes[name]) for name in attributes if name not in ("id", "requestid", "type")}
+    name = clean.get("inferenceservicename") or clean.get("modelid")
+    header: dict[str, Any] = {"ServingEngine": engine, "Ce-Inferenceservicename": name}
+    for field, attribute in (("Ce-Endpoint", "endpoint"), ("Ce-Namespace", "namespace"), ("Ce-Modelid", "modelid")):
+        if clean.get(attribute):
+            header[field] = clean[attribute]
+    header["RequestId"] = request_id
+    time = clean.get("time")
+    return Event(
+        kind=kind,  # type: ignore[arg-type]
+        part=part,
+        request_id=request_id,
+        index=_index(kind, engine, name, clean, settings),
+        node=clean.get("modelid", ""),
+        time=time,
+        timestamp=as_timestamp(time),
+        source=clean.get("source"),
+        header=header,
+        body=body,
+    )
+
+
+def _index(kind: str, engine: str, name: str | None, clean: Mapping[str, str], settings: Settings) -> str:
+    if settings.index_name:
+        return settings.index_name
+    environment = f"{settings.seldon_environment}-" if settings.seldon_environment else ""
+    start = f"{kind}-log-{environment}{engine}-{clean.get('namespace') or 'unknown-namespace'}"
+    if kind == "drift":
+        # The original takes the detector's name from the source: what follows the type prefix.
+        detector = clean.get("source") or "unknown-detector"
+        for prefix, _ in _PREFIXES:
+            detector = detector.removeprefix(prefix)
+        return legal_index(f"{start}-{detector}")
+    start = f"{start}-{name or 'unknown-inferenceservice'}"
+    if kind == "reference":
+        return legal_index(start)
+    return legal_index(f"{start}-{clean.get('endpoint') or 'unknown-endpoint'}")
+
+
+def _structured_data(value: dict[str, Any], content_type: str | None) -> bytes:
+    encoded = value.get("data_base64")
+    if encoded is None and str(value.get("datacontentencoding", "")).lower() == "base64":
+        encoded = value.get("data")
+    if encoded is not None:
+        try:
+            return base64.b64decode(encoded, validate=False)
+        except (binascii.Error, TypeError, ValueError):
+            raise BadEventError("data_base64: expected base64 text") from None
+    data = value.get("data")
+    if data is None:
+        return b""
+    if isinstance(data, str):
+        if content_type and "protobuf" in content_type:
+            # The Go SDK writes protobuf bytes into a JSON string; parse_structured read them as latin-1.
+            try:
+                return data.encode("latin-1")
+            except UnicodeEncodeError:
+                return data.encode()
+        if content_type and "json" in content_type:
+            return orjson.dumps(data)
+        return data.encode("utf-8", "surrogatepass")
+    return orjson.dumps(data)
+
+
+def _text(value: str) -> str:
+    """Read a header's bytes (latin-1 here) as the UTF-8 that senders mean, where it is."""
+    if value.isascii():
+        return value
+    try:
+        return value.encode("latin-1").decode()
+    except (UnicodeDecodeError, UnicodeEncodeError):
+        return value
+
+
+def _kind(value: Any) -> str:
+    names = {dict: "an object", list: "an array", str: "text", bool: "a boolean", type(None): "null"}
+    return names.get(type(value), "a number")
+
+
+def as_timestamp(time: str | None) -> str:
+    """Give a date for ``@timestamp``: the text itself where it is strict RFC 3339, else one made of it, or now."""
+    if time and _STRICT_TIME.match(time) and time_key(time) is not None:
+        return time
+    key = time_key(time)
+    if key is None:
+        return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    seconds, nanos = divmod(key, 10**9)
+    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{nanos:09d}Z" if nanos else f"{moment:%Y-%m-%dT%H:%M:%S}Z"
+
+
+def time_key(time: Any) -> int | None:
+    """Give a time as nanoseconds since 1970, to order by; None where it can't be read as a time."""
+    match = _TIME.match(time.strip()) if isinstance(time, str) else None
+    if match is None:
+        return None
+    date, clock, fraction, zone = match.groups()
+    try:
+        moment = datetime.fromisoformat(f"{date}T{clock}").replace(tzinfo=_zone(zone))
+        seconds = int((moment - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds())
+    except (ValueError, OverflowError):
+        return None
+    return seconds * 10**9 + int((fraction or "0")[:9].ljust(9, "0"))
+
+
+def _zone(zone: str | None) -> timezone:
+    if zone is None or zone in ("Z", "z", "UTC"):
+        return UTC
+    sign = -1 if zone[0] == "-" else 1
+    return timezone(sign * timedelta(hours=int(zone[1:3]), minutes=int(zone[-2:])))
+
+
+def with_body(event: Event, body: Body) -> Event:
+    """Give the event that was read from headers alone its body."""
+    return replace(event, body=body)

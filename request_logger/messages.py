@@ -1,0 +1,98 @@
+"""Bodies that are no predictions: feedback, outlier and drift messages -> the content of their parts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from request_logger.payloads import UndecodableError, parse_body
+
+Content = dict[str, Any]
+
+
+def feedback_content(raw: bytes, content_type: str | None) -> Content:
+    """Take a feedback body whole, its reward made a number (true is 1) where it is one.
+
+    Raises UndecodableError where the body is no JSON object.
+    """
+    content = _json_object(raw, content_type, "a feedback message")
+    if "reward" in content:
+        content["reward"] = numeric_reward(content["reward"])
+    return content
+
+
+def numeric_reward(reward: Any) -> Any:
+    """Make a reward (number, true, false, "0.5", a list of them by row) numeric; what is no number stays as it came."""
+    if isinstance(reward, bool):
+        return int(reward)
+    if isinstance(reward, str):
+        try:
+            number = float(reward)
+        except ValueError:
+            return reward
+        return number if math.isfinite(number) else reward
+    if isinstance(reward, list):
+        return [numeric_reward(value) for value in reward]
+    return reward
+
+
+def outlier_contents(raw: bytes, content_type: str | None) -> list[Content]:
+    """Split an outlier message by item: is_outlier, feature_score and instance_score have one entry an item.
+
+    Raises UndecodableError where the body is no JSON object.
+    """
+    body = _json_object(raw, content_type, "an outlier message")
+    data = body.get("data")
+    flags = data.get("is_outlier") if isinstance(data, dict) else None
+    if not isinstance(data, dict) or not isinstance(flags, list) or not flags:
+        return [body]
+    contents: list[Content] = []
+    for row in range(len(flags)):
+        mine = {
+            name: value[row]
+            if name in ("is_outlier", "feature_score", "instance_score")
+            and isinstance(value, list)
+            and len(value) == len(flags)
+            else value
+            for name, value in data.items()
+        }
+        contents.append({**body, "data": mine})
+    return contents
+
+
+def drift_content(raw: bytes, content_type: str | None, feature_names: Sequence[str] = ()) -> Content:
+    """Give a drift message its type (batch or feature), lists by feature name where it is by feature.
+
+    ``feature_names`` come from the deployment's metadata; a feature beyond them is ``feature_<i>``. Raises
+    UndecodableError where the body is no JSON object.
+    """
+    body = _json_object(raw, content_type, "a drift message")
+    data = body.get("data")
+    if not isinstance(data, dict):
+        return body
+    data = dict(data)
+    by_feature = any(isinstance(data.get(name), list) for name in ("distance", "p_val", "is_drift"))
+    flag = data.get("is_drift")
+    if isinstance(flag, list):
+        data["feature_is_drift"] = _by_feature([bool(value) for value in flag], feature_names)
+        data["is_drift"] = any(flag)
+    elif isinstance(flag, (bool, int, float)):
+        data["is_drift"] = bool(flag)
+    if by_feature:
+        for name in ("distance", "p_val"):
+            if isinstance(data.get(name), list):
+                data[f"feature_{name}"] = _by_feature(data.pop(name), feature_names)
+    data["drift_type"] = "feature" if by_feature else "batch"
+    return {**body, "data": data}
+
+
+def _by_feature(values: list[Any], names: Sequence[str]) -> Content:
+    return {names[i] if i < len(names) else f"feature_{i}": value for i, value in enumerate(values)}
+
+
+def _json_object(raw: bytes, content_type: str | None, what: str) -> Content:
+    body = parse_body(raw, content_type)
+    if not isinstance(body, dict):
+        raise UndecodableError(f"expected {what}, a JSON object, found {type(body).__name__}")
+    return dict(body)

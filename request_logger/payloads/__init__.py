@@ -1,0 +1,108 @@
+"""The bodies of events -> rows: the public door of the decoders.
+
+    decoded = decode_body(raw, headers.get("Content-Type"))
+    for item in decoded.items: ...
+
+Pure code: no HTTP, no engine. Everything that can't be decoded raises :class:`UndecodableError` with a reason of one
+line; the decoders are those of the entry point group ``request_logger.payloads``.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from functools import cache
+from importlib.metadata import entry_points
+from typing import Any
+
+from request_logger.payloads import arrays, bodies
+from request_logger.payloads.base import Decoded, Decoder, Item, UndecodableError
+from request_logger.payloads.bodies import MAX_INFLATED_BYTES
+from request_logger.payloads.protobuf import decode_protobuf, is_protobuf
+
+__all__ = [
+    "MAX_INFLATED_BYTES",
+    "Decoded",
+    "Decoder",
+    "Item",
+    "UndecodableError",
+    "decode_body",
+    "decode_message",
+    "decode_protobuf",
+    "decoders",
+    "is_protobuf",
+    "parse_body",
+]
+
+GROUP = "request_logger.payloads"
+
+_log = logging.getLogger(__name__)
+
+
+def decode_body(
+    raw: bytes, content_type: str | None = None, *, max_bytes: int = MAX_INFLATED_BYTES, is_response: bool = False
+) -> Decoded:
+    """Take the body of a request or response event apart.
+
+    ``payload`` of the result is the body as JSON can keep it (numbers that are not finite become text). A gzip body is
+    inflated to ``max_bytes`` at most. ``is_response`` only tells a V2 protobuf response from a request, where the
+    bytes don't. Raises UndecodableError.
+    """
+    if raw.startswith(bodies.GZIP):
+        raw = bodies.inflate(raw, max_bytes)
+    if is_protobuf(content_type) and raw:
+        body = bodies.storable(decode_protobuf(raw, is_response=is_response))
+    else:
+        body = bodies.parse(raw, content_type, max_bytes=max_bytes)
+    if not isinstance(body.value, dict):
+        raise UndecodableError(f"body is JSON but no object: {_shorten(body.value)}")
+    decoded = _decode(body.value)
+    return replace(decoded, payload=body.stored) if decoded.has_payload else decoded
+
+
+def decode_message(message: Any) -> Decoded:
+    """Take a message apart that is JSON already, such as the ``truth`` of a feedback.
+
+    A bare number, text, boolean or list is taken as a Seldon ``ndarray``: a list is a batch with one row an entry.
+    ``payload`` of the result is None. Raises UndecodableError.
+    """
+    bodies.check_depth(message)
+    if isinstance(message, dict):
+        return _decode(message)
+    if message is None:
+        raise UndecodableError("message is null")
+    return arrays.rows_of(message, None, "message", {}, as_floats=True)
+
+
+def parse_body(raw: bytes, content_type: str | None = None, *, max_bytes: int = MAX_INFLATED_BYTES) -> Any:
+    """Parse a body of no message shape (feedback, outlier, drift) to the JSON that is stored.
+
+    As lenient as :func:`decode_body`. Raises UndecodableError.
+    """
+    return bodies.parse(raw, content_type, max_bytes=max_bytes).stored
+
+
+@cache
+def decoders() -> tuple[tuple[str, Decoder], ...]:
+    """Load the decoders, named as registered: others' before our own, so that they can take a body first."""
+    found = sorted(entry_points(group=GROUP), key=lambda point: (point.value.startswith(f"{GROUP}."), point.name))
+    return tuple((point.name, point.load()()) for point in found)
+
+
+def _decode(body: dict[str, Any]) -> Decoded:
+    for name, decoder in decoders():
+        try:
+            if decoder.accepts(body):
+                return decoder.decode(body)
+        except UndecodableError:
+            raise
+        except Exception as error:
+            # A decoder's mistake (anyone may register one) must not lose the event.
+            _log.exception("payload decoder %s failed", name)
+            raise UndecodableError(f"decoder {name} failed: {type(error).__name__}") from error
+    raise UndecodableError(f"message of no known protocol: it has the fields {_shorten(sorted(map(str, body)))}")
+
+
+def _shorten(value: Any, limit: int = 80) -> str:
+    text = ascii(value)
+    return text if len(text) <= limit else text[:limit] + "..."

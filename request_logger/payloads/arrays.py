@@ -1,0 +1,184 @@
+"""Rows of nested lists: their shape, kind, names and floats, shared by the decoders.
+
+Works level by level with the fast builtins (``set(map(type, ...))``, ``chain``), so that a single row costs a few
+microseconds and an image of 3,072 numbers well under a millisecond, without numpy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain, repeat
+from math import prod
+from typing import Any
+
+from request_logger.payloads.base import DataType, Decoded, Item, UndecodableError
+
+NUMERIC = frozenset({int, float, bool, type(None)})
+_NO_INTS = frozenset({float, bool, str, type(None)})
+_PLAIN_NUMBERS = frozenset({int, float})
+_MAX_RANK = 64
+
+# Fields of a document's part that are the program's own: a body's field of such a name stays in the payload only.
+RESERVED = frozenset({"payload", "instance", "elements", "names", "dataType", "ce-time", "ce-source"})
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What an array looks like: ``shape`` (None where it is ragged) and, where it isn't, its flat ``leaves``."""
+
+    shape: tuple[int, ...] | None
+    leaves: list[Any]
+    kinds: frozenset[type]
+
+    @property
+    def numeric(self) -> bool:
+        """Say whether it is regular and every value is a number, a boolean or missing."""
+        return self.shape is not None and self.kinds <= NUMERIC
+
+
+def survey(array: Any) -> Survey:
+    """Find shape, leaves and leaf types of a nested list. A value that is no list has the shape ``()``."""
+    shape: list[int] = []
+    level = [array]
+    while True:
+        kinds = frozenset(map(type, level))
+        if list not in kinds:
+            return Survey(tuple(shape), level, kinds)
+        if len(kinds) > 1:
+            return Survey(None, [], kinds)
+        lengths = set(map(len, level))
+        if len(lengths) > 1:
+            return Survey(None, [], kinds)
+        shape.append(lengths.pop())
+        level = list(chain.from_iterable(level))
+
+
+def reshape(flat: list[Any], shape: Sequence[int]) -> Any:
+    """Nest a flat list. The product of ``shape`` must be ``len(flat)`` and no dimension 0."""
+    if not shape:
+        return flat[0]
+    for size in reversed(shape[1:]):
+        flat = [flat[i : i + size] for i in range(0, len(flat), size)]
+    return flat
+
+
+def resolve_shape(shape: Any, count: int, what: str) -> tuple[int, ...]:
+    """Check a shape that came with a body against the number of values.
+
+    One dimension may be -1 (the rest). ``what`` names the tensor in the error.
+    Raises UndecodableError where the values don't fill the shape, or there are none.
+    """
+    if not isinstance(shape, list) or any(type(size) is not int for size in shape):
+        raise UndecodableError(f"{what}: shape must be a list of integers")
+    if len(shape) > _MAX_RANK:
+        raise UndecodableError(f"{what}: more than {_MAX_RANK} dimensions")
+    known = prod(size for size in shape if size != -1)
+    if known > 0 and shape.count(-1) == 1 and count % known == 0:
+        shape = [count // known if size == -1 else size for size in shape]
+    if any(size < 0 for size in shape) or prod(shape) != count:
+        raise UndecodableError(f"{what}: shape {shape[:8]} does not fit {count} values")
+    if count == 0:
+        raise UndecodableError(f"{what}: no values")
+    return tuple(shape)
+
+
+def floats(value: Any) -> Any:
+    """Turn every integer into a float, at any depth, as protobuf's Value does (booleans stay booleans).
+
+    Lists that hold none are returned as they are. An integer beyond the range of a double becomes None.
+    """
+    kind = type(value)
+    if kind is int:
+        return _float(value)
+    if kind is dict:
+        return {key: floats(entry) for key, entry in value.items()}
+    if kind is list:
+        kinds = frozenset(map(type, value))
+        if kinds <= _NO_INTS:
+            return value
+        return [floats(entry) for entry in value]
+    return value
+
+
+def float_leaves(leaves: list[Any], kinds: frozenset[type]) -> list[Any]:
+    """:func:`floats` for the flat leaves of an array whose types are known."""
+    if kinds <= _NO_INTS:
+        return leaves
+    if kinds <= _PLAIN_NUMBERS:
+        try:
+            return list(map(float, leaves))
+        except OverflowError:
+            pass
+    return [floats(leaf) for leaf in leaves]
+
+
+def _float(value: int) -> float | None:
+    try:
+        return float(value)
+    except OverflowError:
+        return None
+
+
+def data_type(array: Survey) -> DataType:
+    """Give the kind of an array of rows: n or n x 1 numbers, n x m and 3-d tables, 4-d images, the rest text."""
+    if array.shape is None:
+        return "text"
+    if len(array.shape) > 3:
+        return "image"
+    if len(array.shape) == 3 or (len(array.shape) == 2 and array.shape[1] != 1):
+        return "tabular"
+    return "number" if array.kinds <= NUMERIC else "text"
+
+
+def column_names(names: Any) -> list[str] | None:
+    """Read ``names`` of a body: a list of text, None where there are none."""
+    if not names:
+        return None
+    if not isinstance(names, list):
+        return [str(names)]
+    return [name if type(name) is str else str(name) for name in names]
+
+
+def elements(row: Any, names: list[str] | None) -> dict[str, Any] | None:
+    """Give each column of a row its name; the last of a repeated name wins, the longer side's rest is unnamed.
+
+    A row of a single value takes a single name: of several it can't be known which is meant.
+    """
+    if names is None:
+        return None
+    if type(row) is list:
+        return dict(zip(names, row, strict=False))
+    return {names[0]: row} if len(names) == 1 else None
+
+
+def items(rows: list[Any], names: list[str] | None) -> list[Item]:
+    """Make the items of rows."""
+    if names is None:
+        return list(map(Item, rows))
+    return list(map(Item, rows, map(elements, rows, repeat(names))))
+
+
+def rows_of(array: Any, names: Any, what: str, fields: dict[str, Any], *, as_floats: bool) -> Decoded:
+    """Decode an array whose first dimension is the batch; a value that is no list is a batch of one.
+
+    ``as_floats`` turns integers into floats. Raises UndecodableError for an array with no rows.
+    """
+    found = survey(array)
+    if array == []:
+        raise UndecodableError(f"{what}: no rows")
+    rows = array if type(array) is list else [array]
+    if as_floats:
+        if found.shape is None or 0 in found.shape:
+            rows = floats(rows)
+        elif not found.kinds <= _NO_INTS:
+            rows = reshape(float_leaves(found.leaves, found.kinds), found.shape or (1,))
+    known = column_names(names)
+    return Decoded(data_type(found), items(rows, known), known, fields)
+
+
+def other_fields(body: dict[str, Any], *taken: str) -> dict[str, Any]:
+    """Give the fields of a body that go to the top of the document's part: not ``taken``, not our own."""
+    if len(body) == 1:
+        return {}
+    return {key: value for key, value in body.items() if key not in RESERVED and key not in taken}

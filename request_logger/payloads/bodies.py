@@ -1,0 +1,160 @@
+"""Bytes of an event's body -> a JSON value, as lenient as the senders are careless.
+
+The fast way is one orjson parse. What it refuses (NaN literals, a byte order mark, lone surrogates, a form, bytes
+after the JSON) takes a slower way; gzip is known by its first bytes, because a gzip body is logged with whatever
+headers its message had.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import zlib
+from typing import Any, NamedTuple
+from urllib.parse import parse_qs
+
+import orjson
+
+from request_logger.payloads import v2_binary
+from request_logger.payloads.base import UndecodableError
+
+MAX_INFLATED_BYTES = 64 * 1024 * 1024
+
+# orjson writes 254 levels and the engines read 1,000; a document adds a few of its own.
+MAX_DEPTH = 200
+
+GZIP = b"\x1f\x8b"
+_FORM = "application/x-www-form-urlencoded"
+_HOLDERS = frozenset({list, dict})
+_SURROGATES = re.compile("[\ud800-\udfff]")
+
+# orjson turns integers beyond 64 bits into floats. They are found by rewriting digits (and the minus sign) to `d` and
+# whatever can stand before a number to `,`: two passes at memory speed, where a regular expression costs more than
+# the parse. A number in the text of a string is found too, and only costs a slower parse.
+_NUMBER_SHAPES = bytes(
+    ord("d") if chr(code) in "0123456789-" else ord(",") if chr(code) in "[,: \n\t\r" else code for code in range(256)
+)
+_BIG_INTEGER = b"," + b"d" * 20
+
+
+class Body(NamedTuple):
+    """A parsed body: ``value`` for the decoders, ``stored`` for the document's payload.
+
+    They differ where the body has numbers that JSON can't keep: None in ``value``, ``"NaN"``, ``"Infinity"`` or
+    ``"-Infinity"`` in ``stored``. Else they are the same object.
+    """
+
+    value: Any
+    stored: Any
+
+
+def parse(raw: bytes, content_type: str | None = None, *, max_bytes: int = MAX_INFLATED_BYTES) -> Body:
+    """Parse a body. A gzip body is inflated to ``max_bytes`` at most.
+
+    Raises UndecodableError with one line for the user.
+    """
+    if raw.startswith(GZIP):
+        raw = inflate(raw, max_bytes)
+    if not raw:
+        raise UndecodableError("empty body")
+    try:
+        value = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        return _parse_leniently(raw, content_type, str(error))
+    if _BIG_INTEGER in raw.translate(_NUMBER_SHAPES):
+        return _parse_leniently(raw, None, "")
+    if raw.count(b"[") + raw.count(b"{") > MAX_DEPTH:
+        check_depth(value)
+    return Body(value, value)
+
+
+def check_depth(value: Any) -> None:
+    """Raise UndecodableError for a JSON value nested deeper than ``MAX_DEPTH``: it could not be stored."""
+    level = [value]
+    for _ in range(MAX_DEPTH + 1):
+        level = [
+            entry
+            for holder in level
+            for entry in (holder.values() if type(holder) is dict else holder if type(holder) is list else ())
+            if type(entry) in _HOLDERS
+        ]
+        if not level:
+            return
+    raise UndecodableError(f"body is nested deeper than {MAX_DEPTH} levels")
+
+
+def inflate(raw: bytes, max_bytes: int) -> bytes:
+    """Unpack gzip (of one or more members), never to more than ``max_bytes``.
+
+    Raises UndecodableError for damaged, cut and too large bodies.
+    """
+    parts: list[bytes] = []
+    room = max_bytes
+    while raw.startswith(GZIP):
+        member = zlib.decompressobj(wbits=31)
+        try:
+            part = member.decompress(raw, room + 1)
+        except zlib.error:
+            raise UndecodableError("gzip body is damaged") from None
+        if len(part) > room:
+            raise UndecodableError(f"gzip body is larger than {max_bytes} bytes")
+        if not member.eof:
+            raise UndecodableError("gzip body is cut short")
+        parts.append(part)
+        room -= len(part)
+        raw = member.unused_data
+    return b"".join(parts)
+
+
+def storable(value: Any) -> Body:
+    """Make both forms of a value that may hold numbers or text that JSON in UTF-8 can't keep.
+
+    Lone surrogates become U+FFFD. Raises UndecodableError for a value nested too deep.
+    """
+    check_depth(value)
+    return Body(_clean(value, as_text=False), _clean(value, as_text=True))
+
+
+def _clean(value: Any, *, as_text: bool) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        if not as_text:
+            return None
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, str):
+        return _SURROGATES.sub("\ufffd", value)
+    if isinstance(value, list):
+        return [_clean(entry, as_text=as_text) for entry in value]
+    if isinstance(value, dict):
+        return {_SURROGATES.sub("\ufffd", key): _clean(entry, as_text=as_text) for key, entry in value.items()}
+    return value
+
+
+def _parse_leniently(raw: bytes, content_type: str | None, problem: str) -> Body:
+    raw = _form_field(raw, content_type) or raw
+    try:
+        text = raw.decode(json.detect_encoding(raw))
+    except UnicodeDecodeError:
+        return _parse_with_tail(raw, "body is neither JSON nor UTF-8 text")
+    try:
+        return storable(json.loads(text))
+    except RecursionError:
+        raise UndecodableError(f"body is nested deeper than {MAX_DEPTH} levels") from None
+    except ValueError:
+        return _parse_with_tail(raw, f"body is not JSON: {problem}")
+
+
+def _parse_with_tail(raw: bytes, problem: str) -> Body:
+    """Parse a V2 body in the binary form: JSON, then the tensors' bytes."""
+    body = v2_binary.parse(raw)
+    if body is None:
+        raise UndecodableError(problem)
+    return storable(body)
+
+
+def _form_field(raw: bytes, content_type: str | None) -> bytes | None:
+    """Find the JSON in a form's field ``json``. Plain JSON labelled as a form (curl -d) has been parsed before."""
+    if not raw.startswith(b"json=") and not (content_type or "").lower().startswith(_FORM):
+        return None
+    values = parse_qs(raw.decode(errors="replace")).get("json")
+    return values[0].encode() if values else None

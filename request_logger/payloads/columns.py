@@ -1,0 +1,52 @@
+"""Named columns -> rows: what V2's several tensors and TensorFlow's column form have in common."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from request_logger.payloads import arrays
+from request_logger.payloads.base import DataType, Decoded, Item
+
+
+class Column(NamedTuple):
+    """One tensor of a body: ``array`` is its nested list, its first dimension the batch."""
+
+    name: str
+    array: Any
+    found: arrays.Survey
+
+    @property
+    def size(self) -> int | None:
+        """The number of rows, None where the array is a single value."""
+        return len(self.array) if type(self.array) is list else None
+
+
+def decode(columns: list[Column], fields: dict[str, Any]) -> Decoded:
+    """Put columns together to rows.
+
+    A row's ``elements`` maps every column to its value, ``instance`` lists the values in the columns' order (with one
+    column it is that column's row as it came). A value is a number or text where the column has one a row, else a
+    list. Columns of different lengths (as of an object detector) are no batch: they make one row of kind ``json``
+    that holds each of them whole.
+    """
+    names = [column.name for column in columns]
+    if len({column.size for column in columns}) > 1 or columns[0].size is None:
+        whole = [column.array for column in columns]
+        return Decoded("json", [Item(whole, dict(zip(names, whole, strict=True)))], names, fields)
+    values = [_values(column) for column in columns]
+    rows = columns[0].array if len(columns) == 1 else map(list, zip(*values, strict=True))
+    elements = (dict(zip(names, row, strict=True)) for row in zip(*values, strict=True))
+    return Decoded(_kind(columns), list(map(Item, rows, elements)), names, fields)
+
+
+def _values(column: Column) -> list[Any]:
+    shape = column.found.shape
+    rows: list[Any] = column.array
+    return [row[0] for row in rows] if shape is not None and len(shape) == 2 and shape[1] == 1 else rows
+
+
+def _kind(columns: list[Column]) -> DataType:
+    kinds = {arrays.data_type(column.found) for column in columns}
+    if len(columns) == 1:
+        return kinds.pop()
+    return "image" if "image" in kinds else "tabular"

@@ -1,0 +1,41 @@
+"""Bodies that are a document's part already: ``dataType`` and ``instance``, as other loggers send them on."""
+
+from __future__ import annotations
+
+from itertools import repeat
+from typing import Any, cast
+
+from request_logger.payloads import arrays
+from request_logger.payloads.base import DataType, Decoded, Item, UndecodableError
+
+_TAKEN = frozenset({"dataType", "instance", "elements", "names", "ce-time", "ce-source"})
+
+
+class ParsedDecoder:
+    """Decodes a body whose ``instance`` is the list of rows and ``elements``, if any, the list of theirs."""
+
+    def accepts(self, body: dict[str, Any]) -> bool:
+        """Take a body with both keys; with ``dataType`` alone it is an unknown field of another protocol."""
+        return "dataType" in body and "instance" in body
+
+    def decode(self, body: dict[str, Any]) -> Decoded:
+        """Give the rows; every other field goes to the part's top, and no payload is kept beside them."""
+        kind = body["dataType"]
+        if not isinstance(kind, str):
+            raise UndecodableError("dataType: expected text")
+        instance = body["instance"]
+        rows = instance if isinstance(instance, list) else [instance]
+        if not rows:
+            raise UndecodableError("instance: no rows")
+        elements = body.get("elements")
+        per_row = elements if isinstance(elements, list) and len(elements) == len(rows) else repeat(elements)
+        pairs = zip(rows, per_row, strict=False)
+        return Decoded(
+            # A kind of somebody's own is stored as it came, as it always was.
+            cast(DataType, kind),
+            [Item(row, values if isinstance(values, dict) else None) for row, values in pairs],
+            arrays.column_names(body.get("names")),
+            {key: value for key, value in body.items() if key not in _TAKEN},
+            has_elements="elements" in body,
+            has_payload=False,
+        )

@@ -1,0 +1,93 @@
+"""Seldon protocol: ``data`` (ndarray, tensor, tftensor), ``binData``, ``strData``, ``jsonData``, ``customData``."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from request_logger.payloads import arrays, tftensor
+from request_logger.payloads.base import Decoded, Item, UndecodableError
+
+# In the order of the message definition's oneof: where a body has several, the first is taken.
+_CONTENTS = ("data", "binData", "strData", "jsonData", "customData")
+_CONTENT_KEYS = frozenset(_CONTENTS)
+_OTHER_KEYS = frozenset({"meta", "status"})
+_ARRAYS = ("tensor", "ndarray", "tftensor")
+
+
+class SeldonDecoder:
+    """Decodes a SeldonMessage in JSON. Unknown fields are tolerated; they stay in the payload."""
+
+    def accepts(self, body: dict[str, Any]) -> bool:
+        """Take a body with one of the message's contents, or with nothing but ``status`` and ``meta``."""
+        return not _CONTENT_KEYS.isdisjoint(body) or (bool(body) and body.keys() <= _OTHER_KEYS)
+
+    def decode(self, body: dict[str, Any]) -> Decoded:
+        """Decode the body's content; one with only ``status`` or ``meta`` (a failure) is kept whole as JSON."""
+        fields = {key: body[key] for key in ("meta", "status") if body.get(key)}
+        for key in _CONTENTS:
+            content = body.get(key)
+            if content is not None:
+                break
+        else:
+            if not fields:
+                raise UndecodableError(f"Seldon message without content: expected one of {', '.join(_CONTENTS)}")
+            return Decoded("json", [Item(body)], None, fields, has_elements=False)
+        if key == "data":
+            return _decode_data(content, fields)
+        if key == "binData":
+            return Decoded("image", [Item(_text(key, content))], None, fields, has_elements=False)
+        if key == "strData":
+            return Decoded("text", [Item(_text(key, content))], None, fields, has_elements=False)
+        return Decoded("json", [Item(arrays.floats(content))], None, fields, has_elements=False)
+
+
+def _text(key: str, content: Any) -> str:
+    if not isinstance(content, str):
+        raise UndecodableError(f"{key}: expected text")
+    return content
+
+
+def _decode_data(data: Any, fields: dict[str, Any]) -> Decoded:
+    if isinstance(data, dict):
+        for key in _ARRAYS:
+            content = data.get(key)
+            if content is not None:
+                break
+        else:
+            raise UndecodableError(f"data: expected one of {', '.join(_ARRAYS)}")
+        names = data.get("names")
+        if key == "ndarray":
+            return arrays.rows_of(content, names, "data.ndarray", fields, as_floats=True)
+        return _decode_tensor(content, names, fields) if key == "tensor" else tftensor.decode(content, names, fields)
+    raise UndecodableError(f"data: expected an object with one of {', '.join(_ARRAYS)}")
+
+
+def _decode_tensor(tensor: Any, names: Any, fields: dict[str, Any]) -> Decoded:
+    if not isinstance(tensor, dict) or not isinstance(tensor.get("values"), list):
+        raise UndecodableError("data.tensor: expected an object with shape and values")
+    values = tensor["values"]
+    kinds = frozenset(map(type, values))
+    if not kinds <= arrays.NUMERIC:
+        values = [_number(value) for value in values]
+        kinds = frozenset({float, type(None)})
+    shape = arrays.resolve_shape(tensor.get("shape") or [len(values)], len(values), "data.tensor")
+    rows = arrays.reshape(arrays.float_leaves(values, kinds), shape)
+    known = arrays.column_names(names)
+    kind = arrays.data_type(arrays.Survey(shape, [], kinds))
+    return Decoded(kind, arrays.items(rows, known), known, fields)
+
+
+def _number(value: Any) -> float | None:
+    """Read a number of protobuf's JSON form, in which numbers may be text and the non-finite ones always are."""
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            raise UndecodableError("data.tensor: values must be numbers") from None
+    if value is None:
+        return None
+    if not isinstance(value, (int, float)):
+        raise UndecodableError("data.tensor: values must be numbers")
+    number = arrays.floats(value)
+    return number if number is not None and math.isfinite(number) else None

@@ -1,0 +1,78 @@
+"""V2 (Open Inference Protocol): ``inputs`` of a request, ``outputs`` of a response."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from request_logger.payloads import arrays, columns, v2_datatypes
+from request_logger.payloads.base import Decoded, Item, UndecodableError
+
+_KEYS = ("inputs", "outputs")
+_DATA_FRAME = "pd"
+
+
+def tensors_key(body: dict[str, Any]) -> str | None:
+    """Find the field that holds the tensors; ``outputs`` of a request only name what is asked for."""
+    for key in _KEYS:
+        tensors = body.get(key)
+        if isinstance(tensors, list) and tensors and isinstance(tensors[0], dict) and "datatype" in tensors[0]:
+            return key
+    return None
+
+
+def is_v2(body: dict[str, Any]) -> bool:
+    """Say whether a body holds V2 tensors, not TensorFlow's columns."""
+    return tensors_key(body) is not None
+
+
+class V2Decoder:
+    """Decodes all tensors of a body: see :func:`request_logger.payloads.columns.decode` for several."""
+
+    def accepts(self, body: dict[str, Any]) -> bool:
+        """Take a body whose ``inputs`` or ``outputs`` are a list of tensors."""
+        return is_v2(body)
+
+    def decode(self, body: dict[str, Any]) -> Decoded:
+        """Give the rows; other fields than the model's name go to the part's top (``id``, ``parameters``, ...).
+
+        A single tensor is an array without names, unless its content type is ``pd`` (a data frame of one column).
+        """
+        key = tensors_key(body)
+        if key is None:
+            raise UndecodableError("expected inputs or outputs with V2 tensors")
+        found = [_column(tensor, f"{key}[{position}]") for position, tensor in enumerate(body[key])]
+        fields = arrays.other_fields(body, key, "model_name", "model_version")
+        if len(found) > 1 or _content_type(body) == _DATA_FRAME or _content_type(body[key][0]) == _DATA_FRAME:
+            return columns.decode(found, fields)
+        column = found[0]
+        rows = [column.array] if column.size is None else column.array
+        return Decoded(arrays.data_type(column.found), list(map(Item, rows)), None, fields)
+
+
+def _content_type(part: dict[str, Any]) -> Any:
+    parameters = part.get("parameters")
+    return parameters.get("content_type") if isinstance(parameters, dict) else None
+
+
+def _column(tensor: Any, what: str) -> columns.Column:
+    if not isinstance(tensor, dict):
+        raise UndecodableError(f"{what}: expected a tensor object")
+    name = tensor.get("name")
+    if isinstance(name, str):
+        what = f"{what} {name!r:.40}"
+    else:
+        name = what
+    data = arrays.survey(tensor.get("data", []))
+    if data.shape is None:
+        raise UndecodableError(f"{what}: data is ragged")
+    shape = tensor.get("shape", list(data.shape))
+    datatype = tensor.get("datatype")
+    if datatype == "BYTES" and data.kinds == {int}:
+        sizes = arrays.resolve_shape(shape, len(data.leaves), what)
+        leaves: list[Any] = v2_datatypes.text_of_codes(data.leaves, sizes[-1] if sizes else 1, what)
+        sizes = sizes[:-1] or (1,)
+    else:
+        leaves = v2_datatypes.from_json(datatype, data, what)
+        sizes = arrays.resolve_shape(shape, len(leaves), what)
+    found = arrays.Survey(sizes, [], frozenset(map(type, leaves)))
+    return columns.Column(name, arrays.reshape(leaves, sizes), found)

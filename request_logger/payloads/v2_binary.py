@@ -1,0 +1,70 @@
+"""V2's binary form: a JSON object, then the raw bytes of the tensors that say ``binary_data_size``.
+
+The length of the JSON is a header of the model's HTTP message (Inference-Header-Content-Length) that the senders of
+events don't pass on, so the end of the object is found by parsing.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import orjson
+
+from request_logger.payloads import v2, v2_datatypes
+from request_logger.payloads.base import UndecodableError
+
+_SIZE = "binary_data_size"
+
+
+def parse(raw: bytes) -> dict[str, Any] | None:
+    """Parse a body of the binary form to the JSON form: each tensor's bytes become its ``data``.
+
+    Returns None for a body of another form. Raises UndecodableError where the sizes don't fit the bytes.
+    """
+    if not raw.startswith(b"{"):
+        return None
+    try:
+        # One character a byte, so that the end in the text is the end in the bytes.
+        _, end = json.JSONDecoder().raw_decode(raw.decode("latin-1"))
+        body = orjson.loads(raw[:end])
+    except (ValueError, RecursionError):
+        return None
+    key = v2.tensors_key(body)
+    if key is None or not any(_size(tensor) is not None for tensor in body[key]):
+        return None
+    position = end
+    for index, tensor in enumerate(body[key]):
+        size = _size(tensor)
+        if size is not None and "data" not in tensor:
+            fill(tensor, raw[position : position + size], f"{key}[{index}]")
+            position += size
+    if position != len(raw):
+        raise UndecodableError(f"{key}: {len(raw) - end} bytes follow the JSON, its tensors need {position - end}")
+    return body if isinstance(body, dict) else None
+
+
+def fill(tensor: dict[str, Any], raw: bytes, what: str) -> None:
+    """Put the values of a tensor's raw bytes into its ``data``; BYTES that are no text are marked as base64."""
+    datatype = tensor.get("datatype")
+    if datatype != "BYTES":
+        tensor["data"] = v2_datatypes.from_raw(str(datatype), raw, what)
+        return
+    put_bytes(tensor, v2_datatypes.split_bytes(raw, what))
+
+
+def put_bytes(tensor: dict[str, Any], parts: list[bytes]) -> None:
+    """Put BYTES elements into a tensor's ``data``."""
+    tensor["data"], encoded = v2_datatypes.text_of_bytes(parts)
+    if encoded:
+        parameters = tensor.get("parameters")
+        tensor["parameters"] = {
+            **(parameters if isinstance(parameters, dict) else {}),
+            "content_type": v2_datatypes.BASE64,
+        }
+
+
+def _size(tensor: Any) -> int | None:
+    parameters = tensor.get("parameters") if isinstance(tensor, dict) else None
+    size = parameters.get(_SIZE) if isinstance(parameters, dict) else None
+    return size if type(size) is int and size >= 0 else None

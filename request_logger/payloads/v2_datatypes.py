@@ -1,0 +1,176 @@
+"""The values of V2 tensors: from JSON numbers and from raw bytes, for every datatype of the protocol.
+
+A value is what the model saw: FP32 0.1 becomes 0.10000000149011612. Numbers that are not finite become None in
+rows.
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+from array import array
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from request_logger.payloads.arrays import Survey
+from request_logger.payloads.base import UndecodableError
+
+BASE64 = "base64"
+
+# datatype -> numpy's type of the raw bytes
+_RAW = {
+    "BOOL": "?",
+    "UINT8": "u1",
+    "UINT16": "<u2",
+    "UINT32": "<u4",
+    "UINT64": "<u8",
+    "INT8": "i1",
+    "INT16": "<i2",
+    "INT32": "<i4",
+    "INT64": "<i8",
+    "FP16": "<f2",
+    "FP32": "<f4",
+    "FP64": "<f8",
+    "BF16": "<u2",
+}
+DATATYPES = frozenset({*_RAW, "BYTES"})
+_INTEGERS = frozenset(name for name in _RAW if "INT" in name)
+_LENGTH_BYTES = 4
+
+
+def from_json(datatype: Any, data: Survey, what: str) -> list[Any]:
+    """Give a tensor's flat values from the leaves of its JSON data.
+
+    Raises UndecodableError for an unknown datatype and values that are none of it.
+    """
+    if not isinstance(datatype, str) or datatype not in DATATYPES:
+        raise UndecodableError(f"{what}: unknown datatype {datatype!r:.40}, expected one of {', '.join(_ALL)}")
+    if datatype in _ROUNDED:
+        return _round(_ROUNDED[datatype], data.leaves, what)
+    if data.kinds <= _EXACT[datatype]:
+        return data.leaves
+    convert = _CONVERTED[datatype]
+    try:
+        return [None if leaf is None else convert(leaf) for leaf in data.leaves]
+    except (TypeError, ValueError, OverflowError):
+        raise UndecodableError(f"{what}: data has values that are no {datatype}") from None
+
+
+def from_raw(datatype: str, raw: bytes, what: str) -> list[Any]:
+    """Give a numeric or boolean tensor's flat values from its raw, little-endian bytes (NaN stays NaN).
+
+    Raises UndecodableError for an unknown datatype and a length that does not fit it.
+    """
+    dtype = np.dtype(_RAW[datatype]) if datatype in _RAW else None
+    if dtype is None or len(raw) % dtype.itemsize:
+        raise UndecodableError(f"{what}: {len(raw)} bytes are no {datatype!r:.40} values")
+    values = np.frombuffer(raw, dtype)
+    if datatype == "BF16":
+        values = (values.astype("<u4") << 16).view("<f4")
+    listed: list[Any] = values.tolist()
+    return listed
+
+
+def split_bytes(raw: bytes, what: str) -> list[bytes]:
+    """Split raw BYTES: each element has its length (4 bytes, little-endian) before it."""
+    parts: list[bytes] = []
+    position = 0
+    while position < len(raw):
+        start = position + _LENGTH_BYTES
+        position = start + int.from_bytes(raw[position:start], "little")
+        if position > len(raw) or start > len(raw):
+            raise UndecodableError(f"{what}: BYTES values are cut short")
+        parts.append(raw[start:position])
+    return parts
+
+
+def text_of_bytes(parts: list[bytes]) -> tuple[list[str], bool]:
+    """Give BYTES elements as text; where one is no UTF-8 all become base64, and the second value is True."""
+    try:
+        return [part.decode() for part in parts], False
+    except UnicodeDecodeError:
+        return [base64.b64encode(part).decode() for part in parts], True
+
+
+def text_of_codes(codes: list[int], length: int, what: str) -> list[str]:
+    """Give the texts of BYTES data written as numbers: the last dimension of the shape is the text's length."""
+    try:
+        raw = bytes(codes)
+    except ValueError:
+        raise UndecodableError(f"{what}: BYTES data of numbers must be 0 to 255") from None
+    return text_of_bytes([raw[start : start + length] for start in range(0, len(raw), length)])[0]
+
+
+def _round(rounding: Callable[[list[Any]], list[Any]], leaves: list[Any], what: str) -> list[Any]:
+    try:
+        values = rounding(leaves)
+    except (TypeError, ValueError, OverflowError):
+        values = rounding([_float(leaf, what) for leaf in leaves])
+    if all(map(math.isfinite, values)):
+        return values
+    return [value if math.isfinite(value) else None for value in values]
+
+
+def _float(leaf: Any, what: str) -> float:
+    """Read what is no plain number: null, protobuf's text form ("NaN", "0.5"), an integer beyond the range."""
+    try:
+        return math.nan if leaf is None else float(leaf)
+    except OverflowError:
+        return math.inf
+    except (TypeError, ValueError):
+        raise UndecodableError(f"{what}: data has values that are no numbers") from None
+
+
+def _half(values: list[Any]) -> list[Any]:
+    with np.errstate(over="ignore"):
+        listed: list[Any] = np.array(values, np.float64).astype(np.float16).tolist()
+    return listed
+
+
+def _bfloat(values: list[Any]) -> list[Any]:
+    """Round to the nearest bfloat16, the upper half of a float32, ties to even."""
+    with np.errstate(over="ignore"):
+        bits = np.array(values, np.float64).astype(np.float32).view(np.uint32).astype(np.uint64)
+    # NaN must not be rounded: the carry would make a number of it.
+    exact = np.where(bits & 0x7FFFFFFF > 0x7F800000, bits, bits + 0x7FFF + ((bits >> 16) & 1))
+    listed: list[Any] = (exact & 0xFFFF0000).astype(np.uint32).view(np.float32).tolist()
+    return listed
+
+
+def _integer(leaf: Any) -> int | float:
+    number = int(leaf) if isinstance(leaf, str) else leaf
+    whole = int(number)
+    return whole if whole == number else float(number)
+
+
+def _boolean(leaf: Any) -> bool:
+    if leaf not in (0, 1):
+        raise ValueError(leaf)
+    return bool(leaf)
+
+
+def _text(leaf: Any) -> str:
+    if not isinstance(leaf, str):
+        raise TypeError(leaf)
+    return leaf
+
+
+_ALL = sorted(DATATYPES)
+_ROUNDED: dict[str, Callable[[list[Any]], list[Any]]] = {
+    "FP64": lambda values: array("d", values).tolist(),
+    "FP32": lambda values: array("f", values).tolist(),
+    "FP16": _half,
+    "BF16": _bfloat,
+}
+_EXACT: dict[str, frozenset[type]] = {
+    **dict.fromkeys(_INTEGERS, frozenset({int, type(None)})),
+    "BOOL": frozenset({bool, type(None)}),
+    "BYTES": frozenset({str, type(None)}),
+}
+_CONVERTED: dict[str, Callable[[Any], Any]] = {
+    **dict.fromkeys(_INTEGERS, _integer),
+    "BOOL": _boolean,
+    "BYTES": _text,
+}

@@ -1,0 +1,235 @@
+"""An event -> a plan of changes: which documents it goes to, also when its rows, or its other half, come later.
+
+An unsplit event has one document under its request id, a batch of n > 1 rows one under ``<id>-item-<i>`` each. Where
+a part without rows of its own (a feedback, or a single response to a batch) comes before the batch does, it waits in
+the engine under the plain id. Both sides first write their own document and then look for the other's, so that one of
+them always sees the pair, and moves what waits to the rows. No process remembers anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import replace
+from typing import Any
+
+from request_logger.documents import PARTS, Document, Part, expand, join, parts_of, same_owner
+from request_logger.events import Event, as_timestamp, time_key
+from request_logger.names import document_id, item_id, other_owner
+from request_logger.payloads import UndecodableError, decode_message
+from request_logger.scoring import Settle
+from request_logger.store.change import DELETE, Change, Plan, RejectedError, Verdict, unchanged
+
+# Rows whose documents are read together with the plain one, to save a round trip; more are read when needed.
+MAX_ROWS_LOOKED_AT = 512
+
+Apply = Callable[[Document | None], Document | Verdict | None]
+Step = tuple[int | None, Apply]
+"""A row (None: the document of the plain id) and what to do with its document."""
+Results = Generator[list[Change], list[Document | None], list[Document | None]]
+
+
+def record(event: Event, settle: Settle) -> Plan:
+    """Plan how to store an event. ``settle`` brings a joined document's derived fields up to date.
+
+    The body is decoded here, in the caller's thread; the plan itself runs in the writer's.
+    """
+    return _plan(event, parts_of(event), settle)
+
+
+def _plan(event: Event, parts: list[Part], settle: Settle) -> Plan:
+    home = _Home(event)
+    if event.kind != "inference":
+        steps: list[Step] = [
+            (row if len(parts) > 1 else None, _joining(part, settle)) for row, part in enumerate(parts)
+        ]
+        yield from _run(home, steps)
+    elif event.part == "feedback":
+        yield from _record_feedback(home, parts[0], settle)
+    elif len(parts) > 1:
+        yield from _run(home, [(row, _joining(part, settle)) for row, part in enumerate(parts)])
+        yield from _hand_over(home, len(parts), settle)
+    else:
+        (document,) = yield from _run(home, [(None, _joining(parts[0], settle))])
+        if document is not None and event.part != "request" and "request" not in document:
+            # It came first of all, or its request is a batch.
+            (first,) = yield from _run(home, [(0, unchanged)])
+            if first is not None:
+                yield from _hand_over(home, 1, settle)
+
+
+class _Home:
+    """Where an event's documents are: moved aside where the plain id belongs to another deployment's document."""
+
+    def __init__(self, event: Event) -> None:
+        self.event = event
+        self._single = self._rows = event.request_id
+
+    def id(self, row: int | None) -> str:
+        return document_id(self._single) if row is None else item_id(self._rows, row)
+
+    def move(self, row: int | None) -> None:
+        elsewhere = other_owner(self.event.request_id, repr(self.event.owner))
+        if elsewhere in ((self._single,) if row is None else (self._rows,)):
+            raise RejectedError(f"two deployments meet under the ids of {self.event.index}")
+        if row is None:
+            self._single = elsewhere
+        else:
+            self._rows = elsewhere
+
+
+def _run(home: _Home, steps: Sequence[Step]) -> Results:
+    """Carry out steps together; where another deployment's document is in the way, carry them out beside it."""
+    while True:
+        results = yield [Change(home.event.index, home.id(row), apply) for row, apply in steps]
+        foreign = {
+            row is None: row
+            for (row, _), result in zip(steps, results, strict=True)
+            if result is not None and not same_owner(result, home.event.header)
+        }
+        if not foreign:
+            return results
+        for row in foreign.values():
+            home.move(row)
+
+
+def _joining(part: Part, settle: Settle) -> Apply:
+    def apply(stored: Document | None) -> Document:
+        joined = join(stored, part)
+        return joined if joined is stored else settle(joined)
+
+    return apply
+
+
+def _record_feedback(home: _Home, part: Part, settle: Settle) -> Plan:
+    rows = _rows_of_feedback(part.content)
+    looked_at = range(min(rows, MAX_ROWS_LOOKED_AT))
+    results = yield from _run(home, [(None, _joining(part, settle)), *((row, unchanged) for row in looked_at)])
+    single, first = results[0], results[1]
+    if first is None and single is not None and not ("request" in single or "response" in single):
+        (first,) = yield from _run(home, [(0, unchanged)])
+    if first is not None:
+        yield from _hand_over(home, rows, settle, mine=part.content)
+    elif single is not None and _embedded_rows(part.content) > 1 and not ("request" in single or "response" in single):
+        # Nothing is stored of the prediction: the feedback's own response says how many rows there are.
+        yield from _move(home, single, [part], _embedded_rows(part.content), settle, at_once=True)
+
+
+def _hand_over(home: _Home, rows: int, settle: Settle, mine: Document | None = None) -> Plan:
+    """Move what waits under the plain id to the rows of the batch.
+
+    ``mine`` is the content of the caller's own feedback, which nobody was told is stored yet: where nothing else
+    waits, moving it and removing the plain document may go out together.
+    """
+    while True:
+        single, first = yield from _run(home, [(None, unchanged), (0, unchanged)])
+        if single is None or first is None or ("request" in single and "response" in single):
+            return
+        waiting = _parts_in(single)
+        moving = [
+            part
+            for part in waiting
+            if (part.name == "feedback" and ("response" not in single or "response" not in first))
+            or (part.name != "feedback" and part.name not in first)
+        ]
+        if not moving:
+            return
+        at_once = mine is not None and [part.content for part in waiting] == [mine]
+        yield from _move(home, single, moving, max(rows, _batch_rows(first)), settle, at_once=at_once)
+
+
+def _move(home: _Home, single: Document, moving: list[Part], rows: int, settle: Settle, *, at_once: bool) -> Plan:
+    steps: list[Step] = []
+    by_row: dict[int, list[Part]] = {}
+    for part in moving:
+        if part.name == "feedback":
+            for row in range(rows):
+                by_row.setdefault(row, []).append(replace(part, content=_row_of_feedback(part.content, row, rows)))
+        else:
+            by_row.setdefault(0, []).append(part)
+    for row, parts in by_row.items():
+        steps.extend((row, _joining(part, settle)) for part in parts)
+    leave: Step = (None, _leaving(single, moving, settle))
+    if at_once:
+        yield from _run(home, [*steps, leave])
+    else:
+        yield from _run(home, steps)
+        yield from _run(home, [leave])
+
+
+def _leaving(single: Document, moved: list[Part], settle: Settle) -> Apply:
+    """Take the moved parts out of the plain document, unless it has changed since."""
+    names = {part.name for part in moved}
+
+    def apply(stored: Document | None) -> Document | Verdict | None:
+        if stored is None or stored != single:
+            return stored
+        if not any(name in stored for name in PARTS if name not in names):
+            return DELETE
+        return settle({name: value for name, value in stored.items() if name not in names})
+
+    return apply
+
+
+def _parts_in(document: Document) -> list[Part]:
+    """Take a document apart into the parts it was joined from."""
+    header = {
+        name: value
+        for name, value in document.items()
+        if name.startswith("Ce-") or name in ("ServingEngine", "RequestId")
+    }
+    node = header.pop("Ce-Modelid", "")
+    nodes = document.get("nodes") or {node: document}
+    return [
+        Part(name, expand(parts[name]), node, header, _timestamp_of(parts[name], document))
+        for node, parts in nodes.items()
+        for name in PARTS
+        if name in parts
+    ]
+
+
+def _timestamp_of(content: Document, document: Document) -> str:
+    time = content.get("ce-time")
+    return document["@timestamp"] if time_key(time) is None else as_timestamp(time)
+
+
+def _batch_rows(first: Document) -> int:
+    """How many rows the batch has, read off the payload of its first row."""
+    rows = 1
+    for name in ("request", "response"):
+        payload = expand(first.get(name) or {}).get("payload")
+        if payload is not None:
+            rows = max(rows, _rows_in(payload))
+    return rows
+
+
+def _rows_in(message: Any) -> int:
+    try:
+        return len(decode_message(message).items)
+    except UndecodableError:
+        return 0
+
+
+def _rows_of_feedback(content: Document) -> int:
+    """How many rows a feedback seems to be for; 1 where nothing tells."""
+    reward = content.get("reward")
+    rows = len(reward) if isinstance(reward, list) else 1
+    if content.get("truth") is not None:
+        rows = max(rows, _rows_in(content["truth"]))
+    return max(rows, _embedded_rows(content))
+
+
+def _embedded_rows(content: Document) -> int:
+    response = content.get("response")
+    return 0 if response is None else _rows_in(response)
+
+
+def _row_of_feedback(content: Document, row: int, rows: int) -> Document:
+    """Give one row's feedback: the whole body, its own reward, and which row of how many it is."""
+    mine = {**content, "item": row, "items": rows}
+    reward = content.get("reward")
+    if isinstance(reward, list):
+        if row < len(reward):
+            mine["reward"] = reward[row]
+        else:
+            del mine["reward"]
+    return mine

@@ -1,0 +1,178 @@
+"""A document that has both a response and a feedback -> its ``metrics``.
+
+Scoring is a pure function of what the document holds, so that whoever completes the pair, and however often, gets
+the same fields.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from request_logger.documents import Document, expand
+from request_logger.payloads import UndecodableError, decode_message
+from scorers.base import Row, UnscorableError
+
+Settle = Callable[[Document], Document]
+
+
+class ScorerLike(Protocol):
+    """What scoring needs of a scorer."""
+
+    @property
+    def name(self) -> str:
+        """The scorer's name, kept in the document."""
+        ...
+
+    def score(self, truth: Row, prediction: Row) -> dict[str, Any]:
+        """Score one pair."""
+        ...
+
+
+class ChooserLike(Protocol):
+    """What scoring needs of the choice of a scorer."""
+
+    def choose(
+        self,
+        namespace: str,
+        deployment: str,
+        predictor: str,
+        model: str,
+        truth: Row | None,
+        prediction: Row | None,
+    ) -> ScorerLike:
+        """Choose the scorer of a pair."""
+        ...
+
+
+def settler(chooser: ChooserLike) -> Settle:
+    """Make the function that brings a joined document's ``metrics`` up to date."""
+
+    def settle(document: Document) -> Document:
+        if "feedback" not in document:
+            return document
+        metrics = score(document, chooser)
+        kept = document.get("metrics")
+        if metrics is None:
+            return {name: value for name, value in document.items() if name != "metrics"} if kept else document
+        if isinstance(kept, dict) and {**kept, "scored_at": None} == {**metrics, "scored_at": None}:
+            return document
+        now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return {**document, "metrics": {**metrics, "scored_at": now}}
+
+    return settle
+
+
+def score(document: Document, chooser: ChooserLike) -> dict[str, Any] | None:
+    """Score a document: None while its response or its feedback is missing.
+
+    The stored response counts; the feedback's own is scored only where none is stored, and a difference between the
+    two is recorded as ``response_disagrees``. What can't be scored gives ``error``, saying why.
+    """
+    feedback = expand(document["feedback"])
+    if "undecodable" in feedback:
+        return {"error": f"the feedback can't be read: {feedback['undecodable']}"}
+    row = feedback.get("item", 0)
+    stored, embedded, problem = _responses(document, feedback, row)
+    prediction = stored or embedded
+    if prediction is None and problem is None:
+        return None
+    metrics: dict[str, Any] = {}
+    reward = _reward(feedback.get("reward"), row)
+    if reward is not None:
+        metrics["reward"] = reward
+    if stored is not None and embedded is not None and stored.value != embedded.value:
+        metrics["response_disagrees"] = True
+    try:
+        truth = _truth(feedback, row, prediction)
+        if prediction is None and truth is not None:
+            raise UnscorableError(problem or "no response")
+        if truth is None and "reward" not in feedback:
+            raise UnscorableError("the feedback has neither a truth nor a reward")
+        scorer = chooser.choose(*_names(document), truth, prediction)
+        metrics["scorer"] = scorer.name
+        metrics["basis"] = "reward" if truth is None else "truth"
+        if truth is None:
+            metrics.update(scorer.score(Row(_row_of(feedback["reward"], row)), prediction or Row(None)))
+        else:
+            metrics.update(scorer.score(truth, prediction or Row(None)))
+    except UnscorableError as error:
+        metrics["error"] = str(error)
+    if reward in (0, 1) and "correct" in metrics:
+        metrics["reward_agrees"] = bool(reward) == bool(metrics["correct"])
+    return metrics
+
+
+def _names(document: Document) -> tuple[str, str, str, str]:
+    """Namespace, deployment, predictor (endpoint) and model of a document."""
+    values = (document.get(f"Ce-{name}") or "" for name in ("Namespace", "Inferenceservicename", "Endpoint", "Modelid"))
+    namespace, deployment, predictor, model = values
+    return namespace, deployment, predictor, model
+
+
+def _responses(document: Document, feedback: Document, row: int) -> tuple[Row | None, Row | None, str | None]:
+    """The stored response's row, the feedback's own, and why neither can be used although one is there."""
+    problem = None
+    stored = embedded = None
+    response = document.get("response")
+    if response is not None:
+        response = expand(response)
+        if "undecodable" in response:
+            problem = f"the response can't be read: {response['undecodable']}"
+        elif "instance" not in response:
+            problem = "the response's payload was not stored"
+        else:
+            stored = Row(response["instance"], tuple(response.get("names") or ()))
+    if feedback.get("response") is not None:
+        try:
+            rows = _rows(feedback["response"])
+            if row < len(rows):
+                embedded = rows[row]
+        except UndecodableError as error:
+            problem = problem or f"the feedback's response can't be read: {error}"
+    return stored, embedded, problem
+
+
+def _truth(feedback: Document, row: int, prediction: Row | None) -> Row | None:
+    if feedback.get("truth") is None:
+        return None
+    try:
+        rows = _rows(feedback["truth"])
+    except UndecodableError as error:
+        raise UnscorableError(f"the truth can't be read: {error}") from None
+    rows_expected = feedback.get("items", 1)
+    if rows_expected == 1 and len(rows) > 1 and prediction is not None:
+        # [0, 0, 1] for one prediction of three classes is one row, though a flat array is a batch elsewhere.
+        flat = [each.value for each in rows]
+        columns = prediction.value
+        if isinstance(columns, list) and len(columns) == len(flat) and not any(isinstance(v, list) for v in flat):
+            return Row(flat, prediction.names)
+    if row >= len(rows):
+        raise UnscorableError(
+            f"no truth for this row: the truth has {len(rows)} rows, this is row {row + 1} of {rows_expected}"
+        )
+    return rows[row]
+
+
+def _rows(message: Any) -> list[Row]:
+    decoded = decode_message(message)
+    names = tuple(decoded.names or ())
+    return [Row(item.instance, names) for item in decoded.items]
+
+
+def _row_of(value: Any, row: int) -> Any:
+    if not isinstance(value, list):
+        return value
+    if row >= len(value):
+        raise UnscorableError(f"no reward for this row: there are {len(value)}, this is row {row + 1}")
+    return value[row]
+
+
+def _reward(reward: Any, row: int) -> float | None:
+    if isinstance(reward, list):
+        reward = reward[row] if row < len(reward) else None
+    if isinstance(reward, bool) or not isinstance(reward, (int, float)) or not math.isfinite(reward):
+        return None
+    return float(reward)

@@ -1,0 +1,21 @@
+"""JSON in and out: orjson, and the standard library for the values that orjson refuses."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import orjson
+
+
+def dumps(value: Any) -> bytes:
+    """Serialise to UTF-8 JSON. Numbers that are not finite become null; lone surrogates become a question mark."""
+    try:
+        return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS)
+    except TypeError:  # an integer beyond 64 bits, a lone surrogate
+        return json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")
+
+
+def loads(raw: bytes | str) -> Any:
+    """Parse JSON. Raises json.JSONDecodeError (orjson's is one) where it is none."""
+    return orjson.loads(raw)

@@ -1,0 +1,77 @@
+"""`request-logger serve`: gunicorn with the original's environment."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from flask import Flask
+from gunicorn.app.base import BaseApplication
+
+from request_logger.settings import Settings
+
+
+def serve(settings: Settings) -> None:
+    """Run the server until it is stopped."""
+    directory = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+    if not directory:
+        # Each worker counts in files of its own; /metrics adds them up. They must be gone at the next start.
+        directory = tempfile.mkdtemp(prefix="request-logger-metrics-")
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = directory
+        atexit.register(_remove, directory, os.getpid())
+    else:
+        shutil.rmtree(directory, ignore_errors=True)
+        Path(directory).mkdir(parents=True)
+    _Server(settings).run()
+
+
+def _remove(directory: str, pid: int) -> None:
+    if os.getpid() == pid:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+class _Server(BaseApplication):  # type: ignore[misc]
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        super().__init__()
+
+    def load_config(self) -> None:
+        options: dict[str, Any] = {
+            "bind": f"0.0.0.0:{self._settings.port}",
+            "workers": self._settings.gunicorn_workers,
+            "threads": self._settings.gunicorn_threads,
+            "worker_class": "gthread",
+            "keepalive": 75,
+            "graceful_timeout": 30,
+            "loglevel": self._settings.log_level.lower(),
+            "child_exit": _child_exit,
+            "worker_exit": _worker_exit,
+            "control_socket_disable": True,
+        }
+        for name, value in options.items():
+            if name in self.cfg.settings:
+                self.cfg.set(name, value)
+
+    def load(self) -> Flask:
+        from request_logger.app import create_app  # noqa: PLC0415  # in the worker: threads don't survive a fork
+
+        logging.basicConfig(level=self._settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+        return create_app(self._settings)
+
+
+def _child_exit(server: Any, worker: Any) -> None:
+    from prometheus_flask_exporter.multiprocess import GunicornInternalPrometheusMetrics  # noqa: PLC0415
+
+    GunicornInternalPrometheusMetrics.mark_process_dead_on_child_exit(worker.pid)
+
+
+def _worker_exit(server: Any, worker: Any) -> None:
+    app = getattr(worker, "wsgi", None)
+    extensions = getattr(app, "extensions", {})
+    if "request_logger" in extensions:
+        extensions["request_logger"].writer.close(timeout=20)

@@ -1,0 +1,120 @@
+"""Every environment variable, its default and its meaning, in one frozen class.
+
+`Settings.from_env` reads and checks them all and reports every problem at once; docs/settings.md is checked
+against this file by a test. Names and defaults of the replaced programs are kept.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from request_logger.names import is_legal_index
+
+
+class SettingsError(ValueError):
+    """One or more environment variables are wrong; one line for each."""
+
+
+def _env(default: Any, meaning: str, *, secret: bool = False, minimum: float | None = None) -> Any:
+    return field(default=default, metadata={"meaning": meaning, "secret": secret, "minimum": minimum})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The whole configuration. A field's environment variable is its name in upper case."""
+
+    elasticsearch_host: str = _env("localhost", "host of Elasticsearch or OpenSearch; several with commas; a URL works")
+    elasticsearch_port: int = _env(9200, "port of the engine", minimum=1)
+    elasticsearch_protocol: str = _env("http", "http or https")
+    elasticsearch_user: str = _env("", "user name for basic authentication")
+    elasticsearch_pass: str = _env("", "password for basic authentication", secret=True)
+    elasticsearch_token: str = _env("", "bearer token", secret=True)
+    elasticsearch_api_key: str = _env("", "API key (base64 of id:key)", secret=True)
+    elasticsearch_cloud_id: str = _env("", "Elastic Cloud id, instead of the host")
+    elasticsearch_path_prefix: str = _env("", "path in front of the engine's API, such as /es")
+    elasticsearch_ca_cert: str = _env("", "CA file; when given, the engine's certificate is verified")
+    elasticsearch_verify_certs: bool = _env(
+        False, "verify the engine's certificate (off as in the original: self-signed certificates must work)"
+    )
+    elasticsearch_timeout_seconds: float = _env(30.0, "time limit of one request to the engine", minimum=0.1)
+    index_name: str = _env("", "one index for all events, instead of the names made from the events")
+    seldon_environment: str = _env("", "put into index names after -log-")
+    max_payload_bytes: int = _env(300_000, "a larger body is replaced by its size and SHA-256", minimum=1)
+    port: int = _env(8080, "port to listen on", minimum=0)
+    gunicorn_workers: int = _env(3, "worker processes", minimum=1)
+    gunicorn_threads: int = _env(8, "threads of one worker", minimum=1)
+    store_timeout_seconds: float = _env(
+        10.0, "how long an event may wait for the engine before it is answered 503", minimum=0.1
+    )
+    max_pending_bytes: int = _env(
+        64 * 2**20, "bodies that may wait for the engine in one worker; full is 503", minimum=1
+    )
+    bulk_max_bytes: int = _env(5 * 2**20, "greatest size of one _bulk request", minimum=1)
+    cache_max_bytes: int = _env(16 * 2**20, "recent documents kept in one worker to save reading them", minimum=0)
+    scorer: str = _env("auto", "scorer of all feedback, such as multiclass or binary:threshold=0.3")
+    scorers_config: str = _env("", "YAML file with rules: which scorer for which deployment")
+    log_level: str = _env("INFO", "DEBUG, INFO, WARNING or ERROR")
+
+    def __post_init__(self) -> None:
+        problems = []
+        if self.elasticsearch_protocol not in ("http", "https"):
+            problems.append(f"ELASTICSEARCH_PROTOCOL: expected http or https, found {self.elasticsearch_protocol!r}")
+        if self.index_name and not is_legal_index(self.index_name):
+            problems.append(
+                f'INDEX_NAME: expected a legal index name (lower case, no spaces, none of \\/*?"<>|,#:), '
+                f"found {self.index_name!r}"
+            )
+        if self.log_level not in ("DEBUG", "INFO", "WARNING", "ERROR"):
+            problems.append(f"LOG_LEVEL: expected DEBUG, INFO, WARNING or ERROR, found {self.log_level!r}")
+        for spec in fields(self):
+            minimum = spec.metadata["minimum"]
+            value = getattr(self, spec.name)
+            if minimum is not None and value < minimum:
+                problems.append(f"{spec.name.upper()}: expected at least {minimum}, found {value}")
+        if problems:
+            raise SettingsError("\n".join(problems))
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None) -> Settings:
+        """Read the environment; an empty variable counts as not set.
+
+        Raises SettingsError naming each variable that is wrong and what was expected.
+        """
+        environ = os.environ if environ is None else environ
+        values: dict[str, Any] = {}
+        problems = []
+        for spec in fields(cls):
+            text = environ.get(spec.name.upper(), "")
+            if text == "":
+                continue
+            try:
+                values[spec.name] = _convert(text, type(spec.default))
+            except ValueError as error:
+                problems.append(f"{spec.name.upper()}: {error}, found {text!r}")
+        if problems:
+            raise SettingsError("\n".join(problems))
+        return cls(**values)
+
+
+def _convert(text: str, kind: type) -> Any:
+    if kind is bool:
+        lowered = text.strip().lower()
+        if lowered in ("true", "1", "yes", "on"):
+            return True
+        if lowered in ("false", "0", "no", "off"):
+            return False
+        raise ValueError("expected true or false")
+    if kind is int:
+        try:
+            return int(text)
+        except ValueError:
+            raise ValueError("expected a whole number") from None
+    if kind is float:
+        try:
+            return float(text)
+        except ValueError:
+            raise ValueError("expected a number") from None
+    return text

@@ -1,0 +1,1 @@
+"""The engine: client choice, index templates, group commit, retries and dead letters."""

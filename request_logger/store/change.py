@@ -1,0 +1,50 @@
+"""What is asked of the store: pure changes of documents, and plans made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+Document = dict[str, Any]
+
+
+class Verdict(Enum):
+    """A change's answer that is no document."""
+
+    DELETE = "delete"
+
+
+DELETE = Verdict.DELETE
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A pure function over one document.
+
+    ``apply`` gets the stored document (None where there is none; it must not be changed in place) and gives the
+    document to store: the same object to leave it, None to leave it missing, DELETE to remove it. It may be called
+    several times, until no other writer came in between.
+    """
+
+    index: str
+    id: str
+    apply: Callable[[Document | None], Document | Verdict | None]
+
+
+def unchanged(stored: Document | None) -> Document | None:
+    """Read a document: the change that changes nothing."""
+    return stored
+
+
+# A plan yields changes that may be sent together and gets their final documents, in order; it is stored when it ends.
+Plan = Generator[list[Change], list[Document | None], None]
+
+
+class StoreUnavailableError(RuntimeError):
+    """The engine can't take this now; trying again later can help."""
+
+
+class RejectedError(RuntimeError):
+    """The engine refuses this in every form; trying again can't help."""

@@ -1,0 +1,291 @@
+"""The engine's HTTP API through its vendor's own client.
+
+`elasticsearch` talks to Elastic's servers, `opensearch-py` to OpenSearch, Open Distro and the old OSS builds, which
+Elastic's client refuses. Which one it is, is asked once: Elastic's servers name themselves in every answer.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import warnings
+from collections.abc import Mapping
+from typing import Any, Protocol
+from urllib.parse import quote, urlsplit
+
+import elastic_transport
+import elasticsearch
+import opensearchpy
+
+from request_logger.serialize import dumps, loads
+from request_logger.settings import Settings, SettingsError
+from request_logger.store import templates
+from request_logger.store.change import StoreUnavailableError
+
+log = logging.getLogger(__name__)
+
+_ANY_ERROR = tuple(range(400, 600))
+_TEMPLATE_VERSION = 1
+
+
+class _Client(Protocol):
+    def request(
+        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str], params: Mapping[str, str]
+    ) -> tuple[int, Any]: ...
+
+
+class SearchEngine:
+    """One Elasticsearch or OpenSearch cluster. Thread-safe; nothing is sent before the first call."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._hosts = _hosts(settings)
+        self._client: _Client | None = None
+        self._lock = threading.Lock()
+        self._template_ready = False
+        self._template_refused = False
+
+    @property
+    def urls(self) -> list[str]:
+        """Where the engine is, without credentials."""
+        return list(self._hosts)
+
+    def request(
+        self, method: str, path: str, body: Any = None, params: Mapping[str, str] | None = None
+    ) -> tuple[int, Any]:
+        """Send a request, give the status and the parsed answer, also of an error.
+
+        ``body`` is JSON; bytes are sent as they are, as lines of JSON. Raises StoreUnavailableError where there is no
+        answer.
+        """
+        client = self._connected()
+        if isinstance(body, bytes):
+            return client.request(method, path, body, {"content-type": "application/x-ndjson"}, params or {})
+        raw = None if body is None else dumps(body)
+        return client.request(method, path, raw, {"content-type": "application/json"}, params or {})
+
+    def bulk(self, body: bytes) -> dict[str, Any]:
+        """Send a _bulk body. Raises StoreUnavailableError where the engine gives no verdict for its items."""
+        status, answer = self.request("POST", "/_bulk", body)
+        if status != 200 or not isinstance(answer, dict) or "items" not in answer:
+            raise StoreUnavailableError(f"the engine answered {status} to _bulk: {_short(answer)}")
+        return answer
+
+    def ping(self) -> bool:
+        """Say whether the engine answers with less than an error of its own."""
+        try:
+            status, _ = self.request("GET", "/_cluster/health", params={"timeout": "1s"})
+        except StoreUnavailableError:
+            return False
+        return status < 500
+
+    def prepare(self, index: str) -> None:
+        """Make sure that an index is there and can take our fields.
+
+        A new one gets the types of the template; one that the original made is given the fields that it lacks. What
+        the engine refuses here is warned of once and left to the verdict on each document. Raises
+        StoreUnavailableError.
+        """
+        self.install_template()
+        path = "/" + quote(index, safe="")
+        status, answer = self.request("GET", f"{path}/_mapping")
+        if status == 404:
+            body = {"mappings": templates.mapping()} if self._template_refused else {}
+            status, answer = self.request("PUT", path, body)
+            if status >= 500 or status == 429:
+                raise StoreUnavailableError(f"the engine answered {status} to creating an index: {_short(answer)}")
+            if status >= 400 and "already_exists" not in _short(answer):
+                log.warning("index %s can't be created ahead: %s", index, _short(answer))
+            return
+        if status >= 500 or status == 429:
+            raise StoreUnavailableError(f"the engine answered {status} to a question for a mapping: {_short(answer)}")
+        if status == 200 and not _is_ours(answer):
+            status, answer = self.request("PUT", f"{path}/_mapping", templates.additions())
+            if status >= 400:
+                log.warning("index %s can't be given the fields of ours: %s", index, _short(answer))
+
+    def install_template(self) -> None:
+        """Install the index template where it is missing or older. Raises StoreUnavailableError."""
+        if self._template_ready:
+            return
+        path = f"/_index_template/{templates.TEMPLATE_NAME}"
+        status, answer = self.request("GET", path)
+        if status >= 500 or status == 429:
+            raise StoreUnavailableError(f"the engine answered {status} to a question for a template: {_short(answer)}")
+        wanted = {**templates.index_template(), "version": _TEMPLATE_VERSION}
+        if self._settings.index_name:
+            wanted["index_patterns"] = sorted({*wanted["index_patterns"], self._settings.index_name})
+        if status != 200 or not _is_current(answer, wanted):
+            status, answer = self.request("PUT", path, wanted)
+            if status >= 400:
+                self._template_refused = True
+                log.warning("the index template can't be installed: %s", _short(answer))
+        self._template_ready = True
+
+    def _connected(self) -> _Client:
+        if self._client is None:
+            with self._lock:
+                if self._client is None:
+                    self._client = self._connect()
+        return self._client
+
+    def _connect(self) -> _Client:
+        if self._settings.elasticsearch_cloud_id:
+            return _Elastic(self._hosts, self._settings)
+        asker = _OpenSearch(self._hosts, self._settings)
+        product = asker.product()
+        return _Elastic(self._hosts, self._settings) if product == "Elasticsearch" else asker
+
+
+def _hosts(settings: Settings) -> list[str]:
+    hosts = []
+    for text in settings.elasticsearch_host.split(","):
+        host = text.strip()
+        if "://" not in host:
+            bare = f"[{host}]" if host.count(":") > 1 and not host.startswith("[") else host
+            host = f"{settings.elasticsearch_protocol}://{bare}"
+        parts = urlsplit(host)
+        try:
+            port = parts.port or settings.elasticsearch_port
+        except ValueError:
+            raise SettingsError(f"ELASTICSEARCH_HOST: expected host, host:port or a URL, found {text!r}") from None
+        if not parts.hostname:
+            raise SettingsError(f"ELASTICSEARCH_HOST: expected host, host:port or a URL, found {text!r}")
+        name = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+        prefix = (settings.elasticsearch_path_prefix or parts.path).strip("/")
+        hosts.append(f"{parts.scheme}://{name}:{port}" + (f"/{prefix}" if prefix else ""))
+    return hosts
+
+
+def _verifies(settings: Settings) -> bool:
+    return settings.elasticsearch_verify_certs or bool(settings.elasticsearch_ca_cert)
+
+
+class _OrjsonSerializer(opensearchpy.serializer.Serializer):
+    mimetype = "application/json"
+
+    def loads(self, s: Any) -> Any:
+        return loads(s)
+
+    def dumps(self, data: Any) -> Any:
+        return data if isinstance(data, (str, bytes)) else dumps(data)
+
+
+class _OpenSearch:
+    def __init__(self, hosts: list[str], settings: Settings) -> None:
+        headers = {}
+        if settings.elasticsearch_token:
+            headers["authorization"] = f"Bearer {settings.elasticsearch_token}"
+        elif settings.elasticsearch_api_key:
+            headers["authorization"] = f"ApiKey {settings.elasticsearch_api_key}"
+        auth = (settings.elasticsearch_user, settings.elasticsearch_pass) if settings.elasticsearch_user else None
+        self._transport = opensearchpy.OpenSearch(
+            [_parsed(host) for host in hosts],
+            http_auth=None if headers else auth,
+            headers=headers or None,
+            verify_certs=_verifies(settings),
+            ssl_show_warn=False,
+            ssl_assert_hostname=_verifies(settings) or False,
+            ca_certs=settings.elasticsearch_ca_cert or None,
+            timeout=settings.elasticsearch_timeout_seconds,
+            max_retries=len(hosts) - 1,
+            serializer=_OrjsonSerializer(),
+            pool_maxsize=10,
+        ).transport
+
+    def request(
+        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str], params: Mapping[str, str]
+    ) -> tuple[int, Any]:
+        try:
+            answer = self._transport.perform_request(
+                method, path, params=dict(params), body=body, headers=dict(headers)
+            )
+            return 200, answer
+        except opensearchpy.exceptions.ConnectionError as error:
+            raise StoreUnavailableError(f"the engine does not answer: {_cause(error)}") from None
+        except opensearchpy.exceptions.TransportError as error:
+            return int(error.status_code), error.info or error.error
+        except opensearchpy.exceptions.OpenSearchException as error:
+            raise StoreUnavailableError(f"the engine's answer can't be read: {_cause(error)}") from None
+
+    def product(self) -> str:
+        """Ask the engine what it is; Elastic's servers from 7.14 on name themselves in a header."""
+        try:
+            _, headers, _ = self._transport.get_connection().perform_request("GET", "/", ignore=_ANY_ERROR)
+        except opensearchpy.exceptions.OpenSearchException as error:
+            raise StoreUnavailableError(f"the engine does not answer: {_cause(error)}") from None
+        return str({name.lower(): value for name, value in headers.items()}.get("x-elastic-product", ""))
+
+
+class _Elastic:
+    def __init__(self, hosts: list[str], settings: Settings) -> None:
+        options: dict[str, Any] = {}
+        if settings.elasticsearch_cloud_id:
+            options["cloud_id"] = settings.elasticsearch_cloud_id
+        else:
+            options["hosts"] = hosts
+        if settings.elasticsearch_token:
+            options["bearer_auth"] = settings.elasticsearch_token
+        elif settings.elasticsearch_api_key:
+            options["api_key"] = settings.elasticsearch_api_key
+        elif settings.elasticsearch_user:
+            options["basic_auth"] = (settings.elasticsearch_user, settings.elasticsearch_pass)
+        if not settings.elasticsearch_cloud_id and hosts[0].startswith("https"):
+            options |= {"verify_certs": _verifies(settings), "ssl_show_warn": False}
+            if settings.elasticsearch_ca_cert:
+                options["ca_certs"] = settings.elasticsearch_ca_cert
+        self._client = elasticsearch.Elasticsearch(
+            **options,
+            request_timeout=settings.elasticsearch_timeout_seconds,
+            max_retries=max(len(hosts) - 1, 0),
+            serializer=elasticsearch.OrjsonSerializer(),
+        ).options(ignore_status=_ANY_ERROR)
+
+    def request(
+        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str], params: Mapping[str, str]
+    ) -> tuple[int, Any]:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", elasticsearch.ElasticsearchWarning)
+                answer = self._client.perform_request(
+                    method, path, params=dict(params), body=body, headers={**headers, "accept": "application/json"}
+                )
+            return answer.meta.status, answer.body
+        except elastic_transport.TransportError as error:
+            raise StoreUnavailableError(f"the engine does not answer: {_cause(error)}") from None
+
+
+def _parsed(host: str) -> dict[str, Any]:
+    parts = urlsplit(host)
+    return {
+        "host": parts.hostname,
+        "port": parts.port,
+        "use_ssl": parts.scheme == "https",
+        **({"url_prefix": parts.path.strip("/")} if parts.path.strip("/") else {}),
+    }
+
+
+def _is_ours(answer: Any) -> bool:
+    (index,) = list(answer.values())[:1] or [{}]
+    metrics = index.get("mappings", {}).get("properties", {}).get("metrics", {}).get("properties", {})
+    return bool(metrics.get("scorer", {}).get("type") == "keyword")
+
+
+def _is_current(answer: Any, wanted: Mapping[str, Any]) -> bool:
+    installed = [entry.get("index_template", {}) for entry in answer.get("index_templates", [])]
+    return any(
+        template.get("version", 0) >= wanted["version"]
+        and set(wanted["index_patterns"]) <= set(template.get("index_patterns", []))
+        for template in installed
+    )
+
+
+def _short(answer: Any) -> str:
+    text = answer if isinstance(answer, str) else dumps(answer).decode()
+    return text.replace("\n", " ")[:300]
+
+
+def _cause(error: Exception) -> str:
+    """Say what failed in a few words; the clients' own texts repeat themselves."""
+    text = str(getattr(error, "message", None) or error)
+    return text.replace("\n", " ")[:200]

@@ -1,0 +1,160 @@
+"""How the engine is told to index: fixed types for our own fields, and none that a later value can break.
+
+Numbers become double and text becomes keyword, whatever the first value of a field looks like; dates are not guessed.
+Payloads, instances and truths are stored and not indexed: they have no fixed shape, and indexing every pixel is what
+made the original lose events. Every text field has a ``.keyword`` beside it, because that is what dashboards made
+for the original's dynamic mapping ask for.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+Mapping = dict[str, Any]
+
+TEMPLATE_NAME = "request-logger"
+INDEX_PATTERNS = ["inference-log-*", "reference-log-*", "drift-log-*"]
+FIELD_LIMIT = 2000
+# A longer text is stored and not indexed: an engine refuses terms of over 32,766 bytes.
+IGNORE_ABOVE = 8000
+
+_KEYWORD: Mapping = {
+    "type": "keyword",
+    "ignore_above": IGNORE_ABOVE,
+    "fields": {"keyword": {"type": "keyword", "ignore_above": IGNORE_ABOVE}},
+}
+_PLAIN_KEYWORD: Mapping = {"type": "keyword", "ignore_above": IGNORE_ABOVE}
+_DATE: Mapping = {"type": "date", "ignore_malformed": True}
+_DOUBLE: Mapping = {"type": "double", "ignore_malformed": True}
+_STORED: Mapping = {"type": "object", "enabled": False}
+_STORED_TEXT: Mapping = {"type": "keyword", "index": False, "doc_values": False}
+
+
+def metrics_mapping() -> Mapping:
+    """Types of the fields that scorers write; any other of theirs is a double or a keyword by its value."""
+    keywords = (
+        "scorer", "basis", "truth_label", "predicted_label",
+        "true_positive", "false_positive", "false_negative", "true_negative",
+    )  # fmt: skip
+    return {
+        "properties": {
+            **dict.fromkeys(keywords, _PLAIN_KEYWORD),
+            "error": _PLAIN_KEYWORD,
+            "scored_at": {"type": "date"},
+            "correct": {"type": "byte"},
+            "truth_rank": {"type": "integer"},
+            "score_bin": {"type": "integer"},
+            "calibration_bin": {"type": "integer"},
+            "reward": {"type": "double"},
+            "reward_agrees": {"type": "boolean"},
+            "response_disagrees": {"type": "boolean"},
+        }
+    }
+
+
+def _part(**fields: Mapping) -> Mapping:
+    return {
+        "properties": {
+            "ce-time": _DATE,
+            "ce-source": _KEYWORD,
+            "unindexed": _STORED_TEXT,
+            "unindexed_reason": _PLAIN_KEYWORD,
+            "undecodable": _PLAIN_KEYWORD,
+            "payload_dropped": {"properties": {"bytes": {"type": "long"}, "sha256": _PLAIN_KEYWORD}},
+            "payload": _STORED,
+            **fields,
+        }
+    }
+
+
+def _prediction() -> Mapping:
+    return _part(
+        instance=_STORED,
+        dataType=_KEYWORD,
+        names=_KEYWORD,
+        parameters=_STORED,
+        outputs=_STORED,
+        meta={"properties": {"metrics": _STORED, "tags": _STORED, "routing": _STORED, "requestPath": _STORED}},
+    )
+
+
+def dynamic_templates() -> list[Mapping]:
+    """Types of fields that have no fixed one: numbers are doubles, all else that is no object is a keyword."""
+    return [
+        {"whole_numbers": {"match_mapping_type": "long", "mapping": _DOUBLE}},
+        {"numbers": {"match_mapping_type": "double", "mapping": _DOUBLE}},
+        {"booleans": {"match_mapping_type": "boolean", "mapping": _KEYWORD}},
+        {"text": {"match_mapping_type": "string", "mapping": _KEYWORD}},
+    ]
+
+
+def mapping() -> Mapping:
+    """The whole mapping of an index."""
+    return {
+        "date_detection": False,
+        "numeric_detection": False,
+        "dynamic_templates": dynamic_templates(),
+        "properties": {
+            "@timestamp": {"type": "date"},
+            "RequestId": _KEYWORD,
+            "ServingEngine": _KEYWORD,
+            "Ce-Inferenceservicename": _KEYWORD,
+            "Ce-Endpoint": _KEYWORD,
+            "Ce-Namespace": _KEYWORD,
+            "Ce-Modelid": _KEYWORD,
+            "request": _prediction(),
+            "response": _prediction(),
+            "feedback": _part(
+                reward=_DOUBLE,
+                truth=_STORED,
+                request=_STORED,
+                response=_STORED,
+                metrics=_STORED,
+                instance=_STORED,
+                item={"type": "integer"},
+                items={"type": "integer"},
+            ),
+            "outlier": _part(),
+            "drift": _part(),
+            "nodes": _STORED,
+            "metrics": metrics_mapping(),
+        },
+    }
+
+
+def index_template() -> Mapping:
+    """The composable index template for the indices whose names we make."""
+    return {
+        "index_patterns": INDEX_PATTERNS,
+        "priority": 100,
+        "template": {"settings": {"index.mapping.total_fields.limit": FIELD_LIMIT}, "mappings": mapping()},
+    }
+
+
+def additions() -> Mapping:
+    """What an index that the original made is given: our own fields, and types for fields that are still to come."""
+    part = {
+        "properties": {name: _part()["properties"][name] for name in ("unindexed", "unindexed_reason", "undecodable")}
+    }
+    return {
+        "date_detection": False,
+        "dynamic_templates": dynamic_templates(),
+        "properties": {
+            "metrics": metrics_mapping(),
+            **dict.fromkeys(("request", "response", "feedback", "outlier", "drift"), part),
+        },
+    }
+
+
+def dead_letter_mapping() -> Mapping:
+    """The mapping of the dead-letter index: it refuses nothing."""
+    return {
+        "dynamic": False,
+        "properties": {
+            "@timestamp": {"type": "date"},
+            "index": _PLAIN_KEYWORD,
+            "id": _PLAIN_KEYWORD,
+            "reason": _PLAIN_KEYWORD,
+            "document": _STORED_TEXT,
+        },
+    }

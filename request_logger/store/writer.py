@@ -1,0 +1,389 @@
+"""Group commit: all changes waiting in the process go out in one _bulk, and the next fills up meanwhile.
+
+One thread a process drives the plans. A document that is in the cache is written with its known version at once; any
+other is first created or read by an update whose partial document is empty (``{"doc": {}, "upsert": ...}``): it answers
+with the stored document and its version in the same round trip. Every write that follows is conditional on that
+version, so that writers on other machines can't be overwritten; who loses the race reads and applies again. No
+scripts are used.
+
+This differs from blind partial updates: it costs the engine less where the document is in the cache, and about as much
+where it isn't (`python -m bench.writes`), and no merge can leave stale keys.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import threading
+import time
+from collections import deque
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from request_logger.serialize import dumps, loads
+from request_logger.store.bulk import Outcome, Request, read_answer
+from request_logger.store.cache import Cache, Known
+from request_logger.store.change import DELETE, Change, Document, Plan, RejectedError, StoreUnavailableError
+
+MAX_CHANGES = 1000
+_FIRST_PAUSE_SECONDS = 0.05
+_LONGEST_PAUSE_SECONDS = 2.0
+
+
+def dead_letter(index: str, id: str, document: Document, reason: str) -> Document:
+    """Give the document of the dead-letter index: where it belongs, why it isn't there, and all of it as JSON text."""
+    return {
+        "@timestamp": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        "index": index,
+        "id": id,
+        "reason": reason[:1000],
+        "document": dumps(document).decode(),
+    }
+
+
+class Engine(Protocol):
+    """What the writer needs of the engine."""
+
+    def bulk(self, body: bytes) -> dict[str, Any]:
+        """Send a _bulk body, give its answer. Raises StoreUnavailableError where there is none."""
+        ...
+
+    def ping(self) -> bool:
+        """Say whether the engine answers."""
+        ...
+
+    def prepare(self, index: str) -> None:
+        """Make sure that an index is there and can take our fields. Raises StoreUnavailableError."""
+        ...
+
+
+class Refuse(Protocol):
+    """Gives a document in a form that the engine refuses less: higher levels leave less to refuse."""
+
+    def __call__(self, document: Document, reason: str, level: int) -> Document | None:
+        """Give the document to store at this level (from 1), None where there is no further form."""
+        ...
+
+
+class Observer(Protocol):
+    """Is told what happens, for metrics and logs."""
+
+    def bulk_sent(self, changes: int, size: int, seconds: float) -> None:
+        """One _bulk was answered."""
+        ...
+
+    def happened(self, what: str, index: str, reason: str) -> None:
+        """Count a conflict, a retry, a refused or a dead-lettered document."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of the writer: see the settings of the same names."""
+
+    timeout_seconds: float = 10.0
+    max_pending_bytes: int = 64 * 2**20
+    bulk_max_bytes: int = 5 * 2**20
+    cache_max_bytes: int = 16 * 2**20
+    dead_letter_index: str = "request-logger-dead-letters"
+
+
+@dataclass(slots=True, eq=False)
+class _Task:
+    plan: Plan
+    future: Future[None]
+    weight: int
+    deadline: float
+    results: list[Document | None] | None = None
+    missing: int = 0
+
+
+@dataclass(slots=True)
+class _Slot:
+    """One document that changes are waiting for."""
+
+    index: str
+    id: str
+    waiting: list[tuple[_Task, int, Change]] = field(default_factory=list)
+    known: Known | None = None
+    level: int = 0
+    reason: str = ""
+    attempts: int = 0
+    not_before: float = 0.0
+    sent: Document | None = None
+    buried: bool = False
+
+
+class Writer:
+    """Carries out plans against one engine. Thread-safe; `close` waits for what is under way."""
+
+    def __init__(self, engine: Engine, refuse: Refuse, observer: Observer, limits: Limits | None = None) -> None:
+        self._engine = engine
+        self._refuse = refuse
+        self._observer = observer
+        self._limits = limits or Limits()
+        self._cache = Cache(self._limits.cache_max_bytes)
+        self._lock = threading.Condition()
+        self._arrived: deque[_Task] = deque()
+        self._slots: dict[tuple[str, str], _Slot] = {}
+        self._prepared: set[str] = set()
+        self._pending_bytes = 0
+        self._closing = False
+        self._down_since: float | None = None
+        self._pause = _FIRST_PAUSE_SECONDS
+        self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
+        self._thread.start()
+
+    @property
+    def pending_bytes(self) -> int:
+        """Bytes of the bodies that wait for the engine."""
+        return self._pending_bytes
+
+    @property
+    def down_for(self) -> float:
+        """Seconds for which the engine has not answered, 0 while it does."""
+        since = self._down_since
+        return 0.0 if since is None else time.monotonic() - since
+
+    def submit(self, plan: Plan, weight: int) -> Future[None]:
+        """Carry out a plan; the future ends when the engine has acknowledged all of it.
+
+        ``weight`` is what it holds in memory (bytes). The future fails with StoreUnavailableError or RejectedError.
+        Raises StoreUnavailableError at once where too much waits already, or the engine has been down for long.
+        """
+        if self.down_for > self._limits.timeout_seconds:
+            raise StoreUnavailableError("the engine does not answer")
+        task = _Task(plan, Future(), weight, time.monotonic() + self._limits.timeout_seconds)
+        with self._lock:
+            if self._closing:
+                raise StoreUnavailableError("shutting down")
+            if self._pending_bytes and self._pending_bytes + weight > self._limits.max_pending_bytes:
+                raise StoreUnavailableError("too much is waiting for the engine")
+            self._pending_bytes += weight
+            self._arrived.append(task)
+            self._lock.notify()
+        return task.future
+
+    def close(self, timeout: float | None = None) -> None:
+        """Finish what is under way (at most ``timeout`` seconds) and stop."""
+        with self._lock:
+            self._closing = True
+            self._lock.notify()
+        self._thread.join(timeout)
+
+    def _run(self) -> None:
+        while True:
+            with self._lock:
+                while not self._arrived and not self._slots:
+                    if self._closing:
+                        return
+                    self._lock.wait(None if self._down_since is None else _LONGEST_PAUSE_SECONDS)
+                    if self._down_since is not None:
+                        break
+                arrived = list(self._arrived)
+                self._arrived.clear()
+            for task in arrived:
+                self._advance(task)
+            if self._down_since is not None and not self._slots and self._engine.ping():
+                self._down_since = None
+            self._drop_late()
+            requests, pause = self._next_requests()
+            if requests:
+                self._send(requests)
+            elif pause:
+                with self._lock:
+                    if not self._arrived:
+                        self._lock.wait(pause)
+
+    def _advance(self, task: _Task) -> None:
+        """Run a plan to its next changes, and queue them; finish the task where there are none."""
+        results = task.results
+        while True:
+            try:
+                changes = task.plan.send(results)  # type: ignore[arg-type]  # a fresh generator takes None
+            except StopIteration:
+                self._finish(task)
+                return
+            except Exception as error:
+                self._finish(task, error)
+                return
+            if changes:
+                break
+            results = []
+        task.results = [None] * len(changes)
+        task.missing = len(changes)
+        for position, change in enumerate(changes):
+            slot = self._slots.setdefault((change.index, change.id), _Slot(change.index, change.id))
+            slot.waiting.append((task, position, change))
+
+    def _finish(self, task: _Task, error: Exception | None = None) -> None:
+        with self._lock:
+            self._pending_bytes -= task.weight
+        if task.future.done():
+            return
+        if error is None:
+            task.future.set_result(None)
+        else:
+            task.plan.close()
+            task.future.set_exception(error)
+
+    def _fail(self, task: _Task, error: Exception) -> None:
+        for slot in list(self._slots.values()):
+            slot.waiting = [entry for entry in slot.waiting if entry[0] is not task]
+            if not slot.waiting:
+                del self._slots[slot.index, slot.id]
+        self._finish(task, error)
+
+    def _drop_late(self) -> None:
+        now = time.monotonic()
+        late = {id(task): task for slot in self._slots.values() for task, _, _ in slot.waiting if task.deadline < now}
+        for task in late.values():
+            self._fail(task, StoreUnavailableError("the engine did not take it in time"))
+
+    def _next_requests(self) -> tuple[list[tuple[_Slot, Request]], float]:
+        """Choose what goes into the next _bulk; else how long to wait (seconds)."""
+        now = time.monotonic()
+        requests: list[tuple[_Slot, Request]] = []
+        size = 0
+        pause = _LONGEST_PAUSE_SECONDS
+        for slot in list(self._slots.values()):
+            if slot.not_before > now:
+                pause = min(pause, slot.not_before - now)
+                continue
+            request = self._request(slot)
+            if request is None:
+                continue
+            if requests and (len(requests) >= MAX_CHANGES or size + len(request.body) > self._limits.bulk_max_bytes):
+                return requests, 0.0
+            requests.append((slot, request))
+            size += len(request.body)
+        # A finished change may have queued its plan's next ones meanwhile.
+        ready = any(slot.not_before <= now for slot in self._slots.values())
+        return requests, 0.0 if ready or not self._slots else pause
+
+    def _request(self, slot: _Slot) -> Request | None:
+        """Make a slot's line of the _bulk; None where its changes are done without one."""
+        known = slot.known or self._cache.get(slot.index, slot.id)
+        stored = loads(known.source) if known else None
+        wanted = self._apply(slot, stored)
+        if not slot.waiting:
+            self._slots.pop((slot.index, slot.id), None)
+            return None
+        if wanted is DELETE:
+            slot.sent = None
+            return Request.delete(slot.index, slot.id, known) if known else Request.read(slot.index, slot.id)
+        assert not isinstance(wanted, type(DELETE))
+        if known and (wanted is stored or wanted == stored):
+            self._complete(slot, wanted)
+            return None
+        if wanted is not None and slot.level:
+            less = self._refuse(wanted, slot.reason, slot.level)
+            if less is None:
+                return self._dead_letter(slot, wanted)
+            if less == stored:
+                self._complete(slot, less)
+                return None
+            wanted = less
+        slot.sent = wanted
+        if wanted is None:
+            return Request.read(slot.index, slot.id)
+        source = dumps(wanted)
+        if known:
+            return Request.replace(slot.index, slot.id, known, source)
+        return Request.create_or_read(slot.index, slot.id, source)
+
+    def _dead_letter(self, slot: _Slot, document: Document) -> Request | None:
+        """Put a document that its index refuses in every form into the dead-letter index."""
+        if slot.buried:
+            self._reject(slot)
+            return None
+        slot.sent = document
+        slot.buried = True
+        self._observer.happened("dead_letter", slot.index, slot.reason)
+        letter = dead_letter(slot.index, slot.id, document, slot.reason)
+        digest = hashlib.sha256(f"{slot.index}/{slot.id}".encode("utf-8", "surrogatepass")).hexdigest()
+        return Request.store(self._limits.dead_letter_index, digest, dumps(letter))
+
+    def _apply(self, slot: _Slot, stored: Document | None) -> Any:
+        """Apply all waiting changes one after the other; one that fails takes only its own task with it."""
+        document: Any = stored
+        for task, _, change in list(slot.waiting):
+            try:
+                document = change.apply(None if document is DELETE else document)
+            except Exception as error:
+                self._fail(task, error)
+        return document
+
+    def _complete(self, slot: _Slot, document: Document | None) -> None:
+        self._slots.pop((slot.index, slot.id), None)
+        for task, position, _ in slot.waiting:
+            assert task.results is not None
+            task.results[position] = document
+            task.missing -= 1
+            if task.missing == 0 and not task.future.done():
+                self._advance(task)
+
+    def _reject(self, slot: _Slot) -> None:
+        for task, _, _ in list(slot.waiting):
+            self._fail(task, RejectedError(f"{slot.index}: {slot.reason}"))
+
+    def _send(self, requests: list[tuple[_Slot, Request]]) -> None:
+        started = time.monotonic()
+        body = b"".join(request.body for _, request in requests)
+        try:
+            for index in {slot.index for slot, _ in requests} - self._prepared:
+                self._engine.prepare(index)
+                self._prepared.add(index)
+            answer = self._engine.bulk(body)
+        except StoreUnavailableError as error:
+            self._down(str(error))
+            return
+        self._down_since = None
+        self._pause = _FIRST_PAUSE_SECONDS
+        self._observer.bulk_sent(len(requests), len(body), time.monotonic() - started)
+        for (slot, request), outcome in zip(requests, read_answer(answer), strict=True):
+            self._handle(slot, request, outcome)
+
+    def _down(self, reason: str) -> None:
+        if self._down_since is None:
+            self._down_since = time.monotonic()
+        self._observer.happened("engine_down", "", reason)
+        self._drop_late()
+        time.sleep(random.uniform(0, self._pause))  # noqa: S311
+        self._pause = min(self._pause * 2, _LONGEST_PAUSE_SECONDS)
+
+    def _handle(self, slot: _Slot, request: Request, outcome: Outcome) -> None:
+        if outcome.kind == "missing" or (outcome.kind == "done" and request.action == "delete"):
+            self._cache.forget(slot.index, slot.id)
+            slot.known = None
+            if request.action == "update" and slot.sent is not None:
+                self._later(slot, "index_missing", outcome.reason)
+                self._prepared.discard(slot.index)
+            else:
+                self._complete(slot, None)
+        elif outcome.kind == "done":
+            if slot.sent is not None and outcome.version and not slot.buried:
+                self._cache.put(slot.index, slot.id, Known(*outcome.version, request.source))
+            self._complete(slot, slot.sent)
+        elif outcome.kind == "found":
+            assert outcome.version and outcome.source is not None
+            slot.known = Known(*outcome.version, dumps(outcome.source))
+            self._cache.put(slot.index, slot.id, slot.known)
+        elif outcome.kind == "conflict":
+            self._observer.happened("conflict", slot.index, outcome.reason)
+            self._cache.forget(slot.index, slot.id)
+            slot.known = None
+        elif outcome.kind == "refused":
+            slot.level += 1
+            slot.reason = outcome.reason
+            self._observer.happened("refused", slot.index, outcome.reason)
+        else:
+            self._later(slot, "retry", outcome.reason)
+
+    def _later(self, slot: _Slot, what: str, reason: str) -> None:
+        self._observer.happened(what, slot.index, reason)
+        slot.attempts += 1
+        bound = min(_FIRST_PAUSE_SECONDS * 2**slot.attempts, _LONGEST_PAUSE_SECONDS)
+        slot.not_before = time.monotonic() + random.uniform(0, bound)  # noqa: S311

@@ -1,0 +1,115 @@
+"""Which scorer fits a pair, judged by its shapes alone: the setting ``auto``.
+
+====================================================== ======================================== ===========
+truth                                                  prediction                               scorer
+====================================================== ======================================== ===========
+none                                                   anything                                 reward
+object of numbers (item: gain)                         list or object                           ranking
+text                                                   list of texts (best first)               ranking
+list of texts                                          list of texts, text, or row of numbers   multilabel
+list of 0/1 with none or several set                   list of as many numbers                  multilabel
+one-hot list                                           row within [0, 1] whose sum is not 1     multilabel
+number, boolean, text, one-hot or probabilities        2 numbers                                binary [1]_
+number, boolean, text, one-hot or probabilities        more than 2 numbers, or an object        multiclass
+other list of numbers                                  list of as many numbers                  regression
+0, 1 or boolean                                        number in [0, 1] or boolean              binary
+whole number                                           whole number                             multiclass
+number                                                 number, one of the two with a fraction   regression
+text, or text and number                               text, or text and number                 multiclass
+long text (over 64 characters, 5 words or one line)    text                                     text
+====================================================== ======================================== ===========
+
+.. [1] multiclass where the truth is a whole number other than 0 and 1, or a text that is no class name of the pair.
+
+Lists of one are their element, and a text that is a number counts as that number. One pair is all that is looked at,
+so a model whose pairs are of several rows of the table (classes 0 to 9, of which 0 and 1 look binary; ratings that
+are sometimes whole numbers) needs its scorer set by name.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from scorers.base import Row, unwrap
+from scorers.labels import numeric_text
+from scorers.probabilities import SUM_TOLERANCE
+
+_LONG_CHARACTERS = 64
+_LONG_WORDS = 5
+
+
+def scorer_name(truth: Row | None, prediction: Row | None) -> str:
+    """Return the name of the scorer for a pair, by the table above. Never raises; pure."""
+    if truth is None or prediction is None:
+        return "reward"
+    said = _plain(prediction.value)
+    if _is_texts(truth.value) and (_is_texts(said) or isinstance(said, (str, list, tuple))):
+        return "multilabel"
+    known = _plain(truth.value)
+    if isinstance(known, dict):
+        return "ranking"
+    if isinstance(said, dict):
+        return "multiclass"
+    if isinstance(said, (list, tuple)):
+        if _is_texts(said):
+            return "ranking"
+        if isinstance(known, (list, tuple)):
+            return _for_lists(known, said)
+        return _for_row(known, said, prediction.names)
+    if isinstance(known, (list, tuple)):
+        return "multiclass"
+    return _for_scalars(known, said)
+
+
+def _plain(value: Any) -> Any:
+    value = unwrap(value)
+    if isinstance(value, str):
+        figure = numeric_text(value)
+        return value if figure is None else figure
+    return value
+
+
+def _is_texts(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) and bool(value) and all(isinstance(item, str) for item in value)
+
+
+def _for_lists(truth: Sequence[Any], prediction: Sequence[Any]) -> str:
+    by_width = "binary" if len(prediction) == 2 else "multiclass"
+    try:
+        is_indicator = all(item in (0, 1) for item in truth)
+        ones, total = math.fsum(truth), math.fsum(prediction)
+        within = min(prediction) >= 0 and max(prediction) <= 1
+        is_distribution = abs(total - 1.0) <= SUM_TOLERANCE
+        is_soft = min(truth) >= 0 and abs(ones - 1.0) <= SUM_TOLERANCE
+    except (TypeError, ValueError, OverflowError):
+        return by_width
+    if len(truth) != len(prediction):
+        return by_width
+    if is_indicator:
+        return "multilabel" if ones != 1 or (within and not is_distribution) else by_width
+    return by_width if is_soft and within and is_distribution else "regression"
+
+
+def _for_row(truth: Any, prediction: Sequence[Any], names: tuple[str, ...]) -> str:
+    if len(prediction) != 2:
+        return "multiclass"
+    fits = truth in names if isinstance(truth, str) and names else truth in (0, 1) or isinstance(truth, str)
+    return "binary" if fits or str(truth) in names else "multiclass"
+
+
+def _for_scalars(truth: Any, prediction: Any) -> str:
+    if isinstance(truth, str) or isinstance(prediction, str):
+        both = isinstance(truth, str) and isinstance(prediction, str)
+        return "text" if both and (_is_long(truth) or _is_long(prediction)) else "multiclass"
+    if not isinstance(truth, (int, float)) or not isinstance(prediction, (int, float)):
+        return "multiclass"
+    if truth in (0, 1) and 0 <= prediction <= 1:
+        return "binary"
+    whole = all(math.isfinite(value) and value == int(value) for value in (truth, prediction))
+    return "multiclass" if whole else "regression"
+
+
+def _is_long(text: str) -> bool:
+    return len(text) > _LONG_CHARACTERS or "\n" in text or text.count(" ") >= _LONG_WORDS

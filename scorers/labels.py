@@ -1,0 +1,145 @@
+"""Class names: one name for one class, however the truth and the response write it."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+from scorers.base import Row, UnscorableError, shown, unwrap
+
+# A keyword of more than 32,766 bytes can't be indexed, and far shorter ones are no class names.
+MAX_LABEL = 512
+_DIGITS = frozenset("0123456789+-.")
+
+
+def label(value: Any) -> str:
+    """Name the class of a scalar: 1, 1.0, "1" and true are ``CLASS_1``, other text is itself.
+
+    Text of more than 512 characters is cut and ends in its hash. Raises UnscorableError for null, NaN, infinity and
+    for lists and objects.
+    """
+    kind = type(value)
+    if kind is str:
+        return _text_label(value)
+    if kind is int or kind is bool:
+        return f"CLASS_{int(value)}"
+    if kind is float and math.isfinite(value):
+        return f"CLASS_{int(value) if value.is_integer() else value!r}"
+    raise UnscorableError(f"{shown(value)} is not a class: a number, a text or a boolean is expected")
+
+
+def _text_label(text: str) -> str:
+    figure = numeric_text(text)
+    if figure is not None:
+        return label(figure)
+    if len(text) <= MAX_LABEL:
+        return text
+    return f"{text[: MAX_LABEL - 17]} {hashlib.sha256(text.encode(errors='surrogatepass')).hexdigest()[:16]}"
+
+
+def numeric_text(text: str) -> float | None:
+    """Read a text that is a number ("1", "-2.5", "1e3"), None for any other.
+
+    Zero-padded codes such as "0123" are text: they are identifiers, and 0123 and 123 need not be the same.
+    """
+    if text[:1] not in _DIGITS or "_" in text or (len(text) > 1 and text[0] == "0" and text[1].isdigit()):
+        return None
+    try:
+        figure = int(text) if text.isdecimal() else float(text)
+    except ValueError:
+        return None
+    return figure if math.isfinite(figure) else None
+
+
+@lru_cache(maxsize=256)
+def columns(names: tuple[str, ...]) -> Mapping[str, int]:
+    """Map each class name to its column; empty where the names aren't distinct and so name nothing."""
+    index = {name: column for column, name in enumerate(names)}
+    return index if len(index) == len(names) else {}
+
+
+def column_label(column: int, names: tuple[str, ...]) -> str:
+    """Name the class of a column: its name where the names reach it, else ``CLASS_k``."""
+    return names[column] if column < len(names) else f"CLASS_{column}"
+
+
+def class_names(prediction: Row, width: int, classes: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the names of the classes in column order, empty where nobody gave them.
+
+    The option ``classes`` goes first, then the response's own names, where there is one for each of ``width`` columns.
+    """
+    if classes:
+        return classes
+    names = prediction.names
+    return names if width > 1 and len(names) == width and columns(names) else ()
+
+
+def scalar_label(value: Any, names: tuple[str, ...]) -> str:
+    """Name the class of a scalar where the classes may have names: by name, by a name that is this number, by column.
+
+    Names such as "1", "2", "3" are matched by their text before 1 is taken for a column. Raises UnscorableError as
+    :func:`label` does.
+    """
+    if not names:
+        return label(value)
+    index = columns(names)
+    if isinstance(value, str):
+        if value in index:
+            return value
+        figure = numeric_text(value)
+        if figure is None:
+            return _text_label(value)
+        value = figure
+    if isinstance(value, (bool, int, float)) and math.isfinite(value) and value == int(value):
+        value = int(value)
+        if str(value) in index:
+            return str(value)
+        if 0 <= value < len(names):
+            return names[value]
+    return label(value)
+
+
+def numbers(value: Any, what: str) -> float:
+    """Check that a list has only finite numbers (booleans count as 0 and 1) and return their sum.
+
+    Raises UnscorableError that names ``what`` and the first offender.
+    """
+    try:
+        total = float(sum(value))
+    except (TypeError, OverflowError):
+        total = math.nan
+    if math.isfinite(total):
+        return total
+    for column, item in enumerate(value):
+        if not isinstance(item, (int, float)) or not math.isfinite(item):
+            raise UnscorableError(f"column {column} of the {what} is {shown(item)}, not a finite number")
+    raise UnscorableError(f"the numbers of the {what} are too large to add up")
+
+
+def one_class(truth: Row, names: tuple[str, ...]) -> str:
+    """Name the one class that a truth says: a label, a class index, a boolean, or a one-hot (or probability) list.
+
+    Raises UnscorableError where the list is empty, has a tie (no or several classes set) or anything but numbers.
+    """
+    value = unwrap(truth.value)
+    if isinstance(value, dict):
+        truth = Row(list(value.values()), tuple(map(str, value)))
+        value = truth.value
+    if not isinstance(value, (list, tuple)):
+        if value is None:
+            raise UnscorableError("the truth is null")
+        return scalar_label(value, names)
+    if not value:
+        raise UnscorableError("the truth is empty")
+    numbers(value, "truth")
+    highest = max(value)
+    column = value.index(highest)
+    if value.count(highest) > 1:
+        raise UnscorableError(f"the truth {shown(value)} names no class or several: multilabel scores sets of labels")
+    own = truth.names
+    if len(own) == len(value) and (not names or own[column] in columns(names)):
+        return str(own[column])
+    return column_label(column, names)

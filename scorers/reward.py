@@ -1,0 +1,26 @@
+"""Reward: feedback that says how good an answer was, without the truth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from scorers.base import Fields, Metric, Row, Sum, mean_of, number
+
+
+@dataclass(frozen=True, slots=True)
+class Reward:
+    """Keep the feedback's reward as a number; for feedback that has no truth.
+
+    The reward takes the place of the truth: ``score(Row(reward), prediction)``. True is 1, false 0, "0.5" is 0.5.
+    """
+
+    name: ClassVar[str] = "reward"
+    metrics: ClassVar[tuple[Metric, ...]] = (
+        mean_of("mean_reward", "reward", bounds=(float("-inf"), float("inf"))),
+        Metric("reward_sum", {"sum": Sum("reward")}, lambda v: float(v["sum"]), bounds=(float("-inf"), float("inf"))),
+    )
+
+    def score(self, truth: Row, prediction: Row | None = None) -> Fields:
+        """Return ``reward``. Raises UnscorableError where it isn't a finite number."""
+        return {"reward": number(truth.value, "reward")}
