@@ -154,14 +154,8 @@ def _take_batch(logger: RequestLogger) -> Response:
             waiting.append((None, None, (503, str(error))))
     results: list[dict[str, Any]] = []
     worst = 200
-    for sent, stored, (status, text) in waiting:
-        if sent is not None and stored is not None:
-            try:
-                logger.wait(sent, stored)
-            except StoreUnavailableError as error:
-                status, text = 503, str(error)
-            except RejectedError as error:
-                status, text = 422, str(error)
+    for sent, stored, known in waiting:
+        status, text = known if sent is None or stored is None else _outcome(logger, sent, stored)
         results.append({"status": status, **({"error": text} if status != 200 else {})})
         worst = max(worst, status)
     if worst == 200:
@@ -169,6 +163,16 @@ def _take_batch(logger: RequestLogger) -> Response:
     status = 503 if worst == 503 else 207
     headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if status == 503 else {}
     return Response(dumps({"events": results}) + b"\n", status, headers, mimetype="application/json")
+
+
+def _outcome(logger: RequestLogger, event: events.Event, stored: Future[None]) -> tuple[int, str]:
+    try:
+        logger.wait(event, stored)
+    except StoreUnavailableError as error:
+        return 503, str(error)
+    except RejectedError as error:
+        return 422, str(error)
+    return 200, ""
 
 
 def _read_body(limit: int) -> events.Body:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +28,9 @@ _RANK = {name: rank for rank, name in enumerate(PARTS)}
 _HEADER = ("ServingEngine", "Ce-Inferenceservicename", "Ce-Endpoint", "Ce-Namespace", "RequestId")
 
 _NAMED_FIELD = re.compile(rf"\[((?:{'|'.join(PARTS)}|metrics)(?:\.[^\]]*)?)\]")
+
+_NEVER_REFUSED = ("ce-time", "ce-source", "dataType")
+MOST_REFUSALS = 5
 
 # The whole body is kept in every row of a batch, as users know it, until that would multiply it beyond this size.
 MAX_PAYLOAD_COPIES_BYTES = 32 * 2**20
@@ -191,34 +194,36 @@ def _order(content: Document) -> float:
     return float("inf") if key is None else key
 
 
-def unindexed(document: Document, reason: str, names: tuple[str, ...]) -> Document:
-    """Give the same document with some parts in the form that no mapping can refuse: one JSON string, and why."""
+def refuse(document: Document, reasons: Sequence[str]) -> Document | None:
+    """Give a document that the engine refused in a form with less to refuse.
+
+    ``reasons`` are what the engine has said so far. The fields that they name (``request.elements``) become JSON text
+    that is not indexed; where that isn't enough, or no field is named, all fields of all parts do. None: there is no
+    further form.
+    """
+    if len(reasons) > MOST_REFUSALS:
+        return None
+    named = {tuple(match.split(".")[:2]) for reason in reasons for match in _NAMED_FIELD.findall(reason)}
+    everything = len(reasons) == MOST_REFUSALS or not named
     refused = dict(document)
-    for name in names:
-        part = document.get(name)
-        if isinstance(part, dict) and "unindexed" not in part:
-            kept = {key: part[key] for key in ("ce-time", "ce-source", "dataType") if key in part}
-            refused[name] = {**kept, "unindexed": dumps(part).decode(), "unindexed_reason": reason[:1000]}
+    for name in (*PARTS, "metrics"):
+        part = expand(document.get(name) or {})
+        fields = [
+            field
+            for field in part
+            if field not in _NEVER_REFUSED and (everything or (name, field) in named or (name,) in named)
+        ]
+        if fields:
+            refused[name] = {
+                **{field: value for field, value in part.items() if field not in fields},
+                "unindexed": dumps({field: part[field] for field in fields}).decode(),
+                "unindexed_reason": reasons[-1][:1000],
+            }
     return refused
 
 
-def refuse(document: Document, reason: str, level: int) -> Document | None:
-    """Give a document that the engine refused in a form with less to refuse.
-
-    Level 1: the parts that the engine's reason names (all where it names none) as JSON text; level 2: all of them, and
-    the metrics; above: None, there is no further form.
-    """
-    if level > 2:
-        return None
-    names = tuple(name for name in (*PARTS, "metrics") if name in document)
-    if level == 1:
-        named = {match.split(".")[0] for match in _NAMED_FIELD.findall(reason)}
-        names = tuple(name for name in names if name in named) or tuple(name for name in names if name != "metrics")
-    return unindexed(document, reason, names)
-
-
 def expand(part: Document) -> Document:
-    """Undo `unindexed` for one part."""
+    """Undo `refuse` for one part."""
     text = part.get("unindexed")
     if not isinstance(text, str):
         return part
@@ -226,4 +231,5 @@ def expand(part: Document) -> Document:
         content = loads(text)
     except json.JSONDecodeError:
         return part
-    return content if isinstance(content, dict) else part
+    kept = {field: value for field, value in part.items() if field not in ("unindexed", "unindexed_reason")}
+    return {**kept, **content} if isinstance(content, dict) else part

@@ -47,14 +47,14 @@ def _plan(event: Event, parts: list[Part], settle: Settle) -> Plan:
         yield from _record_feedback(home, parts[0], settle)
     elif len(parts) > 1:
         yield from _run(home, [(row, _joining(part, settle)) for row, part in enumerate(parts)])
-        yield from _hand_over(home, len(parts), settle)
+        yield from _hand_over(home, settle)
     else:
         (document,) = yield from _run(home, [(None, _joining(parts[0], settle))])
         if document is not None and event.part != "request" and "request" not in document:
             # It came first of all, or its request is a batch.
             (first,) = yield from _run(home, [(0, unchanged)])
             if first is not None:
-                yield from _hand_over(home, 1, settle)
+                yield from _hand_over(home, settle)
 
 
 class _Home:
@@ -105,36 +105,42 @@ def _record_feedback(home: _Home, part: Part, settle: Settle) -> Plan:
     looked_at = range(min(rows, MAX_ROWS_LOOKED_AT))
     results = yield from _run(home, [(None, _joining(part, settle)), *((row, unchanged) for row in looked_at)])
     single, first = results[0], results[1]
-    if first is None and single is not None and not ("request" in single or "response" in single):
+    if first is None and not _is_prediction(single):
         (first,) = yield from _run(home, [(0, unchanged)])
-    if first is not None:
-        yield from _hand_over(home, rows, settle, mine=part.content)
-    elif single is not None and _embedded_rows(part.content) > 1 and not ("request" in single or "response" in single):
+    if _is_prediction(first):
+        yield from _hand_over(home, settle, mine=part.content)
+    elif single is not None and _embedded_rows(part.content) > 1 and not _is_prediction(single):
         # Nothing is stored of the prediction: the feedback's own response says how many rows there are.
         yield from _move(home, single, [part], _embedded_rows(part.content), settle, at_once=True)
 
 
-def _hand_over(home: _Home, rows: int, settle: Settle, mine: Document | None = None) -> Plan:
+def _is_prediction(document: Document | None) -> bool:
+    return document is not None and ("request" in document or "response" in document)
+
+
+def _hand_over(home: _Home, settle: Settle, mine: Document | None = None) -> Plan:
     """Move what waits under the plain id to the rows of the batch.
 
-    ``mine`` is the content of the caller's own feedback, which nobody was told is stored yet: where nothing else
-    waits, moving it and removing the plain document may go out together.
+    Only once its request or response is there: no other part says how many rows there are. ``mine`` is the content of
+    the caller's own feedback, which nobody was told is stored yet: where nothing else waits, moving it and removing
+    the plain document may go out together.
     """
     while True:
         single, first = yield from _run(home, [(None, unchanged), (0, unchanged)])
         if single is None or first is None or ("request" in single and "response" in single):
             return
+        if not _is_prediction(first):
+            return
         waiting = _parts_in(single)
-        moving = [
-            part
-            for part in waiting
-            if (part.name == "feedback" and ("response" not in single or "response" not in first))
-            or (part.name != "feedback" and part.name not in first)
-        ]
+        # A part that the first row has in another form is a prediction of its own under the same id, and keeps its
+        # feedback; one that it has in the same form was moved before.
+        own = {part.name for part in waiting if expand(first.get(part.name) or part.content) != part.content}
+        stays = own & {"request", "response"}
+        moving = [part for part in waiting if (not stays if part.name == "feedback" else part.name not in own)]
         if not moving:
             return
         at_once = mine is not None and [part.content for part in waiting] == [mine]
-        yield from _move(home, single, moving, max(rows, _batch_rows(first)), settle, at_once=at_once)
+        yield from _move(home, single, moving, _batch_rows(first), settle, at_once=at_once)
 
 
 def _move(home: _Home, single: Document, moving: list[Part], rows: int, settle: Settle, *, at_once: bool) -> Plan:
@@ -219,8 +225,12 @@ def _rows_of_feedback(content: Document) -> int:
 
 
 def _embedded_rows(content: Document) -> int:
+    """How many rows the feedback itself says the prediction has: of its own response, or split by ``instance``."""
     response = content.get("response")
-    return 0 if response is None else _rows_in(response)
+    if response is not None:
+        return _rows_in(response)
+    instance = content.get("instance") if "dataType" in content else None
+    return len(instance) if isinstance(instance, list) else 0
 
 
 def _row_of_feedback(content: Document, row: int, rows: int) -> Document:
@@ -232,4 +242,7 @@ def _row_of_feedback(content: Document, row: int, rows: int) -> Document:
             mine["reward"] = reward[row]
         else:
             del mine["reward"]
+    instance = content.get("instance")
+    if "dataType" in content and isinstance(instance, list) and row < len(instance):
+        mine["instance"] = instance[row]
     return mine

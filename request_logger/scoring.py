@@ -86,7 +86,9 @@ def score(document: Document, chooser: ChooserLike) -> dict[str, Any] | None:
     if stored is not None and embedded is not None and stored.value != embedded.value:
         metrics["response_disagrees"] = True
     try:
-        truth = _truth(feedback, row, prediction)
+        truth, unused = _truth(feedback, row, prediction)
+        if unused:
+            metrics["warning"] = f"the truth has {unused} rows more than the response"
         if prediction is None and truth is not None:
             raise UnscorableError(problem or "no response")
         if truth is None and "reward" not in feedback:
@@ -135,25 +137,26 @@ def _responses(document: Document, feedback: Document, row: int) -> tuple[Row | 
     return stored, embedded, problem
 
 
-def _truth(feedback: Document, row: int, prediction: Row | None) -> Row | None:
+def _truth(feedback: Document, row: int, prediction: Row | None) -> tuple[Row | None, int]:
+    """The truth of a row, and how many more rows there are than the prediction has."""
     if feedback.get("truth") is None:
-        return None
+        return None, 0
     try:
         rows = _rows(feedback["truth"])
     except UndecodableError as error:
         raise UnscorableError(f"the truth can't be read: {error}") from None
-    rows_expected = feedback.get("items", 1)
-    if rows_expected == 1 and len(rows) > 1 and prediction is not None:
+    expected = feedback.get("items", 1)
+    if expected == 1 and len(rows) > 1 and prediction is not None:
         # [0, 0, 1] for one prediction of three classes is one row, though a flat array is a batch elsewhere.
         flat = [each.value for each in rows]
         columns = prediction.value
         if isinstance(columns, list) and len(columns) == len(flat) and not any(isinstance(v, list) for v in flat):
-            return Row(flat, prediction.names)
+            return Row(flat, prediction.names), 0
     if row >= len(rows):
         raise UnscorableError(
-            f"no truth for this row: the truth has {len(rows)} rows, this is row {row + 1} of {rows_expected}"
+            f"no truth for this row: the truth has {len(rows)} rows, this is row {row + 1} of {expected}"
         )
-    return rows[row]
+    return rows[row], max(len(rows) - expected, 0)
 
 
 def _rows(message: Any) -> list[Row]:

@@ -61,6 +61,9 @@ class _Server(BaseApplication):  # type: ignore[misc]
         from request_logger.app import create_app  # noqa: PLC0415  # in the worker: threads don't survive a fork
 
         logging.basicConfig(level=self._settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+        for name in ("opensearch", "elastic_transport", "elasticsearch"):
+            # The clients log each failed request with a traceback; the store says the same in one line.
+            logging.getLogger(name).setLevel(logging.CRITICAL)
         return create_app(self._settings)
 
 

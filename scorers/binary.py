@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from scorers.base import Count, Fields, Metric, Row, UnscorableError, mean_of, ratio, unwrap
 from scorers.classification import MATRIX, averages, confusion_matrix, single_label_metrics, table
-from scorers.labels import class_names, numbers, one_class, scalar_label
+from scorers.labels import class_names, numbers, numeric_text, one_class, scalar_label
 from scorers.multiclass import as_probabilities, is_one_hot
 from scorers.options import check_flag, check_range, class_tuple
 from scorers.probabilities import auc_metrics, calibration_bin, calibration_metric, log_loss, score_bin, sigmoid
@@ -22,13 +22,14 @@ class Binary:
     """Compare yes with no, and the probability of the positive class where there is one.
 
     The truth is 0 or 1, a boolean, a label or a one-hot pair. The prediction is one of these, the probability of the
-    positive class (a number with a decimal point in [0, 1], also 0.0 and 1.0), or a pair of probabilities or logits.
+    positive class (a number between 0 and 1), or a pair of probabilities or logits.
 
     Options: ``threshold``, from which probability on (>=) the answer is positive. ``classes``, the two class names,
     negative first, for responses without names. ``positive_label``, the positive class, by default the second; where
     no classes are known, any other class than it is negative. ``logits``, whether the prediction is a logit (of the
     positive class) or a pair of them; by default a pair with a value outside [0, 1] is. ``probabilities``, whether
-    scalars and pairs are probabilities; by default integers and booleans are answers, not probabilities.
+    the prediction is a probability (or a pair of them): by default a number that is exactly 0 or 1 and a pair of
+    integers or booleans are answers, so set it true for a model whose single scores round to 0.0 and 1.0.
     """
 
     name: ClassVar[str] = "binary"
@@ -129,17 +130,21 @@ class Binary:
         return found
 
     def _probability(self, value: Any) -> float | None:
-        if self.probabilities is False or isinstance(value, str):
+        if self.probabilities is False:
             return None
+        if isinstance(value, str):
+            figure = numeric_text(value)
+            if figure is None:
+                return None
+            value = figure
         if self.logits:
             numbers((value,), "prediction")
             return sigmoid(value)
-        if type(value) is float or self.probabilities:
-            numbers((value,), "prediction")
+        numbers((value,), "prediction")
+        if self.probabilities or value != int(value):
             if 0.0 <= value <= 1.0:
                 return float(value)
-            if self.probabilities or not float(value).is_integer():
-                raise UnscorableError(f"the prediction is {value}, not within [0, 1]: set logits where it is a logit")
+            raise UnscorableError(f"the prediction is {value}, not within [0, 1]: set logits where it is a logit")
         return None
 
     def _positive(self, names: tuple[str, ...], truth_label: str, predicted_label: str) -> str:

@@ -63,7 +63,7 @@ def columns(names: tuple[str, ...]) -> Mapping[str, int]:
 
 def column_label(column: int, names: tuple[str, ...]) -> str:
     """Name the class of a column: its name where the names reach it, else ``CLASS_k``."""
-    return names[column] if column < len(names) else f"CLASS_{column}"
+    return names[column] if 0 <= column < len(names) else f"CLASS_{column}"
 
 
 def class_names(prediction: Row, width: int, classes: tuple[str, ...]) -> tuple[str, ...]:
@@ -94,11 +94,11 @@ def scalar_label(value: Any, names: tuple[str, ...]) -> str:
             return _text_label(value)
         value = figure
     if isinstance(value, (bool, int, float)) and math.isfinite(value) and value == int(value):
-        value = int(value)
-        if str(value) in index:
-            return str(value)
-        if 0 <= value < len(names):
-            return names[value]
+        column = int(value)
+        if str(column) in index:
+            return str(column)
+        if 0 <= column < len(names):
+            return names[column]
     return label(value)
 
 

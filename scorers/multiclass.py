@@ -127,7 +127,7 @@ def outcome(truth_label: str, predicted_label: str) -> Fields:
 
 
 def rank_of(row: Sequence[float], column: int) -> int:
-    """Return the 1-based rank of a column, the greatest first; of equals the first goes first, as for the prediction."""
+    """Return the 1-based rank of a column, the greatest first; of equals the first goes first, as in the answer."""
     value = row[column]
     return 1 + sum(1 for other in row if other > value) + row[:column].count(value)
 

@@ -6,8 +6,8 @@ every jar, so both ways of fetching bring the same files and nothing else is eve
 - `mvn`, where it is installed: it knows the machine's mirror and proxy (`settings.xml`) and may have the jars already;
 - else `jgo` (the extra `engine`), which needs nothing but Python.
 
-The launchers are compiled once, by the Eclipse compiler, which is one of the pinned jars: unlike `javac` it also runs on
-the JRE that pip can install.
+The launchers are compiled once, by the Eclipse compiler, which is one of the pinned jars: unlike `javac` it also runs
+on the JRE that pip can install.
 
 Everything lies in `$REQUEST_LOGGER_CACHE_DIR`, else `$XDG_CACHE_HOME/request-logger`, else `~/.cache/request-logger`,
 under `engines/<kind>-<version>`: `lib/` holds the jars, `home-<digest>/` what was built of them.
@@ -184,7 +184,8 @@ def _download_with_jgo(jars: Sequence[Jar], staging: Path, progress: Progress) -
     from jgo.maven import MavenContext  # noqa: PLC0415  # of an optional extra
 
     # A repository of its own, since jgo writes in place: one that was ended half-way leaves nothing in ~/.m2.
-    context = MavenContext(repo_cache=staging / "repository", timeout=60)
+    repository = staging / "repository"
+    context = MavenContext(repo_cache=repository, timeout=60)
     counted = _Counter(jars, progress)
 
     def bring(jar: Jar) -> str:
@@ -196,8 +197,8 @@ def _download_with_jgo(jars: Sequence[Jar], staging: Path, progress: Progress) -
             except (OSError, RuntimeError) as error:  # requests' errors are OSErrors
                 if not tries_left:
                     raise EngineUnavailable(f"jgo failed: {jar.file_name}: {error}") from error
-                if artifact.cached_path.exists():
-                    artifact.cached_path.unlink()
+                # jgo takes a file that is there for a whole one.
+                shutil.rmtree(repository / artifact.component.path_prefix, ignore_errors=True)
         return jar.file_name
 
     pool = ThreadPoolExecutor(_JGO_THREADS, thread_name_prefix="fetch")

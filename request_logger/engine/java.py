@@ -8,7 +8,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,8 +98,7 @@ def _places() -> Iterator[Path]:
 
 def has_module(name: str) -> bool:
     """Whether a module can be imported, without importing it."""
-    # None in sys.modules is Python's own way to say that it must not be imported.
-    return name in sys.modules and sys.modules[name] is not None or importlib.util.find_spec(name) is not None
+    return importlib.util.find_spec(name) is not None
 
 
 def _what_is_missing(kind: Kind, found: list[int]) -> str:

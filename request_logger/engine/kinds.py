@@ -12,7 +12,7 @@ JAVA_FOLDER = Path(__file__).parent / "java"
 Use = Literal["class path", "module", "compiler"]
 
 
-class EngineUnavailable(RuntimeError):
+class EngineUnavailable(RuntimeError):  # noqa: N818  # what it says is a state, not a mistake
     """Something that an engine needs is missing or was refused. The message is one line that says what to do."""
 
 
@@ -76,18 +76,17 @@ def read_lock(path: Path) -> tuple[Jar, ...]:
         try:
             sha256, size, coordinate, *use = line.split()
             group, artifact, version, *classifier = coordinate.split(":")
-            jars.append(
-                Jar(group, artifact, version, "".join(classifier), sha256, int(size), _use("".join(use) or "class path"))
-            )
+            jars.append(Jar(group, artifact, version, "".join(classifier), sha256, int(size), _use("".join(use))))
         except ValueError as error:
             raise ValueError(f"{path.name}, line {number}: {error}") from None
     return tuple(jars)
 
 
 def _use(word: str) -> Use:
-    if word == "class path" or word == "module" or word == "compiler":
-        return word
-    raise ValueError(f"unknown use {word!r}")
+    uses: dict[str, Use] = {"": "class path", "module": "module", "compiler": "compiler"}
+    if word not in uses:
+        raise ValueError(f"unknown use {word!r}")
+    return uses[word]
 
 
 def _named(prefix: str, names: Sequence[str]) -> tuple[str, ...]:
@@ -101,9 +100,8 @@ _KINDS = (
         version="3.3.2",
         java=(21, None),
         launcher="OpenSearch",
-        # The analysis module comes through the launcher, which can leave out what a JRE lacks.
         plugins=(
-            "OpenSearch$Analysis",
+            "OpenSearchAnalysis",
             *_named(
                 "org.opensearch.",
                 (
@@ -122,6 +120,7 @@ _KINDS = (
                 ),
             ),
         ),
+        extra_sources=("OpenSearchAnalysis",),
         config_file="opensearch.yml",
         several_nodes=True,
     ),
@@ -131,21 +130,24 @@ _KINDS = (
         version="7.10.2",
         java=(17, None),
         launcher="Elasticsearch7",
-        plugins=_named(
-            "org.elasticsearch.",
-            (
-                "analysis.common.CommonAnalysisPlugin",
-                "index.mapper.MapperExtrasPlugin",
-                "index.rankeval.RankEvalPlugin",
-                "index.reindex.ReindexPlugin",
-                "ingest.common.IngestCommonPlugin",
-                "join.ParentJoinPlugin",
-                "painless.PainlessPlugin",
-                "percolator.PercolatorPlugin",
-                "script.expression.ExpressionPlugin",
-                "script.mustache.MustachePlugin",
-                "search.aggregations.matrix.MatrixAggregationPlugin",
-                "transport.Netty4Plugin",
+        extra_sources=("Elasticsearch7Analysis",),
+        plugins=(
+            "Elasticsearch7Analysis",
+            *_named(
+                "org.elasticsearch.",
+                (
+                    "index.mapper.MapperExtrasPlugin",
+                    "index.rankeval.RankEvalPlugin",
+                    "index.reindex.ReindexPlugin",
+                    "ingest.common.IngestCommonPlugin",
+                    "join.ParentJoinPlugin",
+                    "painless.PainlessPlugin",
+                    "percolator.PercolatorPlugin",
+                    "script.expression.ExpressionPlugin",
+                    "script.mustache.MustachePlugin",
+                    "search.aggregations.matrix.MatrixAggregationPlugin",
+                    "transport.Netty4Plugin",
+                ),
             ),
         ),
     ),

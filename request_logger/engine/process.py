@@ -15,7 +15,6 @@ import socket
 import subprocess
 import tempfile
 import time
-import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,10 +32,10 @@ _PORT_TRIES = 5
 _LOG_LINES = 15
 _STOP_SECONDS = 20.0
 
-_live: weakref.WeakSet[Engine] = weakref.WeakSet()
+_live: set[Engine] = set()
 
 
-class EngineFailed(RuntimeError):
+class EngineFailed(RuntimeError):  # noqa: N818  # as EngineUnavailable
     """An engine ended, or did not get ready in time. The message ends with the last lines of its log."""
 
 
@@ -75,6 +74,7 @@ class Engine:
         self._ports = ports
         self._temporary = temporary
         self._process: subprocess.Popen[bytes] | None = None
+        self._owner = os.getpid()
         self._suspended = False
         self.kind = launch.kind.name
         self.version = launch.kind.version
@@ -153,7 +153,7 @@ class Engine:
         started = time.monotonic()
         (launch.data / "tmp").mkdir(exist_ok=True)
         with self.log_path.open("ab") as log:
-            self._process = _spawn(launch, self._ports, log)
+            self._process = _spawn(launch, self._ports, log, self._temporary)
         _live.add(self)
         try:
             self._wait(started + launch.timeout)
@@ -192,10 +192,9 @@ class Engine:
         if process.poll() is None:
             if self._suspended:
                 self.resume()
-            if process.stdin is not None:
-                process.stdin.close()
+            # The word tells this end from the parent's death, after which the launcher removes temporary data itself.
             try:
-                process.wait(_STOP_SECONDS)
+                process.communicate(b"stop", timeout=_STOP_SECONDS)
             except subprocess.TimeoutExpired:
                 process.kill()
         self._forget()
@@ -233,6 +232,8 @@ def start_engine(
     chosen = kind_named(kind)
     if nodes < 1 or (nodes > 1 and not chosen.several_nodes):
         raise ValueError(f"{chosen.label} can't be started with {nodes} nodes")
+    if port is not None and not _is_free(port):
+        raise EngineFailed(f"port {port} of {_HOST} is taken")
     tell = progress or (lambda _line: None)
     started = time.monotonic()
     java = find_java(chosen)
@@ -273,6 +274,8 @@ def _choose_ports(nodes: int, first: int | None) -> list[int]:
 
 def _is_free(port: int) -> bool:
     with socket.socket() as probe:
+        # As the engines do: connections that linger from an earlier one don't matter, a listener does.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((_HOST, port))
         except OSError:
@@ -280,10 +283,12 @@ def _is_free(port: int) -> bool:
     return True
 
 
-def _spawn(launch: _Launch, ports: list[int], log: IO[bytes]) -> subprocess.Popen[bytes]:
+def _spawn(launch: _Launch, ports: list[int], log: IO[bytes], temporary: bool) -> subprocess.Popen[bytes]:
     command = [str(launch.java.path), f"-Xms{launch.heap}", f"-Xmx{launch.heap}", *launch.java.options()]
     command += ["-XX:+ExitOnOutOfMemoryError", "-XX:-UsePerfData", f"-Djava.io.tmpdir={launch.data / 'tmp'}"]
-    command += ["-Dfile.encoding=UTF-8", "-Dnetworkaddress.cache.ttl=60", "-Dlog4j2.disable.jmx=true", f"-Dengine.home={launch.home}"]
+    command += ["-Dfile.encoding=UTF-8", "-Dlog4j2.disable.jmx=true", f"-Dengine.home={launch.home}"]
+    if temporary:
+        command.append(f"-Dengine.temporary={launch.data}")
     command += ["-cp", class_path(launch.kind, launch.home), launch.kind.launcher, ",".join(launch.kind.plugins)]
     for node in range(launch.nodes):
         config = launch.data / f"node-{node + 1}" / "config"
@@ -349,4 +354,5 @@ def _is_ready(port: int, launch: _Launch) -> bool:
 @atexit.register
 def _stop_all() -> None:
     for engine in list(_live):
-        engine.stop()
+        if engine._owner == os.getpid():  # not in a forked child, to which it doesn't belong
+            engine.stop()

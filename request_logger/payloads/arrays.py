@@ -17,6 +17,8 @@ from request_logger.payloads.base import DataType, Decoded, Item, UndecodableErr
 NUMERIC = frozenset({int, float, bool, type(None)})
 _NO_INTS = frozenset({float, bool, str, type(None)})
 _PLAIN_NUMBERS = frozenset({int, float})
+_NUMBERS_AND_TEXT = NUMERIC | {str}
+_NOT_FINITE = frozenset({"NaN", "Infinity", "-Infinity"})
 _MAX_RANK = 64
 
 # Fields of a document's part that are the program's own: a body's field of such a name stays in the payload only.
@@ -30,11 +32,6 @@ class Survey:
     shape: tuple[int, ...] | None
     leaves: list[Any]
     kinds: frozenset[type]
-
-    @property
-    def numeric(self) -> bool:
-        """Say whether it is regular and every value is a number, a boolean or missing."""
-        return self.shape is not None and self.kinds <= NUMERIC
 
 
 def survey(array: Any) -> Survey:
@@ -159,14 +156,29 @@ def items(rows: list[Any], names: list[str] | None) -> list[Item]:
     return list(map(Item, rows, map(elements, rows, repeat(names))))
 
 
+def without_markers(array: Any) -> tuple[Any, Survey]:
+    """Give an array and its survey with None for the text that stands for a number that is not finite.
+
+    Stored payloads have ``"NaN"``, ``"Infinity"`` and ``"-Infinity"`` for what JSON can't keep, and senders write
+    them too; in an array with other text they are text.
+    """
+    found = survey(array)
+    if str in found.kinds and found.kinds <= _NUMBERS_AND_TEXT:
+        leaves = [None if leaf in _NOT_FINITE else leaf for leaf in found.leaves]
+        kinds = frozenset(map(type, leaves))
+        if str not in kinds:
+            return reshape(leaves, found.shape or ()), Survey(found.shape, leaves, kinds)
+    return array, found
+
+
 def rows_of(array: Any, names: Any, what: str, fields: dict[str, Any], *, as_floats: bool) -> Decoded:
     """Decode an array whose first dimension is the batch; a value that is no list is a batch of one.
 
     ``as_floats`` turns integers into floats. Raises UndecodableError for an array with no rows.
     """
-    found = survey(array)
     if array == []:
         raise UndecodableError(f"{what}: no rows")
+    array, found = without_markers(array)
     rows = array if type(array) is list else [array]
     if as_floats:
         if found.shape is None or 0 in found.shape:

@@ -11,6 +11,7 @@ import json
 import math
 import re
 import zlib
+from itertools import chain
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs
 
@@ -62,6 +63,8 @@ def parse(raw: bytes, content_type: str | None = None, *, max_bytes: int = MAX_I
         value = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
         return _parse_leniently(raw, content_type, str(error))
+    if v2_binary.is_likely(raw):
+        value = v2_binary.parse(raw) or value
     if _BIG_INTEGER in raw.translate(_NUMBER_SHAPES):
         return _parse_leniently(raw, None, "")
     if raw.count(b"[") + raw.count(b"{") > MAX_DEPTH:
@@ -72,14 +75,10 @@ def parse(raw: bytes, content_type: str | None = None, *, max_bytes: int = MAX_I
 def check_depth(value: Any) -> None:
     """Raise UndecodableError for a JSON value nested deeper than ``MAX_DEPTH``: it could not be stored."""
     level = [value]
-    for _ in range(MAX_DEPTH + 1):
-        level = [
-            entry
-            for holder in level
-            for entry in (holder.values() if type(holder) is dict else holder if type(holder) is list else ())
-            if type(entry) in _HOLDERS
-        ]
-        if not level:
+    for _ in range(MAX_DEPTH):
+        holders = [entry for entry in level if type(entry) in _HOLDERS]
+        level = list(chain.from_iterable(holder.values() if type(holder) is dict else holder for holder in holders))
+        if _HOLDERS.isdisjoint(map(type, level)):
             return
     raise UndecodableError(f"body is nested deeper than {MAX_DEPTH} levels")
 
@@ -137,11 +136,12 @@ def _parse_leniently(raw: bytes, content_type: str | None, problem: str) -> Body
     except UnicodeDecodeError:
         return _parse_with_tail(raw, "body is neither JSON nor UTF-8 text")
     try:
-        return storable(json.loads(text))
+        value = json.loads(text)
     except RecursionError:
         raise UndecodableError(f"body is nested deeper than {MAX_DEPTH} levels") from None
     except ValueError:
         return _parse_with_tail(raw, f"body is not JSON: {problem}")
+    return storable(value)
 
 
 def _parse_with_tail(raw: bytes, problem: str) -> Body:

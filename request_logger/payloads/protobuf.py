@@ -53,15 +53,20 @@ def decode_protobuf(raw: bytes, *, is_response: bool = False) -> dict[str, Any]:
     """
     if raw[:1] == b"\0" and int.from_bytes(raw[1:_GRPC_PREFIX], "big") == len(raw) - _GRPC_PREFIX:
         raw = raw[_GRPC_PREFIX:]
-    if raw:
-        for key in ("outputs", "inputs") if is_response else ("inputs", "outputs"):
-            body = _v2(raw, key)
-            if body is not None:
-                return body
-        message = _read("SeldonMessage", raw)
-        if message is not None:
-            return _seldon(message)
-    raise UndecodableError("protobuf body is neither a SeldonMessage nor a V2 inference request or response")
+    problem = "protobuf body is neither a SeldonMessage nor a V2 inference request or response"
+    if not raw:
+        raise UndecodableError(problem)
+    keys = ("outputs", "inputs") if is_response else ("inputs", "outputs")
+    messages = [(key, message) for key in keys if (message := _read_v2(raw, key)) is not None]
+    for key, message in messages:
+        try:
+            return _v2(message, key)
+        except UndecodableError as error:
+            problem = str(error)
+    message = None if messages else _read("SeldonMessage", raw)
+    if message is None:
+        raise UndecodableError(problem)
+    return _seldon(message)
 
 
 def _read(name: str, raw: bytes) -> Any:
@@ -166,22 +171,25 @@ def _tftensor(tensor: Any) -> dict[str, Any]:
     )
 
 
-def _v2(raw: bytes, key: str) -> dict[str, Any] | None:
+def _read_v2(raw: bytes, key: str) -> Any:
+    """Parse bytes as the V2 message that has the field ``key``, None where they are none with tensors."""
     message = _read("ModelInferRequest" if key == "inputs" else "ModelInferResponse", raw)
-    if message is None:
-        return None
+    tensors = getattr(message, key, ())
+    known = tensors and all(tensor.datatype in v2_datatypes.DATATYPES for tensor in tensors)
+    return message if known else None
+
+
+def _v2(message: Any, key: str) -> dict[str, Any]:
     tensors = getattr(message, key)
-    if not tensors or any(tensor.datatype not in v2_datatypes.DATATYPES for tensor in tensors):
-        return None
     raw_contents = message.raw_input_contents if key == "inputs" else message.raw_output_contents
+    if len(raw_contents) != len(tensors) and (raw_contents or not all(each.HasField("contents") for each in tensors)):
+        raise UndecodableError(f"{key}: {len(tensors)} tensors, but {len(raw_contents)} raw contents")
     body = _present(
         model_name=message.model_name,
         model_version=message.model_version,
         id=message.id,
         parameters=_parameters(message.parameters),
     )
-    if raw_contents and len(raw_contents) != len(tensors):
-        raise UndecodableError(f"{key}: {len(tensors)} tensors, but {len(raw_contents)} raw contents")
     body[key] = [_tensor(tensor) for tensor in tensors]
     for index, tensor in enumerate(body[key]):
         what = f"{key}[{index}]"

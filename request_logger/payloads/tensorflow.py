@@ -27,7 +27,7 @@ class TensorFlowDecoder:
         if key in ("inputs", "outputs") and isinstance(content, dict):
             if not content:
                 raise UndecodableError(f"{key}: no columns")
-            found = [columns.Column(name, array, arrays.survey(array)) for name, array in content.items()]
+            found = [columns.Column(name, *arrays.without_markers(array)) for name, array in content.items()]
             if any(column.size == 0 for column in found):
                 raise UndecodableError(f"{key}: no rows")
             return columns.decode(found, fields)

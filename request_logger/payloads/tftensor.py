@@ -58,6 +58,8 @@ def decode(tensor: Any, names: Any, fields: dict[str, Any]) -> Decoded:
         raise UndecodableError(f"{_WHAT}: expected an object")
     try:
         values = _values(tensor)
+    except UndecodableError:
+        raise
     except (TypeError, ValueError, OverflowError):
         raise UndecodableError(f"{_WHAT}: values don't fit the dtype") from None
     shape = _shape(tensor, len(values))

@@ -17,6 +17,11 @@ from request_logger.payloads.base import UndecodableError
 _SIZE = "binary_data_size"
 
 
+def is_likely(raw: bytes) -> bool:
+    """Say whether what parses as JSON with white space after it may be the binary form: 32 is a fine UINT8."""
+    return raw[-1] <= ord(" ") and _SIZE.encode() in raw
+
+
 def parse(raw: bytes) -> dict[str, Any] | None:
     """Parse a body of the binary form to the JSON form: each tensor's bytes become its ``data``.
 
@@ -39,7 +44,7 @@ def parse(raw: bytes) -> dict[str, Any] | None:
         if size is not None and "data" not in tensor:
             fill(tensor, raw[position : position + size], f"{key}[{index}]")
             position += size
-    if position != len(raw):
+    if raw[position:].strip():
         raise UndecodableError(f"{key}: {len(raw) - end} bytes follow the JSON, its tensors need {position - end}")
     return body if isinstance(body, dict) else None
 

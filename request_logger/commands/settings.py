@@ -1,0 +1,44 @@
+"""`request-logger settings`: the table of docs/settings.md."""
+# ruff: noqa: T201  # printing is what a command is for
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import fields
+
+from request_logger.settings import Settings
+
+# Variables that belong to a library or to the embedded engine, and are read where they are used.
+OTHERS = {
+    "PROMETHEUS_MULTIPROC_DIR": ("a temporary folder", "where the workers keep their counters; emptied at start"),
+    "REQUEST_LOGGER_CACHE_DIR": ("`~/.cache/request-logger`", "where the embedded engine's jars are kept"),
+    "XDG_CACHE_HOME": ("`~/.cache`", "parent of that folder where REQUEST_LOGGER_CACHE_DIR is not set"),
+    "JAVA_HOME": ("", "the embedded engine's Java; without it the PATH and the usual folders are searched"),
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Nothing."""
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the table."""
+    print(table())
+    return 0
+
+
+def table() -> str:
+    """One row a variable: name, default, meaning."""
+    rows = [(spec.name.upper(), _shown(spec.default), spec.metadata["meaning"]) for spec in fields(Settings)]
+    rows += [(name, default, meaning) for name, (default, meaning) in OTHERS.items()]
+    lines = ["| variable | default | meaning |", "|---|---|---|"]
+    lines += [f"| `{name}` | {default} | {meaning.replace('|', chr(92) + '|')} |" for name, default, meaning in rows]
+    return "\n".join(lines)
+
+
+def _shown(default: object) -> str:
+    if default == "":
+        return ""
+    if isinstance(default, bool):
+        return f"`{str(default).lower()}`"
+    return f"`{default:g}`" if isinstance(default, float) else f"`{default}`"

@@ -1,0 +1,78 @@
+"""`request-logger try`: a pair of files goes the way of a stored response and its feedback, with no engine."""
+# ruff: noqa: T201  # printing is what a command is for
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from request_logger.choosing import Chooser
+from request_logger.commands.errors import CommandError
+from request_logger.documents import Document, rows_of
+from request_logger.messages import numeric_reward
+from request_logger.payloads import UndecodableError, decode_body, decode_message
+from request_logger.scoring import score
+from request_logger.serialize import dumps
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """A scorer and two files."""
+    parser.add_argument(
+        "--scorer", default="auto", help="as in SCORER, such as multiclass or binary:threshold=0.3 (default: auto)"
+    )
+    parser.add_argument("--scorers-config", metavar="FILE", help="as in SCORERS_CONFIG: rules, with no names to match")
+    parser.add_argument("truth", help="file with a truth, or with a whole feedback; - is standard input")
+    parser.add_argument("response", help="file with the response of the model; - is standard input")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the `metrics` of each row as JSON. Status 1 where one of them can't be scored."""
+    chooser = Chooser(arguments.scorer, arguments.scorers_config)
+    feedback = _as_feedback(_read(arguments.truth))
+    results = [score(document, chooser) for document in _documents(_read(arguments.response), feedback)]
+    for metrics in results:
+        print(json.dumps(metrics, indent=2))
+    return int(any(metrics is None or "error" in metrics for metrics in results))
+
+
+def _read(name: str) -> Any:
+    try:
+        text = sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8")
+        return json.loads(text)
+    except OSError as error:
+        raise CommandError(f"{name}: can't be read: {error.strerror}") from None
+    except ValueError as error:
+        raise CommandError(f"{name}: is not JSON: {error}") from None
+
+
+def _as_feedback(value: Any) -> Document:
+    if isinstance(value, dict) and ("truth" in value or "reward" in value):
+        return {**value, "reward": numeric_reward(value["reward"])} if "reward" in value else value
+    return {"truth": value}
+
+
+def _documents(response: Any, feedback: Document) -> list[Document]:
+    """One document for each row of the response, as the store would hold it."""
+    try:
+        if isinstance(response, dict):
+            rows = rows_of(decode_body(dumps(response), "application/json"), with_payload=False, size=0)
+        else:
+            # A bare value or one row, as a feedback's truth may be.
+            rows = [{"instance": item.instance} for item in decode_message(_one_row(response)).items]
+    except UndecodableError as error:
+        raise CommandError(f"the response can't be read: {error}") from None
+    batch = len(rows)
+    if batch == 1:
+        return [{"response": rows[0], "feedback": feedback}]
+    return [
+        {"response": row, "feedback": {**feedback, "item": number, "items": batch}} for number, row in enumerate(rows)
+    ]
+
+
+def _one_row(value: Any) -> Any:
+    """`[0.2, 0.8]` in a file is one row, `[[0.2, 0.8], [0.9, 0.1]]` two."""
+    flat = isinstance(value, list) and not any(isinstance(item, list) for item in value)
+    return [value] if flat else value

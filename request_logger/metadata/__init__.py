@@ -1,0 +1,24 @@
+"""Prediction schemas of deployments: what the columns of their requests and responses are called and mean.
+
+    source = metadata_source(settings)
+    schema = source.schema_for(engine, namespace, name, endpoint)
+    decoded = apply_schema(decoded, schema, "request")
+
+A schema comes from a file (METADATA_FILE) or from Seldon Deploy's metadata service (DEPLOY_API_HOST). No event waits
+for either longer than METADATA_WAIT_SECONDS, once a deployment, and none is lost to them.
+"""
+
+from request_logger.metadata.route import metadata_answer
+from request_logger.metadata.schema import MetadataError, Schema, apply_schema, parse_schema
+from request_logger.metadata.source import Deployment, MetadataSource, metadata_source
+
+__all__ = [
+    "Deployment",
+    "MetadataError",
+    "MetadataSource",
+    "Schema",
+    "apply_schema",
+    "metadata_answer",
+    "metadata_source",
+    "parse_schema",
+]

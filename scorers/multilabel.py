@@ -1,0 +1,165 @@
+"""Multilabel: any number of labels at once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from scorers.base import Count, Fields, Metric, Row, UnscorableError, mean_of, ratio, shown
+from scorers.classification import CELLS, averages, table
+from scorers.labels import class_names, column_label, numbers, scalar_label
+from scorers.options import check_flag, check_range, class_tuple
+from scorers.probabilities import log_loss, sigmoid
+
+_LOSS = (0.0, float("inf"))
+
+
+@dataclass(frozen=True, slots=True)
+class Multilabel:
+    """Compare two sets of labels.
+
+    A side is a list of labels (text or numbers, also empty), one label, an object of label: 0 or 1, or a row with one
+    column a label: 0 and 1, booleans, or for the prediction probabilities. Two lists of as many numbers within [0, 1]
+    are rows, other lists of numbers are sets of class indexes.
+
+    Options: ``threshold``, from which probability on (>=) a label is predicted. ``classes``, the labels in column
+    order, for responses without names. ``indicator``, whether lists of numbers are rows (true) or sets of indexes
+    (false). ``logits``, whether the prediction's row has logits (sigmoid is applied).
+    """
+
+    name: ClassVar[str] = "multilabel"
+    metrics: ClassVar[tuple[Metric, ...]] = (
+        mean_of("subset_accuracy", "correct"),
+        mean_of("hamming_loss", "hamming_loss", higher_is_better=False),
+        mean_of("jaccard", "jaccard"),
+        *averages(CELLS, "precision", "recall", "f1", "jaccard"),
+        table(CELLS),
+        mean_of("log_loss", "log_loss", higher_is_better=False, bounds=_LOSS),
+        mean_of("brier", "brier", higher_is_better=False),
+        Metric(
+            "labels_per_document",
+            {"labels": Count("truth_label"), "n": Count("correct")},
+            lambda v: ratio(v["labels"], v["n"]),
+            None,
+            _LOSS,
+        ),
+    )
+
+    threshold: float = 0.5
+    classes: tuple[str, ...] = ()
+    indicator: bool | None = None
+    logits: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the options. Raises ValueError that names the wrong one."""
+        check_range("threshold", self.threshold, 0.0, 1.0)
+        object.__setattr__(self, "classes", class_tuple("classes", self.classes, least=1))
+        check_flag("indicator", self.indicator)
+        check_flag("logits", self.logits, optional=False)
+
+    def score(self, truth: Row, prediction: Row) -> Fields:
+        """Return the fields of a pair; ``true_positive``, ``false_positive``, ``false_negative`` are lists of labels.
+
+        ``correct`` is 1 where the sets are equal. ``jaccard`` is the size of the intersection by that of the union,
+        left out where both are empty. ``hamming_loss`` is the share of wrong labels among all, where it is known how
+        many there are; ``log_loss`` and ``brier`` are the means over the labels, for a row of probabilities. Raises
+        UnscorableError for null, NaN, nested lists and rows of different lengths.
+        """
+        known, said = _named(truth), _named(prediction)
+        width = self._width(known.value, said.value)
+        names = class_names(said, width, self.classes) or class_names(known, width, self.classes)
+        if self.classes and width and width != len(self.classes):
+            raise UnscorableError(f"the rows have {width} columns, but the option classes {len(self.classes)} names")
+        if width and not names and (_is_text(known.value) or _is_text(said.value)):
+            raise UnscorableError(
+                "labels on one side and a row on the other that nothing names: set the option classes"
+            )
+        actual = self._labels(known.value, names, width, "truth")
+        row = said.value
+        forecast = None
+        if width and isinstance(row, (list, tuple)) and len(row) == width and not _is_text(row):
+            numbers(row, "prediction")
+            forecast = [sigmoid(value) for value in row] if self.logits else row
+            predicted = {column_label(k, names) for k, value in enumerate(forecast) if value >= self.threshold}
+        else:
+            predicted = self._labels(row, names, width, "prediction")
+        fields = _sets(actual, predicted, width or len(names))
+        if forecast is not None and any(type(value) is float for value in row):
+            fields |= _losses(actual, forecast, names)
+        return fields
+
+    def _width(self, known: Any, said: Any) -> int:
+        """Return the columns of rows with one column a label; 0 where both sides are sets of labels."""
+        if self.indicator is False:
+            return 0
+        rows = [side for side in (known, said) if _is_numeric(side)]
+        if not rows:
+            return 0
+        if len(rows) == 2 and len(known) != len(said):
+            if self.indicator:
+                raise UnscorableError(f"the truth has {len(known)} columns, the prediction {len(said)}")
+            return 0
+        within = self.logits or all(0 <= value <= 1 for row in rows for value in row)
+        beside_text = len(rows) == 1 and any(isinstance(side, str) or _is_text(side) for side in (known, said))
+        return len(rows[-1]) if self.indicator or (within and (len(rows) == 2 or beside_text)) else 0
+
+    def _labels(self, value: Any, names: tuple[str, ...], width: int, what: str) -> set[str]:
+        if value is None:
+            raise UnscorableError(f"the {what} is null")
+        if not isinstance(value, (list, tuple)):
+            return {scalar_label(value, names)}
+        if width and len(value) == width and not _is_text(value):
+            numbers(value, what)
+            if any(item not in (0, 1) for item in value):
+                raise UnscorableError(f"the {what} {shown(value)} has other values than 0 and 1")
+            return {column_label(k, names) for k, item in enumerate(value) if item}
+        return {scalar_label(item, names) for item in value}
+
+
+def _named(row: Row) -> Row:
+    """Take rows out of a list of one row, and an object of label: number apart into names and values."""
+    value = row.value
+    while isinstance(value, (list, tuple)) and len(value) == 1 and isinstance(value[0], (list, tuple, dict)):
+        value = value[0]
+    if isinstance(value, dict):
+        return Row(list(value.values()), tuple(map(str, value)))
+    return Row(value, row.names)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) and any(isinstance(item, str) for item in value)
+
+
+def _is_numeric(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) and bool(value) and all(isinstance(item, (int, float)) for item in value)
+
+
+def _sets(actual: set[str], predicted: set[str], labels: int) -> Fields:
+    fields: Fields = {"correct": int(actual == predicted)}
+    sets = {
+        "truth_label": actual,
+        "predicted_label": predicted,
+        "true_positive": actual & predicted,
+        "false_negative": actual - predicted,
+        "false_positive": predicted - actual,
+    }
+    fields |= {field: sorted(found) for field, found in sets.items() if found}
+    union = actual | predicted
+    if union:
+        fields["jaccard"] = len(actual & predicted) / len(union)
+    if labels:
+        fields["hamming_loss"] = len(actual ^ predicted) / max(labels, len(union))
+    return fields
+
+
+def _losses(actual: set[str], forecast: Sequence[float], names: tuple[str, ...]) -> Fields:
+    truths = [column_label(k, names) in actual for k in range(len(forecast))]
+    pairs = list(zip(truths, forecast, strict=True))
+    if not all(0.0 <= p <= 1.0 for p in forecast):
+        return {}
+    return {
+        "log_loss": math.fsum(log_loss(p if y else 1.0 - p) for y, p in pairs) / len(pairs),
+        "brier": math.fsum((p - y) ** 2 for y, p in pairs) / len(pairs),
+    }

@@ -1,0 +1,126 @@
+"""Regression: a number, or several at once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from scorers.base import Count, Fields, Metric, Row, Sum, UnscorableError, Value, Values, mean_of, number, ratio, unwrap
+from scorers.options import check_range
+
+_UNBOUNDED = (float("-inf"), float("inf"))
+_LOSS = (0.0, float("inf"))
+
+
+def _rmse(values: Values) -> Value:
+    mse = ratio(values["sum"], values["n"])
+    return None if mse is None else math.sqrt(mse)
+
+
+def _r2(values: Values) -> Value:
+    # A document of several outputs has errors, but no one truth that they could be measured by.
+    if values["n"] == 0 or values["n"] != values["error_count"]:
+        return None
+    spread = values["squares"] - values["centered"] ** 2 / values["n"]
+    # What is left of a constant truth after rounding is no spread to explain.
+    if spread <= 1e-13 * values["squares"]:
+        return None
+    return 1.0 - float(values["errors"]) / float(spread)
+
+
+@dataclass(frozen=True, slots=True)
+class Regression:
+    """Compare numbers: error is prediction minus truth.
+
+    The truth and the prediction are numbers (or text that is one), or two lists of as many numbers: then each field
+    is the mean over the outputs (scikit-learn's ``uniform_average``), and the fields that only one number has
+    (``truth``, ``prediction`` and those of R2) are left out.
+
+    Options: ``offset``, a typical truth, taken off before squaring: without it R2 loses its digits where the truth's
+    mean is far larger than its spread (at 1e7 to 1 the third). It must be the same for all documents that are summed.
+    ``quantile``, the one that the model predicts, for ``quantile_loss``.
+    """
+
+    name: ClassVar[str] = "regression"
+    metrics: ClassVar[tuple[Metric, ...]] = (
+        mean_of("mse", "squared_error", higher_is_better=False, bounds=_LOSS),
+        Metric("rmse", {"sum": Sum("squared_error"), "n": Count("squared_error")}, _rmse, False, _LOSS),
+        mean_of("mae", "absolute_error", higher_is_better=False, bounds=_LOSS),
+        mean_of("mape", "absolute_percentage_error", higher_is_better=False, bounds=_LOSS),
+        mean_of("mean_error", "error", higher_is_better=None, bounds=_UNBOUNDED),
+        mean_of("quantile_loss", "quantile_loss", higher_is_better=False, bounds=_LOSS),
+        Metric(
+            "r2",
+            {
+                "errors": Sum("squared_error"),
+                "error_count": Count("squared_error"),
+                "squares": Sum("truth_squared"),
+                "centered": Sum("truth_centered"),
+                "n": Count("truth_squared"),
+            },
+            _r2,
+            bounds=(float("-inf"), 1.0),
+        ),
+    )
+
+    offset: float = 0.0
+    quantile: float = 0.5
+
+    def __post_init__(self) -> None:
+        """Check the options. Raises ValueError that names the wrong one."""
+        check_range("offset", self.offset, *_UNBOUNDED)
+        check_range("quantile", self.quantile, 0.0, 1.0)
+
+    def score(self, truth: Row, prediction: Row) -> Fields:
+        """Return the fields of a pair, in the truth's unit or its square.
+
+        ``absolute_percentage_error`` is abs(error / truth), 0.1 for 10 %, and left out where the truth is 0.
+        ``quantile_loss`` is max(q (y - p), (q - 1) (y - p)). ``truth_centered`` is the truth minus the offset,
+        ``truth_squared`` its square. Raises UnscorableError for anything but finite numbers, for lists of different
+        lengths, and where a square is too large for a double.
+        """
+        known, said = unwrap(truth.value), unwrap(prediction.value)
+        if isinstance(known, (list, tuple)) or isinstance(said, (list, tuple)):
+            return self._several(known, said)
+        y, p = number(known, "truth"), number(said, "prediction")
+        centered = y - self.offset
+        fields = self._errors(y, p)
+        fields |= {
+            "truth": y,
+            "prediction": p,
+            "truth_centered": centered,
+            "truth_squared": centered * centered,
+        }
+        if not math.isfinite(fields["truth_squared"]):
+            raise UnscorableError(f"the truth {y} is too large to be squared")
+        return fields
+
+    def _errors(self, y: float, p: float) -> Fields:
+        error = p - y
+        squared = error * error
+        if not math.isfinite(squared):
+            raise UnscorableError(f"the error between {y} and {p} is too large to be squared")
+        fields = {
+            "error": error,
+            "absolute_error": abs(error),
+            "squared_error": squared,
+            "quantile_loss": max(self.quantile * -error, (self.quantile - 1.0) * -error),
+        }
+        percentage = abs(error / y) if y else math.inf
+        if math.isfinite(percentage):
+            fields["absolute_percentage_error"] = percentage
+        return fields
+
+    def _several(self, known: object, said: object) -> Fields:
+        if not isinstance(known, Sequence) or not isinstance(said, Sequence) or len(known) != len(said) or not known:
+            sizes = [len(side) if isinstance(side, (list, tuple)) else 1 for side in (known, said)]
+            raise UnscorableError(f"the truth has {sizes[0]} numbers, the prediction {sizes[1]}")
+        outputs = [
+            self._errors(number(y, f"truth of output {k}"), number(p, f"prediction of output {k}"))
+            for k, (y, p) in enumerate(zip(known, said, strict=True))
+        ]
+        # A mean over some of the outputs would be another quantity than the mean over all.
+        shared = [key for key in outputs[0] if all(key in output for output in outputs)]
+        return {key: math.fsum(output[key] for output in outputs) / len(outputs) for key in shared}

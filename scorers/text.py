@@ -1,0 +1,104 @@
+"""Text: an answer, a transcript or a translation against what it should have been."""
+
+from __future__ import annotations
+
+import re
+import string
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from scorers.base import Count, Fields, Metric, Need, Row, Sum, UnscorableError, mean_of, ratio, shown, unwrap
+from scorers.edit_distance import edit_distance
+from scorers.options import check_count
+
+_ARTICLES = re.compile(r"\b(a|an|the)\b")
+_PUNCTUATION = str.maketrans("", "", string.punctuation)
+
+
+def _error_rate(name: str, errors: str, length: str) -> Metric:
+    # A truth of no words adds its errors, and a document without the one has not the other either.
+    needs: dict[str, Need] = {"errors": Sum(errors), "length": Sum(length), "n": Count(errors)}
+    return Metric(name, needs, lambda v: ratio(v["errors"], v["length"]), False, (0.0, float("inf")))
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """Compare two texts: whole, by words, and by the edits between them.
+
+    The truth is a text or a list of texts that are all right (the best match counts, for each field on its own); the
+    prediction is a text.
+
+    Option: ``max_characters``, beyond which the edit distances are left out; they take time with the square of it.
+    """
+
+    name: ClassVar[str] = "text"
+    metrics: ClassVar[tuple[Metric, ...]] = (
+        mean_of("accuracy", "correct"),
+        mean_of("exact_match", "exact_match"),
+        mean_of("normalized_match", "normalized_match"),
+        mean_of("token_f1", "token_f1"),
+        mean_of("edit_similarity", "edit_similarity"),
+        mean_of("edit_distance", "edit_distance", higher_is_better=False, bounds=(0.0, float("inf"))),
+        _error_rate("word_error_rate", "word_errors", "truth_words"),
+        _error_rate("character_error_rate", "edit_distance", "truth_characters"),
+    )
+
+    max_characters: int = 10_000
+
+    def __post_init__(self) -> None:
+        """Check the options. Raises ValueError that names the wrong one."""
+        check_count("max_characters", self.max_characters, optional=False)
+
+    def score(self, truth: Row, prediction: Row) -> Fields:
+        """Return the fields of a pair.
+
+        ``correct`` is ``normalized_match``: equal after lower case, without punctuation, articles (a, an, the) and
+        extra space; ``token_f1`` is the harmonic mean of the precision and recall of the words so made (both as the
+        SQuAD evaluation defines them). ``edit_distance`` counts characters, ``edit_similarity`` is 1 - distance /
+        length of the longer text, ``word_errors`` counts words. Raises UnscorableError for anything but text.
+        """
+        said = _text(unwrap(prediction.value), "prediction")
+        known = unwrap(truth.value)
+        references = [_text(each, "truth") for each in (known if isinstance(known, (list, tuple)) else [known])]
+        if not references:
+            raise UnscorableError("the truth is an empty list")
+        plain = normalize(said)
+        plain_references = [normalize(reference) for reference in references]
+        match = int(plain in plain_references)
+        fields: Fields = {"correct": match, "exact_match": int(said in references), "normalized_match": match}
+        fields["token_f1"] = max(_token_f1(reference, plain) for reference in plain_references)
+        if max(len(said), *map(len, references)) <= self.max_characters:
+            fields |= min((_edits(each, said) for each in references), key=lambda found: -found["edit_similarity"])
+        return fields
+
+
+def normalize(text: str) -> str:
+    """Lower the case, drop punctuation and the articles a, an, the, and make every gap one space, as SQuAD does."""
+    return " ".join(_ARTICLES.sub(" ", text.lower().translate(_PUNCTUATION)).split())
+
+
+def _text(value: Any, what: str) -> str:
+    if not isinstance(value, str):
+        raise UnscorableError(f"the {what} is {shown(value)}, not a text")
+    return value
+
+
+def _token_f1(truth: str, prediction: str) -> float:
+    known, said = truth.split(), prediction.split()
+    if not known or not said:
+        return float(known == said)
+    shared = (Counter(known) & Counter(said)).total()
+    return 2.0 * shared / (len(known) + len(said))
+
+
+def _edits(truth: str, prediction: str) -> Fields:
+    distance = 0 if truth == prediction else edit_distance(truth, prediction)
+    words = truth.split()
+    return {
+        "edit_distance": distance,
+        "edit_similarity": 1.0 - distance / max(len(truth), len(prediction), 1),
+        "truth_characters": len(truth),
+        "word_errors": edit_distance(words, prediction.split()) if distance else 0,
+        "truth_words": len(words),
+    }

@@ -1,0 +1,71 @@
+"""Real things for the tests: one engine a session, real server processes."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from request_logger.engine import start_engine
+from tests.helpers import Index, Sender, Server
+
+# Which engine the session's tests run on; see request_logger.engine.KINDS.
+KIND = os.environ.get("TEST_ENGINE", "opensearch")
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[Any]:
+    """The engine of the session: the one that ELASTICSEARCH_HOST names, else one of our own."""
+    host = os.environ.get("ELASTICSEARCH_HOST")
+    if host:
+        yield SimpleNamespace(url=f"http://{host}:{os.environ.get('ELASTICSEARCH_PORT', '9200')}")
+        return
+    with start_engine(KIND, heap="1g", progress=lambda line: print(line, flush=True)) as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def index(engine: Any) -> Index:
+    """Questions to the session's engine."""
+    return Index(engine.url)
+
+
+@pytest.fixture(scope="session")
+def make_server(engine: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Server]]:
+    """Start servers, against the session's engine unless another URL is given."""
+    servers: list[Server] = []
+    folder = tmp_path_factory.mktemp("servers")
+
+    def make(engine_url: str | None = None, *, ready: bool = True, **env: str) -> Server:
+        server = Server(engine_url or engine.url, Path(folder) / f"{len(servers)}.log", **env)
+        servers.append(server)
+        return server.wait("/readyz" if ready else "/healthz")
+
+    yield make
+    for server in servers:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def server(make_server: Callable[..., Server]) -> Server:
+    """A server with the default settings."""
+    return make_server()
+
+
+@pytest.fixture
+def sender(server: Server) -> Iterator[Sender]:
+    """A connection to the session's server."""
+    connection = Sender(server.url)
+    yield connection
+    connection.close()
+
+
+@pytest.fixture
+def deployment() -> str:
+    """A name that no other test uses."""
+    return f"t-{uuid.uuid4().hex[:12]}"

@@ -1,0 +1,2 @@
+DIFFERENCES = {}
+STATUS = {}

@@ -1,0 +1,193 @@
+"""What tests share: a real server process, and the questions they put to the engine."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+
+DATA = Path(__file__).parent / "data"
+
+
+class Index:
+    """Questions to the engine, over plain HTTP."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._session = requests.Session()
+
+    def request(self, method: str, path: str, body: Any = None, **params: str) -> Any:
+        answer = self._session.request(method, self.url + path, json=body, params=params, timeout=60)
+        return answer.json() if answer.content else {}
+
+    def refresh(self) -> None:
+        self.request("POST", "/_refresh")
+
+    def documents(self, pattern: str, size: int = 10_000) -> dict[tuple[str, str], dict[str, Any]]:
+        """All documents of some indices: (index, id) -> source."""
+        self.refresh()
+        path = f"/{pattern}/_search"
+        answer = self.request("POST", path, {"size": size, "query": {"match_all": {}}}, ignore_unavailable="true")
+        return {(hit["_index"], hit["_id"]): hit["_source"] for hit in answer["hits"]["hits"]}
+
+    def count(self, pattern: str, query: Any = None) -> int:
+        self.refresh()
+        body = {"query": query} if query else None
+        return int(self.request("POST", f"/{pattern}/_count", body, ignore_unavailable="true")["count"])
+
+    def aggregate(self, pattern: str, aggs: Any, query: Any = None) -> Any:
+        self.refresh()
+        body = {"size": 0, "track_total_hits": True, "aggs": aggs, **({"query": query} if query else {})}
+        return self.request("POST", f"/{pattern}/_search", body)["aggregations"]
+
+    def drop(self, pattern: str) -> None:
+        for name in list(self.request("GET", f"/{pattern}/_settings", ignore_unavailable="true")):
+            if name.startswith(("inference-", "reference-", "drift-", "g-", "request-logger")):
+                self.request("DELETE", f"/{name}")
+
+
+class Server:
+    """A `request-logger serve` process."""
+
+    def __init__(self, engine_url: str, log: Path, **env: str) -> None:
+        parts = urlsplit(engine_url)
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.log = log
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("PROMETHEUS")}
+        self._log_file = log.open("ab")
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "request_logger.cli", "serve"],
+            env={
+                **inherited,
+                "ELASTICSEARCH_HOST": parts.hostname or "",
+                "ELASTICSEARCH_PORT": str(parts.port),
+                "PORT": str(self.port),
+                "GUNICORN_WORKERS": "2",
+                **env,
+            },
+            stdout=self._log_file,
+            stderr=self._log_file,
+            start_new_session=True,
+        )
+
+    def wait(self, path: str = "/readyz", timeout: float = 30) -> Server:
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            if self.process.poll() is not None:
+                break
+            try:
+                if requests.get(self.url + path, timeout=5).status_code == 200:
+                    return self
+            except requests.RequestException:
+                pass
+            time.sleep(0.1)
+        self.stop()
+        raise AssertionError(f"the server is not ready:\n{self.log.read_text()[-3000:]}")
+
+    def stop(self) -> None:
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(40)
+            except subprocess.TimeoutExpired:
+                self.kill()
+        self._log_file.close()
+
+    def kill(self) -> None:
+        """Kill the server with all its workers, as a machine that fails does."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait(10)
+
+
+class Sender:
+    """One connection that sends events as they are: headers in order, values as latin-1 bytes."""
+
+    def __init__(self, url: str, timeout: float = 60) -> None:
+        self._address = urlsplit(url)
+        self._timeout = timeout
+        self._connection: http.client.HTTPConnection | None = None
+
+    def send(
+        self, headers: Any, body: bytes, method: str = "POST", path: str = "/", *, chunked: bool = False
+    ) -> tuple[int, bytes]:
+        if self._connection is None:
+            self._connection = http.client.HTTPConnection(
+                self._address.hostname or "", self._address.port, timeout=self._timeout
+            )
+        connection = self._connection
+        try:
+            connection.putrequest(method, path, skip_host=False, skip_accept_encoding=True)
+            pairs = headers.items() if isinstance(headers, dict) else headers
+            for name, value in pairs:
+                if name.lower() not in ("host", "content-length", "transfer-encoding", "connection"):
+                    connection.putheader(name, value.encode("latin-1"))
+            if chunked:
+                connection.putheader("Transfer-Encoding", "chunked")
+                connection.endheaders()
+                for start in range(0, len(body), 1000):
+                    piece = body[start : start + 1000]
+                    connection.send(b"%x\r\n%b\r\n" % (len(piece), piece))
+                connection.send(b"0\r\n\r\n")
+            else:
+                connection.putheader("Content-Length", str(len(body)))
+                connection.endheaders(body)
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+        except (OSError, http.client.HTTPException):
+            self.close()
+            raise
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+def event(part: str, request_id: str, deployment: str, **headers: str) -> dict[str, str]:
+    """Headers of an event as the Seldon executor sends them; ``Ce_Time=...`` and the like override."""
+    kind = "feedback" if part == "feedback" else f"inference.{part}"
+    made = {
+        "Content-Type": "application/json",
+        "Ce-Specversion": "1.0",
+        "Ce-Id": f"ce-{request_id}-{part}",
+        "Ce-Source": "http://:8000/",
+        "Ce-Type": f"io.seldon.serving.{kind}",
+        "Ce-Requestid": request_id,
+        "Ce-Modelid": "classifier",
+        "Ce-Inferenceservicename": deployment,
+        "Ce-Namespace": "test",
+        "Ce-Endpoint": "default",
+        "Ce-Time": {"request": "2026-01-02T03:04:05.100Z", "feedback": "2026-01-03T00:00:00.000Z"}.get(
+            part, "2026-01-02T03:04:05.200Z"
+        ),
+    }
+    made.update({name.replace("_", "-"): value for name, value in headers.items()})
+    return {name: value for name, value in made.items() if value}
+
+
+def index_of(deployment: str) -> str:
+    """The index that the events of `event` go to."""
+    return f"inference-log-seldon-test-{deployment}-default"
+
+
+def ndarray(rows: Any, names: list[str] | None = None) -> bytes:
+    """A Seldon message with an array."""
+    data = {"ndarray": rows, **({"names": names} if names else {})}
+    return json.dumps({"data": data}).encode()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

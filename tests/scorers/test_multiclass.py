@@ -1,0 +1,242 @@
+"""Multiclass: what the sums give is what scikit-learn computes, and each shape of truth and prediction is understood."""
+
+from __future__ import annotations
+
+import math
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn import metrics as sk
+
+from scorers.base import Row, UnscorableError
+from scorers.multiclass import Multiclass
+from scorers.probabilities import CALIBRATION_BINS
+from tests.scorers.aggregate import metrics_of
+from tests.scorers.test_binary import VALUES
+
+N = 2_000
+
+
+def sample(classes: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Truths of uneven frequency and logits that know something of them."""
+    rng = np.random.default_rng(seed)
+    weights = rng.dirichlet(np.full(classes, 0.7))
+    truths = rng.choice(classes, N, p=weights)
+    logits = rng.normal(0, 1.5, (N, classes)) + np.log(weights + 1e-3)
+    logits[np.arange(N), truths] += 1.5
+    return truths, logits
+
+
+@pytest.mark.parametrize("classes", [3, 10])
+@pytest.mark.parametrize("form", ["probabilities", "logits", "one_hot_truth", "named"])
+def test_equals_scikit_learn(classes: int, form: str) -> None:
+    """All metrics of 2,000 pairs."""
+    truths, logits = sample(classes, seed=classes)
+    exps = np.exp(logits - logits.max(axis=1, keepdims=True))
+    probabilities = exps / exps.sum(axis=1, keepdims=True)
+    shown = logits if form == "logits" else probabilities
+    names = tuple(f"name {chr(97 + k)}" for k in range(classes)) if form == "named" else ()
+    pairs = []
+    for y, row in zip(truths.tolist(), shown.tolist(), strict=True):
+        truth: object = [int(k == y) for k in range(classes)] if form == "one_hot_truth" else y
+        pairs.append((Row(names[y] if names else truth), Row(row, names)))
+    found = metrics_of(Multiclass(logits=True if form == "logits" else None), pairs)
+    answers = probabilities.argmax(axis=1)
+    labels = list(range(classes))
+    expected = {
+        "accuracy": sk.accuracy_score(truths, answers),
+        "balanced_accuracy": sk.balanced_accuracy_score(truths, answers),
+        "mcc": sk.matthews_corrcoef(truths, answers),
+        "kappa": sk.cohen_kappa_score(truths, answers),
+        "log_loss": sk.log_loss(truths, probabilities, labels=labels),
+        "brier": sk.brier_score_loss(truths, probabilities, labels=labels, scale_by_half=False),
+        "baseline_accuracy": np.bincount(truths).max() / N,
+    }
+    for average in ("macro", "micro", "weighted"):
+        for part, function in (("precision", sk.precision_score), ("recall", sk.recall_score), ("f1", sk.f1_score)):
+            expected[f"{part}_{average}"] = function(truths, answers, average=average, zero_division=0)
+    for k in (1, 3, 5):
+        if k < classes:
+            expected[f"top_{k}_accuracy"] = sk.top_k_accuracy_score(truths, probabilities, k=k, labels=labels)
+    ranks = 1 + (probabilities > probabilities[np.arange(N), truths][:, None]).sum(axis=1)
+    expected["mrr"] = (1 / ranks).mean()
+    confidence, right = probabilities.max(axis=1), (answers == truths).astype(int)
+    bins = np.minimum((confidence * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
+    expected["ece"] = sum(abs((right - confidence)[bins == b].sum()) for b in range(CALIBRATION_BINS)) / N
+    for name, value in expected.items():
+        assert found[name] == pytest.approx(value, abs=1e-9), name
+    precision, recall, f1, support = sk.precision_recall_fscore_support(truths, answers, labels=labels, zero_division=0)
+    for k in {*truths.tolist(), *answers.tolist()}:
+        row = found["per_class"][names[k] if names else f"CLASS_{k}"]
+        assert row["support"] == support[k]
+        for part, values in (("precision", precision), ("recall", recall), ("f1", f1)):
+            assert row.get(part, 0.0) == pytest.approx(values[k], abs=1e-9)
+        negatives = truths != k
+        assert row["specificity"] == pytest.approx((answers[negatives] != k).mean(), abs=1e-9)
+    matrix = sk.confusion_matrix(truths, answers, labels=labels)
+    for i in labels:
+        for j in labels:
+            first, second = (names[i], names[j]) if names else (f"CLASS_{i}", f"CLASS_{j}")
+            assert found["confusion_matrix"].get(first, {}).get(second, 0) == matrix[i, j]
+
+
+def test_macro_counts_a_class_that_is_never_predicted() -> None:
+    """As scikit-learn: 0 in the macro precision; its own precision is not defined and absent."""
+    pairs = [(0, 0), (1, 0), (2, 2)]
+    found = metrics_of(Multiclass(), [(Row(y), Row(p)) for y, p in pairs])
+    truths, answers = zip(*pairs, strict=True)
+    expected = sk.precision_score(truths, answers, average="macro", zero_division=0)
+    assert found["precision_macro"] == pytest.approx(expected)
+    assert "precision" not in found["per_class"]["CLASS_1"]
+    assert "log_loss" not in found
+
+
+def test_no_documents_give_no_metrics() -> None:
+    """0/0 is absent everywhere."""
+    assert metrics_of(Multiclass(), []) == {"per_class": {}, "confusion_matrix": {}}
+
+
+@pytest.mark.parametrize(
+    ("truth", "prediction", "names", "truth_label", "predicted_label"),
+    [
+        (4, 8, (), "CLASS_4", "CLASS_8"),
+        (1, 1.0, (), "CLASS_1", "CLASS_1"),
+        (True, "1", (), "CLASS_1", "CLASS_1"),
+        (-0.0, 0, (), "CLASS_0", "CLASS_0"),
+        (0.1, 0.30000000000000004, (), "CLASS_0.1", "CLASS_0.30000000000000004"),
+        ("cat", "dog", (), "cat", "dog"),
+        ("other", "1", (), "other", "CLASS_1"),
+        ("0123", "123", (), "0123", "CLASS_123"),
+        ("1_0", "inf", (), "1_0", "inf"),
+        ([[7]], 7, (), "CLASS_7", "CLASS_7"),
+        ([0, 0, 1], [0.1, 0.2, 0.7], (), "CLASS_2", "CLASS_2"),
+        ([0, 0, 1], [0, 0, 0, 1], (), "CLASS_2", "CLASS_3"),
+        (2, [0.1, 0.2, 0.7], (), "CLASS_2", "CLASS_2"),
+        ("2", [0.1, 0.2, 0.7], (), "CLASS_2", "CLASS_2"),
+        (2, [0.1, 0.2, 0.7], ("a", "b", "c"), "c", "c"),
+        ("b", [0.1, 0.2, 0.7], ("a", "b", "c"), "b", "c"),
+        ("d", [0.1, 0.2, 0.7], ("a", "b", "c"), "d", "c"),
+        (9, [0.1, 0.2, 0.7], ("a", "b", "c"), "CLASS_9", "c"),
+        (1, [0.1, 0.2, 0.7], ("1", "2", "3"), "1", "3"),
+        (0, [0.1, 0.2, 0.7], ("a", "b"), "CLASS_0", "CLASS_2"),
+        (0, [0.1, 0.2, 0.7], ("a", "a", "b"), "CLASS_0", "CLASS_2"),
+        ([0, 1], [0.5, 0.5], (), "CLASS_1", "CLASS_0"),
+        ([False, True], [0.1, 0.9], (), "CLASS_1", "CLASS_1"),
+        ({"a": 0, "b": 1}, [0.1, 0.9], ("b", "a"), "b", "a"),
+        ("cat", {"cat": 0.9, "dog": 0.1}, (), "cat", "cat"),
+    ],
+)
+def test_labels(truth: object, prediction: object, names: tuple[str, ...], truth_label: str, predicted_label: str) -> None:
+    """One class has one name, however it is written; right is one true positive, wrong one of each other."""
+    fields = Multiclass().score(Row(truth), Row(prediction, names))
+    assert (fields["truth_label"], fields["predicted_label"]) == (truth_label, predicted_label)
+    if truth_label == predicted_label:
+        assert (fields["correct"], fields["true_positive"]) == (1, [truth_label])
+        assert not {"false_negative", "false_positive", "true_negative"} & set(fields)
+    else:
+        assert (fields["correct"], fields["false_negative"]) == (0, [truth_label])
+        assert fields["false_positive"] == [predicted_label]
+
+
+@pytest.mark.parametrize(
+    ("truth", "prediction", "text"),
+    [
+        (None, 1, "truth is null"),
+        (1, None, "prediction is null"),
+        ([], [0.1, 0.9], "truth is empty"),
+        (0, [], "prediction is empty"),
+        (float("nan"), float("nan"), "not a class"),
+        (0, [0.9, float("nan"), 0.1], "column 1 of the prediction"),
+        ([None, 1], [0.1, 0.9], "column 0 of the truth"),
+        (0, [[0.1, 0.9], [0.5, 0.5]], "column 0"),
+        ([1, 1, 0], [0.1, 0.2, 0.7], "multilabel"),
+        ([0, 0, 0], [0.1, 0.2, 0.7], "multilabel"),
+        ("cat", [0.1, 0.2, 0.7], "option classes"),
+        ("cat", 2, "option classes"),
+        (2, "cat", "option classes"),
+        (0, [1e308, 1e308], "too large"),
+        (0, {"a": {"b": 1}, "c": 2}, "column 0"),
+        (0, ["a", "b"], "column 0"),
+    ],
+)
+def test_unscorable(truth: object, prediction: object, text: str) -> None:
+    """What can't be scored says why."""
+    with pytest.raises(UnscorableError, match=text):
+        Multiclass().score(Row(truth), Row(prediction))
+
+
+def test_a_class_that_the_model_does_not_have() -> None:
+    """It has no probability and no rank, and counts as a miss in top-k and as 0 in MRR."""
+    pairs = [(Row("d"), Row([0.1, 0.2, 0.7], ("a", "b", "c"))), (Row("c"), Row([0.1, 0.2, 0.7], ("a", "b", "c")))]
+    fields = Multiclass().score(*pairs[0])
+    assert fields["reciprocal_rank"] == 0.0
+    assert not {"truth_rank", "log_loss", "brier", "truth_probability"} & set(fields)
+    found = metrics_of(Multiclass(), pairs)
+    assert found["top_1_accuracy"] == found["accuracy"] == found["top_5_accuracy"] == found["mrr"] == 0.5
+
+
+def test_rows_that_are_no_probabilities() -> None:
+    """Answers in whole numbers have neither rank nor probability, other scores have a rank."""
+    assert set(Multiclass().score(Row(0), Row([0, 3, 1]))) == {
+        "correct", "truth_label", "predicted_label", "false_negative", "false_positive",
+    }  # fmt: skip
+    scores = Multiclass().score(Row(0), Row([0.5, 0.9, 0.7]))
+    assert scores["truth_rank"] == 3
+    assert "probability" not in scores
+    assert "truth_rank" not in Multiclass(probabilities=False).score(Row(0), Row([0.1, 0.9]))
+    assert Multiclass(probabilities=True).score(Row(1), Row([0, 1]))["probability"] == 1
+    assert Multiclass(logits=False).score(Row(1), Row([2.5, 1.5])).keys() >= {"truth_rank"}
+    assert "probability" not in Multiclass(logits=False).score(Row(1), Row([2.5, 1.5]))
+
+
+def test_ties_rank_as_the_answer_breaks_them() -> None:
+    """The first of equals is the answer, and so has the better rank: top-1 is the accuracy."""
+    row = Row([0.25, 0.25, 0.25, 0.25])
+    assert [Multiclass().score(Row(k), row)["truth_rank"] for k in range(4)] == [1, 2, 3, 4]
+    assert Multiclass().score(Row(1), row)["correct"] == 0
+
+
+def test_option_classes() -> None:
+    """Names given by the option name indexes, columns and labels alike, before the response's own."""
+    scorer = Multiclass(classes=("cat", "dog", "cow"))
+    assert scorer.score(Row("dog"), Row(1))["true_positive"] == ["dog"]
+    assert scorer.score(Row(2), Row([0.1, 0.2, 0.7], ("t:0", "t:1", "t:2")))["true_positive"] == ["cow"]
+    for options in ({"classes": "abc"}, {"classes": ("a",)}, {"logits": 0}, {"probabilities": 1}):
+        with pytest.raises(ValueError, match=f"option {next(iter(options))}"):
+            Multiclass(**options)
+
+
+def test_long_labels_are_cut_apart() -> None:
+    """A text too long for a keyword is cut, and two that differ stay different."""
+    fields = Multiclass().score(Row("x" * 9_000 + "a"), Row("x" * 9_000 + "b"))
+    assert fields["correct"] == 0
+    assert len(fields["truth_label"]) == len(fields["predicted_label"]) == 512
+    assert fields["truth_label"] != fields["predicted_label"]
+
+
+def test_ten_thousand_classes() -> None:
+    """A long row is scored in milliseconds, with the same values."""
+    rng = np.random.default_rng(3)
+    row = rng.dirichlet(np.ones(10_000))
+    names = tuple(f"c{k}" for k in range(10_000))
+    started = time.perf_counter()
+    fields = Multiclass().score(Row("c77"), Row(row.tolist(), names))
+    assert time.perf_counter() - started < 0.1
+    assert fields["log_loss"] == pytest.approx(-math.log(row[77]))
+    assert fields["truth_rank"] == 1 + (row > row[77]).sum()
+    assert fields["brier"] == pytest.approx((row**2).sum() - 2 * row[77] + 1)
+
+
+@given(truth=VALUES, prediction=VALUES, names=st.lists(st.text(max_size=2), max_size=4).map(tuple))
+def test_any_pair_is_scored_or_unscorable(truth: object, prediction: object, names: tuple[str, ...]) -> None:
+    """No other exception, and nothing that JSON or a mapping would refuse."""
+    try:
+        fields = Multiclass().score(Row(truth), Row(prediction, names))
+    except UnscorableError as error:
+        assert str(error)
+        return
+    assert all(value is not None and (not isinstance(value, float) or math.isfinite(value)) for value in fields.values())
+    assert fields["correct"] == int(fields["truth_label"] == fields["predicted_label"])

@@ -1,0 +1,74 @@
+"""Bad input: a clear one-line error, or stored as it came; the process lives on."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+
+import pytest
+
+from tests.helpers import Index, Sender, event, index_of, ndarray
+
+pytestmark = pytest.mark.engine
+
+
+@pytest.mark.parametrize(("missing", "named"), [(("Ce-Requestid", "Ce-Id"), "Ce-Requestid"), (("Ce-Type",), "Ce-Type")])
+def test_missing_header_is_named(sender: Sender, deployment: str, missing: tuple[str, ...], named: str) -> None:
+    """No id or no type is a 400 with one line of JSON that names the header and what was expected."""
+    headers = {name: value for name, value in event("request", "r1", deployment).items() if name not in missing}
+    status, body = sender.send(headers, ndarray([[1]]))
+    assert status == 400
+    assert body.count(b"\n") == 1
+    error = json.loads(body)["error"]
+    assert named in error
+    assert "expected" in error
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(b'{"data": {', id="broken JSON"),
+        pytest.param(b"", id="empty"),
+        pytest.param(b"[1, 2, 3]", id="an array"),
+        pytest.param(b"\xff\xfe\x80", id="no UTF-8"),
+        pytest.param(b"hello", id="text"),
+        pytest.param(b"{" * 100_000, id="deeply nested"),
+    ],
+)
+def test_undecodable_body_is_stored_as_it_came(sender: Sender, index: Index, deployment: str, body: bytes) -> None:
+    """A body that can't be decoded is in the document, byte for byte, with the reason beside it."""
+    assert sender.send(event("request", "r1", deployment), body) == (200, b"")
+    document = index.documents(index_of(deployment))[index_of(deployment), "r1"]
+    assert base64.b64decode(document["request"]["payload"]["base64"]) == body
+    assert document["request"]["undecodable"]
+    assert document["@timestamp"] == "2026-01-02T03:04:05.100Z"
+
+
+def test_garbage_of_a_megabyte_is_stored_as_size_and_hash(sender: Sender, index: Index, deployment: str) -> None:
+    """Over the limit only the size and the SHA-256 are kept, also of a chunked body; the process lives on."""
+    garbage = os.urandom(1_000_000)
+    assert sender.send(event("request", "r1", deployment), garbage)[0] == 200
+    assert sender.send(event("request", "r2", deployment), garbage, chunked=True)[0] == 200
+    for _, source in index.documents(index_of(deployment)).items():
+        dropped = source["request"]["payload_dropped"]
+        assert dropped["bytes"] == 1_000_000
+        assert len(dropped["sha256"]) == 64
+    assert sender.send(event("request", "r3", deployment), ndarray([[1]]))[0] == 200
+
+
+def test_unknown_type_is_taken_and_dropped(sender: Sender, index: Index, deployment: str) -> None:
+    """An event of no known kind is answered 200, since sending it again can't help, and not stored."""
+    headers = event("request", "r1", deployment, Ce_Type="io.seldon.serving.inference.metrics")
+    assert sender.send(headers, ndarray([[1]])) == (200, b"")
+    assert index.documents(index_of(deployment)) == {}
+
+
+def test_unscorable_feedback_says_why(sender: Sender, index: Index, deployment: str) -> None:
+    """A truth that doesn't fit is stored, with the reason in words."""
+    sender.send(event("response", "r1", deployment), ndarray([[0.2, 0.8]], ["no", "yes"]))
+    truth = {"truth": {"data": {"ndarray": [[0, 0, 0, 1]]}}}
+    assert sender.send(event("feedback", "r1", deployment), json.dumps(truth).encode())[0] == 200
+    document = index.documents(index_of(deployment))[index_of(deployment), "r1"]
+    assert document["metrics"]["error"]
+    assert document["feedback"]["truth"] == truth["truth"]

@@ -1,0 +1,113 @@
+"""Every recorded case of the original: the same documents, but for differences that are listed, each with a reason."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from request_logger import events
+from request_logger.settings import Settings
+from tests.golden_differences import DIFFERENCES, STATUS
+from tests.helpers import DATA, Index, Sender, Server
+
+pytestmark = pytest.mark.engine
+
+CASES = {path.stem: json.loads(path.read_text()) for path in sorted((DATA / "golden").glob("*.json"))}
+ABSENT = "<absent>"
+
+
+def body_of(message: dict[str, Any]) -> bytes:
+    if "body_b64" in message:
+        return base64.b64decode(message["body_b64"])
+    return str(message["body"]).encode()
+
+
+def indices_of(case: dict[str, Any]) -> set[str]:
+    """The indices of a case: the recorded ones, and where our own naming puts its events."""
+    names = {document["index"] for document in case["documents"]}
+    settings = Settings.from_env({name: value for name, value in case["env"].items() if name != "DEPLOY_API_HOST"})
+    for message in case["events"]:
+        headers = {name.lower(): value for name, value in message["headers"].items()}
+        try:
+            names.add(events.from_headers(headers, events.Body(b""), settings).index)
+        except ValueError:
+            continue
+    return names
+
+
+@pytest.fixture(scope="module")
+def replayed(
+    make_server: Callable[..., Server], index: Index
+) -> dict[str, tuple[list[int], dict[str, dict[str, Any]]]]:
+    """Send all cases; give each one's answers and documents."""
+    for pattern in ("inference-log-*", "reference-log-*", "drift-log-*", "g-*"):
+        index.drop(pattern)
+    statuses: dict[str, list[int]] = {}
+    for env in {json.dumps(case["env"]): case["env"] for case in CASES.values()}.values():
+        server = make_server(**env)
+        sender = Sender(server.url)
+        for name, case in CASES.items():
+            if case["env"] == env:
+                statuses[name] = [
+                    sender.send(
+                        message["headers"],
+                        body_of(message),
+                        message.get("method", "POST"),
+                        chunked=bool(message.get("chunked")),
+                    )[0]
+                    for message in case["events"]
+                ]
+        sender.close()
+        server.stop()
+    stored: dict[tuple[str, str], dict[str, Any]] = {}
+    for pattern in ("inference-log-*", "reference-log-*", "drift-log-*", "g-*"):
+        stored |= index.documents(pattern)
+    result = {}
+    for name, case in CASES.items():
+        mine = indices_of(case)
+        result[name] = (statuses[name], {id: source for (where, id), source in stored.items() if where in mine})
+    return result
+
+
+def differences(expected: Any, found: Any, path: str = "") -> Iterator[str]:
+    """Name each field in which two documents differ; numbers are equal by value."""
+    if isinstance(expected, dict) and isinstance(found, dict):
+        for key in sorted(set(expected) | set(found)):
+            yield from differences(expected.get(key, ABSENT), found.get(key, ABSENT), f"{path}.{key}" if path else key)
+    elif expected != "<now>" and (expected != found or isinstance(expected, bool) != isinstance(found, bool)):
+        yield path
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_documents_are_those_of_the_original(name: str, replayed: Any) -> None:
+    """Each document equals the recorded one field by field; what differs is in the table, and nothing else is."""
+    case = CASES[name]
+    _, found = replayed[name]
+    expected = {document["id"]: document["source"] for document in case["documents"]}
+    different = {
+        field if len(expected.keys() | found.keys()) == 1 and "." not in id else f"{id}: {field}"
+        for id in expected.keys() | found.keys()
+        for field in (
+            differences(expected[id], found[id])
+            if id in expected and id in found
+            else ["new document" if id in found else "no document"]
+        )
+    }
+    listed = {field for field, _ in DIFFERENCES.get(name, [])}
+    assert different == listed
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_answers(name: str, replayed: Any) -> None:
+    """Every answer is 200 but for those in the table."""
+    statuses, _ = replayed[name]
+    assert statuses == STATUS.get(name, [200] * len(statuses))
+
+
+def test_tables_name_only_cases_that_exist() -> None:
+    """A case that is gone leaves nothing in the tables."""
+    assert set(DIFFERENCES) | set(STATUS) <= set(CASES)
