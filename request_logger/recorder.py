@@ -17,12 +17,12 @@ from request_logger.events import Event, as_timestamp, time_key
 from request_logger.names import document_id, item_id, other_owner
 from request_logger.payloads import UndecodableError, decode_message
 from request_logger.scoring import Settle
-from request_logger.store.change import DELETE, Change, Plan, RejectedError, Verdict, unchanged
+from request_logger.store.change import Change, Plan, RejectedError, unchanged
 
 # Rows whose documents are read together with the plain one, to save a round trip; more are read when needed.
 MAX_ROWS_LOOKED_AT = 512
 
-Apply = Callable[[Document | None], Document | Verdict | None]
+Apply = Callable[[Document | None], Document | None]
 Step = tuple[int | None, Apply]
 """A row (None: the document of the plain id) and what to do with its document."""
 Results = Generator[list[Change], list[Document | None], list[Document | None]]
@@ -166,11 +166,11 @@ def _leaving(single: Document, moved: list[Part], settle: Settle) -> Apply:
     """Take the moved parts out of the plain document, unless it has changed since."""
     names = {part.name for part in moved}
 
-    def apply(stored: Document | None) -> Document | Verdict | None:
+    def apply(stored: Document | None) -> Document | None:
         if stored is None or stored != single:
             return stored
         if not any(name in stored for name in PARTS if name not in names):
-            return DELETE
+            return None
         return settle({name: value for name, value in stored.items() if name not in names})
 
     return apply

@@ -32,7 +32,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from scorers.base import Row, unwrap
+from scorers.base import Row, finite, unwrap
 from scorers.labels import numeric_text
 from scorers.probabilities import SUM_TOLERANCE
 
@@ -107,7 +107,7 @@ def _for_scalars(truth: Any, prediction: Any) -> str:
         return "multiclass"
     if truth in (0, 1) and 0 <= prediction <= 1:
         return "binary"
-    whole = all(math.isfinite(value) and value == int(value) for value in (truth, prediction))
+    whole = all(finite(value) and value == int(value) for value in (truth, prediction))
     return "multiclass" if whole else "regression"
 
 

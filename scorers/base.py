@@ -185,7 +185,18 @@ def number(value: Any, what: str) -> float:
     return result
 
 
+def finite(value: Any) -> bool:
+    """Say whether a value is a number or boolean that a double can hold: not NaN, infinite or beyond 1e308."""
+    try:
+        return isinstance(value, (int, float)) and math.isfinite(value)
+    except OverflowError:
+        return False
+
+
 def shown(value: Any) -> str:
     """Show a value in an error text, shortened."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:  # an integer of thousands of digits
+        text = "a huge number"
     return text if len(text) <= 80 else f"{text[:60]}... ({type(value).__name__} of {len(text)} characters)"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from scorers.base import Count, Fields, Metric, Row, UnscorableError, mean_of, ratio, unwrap
+from scorers.base import Count, Fields, Metric, Row, UnscorableError, mean_of, number, ratio, unwrap
 from scorers.classification import MATRIX, averages, confusion_matrix, single_label_metrics, table
 from scorers.labels import class_names, numbers, numeric_text, one_class, scalar_label
 from scorers.multiclass import as_probabilities, is_one_hot
@@ -137,14 +137,13 @@ class Binary:
             if figure is None:
                 return None
             value = figure
+        said = number(value, "prediction")
         if self.logits:
-            numbers((value,), "prediction")
-            return sigmoid(value)
-        numbers((value,), "prediction")
-        if self.probabilities or value != int(value):
-            if 0.0 <= value <= 1.0:
-                return float(value)
-            raise UnscorableError(f"the prediction is {value}, not within [0, 1]: set logits where it is a logit")
+            return sigmoid(said)
+        if self.probabilities or not said.is_integer():
+            if 0.0 <= said <= 1.0:
+                return said
+            raise UnscorableError(f"the prediction is {said}, not within [0, 1]: set logits where it is a logit")
         return None
 
     def _positive(self, names: tuple[str, ...], truth_label: str, predicted_label: str) -> str:

@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from scorers.base import Row, UnscorableError, shown, unwrap
+from scorers.base import Row, UnscorableError, finite, shown, unwrap
 
 # A keyword of more than 32,766 bytes can't be indexed, and far shorter ones are no class names.
 MAX_LABEL = 512
+_MAX_INDEX = 2**63
 _DIGITS = frozenset("0123456789+-.")
 
 
@@ -24,7 +25,7 @@ def label(value: Any) -> str:
     kind = type(value)
     if kind is str:
         return _text_label(value)
-    if kind is int or kind is bool:
+    if (kind is int or kind is bool) and -_MAX_INDEX <= value <= _MAX_INDEX:
         return f"CLASS_{int(value)}"
     if kind is float and math.isfinite(value):
         return f"CLASS_{int(value) if value.is_integer() else value!r}"
@@ -51,7 +52,7 @@ def numeric_text(text: str) -> float | None:
         figure = int(text) if text.isdecimal() else float(text)
     except ValueError:
         return None
-    return figure if math.isfinite(figure) else None
+    return figure if finite(figure) and abs(figure) <= _MAX_INDEX else None
 
 
 @lru_cache(maxsize=256)
@@ -93,7 +94,7 @@ def scalar_label(value: Any, names: tuple[str, ...]) -> str:
         if figure is None:
             return _text_label(value)
         value = figure
-    if isinstance(value, (bool, int, float)) and math.isfinite(value) and value == int(value):
+    if finite(value) and value == int(value):
         column = int(value)
         if str(column) in index:
             return str(column)
@@ -114,7 +115,7 @@ def numbers(value: Any, what: str) -> float:
     if math.isfinite(total):
         return total
     for column, item in enumerate(value):
-        if not isinstance(item, (int, float)) or not math.isfinite(item):
+        if not finite(item):
             raise UnscorableError(f"column {column} of the {what} is {shown(item)}, not a finite number")
     raise UnscorableError(f"the numbers of the {what} are too large to add up")
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from scorers.base import Count, Fields, Metric, Row, UnscorableError, mean_of, ratio, shown
 from scorers.classification import CELLS, averages, table
-from scorers.labels import class_names, column_label, numbers, scalar_label
+from scorers.labels import class_names, column_label, numbers, numeric_text, scalar_label
 from scorers.options import check_flag, check_range, class_tuple
 from scorers.probabilities import log_loss, sigmoid
 
@@ -22,7 +22,8 @@ class Multilabel:
 
     A side is a list of labels (text or numbers, also empty), one label, an object of label: 0 or 1, or a row with one
     column a label: 0 and 1, booleans, or for the prediction probabilities. Two lists of as many numbers within [0, 1]
-    are rows, other lists of numbers are sets of class indexes.
+    are rows, and so is a list within [0, 1] that has fractions or repeats a number; other lists of numbers are sets
+    of class indexes.
 
     Options: ``threshold``, from which probability on (>=) a label is predicted. ``classes``, the labels in column
     order, for responses without names. ``indicator``, whether lists of numbers are rows (true) or sets of indexes
@@ -79,7 +80,7 @@ class Multilabel:
         actual = self._labels(known.value, names, width, "truth")
         row = said.value
         forecast = None
-        if width and isinstance(row, (list, tuple)) and len(row) == width and not _is_text(row):
+        if width and _is_numeric(row) and len(row) == width:
             numbers(row, "prediction")
             forecast = [sigmoid(value) for value in row] if self.logits else row
             predicted = {column_label(k, names) for k, value in enumerate(forecast) if value >= self.threshold}
@@ -94,23 +95,23 @@ class Multilabel:
         """Return the columns of rows with one column a label; 0 where both sides are sets of labels."""
         if self.indicator is False:
             return 0
-        rows = [side for side in (known, said) if _is_numeric(side)]
-        if not rows:
-            return 0
-        if len(rows) == 2 and len(known) != len(said):
-            if self.indicator:
-                raise UnscorableError(f"the truth has {len(known)} columns, the prediction {len(said)}")
-            return 0
-        within = self.logits or all(0 <= value <= 1 for row in rows for value in row)
-        beside_text = len(rows) == 1 and any(isinstance(side, str) or _is_text(side) for side in (known, said))
-        return len(rows[-1]) if self.indicator or (within and (len(rows) == 2 or beside_text)) else 0
+        known_row, said_row = _is_numeric(known), _is_numeric(said)
+        if known_row and said_row and len(known) != len(said) and self.indicator:
+            raise UnscorableError(f"the truth has {len(known)} columns, the prediction {len(said)}")
+        within = self.logits or all(0 <= v <= 1 for side in (known, said) if _is_numeric(side) for v in side)
+        if known_row and said_row and len(known) == len(said) and (within or self.indicator):
+            return len(said)
+        # Beside a set, a list of numbers is a row where it can't be a set of indexes.
+        if said_row and (self.indicator or _is_set_of_text(known) or _is_forecast(said, self.logits)):
+            return len(said)
+        return len(known) if known_row and (self.indicator or (_is_set_of_text(said) and within)) else 0
 
     def _labels(self, value: Any, names: tuple[str, ...], width: int, what: str) -> set[str]:
         if value is None:
             raise UnscorableError(f"the {what} is null")
         if not isinstance(value, (list, tuple)):
             return {scalar_label(value, names)}
-        if width and len(value) == width and not _is_text(value):
+        if width and _is_numeric(value) and len(value) == width:
             numbers(value, what)
             if any(item not in (0, 1) for item in value):
                 raise UnscorableError(f"the {what} {shown(value)} has other values than 0 and 1")
@@ -129,11 +130,25 @@ def _named(row: Row) -> Row:
 
 
 def _is_text(value: Any) -> bool:
-    return isinstance(value, (list, tuple)) and any(isinstance(item, str) for item in value)
+    return isinstance(value, (list, tuple)) and any(
+        isinstance(item, str) and numeric_text(item) is None for item in value
+    )
+
+
+def _is_set_of_text(value: Any) -> bool:
+    return isinstance(value, str) or _is_text(value)
 
 
 def _is_numeric(value: Any) -> bool:
     return isinstance(value, (list, tuple)) and bool(value) and all(isinstance(item, (int, float)) for item in value)
+
+
+def _is_forecast(row: Sequence[float], logits: bool) -> bool:
+    """Say whether a list of numbers must be one number a label: it has a fraction, or repeats 0 or 1."""
+    return logits or (
+        all(0 <= value <= 1 for value in row)
+        and (len(set(row)) < len(row) or any(value not in (0, 1) for value in row))
+    )
 
 
 def _sets(actual: set[str], predicted: set[str], labels: int) -> Fields:

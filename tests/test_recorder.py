@@ -15,7 +15,7 @@ from request_logger.choosing import Chooser
 from request_logger.recorder import record
 from request_logger.scoring import settler
 from request_logger.settings import Settings
-from request_logger.store.change import DELETE, Change
+from request_logger.store.change import Change
 from tests.helpers import event, ndarray
 
 SETTLE = settler(Chooser("auto", None))
@@ -36,10 +36,9 @@ def apply(store: Store, change: Change) -> dict[str, Any] | None:
     # A copy by JSON: what the engine gives back is never the object that was sent.
     stored = json.loads(json.dumps(store[key])) if key in store else None
     wanted = change.apply(stored)
-    if wanted is DELETE or wanted is None:
+    if wanted is None:
         store.pop(key, None)
         return None
-    assert isinstance(wanted, dict)
     store[key] = wanted
     return wanted
 

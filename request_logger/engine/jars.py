@@ -256,7 +256,7 @@ def _build(kind: Kind, java: Java, folder: Path) -> Path:
 def _compile(kind: Kind, java: Java, lib: Path, classes: Path) -> None:
     jars = kind.jars()
     compiler = next(lib / jar.file_name for jar in jars if jar.use == "compiler")
-    language = str(kind.java[0])
+    language = str(kind.java)
     command = [str(java.path), "-jar", str(compiler), "-nowarn", "-proc:none", "-encoding", "UTF-8"]
     command += ["-source", language, "-target", language, "-d", str(classes)]
     command += ["-cp", os.pathsep.join(str(lib / jar.file_name) for jar in jars if jar.use != "compiler")]
@@ -291,7 +291,7 @@ def _lay_out_modules(kind: Kind, lib: Path, home: Path) -> None:
             path.unlink()
     (root / "plugin-descriptor.properties").write_text(
         f"name=rest-root\ndescription=Answers GET /\nversion={kind.version}\nelasticsearch.version={kind.version}\n"
-        f"java.version={kind.java[0]}\nclassname={kind.root_plugin}\nmodulename=\n",
+        f"java.version={kind.java}\nclassname={kind.root_plugin}\nmodulename=\n",
         encoding="utf-8",
     )
 

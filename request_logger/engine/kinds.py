@@ -1,4 +1,9 @@
-"""What each engine is made of: its version, the Java it runs on, its launcher, the jars that its lock file pins."""
+"""What each engine is made of: its version, the Java it runs on, its launcher, the jars that its lock file pins.
+
+The jars are fetched by whoever starts an engine and are never shipped: those of Elasticsearch from 7.11 on are under
+Elastic's own licence. OpenSearch and Elasticsearch OSS 7.10 have scripts and reindex; of Elasticsearch 7.17, 8 and 9
+only the server is published: no scripts, and in 8 and 9 neither reindex nor update by query.
+"""
 
 from __future__ import annotations
 
@@ -36,12 +41,12 @@ class Jar:
 
 @dataclass(frozen=True)
 class Kind:
-    """One engine that can be started. `java` is the inclusive range of Java versions that it was seen to run on."""
+    """One engine that can be started. `java` is the lowest version of Java for it; each was also seen to run on 25."""
 
     name: str
     title: str
     version: str
-    java: tuple[int, int | None]
+    java: int
     launcher: str
     plugins: tuple[str, ...] = ()
     extra_sources: tuple[str, ...] = ()
@@ -98,7 +103,7 @@ _KINDS = (
         name="opensearch",
         title="OpenSearch",
         version="3.3.2",
-        java=(21, None),
+        java=21,
         launcher="OpenSearch",
         plugins=(
             "OpenSearchAnalysis",
@@ -128,7 +133,7 @@ _KINDS = (
         name="elasticsearch7-oss",
         title="Elasticsearch OSS",
         version="7.10.2",
-        java=(17, None),
+        java=17,
         launcher="Elasticsearch7",
         extra_sources=("Elasticsearch7Analysis",),
         plugins=(
@@ -155,7 +160,7 @@ _KINDS = (
         name="elasticsearch717",
         title="Elasticsearch",
         version="7.17.29",
-        java=(17, None),
+        java=17,
         launcher="Elasticsearch7",
         plugins=_named(
             "org.elasticsearch.",
@@ -175,7 +180,7 @@ _KINDS = (
         name="elasticsearch8",
         title="Elasticsearch",
         version="8.19.21",
-        java=(17, None),
+        java=17,
         launcher="Elasticsearch8",
         extra_sources=("RestRoot8",),
         root_plugin="RestRoot8",
@@ -184,7 +189,7 @@ _KINDS = (
         name="elasticsearch9",
         title="Elasticsearch",
         version="9.5.3",
-        java=(21, None),
+        java=21,
         launcher="Elasticsearch9",
         extra_sources=("RestRoot9",),
         root_plugin="RestRoot9",

@@ -120,9 +120,12 @@ class Engine:
             self._forget()
 
     def suspend(self) -> None:
-        """SIGSTOP it: it keeps its connections and answers nothing."""
+        """SIGSTOP it: it keeps its connections and answers nothing. Returns when all its threads stand still."""
         os.kill(self.pid, signal.SIGSTOP)
         self._suspended = True
+        if hasattr(os, "waitid"):  # everywhere but on older Pythons of macOS
+            # On a busy machine it takes a moment, and only a group that has stopped is woken when it is orphaned.
+            os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
 
     def resume(self) -> None:
         """SIGCONT it."""

@@ -8,13 +8,16 @@ A schema comes from a file (METADATA_FILE) or from Seldon Deploy's metadata serv
 for either longer than METADATA_WAIT_SECONDS, once a deployment, and none is lost to them.
 """
 
+from request_logger.metadata.configure import MetadataSettings, metadata_source
 from request_logger.metadata.route import metadata_answer
 from request_logger.metadata.schema import MetadataError, Schema, apply_schema, parse_schema
-from request_logger.metadata.source import Deployment, MetadataSource, metadata_source
+from request_logger.metadata.service import Deployment
+from request_logger.metadata.source import MetadataSource
 
 __all__ = [
     "Deployment",
     "MetadataError",
+    "MetadataSettings",
     "MetadataSource",
     "Schema",
     "apply_schema",

@@ -16,7 +16,7 @@ PASSWORD_GRANT = "password_grant"  # noqa: S105  # the name of a method
 CLIENT_CREDENTIALS = "client_credentials"
 DEFAULT_SCOPES = "openid profile email groups"
 
-# A token is renewed this long before it expires, or after nine tenths of a short life.
+# A token is renewed this long before it expires; one of a short life a tenth of that before.
 _MARGIN_SECONDS = 30.0
 
 
@@ -102,7 +102,7 @@ class Tokens:
             raise MetadataUnavailableError("OIDC_PROVIDER: expected id_token or access_token, found neither")
         seconds = answer.get("expires_in")
         life = float(seconds) if isinstance(seconds, (int, float)) and seconds > 0 else 60.0
-        self._expires = self._clock() + max(life - _MARGIN_SECONDS, life * 0.9 if life < 2 * _MARGIN_SECONDS else 0)
+        self._expires = self._clock() + life - min(_MARGIN_SECONDS, life / 10)
         return token
 
     def _discover(self) -> Mapping[str, Any]:

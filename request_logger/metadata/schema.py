@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, TypeGuard
 
 from request_logger.payloads.base import Decoded, Item
 
@@ -191,12 +191,13 @@ def _by_name(features: Features, cells: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for feature in features:
         cell = cells.get(feature.name)
-        if feature.parts and not _is_group(feature, cell):
-            group = {part: cells[part] for part in feature.parts if part in cells}
-            if group:
-                found[feature.name] = group
-        elif feature.name in cells:
-            found[feature.name] = _group(feature, cell) if feature.parts else _mapped(feature, cell)
+        if not feature.parts:
+            if feature.name in cells:
+                found[feature.name] = _mapped(feature, cell)
+        elif _is_group(cell, feature):
+            found[feature.name] = _group(feature, cell)
+        elif group := {part: cells[part] for part in feature.parts if part in cells}:
+            found[feature.name] = group
     found.pop("", None)
     return found
 
@@ -204,7 +205,7 @@ def _by_name(features: Features, cells: Mapping[str, Any]) -> dict[str, Any]:
 def _by_position(features: Features, cells: list[Any], read: Callable[[Feature, Any], Any]) -> dict[str, Any]:
     # A body of several tensors has one cell a feature, and a group's cell is itself the list of its columns.
     nested = len(cells) == len(features) and all(
-        _is_group(feature, cell) for feature, cell in zip(features, cells, strict=True) if feature.parts
+        _is_group(cell, feature) for feature, cell in zip(features, cells, strict=True) if feature.parts
     )
     found: dict[str, Any] = {}
     position = 0
@@ -224,7 +225,7 @@ def _by_position(features: Features, cells: list[Any], read: Callable[[Feature, 
     return found
 
 
-def _is_group(feature: Feature, cell: Any) -> bool:
+def _is_group(cell: Any, feature: Feature) -> TypeGuard[list[Any]]:
     return isinstance(cell, list) and len(cell) == feature.width
 
 

@@ -22,7 +22,7 @@ from request_logger.serialize import loads
 log = logging.getLogger(__name__)
 
 REQUEST_SECONDS = 5.0
-MAX_ANSWER_BYTES = 16 * 2**20
+MAX_ANSWER_BYTES = 4 * 2**20
 
 _TYPES = {"seldon": "SeldonDeployment", "inferenceservice": "InferenceService"}
 
@@ -89,15 +89,14 @@ class DeployService:
         status, answer = self._send("GET", url, _bearer(token))
         if status == 401 and self._tokens:
             status, answer = self._send("GET", url, _bearer(self._tokens.get(refused=token)))
-        if status == 204 or status == 404:
+        if status == 204 or (status == 404 and isinstance(answer, dict)):
+            # The API's own 404 is JSON; another is that of a wrong address.
             return None
         if status != 200 or answer is None:
             raise MetadataUnavailableError(f"DEPLOY_API_HOST: expected JSON from {path}, found status {status}")
         return answer
 
-    def _send(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None
-    ) -> tuple[int, Any]:
+    def _send(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None) -> tuple[int, Any]:
         """Send one request, give its status and its JSON, None where the answer is none."""
         where = url.partition("?")[0]
         try:
@@ -132,6 +131,8 @@ def _listed(answer: Any, *keys: str) -> list[dict[str, Any]]:
     if answer is None:
         return []
     if not isinstance(answer, dict):
-        raise MetadataUnavailableError(f"DEPLOY_API_HOST: expected an object with {keys[0]}, found another kind of JSON")
-    found = next((answer[key] for key in keys if answer.get(key)), [])
+        raise MetadataUnavailableError(
+            f"DEPLOY_API_HOST: expected an object with {keys[0]}, found another kind of JSON"
+        )
+    found: Any = next((answer[key] for key in keys if answer.get(key)), [])
     return [entry for entry in found if isinstance(entry, dict)] if isinstance(found, list) else []

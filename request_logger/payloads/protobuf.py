@@ -1,7 +1,7 @@
 """Protobuf bodies of gRPC calls -> the JSON that the same message has over REST.
 
-The bytes don't say what message they are. V2 is tried first: that a SeldonMessage reads as V2 tensors of known
-datatypes doesn't happen, whereas V2 tensors can read as a SeldonMessage's text.
+The bytes don't say what message they are. V2 is tried first: V2 tensors can read as a SeldonMessage's text, but no
+text that people send reads as tensors with a datatype.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 from google.protobuf.message import DecodeError
 from google.protobuf.unknown_fields import UnknownFieldSet
 
-from request_logger.payloads import v2_binary, v2_datatypes
+from request_logger.payloads import v2_binary
 from request_logger.payloads.base import UndecodableError
 from request_logger.payloads.protobuf_messages import message_class
 
@@ -53,19 +53,20 @@ def decode_protobuf(raw: bytes, *, is_response: bool = False) -> dict[str, Any]:
     """
     if raw[:1] == b"\0" and int.from_bytes(raw[1:_GRPC_PREFIX], "big") == len(raw) - _GRPC_PREFIX:
         raw = raw[_GRPC_PREFIX:]
-    problem = "protobuf body is neither a SeldonMessage nor a V2 inference request or response"
-    if not raw:
-        raise UndecodableError(problem)
     keys = ("outputs", "inputs") if is_response else ("inputs", "outputs")
-    messages = [(key, message) for key in keys if (message := _read_v2(raw, key)) is not None]
-    for key, message in messages:
-        try:
-            return _v2(message, key)
-        except UndecodableError as error:
-            problem = str(error)
-    message = None if messages else _read("SeldonMessage", raw)
+    problems = []
+    for key in keys if raw else ():
+        message = _read_v2(raw, key)
+        if message is not None:
+            try:
+                return _v2(message, key)
+            except UndecodableError as error:
+                problems.append(error)
+    if problems:
+        raise problems[0]
+    message = _read("SeldonMessage", raw) if raw else None
     if message is None:
-        raise UndecodableError(problem)
+        raise UndecodableError("protobuf body is neither a SeldonMessage nor a V2 inference request or response")
     return _seldon(message)
 
 
@@ -175,7 +176,7 @@ def _read_v2(raw: bytes, key: str) -> Any:
     """Parse bytes as the V2 message that has the field ``key``, None where they are none with tensors."""
     message = _read("ModelInferRequest" if key == "inputs" else "ModelInferResponse", raw)
     tensors = getattr(message, key, ())
-    known = tensors and all(tensor.datatype in v2_datatypes.DATATYPES for tensor in tensors)
+    known = tensors and all(tensor.datatype and not len(UnknownFieldSet(tensor)) for tensor in tensors)
     return message if known else None
 
 
@@ -200,7 +201,7 @@ def _v2(message: Any, key: str) -> dict[str, Any]:
         elif tensor["datatype"] in _CONTENTS:
             tensor["data"] = list(getattr(tensors[index].contents, _CONTENTS[tensor["datatype"]]))
         else:
-            raise UndecodableError(f"{what}: {tensor['datatype']} needs raw contents")
+            raise UndecodableError(f"{what}: {tensor['datatype']:.40} needs raw contents")
     if key == "inputs" and message.outputs:
         body["outputs"] = [
             {"name": output.name} | _present(parameters=_parameters(output.parameters)) for output in message.outputs

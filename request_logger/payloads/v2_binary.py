@@ -44,7 +44,7 @@ def parse(raw: bytes) -> dict[str, Any] | None:
         if size is not None and "data" not in tensor:
             fill(tensor, raw[position : position + size], f"{key}[{index}]")
             position += size
-    if raw[position:].strip():
+    if position > len(raw) or raw[position:].strip():
         raise UndecodableError(f"{key}: {len(raw) - end} bytes follow the JSON, its tensors need {position - end}")
     return body if isinstance(body, dict) else None
 

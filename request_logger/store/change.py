@@ -4,19 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from enum import Enum
 from typing import Any
 
 Document = dict[str, Any]
-
-
-class Verdict(Enum):
-    """A change's answer that is no document."""
-
-    DELETE = "delete"
-
-
-DELETE = Verdict.DELETE
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,13 +14,13 @@ class Change:
     """A pure function over one document.
 
     ``apply`` gets the stored document (None where there is none; it must not be changed in place) and gives the
-    document to store: the same object to leave it, None to leave it missing, DELETE to remove it. It may be called
-    several times, until no other writer came in between.
+    document to store: the same object to leave it, None for none. It may be called several times, until no other
+    writer came in between.
     """
 
     index: str
     id: str
-    apply: Callable[[Document | None], Document | Verdict | None]
+    apply: Callable[[Document | None], Document | None]
 
 
 def unchanged(stored: Document | None) -> Document | None:

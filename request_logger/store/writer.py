@@ -26,7 +26,7 @@ from typing import Any, Protocol
 from request_logger.serialize import dumps, loads
 from request_logger.store.bulk import Outcome, Request, read_answer
 from request_logger.store.cache import Cache, Known
-from request_logger.store.change import DELETE, Change, Document, Plan, RejectedError, StoreUnavailableError
+from request_logger.store.change import Change, Document, Plan, RejectedError, StoreUnavailableError
 
 MAX_CHANGES = 1000
 _FIRST_PAUSE_SECONDS = 0.05
@@ -101,13 +101,15 @@ class _Task:
     missing: int = 0
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Slot:
     """One document that changes are waiting for."""
 
     index: str
     id: str
     waiting: list[tuple[_Task, int, Change]] = field(default_factory=list)
+    applied: list[tuple[_Task, int, Change]] = field(default_factory=list)
+    """Those of the waiting that the request under way contains; others may come meanwhile."""
     known: Known | None = None
     reasons: list[str] = field(default_factory=list)
     attempts: int = 0
@@ -232,8 +234,9 @@ class Writer:
     def _fail(self, task: _Task, error: Exception) -> None:
         for slot in list(self._slots.values()):
             slot.waiting = [entry for entry in slot.waiting if entry[0] is not task]
+            slot.applied = [entry for entry in slot.applied if entry[0] is not task]
             if not slot.waiting:
-                del self._slots[slot.index, slot.id]
+                self._forget(slot)
         self._finish(task, error)
 
     def _drop_late(self) -> None:
@@ -269,12 +272,8 @@ class Writer:
         stored = loads(known.source) if known else None
         wanted = self._apply(slot, stored)
         if not slot.waiting:
-            self._slots.pop((slot.index, slot.id), None)
+            self._forget(slot)
             return None
-        if wanted is DELETE:
-            slot.sent = None
-            return Request.delete(slot.index, slot.id, known) if known else Request.read(slot.index, slot.id)
-        assert not isinstance(wanted, type(DELETE))
         if known and (wanted is stored or wanted == stored):
             self._complete(slot, wanted)
             return None
@@ -288,7 +287,7 @@ class Writer:
             wanted = less
         slot.sent = wanted
         if wanted is None:
-            return Request.read(slot.index, slot.id)
+            return Request.delete(slot.index, slot.id, known) if known else Request.read(slot.index, slot.id)
         source = dumps(wanted)
         if known:
             return Request.replace(slot.index, slot.id, known, source)
@@ -306,24 +305,34 @@ class Writer:
         digest = hashlib.sha256(f"{slot.index}/{slot.id}".encode("utf-8", "surrogatepass")).hexdigest()
         return Request.store(self._limits.dead_letter_index, digest, dumps(letter))
 
-    def _apply(self, slot: _Slot, stored: Document | None) -> Any:
+    def _apply(self, slot: _Slot, stored: Document | None) -> Document | None:
         """Apply all waiting changes one after the other; one that fails takes only its own task with it."""
-        document: Any = stored
+        document = stored
         for task, _, change in list(slot.waiting):
             try:
-                document = change.apply(None if document is DELETE else document)
+                document = change.apply(document)
             except Exception as error:
                 self._fail(task, error)
+        slot.applied = list(slot.waiting)
         return document
 
     def _complete(self, slot: _Slot, document: Document | None) -> None:
-        self._slots.pop((slot.index, slot.id), None)
-        for task, position, _ in slot.waiting:
+        done, slot.applied = slot.applied, []
+        slot.waiting = [entry for entry in slot.waiting if entry not in done]
+        slot.known, slot.reasons, slot.buried = None, [], False
+        if not slot.waiting:
+            self._forget(slot)
+        for task, position, _ in done:
             assert task.results is not None
             task.results[position] = document
             task.missing -= 1
             if task.missing == 0 and not task.future.done():
                 self._advance(task)
+
+    def _forget(self, slot: _Slot) -> None:
+        # Another may have taken its place since all of its own changes failed.
+        if self._slots.get((slot.index, slot.id)) is slot:
+            del self._slots[slot.index, slot.id]
 
     def _reject(self, slot: _Slot) -> None:
         for task, _, _ in list(slot.waiting):

@@ -39,7 +39,7 @@ def call(url: str, method: str, path: str, body: Any = None, timeout: float = 30
         connection.close()
 
 
-def gone(pid: int, seconds: float = 15) -> bool:
+def gone(pid: int, seconds: float = 30) -> bool:
     """Whether a process ends within that time."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

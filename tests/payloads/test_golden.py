@@ -152,7 +152,7 @@ def test_only_the_listed_bodies_are_undecodable(name: str) -> None:
 @pytest.mark.parametrize("name", MENDED)
 def test_what_the_original_lost_is_decoded(name: str) -> None:
     """The defects of the original that are about bodies."""
-    decoded = [decode_body(raw, content_type) for _, _, raw, content_type, _ in events_of(load(name))][0]
+    decoded = next(decode_body(raw, content_type) for _, _, raw, content_type, _ in events_of(load(name)))
     first = decoded.items[0]
     assert json.dumps([decoded.data_type, first.instance, first.elements]) == json.dumps(MENDED[name])
 

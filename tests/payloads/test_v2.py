@@ -313,4 +313,4 @@ def test_binary_form_refuses(header: dict[str, Any], tail: bytes, reason: str) -
 
 def test_every_datatype_is_tested() -> None:
     """A new datatype needs a line in the table above."""
-    assert v2_datatypes.DATATYPES == {*NUMPY, "BF16", "BYTES"}
+    assert {*NUMPY, "BF16", "BYTES"} == v2_datatypes.DATATYPES

@@ -68,7 +68,7 @@ def test_equals_scikit_learn(base_rate: float, columns: int) -> None:
             assert found[name] == pytest.approx(value, abs=1e-9), name
     area = sk.roc_auc_score(truths, scores)
     assert abs(found["auc"] - area) <= found["auc_bound"] + 1e-12
-    assert found["auc_bound"] < 0.02
+    assert found["auc_bound"] < 0.03
     bins = np.minimum((scores * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
     gaps = [abs((truths[bins == b] - scores[bins == b]).sum()) for b in range(CALIBRATION_BINS)]
     assert found["ece"] == pytest.approx(sum(gaps) / N, abs=1e-9)
@@ -140,7 +140,9 @@ def test_cells(truth: object, prediction: object, cell: str, positive: str) -> N
         ([0, 0], [0.1, 0.9], (), "several"),
         (1, ["a", "b"], (), "column 0"),
         (1, {"label": "x"}, (), "columns"),
-        ({"a": {}}, 1, (), "not a class"),
+        ({"a": {}}, 1, (), "column 0 of the truth"),
+        (10**400, 1, (), "not a class"),
+        (1, 10**400, (), "not a number"),
     ],
 )
 def test_unscorable(truth: object, prediction: object, names: tuple[str, ...], text: str) -> None:
@@ -164,7 +166,9 @@ def test_answers_have_no_probability() -> None:
 def test_options() -> None:
     """Each option does what it says."""
     assert Binary(threshold=0.3).score(Row(1), Row(0.3))["correct"] == 1
-    assert Binary(logits=True).score(Row(1), Row(0.2))["positive_probability"] == pytest.approx(1 / (1 + math.exp(-0.2)))
+    assert Binary(logits=True).score(Row(1), Row(0.2))["positive_probability"] == pytest.approx(
+        1 / (1 + math.exp(-0.2))
+    )
     assert Binary(logits=True).score(Row(0), Row(-800.0))["positive_probability"] == 0.0
     named = Binary(classes=("ham", "spam")).score(Row("spam"), Row(0.8))
     assert (named["truth_label"], named["true_positive"]) == ("spam", ["spam"])
@@ -199,7 +203,13 @@ def test_wrong_options(options: dict[str, object], text: str) -> None:
 
 
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.just(10**400)
+    | st.just("9" * 400)
+    | st.floats()
+    | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
     max_leaves=5,
 )

@@ -1,4 +1,4 @@
-"""Multiclass: what the sums give is what scikit-learn computes, and each shape of truth and prediction is understood."""
+"""Multiclass: what the sums give is what scikit-learn computes, and each shape of a pair is understood."""
 
 from __future__ import annotations
 
@@ -129,7 +129,9 @@ def test_no_documents_give_no_metrics() -> None:
         ("cat", {"cat": 0.9, "dog": 0.1}, (), "cat", "cat"),
     ],
 )
-def test_labels(truth: object, prediction: object, names: tuple[str, ...], truth_label: str, predicted_label: str) -> None:
+def test_labels(
+    truth: object, prediction: object, names: tuple[str, ...], truth_label: str, predicted_label: str
+) -> None:
     """One class has one name, however it is written; right is one true positive, wrong one of each other."""
     fields = Multiclass().score(Row(truth), Row(prediction, names))
     assert (fields["truth_label"], fields["predicted_label"]) == (truth_label, predicted_label)
@@ -238,5 +240,7 @@ def test_any_pair_is_scored_or_unscorable(truth: object, prediction: object, nam
     except UnscorableError as error:
         assert str(error)
         return
-    assert all(value is not None and (not isinstance(value, float) or math.isfinite(value)) for value in fields.values())
+    assert all(
+        value is not None and (not isinstance(value, float) or math.isfinite(value)) for value in fields.values()
+    )
     assert fields["correct"] == int(fields["truth_label"] == fields["predicted_label"])

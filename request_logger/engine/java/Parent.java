@@ -5,12 +5,16 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Comparator;
 import java.util.List;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.TimeUnit;
 import java.util.stream.Stream;
 
 /** Ties this process to the one that started it. */
 final class Parent {
   private static final long CLOSE_MILLIS = 15_000;
-  private static volatile boolean removeTemporary;
+  private static final long HANGUP_MILLIS = 2_000;
+  private static final CountDownLatch GONE = new CountDownLatch(1);
+  private static volatile boolean asked;
 
   private Parent() {}
 
@@ -20,7 +24,6 @@ final class Parent {
    */
   static void exitWithIt() {
     daemon("parent-watch", () -> {
-      boolean asked = false;
       try {
         while (System.in.read() >= 0) {
           asked = true;
@@ -28,7 +31,9 @@ final class Parent {
       } catch (IOException gone) {
         // As good as closed.
       }
-      removeTemporary = !asked;
+      if (!asked) {
+        GONE.countDown();
+      }
       // An orderly close that hangs must not leave an orphan.
       daemon("exit-deadline", () -> {
         try {
@@ -53,7 +58,7 @@ final class Parent {
         }
       }
       String temporary = System.getProperty("engine.temporary");
-      if (removeTemporary && temporary != null) {
+      if (temporary != null && parentIsGone()) {
         remove(Path.of(temporary));
       }
     }));
@@ -80,6 +85,15 @@ final class Parent {
       }, "node-start").start();
     }
     Thread.currentThread().join();
+  }
+
+  private static boolean parentIsGone() {
+    try {
+      // The hang-up signal, which a suspended orphan gets, can be faster than the end of the pipe.
+      return !asked && GONE.await(HANGUP_MILLIS, TimeUnit.MILLISECONDS);
+    } catch (InterruptedException e) {
+      return false;
+    }
   }
 
   private static void remove(Path folder) {

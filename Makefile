@@ -1,0 +1,63 @@
+# `make demo` and `make test` set up all they need: a virtual environment in .venv with the pinned packages, and, at the
+# first use of an engine, its jars from Maven Central (kept in ~/.cache/request-logger).
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+# The first of these that is new enough is used; `make PYTHON=/path/to/python demo` chooses another.
+PYTHON ?= python3 python3.14 python3.13 python3.12 python3.11
+ARGS ?=
+
+.PHONY: help venv demo test lint format bench-first bench-writes docs lock clean
+
+help: ## say what there is
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
+
+venv: $(READY) ## make .venv, or bring it up to date
+
+$(READY): requirements-dev.lock setup.cfg pyproject.toml
+	@for python in $(PYTHON); do \
+	  if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then found=$$python; break; fi; \
+	done; \
+	if [ -z "$$found" ]; then echo "Python 3.11 or later is needed: install one, or name it with make PYTHON=..." >&2; exit 2; fi; \
+	echo "making $(VENV) with $$($$found --version) ..."; \
+	$$found -c 'import ensurepip, venv' 2>/dev/null && $$found -m venv $(VENV) || \
+	  { echo "$$found can't make a virtual environment: install its venv module (Debian, Ubuntu: apt install python3-venv)" >&2; exit 2; }
+	@echo "installing the packages of requirements-dev.lock ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $(READY)
+
+demo: $(READY) ## start an engine and the logger, replay traffic, show the figures (ARGS=--once: and end)
+	@$(BIN)/request-logger demo $(ARGS)
+
+test: $(READY) ## run the tests, on real engines
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(READY) ## ruff, its formatter, mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(READY) ## let ruff mend and format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench-first: $(READY) ## 6,000 events through HTTP, each looked up, beside one _update?refresh=true an event
+	@$(BIN)/python -m bench.first $(ARGS)
+
+bench-writes: $(READY) ## what three ways of writing cost the engine
+	@$(BIN)/python -m bench.writes $(ARGS)
+
+docs: $(READY) ## write the generated table of docs/settings.md anew
+	@$(BIN)/python -m tests.test_docs
+
+lock: ## pin the newest versions that setup.cfg allows (needs uv)
+	@command -v uv >/dev/null || { echo "make lock needs uv: pip install uv" >&2; exit 2; }
+	uv pip compile setup.cfg --quiet --upgrade --universal --python-version 3.11 --no-emit-index-url \
+	  --custom-compile-command "make lock" --output-file requirements.lock
+	uv pip compile setup.cfg --quiet --upgrade --universal --python-version 3.11 --no-emit-index-url --extra dev \
+	  --constraint requirements.lock --custom-compile-command "make lock" --output-file requirements-dev.lock
+
+clean: ## remove .venv and caches of tools
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info

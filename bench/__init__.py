@@ -1,0 +1,1 @@
+"""Load generators and comparisons. Each checks what it measured against what the engine holds."""

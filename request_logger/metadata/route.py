@@ -1,0 +1,40 @@
+"""``/metadata``: what the logger is told of a deployment, for diagnosis."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+from request_logger.metadata.oidc import MetadataUnavailableError
+from request_logger.metadata.service import Deployment
+from request_logger.metadata.source import MetadataSource
+
+_ENGINES = {"SeldonDeployment": "seldon", "InferenceService": "inferenceservice"}
+
+# Each question goes to the service itself: one at a time, so that a slow one can't take all the server's threads.
+_one_at_a_time = threading.Lock()
+
+
+def metadata_answer(source: MetadataSource, args: Mapping[str, str]) -> tuple[Any, int]:
+    """Give the answer, as JSON, and its status.
+
+    ``args`` are those of the original: ``serving_engine`` (SeldonDeployment, InferenceService, or as in a document),
+    ``namespace``, ``name`` and ``predictor``, with its defaults. The answer is the prediction schema as the service
+    or the file gives it, null where there is none.
+    """
+    engine = args.get("serving_engine") or "SeldonDeployment"
+    deployment = Deployment(
+        _ENGINES.get(engine, engine),
+        args.get("namespace", "seldon"),
+        args.get("name", "sklearn"),
+        args.get("predictor", "default"),
+    )
+    if not _one_at_a_time.acquire(blocking=False):
+        return {"error": "another lookup is under way"}, 503
+    try:
+        return source.raw_schema(deployment), 200
+    except MetadataUnavailableError as error:
+        return {"error": str(error)}, 502
+    finally:
+        _one_at_a_time.release()

@@ -1,0 +1,129 @@
+"""Regression: what the sums give is what scikit-learn computes."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn import metrics as sk
+
+from scorers.base import Row, UnscorableError
+from scorers.regression import Regression
+from tests.scorers.aggregate import metrics_of
+
+N = 2_000
+
+
+def test_equals_scikit_learn() -> None:
+    """All metrics of 2,000 pairs."""
+    rng = np.random.default_rng(0)
+    truths = rng.normal(3, 20, N)
+    answers = truths + rng.normal(1, 5, N)
+    found = metrics_of(
+        Regression(quantile=0.9), zip(map(Row, truths.tolist()), map(Row, answers.tolist()), strict=True)
+    )
+    expected = {
+        "mse": sk.mean_squared_error(truths, answers),
+        "rmse": sk.root_mean_squared_error(truths, answers),
+        "mae": sk.mean_absolute_error(truths, answers),
+        "mape": sk.mean_absolute_percentage_error(truths, answers),
+        "quantile_loss": sk.mean_pinball_loss(truths, answers, alpha=0.9),
+        "mean_error": (answers - truths).mean(),
+        "r2": sk.r2_score(truths, answers),
+    }
+    assert found == {name: pytest.approx(value, rel=1e-9, abs=1e-9) for name, value in expected.items()}
+
+
+@pytest.mark.parametrize(("mean", "digits"), [(1e4, 1e-7), (1e7, 1e-9), (1e9, 1e-9)])
+def test_offset_keeps_the_digits_of_r2(mean: float, digits: float) -> None:
+    """With a truth far from 0, the squares of y cancel; those of y minus the offset do not."""
+    rng = np.random.default_rng(1)
+    truths = rng.normal(mean, 1, N)
+    answers = truths + rng.normal(0, 0.5, N)
+    pairs = [(Row(y), Row(p)) for y, p in zip(truths.tolist(), answers.tolist(), strict=True)]
+    expected = sk.r2_score(truths, answers)
+    assert metrics_of(Regression(offset=mean), pairs)["r2"] == pytest.approx(expected, abs=1e-9)
+    plain = metrics_of(Regression(), pairs).get("r2")
+    if mean < 1e6:
+        assert plain == pytest.approx(expected, abs=digits)
+    else:
+        assert plain is None or abs(plain - expected) > 1e-6
+
+
+def test_several_outputs_equal_uniform_average() -> None:
+    """Lists of numbers: the means over the outputs, without the fields that only one number has."""
+    rng = np.random.default_rng(2)
+    truths = rng.normal(5, 2, (N, 3))
+    answers = truths + rng.normal(0, 1, (N, 3))
+    pairs = [(Row(y), Row(p)) for y, p in zip(truths.tolist(), answers.tolist(), strict=True)]
+    found = metrics_of(Regression(), pairs)
+    assert found["mse"] == pytest.approx(sk.mean_squared_error(truths, answers), abs=1e-9)
+    assert found["mae"] == pytest.approx(sk.mean_absolute_error(truths, answers), abs=1e-9)
+    assert found["mape"] == pytest.approx(sk.mean_absolute_percentage_error(truths, answers), abs=1e-9)
+    assert found["quantile_loss"] == pytest.approx(sk.mean_pinball_loss(truths, answers), abs=1e-9)
+    assert "r2" not in found
+    assert "absolute_percentage_error" not in Regression().score(Row([0, 1]), Row([1, 1]))
+
+
+def test_fields_of_one_pair() -> None:
+    """Every field, in numbers that can be checked by hand."""
+    assert Regression(offset=1, quantile=0.25).score(Row([["4"]]), Row([2])) == {
+        "truth": 4.0,
+        "prediction": 2.0,
+        "error": -2.0,
+        "absolute_error": 2.0,
+        "squared_error": 4.0,
+        "absolute_percentage_error": 0.5,
+        "quantile_loss": 0.5,
+        "truth_centered": 3.0,
+        "truth_squared": 9.0,
+    }
+    assert "absolute_percentage_error" not in Regression().score(Row(0), Row(2))
+
+
+def test_r2_of_a_constant_truth_is_absent() -> None:
+    """There is no spread to explain: 0/0, also when rounding leaves a little."""
+    for truth in (0.1, 1234567.1, 0.0):
+        assert "r2" not in metrics_of(Regression(), [(Row(truth), Row(k / 7)) for k in range(50)])
+
+
+@pytest.mark.parametrize(
+    ("truth", "prediction", "text"),
+    [
+        (None, 1, "truth is None"),
+        (1, "a", "prediction is 'a'"),
+        (float("nan"), 1, "truth is nan"),
+        (1, float("inf"), "prediction is inf"),
+        ([1, 2], [1, 2, 3], "2 numbers, the prediction 3"),
+        ([1, 2], 1, "2 numbers, the prediction 1"),
+        ([], [], "0 numbers"),
+        ([1, None], [1, 2], "truth of output 1"),
+        (1e200, 0, "too large"),
+        (1e200, 1e200, "too large"),
+        ({"a": 1}, 1, "not a number"),
+    ],
+)
+def test_unscorable(truth: object, prediction: object, text: str) -> None:
+    """What can't be scored says why."""
+    with pytest.raises(UnscorableError, match=text):
+        Regression().score(Row(truth), Row(prediction))
+
+
+@pytest.mark.parametrize("options", [{"offset": "a"}, {"offset": float("inf")}, {"quantile": 2}, {"quantile": None}])
+def test_wrong_options(options: dict[str, object]) -> None:
+    """A wrong option is named."""
+    with pytest.raises(ValueError, match=f"option {next(iter(options))}"):
+        Regression(**options)  # type: ignore[arg-type]
+
+
+@given(st.floats(), st.floats(), st.floats(-1e6, 1e6), st.floats(0, 1))
+def test_fields_are_finite(truth: float, prediction: float, offset: float, quantile: float) -> None:
+    """No pair of doubles gives a field that JSON or a mapping would refuse."""
+    try:
+        fields = Regression(offset, quantile).score(Row(truth), Row(prediction))
+    except UnscorableError:
+        return
+    assert all(math.isfinite(value) for value in fields.values())

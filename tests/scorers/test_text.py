@@ -1,0 +1,95 @@
+"""Text: matches, shared words and edits."""
+
+from __future__ import annotations
+
+import random
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scorers.base import Row, UnscorableError
+from scorers.edit_distance import edit_distance
+from scorers.text import Text, normalize
+from tests.scorers.aggregate import metrics_of
+
+
+def table_distance(first: str, second: str) -> int:
+    """The textbook table of Wagner and Fischer, to check against."""
+    row = list(range(len(second) + 1))
+    for i, left in enumerate(first, start=1):
+        before, row[0] = row[0], i
+        for j, right in enumerate(second, start=1):
+            before, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, before + (left != right))
+    return row[-1]
+
+
+@given(st.text(alphabet="abc ", max_size=80), st.text(alphabet="abc ", max_size=80))
+def test_edit_distance_is_that_of_the_table(first: str, second: str) -> None:
+    """Bit-parallel and textbook agree, also beyond 64 characters."""
+    assert edit_distance(first, second) == table_distance(first, second)
+
+
+def test_edit_distance_of_long_texts() -> None:
+    """Two texts of 10,000 characters take a fraction of a second."""
+    rng = random.Random(0)
+    first = "".join(rng.choices("abcdefgh", k=10_000))
+    second = first[:3_000] + first[3_100:] + "x" * 50
+    started = time.perf_counter()
+    assert edit_distance(first, second) == 150
+    assert time.perf_counter() - started < 2
+
+
+@pytest.mark.parametrize(
+    ("truth", "prediction", "expected"),
+    [
+        (
+            "The cat sat.",
+            "cat sat",
+            {"correct": 1, "exact_match": 0, "normalized_match": 1, "token_f1": 1.0, "edit_distance": 5,
+             "edit_similarity": 1 - 5 / 12, "word_errors": 2, "truth_words": 3, "truth_characters": 12},
+        ),
+        ("kitten", "sitting", {"edit_distance": 3, "token_f1": 0.0, "correct": 0}),
+        ("a b b", "b b c", {"token_f1": 0.8, "word_errors": 2}),
+        ("", "", {"correct": 1, "exact_match": 1, "token_f1": 1.0, "edit_similarity": 1.0}),
+        ("", "xyz", {"correct": 0, "token_f1": 0.0, "edit_distance": 3, "edit_similarity": 0.0, "truth_words": 0}),
+        (["Paris", "City of Paris"], "city of paris", {"correct": 1, "token_f1": 1.0, "edit_distance": 2}),
+        (["x"], ["x"], {"correct": 1}),
+    ],
+)  # fmt: skip
+def test_fields(truth: object, prediction: object, expected: dict[str, float]) -> None:
+    """Fields that can be checked by hand."""
+    fields = Text().score(Row(truth), Row(prediction))
+    assert {name: fields[name] for name in expected} == pytest.approx(expected)
+
+
+def test_normalize() -> None:
+    """As SQuAD: lower case, no punctuation, no articles, single spaces; words that hold an article stay."""
+    assert normalize("  The theatre, a\nbanana: AN end!") == "theatre banana end"
+
+
+def test_rates_are_sums_by_sums() -> None:
+    """The word error rate is all errors by all words, not the mean of the rates."""
+    found = metrics_of(Text(), [(Row("a b c d"), Row("a b c x")), (Row("e"), Row("f"))])
+    assert found["word_error_rate"] == pytest.approx(2 / 5)
+    assert found["character_error_rate"] == pytest.approx(2 / 8)
+    assert found["accuracy"] == 0.0
+
+
+def test_long_texts_have_no_edits() -> None:
+    """Beyond max_characters the matches remain."""
+    fields = Text(max_characters=5).score(Row("abcdef"), Row("abcdef"))
+    assert fields["exact_match"] == 1
+    assert "edit_distance" not in fields
+    with pytest.raises(ValueError, match="option max_characters"):
+        Text(max_characters=0)
+
+
+@pytest.mark.parametrize(
+    ("truth", "prediction"), [(1, "a"), ("a", None), (["a", 2], "a"), ([], "a"), ("a", ["a", "b"])]
+)
+def test_unscorable(truth: object, prediction: object) -> None:
+    """Only text is text."""
+    with pytest.raises(UnscorableError):
+        Text().score(Row(truth), Row(prediction))
