@@ -18,6 +18,7 @@ from werkzeug.exceptions import HTTPException
 from request_logger import events
 from request_logger.choosing import Chooser
 from request_logger.documents import refuse
+from request_logger.metadata import Schema, metadata_answer, metadata_source
 from request_logger.recorder import record
 from request_logger.scoring import settler
 from request_logger.serialize import dumps
@@ -42,6 +43,7 @@ class RequestLogger:
         self.settings = settings
         self.telemetry = Telemetry(registry)
         self.engine = SearchEngine(settings)
+        self.metadata = metadata_source(settings, lambda what: self.telemetry.metadata.labels(what).inc())
         self.settle = settler(Chooser(settings.scorer, settings.scorers_config or None))
         self.writer = Writer(
             self.engine,
@@ -58,7 +60,12 @@ class RequestLogger:
     def submit(self, event: events.Event) -> Future[None]:
         """Queue an event. Raises StoreUnavailableError where there is no room for it."""
         weight = event.body.size if event.body.raw is not None else 0
-        return self.writer.submit(record(event, self.settle), weight + 1000)
+        return self.writer.submit(record(event, self.settle, self._schema_of(event)), weight + 1000)
+
+    def _schema_of(self, event: events.Event) -> Schema | None:
+        if event.part in ("feedback", "outlier") or event.body.raw is None:
+            return None
+        return self.metadata.schema_for(*event.owner)
 
     def wait(self, event: events.Event, stored: Future[None]) -> None:
         """Wait until an event is stored. Raises StoreUnavailableError and RejectedError."""
@@ -96,6 +103,13 @@ def create_app(settings: Settings | None = None) -> Flask:
             event = events.with_body(event, _read_body(settings.max_payload_bytes))
         logger.wait(event, logger.submit(event))
         return Response(status=200)
+
+    if logger.metadata.enabled:
+
+        @app.route("/metadata", methods=["GET", "POST"])
+        def metadata() -> Response:
+            answer, status = metadata_answer(logger.metadata, request.args)
+            return Response(dumps(answer) + b"\n", status, mimetype="application/json")
 
     @app.get("/healthz")
     def healthz() -> Response:

@@ -17,6 +17,7 @@ from typing import Any
 
 from request_logger.events import Event, owner_of, time_key
 from request_logger.messages import drift_content, feedback_content, outlier_contents
+from request_logger.metadata import Schema, apply_schema
 from request_logger.payloads import Decoded, UndecodableError, decode_body
 from request_logger.serialize import dumps, loads
 
@@ -47,35 +48,38 @@ class Part:
     timestamp: str
 
 
-def parts_of(event: Event) -> list[Part]:
-    """Make one part for each row of the event's body: one where it has no rows or can't be decoded."""
+def parts_of(event: Event, schema: Schema | None = None) -> list[Part]:
+    """Make one part for each row of the event's body: one where it has no rows or can't be decoded.
+
+    ``schema`` names the elements of its rows, or the features of a drift message.
+    """
     common: Document = {}
     if event.time is not None:
         common["ce-time"] = event.time
     if event.source is not None:
         common["ce-source"] = event.source
-    contents = [{**content, **common} for content in _contents(event)]
+    contents = [{**content, **common} for content in _contents(event, schema)]
     return [Part(event.part, content, event.node, event.header, event.timestamp) for content in contents]
 
 
-def _contents(event: Event) -> list[Document]:
+def _contents(event: Event, schema: Schema | None) -> list[Document]:
     body = event.body
     if body.raw is None:
         return [{"payload_dropped": {"bytes": body.size, "sha256": body.sha256}}]
     try:
         if event.part in ("request", "response"):
-            decoded = decode_body(body.raw, body.content_type)
+            decoded = apply_schema(decode_body(body.raw, body.content_type), schema, event.part)
             return rows_of(decoded, with_payload=event.kind != "reference", size=len(body.raw))
-        return _message_contents(event.part, body.raw, body.content_type)
+        return _message_contents(event.part, body.raw, body.content_type, schema)
     except UndecodableError as error:
         return [undecodable(body.raw, body.content_type, str(error))]
 
 
-def _message_contents(part: str, raw: bytes, content_type: str | None) -> list[Document]:
+def _message_contents(part: str, raw: bytes, content_type: str | None, schema: Schema | None) -> list[Document]:
     if part == "outlier":
         return outlier_contents(raw, content_type)
     if part == "drift":
-        return [drift_content(raw, content_type)]
+        return [drift_content(raw, content_type, (schema or Schema()).by_feature)]
     return [feedback_content(raw, content_type)]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable
 from typing import Any
 
 from request_logger.payloads import UndecodableError, parse_body
@@ -61,10 +61,10 @@ def outlier_contents(raw: bytes, content_type: str | None) -> list[Content]:
     return contents
 
 
-def drift_content(raw: bytes, content_type: str | None, feature_names: Sequence[str] = ()) -> Content:
+def drift_content(raw: bytes, content_type: str | None, by_feature: Callable[[list[Any]], Content]) -> Content:
     """Give a drift message its type (batch or feature), lists by feature name where it is by feature.
 
-    ``feature_names`` come from the deployment's metadata; a feature beyond them is ``feature_<i>``. Raises
+    ``by_feature`` names a list's values (see metadata.Schema.by_feature). Raises
     UndecodableError where the body is no JSON object.
     """
     body = _json_object(raw, content_type, "a drift message")
@@ -72,23 +72,19 @@ def drift_content(raw: bytes, content_type: str | None, feature_names: Sequence[
     if not isinstance(data, dict):
         return body
     data = dict(data)
-    by_feature = any(isinstance(data.get(name), list) for name in ("distance", "p_val", "is_drift"))
+    is_by_feature = any(isinstance(data.get(name), list) for name in ("distance", "p_val", "is_drift"))
     flag = data.get("is_drift")
     if isinstance(flag, list):
-        data["feature_is_drift"] = _by_feature([bool(value) for value in flag], feature_names)
+        data["feature_is_drift"] = by_feature([bool(value) for value in flag])
         data["is_drift"] = any(flag)
     elif isinstance(flag, (bool, int, float)):
         data["is_drift"] = bool(flag)
-    if by_feature:
+    if is_by_feature:
         for name in ("distance", "p_val"):
             if isinstance(data.get(name), list):
-                data[f"feature_{name}"] = _by_feature(data.pop(name), feature_names)
-    data["drift_type"] = "feature" if by_feature else "batch"
+                data[f"feature_{name}"] = by_feature(data.pop(name))
+    data["drift_type"] = "feature" if is_by_feature else "batch"
     return {**body, "data": data}
-
-
-def _by_feature(values: list[Any], names: Sequence[str]) -> Content:
-    return {names[i] if i < len(names) else f"feature_{i}": value for i, value in enumerate(values)}
 
 
 def _json_object(raw: bytes, content_type: str | None, what: str) -> Content:

@@ -56,6 +56,23 @@ class Settings:
     cache_max_bytes: int = _env(16 * 2**20, "recent documents kept in one worker to save reading them", minimum=0)
     scorer: str = _env("auto", "scorer of all feedback, such as multiclass or binary:threshold=0.3")
     scorers_config: str = _env("", "YAML file with rules: which scorer for which deployment")
+    metadata_file: str = _env("", "YAML or JSON file of prediction schemas by deployment")
+    metadata_ttl_seconds: float = _env(
+        60.0, "how long a schema of Seldon Deploy is used before it is fetched again", minimum=1
+    )
+    metadata_wait_seconds: float = _env(
+        0.5, "how long the first event of a deployment waits for its schema at most", minimum=0
+    )
+    deploy_api_host: str = _env("", "URL of Seldon Deploy's API, for prediction schemas")
+    verify_ssl: bool = _env(False, "verify the certificates of Seldon Deploy and of its token provider")
+    oidc_provider: str = _env("", "issuer of tokens for Seldon Deploy; empty: none are sent")
+    oidc_auth_method: str = _env("password_grant", "password_grant or client_credentials")
+    client_id: str = _env("", "client at the issuer")
+    client_secret: str = _env("", "its secret", secret=True)
+    oidc_scopes: str = _env("openid profile email groups", "scopes to ask for")
+    oidc_username: str = _env("", "user of the password grant")
+    oidc_password: str = _env("", "password of the password grant", secret=True)
+    oidc_resource: str = _env("", "resource to ask for")
     log_level: str = _env("INFO", "DEBUG, INFO, WARNING or ERROR")
 
     def __post_init__(self) -> None:

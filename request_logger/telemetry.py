@@ -36,6 +36,12 @@ class Telemetry:
             "Bodies over MAX_PAYLOAD_BYTES, stored as size and hash",
             registry=registry,
         )
+        self.metadata = Counter(
+            "request_logger_metadata",
+            "Lookups of prediction schemas: fetched, none, failed; late: an event went on without waiting for one",
+            ["what"],
+            registry=registry,
+        )
         self.unscored = Counter(
             "request_logger_unscored", "Feedback that was stored and could not be scored", registry=registry
         )

@@ -14,16 +14,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
 from request_logger import events
-from request_logger.choosing import Chooser
-from request_logger.recorder import record
-from request_logger.scoring import settler
 from request_logger.settings import Settings
 from tests.helpers import Index, Sender, Server, event, index_of, ndarray
-from tests.test_recorder import Store, apply
+from tests.model import Store, in_order, without_times
 
 pytestmark = pytest.mark.engine
 
-SETTLE = settler(Chooser("auto", None))
 NAMES = ["no", "yes"]
 
 
@@ -59,25 +55,11 @@ MESSAGES = [(request_id, *message) for request_id, messages in TRAFFIC.items() f
 
 def expected(deployment: str) -> Store:
     """What the pure functions make of the traffic, each event once and in its order."""
-    store: Store = {}
+    made = []
     for request_id, part, body, time in MESSAGES:
         headers = {name.lower(): value for name, value in event(part, request_id, deployment, Ce_Time=time).items()}
-        made = events.from_headers(headers, events.Body(body, "application/json", len(body)), Settings())
-        plan = record(made, SETTLE)
-        results: Any = None
-        while True:
-            try:
-                changes = plan.send(results)
-            except StopIteration:
-                break
-            results = [apply(store, change) for change in changes]
-    return without_times(store)
-
-
-def without_times(store: Store) -> Store:
-    for source in store.values():
-        source.get("metrics", {}).pop("scored_at", None)
-    return store
+        made.append(events.from_headers(headers, events.Body(body, "application/json", len(body)), Settings()))
+    return in_order(made)
 
 
 class Deliveries(RuleBasedStateMachine):

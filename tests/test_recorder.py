@@ -11,15 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from request_logger import events
-from request_logger.choosing import Chooser
 from request_logger.recorder import record
-from request_logger.scoring import settler
 from request_logger.settings import Settings
-from request_logger.store.change import Change
 from tests.helpers import event, ndarray
+from tests.model import SETTLE, Store, apply, in_order, without_times
 
-SETTLE = settler(Chooser("auto", None))
-Store = dict[tuple[str, str], dict[str, Any]]
 Message = tuple[str, ...] | tuple[Any, ...]  # part, body, ce-time, and the node of a graph where there are several
 
 
@@ -28,19 +24,6 @@ def make(message: Message, request_id: str = "r1") -> events.Event:
     headers = event(part, request_id, "iris", Ce_Time=time, **({"Ce_Modelid": node[0]} if node else {}))
     headers = {name.lower(): value for name, value in headers.items()}
     return events.from_headers(headers, events.Body(body, "application/json", len(body)), Settings())
-
-
-def apply(store: Store, change: Change) -> dict[str, Any] | None:
-    """One change, as atomic as the engine's conditional write makes it."""
-    key = (change.index, change.id)
-    # A copy by JSON: what the engine gives back is never the object that was sent.
-    stored = json.loads(json.dumps(store[key])) if key in store else None
-    wanted = change.apply(stored)
-    if wanted is None:
-        store.pop(key, None)
-        return None
-    store[key] = wanted
-    return wanted
 
 
 def interleaved(messages: list[Message], choose: random.Random) -> Store:
@@ -63,9 +46,7 @@ def interleaved(messages: list[Message], choose: random.Random) -> Store:
             slot[2] = left = list(enumerate(changes))
         place, change = left.pop(choose.randrange(len(left)))
         slot[1][place] = apply(store, change)
-    for source in store.values():
-        source.get("metrics", {}).pop("scored_at", None)
-    return store
+    return without_times(store)
 
 
 def reward(value: Any, truth: Any = None) -> bytes:
@@ -122,30 +103,18 @@ LATE_REQUEST: list[Message] = [
 @settings(max_examples=300, deadline=None)
 def test_any_interleaving_gives_the_same_documents(messages: list[Message], data: st.DataObject, seed: int) -> None:
     """Each event once to three times, all at the same time, one change after the other in any order."""
-    expected = interleaved_in_order(messages)
+    expected = stored_in_order(messages)
     repeated = [message for message in messages for _ in range(data.draw(st.integers(1, 3)))]
     assert interleaved(repeated, random.Random(seed)) == expected
 
 
-def interleaved_in_order(messages: list[Message]) -> Store:
-    store: Store = {}
-    for message in messages:
-        plan = record(make(message), SETTLE)
-        results: Any = None
-        while True:
-            try:
-                changes = plan.send(results)
-            except StopIteration:
-                break
-            results = [apply(store, change) for change in changes]
-    for source in store.values():
-        source.get("metrics", {}).pop("scored_at", None)
-    return store
+def stored_in_order(messages: list[Message]) -> Store:
+    return in_order(make(message) for message in messages)
 
 
 def test_the_batch_is_what_it_should_be() -> None:
     """The expectation of the property above is itself right: three rows, each with all parts and its own score."""
-    store = interleaved_in_order(BATCH[:3])
+    store = stored_in_order(BATCH[:3])
     rows = [store["inference-log-seldon-test-iris-default", f"r1-item-{row}"] for row in range(3)]
     assert len(store) == 3
     assert [row["metrics"]["correct"] for row in rows] == [1, 0, 1]
@@ -154,7 +123,7 @@ def test_the_batch_is_what_it_should_be() -> None:
 
 def test_truth_with_fewer_rows_says_why() -> None:
     """Rows without a truth say so; the others are scored."""
-    store = interleaved_in_order([*BATCH[:2], ("feedback", b'{"truth": {"data": {"ndarray": [1, 1]}}}', "")])
+    store = stored_in_order([*BATCH[:2], ("feedback", b'{"truth": {"data": {"ndarray": [1, 1]}}}', "")])
     rows = [store["inference-log-seldon-test-iris-default", f"r1-item-{row}"] for row in range(3)]
     assert [row["metrics"].get("correct") for row in rows] == [1, 0, None]
     assert "row 3 of 3" in rows[2]["metrics"]["error"]
@@ -163,7 +132,7 @@ def test_truth_with_fewer_rows_says_why() -> None:
 def test_feedback_with_its_own_response_is_scored_alone() -> None:
     """Where nothing is stored of the prediction, the feedback's own response counts, each row of it."""
     body = {"truth": {"data": {"ndarray": [1, 0, 1]}}, "response": {"data": {"ndarray": [1, 1, 0]}}}
-    store = interleaved_in_order([("feedback", json.dumps(body).encode(), "2026-01-02T00:00:00Z")])
+    store = stored_in_order([("feedback", json.dumps(body).encode(), "2026-01-02T00:00:00Z")])
     scored = {id: source["metrics"]["correct"] for (_, id), source in store.items()}
     assert scored == {"r1-item-0": 1, "r1-item-1": 0, "r1-item-2": 0}
 
@@ -171,7 +140,7 @@ def test_feedback_with_its_own_response_is_scored_alone() -> None:
 def test_stored_response_counts_and_disagreement_is_recorded() -> None:
     """The stored response is scored, not the one in the feedback; that they differ is in the metrics."""
     body = {"truth": {"data": {"ndarray": [1]}}, "response": {"data": {"ndarray": [[0.9, 0.1]]}}}
-    store = interleaved_in_order([*SINGLE[:2], ("feedback", json.dumps(body).encode(), "2026-01-02T00:00:00Z")])
+    store = stored_in_order([*SINGLE[:2], ("feedback", json.dumps(body).encode(), "2026-01-02T00:00:00Z")])
     (source,) = store.values()
     assert source["metrics"]["correct"] == 1
     assert source["metrics"]["response_disagrees"] is True
@@ -179,7 +148,7 @@ def test_stored_response_counts_and_disagreement_is_recorded() -> None:
 
 def test_nodes_of_a_graph_keep_their_parts() -> None:
     """Two nodes log under one request id: the latest is at the top level, each node's parts are beside."""
-    (source,) = interleaved_in_order(GRAPH).values()
+    (source,) = stored_in_order(GRAPH).values()
     assert source["request"]["instance"] == [0.5]
     assert source["Ce-Modelid"] == "second"
     assert source["nodes"]["first"]["request"]["instance"] == [1.0, 2.0]

@@ -55,7 +55,8 @@ def decode_body(
     else:
         body = bodies.parse(raw, content_type, max_bytes=max_bytes)
     if not isinstance(body.value, dict):
-        raise UndecodableError(f"body is JSON but no object: {_shorten(body.value)}")
+        found = "a list" if isinstance(body.value, list) else _shorten(body.value)
+        raise UndecodableError(f"body is JSON but no object: {found}")
     decoded = _decode(body.value)
     return replace(decoded, payload=body.stored) if decoded.has_payload else decoded
 

@@ -132,7 +132,7 @@ def _clean(value: Any, *, as_text: bool) -> Any:
 def _is_clean(values: list[Any]) -> bool:
     """Say quickly of a tensor's flat values that they need no change."""
     kinds = set(map(type, values))
-    return kinds == {float} and all(map(math.isfinite, values)) or kinds <= {int, bool}
+    return (kinds == {float} and all(map(math.isfinite, values))) or kinds <= {int, bool}
 
 
 def _parse_leniently(raw: bytes, content_type: str | None, problem: str) -> Body:

@@ -26,7 +26,14 @@ from typing import Any, Protocol
 from request_logger.serialize import dumps, loads
 from request_logger.store.bulk import Outcome, Request, read_answer
 from request_logger.store.cache import Cache, Known
-from request_logger.store.change import Change, Document, Plan, RejectedError, StoreUnavailableError
+from request_logger.store.change import (
+    Change,
+    Document,
+    Plan,
+    RejectedError,
+    StoreUnavailableError,
+    unchanged,
+)
 
 MAX_CHANGES = 1000
 _FIRST_PAUSE_SECONDS = 0.05
@@ -274,7 +281,7 @@ class Writer:
         if not slot.waiting:
             self._forget(slot)
             return None
-        if known and (wanted is stored or wanted == stored):
+        if known and wanted == stored and (slot.known or all(change.apply is unchanged for *_, change in slot.applied)):
             self._complete(slot, wanted)
             return None
         if wanted is not None and slot.reasons:
@@ -289,7 +296,9 @@ class Writer:
         if wanted is None:
             return Request.delete(slot.index, slot.id, known) if known else Request.read(slot.index, slot.id)
         source = dumps(wanted)
-        if known:
+        # That a document is in the cache is no proof that it still is in the engine: an event that changes nothing of
+        # it is acknowledged only when the engine says so.
+        if known and wanted != stored:
             return Request.replace(slot.index, slot.id, known, source)
         return Request.create_or_read(slot.index, slot.id, source)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from importlib.metadata import EntryPoint
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 import pytest
@@ -39,12 +39,12 @@ class Greedy:
 @pytest.fixture
 def register(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """Register classes of this module beside the built-in decoders."""
-    registered = list(payloads.entry_points(group=payloads.GROUP))
+    registered = list(entry_points(group=payloads.GROUP))
 
     def add(name: str) -> None:
         registered.append(EntryPoint(name.lower(), f"{__name__}:{name}", payloads.GROUP))
 
-    monkeypatch.setattr(payloads, "entry_points", lambda group: registered)
+    monkeypatch.setattr("request_logger.payloads.entry_points", lambda group: registered)
     decoders.cache_clear()
     yield add
     decoders.cache_clear()

@@ -24,7 +24,7 @@ def instances(decoded: Decoded) -> list[Any]:
     return [item.instance for item in decoded.items]
 
 
-NUMPY = {
+NUMPY: dict[str, Any] = {
     "UINT8": np.uint8,
     "UINT16": np.uint16,
     "UINT32": np.uint32,
@@ -52,7 +52,7 @@ def extremes(datatype: str) -> list[Any]:
 @pytest.mark.parametrize("datatype", NUMPY)
 def test_values_are_those_of_numpy(datatype: str) -> None:
     """From JSON, flat and nested, and from raw bytes."""
-    array = np.array(extremes(datatype), NUMPY[datatype]).reshape(2, 2)
+    array: np.ndarray[Any, Any] = np.array(extremes(datatype), NUMPY[datatype]).reshape(2, 2)
     given = [extremes(datatype)[:2], extremes(datatype)[2:]]
     expected = json.dumps(array.tolist())
     for data in (given, [*given[0], *given[1]]):
