@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from request_logger.scorer_registry import AUTO, ScorerError, build, parse
-from scorers.auto import scorer_name
+from scorers.auto import SCORERS, scorer_name
 from scorers.base import Row, Scorer
 from scorers.reward import Reward
 
@@ -54,7 +54,7 @@ class Chooser:
         self._reward = Reward()
         # A logger sees few origins, each many times.
         self._fixed = lru_cache(maxsize=1024)(self._match)
-        self._auto = lru_cache(maxsize=None)(lambda name: build(name, {}))
+        self._auto = {name: build(name, {}) for name in SCORERS}
 
     def choose(
         self,
@@ -73,7 +73,7 @@ class Chooser:
         if truth is None or prediction is None:
             return self._reward
         fixed = self._fixed(namespace, deployment, predictor, model)
-        return fixed if fixed is not None else self._auto(scorer_name(truth, prediction))
+        return fixed if fixed is not None else self._auto[scorer_name(truth, prediction)]
 
     def _match(self, *origin: str) -> Scorer | None:
         for rule in self._rules:

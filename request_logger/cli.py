@@ -21,7 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "engine": ("engine", "run a search engine in the foreground, with no installation"),
     "scorers": ("scorers", "list the scorers, their options and metrics"),
     "try": ("try_pair", "print what a truth and a response would score"),
-    "settings": ("settings", "print the environment variables as a Markdown table"),
+    "settings": ("settings", "print docs/settings.md: every environment variable"),
 }
 USAGE_STATUS = 2
 
@@ -80,11 +80,20 @@ def _mendable_errors() -> tuple[type[Exception], ...]:
     """Errors that the user can mend, each with a message that says how."""
     from request_logger.commands.errors import CommandError
     from request_logger.engine import EngineFailed, EngineUnavailable
+    from request_logger.metadata.schema import MetadataError
     from request_logger.scorer_registry import ScorerError
     from request_logger.settings import SettingsError
     from request_logger.store.change import StoreUnavailableError
 
-    return CommandError, SettingsError, ScorerError, EngineUnavailable, EngineFailed, StoreUnavailableError
+    return (
+        CommandError,
+        SettingsError,
+        ScorerError,
+        MetadataError,
+        EngineUnavailable,
+        EngineFailed,
+        StoreUnavailableError,
+    )
 
 
 if __name__ == "__main__":

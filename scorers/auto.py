@@ -36,6 +36,8 @@ from scorers.base import Row, finite, unwrap
 from scorers.labels import numeric_text
 from scorers.probabilities import SUM_TOLERANCE
 
+SCORERS = ("reward", "ranking", "multilabel", "binary", "multiclass", "regression", "text")
+
 _LONG_CHARACTERS = 64
 _LONG_WORDS = 5
 

@@ -44,7 +44,7 @@ class Text:
         _error_rate("character_error_rate", "edit_distance", "truth_characters"),
     )
 
-    max_characters: int = 10_000
+    max_characters: int = 4_000
 
     def __post_init__(self) -> None:
         """Check the options. Raises ValueError that names the wrong one."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from request_logger.choosing import Chooser
+from request_logger.metadata import metadata_source
 from request_logger.server import serve
 from request_logger.settings import Settings
 from request_logger.store.client import SearchEngine
@@ -15,10 +16,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Serve until stopped. Raises SettingsError or ScorerError."""
+    """Serve until stopped. Raises SettingsError, ScorerError or MetadataError."""
     settings = Settings.from_env()
     # Made once ahead of the workers, so that what is wrong is one line here instead of a stack trace in each of them.
     SearchEngine(settings)
     Chooser(settings.scorer, settings.scorers_config or None)
+    metadata_source(settings)
     serve(settings)
     return 0

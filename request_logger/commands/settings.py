@@ -1,4 +1,4 @@
-"""`request-logger settings`: the table of docs/settings.md."""
+"""`request-logger settings`: docs/settings.md is its output."""
 # ruff: noqa: T201  # printing is what a command is for
 
 from __future__ import annotations
@@ -7,6 +7,18 @@ import argparse
 from dataclasses import fields
 
 from request_logger.settings import Settings
+
+_PAGE = """\
+# Settings
+
+Made by `request-logger settings` (`make docs` writes it anew). An empty variable counts as not set. Everything that is
+wrong is said at once, one line a variable, and the program ends with status 2.
+
+{settings}
+
+## Read by libraries and by the embedded engine
+
+{others}"""
 
 # Variables that belong to a library or to the embedded engine, and are read where they are used.
 OTHERS = {
@@ -22,15 +34,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print the table."""
-    print(table())
+    """Print the page."""
+    print(page())
     return 0
 
 
-def table() -> str:
-    """One row a variable: name, default, meaning."""
-    rows = [(spec.name.upper(), _shown(spec.default), spec.metadata["meaning"]) for spec in fields(Settings)]
-    rows += [(name, default, meaning) for name, (default, meaning) in OTHERS.items()]
+def page() -> str:
+    """Give docs/settings.md."""
+    own = [(spec.name.upper(), _shown(spec.default), spec.metadata["meaning"]) for spec in fields(Settings)]
+    others = [(name, default, meaning) for name, (default, meaning) in OTHERS.items()]
+    return _PAGE.format(settings=_table(own), others=_table(others))
+
+
+def _table(rows: list[tuple[str, str, str]]) -> str:
     lines = ["| variable | default | meaning |", "|---|---|---|"]
     lines += [f"| `{name}` | {default} | {meaning.replace('|', chr(92) + '|')} |" for name, default, meaning in rows]
     return "\n".join(lines)

@@ -70,6 +70,7 @@ def test_ndarray(array: Any, kind: str, rows: list[Any]) -> None:
         ([1], ["a", "b"], ["a", "b"], None),
         (1, ["a"], ["a"], {"a": 1.0}),
         ([[1, 2], [3]], ["a"], ["a"], {"a": 1.0}),
+        ([[1], 2], ["a"], ["a"], {"a": 1.0}),
         ([[[1, 2], [3, 4]]], ["f"], ["f"], {"f": [1.0, 2.0]}),
     ],
 )
@@ -217,6 +218,7 @@ def test_tftensor_in_camel_case_with_names() -> None:
         (tftensor(99, [1], float_val=[1]), "data.tftensor: unknown dtype 99"),
         (tftensor({}, [1], float_val=[1]), "data.tftensor: unknown dtype {}"),
         (tftensor(1, [1], float_val=["x"]), "data.tftensor: values don't fit the dtype"),
+        (tftensor(7, [1], string_val=[5]), "data.tftensor: values don't fit the dtype"),
         (tftensor(1, [1], float_val=5), "data.tftensor: float_val must be a list"),
         (tftensor(1, [1], tensor_content="AAA="), "data.tftensor: values don't fit the dtype"),
         (tftensor(1, [1], tensor_content="*"), "data.tftensor: values don't fit the dtype"),

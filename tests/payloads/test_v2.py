@@ -290,6 +290,19 @@ def test_binary_nan() -> None:
     assert decoded.payload["inputs"][0]["data"] == ["NaN", 1.0]
 
 
+@pytest.mark.parametrize("raw", [b" ", b"\n\t"])
+def test_binary_values_that_are_white_space(raw: bytes) -> None:
+    """JSON with white space after it is JSON, but here the spaces are the data."""
+    header = {"inputs": [raw_tensor("UINT8", [len(raw)], raw)]}
+    assert instances(decode_body(binary(header, raw))) == list(raw)
+
+
+def test_json_form_with_a_binary_size_and_a_newline() -> None:
+    """Data in the JSON is not looked for behind it."""
+    body = {"inputs": [tensor("UINT8", [1], [7], binary_data_size=1)]}
+    assert instances(decode_body(binary(body, b"\n"))) == [7]
+
+
 @pytest.mark.parametrize(
     ("header", "tail", "reason"),
     [

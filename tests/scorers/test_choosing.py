@@ -9,7 +9,7 @@ from hypothesis import given
 
 from request_logger.choosing import Chooser
 from request_logger.scorer_registry import ALIASES, ScorerError, build, parse, registered, scorer_class
-from scorers.auto import scorer_name
+from scorers.auto import SCORERS, scorer_name
 from scorers.base import Row, Scorer, UnscorableError
 from scorers.binary import Binary
 from scorers.multiclass import Multiclass
@@ -84,7 +84,9 @@ def test_no_truth_is_reward() -> None:
 @given(truth=VALUES, prediction=VALUES)
 def test_auto_never_raises(truth: object, prediction: object) -> None:
     """A pair that can't be scored is said so by its scorer, and by nothing else than UnscorableError."""
-    scorer = build(scorer_name(Row(truth), Row(prediction)), {})
+    name = scorer_name(Row(truth), Row(prediction))
+    assert name in SCORERS
+    scorer = build(name, {})
     try:
         assert isinstance(scorer.score(Row(truth), Row(prediction)), dict)
     except UnscorableError as error:
