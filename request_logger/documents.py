@@ -68,7 +68,9 @@ def _contents(event: Event, schema: Schema | None) -> list[Document]:
         return [{"payload_dropped": {"bytes": body.size, "sha256": body.sha256}}]
     try:
         if event.part in ("request", "response"):
-            decoded = apply_schema(decode_body(body.raw, body.content_type), schema, event.part)
+            is_response = event.part == "response"
+            decoded = decode_body(body.raw, body.content_type, is_response=is_response)
+            decoded = apply_schema(decoded, schema, event.part)
             return rows_of(decoded, with_payload=event.kind != "reference", size=len(body.raw))
         return _message_contents(event.part, body.raw, body.content_type, schema)
     except UndecodableError as error:
@@ -95,7 +97,7 @@ def rows_of(decoded: Decoded, *, with_payload: bool, size: int) -> list[Document
         content["dataType"] = decoded.data_type
         if decoded.names is not None:
             content["names"] = decoded.names
-        if with_payload:
+        if with_payload and decoded.has_payload:
             if row < copies:
                 content["payload"] = decoded.payload
             else:

@@ -176,9 +176,6 @@ TABLE: dict[str, dict[str, list[str]]] = {
     "all V2 tensors are in the instance and the elements, not only the first": {
         "v2_multi_inputs_same_type": ["request.dataType", "request.elements", "request.instance", "request.names"],
     },
-    "a body that is already parsed is kept as `payload`, too": {
-        "body_has_datatype_instance": ["request.payload"],
-    },
 }
 
 # Case -> field -> reason, as the test asks for it.
