@@ -17,7 +17,7 @@ from werkzeug.exceptions import HTTPException
 
 from request_logger import events
 from request_logger.choosing import Chooser
-from request_logger.documents import refuse
+from request_logger.documents import parts_of, refuse
 from request_logger.metadata import Schema, metadata_answer, metadata_source
 from request_logger.recorder import record
 from request_logger.scoring import settler
@@ -33,6 +33,8 @@ log = logging.getLogger(__name__)
 RETRY_AFTER_SECONDS = 5
 # A structured or batched request is parsed whole before its events' own sizes are known.
 MAX_STRUCTURED_BYTES = 100 * 2**20
+# What an event holds in memory beside its body, about.
+EVENT_WEIGHT_BYTES = 1000
 _CHUNK = 64 * 2**10
 
 
@@ -59,8 +61,18 @@ class RequestLogger:
 
     def submit(self, event: events.Event) -> Future[None]:
         """Queue an event. Raises StoreUnavailableError where there is no room for it."""
+        parts = parts_of(event, self._schema_of(event))
+        self._count(event, parts[0].content)
         weight = event.body.size if event.body.raw is not None else 0
-        return self.writer.submit(record(event, self.settle, self._schema_of(event)), weight + 1000)
+        future = self.writer.submit(record(event, parts, self.settle), weight + EVENT_WEIGHT_BYTES)
+        self.telemetry.pending_bytes.set(self.writer.pending_bytes)
+        return future
+
+    def _count(self, event: events.Event, content: dict[str, Any]) -> None:
+        if "undecodable" in content:
+            self.telemetry.undecodable.labels(event.part).inc()
+        if event.body.raw is None:
+            self.telemetry.payload_dropped.inc()
 
     def _schema_of(self, event: events.Event) -> Schema | None:
         if event.part in ("feedback", "outlier") or event.body.raw is None:

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from types import TracebackType
@@ -26,6 +26,7 @@ HOST = "127.0.0.1"
 _PORTS = (20000, 32000)
 _TRIES = 3
 _STOP_SECONDS = 40.0
+_SERVE = ("-m", "request_logger.cli", "serve")
 
 
 class ServerStartError(CommandError):
@@ -36,11 +37,13 @@ class LocalServer:
     """Starts when made and is ready then; its own context manager. ``boot`` is how long it took (seconds).
 
     Its ``settings`` are the defaults and those given (by environment variable), and of the environment only what says
-    how to reach an engine. Raises SettingsError and ServerStartError.
+    how to reach an engine. ``python`` are the arguments of the Python that runs it, which listens on PORT and answers
+    /readyz. Raises SettingsError and ServerStartError.
     """
 
-    def __init__(self, given: Mapping[str, str], *, timeout: float = 60.0) -> None:
+    def __init__(self, given: Mapping[str, str], *, python: Sequence[str] = _SERVE, timeout: float = 60.0) -> None:
         self.settings = Settings.from_env(_environment(given))
+        self._python = python
         self._folder = tempfile.TemporaryDirectory(prefix="request-logger-server-")
         self.log_path = Path(self._folder.name) / "server.log"
         started = time.monotonic()
@@ -83,8 +86,8 @@ class LocalServer:
 
     def _start(self, given: Mapping[str, str]) -> subprocess.Popen[bytes]:
         with self.log_path.open("ab") as log:
-            return subprocess.Popen(
-                [sys.executable, "-m", "request_logger.cli", "serve"],
+            return subprocess.Popen(  # noqa: S603
+                [sys.executable, *self._python],
                 env=_environment({**given, "PORT": str(self.port)}),
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -12,9 +12,8 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from request_logger.documents import PARTS, Document, Part, expand, join, parts_of, same_owner
+from request_logger.documents import PARTS, Document, Part, expand, join, same_owner
 from request_logger.events import Event, as_timestamp, time_key
-from request_logger.metadata import Schema
 from request_logger.names import document_id, item_id, other_owner
 from request_logger.payloads import UndecodableError, decode_message
 from request_logger.scoring import Settle
@@ -29,15 +28,8 @@ Step = tuple[int | None, Apply]
 Results = Generator[list[Change], list[Document | None], list[Document | None]]
 
 
-def record(event: Event, settle: Settle, schema: Schema | None = None) -> Plan:
-    """Plan how to store an event. ``settle`` brings a joined document's derived fields up to date.
-
-    The body is decoded here, in the caller's thread; the plan itself runs in the writer's.
-    """
-    return _plan(event, parts_of(event, schema), settle)
-
-
-def _plan(event: Event, parts: list[Part], settle: Settle) -> Plan:
+def record(event: Event, parts: list[Part], settle: Settle) -> Plan:
+    """Plan how to store an event's parts. ``settle`` brings a joined document's derived fields up to date."""
     home = _Home(event)
     if event.kind != "inference":
         steps: list[Step] = [

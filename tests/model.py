@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from request_logger.choosing import Chooser
+from request_logger.documents import parts_of
 from request_logger.events import Event
 from request_logger.recorder import record
 from request_logger.scoring import settler
@@ -33,7 +34,7 @@ def in_order(events: Iterable[Event]) -> Store:
     """Store events one after the other."""
     store: Store = {}
     for event in events:
-        plan = record(event, SETTLE)
+        plan = record(event, parts_of(event), SETTLE)
         results: Any = None
         while True:
             try:

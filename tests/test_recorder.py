@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from request_logger import events
+from request_logger.documents import parts_of
 from request_logger.recorder import record
 from request_logger.settings import Settings
 from tests.helpers import event, ndarray
@@ -31,7 +32,8 @@ def interleaved(messages: list[Message], choose: random.Random) -> Store:
     store: Store = {}
     running: list[Any] = []
     for message in messages:
-        plan = record(make(message), SETTLE)
+        made = make(message)
+        plan = record(made, parts_of(made), SETTLE)
         running.append([plan, None, [], []])  # plan, results to send, changes left, their places
     while running:
         slot = choose.choice(running)

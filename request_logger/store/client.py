@@ -114,10 +114,26 @@ class SearchEngine:
             return
         if status >= 500 or status == 429:
             raise StoreUnavailableError(f"the engine answered {status} to a question for a mapping: {_short(answer)}")
-        if status == 200 and not _is_ours(answer):
-            status, answer = self.request("PUT", f"{path}/_mapping", templates.additions())
+        if status == 200:
+            # An alias answers with the indices behind it.
+            for name, found in answer.items():
+                self._complete(name, templates.additions(found.get("mappings", {})))
+
+    def _complete(self, index: str, additions: Mapping[str, Any]) -> None:
+        """Give an index what its mapping lacks, and room for it."""
+        if not additions:
+            return
+        path = "/" + quote(index, safe="")
+        status, answer = self.request("GET", f"{path}/_settings/index.mapping.total_fields.limit?flat_settings=true")
+        limit = answer.get(index, {}).get("settings", {}).get("index.mapping.total_fields.limit", 0)
+        if status == 200 and int(limit) < templates.FIELD_LIMIT:
+            settings = {"index.mapping.total_fields.limit": templates.FIELD_LIMIT}
+            status, answer = self.request("PUT", f"{path}/_settings", settings)
             if status >= 400:
-                log.warning("index %s can't be given the fields of ours: %s", index, _short(answer))
+                log.warning("index %s can't be given room for more fields: %s", index, _short(answer))
+        status, answer = self.request("PUT", f"{path}/_mapping", additions)
+        if status >= 400:
+            log.warning("index %s can't be given the fields of ours: %s", index, _short(answer))
 
     def install_template(self) -> None:
         """Install the index template where it is missing or older. Raises StoreUnavailableError."""
@@ -283,12 +299,6 @@ def _parsed(host: str) -> dict[str, Any]:
         "use_ssl": parts.scheme == "https",
         **({"url_prefix": parts.path.strip("/")} if parts.path.strip("/") else {}),
     }
-
-
-def _is_ours(answer: Any) -> bool:
-    (index,) = list(answer.values())[:1] or [{}]
-    metrics = index.get("mappings", {}).get("properties", {}).get("metrics", {}).get("properties", {})
-    return bool(metrics.get("scorer", {}).get("type") == "keyword")
 
 
 def _is_current(answer: Any, wanted: Mapping[str, Any]) -> bool:

@@ -132,19 +132,33 @@ def index_template() -> Mapping:
     }
 
 
-def additions() -> Mapping:
-    """What an index that the original made is given: our own fields, and types for fields that are still to come."""
-    part = {
-        "properties": {name: _part()["properties"][name] for name in ("unindexed", "unindexed_reason", "undecodable")}
-    }
-    return {
-        "date_detection": False,
-        "dynamic_templates": dynamic_templates(),
-        "properties": {
-            "metrics": metrics_mapping(),
-            **dict.fromkeys(("request", "response", "feedback", "outlier", "drift"), part),
-        },
-    }
+def additions(present: Mapping) -> Mapping:
+    """What an index with this mapping still lacks of ours; empty where that is nothing.
+
+    A field that is there keeps its type, since no engine changes one. An index that the original made gets our types
+    for all that it has not seen yet: `metrics`, and payloads, truths and elements that are still to come. Dynamic
+    templates of somebody else's are left alone.
+    """
+    wanted: Mapping = {}
+    if present.get("date_detection") is not False:
+        wanted["date_detection"] = False
+    if not present.get("dynamic_templates"):
+        wanted["dynamic_templates"] = dynamic_templates()
+    properties = _missing(mapping()["properties"], present.get("properties", {}))
+    return {**wanted, "properties": properties} if properties else wanted
+
+
+def _missing(ours: Mapping, theirs: Mapping) -> Mapping:
+    missing: Mapping = {}
+    for name, field in ours.items():
+        found = theirs.get(name)
+        if found is None:
+            missing[name] = field
+        elif "properties" in field and found.get("type", "object") == "object" and found.get("enabled", True):
+            inner = _missing(field["properties"], found.get("properties", {}))
+            if inner:
+                missing[name] = {"properties": inner}
+    return missing
 
 
 def dead_letter_mapping() -> Mapping:
