@@ -133,10 +133,15 @@ def _hand_over(home: _Home, settle: Settle, mine: Document | None = None) -> Pla
         if not moving:
             return
         at_once = mine is not None and [part.content for part in waiting] == [mine]
-        yield from _move(home, single, moving, _batch_rows(first), settle, at_once=at_once)
+        left = yield from _move(home, single, moving, _batch_rows(first), settle, at_once=at_once)
+        if left is None:
+            return
 
 
-def _move(home: _Home, single: Document, moving: list[Part], rows: int, settle: Settle, *, at_once: bool) -> Plan:
+def _move(
+    home: _Home, single: Document, moving: list[Part], rows: int, settle: Settle, *, at_once: bool
+) -> Generator[list[Change], list[Document | None], Document | None]:
+    """Move parts of the plain document to the rows; give what is left of it."""
     steps: list[Step] = []
     by_row: dict[int, list[Part]] = {}
     for part in moving:
@@ -148,11 +153,11 @@ def _move(home: _Home, single: Document, moving: list[Part], rows: int, settle: 
     for row, parts in by_row.items():
         steps.extend((row, _joining(part, settle)) for part in parts)
     leave: Step = (None, _leaving(single, moving, settle))
-    if at_once:
-        yield from _run(home, [*steps, leave])
-    else:
+    if not at_once:
         yield from _run(home, steps)
-        yield from _run(home, [leave])
+        steps = []
+    results = yield from _run(home, [*steps, leave])
+    return results[-1]
 
 
 def _leaving(single: Document, moved: list[Part], settle: Settle) -> Apply:

@@ -1,4 +1,4 @@
-"""What an event costs: feedback at most two _bulk round trips, also on a server that knows nothing of its prediction."""
+"""What an event costs: feedback at most two _bulk round trips, also on a server that has not seen its prediction."""
 
 from __future__ import annotations
 

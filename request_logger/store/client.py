@@ -6,7 +6,9 @@ Elastic's client refuses. Which one it is, is asked once: Elastic's servers name
 
 from __future__ import annotations
 
+import functools
 import logging
+import ssl
 import threading
 import warnings
 from collections.abc import Mapping
@@ -17,6 +19,7 @@ from urllib.parse import quote, urlsplit
 import elastic_transport
 import elasticsearch
 import opensearchpy
+from elastic_transport.client_utils import parse_cloud_id
 
 from request_logger.serialize import dumps, loads
 from request_logger.settings import Settings, SettingsError
@@ -47,6 +50,9 @@ class SearchEngine:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._hosts = _hosts(settings)
+        _check_ca(settings.elasticsearch_ca_cert)
+        if not _verifies(settings) and any(host.startswith("https") for host in self._hosts):
+            _warn_unverified()
         self._client: _Client | None = None
         self._lock = threading.Lock()
         self._template_ready = False
@@ -87,12 +93,12 @@ class SearchEngine:
         return answer
 
     def ping(self) -> bool:
-        """Say whether the engine answers with less than an error of its own."""
+        """Say whether the engine answers, knows who asks, and has no error of its own."""
         try:
             status, _ = self.request("GET", "/_cluster/health", timeout=_PING_SECONDS)
         except StoreUnavailableError:
             return False
-        return status < 500
+        return status < 500 and status != 401
 
     def prepare(self, index: str) -> None:
         """Make sure that an index is there and can take our fields.
@@ -124,7 +130,7 @@ class SearchEngine:
         if not additions:
             return
         path = "/" + quote(index, safe="")
-        status, answer = self.request("GET", f"{path}/_settings/index.mapping.total_fields.limit?flat_settings=true")
+        status, answer = self.request("GET", f"{path}/_settings", params={"flat_settings": "true"})
         limit = answer.get(index, {}).get("settings", {}).get("index.mapping.total_fields.limit", 0)
         if status == 200 and int(limit) < templates.FIELD_LIMIT:
             settings = {"index.mapping.total_fields.limit": templates.FIELD_LIMIT}
@@ -169,6 +175,8 @@ class SearchEngine:
 
 
 def _hosts(settings: Settings) -> list[str]:
+    if settings.elasticsearch_cloud_id:
+        return [_cloud_host(settings.elasticsearch_cloud_id)]
     hosts = []
     for text in settings.elasticsearch_host.split(","):
         host = text.strip()
@@ -180,6 +188,9 @@ def _hosts(settings: Settings) -> list[str]:
             port = parts.port or settings.elasticsearch_port
         except ValueError:
             raise SettingsError(f"ELASTICSEARCH_HOST: expected host, host:port or a URL, found {text!r}") from None
+        if parts.username or parts.password:
+            # It isn't shown: there is a password in it.
+            raise SettingsError("ELASTICSEARCH_HOST: expected no user in a URL: use ELASTICSEARCH_USER and _PASS")
         if not parts.hostname:
             raise SettingsError(f"ELASTICSEARCH_HOST: expected host, host:port or a URL, found {text!r}")
         name = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
@@ -188,8 +199,38 @@ def _hosts(settings: Settings) -> list[str]:
     return hosts
 
 
+def _cloud_host(cloud_id: str) -> str:
+    try:
+        host, port = parse_cloud_id(cloud_id).es_address or ("", 0)
+    except ValueError:
+        host, port = "", 0
+    if not host:
+        raise SettingsError(f"ELASTICSEARCH_CLOUD_ID: expected name:base64 as the cloud shows it, found {cloud_id!r}")
+    return f"https://{host}:{port}"
+
+
 def _verifies(settings: Settings) -> bool:
-    return settings.elasticsearch_verify_certs or bool(settings.elasticsearch_ca_cert)
+    # What answers to a cloud id has a certificate that every machine knows.
+    return bool(
+        settings.elasticsearch_verify_certs or settings.elasticsearch_ca_cert or settings.elasticsearch_cloud_id
+    )
+
+
+def _check_ca(path: str) -> None:
+    if path:
+        try:
+            ssl.create_default_context(cafile=path)
+        except OSError as error:
+            raise SettingsError(f"ELASTICSEARCH_CA_CERT: {path}: {error.strerror or error}") from None
+
+
+@functools.cache
+def _warn_unverified() -> None:
+    """Warn once: workers are forked from a process that has warned already."""
+    log.warning(
+        "the engine's certificate is not verified, as in the original: "
+        "give its CA in ELASTICSEARCH_CA_CERT, or set ELASTICSEARCH_VERIFY_CERTS=true"
+    )
 
 
 class _OrjsonSerializer(opensearchpy.serializer.Serializer):
@@ -210,6 +251,7 @@ class _OpenSearch:
         elif settings.elasticsearch_api_key:
             headers["authorization"] = f"ApiKey {settings.elasticsearch_api_key}"
         auth = (settings.elasticsearch_user, settings.elasticsearch_pass) if settings.elasticsearch_user else None
+        self._count = len(hosts)
         self._transport = opensearchpy.OpenSearch(
             [_parsed(host) for host in hosts],
             http_auth=None if headers else auth,
@@ -244,11 +286,19 @@ class _OpenSearch:
 
     def product(self) -> str:
         """Ask the engine what it is; Elastic's servers from 7.14 on name themselves in a header."""
-        try:
-            _, headers, _ = self._transport.get_connection().perform_request("GET", "/", ignore=_ANY_ERROR)
-        except opensearchpy.exceptions.OpenSearchException as error:
-            raise StoreUnavailableError(f"the engine does not answer: {_cause(error)}") from None
-        return str({name.lower(): value for name, value in headers.items()}.get("x-elastic-product", ""))
+        for left in reversed(range(self._count)):
+            try:
+                # Each call gets the next host; what is in front of an engine that isn't there says nothing of it.
+                status, headers, _ = self._transport.get_connection().perform_request("GET", "/", ignore=_ANY_ERROR)
+            except opensearchpy.exceptions.OpenSearchException as error:
+                reason = _cause(error)
+            else:
+                if status < 500:
+                    named = {name.lower(): value for name, value in headers.items()}
+                    return str(named.get("x-elastic-product", ""))
+                reason = f"{status} to GET /"
+            log.debug("a host does not say what it is: %s; %d left", reason, left)
+        raise StoreUnavailableError(f"the engine does not answer: {reason}")
 
 
 class _Elastic:

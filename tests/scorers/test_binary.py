@@ -12,66 +12,21 @@ from sklearn import metrics as sk
 
 from scorers.base import Row, UnscorableError
 from scorers.binary import Binary
-from scorers.probabilities import CALIBRATION_BINS
+from tests.scorers import oracle
 from tests.scorers.aggregate import metrics_of
-
-N = 2_000
-
-
-def pairs_of(base_rate: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Truths of the base rate, and scores that know something of them."""
-    rng = np.random.default_rng(seed)
-    truths = (rng.random(N) < base_rate).astype(int)
-    logits = rng.normal(math.log(base_rate / (1 - base_rate)), 1.0, N) + 1.5 * truths
-    return truths, 1 / (1 + np.exp(-logits))
 
 
 @pytest.mark.parametrize("base_rate", [0.5, 0.1, 0.005])
 @pytest.mark.parametrize("columns", [1, 2])
 def test_equals_scikit_learn(base_rate: float, columns: int) -> None:
     """All metrics of 2,000 pairs, from scalars and from pairs of columns."""
-    truths, scores = pairs_of(base_rate, seed=columns)
-    answers = (scores >= 0.5).astype(int)
+    truths, scores = oracle.binary_pairs(base_rate, seed=columns)
     rows = [
         (Row(int(y)), Row(float(p)) if columns == 1 else Row([1 - float(p), float(p)], ("no", "yes")))
         for y, p in zip(truths, scores, strict=True)
     ]
-    found = metrics_of(Binary(), rows)
-    tn, fp, fn, tp = (int(cell) for cell in sk.confusion_matrix(truths, answers).ravel())
-    no, yes = ("CLASS_0", "CLASS_1") if columns == 1 else ("no", "yes")
-    matrix = {no: {no: tn, yes: fp}, yes: {no: fn, yes: tp}}
-    assert found["confusion_matrix"] == {
-        truth: {answer: count for answer, count in row.items() if count} for truth, row in matrix.items()
-    }
-    expected = {
-        "accuracy": sk.accuracy_score(truths, answers),
-        "balanced_accuracy": sk.balanced_accuracy_score(truths, answers),
-        "recall": sk.recall_score(truths, answers),
-        "specificity": sk.recall_score(truths, answers, pos_label=0),
-        "f1": sk.f1_score(truths, answers),
-        "mcc": sk.matthews_corrcoef(truths, answers),
-        "kappa": sk.cohen_kappa_score(truths, answers),
-        "log_loss": sk.log_loss(truths, scores),
-        "brier": sk.brier_score_loss(truths, scores),
-        "baseline_accuracy": max(truths.mean(), 1 - truths.mean()),
-    }
-    if tp + fp:
-        expected["precision"] = sk.precision_score(truths, answers)
-    for average in ("macro", "micro", "weighted"):
-        expected[f"precision_{average}"] = sk.precision_score(truths, answers, average=average, zero_division=0)
-        expected[f"recall_{average}"] = sk.recall_score(truths, answers, average=average)
-        expected[f"f1_{average}"] = sk.f1_score(truths, answers, average=average)
-    for name, value in expected.items():
-        if name == "mcc" and not tp + fp:
-            assert "mcc" not in found
-        else:
-            assert found[name] == pytest.approx(value, abs=1e-9), name
-    area = sk.roc_auc_score(truths, scores)
-    assert abs(found["auc"] - area) <= found["auc_bound"] + 1e-12
-    assert found["auc_bound"] < 0.03
-    bins = np.minimum((scores * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
-    gaps = [abs((truths[bins == b] - scores[bins == b]).sum()) for b in range(CALIBRATION_BINS)]
-    assert found["ece"] == pytest.approx(sum(gaps) / N, abs=1e-9)
+    names = ("CLASS_0", "CLASS_1") if columns == 1 else ("no", "yes")
+    oracle.assert_equal(metrics_of(Binary(), rows), oracle.binary(truths, scores, names))
 
 
 def test_rare_events_keep_their_auc() -> None:

@@ -13,30 +13,17 @@ from sklearn import metrics as sk
 
 from scorers.base import Row, UnscorableError
 from scorers.multiclass import Multiclass
-from scorers.probabilities import CALIBRATION_BINS
+from tests.scorers import oracle
 from tests.scorers.aggregate import metrics_of
 from tests.scorers.test_binary import VALUES
-
-N = 2_000
-
-
-def sample(classes: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Truths of uneven frequency and logits that know something of them."""
-    rng = np.random.default_rng(seed)
-    weights = rng.dirichlet(np.full(classes, 0.7))
-    truths = rng.choice(classes, N, p=weights)
-    logits = rng.normal(0, 1.5, (N, classes)) + np.log(weights + 1e-3)
-    logits[np.arange(N), truths] += 1.5
-    return truths, logits
 
 
 @pytest.mark.parametrize("classes", [3, 10])
 @pytest.mark.parametrize("form", ["probabilities", "logits", "one_hot_truth", "named"])
 def test_equals_scikit_learn(classes: int, form: str) -> None:
     """All metrics of 2,000 pairs."""
-    truths, logits = sample(classes, seed=classes)
-    exps = np.exp(logits - logits.max(axis=1, keepdims=True))
-    probabilities = exps / exps.sum(axis=1, keepdims=True)
+    truths, logits = oracle.multiclass_pairs(classes, seed=classes)
+    probabilities = oracle.softmax(logits)
     shown = logits if form == "logits" else probabilities
     names = tuple(f"name {chr(97 + k)}" for k in range(classes)) if form == "named" else ()
     pairs = []
@@ -44,43 +31,7 @@ def test_equals_scikit_learn(classes: int, form: str) -> None:
         truth: object = [int(k == y) for k in range(classes)] if form == "one_hot_truth" else y
         pairs.append((Row(names[y] if names else truth), Row(row, names)))
     found = metrics_of(Multiclass(logits=True if form == "logits" else None), pairs)
-    answers = probabilities.argmax(axis=1)
-    labels = list(range(classes))
-    expected = {
-        "accuracy": sk.accuracy_score(truths, answers),
-        "balanced_accuracy": sk.balanced_accuracy_score(truths, answers),
-        "mcc": sk.matthews_corrcoef(truths, answers),
-        "kappa": sk.cohen_kappa_score(truths, answers),
-        "log_loss": sk.log_loss(truths, probabilities, labels=labels),
-        "brier": sk.brier_score_loss(truths, probabilities, labels=labels, scale_by_half=False),
-        "baseline_accuracy": np.bincount(truths).max() / N,
-    }
-    for average in ("macro", "micro", "weighted"):
-        for part, function in (("precision", sk.precision_score), ("recall", sk.recall_score), ("f1", sk.f1_score)):
-            expected[f"{part}_{average}"] = function(truths, answers, average=average, zero_division=0)
-    for k in (1, 3, 5):
-        if k < classes:
-            expected[f"top_{k}_accuracy"] = sk.top_k_accuracy_score(truths, probabilities, k=k, labels=labels)
-    ranks = 1 + (probabilities > probabilities[np.arange(N), truths][:, None]).sum(axis=1)
-    expected["mrr"] = (1 / ranks).mean()
-    confidence, right = probabilities.max(axis=1), (answers == truths).astype(int)
-    bins = np.minimum((confidence * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
-    expected["ece"] = sum(abs((right - confidence)[bins == b].sum()) for b in range(CALIBRATION_BINS)) / N
-    for name, value in expected.items():
-        assert found[name] == pytest.approx(value, abs=1e-9), name
-    precision, recall, f1, support = sk.precision_recall_fscore_support(truths, answers, labels=labels, zero_division=0)
-    for k in {*truths.tolist(), *answers.tolist()}:
-        row = found["per_class"][names[k] if names else f"CLASS_{k}"]
-        assert row["support"] == support[k]
-        for part, values in (("precision", precision), ("recall", recall), ("f1", f1)):
-            assert row.get(part, 0.0) == pytest.approx(values[k], abs=1e-9)
-        negatives = truths != k
-        assert row["specificity"] == pytest.approx((answers[negatives] != k).mean(), abs=1e-9)
-    matrix = sk.confusion_matrix(truths, answers, labels=labels)
-    for i in labels:
-        for j in labels:
-            first, second = (names[i], names[j]) if names else (f"CLASS_{i}", f"CLASS_{j}")
-            assert found["confusion_matrix"].get(first, {}).get(second, 0) == matrix[i, j]
+    oracle.assert_equal(found, oracle.multiclass(truths, probabilities, names))
 
 
 def test_macro_counts_a_class_that_is_never_predicted() -> None:
@@ -88,8 +39,8 @@ def test_macro_counts_a_class_that_is_never_predicted() -> None:
     pairs = [(0, 0), (1, 0), (2, 2)]
     found = metrics_of(Multiclass(), [(Row(y), Row(p)) for y, p in pairs])
     truths, answers = zip(*pairs, strict=True)
-    expected = sk.precision_score(truths, answers, average="macro", zero_division=0)
-    assert found["precision_macro"] == pytest.approx(expected)
+    macro = sk.precision_score(truths, answers, average="macro", zero_division=0)
+    assert found["precision_macro"] == pytest.approx(macro)
     assert "precision" not in found["per_class"]["CLASS_1"]
     assert "log_loss" not in found
 

@@ -12,59 +12,39 @@ from sklearn import metrics as sk
 
 from scorers.base import Row, UnscorableError
 from scorers.regression import Regression
+from tests.scorers import oracle
 from tests.scorers.aggregate import metrics_of
-
-N = 2_000
 
 
 def test_equals_scikit_learn() -> None:
     """All metrics of 2,000 pairs."""
-    rng = np.random.default_rng(0)
-    truths = rng.normal(3, 20, N)
-    answers = truths + rng.normal(1, 5, N)
-    found = metrics_of(
-        Regression(quantile=0.9), zip(map(Row, truths.tolist()), map(Row, answers.tolist()), strict=True)
-    )
-    expected = {
-        "mse": sk.mean_squared_error(truths, answers),
-        "rmse": sk.root_mean_squared_error(truths, answers),
-        "mae": sk.mean_absolute_error(truths, answers),
-        "mape": sk.mean_absolute_percentage_error(truths, answers),
-        "quantile_loss": sk.mean_pinball_loss(truths, answers, alpha=0.9),
-        "mean_error": (answers - truths).mean(),
-        "r2": sk.r2_score(truths, answers),
-    }
-    assert found == {name: pytest.approx(value, rel=1e-9, abs=1e-9) for name, value in expected.items()}
+    truths, answers = oracle.regression_pairs(seed=0)
+    pairs = zip(map(Row, truths.tolist()), map(Row, answers.tolist()), strict=True)
+    found = metrics_of(Regression(quantile=0.9), pairs)
+    oracle.assert_equal(found, oracle.regression(truths, answers, quantile=0.9))
 
 
 @pytest.mark.parametrize(("mean", "digits"), [(1e4, 1e-7), (1e7, 1e-9), (1e9, 1e-9)])
 def test_offset_keeps_the_digits_of_r2(mean: float, digits: float) -> None:
     """With a truth far from 0, the squares of y cancel; those of y minus the offset do not."""
     rng = np.random.default_rng(1)
-    truths = rng.normal(mean, 1, N)
-    answers = truths + rng.normal(0, 0.5, N)
+    truths = rng.normal(mean, 1, oracle.N)
+    answers = truths + rng.normal(0, 0.5, oracle.N)
     pairs = [(Row(y), Row(p)) for y, p in zip(truths.tolist(), answers.tolist(), strict=True)]
-    expected = sk.r2_score(truths, answers)
-    assert metrics_of(Regression(offset=mean), pairs)["r2"] == pytest.approx(expected, abs=1e-9)
+    r2 = sk.r2_score(truths, answers)
+    assert metrics_of(Regression(offset=mean), pairs)["r2"] == pytest.approx(r2, abs=1e-9)
     plain = metrics_of(Regression(), pairs).get("r2")
     if mean < 1e6:
-        assert plain == pytest.approx(expected, abs=digits)
+        assert plain == pytest.approx(r2, abs=digits)
     else:
-        assert plain is None or abs(plain - expected) > 1e-6
+        assert plain is None or abs(plain - r2) > 1e-6
 
 
 def test_several_outputs_equal_uniform_average() -> None:
     """Lists of numbers: the means over the outputs, without the fields that only one number has."""
-    rng = np.random.default_rng(2)
-    truths = rng.normal(5, 2, (N, 3))
-    answers = truths + rng.normal(0, 1, (N, 3))
-    pairs = [(Row(y), Row(p)) for y, p in zip(truths.tolist(), answers.tolist(), strict=True)]
-    found = metrics_of(Regression(), pairs)
-    assert found["mse"] == pytest.approx(sk.mean_squared_error(truths, answers), abs=1e-9)
-    assert found["mae"] == pytest.approx(sk.mean_absolute_error(truths, answers), abs=1e-9)
-    assert found["mape"] == pytest.approx(sk.mean_absolute_percentage_error(truths, answers), abs=1e-9)
-    assert found["quantile_loss"] == pytest.approx(sk.mean_pinball_loss(truths, answers), abs=1e-9)
-    assert "r2" not in found
+    truths, answers = oracle.regression_pairs(seed=2, outputs=3)
+    pairs = zip(map(Row, truths.tolist()), map(Row, answers.tolist()), strict=True)
+    oracle.assert_equal(metrics_of(Regression(), pairs), oracle.regression(truths, answers))
     assert "absolute_percentage_error" not in Regression().score(Row([0, 1]), Row([1, 1]))
 
 

@@ -12,23 +12,21 @@ from hypothesis import strategies as st
 from scorers.base import Row, UnscorableError
 from scorers.edit_distance import edit_distance
 from scorers.text import Text, normalize
+from tests.scorers import oracle
 from tests.scorers.aggregate import metrics_of
 
 
-def table_distance(first: str, second: str) -> int:
-    """The textbook table of Wagner and Fischer, to check against."""
-    row = list(range(len(second) + 1))
-    for i, left in enumerate(first, start=1):
-        before, row[0] = row[0], i
-        for j, right in enumerate(second, start=1):
-            before, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, before + (left != right))
-    return row[-1]
+def test_equals_scikit_learn() -> None:
+    """All metrics of 2,000 pairs: those that it has, SQuAD's and the textbook's."""
+    truths, answers = oracle.text_pairs(seed=0)
+    pairs = zip(map(Row, truths), map(Row, answers), strict=True)
+    oracle.assert_equal(metrics_of(Text(), pairs), oracle.text(truths, answers))
 
 
 @given(st.text(alphabet="abc ", max_size=80), st.text(alphabet="abc ", max_size=80))
 def test_edit_distance_is_that_of_the_table(first: str, second: str) -> None:
     """Bit-parallel and textbook agree, also beyond 64 characters."""
-    assert edit_distance(first, second) == table_distance(first, second)
+    assert edit_distance(first, second) == oracle.table_distance(first, second)
 
 
 def test_edit_distance_of_long_texts() -> None:
