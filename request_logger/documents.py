@@ -65,7 +65,8 @@ def parts_of(event: Event, schema: Schema | None = None) -> list[Part]:
 def _contents(event: Event, schema: Schema | None) -> list[Document]:
     body = event.body
     if body.raw is None:
-        return [{"payload_dropped": {"bytes": body.size, "sha256": body.sha256}}]
+        reason = "the body is larger than MAX_PAYLOAD_BYTES"
+        return [{"payload_dropped": {"bytes": body.size, "sha256": body.sha256, "reason": reason}}]
     try:
         if event.part in ("request", "response"):
             is_response = event.part == "response"
@@ -101,7 +102,8 @@ def rows_of(decoded: Decoded, *, with_payload: bool, size: int) -> list[Document
             if row < copies:
                 content["payload"] = decoded.payload
             else:
-                content["payload_dropped"] = {"bytes": size, "item": 0}
+                reason = "the body of a large batch is kept in its first row"
+                content["payload_dropped"] = {"bytes": size, "item": 0, "reason": reason}
         contents.append(content)
     return contents
 

@@ -54,6 +54,7 @@ def test_garbage_of_a_megabyte_is_stored_as_size_and_hash(sender: Sender, index:
         dropped = source["request"]["payload_dropped"]
         assert dropped["bytes"] == 1_000_000
         assert len(dropped["sha256"]) == 64
+        assert "MAX_PAYLOAD_BYTES" in dropped["reason"]
     assert sender.send(event("request", "r3", deployment), ndarray([[1]]))[0] == 200
 
 
