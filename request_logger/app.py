@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import time
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Any
@@ -23,6 +24,7 @@ from request_logger.recorder import record
 from request_logger.scoring import settler
 from request_logger.serialize import dumps
 from request_logger.settings import Settings
+from request_logger.spool import Replayer, Spool
 from request_logger.store.change import RejectedError, StoreUnavailableError
 from request_logger.store.client import SearchEngine
 from request_logger.store.writer import Limits, Writer
@@ -58,15 +60,64 @@ class RequestLogger:
                 cache_max_bytes=settings.cache_max_bytes,
             ),
         )
+        self.spool: Spool | None = None
+        self.replayer: Replayer | None = None
+        # While the engine fails, one event in so many seconds tries it; the others are spooled at once.
+        self._try_again_at = 0.0
+        if settings.spool_dir:
+            self.spool = Spool(settings.spool_dir, settings.spool_max_bytes, self.telemetry)
+            self.replayer = Replayer(
+                self.spool,
+                settings.spool_dir,
+                self._submit,
+                lambda: self.writer.down_for > 0,
+                self.telemetry,
+                batch_bytes=settings.max_pending_bytes // 4,
+            )
+
+    def close(self) -> None:
+        """Finish what is under way, and stop."""
+        if self.replayer is not None:
+            self.replayer.close(timeout=5)
+        self.writer.close(timeout=20)
+        if self.spool is not None:
+            self.spool.close()
 
     def submit(self, event: events.Event) -> Future[None]:
-        """Queue an event. Raises StoreUnavailableError where there is no room for it."""
+        """Queue an event. Without a spool, raises StoreUnavailableError where there is no room for it."""
+        try:
+            if self.spool is not None and self._is_failing(self.spool):
+                raise StoreUnavailableError("the engine does not answer")
+            return self._submit(event)
+        except StoreUnavailableError as error:
+            if self.spool is None:
+                raise
+            future: Future[None] = Future()
+            future.set_exception(error)
+            return future
+
+    def _is_failing(self, spool: Spool) -> bool:
+        if spool.is_empty or not spool.has_room:
+            return False
+        now = time.monotonic()
+        if self.writer.down_for > 0 or now < self._try_again_at:
+            return True
+        if self._try_again_at:
+            self._try_again_at = now + self.settings.store_timeout_seconds
+        return False
+
+    def _submit(self, event: events.Event) -> Future[None]:
         parts = parts_of(event, self._schema_of(event))
         self._count(event, parts[0].content)
         weight = event.body.size if event.body.raw is not None else 0
         future = self.writer.submit(record(event, parts, self.settle), weight + EVENT_WEIGHT_BYTES)
+        future.add_done_callback(self._note)
         self.telemetry.pending_bytes.set(self.writer.pending_bytes)
         return future
+
+    def _note(self, stored: Future[None]) -> None:
+        if stored.exception() is None:
+            self._try_again_at = 0.0
 
     def _count(self, event: events.Event, content: dict[str, Any]) -> None:
         if "undecodable" in content:
@@ -80,11 +131,20 @@ class RequestLogger:
         return self.metadata.schema_for(*event.owner)
 
     def wait(self, event: events.Event, stored: Future[None]) -> None:
-        """Wait until an event is stored. Raises StoreUnavailableError and RejectedError."""
+        """Wait until an event is stored or spooled. Raises StoreUnavailableError and RejectedError."""
         try:
-            stored.result(self.settings.store_timeout_seconds + 1)
-        except FutureTimeoutError:
-            raise StoreUnavailableError("the engine did not take it in time") from None
+            try:
+                stored.result(self.settings.store_timeout_seconds + 1)
+            except FutureTimeoutError:
+                raise StoreUnavailableError("the engine did not take it in time") from None
+        except StoreUnavailableError:
+            if self.spool is None:
+                raise
+            if time.monotonic() >= self._try_again_at:
+                self._try_again_at = time.monotonic() + self.settings.store_timeout_seconds
+            self.spool.append(event)
+            self.telemetry.events.labels(event.part, "spooled").inc()
+            return
         self.telemetry.events.labels(event.part, "stored").inc()
 
 
@@ -129,7 +189,8 @@ def create_app(settings: Settings | None = None) -> Flask:
 
     @app.get("/readyz")
     def readyz() -> Response:
-        if logger.engine.ping():
+        # With room in the spool it must go on getting events: taken out of its Service, it could not spool them.
+        if logger.engine.ping() or (logger.spool is not None and logger.spool.has_room):
             return Response("ok\n", mimetype="text/plain")
         return _error(503, f"the engine at {', '.join(logger.engine.urls)} does not answer")
 

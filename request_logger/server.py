@@ -77,4 +77,4 @@ def _worker_exit(server: Any, worker: Any) -> None:
     app = getattr(worker, "wsgi", None)
     extensions = getattr(app, "extensions", {})
     if "request_logger" in extensions:
-        extensions["request_logger"].writer.close(timeout=20)
+        extensions["request_logger"].close()

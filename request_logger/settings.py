@@ -54,6 +54,10 @@ class Settings:
     )
     bulk_max_bytes: int = _env(5 * 2**20, "greatest size of one _bulk request", minimum=1)
     cache_max_bytes: int = _env(16 * 2**20, "recent documents kept in one worker to save reading them", minimum=0)
+    spool_dir: str = _env(
+        "", "folder where events wait on disk while the engine can't take them; empty: they are answered 503"
+    )
+    spool_max_bytes: int = _env(2**30, "bodies that may wait in SPOOL_DIR, of all workers; full is 503", minimum=1)
     scorer: str = _env("auto", "scorer of all feedback, such as multiclass or binary:threshold=0.3")
     scorers_config: str = _env("", "YAML file with rules: which scorer for which deployment")
     metadata_file: str = _env("", "YAML or JSON file of prediction schemas by deployment")

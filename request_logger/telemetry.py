@@ -18,13 +18,14 @@ class Telemetry:
     def __init__(self, registry: CollectorRegistry) -> None:
         self.events = Counter(
             "request_logger_events",
-            "Events by part and by what became of them: stored, ignored, bad, refused, unavailable",
+            "Events by part and by what became of them: stored, ignored, bad, refused, unavailable, spooled",
             ["part", "outcome"],
             registry=registry,
         )
         self.store = Counter(
             "request_logger_store",
-            "What happened at the store: conflict, retry, refused, dead_letter, engine_down, index_missing",
+            "What happened at the store: conflict, retry, refused, dead_letter, engine_down, index_missing, spool_bad,"
+            " spool_error",
             ["what"],
             registry=registry,
         )
@@ -61,6 +62,24 @@ class Telemetry:
             registry=registry,
             multiprocess_mode="livesum",
         )
+        self.spool_bytes = Gauge(
+            "request_logger_spool_bytes",
+            "Bytes that wait in SPOOL_DIR",
+            registry=registry,
+            multiprocess_mode="livemostrecent",
+        )
+        self.spool_events = Gauge(
+            "request_logger_spool_events",
+            "Events that wait in SPOOL_DIR",
+            registry=registry,
+            multiprocess_mode="livemostrecent",
+        )
+        self.events_spooled = Counter(
+            "request_logger_spooled", "Events that were put into SPOOL_DIR", registry=registry
+        )
+        self.events_replayed = Counter(
+            "request_logger_spool_replayed", "Events that went from SPOOL_DIR to the engine", registry=registry
+        )
         self._warned: dict[str, tuple[float, int]] = {}
 
     def bulk_sent(self, changes: int, size: int, seconds: float) -> None:
@@ -68,6 +87,19 @@ class Telemetry:
         self.bulk_seconds.observe(seconds)
         self.bulk_changes.observe(changes)
         self.bulk_bytes.inc(size)
+
+    def spool_size(self, events: int, size: int) -> None:
+        """Note what waits in the spool."""
+        self.spool_events.set(events)
+        self.spool_bytes.set(size)
+
+    def spooled(self, count: int) -> None:
+        """Count events that went into the spool."""
+        self.events_spooled.inc(count)
+
+    def replayed(self, count: int) -> None:
+        """Count events that went from the spool to the engine."""
+        self.events_replayed.inc(count)
 
     def happened(self, what: str, index: str, reason: str) -> None:
         """Count what happened at the store; warn of it at most once in a while, with how often it was."""

@@ -8,6 +8,7 @@ from request_logger.choosing import Chooser
 from request_logger.metadata import metadata_source
 from request_logger.server import serve
 from request_logger.settings import Settings
+from request_logger.spool import check
 from request_logger.store.client import SearchEngine
 
 
@@ -22,5 +23,7 @@ def run(arguments: argparse.Namespace) -> int:
     SearchEngine(settings)
     Chooser(settings.scorer, settings.scorers_config or None)
     metadata_source(settings)
+    if settings.spool_dir:
+        check(settings.spool_dir)
     serve(settings)
     return 0

@@ -1,0 +1,8 @@
+"""Events that the engine can't take now wait on disk until it can: for senders that don't come again."""
+
+from request_logger.spool.disk import Spool, check
+from request_logger.spool.observer import Observer
+from request_logger.spool.record import from_bytes, to_bytes
+from request_logger.spool.replayer import Replayer
+
+__all__ = ["Observer", "Replayer", "Spool", "check", "from_bytes", "to_bytes"]

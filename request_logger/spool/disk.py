@@ -1,0 +1,277 @@
+"""Events that the engine can't take now, on disk until it can: for senders that don't come again.
+
+One SQLite file in SPOOL_DIR, shared by all worker processes (WAL, ``synchronous=FULL``): what `append` has returned
+from is fsynced, a transaction that a crash tore is rolled back by SQLite's own checksums, and a record that rotted
+afterwards fails its CRC-32 and is set aside. One file instead of a log for each process: there is one order and one
+bound, and a killed worker leaves nothing that has to be taken over. Concurrent appends of a process share one commit.
+
+All writes and checkpoints are made under an flock of our own. It queues the processes instead of letting SQLite poll,
+and SQLite before 3.51.3 can damage a WAL that two connections reset and write at the same instant.
+
+Replaying an event twice is harmless, as every write is idempotent: it is removed only after the engine has it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from request_logger.events import Event
+from request_logger.settings import SettingsError
+from request_logger.spool.observer import Observer, Unobserved
+from request_logger.spool.record import to_bytes
+from request_logger.store.change import StoreUnavailableError
+
+# What a record holds on disk beside its bytes, about.
+_ROW_BYTES = 64
+_SCHEMA = (
+    "PRAGMA auto_vacuum=INCREMENTAL",
+    "PRAGMA journal_mode=WAL",
+    "PRAGMA synchronous=FULL",
+    f"PRAGMA journal_size_limit={8 * 2**20}",
+    "CREATE TABLE IF NOT EXISTS events (id INTEGER PRIMARY KEY AUTOINCREMENT, record BLOB NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS totals (id INTEGER PRIMARY KEY, events INTEGER NOT NULL, bytes INTEGER NOT NULL)",
+    "INSERT OR IGNORE INTO totals VALUES (1, 0, 0)",
+)
+
+
+@dataclass(slots=True, eq=False)
+class _Entry:
+    record: bytes
+    done: bool = False
+    # Not written unless proven otherwise.
+    error: StoreUnavailableError | None = field(default_factory=lambda: StoreUnavailableError("it was not spooled"))
+
+
+class Spool:
+    """The events of one folder, in order. Thread-safe, and shared with the other processes that have it open."""
+
+    def __init__(self, directory: str, max_bytes: int, observer: Observer) -> None:
+        """Open or make it. ``max_bytes`` bounds all processes' records. Raises SettingsError."""
+        self._folder = Path(directory)
+        self._path = self._folder / "spool.db"
+        self._max_bytes = max_bytes
+        self._observer = observer
+        self._mutex = threading.RLock()
+        self._waiting: deque[_Entry] = deque()
+        self._db: sqlite3.Connection | None = None
+        self._inode = 0
+        self._depth = 0
+        self._totals = (0, 0)
+        self._aside_bytes = 0
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._lock_file = os.open(self._folder / "spool.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                self._open()
+            except sqlite3.DatabaseError as error:
+                self._replace_damaged(error)
+            self.refresh()
+        except (OSError, sqlite3.Error) as error:
+            raise SettingsError(
+                f"SPOOL_DIR: expected a folder that can be written, found {directory!r}: {error}"
+            ) from None
+
+    @property
+    def is_empty(self) -> bool:
+        """Say whether nothing waits here: at once for this process's events, for others' after a second."""
+        return self._totals[0] == 0
+
+    @property
+    def has_room(self) -> bool:
+        """Say whether an event of usual size still fits."""
+        return self._totals[1] + self._aside_bytes + 2**12 <= self._max_bytes
+
+    def append(self, event: Event) -> None:
+        """Add an event; it is on disk when this returns.
+
+        Raises StoreUnavailableError where the spool or the disk is full, or it can't be written.
+        """
+        entry = _Entry(to_bytes(event))
+        self._waiting.append(entry)
+        with self._mutex:
+            # Whoever comes first commits for all that queued while the commit before was under way.
+            if not entry.done:
+                self._commit_waiting()
+        if entry.error is not None:
+            raise entry.error
+
+    def read(self, max_events: int, max_bytes: int) -> list[tuple[int, bytes]]:
+        """Give the oldest records with their numbers: at least one where there is one."""
+        rows: list[tuple[int, bytes]] = []
+        size = 0
+        with self._reading() as db:
+            cursor = db.execute("SELECT id, record FROM events ORDER BY id LIMIT ?", (max_events,))
+            for number, record in cursor:
+                size += len(record)
+                if rows and size > max_bytes:
+                    break
+                rows.append((number, record))
+            cursor.close()
+        return rows
+
+    def remove(self, rows: list[tuple[int, bytes]]) -> None:
+        """Remove records that are done with. Raises sqlite3.Error."""
+        if not rows:
+            return
+        with self._transaction() as db:
+            removed = [row for row in rows if db.execute("DELETE FROM events WHERE id = ?", row[:1]).rowcount]
+            self._add(db, -len(removed), -sum(len(record) + _ROW_BYTES for _, record in removed))
+        if self.is_empty:
+            with self._locked():
+                db = self._current()
+                db.executescript("PRAGMA incremental_vacuum")  # execute() would stop after its first page
+                db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    def set_aside(self, row: tuple[int, bytes], reason: str) -> None:
+        """Move a record that can't be replayed into a file of its own. Raises OSError and sqlite3.Error."""
+        path = self._folder / f"bad-{time.time_ns()}-{row[0]}.bin"
+        with path.open("wb") as file:
+            file.write(row[1])
+            file.flush()
+            os.fsync(file.fileno())
+        self.remove([row])
+        self._observer.happened("spool_bad", "", f"moved to {path}: {reason}")
+
+    def refresh(self) -> None:
+        """Bring up to date what other processes changed. Raises sqlite3.Error and OSError."""
+        with self._reading() as db:
+            self._set_totals(db.execute("SELECT events, bytes FROM totals").fetchone())
+            self._aside_bytes = sum(path.stat().st_size for path in self._folder.glob("bad-*.bin"))
+
+    def close(self) -> None:
+        """Close it; nothing can be appended any more."""
+        with self._locked():
+            if self._db is not None:
+                self._db.close()
+                self._db = None
+
+    def _commit_waiting(self) -> None:
+        entries = [self._waiting.popleft() for _ in range(len(self._waiting))]
+        try:
+            try:
+                self._insert(entries)
+            except sqlite3.DatabaseError as error:
+                self._replace_damaged(error)
+                self._insert(entries)
+        except (sqlite3.Error, OSError) as error:
+            for entry in entries:
+                entry.error = StoreUnavailableError(f"the engine can't take it now, and the spool neither: {error}")
+        except StoreUnavailableError as error:
+            for entry in entries:
+                entry.error = error
+        finally:
+            for entry in entries:
+                entry.done = True
+
+    def _insert(self, entries: list[_Entry]) -> None:
+        inserted = []
+        with self._transaction() as db:
+            (free,) = db.execute("SELECT ? - bytes FROM totals", (self._max_bytes - self._aside_bytes,)).fetchone()
+            size = 0
+            for entry in entries:
+                needed = len(entry.record) + _ROW_BYTES
+                if size + needed > free:
+                    entry.error = StoreUnavailableError("the engine can't take it now, and the spool is full")
+                    continue
+                db.execute("INSERT INTO events (record) VALUES (?)", (entry.record,))
+                inserted.append(entry)
+                size += needed
+            if inserted:
+                self._add(db, len(inserted), size)
+        for entry in inserted:
+            entry.error = None
+        self._observer.spooled(len(inserted))
+
+    def _add(self, db: sqlite3.Connection, events: int, size: int) -> None:
+        db.execute("UPDATE totals SET events = events + ?, bytes = bytes + ?", (events, size))
+        self._set_totals(db.execute("SELECT events, bytes FROM totals").fetchone())
+
+    def _set_totals(self, totals: tuple[int, int]) -> None:
+        self._totals = totals
+        self._observer.spool_size(*totals)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        with self._mutex:
+            if self._depth == 0:
+                fcntl.flock(self._lock_file, fcntl.LOCK_EX)
+            self._depth += 1
+            try:
+                yield
+            finally:
+                self._depth -= 1
+                if self._depth == 0:
+                    fcntl.flock(self._lock_file, fcntl.LOCK_UN)
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        with self._mutex:
+            try:
+                yield self._current()
+            except sqlite3.DatabaseError as error:
+                self._replace_damaged(error)
+                raise
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._locked():
+            db = self._current()
+            db.execute("BEGIN IMMEDIATE")
+            try:
+                yield db
+                db.execute("COMMIT")
+            except BaseException:
+                if db.in_transaction:
+                    db.execute("ROLLBACK")
+                raise
+
+    def _current(self) -> sqlite3.Connection:
+        """Give the connection, a new one where another process has replaced a damaged file."""
+        if self._db is None:
+            raise StoreUnavailableError("shutting down")
+        if self._inode_now() != self._inode:
+            return self._open()
+        return self._db
+
+    def _inode_now(self) -> int:
+        return self._path.stat().st_ino if self._path.exists() else 0
+
+    def _open(self) -> sqlite3.Connection:
+        with self._locked():
+            if self._db is not None:
+                self._db.close()
+            self._db = sqlite3.connect(self._path, timeout=5, isolation_level=None, check_same_thread=False)
+            self._inode = self._inode_now()
+            for statement in _SCHEMA:
+                self._db.execute(statement).fetchall()
+            return self._db
+
+    def _replace_damaged(self, error: sqlite3.DatabaseError) -> None:
+        """Keep a damaged file under another name and begin a new one. Raises ``error`` where it is no damage."""
+        if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            raise error
+        with self._locked():
+            if self._inode_now() == self._inode:  # else another process has done it
+                if self._db is not None:
+                    self._db.close()
+                stamp = time.time_ns()
+                for suffix in ("-wal", "-shm", ""):
+                    path = self._path.with_name(self._path.name + suffix)
+                    if path.exists():
+                        path.rename(self._folder / f"bad-{stamp}.db{suffix}")
+                self._observer.happened("spool_bad", "", f"moved to bad-{stamp}.db: {error}")
+            self._open()
+
+
+def check(directory: str) -> None:
+    """See whether a folder can be a spool's. Raises SettingsError."""
+    Spool(directory, 0, Unobserved()).close()

@@ -1,0 +1,36 @@
+"""An event as bytes that check themselves."""
+
+from __future__ import annotations
+
+import json
+import struct
+import zlib
+from dataclasses import fields
+
+from request_logger.events import Body, Event
+
+_MAGIC = b"RLS1"
+_HEAD = struct.Struct(">4sII")  # magic, CRC-32 of the rest, length of the attributes (JSON); the body follows them
+
+
+def to_bytes(event: Event) -> bytes:
+    """Serialise an event, its timestamp of arrival with it, without loss."""
+    attributes = {spec.name: getattr(event, spec.name) for spec in fields(event) if spec.name != "body"}
+    body = event.body
+    attributes["body"] = [body.raw is not None, body.content_type, body.size, body.sha256]
+    text = json.dumps(attributes).encode()  # not orjson: a lone surrogate must survive
+    rest = text + (body.raw or b"")
+    return _HEAD.pack(_MAGIC, zlib.crc32(rest, len(text)), len(text)) + rest
+
+
+def from_bytes(record: bytes) -> Event:
+    """Give the event that `to_bytes` serialised. Raises ValueError where the record is damaged."""
+    if len(record) < _HEAD.size:
+        raise ValueError("a record of the spool is cut off")
+    magic, checksum, length = _HEAD.unpack_from(record)
+    rest = record[_HEAD.size :]
+    if magic != _MAGIC or zlib.crc32(rest, length) != checksum:
+        raise ValueError("a record of the spool is damaged: its checksum is wrong")
+    attributes = json.loads(rest[:length])
+    has_raw, *described = attributes.pop("body")
+    return Event(**attributes, body=Body(rest[length:] if has_raw else None, *described))

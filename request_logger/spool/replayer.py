@@ -1,0 +1,118 @@
+"""Gives the spool's events to the engine again, once it takes them."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import random
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, wait
+from pathlib import Path
+
+from request_logger.events import Event
+from request_logger.spool.disk import Spool
+from request_logger.spool.observer import Observer
+from request_logger.spool.record import from_bytes
+from request_logger.store.change import StoreUnavailableError
+
+BATCH_EVENTS = 500
+_IDLE_SECONDS = 0.5
+_LONGEST_PAUSE_SECONDS = 10.0
+
+Row = tuple[int, bytes]
+
+
+class Replayer:
+    """A thread that replays the oldest events first, many in flight. Of several processes one does so at a time."""
+
+    def __init__(
+        self,
+        spool: Spool,
+        folder: str,
+        submit: Callable[[Event], Future[None]],
+        is_down: Callable[[], bool],
+        observer: Observer,
+        batch_bytes: int = 8 * 2**20,
+    ) -> None:
+        """Start it.
+
+        ``submit`` queues an event at the store, ``is_down`` says that the engine is known not to answer,
+        ``batch_bytes`` bounds the records that are held in memory.
+        """
+        self._spool = spool
+        self._submit = submit
+        self._is_down = is_down
+        self._observer = observer
+        self._batch_bytes = batch_bytes
+        self._stopping = threading.Event()
+        # The kernel releases a dead process's lock: what it was replaying, the next one replays.
+        self._lock_file = os.open(Path(folder) / "replay.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._thread = threading.Thread(target=self._run, name="spool-replayer", daemon=True)
+        self._thread.start()
+
+    def close(self, timeout: float | None = None) -> None:
+        """Stop (wait at most ``timeout`` seconds); what isn't known to be stored stays in the spool."""
+        self._stopping.set()
+        self._thread.join(timeout)
+
+    def _run(self) -> None:
+        failures = 0
+        while not self._stopping.wait(self._pause(failures)):
+            try:
+                failures = 0 if self._round() else failures + 1
+            except Exception as error:
+                failures += 1
+                self._observer.happened("spool_error", "", str(error))
+
+    def _pause(self, failures: int) -> float:
+        bound = min(_IDLE_SECONDS * 2**failures, _LONGEST_PAUSE_SECONDS) if failures < 10 else _LONGEST_PAUSE_SECONDS
+        return random.uniform(bound / 2, bound)  # noqa: S311
+
+    def _round(self) -> bool:
+        """Replay until nothing is left. Gives False where the engine doesn't take it."""
+        self._spool.refresh()
+        if self._spool.is_empty:
+            return True
+        if self._is_down():
+            # Known without asking the engine, so there is no reason to look less often.
+            return True
+        try:
+            fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        try:
+            while rows := self._spool.read(BATCH_EVENTS, self._batch_bytes):
+                if not self._replay(rows) or self._stopping.is_set():
+                    return False
+            return True
+        finally:
+            fcntl.flock(self._lock_file, fcntl.LOCK_UN)
+
+    def _replay(self, rows: list[Row]) -> bool:
+        """Replay some events; say whether any of them left the spool."""
+        futures: dict[Future[None], Row] = {}
+        bad: list[tuple[Row, str]] = []
+        for row in rows:
+            try:
+                futures[self._submit(from_bytes(row[1]))] = row
+            except StoreUnavailableError:
+                break
+            except Exception as error:
+                bad.append((row, str(error)))
+        pending = set(futures)
+        while pending and not self._stopping.is_set():
+            _, pending = wait(pending, 0.2)
+        stored = []
+        for future, row in futures.items():
+            failure = future.exception() if future.done() else StoreUnavailableError()
+            if failure is None:
+                stored.append(row)
+            elif not isinstance(failure, StoreUnavailableError):
+                bad.append((row, str(failure)))
+        self._spool.remove(stored)
+        self._observer.replayed(len(stored))
+        for row, reason in bad:
+            # It can't ever be stored: it must not stand in the way of the others.
+            self._spool.set_aside(row, reason)
+        return bool(stored or bad)
