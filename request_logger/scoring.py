@@ -69,11 +69,12 @@ def score(document: Document, chooser: ChooserLike) -> dict[str, Any] | None:
     """Score a document: None while its response or its feedback is missing.
 
     The stored response counts; the feedback's own is scored only where none is stored, and a difference between the
-    two is recorded as ``response_disagrees``. What can't be scored gives ``error``, saying why.
+    two is recorded as ``response_disagrees``. What can't be scored gives ``error``, saying why, and the same as
+    ``unscorable``: in regression ``error`` is a number, so that only the latter can be counted by its text.
     """
     feedback = expand(document["feedback"])
     if "undecodable" in feedback:
-        return {"error": f"the feedback can't be read: {feedback['undecodable']}"}
+        return _unscorable(f"the feedback can't be read: {feedback['undecodable']}")
     row = feedback.get("item", 0)
     stored, embedded, problem = _responses(document, feedback, row)
     prediction = stored or embedded
@@ -101,10 +102,14 @@ def score(document: Document, chooser: ChooserLike) -> dict[str, Any] | None:
         else:
             metrics.update(scorer.score(truth, prediction or Row(None)))
     except UnscorableError as error:
-        metrics["error"] = str(error)
+        metrics.update(_unscorable(str(error)))
     if reward in (0, 1) and "correct" in metrics:
         metrics["reward_agrees"] = bool(reward) == bool(metrics["correct"])
     return metrics
+
+
+def _unscorable(reason: str) -> dict[str, str]:
+    return {"error": reason, "unscorable": reason}
 
 
 def _names(document: Document) -> tuple[str, str, str, str]:

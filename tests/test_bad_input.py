@@ -71,5 +71,5 @@ def test_unscorable_feedback_says_why(sender: Sender, index: Index, deployment: 
     truth = {"truth": {"data": {"ndarray": [[0, 0, 0, 1]]}}}
     assert sender.send(event("feedback", "r1", deployment), json.dumps(truth).encode())[0] == 200
     document = index.documents(index_of(deployment))[index_of(deployment), "r1"]
-    assert document["metrics"]["error"]
+    assert document["metrics"]["unscorable"] == document["metrics"]["error"]
     assert document["feedback"]["truth"] == truth["truth"]

@@ -6,6 +6,7 @@ Elastic's client refuses. Which one it is, is asked once: Elastic's servers name
 
 from __future__ import annotations
 
+import base64
 import functools
 import logging
 import ssl
@@ -31,6 +32,7 @@ log = logging.getLogger(__name__)
 _ANY_ERROR = tuple(range(400, 600))
 _TEMPLATE_VERSION = 1
 _PING_SECONDS = 2.0
+_FIELD_LIMIT = "index.mapping.total_fields.limit"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,6 @@ class SearchEngine:
         self._client: _Client | None = None
         self._lock = threading.Lock()
         self._template_ready = False
-        self._template_refused = False
 
     @property
     def urls(self) -> list[str]:
@@ -103,27 +104,30 @@ class SearchEngine:
     def prepare(self, index: str) -> None:
         """Make sure that an index is there and can take our fields.
 
-        A new one gets the types of the template; one that the original made is given the fields that it lacks. What
-        the engine refuses here is warned of once and left to the verdict on each document. Raises
-        StoreUnavailableError.
+        A new one gets the types of the template. One that the original made, or that another template of a higher
+        priority shaped, is given the fields that it lacks. What the engine refuses here is warned of once and left to
+        the verdict on each document. Raises StoreUnavailableError.
         """
         self.install_template()
-        path = "/" + quote(index, safe="")
-        status, answer = self.request("GET", f"{path}/_mapping")
-        if status == 404:
-            body = {"mappings": templates.mapping()} if self._template_refused else {}
-            status, answer = self.request("PUT", path, body)
+        found = self._mappings(index)
+        if not found:
+            status, answer = self.request("PUT", "/" + quote(index, safe=""))
             if status >= 500 or status == 429:
                 raise StoreUnavailableError(f"the engine answered {status} to creating an index: {_short(answer)}")
             if status >= 400 and "already_exists" not in _short(answer):
                 log.warning("index %s can't be created ahead: %s", index, _short(answer))
-            return
+                return
+            found = self._mappings(index)
+        # An alias answers with the indices behind it.
+        for name, content in found.items():
+            self._complete(name, templates.additions(content.get("mappings", {})))
+
+    def _mappings(self, index: str) -> dict[str, Any]:
+        """Give the mapping of an index by its name, or of those behind an alias; nothing where there is none."""
+        status, answer = self.request("GET", f"/{quote(index, safe='')}/_mapping")
         if status >= 500 or status == 429:
             raise StoreUnavailableError(f"the engine answered {status} to a question for a mapping: {_short(answer)}")
-        if status == 200:
-            # An alias answers with the indices behind it.
-            for name, found in answer.items():
-                self._complete(name, templates.additions(found.get("mappings", {})))
+        return dict(answer) if status == 200 else {}
 
     def _complete(self, index: str, additions: Mapping[str, Any]) -> None:
         """Give an index what its mapping lacks, and room for it."""
@@ -131,10 +135,9 @@ class SearchEngine:
             return
         path = "/" + quote(index, safe="")
         status, answer = self.request("GET", f"{path}/_settings", params={"flat_settings": "true"})
-        limit = answer.get(index, {}).get("settings", {}).get("index.mapping.total_fields.limit", 0)
-        if status == 200 and int(limit) < templates.FIELD_LIMIT:
-            settings = {"index.mapping.total_fields.limit": templates.FIELD_LIMIT}
-            status, answer = self.request("PUT", f"{path}/_settings", settings)
+        settings = answer[index]["settings"] if status == 200 else {}
+        if int(settings.get(_FIELD_LIMIT, 0)) < templates.FIELD_LIMIT:
+            status, answer = self.request("PUT", f"{path}/_settings", {_FIELD_LIMIT: templates.FIELD_LIMIT})
             if status >= 400:
                 log.warning("index %s can't be given room for more fields: %s", index, _short(answer))
         status, answer = self.request("PUT", f"{path}/_mapping", additions)
@@ -151,11 +154,12 @@ class SearchEngine:
             raise StoreUnavailableError(f"the engine answered {status} to a question for a template: {_short(answer)}")
         wanted = {**templates.index_template(), "version": _TEMPLATE_VERSION}
         if self._settings.index_name:
-            wanted["index_patterns"] = sorted({*wanted["index_patterns"], self._settings.index_name})
+            # With .v2 and so on: the copies that `request-logger check` advises.
+            own = {self._settings.index_name, f"{self._settings.index_name}.v*"}
+            wanted["index_patterns"] = sorted(own.union(wanted["index_patterns"]))
         if status != 200 or not _is_current(answer, wanted):
             status, answer = self.request("PUT", path, wanted)
             if status >= 400:
-                self._template_refused = True
                 log.warning("the index template can't be installed: %s", _short(answer))
         self._template_ready = True
 
@@ -250,15 +254,17 @@ class _OpenSearch:
             headers["authorization"] = f"Bearer {settings.elasticsearch_token}"
         elif settings.elasticsearch_api_key:
             headers["authorization"] = f"ApiKey {settings.elasticsearch_api_key}"
-        auth = (settings.elasticsearch_user, settings.elasticsearch_pass) if settings.elasticsearch_user else None
+        elif settings.elasticsearch_user:
+            # The client's own basic authentication can't take a password beyond Latin-1.
+            pair = f"{settings.elasticsearch_user}:{settings.elasticsearch_pass}".encode()
+            headers["authorization"] = f"Basic {base64.b64encode(pair).decode()}"
         self._count = len(hosts)
         self._transport = opensearchpy.OpenSearch(
             [_parsed(host) for host in hosts],
-            http_auth=None if headers else auth,
             headers=headers or None,
             verify_certs=_verifies(settings),
             ssl_show_warn=False,
-            ssl_assert_hostname=_verifies(settings) or False,
+            ssl_assert_hostname=None if _verifies(settings) else False,
             ca_certs=settings.elasticsearch_ca_cert or None,
             timeout=settings.elasticsearch_timeout_seconds,
             max_retries=len(hosts) - 1,
@@ -286,7 +292,8 @@ class _OpenSearch:
 
     def product(self) -> str:
         """Ask the engine what it is; Elastic's servers from 7.14 on name themselves in a header."""
-        for left in reversed(range(self._count)):
+        reason = ""
+        for _ in range(self._count):
             try:
                 # Each call gets the next host; what is in front of an engine that isn't there says nothing of it.
                 status, headers, _ = self._transport.get_connection().perform_request("GET", "/", ignore=_ANY_ERROR)
@@ -297,7 +304,6 @@ class _OpenSearch:
                     named = {name.lower(): value for name, value in headers.items()}
                     return str(named.get("x-elastic-product", ""))
                 reason = f"{status} to GET /"
-            log.debug("a host does not say what it is: %s; %d left", reason, left)
         raise StoreUnavailableError(f"the engine does not answer: {reason}")
 
 

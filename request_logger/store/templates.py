@@ -39,7 +39,9 @@ def metrics_mapping() -> Mapping:
     return {
         "properties": {
             **dict.fromkeys(keywords, _PLAIN_KEYWORD),
-            "error": _PLAIN_KEYWORD,
+            # A number of regression; of what can't be scored the reason, which is not indexed here but below.
+            "error": _DOUBLE,
+            "unscorable": _PLAIN_KEYWORD,
             "warning": _PLAIN_KEYWORD,
             "scored_at": {"type": "date"},
             "correct": {"type": "byte"},
