@@ -7,7 +7,8 @@ each acknowledged event must be in its document, each document must be scored, a
 Beside it stands the way the original writes, one `_update?refresh=true` an event, with as little as can be around it
 (`bench.one_update`), under the same server, from the same senders, on the same engine. The last row is that without
 any server: the same 16 connections send the updates straight to the engine. The ratio that must be ten is to the first
-of the two. All are warmed up before, because a Java engine is several times slower in its first ten thousand events.
+of the two. The three take turns, so that whatever else the machine does meets all of them; and they are warmed up
+before, because a Java engine is several times slower in its first ten thousand events.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ CONNECTIONS = 16
 EXPECTED_RATIO = 10
 PARTS = ("request", "response", "feedback")
 CLASSES = ("setosa", "versicolor", "virginica")
+OURS, ONE, STRAIGHT = "request-logger", "one update an event", "the same, without a server"
+TURNS = 3
 _PAGE = 5000
 # The server that request-logger has, with its default settings.
 ONE_UPDATE = (
@@ -43,42 +46,64 @@ def main() -> int:
     parser.add_argument("--predictions", type=int, default=2000, help="default: 2000")
     parser.add_argument("--warm-up", type=int, default=3000, help="predictions before that (default: 3000)")
     parser.add_argument("--updates", type=int, default=501, help="events of each comparison (default: 501)")
+    parser.add_argument("--workers", type=int, default=Settings.gunicorn_workers, help="of request-logger (default: 3)")
     arguments = parser.parse_args()
-    rows: dict[str, load.Run] = {}
+    # The same number of threads in all, so that all connections are served at once.
+    threads = max(Settings.gunicorn_workers * Settings.gunicorn_threads // arguments.workers, 1)
+    run_id = uuid.uuid4().hex[:8]
     with engine_url() as url:
         settings, engine = engine_settings(url), Client(url)
-        run_id = uuid.uuid4().hex[:8]
-        with LocalServer(settings) as server:
-            load.run(server.url, make_events(arguments.warm_up, f"{run_id}-w", server.url), connections=CONNECTIONS)
-            events = make_events(arguments.predictions, run_id, server.url)
-            ours = rows["request-logger"] = load.run(server.url, events, connections=CONNECTIONS)
-        problems = check(engine, index_of(run_id), ours, arguments.predictions)
-        with LocalServer(settings, python=ONE_UPDATE) as server:
-            for name, count in ((f"{run_id}-v", arguments.updates // 3), (f"{run_id}-u", arguments.updates)):
-                engine.ask("PUT", f"/{index_of(name)}")
-                events = make_events(-(-count // len(PARTS)), name, server.url)[:count]
-                theirs = rows["one update an event"] = load.run(server.url, events, connections=CONNECTIONS)
-        engine.ask("PUT", f"/{index_of(run_id + '-s')}")
-        updates = make_updates(arguments.updates, f"{run_id}-s", url)
-        rows["the same, without a server"] = load.run(url, updates, connections=CONNECTIONS)
+        ours = {**settings, "GUNICORN_WORKERS": str(arguments.workers), "GUNICORN_THREADS": str(threads)}
+        with LocalServer(ours) as server, LocalServer(settings, python=ONE_UPDATE) as other:
+            warm_up(engine, run_id, (server.url, arguments.warm_up), (other.url, arguments.updates // 9))
+            engine.ask("PUT", f"/{index_of(run_id + '-u')}")
+            engine.ask("PUT", f"/{index_of(run_id + '-s')}")
+            few = -(-arguments.updates // len(PARTS))
+            work = {
+                OURS: (server.url, make_events(arguments.predictions, run_id, server.url)),
+                ONE: (other.url, make_events(few, f"{run_id}-u", other.url)[: arguments.updates]),
+                STRAIGHT: (url, make_updates(arguments.updates, f"{run_id}-s", url)),
+            }
+            runs: dict[str, list[load.Run]] = {name: [] for name in work}
+            for turn in range(TURNS):
+                for name, (address, requests) in work.items():
+                    share = [request for request in requests if request.key[0] % TURNS == turn]
+                    runs[name].append(load.run(address, share, connections=CONNECTIONS))
+        rows = {name: load.joined(parts) for name, parts in runs.items()}
+        problems = check(engine, index_of(run_id), rows[OURS], arguments.predictions)
         for suffix in ("", "-w", "-u", "-v", "-s"):
             engine.drop(index_of(run_id + suffix))
-    print(f"{'':28}{'events':>8}{'events/s':>10}{'p50 ms':>9}{'p99 ms':>9}{'times':>8}")
-    for name, run in rows.items():
-        p50, p99 = run.percentile(0.5) * 1000, run.percentile(0.99) * 1000
-        print(
-            f"{name:28}{len(run.results):>8}{run.rate:>10.0f}{p50:>9.1f}{p99:>9.1f}"
-            + (f"{ours.rate / run.rate:>8.1f}" if run is not ours else "")
-        )
-        failed = sum(not 200 <= result.status < 300 for result in run.results)
-        problems += [f"{name}: {failed} events failed"] if failed and run is not ours else []
-    if ours.rate < EXPECTED_RATIO * theirs.rate:
-        problems.append(f"expected at least {EXPECTED_RATIO} times the rate of one update an event")
+    problems += report(rows)
     for problem in problems:
         print(f"FAILED: {problem}")
     if not problems:
-        print(f"all {len(ours.results)} events acknowledged and found, {arguments.predictions} documents, all scored")
+        print(
+            f"all {3 * arguments.predictions} events are in the engine, {arguments.predictions} documents, all scored"
+        )
     return int(bool(problems))
+
+
+def warm_up(engine: Client, run_id: str, ours: tuple[str, int], theirs: tuple[str, int]) -> None:
+    """Send predictions that don't count to both servers."""
+    engine.ask("PUT", f"/{index_of(run_id + '-v')}")
+    for (url, predictions), suffix in ((ours, "-w"), (theirs, "-v")):
+        load.run(url, make_events(predictions, run_id + suffix, url), connections=CONNECTIONS)
+
+
+def report(rows: dict[str, load.Run]) -> list[str]:
+    """Print a row each; gives what is not as it must be."""
+    problems = []
+    ours = rows[OURS]
+    print(f"{'':28}{'events':>8}{'events/s':>10}{'p50 ms':>9}{'p99 ms':>9}{'ours is':>10}")
+    for name, run in rows.items():
+        p50, p99 = run.percentile(0.5) * 1000, run.percentile(0.99) * 1000
+        times = "" if run is ours else f"{f'{ours.rate / run.rate:.1f} x':>10}"
+        print(f"{name:28}{len(run.results):>8}{run.rate:>10.0f}{p50:>9.1f}{p99:>9.1f}{times}")
+        if run.failed:
+            problems.append(f"{name}: {run.failed} events were not acknowledged")
+    if ours.rate < EXPECTED_RATIO * rows[ONE].rate:
+        problems.append(f"expected at least {EXPECTED_RATIO} times the rate of {ONE}")
+    return problems
 
 
 def bodies(number: int) -> dict[str, Any]:
@@ -151,9 +176,6 @@ def check(engine: Client, index: str, run: load.Run, predictions: int) -> list[s
         found.update({hit["_id"]: hit["_source"] for hit in page["hits"]["hits"]})
         page = engine.ask("POST", "/_search/scroll", {"scroll": "1m", "scroll_id": page["_scroll_id"]})
     problems = []
-    refused = [result for result in run.results if not 200 <= result.status < 300]
-    if refused:
-        problems.append(f"{len(refused)} events were not acknowledged, the first with status {refused[0].status}")
     lost = 0
     name = index.removeprefix("inference-log-seldon-bench-").removesuffix("-default")
     for result in run.results:
@@ -169,7 +191,7 @@ def check(engine: Client, index: str, run: load.Run, predictions: int) -> list[s
     if count != predictions:
         problems.append(f"{count} documents for {predictions} predictions")
     correct = [document.get("metrics", {}).get("correct") for document in found.values()]
-    if not refused and (None in correct or sum(correct) != sum(map(is_right, range(predictions)))):
+    if not run.failed and (None in correct or sum(correct) != sum(map(is_right, range(predictions)))):
         problems.append(f"{correct.count(None)} documents without metrics, or wrong ones")
     return problems
 

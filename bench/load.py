@@ -41,12 +41,22 @@ class Run:
     @property
     def rate(self) -> float:
         """Acknowledged requests a second."""
-        return sum(200 <= result.status < 300 for result in self.results) / self.seconds
+        return (len(self.results) - self.failed) / self.seconds
+
+    @property
+    def failed(self) -> int:
+        """How many requests were not acknowledged."""
+        return sum(not 200 <= result.status < 300 for result in self.results)
 
     def percentile(self, share: float) -> float:
         """The time in seconds within which that share of the requests was answered."""
         times = sorted(result.seconds for result in self.results)
         return times[min(int(share * len(times)), len(times) - 1)]
+
+
+def joined(runs: Sequence[Run]) -> Run:
+    """Several runs, one after the other, as one."""
+    return Run([result for run in runs for result in run.results], sum(run.seconds for run in runs))
 
 
 def post(url: str, headers: dict[str, str], body: bytes) -> bytes:

@@ -17,10 +17,14 @@ from prometheus_flask_exporter.multiprocess import GunicornInternalPrometheusMet
 from werkzeug.exceptions import HTTPException
 
 from request_logger import events
+from request_logger.access import EVENTS_PATH, Access, ForbiddenEventError
 from request_logger.choosing import Chooser
 from request_logger.documents import parts_of, refuse
+from request_logger.logs import about
 from request_logger.metadata import Schema, metadata_answer, metadata_source
 from request_logger.recorder import record
+from request_logger.redaction import Redactor
+from request_logger.sampling import SAMPLED, sample
 from request_logger.scoring import settler
 from request_logger.serialize import dumps
 from request_logger.settings import Settings
@@ -46,6 +50,8 @@ class RequestLogger:
     def __init__(self, settings: Settings, registry: CollectorRegistry) -> None:
         self.settings = settings
         self.telemetry = Telemetry(registry)
+        self.access = Access(settings)
+        self.redactor = Redactor(settings.redact, settings.redact_key)
         self.engine = SearchEngine(settings)
         self.metadata = metadata_source(settings, lambda what: self.telemetry.metadata.labels(what).inc())
         self.settle = settler(Chooser(settings.scorer, settings.scorers_config or None))
@@ -82,6 +88,16 @@ class RequestLogger:
         self.writer.close(timeout=20)
         if self.spool is not None:
             self.spool.close()
+
+    def admit(self, event: events.Event) -> events.Event:
+        """Give an event that may be stored. Raises ForbiddenEventError, and IgnoredEventError for one to leave out."""
+        event = self.access.admit(event)
+        sample(event, self.settings.sample_rate)
+        return event
+
+    def redact(self, event: events.Event) -> events.Event:
+        """Give the event as it may be stored: once, before it goes anywhere, the spool included."""
+        return self.redactor.redact(event, self._schema_of(event)) if self.redactor else event
 
     def submit(self, event: events.Event) -> Future[None]:
         """Queue an event. Without a spool, raises StoreUnavailableError where there is no room for it."""
@@ -122,8 +138,10 @@ class RequestLogger:
     def _count(self, event: events.Event, content: dict[str, Any]) -> None:
         if "undecodable" in content:
             self.telemetry.undecodable.labels(event.part).inc()
+            self.telemetry.warn("undecodable", event.index, f"a {event.part} is stored as it came")
         if event.body.raw is None:
             self.telemetry.payload_dropped.inc()
+            self.telemetry.warn("payload_dropped", event.index, f"a {event.part} is stored without its body")
 
     def _schema_of(self, event: events.Event) -> Schema | None:
         if event.part in ("feedback", "outlier") or event.body.raw is None:
@@ -146,6 +164,8 @@ class RequestLogger:
             self.telemetry.events.labels(event.part, "spooled").inc()
             return
         self.telemetry.events.labels(event.part, "stored").inc()
+        if log.isEnabledFor(logging.DEBUG):
+            log.debug("stored", extra=about(event))
 
 
 def create_app(settings: Settings | None = None) -> Flask:
@@ -160,19 +180,28 @@ def create_app(settings: Settings | None = None) -> Flask:
     logger = RequestLogger(settings, registry)
     app.extensions["request_logger"] = logger
 
-    @app.route("/", methods=["GET", "POST"])
+    @app.before_request
+    def authenticate() -> Response | None:
+        challenge = logger.access.challenge(request.path, request.headers.get("Authorization"))
+        if challenge is None:
+            return None
+        if request.path == EVENTS_PATH:
+            logger.telemetry.turned_away("unauthorized", "no or a wrong token")
+        return _error(401, "Authorization: missing or wrong", {"WWW-Authenticate": challenge})
+
+    @app.route(EVENTS_PATH, methods=["GET", "POST"])
     def take() -> Response:
         content_type = request.mimetype
         if content_type == "application/cloudevents-batch+json":
             return _take_batch(logger)
         if content_type == "application/cloudevents+json":
             value = events.parse_structured(_small_body(MAX_STRUCTURED_BYTES))
-            event = events.from_structured(value, settings)
+            event = logger.redact(logger.admit(events.from_structured(value, settings)))
         else:
             headers = {name.lower(): value for name, value in request.headers.items()}
             # A body is read only for an event that can be taken.
-            event = events.from_headers(headers, events.Body(b""), settings)
-            event = events.with_body(event, _read_body(settings.max_payload_bytes))
+            event = logger.admit(events.from_headers(headers, events.Body(b""), settings))
+            event = logger.redact(events.with_body(event, _read_body(settings.max_payload_bytes)))
         logger.wait(event, logger.submit(event))
         return Response(status=200)
 
@@ -196,17 +225,22 @@ def create_app(settings: Settings | None = None) -> Flask:
 
     @app.errorhandler(events.BadEventError)
     def bad_event(error: Exception) -> Response:
-        logger.telemetry.events.labels("", "bad").inc()
+        logger.telemetry.turned_away("bad", str(error))
         return _error(400, str(error))
 
     @app.errorhandler(events.IgnoredEventError)
     def ignored(error: events.IgnoredEventError) -> Response:
-        logger.telemetry.events.labels("", "ignored").inc()
+        logger.telemetry.events.labels("", "sampled" if error.reason == SAMPLED else "ignored").inc()
         return Response(status=200)
+
+    @app.errorhandler(ForbiddenEventError)
+    def forbidden(error: Exception) -> Response:
+        logger.telemetry.turned_away("forbidden", str(error))
+        return _error(403, str(error))
 
     @app.errorhandler(StoreUnavailableError)
     def unavailable(error: Exception) -> Response:
-        logger.telemetry.events.labels("", "unavailable").inc()
+        logger.telemetry.turned_away("unavailable", str(error))
         return _error(503, str(error), {"Retry-After": str(RETRY_AFTER_SECONDS)})
 
     @app.errorhandler(RejectedError)
@@ -231,11 +265,15 @@ def _take_batch(logger: RequestLogger) -> Response:
     waiting: list[tuple[events.Event | None, Future[None] | None, tuple[int, str]]] = []
     for value in events.parse_batch(_small_body(MAX_STRUCTURED_BYTES)):
         try:
-            event = events.from_structured(value, logger.settings)
+            event = logger.redact(logger.admit(events.from_structured(value, logger.settings)))
             waiting.append((event, logger.submit(event), (200, "")))
         except events.BadEventError as error:
             waiting.append((None, None, (400, str(error))))
+        except ForbiddenEventError as error:
+            logger.telemetry.turned_away("forbidden", str(error))
+            waiting.append((None, None, (403, str(error))))
         except events.IgnoredEventError as error:
+            logger.telemetry.events.labels("", "sampled" if error.reason == SAMPLED else "ignored").inc()
             waiting.append((None, None, (200, str(error))))
         except StoreUnavailableError as error:
             waiting.append((None, None, (503, str(error))))
@@ -249,7 +287,7 @@ def _take_batch(logger: RequestLogger) -> Response:
         return Response(status=200)
     status = 503 if worst == 503 else 207
     headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if status == 503 else {}
-    return Response(dumps({"events": results}) + b"\n", status, headers, mimetype="application/json")
+    return _json({"events": results}, status, headers)
 
 
 def _outcome(logger: RequestLogger, event: events.Event, stored: Future[None]) -> tuple[int, str]:
@@ -290,4 +328,10 @@ def _small_body(limit: int) -> bytes:
 
 def _error(status: int, text: str, headers: dict[str, Any] | None = None) -> Response:
     """Answer with one line of JSON."""
-    return Response(dumps({"error": text}) + b"\n", status, headers, mimetype="application/json")
+    return _json({"error": text}, status, headers)
+
+
+def _json(value: Any, status: int, headers: dict[str, Any] | None = None) -> Response:
+    # What a sender wrote may be in it: it must be no markup, whatever a browser takes the answer for.
+    body = dumps(value).replace(b"<", b"\\u003c").replace(b">", b"\\u003e").replace(b"&", b"\\u0026") + b"\n"
+    return Response(body, status, {"X-Content-Type-Options": "nosniff", **(headers or {})}, mimetype="application/json")

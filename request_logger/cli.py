@@ -19,6 +19,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "serve": ("serve", "run the server; it is configured by environment variables"),
     "demo": ("demo", "start an engine and the server, replay real traffic, show the figures"),
     "engine": ("engine", "run a search engine in the foreground, with no installation"),
+    "check": ("check", "list what the mappings of existing indices refuse or distort, and what to do"),
+    "dead-letters": ("dead_letters", "list, export or store again what the engine refused in every form"),
     "scorers": ("scorers", "list the scorers, their options and metrics"),
     "try": ("try_pair", "print what a truth and a response would score"),
     "settings": ("settings", "print docs/settings.md: every environment variable"),

@@ -30,6 +30,7 @@ _HEADER = ("ServingEngine", "Ce-Inferenceservicename", "Ce-Endpoint", "Ce-Namesp
 
 _NAMED_FIELD = re.compile(rf"\[((?:{'|'.join(PARTS)}|metrics)(?:\.[^\]]*)?)\]")
 
+TRACE_ID = "trace-id"
 _NEVER_REFUSED = ("ce-time", "ce-source", "dataType")
 MOST_REFUSALS = 5
 
@@ -58,6 +59,8 @@ def parts_of(event: Event, schema: Schema | None = None) -> list[Part]:
         common["ce-time"] = event.time
     if event.source is not None:
         common["ce-source"] = event.source
+    if event.trace_id is not None:
+        common[TRACE_ID] = event.trace_id
     contents = [{**content, **common} for content in _contents(event, schema)]
     return [Part(event.part, content, event.node, event.header, event.timestamp) for content in contents]
 
@@ -65,8 +68,9 @@ def parts_of(event: Event, schema: Schema | None = None) -> list[Part]:
 def _contents(event: Event, schema: Schema | None) -> list[Document]:
     body = event.body
     if body.raw is None:
-        reason = "the body is larger than MAX_PAYLOAD_BYTES"
-        return [{"payload_dropped": {"bytes": body.size, "sha256": body.sha256, "reason": reason}}]
+        reason = body.reason or "the body is larger than MAX_PAYLOAD_BYTES"
+        known = {"sha256": body.sha256} if body.sha256 else {}
+        return [{"payload_dropped": {"bytes": body.size, **known, "reason": reason}}]
     try:
         if event.part in ("request", "response"):
             is_response = event.part == "response"
@@ -190,11 +194,18 @@ def same_owner(stored: Document, header: Mapping[str, Any]) -> bool:
 
 
 def _replaces(incoming: Document, known: Document) -> bool:
-    if incoming == known or incoming == expand(known):
+    if same_content(incoming, known) or same_content(incoming, expand(known)):
         return False
     mine, theirs = time_key(incoming.get("ce-time")), time_key(known.get("ce-time"))
     # A version without a time can only be ordered by its arrival.
     return mine is None or theirs is None or mine >= theirs
+
+
+def same_content(one: Document, other: Document) -> bool:
+    """Say whether two versions of a part are one; an event that is delivered again may come with another trace."""
+    if one.get(TRACE_ID) != other.get(TRACE_ID):
+        return {**one, TRACE_ID: None} == {**other, TRACE_ID: None}
+    return one == other
 
 
 def _order(content: Document) -> float:

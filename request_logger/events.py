@@ -34,11 +34,24 @@ _TYPES: dict[str, tuple[str, PartName]] = {
     "inference.drift": ("drift", "drift"),
 }
 _ATTRIBUTES = frozenset(
-    ("id", "type", "source", "time", "requestid", "modelid", "inferenceservicename", "namespace", "endpoint")
+    (
+        "id",
+        "type",
+        "source",
+        "time",
+        "requestid",
+        "modelid",
+        "inferenceservicename",
+        "namespace",
+        "endpoint",
+        "traceparent",
+    )
 )
 _TIME = re.compile(
     r"(\d{4}-\d{2}-\d{2})[Tt ](\d{2}:\d{2}:\d{2})(?:[.,](\d{1,18}))?\s*(Z|z|UTC|[+-]\d{2}:?\d{2})?$", re.ASCII
 )
+# version-traceid-parentid-flags; a trace id of zeros is none.
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 _STRICT_TIME = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,9})?(Z|[+-]\d{2}:\d{2})$", re.ASCII)
 
 
@@ -58,13 +71,15 @@ class IgnoredEventError(ValueError):
 class Body:
     """What an event carries.
 
-    ``raw`` is None where the body was larger than the limit: then only ``size`` (bytes) and ``sha256`` are known.
+    ``raw`` is None where it is not kept, as of a body over the limit: then only ``size`` (bytes) is known, ``sha256``
+    where that gives nothing away, and ``reason`` where it is another than the limit.
     """
 
     raw: bytes | None
     content_type: str | None = None
     size: int = 0
     sha256: str = ""
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +100,8 @@ class Event:
     header: dict[str, Any]
     """The fields at the top of the document: ServingEngine, Ce-..., RequestId."""
     body: Body
+    trace_id: str | None = None
+    """Of the trace (W3C) in which the prediction was made, None where there is none."""
 
     @property
     def owner(self) -> tuple[Any, ...]:
@@ -110,6 +127,9 @@ def from_headers(headers: Mapping[str, str], body: Body, settings: Settings) -> 
     attributes = {
         name[3:]: _text(value) for name, value in headers.items() if name.startswith("ce-") and name[3:] in _ATTRIBUTES
     }
+    if "traceparent" not in attributes and "traceparent" in headers:
+        # That of the event is of the prediction's trace, that of the message may be of its delivery.
+        attributes["traceparent"] = headers["traceparent"]
     return from_attributes(attributes, body, settings, spelling="Ce-{}".format)
 
 
@@ -208,7 +228,13 @@ def _event(
         source=clean.get("source"),
         header=header,
         body=body,
+        trace_id=_trace_id(attributes.get("traceparent")),
     )
+
+
+def _trace_id(traceparent: str | None) -> str | None:
+    match = _TRACEPARENT.match(traceparent.strip().lower()) if traceparent else None
+    return match[1] if match else None
 
 
 def _index(kind: str, engine: str, name: str | None, clean: Mapping[str, str], settings: Settings) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from request_logger.documents import PARTS, Document, Part, expand, join, same_owner
+from request_logger.documents import PARTS, Document, Part, expand, join, same_content, same_owner
 from request_logger.events import Event, as_timestamp, time_key
 from request_logger.names import document_id, item_id, other_owner
 from request_logger.payloads import UndecodableError, decode_message
@@ -124,10 +124,14 @@ def _hand_over(home: _Home, settle: Settle, mine: Document | None = None) -> Pla
             return
         if not _is_prediction(first):
             return
-        waiting = _parts_in(single)
+        waiting = parts_in(single)
         # A part that the first row has in another form is a prediction of its own under the same id, and keeps its
         # feedback; one that it has in the same form was moved before.
-        own = {part.name for part in waiting if expand(first.get(part.name) or part.content) != part.content}
+        own = {
+            part.name
+            for part in waiting
+            if part.name in first and not same_content(expand(first[part.name]), part.content)
+        }
         stays = own & {"request", "response"}
         moving = [part for part in waiting if (not stays if part.name == "feedback" else part.name not in own)]
         if not moving:
@@ -174,7 +178,7 @@ def _leaving(single: Document, moved: list[Part], settle: Settle) -> Apply:
     return apply
 
 
-def _parts_in(document: Document) -> list[Part]:
+def parts_in(document: Document) -> list[Part]:
     """Take a document apart into the parts it was joined from."""
     header = {
         name: value

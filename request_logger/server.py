@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import logging
 import os
 import shutil
 import tempfile
@@ -12,7 +11,9 @@ from typing import Any
 
 from flask import Flask
 from gunicorn.app.base import BaseApplication
+from gunicorn.glogging import Logger
 
+from request_logger import logs
 from request_logger.settings import Settings
 
 
@@ -48,6 +49,7 @@ class _Server(BaseApplication):  # type: ignore[misc]
             "worker_class": "gthread",
             "keepalive": 75,
             "graceful_timeout": 30,
+            "logger_class": type("GunicornLogger", (_GunicornLogger,), {"line_format": self._settings.log_format}),
             "loglevel": self._settings.log_level.lower(),
             "child_exit": _child_exit,
             "worker_exit": _worker_exit,
@@ -60,11 +62,19 @@ class _Server(BaseApplication):  # type: ignore[misc]
     def load(self) -> Flask:
         from request_logger.app import create_app  # noqa: PLC0415  # in the worker: threads don't survive a fork
 
-        logging.basicConfig(level=self._settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-        for name in ("opensearch", "elastic_transport", "elasticsearch"):
-            # The clients log each failed request with a traceback; the store says the same in one line.
-            logging.getLogger(name).setLevel(logging.CRITICAL)
+        logs.configure(self._settings.log_level, self._settings.log_format)
         return create_app(self._settings)
+
+
+class _GunicornLogger(Logger):  # type: ignore[misc]
+    """Gunicorn's own lines in our format."""
+
+    line_format = "text"
+
+    def setup(self, cfg: Any) -> None:
+        super().setup(cfg)
+        for handler in self.error_log.handlers:
+            handler.setFormatter(logs.formatter(self.line_format))
 
 
 def _child_exit(server: Any, worker: Any) -> None:

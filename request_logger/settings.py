@@ -19,7 +19,8 @@ class SettingsError(ValueError):
 
 
 def _env(default: Any, meaning: str, *, secret: bool = False, minimum: float | None = None) -> Any:
-    return field(default=default, metadata={"meaning": meaning, "secret": secret, "minimum": minimum})
+    # A secret is in no repr, and so in no log.
+    return field(default=default, repr=not secret, metadata={"meaning": meaning, "secret": secret, "minimum": minimum})
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,15 @@ class Settings:
     oidc_username: str = _env("", "user of the password grant")
     oidc_password: str = _env("", "password of the password grant", secret=True)
     oidc_resource: str = _env("", "resource to ask for")
+    ingest_token: str = _env("", "bearer token that senders of events must have; empty: anybody may send", secret=True)
+    read_user: str = _env("", "user of /metrics and of all other pages but the probes; empty: open to anybody")
+    read_password: str = _env("", "password of that user", secret=True)
+    allowed_namespaces: str = _env("", "globs with commas: an event of another namespace is answered 403; empty: all")
+    redact: str = _env("", "what is dropped or hashed before anything is stored: rules, or a YAML file of them")
+    redact_key: str = _env("", "key of the hashes (HMAC-SHA256), at least 16 characters", secret=True)
+    sample_rate: float = _env(1.0, "share of the predictions that is kept, chosen by request id: over 0, at most 1")
     log_level: str = _env("INFO", "DEBUG, INFO, WARNING or ERROR")
+    log_format: str = _env("text", "text, or json: one JSON object a line")
 
     def __post_init__(self) -> None:
         problems = []
@@ -90,6 +99,10 @@ class Settings:
             )
         if self.log_level not in ("DEBUG", "INFO", "WARNING", "ERROR"):
             problems.append(f"LOG_LEVEL: expected DEBUG, INFO, WARNING or ERROR, found {self.log_level!r}")
+        if self.log_format not in ("text", "json"):
+            problems.append(f"LOG_FORMAT: expected text or json, found {self.log_format!r}")
+        if not 0 < self.sample_rate <= 1:
+            problems.append(f"SAMPLE_RATE: expected a number over 0 and at most 1, found {self.sample_rate}")
         for spec in fields(self):
             minimum = spec.metadata["minimum"]
             value = getattr(self, spec.name)

@@ -7,6 +7,8 @@ import time
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from request_logger.logs import without_values
+
 log = logging.getLogger(__name__)
 
 _WARN_EVERY_SECONDS = 10.0
@@ -18,7 +20,8 @@ class Telemetry:
     def __init__(self, registry: CollectorRegistry) -> None:
         self.events = Counter(
             "request_logger_events",
-            "Events by part and by what became of them: stored, ignored, bad, refused, unavailable, spooled",
+            "Events by part and by what became of them: stored, ignored, sampled, bad, "
+            "unauthorized, forbidden, refused, unavailable, spooled",
             ["part", "outcome"],
             registry=registry,
         )
@@ -104,14 +107,21 @@ class Telemetry:
     def happened(self, what: str, index: str, reason: str) -> None:
         """Count what happened at the store; warn of it at most once in a while, with how often it was."""
         self.store.labels(what).inc()
-        if what in ("conflict", "retry"):
-            return
+        if what not in ("conflict", "retry"):
+            self.warn(what, index, without_values(reason))
+
+    def turned_away(self, outcome: str, reason: str) -> None:
+        """Count a request that is answered with an error, and warn of it. ``reason`` must quote nothing of a body."""
+        self.events.labels("", outcome).inc()
+        self.warn(outcome, "", reason)
+
+    def warn(self, what: str, index: str, reason: str) -> None:
+        """Warn at most once in a while, with how often it was."""
         last, since = self._warned.get(what, (0.0, 0))
         now = time.monotonic()
         if last and now - last < _WARN_EVERY_SECONDS:
             self._warned[what] = (last, since + 1)
             return
         self._warned[what] = (now, 0)
-        log.warning(
-            "%s%s: %s (%d more since the last such line)", what, f" in {index}" if index else "", reason[:300], since
-        )
+        place = f" in {index}" if index else ""
+        log.warning("%s%s: %s (%d more since the last such line)", what, place, reason[:300], since)

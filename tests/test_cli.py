@@ -55,7 +55,7 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--help"])
     text = capsys.readouterr().out
-    assert all(f"\n    {name} " in text for name in COMMANDS)
+    assert set(COMMANDS) <= set(text.split())
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -17,7 +17,7 @@ def to_bytes(event: Event) -> bytes:
     """Serialise an event, its timestamp of arrival with it, without loss."""
     attributes = {spec.name: getattr(event, spec.name) for spec in fields(event) if spec.name != "body"}
     body = event.body
-    attributes["body"] = [body.raw is not None, body.content_type, body.size, body.sha256]
+    attributes["body"] = [body.raw is not None, body.content_type, body.size, body.sha256, body.reason]
     text = json.dumps(attributes).encode()  # not orjson: a lone surrogate must survive
     rest = text + (body.raw or b"")
     return _HEAD.pack(_MAGIC, zlib.crc32(rest, len(text)), len(text)) + rest

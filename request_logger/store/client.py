@@ -237,6 +237,18 @@ def _warn_unverified() -> None:
     )
 
 
+def _credentials(settings: Settings) -> dict[str, str]:
+    """Give the header that says who asks. The clients' own ways refuse a password that isn't ASCII or Latin-1."""
+    if settings.elasticsearch_token:
+        return {"authorization": f"Bearer {settings.elasticsearch_token}"}
+    if settings.elasticsearch_api_key:
+        return {"authorization": f"ApiKey {settings.elasticsearch_api_key}"}
+    if settings.elasticsearch_user:
+        pair = f"{settings.elasticsearch_user}:{settings.elasticsearch_pass}".encode()
+        return {"authorization": f"Basic {base64.b64encode(pair).decode()}"}
+    return {}
+
+
 class _OrjsonSerializer(opensearchpy.serializer.Serializer):
     mimetype = "application/json"
 
@@ -249,19 +261,10 @@ class _OrjsonSerializer(opensearchpy.serializer.Serializer):
 
 class _OpenSearch:
     def __init__(self, hosts: list[str], settings: Settings) -> None:
-        headers = {}
-        if settings.elasticsearch_token:
-            headers["authorization"] = f"Bearer {settings.elasticsearch_token}"
-        elif settings.elasticsearch_api_key:
-            headers["authorization"] = f"ApiKey {settings.elasticsearch_api_key}"
-        elif settings.elasticsearch_user:
-            # The client's own basic authentication can't take a password beyond Latin-1.
-            pair = f"{settings.elasticsearch_user}:{settings.elasticsearch_pass}".encode()
-            headers["authorization"] = f"Basic {base64.b64encode(pair).decode()}"
         self._count = len(hosts)
         self._transport = opensearchpy.OpenSearch(
             [_parsed(host) for host in hosts],
-            headers=headers or None,
+            headers=_credentials(settings),
             verify_certs=_verifies(settings),
             ssl_show_warn=False,
             ssl_assert_hostname=None if _verifies(settings) else False,
@@ -314,18 +317,13 @@ class _Elastic:
             options["cloud_id"] = settings.elasticsearch_cloud_id
         else:
             options["hosts"] = hosts
-        if settings.elasticsearch_token:
-            options["bearer_auth"] = settings.elasticsearch_token
-        elif settings.elasticsearch_api_key:
-            options["api_key"] = settings.elasticsearch_api_key
-        elif settings.elasticsearch_user:
-            options["basic_auth"] = (settings.elasticsearch_user, settings.elasticsearch_pass)
         if not settings.elasticsearch_cloud_id and hosts[0].startswith("https"):
             options |= {"verify_certs": _verifies(settings), "ssl_show_warn": False}
             if settings.elasticsearch_ca_cert:
                 options["ca_certs"] = settings.elasticsearch_ca_cert
         self._client = elasticsearch.Elasticsearch(
             **options,
+            headers=_credentials(settings),
             request_timeout=settings.elasticsearch_timeout_seconds,
             max_retries=max(len(hosts) - 1, 0),
             serializer=elasticsearch.OrjsonSerializer(),

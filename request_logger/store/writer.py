@@ -311,7 +311,9 @@ class Writer:
         slot.buried = True
         self._observer.happened("dead_letter", slot.index, slot.reasons[-1])
         letter = dead_letter(slot.index, slot.id, document, slot.reasons[-1])
-        digest = hashlib.sha256(f"{slot.index}/{slot.id}".encode("utf-8", "surrogatepass")).hexdigest()
+        # By content, too: another part of the same document that is refused later gets a letter of its own.
+        content = f"{slot.index}/{slot.id}/{letter['document']}"
+        digest = hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()
         return Request.store(self._limits.dead_letter_index, digest, dumps(letter))
 
     def _apply(self, slot: _Slot, stored: Document | None) -> Document | None:

@@ -1,0 +1,170 @@
+"""`request-logger check`: what the mappings of existing indices refuse or distort, and what to do."""
+# ruff: noqa: T201  # printing is what a command is for
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+from urllib.parse import quote
+
+from request_logger.commands.errors import CommandError
+from request_logger.settings import Settings
+from request_logger.store.client import SearchEngine
+from request_logger.store.conflicts import REINDEX, Finding, findings, origin
+from request_logger.store.templates import INDEX_PATTERNS, TEMPLATE_NAME
+
+PIPELINE = "request-logger-reindex"
+_PARTS = ("request", "response", "feedback", "outlier", "drift", "metrics")
+# What was stored un-indexed is unpacked, and a reward true or false becomes a number.
+_SCRIPT = (
+    "for (def name : params.parts) { def part = ctx[name]; if (part instanceof Map && part.unindexed instanceof Map) "
+    "{ def kept = part.remove('unindexed'); part.remove('unindexed_reason'); part.putAll(kept); } } "
+    "if (ctx.feedback instanceof Map && ctx.feedback.reward instanceof Boolean) "
+    "{ ctx.feedback.reward = ctx.feedback.reward ? 1 : 0; }"
+)
+PIPELINE_BODY = {
+    "processors": [
+        *({"json": {"field": f"{part}.unindexed", "ignore_failure": True}} for part in _PARTS),
+        {"script": {"source": _SCRIPT, "params": {"parts": _PARTS}}},
+    ]
+}
+
+
+@dataclass(frozen=True)
+class _Index:
+    name: str
+    origin: str
+    documents: int
+    findings: list[Finding]
+
+    @property
+    def needs_action(self) -> bool:
+        return any(finding.needs_action for finding in self.findings)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Which indices, and in what form."""
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument(
+        "pattern",
+        nargs="?",
+        help="indices, with * and commas (default: all that the logger writes, and INDEX_NAME)",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print what was found. Status 0: nothing to do, 1: something, 2: the engine or the settings are at fault."""
+    settings = Settings.from_env()
+    for name in ("opensearch", "elastic_transport", "elasticsearch"):
+        # The clients log a request that failed with a traceback; one line of ours says the same.
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    engine = SearchEngine(settings)
+    pattern = arguments.pattern or ",".join(filter(None, (*INDEX_PATTERNS, settings.index_name)))
+    indices = list(_inspect(engine, pattern))
+    advice = _Advice(engine.urls[0], bool(_ask(engine, f"/_index_template/{TEMPLATE_NAME}", {})))
+    if arguments.json:
+        print(json.dumps([_as_json(index, advice) for index in indices], indent=2))
+    else:
+        _print(indices, advice, pattern)
+    return int(any(index.needs_action for index in indices))
+
+
+def _inspect(engine: SearchEngine, pattern: str) -> Iterator[_Index]:
+    path = "/" + quote(pattern, safe="*,")
+    tolerant = {"ignore_unavailable": "true", "allow_no_indices": "true"}
+    mappings = _ask(engine, f"{path}/_mapping", tolerant)
+    settings = _ask(engine, f"{path}/_settings", {**tolerant, "flat_settings": "true"})
+    counts = _ask(engine, f"{path}/_stats/docs", {})["indices"] if mappings else {}
+    for name in sorted(mappings):
+        mapping = mappings[name].get("mappings", {})
+        found = findings(mapping, settings.get(name, {}).get("settings", {}))
+        documents = counts.get(name, {}).get("primaries", {}).get("docs", {}).get("count", 0)
+        yield _Index(name, origin(mapping), documents, found)
+
+
+def _ask(engine: SearchEngine, path: str, params: dict[str, str]) -> dict[str, Any]:
+    status, answer = engine.request("GET", path, params=params)
+    if status == 404:
+        return {}
+    if status != 200 or not isinstance(answer, dict):
+        raise CommandError(f"{engine.urls[0]} answered {status} to GET {path}: {str(answer)[:200]}")
+    return answer
+
+
+def _as_json(index: _Index, advice: _Advice) -> dict[str, Any]:
+    return {
+        "index": index.name,
+        "origin": index.origin,
+        "documents": index.documents,
+        "needs_action": index.needs_action,
+        "findings": [{**asdict(finding), "needs_action": finding.needs_action} for finding in index.findings],
+        "commands": list(advice.commands(index)),
+    }
+
+
+def _print(indices: list[_Index], advice: _Advice, pattern: str) -> None:
+    for index in indices:
+        made_by = "ours" if index.origin == "ours" else f"of the {index.origin}"
+        print(f"{index.name}: mapping {made_by}, {index.documents:,} documents")
+        for finding in index.findings:
+            sign = "!" if finding.needs_action else "-"
+            print(f"  {sign} {finding.field} ({finding.found}): {finding.happens}")
+        if index.needs_action:
+            print("  to do, with your credentials, one after the other:")
+            print("\n".join(f"    {command}" for command in advice.commands(index)))
+    todo = sum(index.needs_action for index in indices)
+    if not indices:
+        print(f"No index matches {pattern}: nothing to do.")
+    else:
+        print(f"{len(indices)} indices: {todo} with something to do (!), {len(indices) - todo} without.")
+
+
+@dataclass(frozen=True)
+class _Advice:
+    """Writes the curl lines for all that needs doing in an index."""
+
+    url: str
+    template_installed: bool
+
+    def commands(self, index: _Index) -> Iterator[str]:
+        actions = dict.fromkeys(finding.action for finding in index.findings if finding.needs_action)
+        for action in actions:
+            if action != REINDEX:
+                name, _, value = action.partition("=")
+                yield self._curl("PUT", f"/{quote(index.name, safe='')}/_settings", {name: json.loads(value)})
+        if REINDEX in actions:
+            yield from self._reindex(index.name)
+
+    def _reindex(self, name: str) -> Iterator[str]:
+        """Copy into an index with our types, which then takes the old one's name as an alias.
+
+        The second copy takes what has changed during the first; only during it are events answered 503.
+        """
+        new = f"{name}.v2"
+        copy = {
+            "conflicts": "proceed",
+            "source": {"index": name},
+            "dest": {"index": new, "version_type": "external", "pipeline": PIPELINE},
+        }
+        swap = {"actions": [{"remove_index": {"index": name}}, {"add": {"index": new, "alias": name}}]}
+        if not self.template_installed:
+            yield "# first let the server take one event: it installs the index template that the copy needs"
+        yield self._curl("PUT", f"/_ingest/pipeline/{PIPELINE}", PIPELINE_BODY)
+        yield self._curl("POST", "/_reindex", copy)
+        yield self._curl("PUT", f"/{quote(name, safe='')}/_settings", {"index.blocks.write": True})
+        # A copy takes what can be found: the last events, too, only after a refresh.
+        yield self._curl("POST", f"/{quote(name, safe='')}/_refresh", None)
+        yield self._curl("POST", "/_reindex", copy)
+        yield self._curl("POST", "/_aliases", swap)
+
+    def _curl(self, method: str, path: str, body: dict[str, Any] | None) -> str:
+        line = f"curl -X{method} '{self.url}{path}'"
+        if body is None:
+            return line
+        # In a shell's single quotes, a single quote is '\''.
+        text = json.dumps(body).replace("'", "'\\''")
+        return f"{line} -H 'Content-Type: application/json' -d '{text}'"

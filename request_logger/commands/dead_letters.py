@@ -1,0 +1,222 @@
+"""`request-logger dead-letters`: what the engine refused in every form, and another try at it."""
+# ruff: noqa: T201  # printing is what a command is for
+
+from __future__ import annotations
+
+import argparse
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from request_logger.choosing import Chooser
+from request_logger.commands.errors import CommandError
+from request_logger.documents import Document, Part, join, refuse, same_owner
+from request_logger.recorder import parts_in
+from request_logger.scoring import Settle, settler
+from request_logger.serialize import dumps, loads
+from request_logger.settings import Settings
+from request_logger.store.change import Change, Plan, RejectedError
+from request_logger.store.client import SearchEngine
+from request_logger.store.writer import Limits, Writer
+
+PAGE = 100
+# How long the engine keeps the place between two pages: a whole page may wait for its time limits.
+_SCROLL = "30m"
+_SHOWN_REASON = 120
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """One dead letter. ``version`` is (seq_no, primary_term) of the letter as it was read."""
+
+    name: str
+    version: tuple[int, int]
+    source: Document
+
+    @property
+    def index(self) -> str:
+        """Where its document belongs."""
+        return str(self.source.get("index", ""))
+
+    @property
+    def id(self) -> str:
+        """The id of its document there."""
+        return str(self.source.get("id", ""))
+
+    @property
+    def document(self) -> Document | None:
+        """The document, None where the letter has none that can be read."""
+        try:
+            document = loads(self.source["document"])
+        except (KeyError, TypeError, ValueError):
+            return None
+        return document if isinstance(document, dict) else None
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What to do, with which letters."""
+    parser.add_argument("action", choices=("list", "retry", "export"), help="show, store again, or print as JSON lines")
+    parser.add_argument("--index", metavar="NAME", help="only letters of this index")
+    parser.add_argument("--dry-run", action="store_true", help="retry: say what would be done, and change nothing")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Do it. Status 0: done, 1: retry left some letters, 2: the engine or the settings are at fault."""
+    settings = Settings.from_env()
+    for name in ("opensearch", "elastic_transport", "elasticsearch"):
+        # The clients log a request that failed with a traceback; one line of ours says the same.
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    engine = SearchEngine(settings)
+    letters = _letters(engine, arguments.index)
+    if arguments.action == "list":
+        return _list(letters)
+    if arguments.action == "export":
+        for letter in letters:
+            exported = {**letter.source, "document": letter.document or letter.source.get("document")}
+            print(dumps(exported).decode())
+        return 0
+    return _retry(engine, settings, letters, dry_run=arguments.dry_run)
+
+
+def _letters(engine: SearchEngine, index: str | None) -> Iterator[Letter]:
+    """Give all letters as they are now, the oldest first."""
+    path = "/" + Limits().dead_letter_index
+    status, answer = engine.request("POST", f"{path}/_refresh")
+    if status == 404:
+        return
+    _check(status, answer, "_refresh")
+    query = {
+        "size": PAGE,
+        "seq_no_primary_term": True,
+        "sort": [{"@timestamp": {"order": "asc", "unmapped_type": "date"}}],
+    }
+    status, answer = engine.request("POST", f"{path}/_search", query, params={"scroll": _SCROLL})
+    try:
+        while True:
+            _check(status, answer, "_search")
+            hits = answer["hits"]["hits"]
+            if not hits:
+                return
+            for hit in hits:
+                letter = Letter(hit["_id"], (hit["_seq_no"], hit["_primary_term"]), hit["_source"])
+                # Chosen here: how the field is mapped depends on who made the index.
+                if index in (None, letter.index):
+                    yield letter
+            more = {"scroll": _SCROLL, "scroll_id": answer["_scroll_id"]}
+            status, answer = engine.request("POST", "/_search/scroll", more)
+    finally:
+        if isinstance(answer, dict) and "_scroll_id" in answer:
+            engine.request("DELETE", "/_search/scroll", {"scroll_id": answer["_scroll_id"]})
+
+
+def _check(status: int, answer: Any, what: str) -> None:
+    if status >= 400 or not isinstance(answer, dict):
+        raise CommandError(f"the engine answered {status} to {what} of the dead letters: {str(answer)[:200]}")
+
+
+def _list(letters: Iterator[Letter]) -> int:
+    count = 0
+    for letter in letters:
+        count += 1
+        reason = " ".join(str(letter.source.get("reason", "")).split())
+        shown = reason if len(reason) <= _SHOWN_REASON else reason[: _SHOWN_REASON - 3] + "..."
+        print(f"{letter.source.get('@timestamp', '')}  {letter.index}  {letter.id}  {shown}")
+    print(f"{count} dead letters" if count else "No dead letters.")
+    return 0
+
+
+class _Burials:
+    """The writer's observer: has something been put (back) into the dead-letter index?"""
+
+    def __init__(self) -> None:
+        self.reason = ""
+
+    def bulk_sent(self, changes: int, size: int, seconds: float) -> None:
+        """Nobody asks."""
+
+    def happened(self, what: str, index: str, reason: str) -> None:
+        """Remember why the document was refused again."""
+        if what == "dead_letter":
+            self.reason = reason
+
+
+def _retry(engine: SearchEngine, settings: Settings, letters: Iterator[Letter], *, dry_run: bool) -> int:
+    settle = settler(Chooser(settings.scorer, settings.scorers_config or None))
+    burials = _Burials()
+    writer = Writer(engine, refuse, burials, Limits(timeout_seconds=settings.store_timeout_seconds))
+    stored = left = 0
+    try:
+        # One after the other, so that it is known which of them was refused again.
+        for letter in letters:
+            if dry_run:
+                verdict = _foreseen(engine, letter, settle)
+            else:
+                verdict = _store(writer, burials, letter, settle) or _remove(engine, letter)
+            stored, left = (stored, left + 1) if verdict else (stored + 1, left)
+            would = "would be stored" if dry_run else "stored"
+            print(f"{letter.index}  {letter.id}  {f'left: {verdict}' if verdict else would}")
+    finally:
+        writer.close(settings.store_timeout_seconds)
+    print(f"{stored} {'would be stored' if dry_run else 'stored'}, {left} left")
+    return int(left > 0)
+
+
+def _joined(stored: Document | None, parts: list[Part], settle: Settle) -> Document | None:
+    """Join a letter's parts to what is there meanwhile; the newer version of a part stays."""
+    joined = stored
+    for part in parts:
+        joined = join(joined, part)
+    return joined if joined is None or joined is stored else settle(joined)
+
+
+def _store(writer: Writer, burials: _Burials, letter: Letter, settle: Settle) -> str:
+    """Store a letter's document; give why it isn't, empty where it is. Raises StoreUnavailableError."""
+    parts = _parts(letter)
+    if not parts:
+        return "there is no document in it"
+    results: list[Document | None] = []
+
+    def plan() -> Plan:
+        results.extend((yield [Change(letter.index, letter.id, lambda stored: _joined(stored, parts, settle))]))
+
+    burials.reason = ""
+    try:
+        writer.submit(plan(), len(letter.source["document"])).result()
+    except RejectedError as error:
+        return str(error)
+    return burials.reason or _problem(results[0], parts)
+
+
+def _problem(document: Document | None, parts: list[Part]) -> str:
+    if document is not None and not same_owner(document, parts[0].header):
+        return "another deployment's document has its id"
+    return ""
+
+
+def _parts(letter: Letter) -> list[Part]:
+    document = letter.document
+    return parts_in(document) if document and "@timestamp" in document else []
+
+
+def _foreseen(engine: SearchEngine, letter: Letter, settle: Settle) -> str:
+    parts = _parts(letter)
+    if not parts:
+        return "there is no document in it"
+    status, answer = engine.request("GET", f"/{quote(letter.index, safe='')}/_doc/{quote(letter.id, safe='')}")
+    if status not in (200, 404):
+        return f"the engine answered {status}"
+    return _problem(_joined(answer.get("_source") if status == 200 else None, parts, settle), parts)
+
+
+def _remove(engine: SearchEngine, letter: Letter) -> str:
+    """Remove a letter whose document is stored, unless a newer one has taken its place."""
+    seq_no, term = letter.version
+    path = f"/{Limits().dead_letter_index}/_doc/{quote(letter.name, safe='')}"
+    status, answer = engine.request("DELETE", path, params={"if_seq_no": str(seq_no), "if_primary_term": str(term)})
+    if status in (200, 404):
+        return ""
+    if status == 409:
+        return "stored; a newer letter has come for the same document"
+    return f"stored; the engine answered {status} to its removal: {str(answer)[:200]}"
