@@ -19,6 +19,7 @@ from request_logger.settings import Settings, SettingsError
 # The orchestrator's probes have no credentials.
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
 EVENTS_PATH = "/"
+FEEDBACK_PATH = "/v1/feedback"
 
 _REALM = 'realm="request-logger"'
 
@@ -56,7 +57,7 @@ class Access:
             return None
         scheme, _, credentials = (authorization or "").strip().partition(" ")
         given = credentials.strip().encode("latin-1", "replace")
-        if path == EVENTS_PATH:
+        if path in (EVENTS_PATH, FEEDBACK_PATH):
             return None if not self._token or self._is_sender(scheme.lower(), given) else f"Bearer {_REALM}"
         if not self._reader:
             return None

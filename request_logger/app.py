@@ -5,9 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import time
 from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Any
 
 from flask import Flask, Response, request
@@ -17,155 +15,23 @@ from prometheus_flask_exporter.multiprocess import GunicornInternalPrometheusMet
 from werkzeug.exceptions import HTTPException
 
 from request_logger import events
-from request_logger.access import EVENTS_PATH, Access, ForbiddenEventError
-from request_logger.choosing import Chooser
-from request_logger.documents import parts_of, refuse
-from request_logger.logs import about
-from request_logger.metadata import Schema, metadata_answer, metadata_source
-from request_logger.recorder import record
-from request_logger.redaction import Redactor
-from request_logger.sampling import SAMPLED, sample
-from request_logger.scoring import settler
+from request_logger.access import EVENTS_PATH, FEEDBACK_PATH, ForbiddenEventError
+from request_logger.direct_feedback import feedback_event
+from request_logger.exporter import CONTENT_TYPE
+from request_logger.intake import RequestLogger
+from request_logger.metadata import metadata_answer
+from request_logger.replies import Documents, metrics_of
+from request_logger.sampling import SAMPLED
 from request_logger.serialize import dumps
 from request_logger.settings import Settings
-from request_logger.spool import Replayer, Spool
 from request_logger.store.change import RejectedError, StoreUnavailableError
-from request_logger.store.client import SearchEngine
-from request_logger.store.writer import Limits, Writer
-from request_logger.telemetry import Telemetry
 
 log = logging.getLogger(__name__)
 
 RETRY_AFTER_SECONDS = 5
 # A structured or batched request is parsed whole before its events' own sizes are known.
 MAX_STRUCTURED_BYTES = 100 * 2**20
-# What an event holds in memory beside its body, about.
-EVENT_WEIGHT_BYTES = 1000
 _CHUNK = 64 * 2**10
-
-
-class RequestLogger:
-    """What the routes share: settings, the store, and what is counted."""
-
-    def __init__(self, settings: Settings, registry: CollectorRegistry) -> None:
-        self.settings = settings
-        self.telemetry = Telemetry(registry)
-        self.access = Access(settings)
-        self.redactor = Redactor(settings.redact, settings.redact_key)
-        self.engine = SearchEngine(settings)
-        self.metadata = metadata_source(settings, lambda what: self.telemetry.metadata.labels(what).inc())
-        self.settle = settler(Chooser(settings.scorer, settings.scorers_config or None))
-        self.writer = Writer(
-            self.engine,
-            refuse,
-            self.telemetry,
-            Limits(
-                timeout_seconds=settings.store_timeout_seconds,
-                max_pending_bytes=settings.max_pending_bytes,
-                bulk_max_bytes=settings.bulk_max_bytes,
-                cache_max_bytes=settings.cache_max_bytes,
-            ),
-        )
-        self.spool: Spool | None = None
-        self.replayer: Replayer | None = None
-        # While the engine fails, one event in so many seconds tries it; the others are spooled at once.
-        self._try_again_at = 0.0
-        if settings.spool_dir:
-            self.spool = Spool(settings.spool_dir, settings.spool_max_bytes, self.telemetry)
-            self.replayer = Replayer(
-                self.spool,
-                settings.spool_dir,
-                self._submit,
-                lambda: self.writer.down_for > 0,
-                self.telemetry,
-                batch_bytes=settings.max_pending_bytes // 4,
-            )
-
-    def close(self) -> None:
-        """Finish what is under way, and stop."""
-        if self.replayer is not None:
-            self.replayer.close(timeout=5)
-        self.writer.close(timeout=20)
-        if self.spool is not None:
-            self.spool.close()
-
-    def admit(self, event: events.Event) -> events.Event:
-        """Give an event that may be stored. Raises ForbiddenEventError, and IgnoredEventError for one to leave out."""
-        event = self.access.admit(event)
-        sample(event, self.settings.sample_rate)
-        return event
-
-    def redact(self, event: events.Event) -> events.Event:
-        """Give the event as it may be stored: once, before it goes anywhere, the spool included."""
-        return self.redactor.redact(event, self._schema_of(event)) if self.redactor else event
-
-    def submit(self, event: events.Event) -> Future[None]:
-        """Queue an event. Without a spool, raises StoreUnavailableError where there is no room for it."""
-        try:
-            if self.spool is not None and self._is_failing(self.spool):
-                raise StoreUnavailableError("the engine does not answer")
-            return self._submit(event)
-        except StoreUnavailableError as error:
-            if self.spool is None:
-                raise
-            future: Future[None] = Future()
-            future.set_exception(error)
-            return future
-
-    def _is_failing(self, spool: Spool) -> bool:
-        if spool.is_empty or not spool.has_room:
-            return False
-        now = time.monotonic()
-        if self.writer.down_for > 0 or now < self._try_again_at:
-            return True
-        if self._try_again_at:
-            self._try_again_at = now + self.settings.store_timeout_seconds
-        return False
-
-    def _submit(self, event: events.Event) -> Future[None]:
-        parts = parts_of(event, self._schema_of(event))
-        self._count(event, parts[0].content)
-        weight = event.body.size if event.body.raw is not None else 0
-        future = self.writer.submit(record(event, parts, self.settle), weight + EVENT_WEIGHT_BYTES)
-        future.add_done_callback(self._note)
-        self.telemetry.pending_bytes.set(self.writer.pending_bytes)
-        return future
-
-    def _note(self, stored: Future[None]) -> None:
-        if stored.exception() is None:
-            self._try_again_at = 0.0
-
-    def _count(self, event: events.Event, content: dict[str, Any]) -> None:
-        if "undecodable" in content:
-            self.telemetry.undecodable.labels(event.part).inc()
-            self.telemetry.warn("undecodable", event.index, f"a {event.part} is stored as it came")
-        if event.body.raw is None:
-            self.telemetry.payload_dropped.inc()
-            self.telemetry.warn("payload_dropped", event.index, f"a {event.part} is stored without its body")
-
-    def _schema_of(self, event: events.Event) -> Schema | None:
-        if event.part in ("feedback", "outlier") or event.body.raw is None:
-            return None
-        return self.metadata.schema_for(*event.owner)
-
-    def wait(self, event: events.Event, stored: Future[None]) -> None:
-        """Wait until an event is stored or spooled. Raises StoreUnavailableError and RejectedError."""
-        try:
-            try:
-                stored.result(self.settings.store_timeout_seconds + 1)
-            except FutureTimeoutError:
-                raise StoreUnavailableError("the engine did not take it in time") from None
-        except StoreUnavailableError:
-            if self.spool is None:
-                raise
-            if time.monotonic() >= self._try_again_at:
-                self._try_again_at = time.monotonic() + self.settings.store_timeout_seconds
-            self.spool.append(event)
-            self.telemetry.events.labels(event.part, "spooled").inc()
-            return
-        self.telemetry.events.labels(event.part, "stored").inc()
-        if log.isEnabledFor(logging.DEBUG):
-            log.debug("stored", extra=about(event))
 
 
 def create_app(settings: Settings | None = None) -> Flask:
@@ -202,8 +68,23 @@ def create_app(settings: Settings | None = None) -> Flask:
             # A body is read only for an event that can be taken.
             event = logger.admit(events.from_headers(headers, events.Body(b""), settings))
             event = logger.redact(events.with_body(event, _read_body(settings.max_payload_bytes)))
-        logger.wait(event, logger.submit(event))
-        return Response(status=200)
+        documents = logger.wait(event, logger.submit(event))
+        answer = logger.replies.answer(event, documents)
+        return Response(status=200) if answer is None else Response(answer.body, 200, answer.headers)
+
+    @app.post(FEEDBACK_PATH)
+    def take_feedback() -> Response:
+        event = feedback_event(_small_body(settings.max_payload_bytes), settings)
+        event = logger.redact(logger.admit(event))
+        documents = logger.wait(event, logger.submit(event)) or {}
+        return Response(dumps({"metrics": metrics_of(event, documents)}) + b"\n", mimetype="application/json")
+
+    @app.get("/v1/metrics")
+    def model_metrics() -> Response:
+        try:
+            return Response(logger.exporter.exposition(), content_type=CONTENT_TYPE)
+        except StoreUnavailableError as error:
+            return _error(503, str(error))
 
     if logger.metadata.enabled:
 
@@ -222,6 +103,13 @@ def create_app(settings: Settings | None = None) -> Flask:
         if logger.engine.ping() or (logger.spool is not None and logger.spool.has_room):
             return Response("ok\n", mimetype="text/plain")
         return _error(503, f"the engine at {', '.join(logger.engine.urls)} does not answer")
+
+    _handle_errors(app, logger)
+    return app
+
+
+def _handle_errors(app: Flask, logger: RequestLogger) -> None:
+    """Answer each error with its status and one line of JSON."""
 
     @app.errorhandler(events.BadEventError)
     def bad_event(error: Exception) -> Response:
@@ -257,12 +145,10 @@ def create_app(settings: Settings | None = None) -> Flask:
         log.exception("an event could not be handled")
         return _error(500, "internal error; see the log")
 
-    return app
-
 
 def _take_batch(logger: RequestLogger) -> Response:
     """Take a batched request: 200 and empty where all is stored, else what became of each event."""
-    waiting: list[tuple[events.Event | None, Future[None] | None, tuple[int, str]]] = []
+    waiting: list[tuple[events.Event | None, Future[Documents | None] | None, tuple[int, str]]] = []
     for value in events.parse_batch(_small_body(MAX_STRUCTURED_BYTES)):
         try:
             event = logger.redact(logger.admit(events.from_structured(value, logger.settings)))
@@ -290,7 +176,7 @@ def _take_batch(logger: RequestLogger) -> Response:
     return _json({"events": results}, status, headers)
 
 
-def _outcome(logger: RequestLogger, event: events.Event, stored: Future[None]) -> tuple[int, str]:
+def _outcome(logger: RequestLogger, event: events.Event, stored: Future[Documents | None]) -> tuple[int, str]:
     try:
         logger.wait(event, stored)
     except StoreUnavailableError as error:

@@ -100,6 +100,8 @@ class Event:
     header: dict[str, Any]
     """The fields at the top of the document: ServingEngine, Ce-..., RequestId."""
     body: Body
+    id: str
+    """Ce-Id, the request's id where the sender gives none."""
     trace_id: str | None = None
     """Of the trace (W3C) in which the prediction was made, None where there is none."""
 
@@ -229,6 +231,7 @@ def _event(
         header=header,
         body=body,
         trace_id=_trace_id(attributes.get("traceparent")),
+        id=attributes.get("id") or request_id,
     )
 
 

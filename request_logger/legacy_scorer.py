@@ -1,17 +1,25 @@
-"""Classes written for Seldon's MetricsServer work as they are."""
+"""Classes of Seldon's MetricsServer, and those that were written for it, work as they are."""
 
 from __future__ import annotations
 
-import math
-import re
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from request_logger.custom_metrics import flatten
 from scorers.base import Fields, Metric, Row, UnscorableError, unwrap
+from scorers.multiclass import Multiclass
 
-_UNSAFE = re.compile(r"[^A-Za-z0-9_]+")
-_KINDS = ("COUNTER", "GAUGE", "TIMER")
-_FIELD_CHARACTERS = 200
+
+@dataclass(frozen=True, slots=True)
+class ByColumn(Multiclass):
+    """The scorer ``multiclass`` under the MetricsServer's class paths: classes are called by their column.
+
+    The MetricsServer knows no names, so CLASS_1 must not become what a response calls its second column.
+    """
+
+    def score(self, truth: Row, prediction: Row) -> Fields:
+        """Score as `Multiclass` does, without the names of the pair."""
+        return Multiclass.score(self, Row(truth.value), Row(prediction.value))
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +29,8 @@ class LegacyScorer:
     Each metric ``{key, type, value, tags}`` becomes one numeric field ``<type>__<key>`` and, with tags,
     ``<type>__<key>__<tag>__<value>`` (tags in order of their names), all but letters, digits and underscores replaced
     by ``_``: a COUNTER ``hits`` of value 1 with the tag ``class: A`` is ``counter__hits__class__A: 1.0``, and the
-    field's sum over documents is the counter's value. Two metrics of one field add up, gauges keep the last.
+    field's sum over documents is the counter's value. Two metrics of one field add up, gauges keep the last. ``series``
+    has what each is called, with its tags as they came.
     """
 
     name: ClassVar[str] = "legacy"
@@ -34,11 +43,9 @@ class LegacyScorer:
 
         Raises UnscorableError where the class fails, or answers something else than a list of metrics.
         """
-        answer = self._transform(truth, prediction)
-        fields: Fields = {}
-        for metric in answer:
-            field, value = _flatten(metric)
-            fields[field] = fields.get(field, 0.0) + value if not field.startswith("gauge") else value
+        fields, problems = flatten(self._transform(truth, prediction))
+        if problems:
+            raise UnscorableError(problems[0])
         return fields
 
     def _transform(self, truth: Row, prediction: Row) -> list[Any]:
@@ -56,16 +63,3 @@ class LegacyScorer:
         if not isinstance(found, (list, tuple)):
             raise UnscorableError(f"{name}.transform returned metrics of type {type(found).__name__}, not a list")
         return list(found)
-
-
-def _flatten(metric: Any) -> tuple[str, float]:
-    try:
-        kind = str(metric.get("type", "COUNTER")).upper()
-        value = float(metric["value"])
-        tags = metric.get("tags") or {}
-        parts = [kind.lower(), metric["key"], *(text for tag in sorted(tags) for text in (tag, tags[tag]))]
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise UnscorableError(f"not a metric of key, type and value: {metric!r}") from error
-    if kind not in _KINDS or not math.isfinite(value):
-        raise UnscorableError(f"the metric {metric!r} is no {', '.join(_KINDS)} or has no finite value")
-    return "__".join(_UNSAFE.sub("_", str(part)) for part in parts)[:_FIELD_CHARACTERS], value

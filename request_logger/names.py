@@ -58,6 +58,12 @@ def item_id(request_id: str, row: int) -> str:
     return f"{base_id(request_id)}-item-{row}"
 
 
+def row_named(request_id: str) -> tuple[str, int] | None:
+    """Take ``<id>-item-<i>``, the id of a row of a batch, apart; None for any other id."""
+    base, item, row = request_id.rpartition("-item-")
+    return (base, int(row)) if item and base and row.isdecimal() and row.isascii() and len(row) < 10 else None
+
+
 def other_owner(request_id: str, owner: str) -> str:
     """Give the request id under which a second deployment's document is kept where one index holds two deployments."""
     return f"{_cut(request_id, MAX_ID_BYTES - 17)}~{_hash(owner + chr(0) + request_id)}"

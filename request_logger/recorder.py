@@ -14,7 +14,7 @@ from typing import Any
 
 from request_logger.documents import PARTS, Document, Part, expand, join, same_content, same_owner
 from request_logger.events import Event, as_timestamp, time_key
-from request_logger.names import document_id, item_id, other_owner
+from request_logger.names import document_id, item_id, other_owner, row_named
 from request_logger.payloads import UndecodableError, decode_message
 from request_logger.scoring import Settle
 from request_logger.store.change import Change, Plan, RejectedError, unchanged
@@ -94,6 +94,9 @@ def _joining(part: Part, settle: Settle) -> Apply:
 
 
 def _record_feedback(home: _Home, part: Part, settle: Settle) -> Plan:
+    named = row_named(home.event.request_id)
+    if named is not None and (yield from _is_of_row(home, *named, _joining(part, settle))):
+        return
     rows = _rows_of_feedback(part.content)
     looked_at = range(min(rows, MAX_ROWS_LOOKED_AT))
     results = yield from _run(home, [(None, _joining(part, settle)), *((row, unchanged) for row in looked_at)])
@@ -105,6 +108,20 @@ def _record_feedback(home: _Home, part: Part, settle: Settle) -> Plan:
     elif single is not None and _embedded_rows(part.content) > 1 and not _is_prediction(single):
         # Nothing is stored of the prediction: the feedback's own response says how many rows there are.
         yield from _move(home, single, [part], _embedded_rows(part.content), settle, at_once=True)
+
+
+def _is_of_row(home: _Home, batch: str, row: int, apply: Apply) -> Generator[list[Change], list[Document | None], bool]:
+    """Apply a feedback to the row of a batch that its request id names, and say whether there is one.
+
+    A prediction whose own id looks like that goes before; a row that comes later than its feedback is not found.
+    """
+    (own,) = yield from _run(home, [(None, unchanged)])
+    of_batch = _Home(replace(home.event, request_id=batch))
+    (there,) = yield from _run(of_batch, [(row, unchanged)])
+    if _is_prediction(own) or not _is_prediction(there):
+        return False
+    yield from _run(of_batch, [(row, apply)])
+    return True
 
 
 def _is_prediction(document: Document | None) -> bool:

@@ -20,9 +20,9 @@ AUTO = "auto"
 # The class paths that Seldon's MetricsServer was given as storage_uri; the numeric one occurs in both spellings.
 ALIASES: Mapping[str, str] = {
     "adserver.cm_models.binary_metrics.BinaryMetrics": "binary",
-    "adserver.cm_models.multiclass_numeric.MulticlassNumeric": "multiclass",
-    "adserver.cm_models.multiclass_numeric.MultiClassNumeric": "multiclass",
-    "adserver.cm_models.multiclass_one_hot.MulticlassOneHot": "multiclass",
+    "adserver.cm_models.multiclass_numeric.MulticlassNumeric": "request_logger.legacy_scorer.ByColumn",
+    "adserver.cm_models.multiclass_numeric.MultiClassNumeric": "request_logger.legacy_scorer.ByColumn",
+    "adserver.cm_models.multiclass_one_hot.MulticlassOneHot": "request_logger.legacy_scorer.ByColumn",
 }
 
 

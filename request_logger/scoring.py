@@ -11,6 +11,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
+from request_logger import custom_metrics
 from request_logger.documents import Document, expand
 from request_logger.payloads import UndecodableError, decode_message
 from scorers.base import Row, UnscorableError
@@ -51,9 +52,7 @@ def settler(chooser: ChooserLike) -> Settle:
     """Make the function that brings a joined document's ``metrics`` up to date."""
 
     def settle(document: Document) -> Document:
-        if "feedback" not in document:
-            return document
-        metrics = score(document, chooser)
+        metrics = score(document, chooser) if "feedback" in document else None
         kept = document.get("metrics")
         if metrics is None:
             return {name: value for name, value in document.items() if name != "metrics"} if kept else document
@@ -66,7 +65,7 @@ def settler(chooser: ChooserLike) -> Settle:
 
 
 def score(document: Document, chooser: ChooserLike) -> dict[str, Any] | None:
-    """Score a document: None while its response or its feedback is missing.
+    """Score a document: None while its response is missing and its feedback has no metrics of its own.
 
     The stored response counts; the feedback's own is scored only where none is stored, and a difference between the
     two is recorded as ``response_disagrees``. What can't be scored gives ``error``, saying why, and the same as
@@ -78,9 +77,12 @@ def score(document: Document, chooser: ChooserLike) -> dict[str, Any] | None:
     row = feedback.get("item", 0)
     stored, embedded, problem = _responses(document, feedback, row)
     prediction = stored or embedded
-    if prediction is None and problem is None:
-        return None
-    metrics: dict[str, Any] = {}
+    own, wrong = custom_metrics.of_feedback(feedback)
+    # Those of a batch's feedback are about all of it: they count once, in its first row.
+    metrics = dict(own) if row == 0 else {}
+    says_only_metrics = own and feedback.get("truth") is None and "reward" not in feedback
+    if says_only_metrics or (prediction is None and problem is None):
+        return metrics or None
     reward = _reward(feedback.get("reward"), row)
     if reward is not None:
         metrics["reward"] = reward
@@ -89,7 +91,7 @@ def score(document: Document, chooser: ChooserLike) -> dict[str, Any] | None:
     try:
         truth, unused = _truth(feedback, row, prediction)
         if unused:
-            metrics["warning"] = f"the truth has {unused} rows more than the response"
+            wrong.append(f"the truth has {unused} rows more than the response")
         if prediction is None and truth is not None:
             raise UnscorableError(problem or "no response")
         if truth is None and "reward" not in feedback:
@@ -97,12 +99,12 @@ def score(document: Document, chooser: ChooserLike) -> dict[str, Any] | None:
         scorer = chooser.choose(*_names(document), truth, prediction)
         metrics["scorer"] = scorer.name
         metrics["basis"] = "reward" if truth is None else "truth"
-        if truth is None:
-            metrics.update(scorer.score(Row(_row_of(feedback["reward"], row)), prediction or Row(None)))
-        else:
-            metrics.update(scorer.score(truth, prediction or Row(None)))
+        known = Row(_row_of(feedback["reward"], row)) if truth is None else truth
+        metrics = custom_metrics.combine(metrics, scorer.score(known, prediction or Row(None)))
     except UnscorableError as error:
         metrics.update(_unscorable(str(error)))
+    if wrong:
+        metrics["warning"] = "; ".join(wrong)
     if reward in (0, 1) and "correct" in metrics:
         metrics["reward_agrees"] = bool(reward) == bool(metrics["correct"])
     return metrics

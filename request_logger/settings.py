@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from request_logger.names import is_legal_index
+from request_logger.serialize import loads
 
 
 class SettingsError(ValueError):
@@ -85,6 +86,21 @@ class Settings:
     redact: str = _env("", "what is dropped or hashed before anything is stored: rules, or a YAML file of them")
     redact_key: str = _env("", "key of the hashes (HMAC-SHA256), at least 16 characters", secret=True)
     sample_rate: float = _env(1.0, "share of the predictions that is kept, chosen by request id: over 0, at most 1")
+    reply_events: bool = _env(
+        False, "answer feedback with a CloudEvent that carries its metrics; else the answer is empty"
+    )
+    reply_url: str = _env("", "URL to which the same CloudEvent is sent after the feedback is stored")
+    reply_type: str = _env(
+        "io.seldon.serving.feedback.metrics", "type of these events, and the label method of /v1/metrics"
+    )
+    reply_source: str = _env("io.seldon.serving.feedback", "their source")
+    metrics_cache_seconds: float = _env(5.0, "how long the counters of /v1/metrics are kept", minimum=0)
+    seldon_deployment_id: str = _env("", "deployment whose counters /v1/metrics shows; empty: of all, by their names")
+    seldon_deployment_namespace: str = _env("", "its namespace")
+    predictor_id: str = _env("", "its predictor")
+    predictive_unit_id: str = _env("", "label model_name of /v1/metrics; empty: from the documents")
+    predictive_unit_image: str = _env("", "image whose name and version are labels of /v1/metrics")
+    predictor_labels: str = _env("", "JSON object whose version is the label predictor_version of /v1/metrics")
     log_level: str = _env("INFO", "DEBUG, INFO, WARNING or ERROR")
     log_format: str = _env("text", "text, or json: one JSON object a line")
 
@@ -97,6 +113,10 @@ class Settings:
                 f'INDEX_NAME: expected a legal index name (lower case, no spaces, none of \\/*?"<>|,#:), '
                 f"found {self.index_name!r}"
             )
+        if self.reply_url and not self.reply_url.startswith(("http://", "https://")):
+            problems.append(f"REPLY_URL: expected a URL with http:// or https://, found {self.reply_url!r}")
+        if self.predictor_labels and not _is_json_object(self.predictor_labels):
+            problems.append(f"PREDICTOR_LABELS: expected a JSON object, found {self.predictor_labels!r}")
         if self.log_level not in ("DEBUG", "INFO", "WARNING", "ERROR"):
             problems.append(f"LOG_LEVEL: expected DEBUG, INFO, WARNING or ERROR, found {self.log_level!r}")
         if self.log_format not in ("text", "json"):
@@ -131,6 +151,13 @@ class Settings:
         if problems:
             raise SettingsError("\n".join(problems))
         return cls(**values)
+
+
+def _is_json_object(text: str) -> bool:
+    try:
+        return isinstance(loads(text), dict)
+    except ValueError:
+        return False
 
 
 def _convert(text: str, kind: type) -> Any:

@@ -49,6 +49,12 @@ class Telemetry:
         self.unscored = Counter(
             "request_logger_unscored", "Feedback that was stored and could not be scored", registry=registry
         )
+        self.replies = Counter(
+            "request_logger_replies",
+            "Events for REPLY_URL by what became of them: sent, failed, dropped",
+            ["outcome"],
+            registry=registry,
+        )
         self.bulk_seconds = Histogram(
             "request_logger_bulk_seconds", "Time of a _bulk request in seconds", registry=registry
         )

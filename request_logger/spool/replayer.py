@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future, wait
 from pathlib import Path
+from typing import Any
 
 from request_logger.events import Event
 from request_logger.spool.disk import Spool
@@ -30,7 +31,7 @@ class Replayer:
         self,
         spool: Spool,
         folder: str,
-        submit: Callable[[Event], Future[None]],
+        submit: Callable[[Event], Future[Any]],
         is_down: Callable[[], bool],
         observer: Observer,
         batch_bytes: int = 8 * 2**20,
@@ -91,7 +92,7 @@ class Replayer:
 
     def _replay(self, rows: list[Row]) -> bool:
         """Replay some events; say whether any of them left the spool."""
-        futures: dict[Future[None], Row] = {}
+        futures: dict[Future[Any], Row] = {}
         bad: list[tuple[Row, str]] = []
         for row in rows:
             try:

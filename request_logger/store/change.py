@@ -28,8 +28,9 @@ def unchanged(stored: Document | None) -> Document | None:
     return stored
 
 
-# A plan yields changes that may be sent together and gets their final documents, in order; it is stored when it ends.
-Plan = Generator[list[Change], list[Document | None], None]
+# A plan yields changes that may be sent together and gets their final documents, in order; it is stored when it ends,
+# and what it returns is the result of its future.
+Plan = Generator[list[Change], list[Document | None], Any]
 
 
 class StoreUnavailableError(RuntimeError):

@@ -101,7 +101,7 @@ class Limits:
 @dataclass(slots=True, eq=False)
 class _Task:
     plan: Plan
-    future: Future[None]
+    future: Future[Any]
     weight: int
     deadline: float
     results: list[Document | None] | None = None
@@ -156,8 +156,8 @@ class Writer:
         since = self._down_since
         return 0.0 if since is None else time.monotonic() - since
 
-    def submit(self, plan: Plan, weight: int) -> Future[None]:
-        """Carry out a plan; the future ends when the engine has acknowledged all of it.
+    def submit(self, plan: Plan, weight: int) -> Future[Any]:
+        """Carry out a plan; the future ends, with what it returns, when the engine has acknowledged all of it.
 
         ``weight`` is what it holds in memory (bytes). The future fails with StoreUnavailableError or RejectedError.
         Raises StoreUnavailableError at once where too much waits already, or the engine has been down for long.
@@ -212,8 +212,8 @@ class Writer:
         while True:
             try:
                 changes = task.plan.send(results)  # type: ignore[arg-type]  # a fresh generator takes None
-            except StopIteration:
-                self._finish(task)
+            except StopIteration as end:
+                self._finish(task, result=end.value)
                 return
             except Exception as error:
                 self._finish(task, error)
@@ -227,13 +227,13 @@ class Writer:
             slot = self._slots.setdefault((change.index, change.id), _Slot(change.index, change.id))
             slot.waiting.append((task, position, change))
 
-    def _finish(self, task: _Task, error: Exception | None = None) -> None:
+    def _finish(self, task: _Task, error: Exception | None = None, result: Any = None) -> None:
         with self._lock:
             self._pending_bytes -= task.weight
         if task.future.done():
             return
         if error is None:
-            task.future.set_result(None)
+            task.future.set_result(result)
         else:
             task.plan.close()
             task.future.set_exception(error)

@@ -248,14 +248,20 @@ def test_legacy_class() -> None:
         "counter__calls": 3.0,
         "gauge__error_rate": 0.25,
         "timer__seconds": 12.5,
+        "series": [
+            '{"key":"hits","tags":{"class":"CLASS.1"},"type":"COUNTER"}',
+            '{"key":"calls","tags":{},"type":"COUNTER"}',
+            '{"key":"error rate","tags":{},"type":"GAUGE"}',
+            '{"key":"seconds","tags":{},"type":"TIMER"}',
+        ],
     }
 
 
 def test_legacy_class_gets_arrays_of_one_row() -> None:
     """As the MetricsServer gave them: (1, columns) of a row, (1,) of a scalar or a text."""
     scorer = build(f"{HERE}.WidthOfRow", {})
-    assert scorer.score(Row(1), Row([0.1, 0.9])) == {"counter__shape_1x2": 1.0}
-    assert scorer.score(Row(1), Row("a")) == {"counter__shape_1": 1.0}
+    assert scorer.score(Row(1), Row([0.1, 0.9]))["counter__shape_1x2"] == 1.0
+    assert scorer.score(Row(1), Row("a"))["counter__shape_1"] == 1.0
 
 
 @pytest.mark.parametrize(

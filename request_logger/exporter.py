@@ -1,0 +1,259 @@
+"""``/v1/metrics``: the counters of Seldon's MetricsServer, read from the engine.
+
+Nothing is counted in this process: the figures are aggregations over the documents, so they are the same after a
+restart, on every replica and after a repeated delivery. Names, labels and the meaning of the counts are those of the
+MetricsServer; docs/metrics-server.md says where they are not.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+from request_logger.custom_metrics import Series
+from request_logger.exposition import Families, Labels
+from request_logger.names import legal_index, strip_header
+from request_logger.serialize import dumps, loads
+from request_logger.settings import Settings
+from request_logger.store.change import StoreUnavailableError
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+CELLS = ("true_positive", "true_negative", "false_positive", "false_negative")
+# What the MetricsServer writes where its environment says nothing.
+UNKNOWN = "NOT_IMPLEMENTED"
+# The original has the process id here, which is another after a restart and on every replica.
+WORKER_ID = "0"
+# Text in an index that the original made is not keyword, but has this beside it; so have ours.
+_FIELDS = {
+    "namespace": "Ce-Namespace.keyword",
+    "deployment": "Ce-Inferenceservicename.keyword",
+    "predictor": "Ce-Endpoint.keyword",
+    "model": "Ce-Modelid.keyword",
+}
+# With the 50 ranges of a timer a page must have less than the 10,000 buckets that old engines allow.
+_PAGE = 1000
+_PAGE_WITH_MORE = 150
+_MOST_SEARCHES = 100
+# What names.legal_index puts behind a name: ~ and a hash.
+_HASH_CHARACTERS = 17
+
+Bucket = Mapping[str, Any]
+
+
+class Asks(Protocol):
+    """What is needed of the engine."""
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        params: Mapping[str, str] | None = None,
+        timeout: float | None = None,
+    ) -> tuple[int, Any]:
+        """Send a request, give status and answer. Raises StoreUnavailableError where there is none."""
+        ...
+
+
+@dataclass(slots=True)
+class _Search:
+    """A composite aggregation, exact because it is read page by page."""
+
+    filters: list[Any]
+    sources: dict[str, str]
+    aggs: dict[str, Any] = field(default_factory=dict)
+    buckets: list[Bucket] = field(default_factory=list)
+    after: Any = None
+
+    @property
+    def page(self) -> int:
+        """Buckets that one answer has at most."""
+        return _PAGE_WITH_MORE if self.aggs else _PAGE
+
+    def body(self) -> dict[str, Any]:
+        sources = [
+            {name: {"terms": {"field": path, "missing_bucket": name in _FIELDS}}} for name, path in self.sources.items()
+        ]
+        composite = {"size": self.page, "sources": sources, **({"after": self.after} if self.after else {})}
+        return {
+            "size": 0,
+            "track_total_hits": False,
+            "query": {"bool": {"filter": self.filters}},
+            "aggs": {"series": {"composite": composite, **({"aggs": self.aggs} if self.aggs else {})}},
+        }
+
+
+class Exporter:
+    """Gives the exposition, at most METRICS_CACHE_SECONDS old. Thread-safe: one thread asks, the others wait for it."""
+
+    def __init__(self, engine: Asks, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
+        self._engine = engine
+        self._settings = settings
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._kept: bytes | StoreUnavailableError = b""
+        self._until: float | None = None
+
+    def exposition(self) -> bytes:
+        """Give the metrics in Prometheus' text format. Raises StoreUnavailableError where the engine can't tell."""
+        with self._lock:
+            if self._until is None or self._clock() >= self._until:
+                try:
+                    self._kept = self._collect()
+                except StoreUnavailableError as error:
+                    # Kept as well: those who wait must not each wait for a dead engine in their turn.
+                    self._kept = error
+                self._until = self._clock() + self._settings.metrics_cache_seconds
+            if isinstance(self._kept, StoreUnavailableError):
+                raise StoreUnavailableError(str(self._kept))
+            return self._kept
+
+    def _collect(self) -> bytes:
+        families = Families()
+        counts = {
+            cell: self._search(
+                {"exists": {"field": f"metrics.{cell}"}}, scorer="metrics.scorer", label=f"metrics.{cell}"
+            )
+            for cell in CELLS
+        }
+        listed = self._search({"exists": {"field": "metrics.series"}}, series="metrics.series")
+        self._read([*counts.values(), listed])
+        for cell, search in counts.items():
+            for bucket in search.buckets:
+                self._count(families, cell, bucket)
+        custom = [Series.of(text) for text in sorted({bucket["key"]["series"] for bucket in listed.buckets})]
+        for start in range(0, len(custom), _MOST_SEARCHES):
+            self._custom(families, custom[start : start + _MOST_SEARCHES])
+        return families.text()
+
+    def _count(self, families: Families, cell: str, bucket: Bucket) -> None:
+        key, count = bucket["key"], bucket["doc_count"]
+        labels = self._labels(key)
+        if key["scorer"] != "binary":
+            label = key["label"]
+            labels["class"] = label if label.startswith("CLASS_") else f"CLASS_{label}"
+        families.count(f"seldon_metric_{cell}", labels, count)
+        if cell == "true_positive" and key["scorer"] in ("multiclass", "ordinal"):
+            # The MetricsServer counts a right answer as both, of the same class.
+            families.count("seldon_metric_true_negative", labels, count)
+
+    def _custom(self, families: Families, wanted: Sequence[Series]) -> None:
+        searches = []
+        for series in wanted:
+            search = self._search({"term": {"metrics.series": series.text}})
+            search.aggs = _aggregations(series)
+            searches.append(search)
+        self._read(searches)
+        for series, search in zip(wanted, searches, strict=True):
+            for bucket in search.buckets:
+                # The MetricsServer's own labels go before tags of the same name.
+                labels = {**dict(series.tags), **self._labels(bucket["key"])}
+                if series.kind == "COUNTER":
+                    families.count(series.key, labels, bucket["sum"]["value"] or 0.0)
+                elif series.kind == "GAUGE":
+                    for hit in bucket["latest"]["hits"]["hits"]:
+                        value = hit["_source"]["metrics"].get(series.field)
+                        if value is not None:
+                            families.set(series.key, labels, value, hit["sort"])
+                else:
+                    below = [entry["doc_count"] for entry in bucket["below"]["buckets"]]
+                    families.observe(series.key, labels, below, bucket["doc_count"], bucket["sum"]["value"] or 0.0)
+
+    def _search(self, having: Any, **sources: str) -> _Search:
+        return _Search([having, *self._filters()], {**_FIELDS, **sources})
+
+    def _filters(self) -> Iterator[Any]:
+        """Restrict to the deployment that the environment names."""
+        settings = self._settings
+        if settings.seldon_deployment_id:
+            yield {"term": {_FIELDS["deployment"]: strip_header(settings.seldon_deployment_id)}}
+        # What a document doesn't say is no difference: the original counts such an event as well.
+        for name, value in (("namespace", settings.seldon_deployment_namespace), ("predictor", settings.predictor_id)):
+            if value:
+                path = _FIELDS[name]
+                silent = {"bool": {"must_not": [{"exists": {"field": path}}]}}
+                yield {"bool": {"should": [{"term": {path: strip_header(value)}}, silent], "minimum_should_match": 1}}
+
+    def _labels(self, key: Mapping[str, Any]) -> Labels:
+        settings = self._settings
+        image, version = _image(settings.predictive_unit_image)
+        labels = loads(settings.predictor_labels) if settings.predictor_labels else {}
+        deployment = settings.seldon_deployment_id or key["deployment"] or UNKNOWN
+        return {
+            "deployment_name": deployment,
+            "image_name": image,
+            "image_version": version,
+            "method": settings.reply_type,
+            "model_image": image,
+            "model_name": settings.predictive_unit_id or key["model"] or UNKNOWN,
+            "model_version": version,
+            "predictor_name": settings.predictor_id or key["predictor"] or UNKNOWN,
+            "predictor_version": str(labels.get("version", UNKNOWN)),
+            "seldon_deployment_name": deployment,
+            "seldon_deployment_namespace": settings.seldon_deployment_namespace or key["namespace"] or UNKNOWN,
+            "worker_id": WORKER_ID,
+        }
+
+    def _read(self, searches: Sequence[_Search]) -> None:
+        """Read all pages of some searches, the next of each together. Raises StoreUnavailableError."""
+        header = dumps({"index": ",".join(self._indices()), "ignore_unavailable": True}) + b"\n"
+        waiting = list(searches)
+        while waiting:
+            body = b"".join(header + dumps(search.body()) + b"\n" for search in waiting)
+            status, answer = self._engine.request("POST", "/_msearch", body)
+            if status != 200:
+                raise StoreUnavailableError(f"the engine answered {status} to a search")
+            unfinished = []
+            for search, found in zip(waiting, answer["responses"], strict=True):
+                _check(found)
+                page = found.get("aggregations", {}).get("series", {"buckets": []})
+                search.buckets.extend(page["buckets"])
+                if len(page["buckets"]) == search.page:
+                    search.after = page["after_key"]
+                    unfinished.append(search)
+            waiting = unfinished
+
+    def _indices(self) -> list[str]:
+        environment = self._settings.seldon_environment
+        if not environment:
+            # Not those of an environment of another logger, whose name would come before the engine's.
+            patterns = ["inference-log-seldon-*", "inference-log-inferenceservice-*"]
+        else:
+            start = f"inference-log-{environment}-"
+            # A name that had to be made legal ends in a hash of all of it.
+            patterns = [f"{start if legal_index(start) == start else legal_index(start)[:-_HASH_CHARACTERS]}*"]
+        return [*patterns, *([self._settings.index_name] if self._settings.index_name else [])]
+
+
+def _aggregations(series: Series) -> dict[str, Any]:
+    path = f"metrics.{series.field}"
+    if series.kind == "GAUGE":
+        newest = [
+            {name: {"order": "desc", "unmapped_type": "date"}} for name in ("feedback.ce-time", "metrics.scored_at")
+        ]
+        return {"latest": {"top_hits": {"size": 1, "sort": newest, "_source": [path]}}}
+    aggs: dict[str, Any] = {"sum": {"sum": {"field": path}}}
+    if series.kind == "TIMER":
+        aggs["below"] = {"range": {"field": path, "ranges": [{"to": 1000 * edge} for edge in Families.timer_edges()]}}
+    return aggs
+
+
+def _check(found: Mapping[str, Any]) -> None:
+    """Refuse half an answer: counters that fall for a moment look like a restart. Raises StoreUnavailableError."""
+    shards = found.get("_shards", {})
+    if "error" in found or shards.get("failed") or found.get("timed_out"):
+        reason = found.get("error") or shards.get("failures") or "timed out"
+        raise StoreUnavailableError(f"the engine can't count: {dumps(reason).decode()[:300]}")
+
+
+def _image(image: str) -> tuple[str, str]:
+    """Take name and version of an image apart; a colon before a slash is a port's."""
+    name, colon, version = image.rpartition(":")
+    if not colon or "/" in version:
+        return image or UNKNOWN, UNKNOWN
+    return name, version

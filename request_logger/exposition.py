@@ -1,0 +1,104 @@
+"""Prometheus' text format of series that are known by their values, whatever labels each of them has."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.metrics_core import Metric
+from prometheus_client.utils import floatToGoString
+
+Labels = dict[str, str]
+_Key = tuple[tuple[str, str], ...]
+
+_ILLEGAL = re.compile(r"^[^a-zA-Z_:]|[^a-zA-Z0-9_:]")
+_ILLEGAL_IN_LABEL = re.compile(r"^[^a-zA-Z_]|[^a-zA-Z0-9_]")
+
+
+@cache
+def _timer_edges() -> tuple[float, ...]:
+    import numpy as np  # noqa: PLC0415 - only users of timers pay for it
+
+    return tuple(float(edge) for edge in np.logspace(-3, np.log10(30), 50))
+
+
+@dataclass(slots=True)
+class _Family:
+    kind: str
+    samples: dict[_Key, Any] = field(default_factory=dict)
+
+
+class Families:
+    """Collects series; those of one name become one family, and what comes twice under the same labels is one series.
+
+    All but letters, digits and underscores of a name is replaced by ``_``, as Prometheus' clients do.
+    """
+
+    def __init__(self) -> None:
+        self._families: dict[str, _Family] = {}
+
+    @staticmethod
+    def timer_edges() -> tuple[float, ...]:
+        """Give the upper edges (seconds) of a timer's buckets, those of Seldon: 50 from 1 ms to 30 s, and infinity."""
+        return _timer_edges()
+
+    def count(self, name: str, labels: Labels, value: float) -> None:
+        """Add to a counter; it is shown as ``<name>_total``."""
+        samples = self._samples(name.removesuffix("_total"), "counter")
+        key = _key(labels)
+        samples[key] = samples.get(key, 0) + value
+
+    def set(self, name: str, labels: Labels, value: float, order: Sequence[Any]) -> None:
+        """Set a gauge; of several values the one of the greatest ``order`` stays."""
+        samples = self._samples(name, "gauge")
+        key = _key(labels)
+        place = [-float("inf") if number is None else number for number in order]
+        if key not in samples or samples[key][0] <= place:
+            samples[key] = (place, value)
+
+    def observe(self, name: str, labels: Labels, below: Sequence[int], count: int, milliseconds: float) -> None:
+        """Add to a timer: how many values are below each of `timer_edges`, how many there are, and their sum."""
+        samples = self._samples(name, "histogram")
+        key = _key(labels)
+        figures = [*below, count, milliseconds / 1000]
+        samples[key] = [a + b for a, b in zip(samples.get(key, [0] * len(figures)), figures, strict=True)]
+
+    def text(self) -> bytes:
+        """Give all of it in the text format."""
+        registry = CollectorRegistry(auto_describe=False)
+        registry.register(self)
+        return generate_latest(registry)
+
+    def collect(self) -> Iterator[Metric]:
+        """Give the families, as prometheus_client asks for them."""
+        for name, family in sorted(self._families.items()):
+            metric = Metric(name.removesuffix("_total") if family.kind == "counter" else name, "", family.kind)
+            for key, value in sorted(family.samples.items()):
+                labels = dict(key)
+                if family.kind == "histogram":
+                    *below, count, total = value
+                    edges = (*_timer_edges(), float("inf"))
+                    for edge, number in zip(edges, (*below, count), strict=True):
+                        shown = floatToGoString(edge)  # type: ignore[no-untyped-call]
+                        metric.add_sample(f"{name}_bucket", {**labels, "le": shown}, number)
+                    metric.add_sample(f"{name}_count", labels, count)
+                    metric.add_sample(f"{name}_sum", labels, total)
+                else:
+                    metric.add_sample(name, labels, value[1] if family.kind == "gauge" else value)
+            yield metric
+
+    def _samples(self, name: str, kind: str) -> dict[_Key, Any]:
+        name = _ILLEGAL.sub("_", name)
+        suffix = "_total" if kind == "counter" else ""
+        if self._families.get(name + suffix, _Family(kind)).kind != kind:
+            # Two families of one name would make the whole answer invalid.
+            name = f"{name}_{kind}"
+        return self._families.setdefault(name + suffix, _Family(kind)).samples
+
+
+def _key(labels: Labels) -> _Key:
+    return tuple(sorted({_ILLEGAL_IN_LABEL.sub("_", name): value for name, value in labels.items()}.items()))

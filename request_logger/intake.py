@@ -1,0 +1,170 @@
+"""What the routes share: an event goes through access, redaction, scoring and the store, or waits on disk."""
+
+from __future__ import annotations
+
+import logging
+import time
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+
+from request_logger import events
+from request_logger.access import Access
+from request_logger.choosing import Chooser
+from request_logger.documents import parts_of, refuse
+from request_logger.exporter import Exporter
+from request_logger.logs import about
+from request_logger.metadata import Schema, metadata_source
+from request_logger.recorder import record
+from request_logger.redaction import Redactor
+from request_logger.replies import Documents, Replies, watched
+from request_logger.sampling import sample
+from request_logger.scoring import settler
+from request_logger.settings import Settings
+from request_logger.spool import Replayer, Spool
+from request_logger.store.change import StoreUnavailableError
+from request_logger.store.client import SearchEngine
+from request_logger.store.writer import Limits, Writer
+from request_logger.telemetry import Telemetry
+
+log = logging.getLogger(__name__)
+
+# What an event holds in memory beside its body, about.
+EVENT_WEIGHT_BYTES = 1000
+
+
+class RequestLogger:
+    """What the routes share: settings, the store, and what is counted."""
+
+    def __init__(self, settings: Settings, registry: CollectorRegistry) -> None:
+        self.settings = settings
+        self.telemetry = Telemetry(registry)
+        self.access = Access(settings)
+        self.redactor = Redactor(settings.redact, settings.redact_key)
+        self.engine = SearchEngine(settings)
+        self.metadata = metadata_source(settings, lambda what: self.telemetry.metadata.labels(what).inc())
+        self.exporter = Exporter(self.engine, settings)
+        self.replies = Replies(settings, lambda outcome: self.telemetry.replies.labels(outcome).inc())
+        self.settle = settler(Chooser(settings.scorer, settings.scorers_config or None))
+        self.writer = Writer(
+            self.engine,
+            refuse,
+            self.telemetry,
+            Limits(
+                timeout_seconds=settings.store_timeout_seconds,
+                max_pending_bytes=settings.max_pending_bytes,
+                bulk_max_bytes=settings.bulk_max_bytes,
+                cache_max_bytes=settings.cache_max_bytes,
+            ),
+        )
+        self.spool: Spool | None = None
+        self.replayer: Replayer | None = None
+        # While the engine fails, one event in so many seconds tries it; the others are spooled at once.
+        self._try_again_at = 0.0
+        if settings.spool_dir:
+            self.spool = Spool(settings.spool_dir, settings.spool_max_bytes, self.telemetry)
+            self.replayer = Replayer(
+                self.spool,
+                settings.spool_dir,
+                self._submit,
+                lambda: self.writer.down_for > 0,
+                self.telemetry,
+                batch_bytes=settings.max_pending_bytes // 4,
+            )
+
+    def close(self) -> None:
+        """Finish what is under way, and stop."""
+        if self.replayer is not None:
+            self.replayer.close(timeout=5)
+        self.writer.close(timeout=20)
+        self.replies.close(timeout=5)
+        if self.spool is not None:
+            self.spool.close()
+
+    def admit(self, event: events.Event) -> events.Event:
+        """Give an event that may be stored. Raises ForbiddenEventError, and IgnoredEventError for one to leave out."""
+        event = self.access.admit(event)
+        sample(event, self.settings.sample_rate)
+        return event
+
+    def redact(self, event: events.Event) -> events.Event:
+        """Give the event as it may be stored: once, before it goes anywhere, the spool included."""
+        return self.redactor.redact(event, self._schema_of(event)) if self.redactor else event
+
+    def submit(self, event: events.Event) -> Future[Documents | None]:
+        """Queue an event. Without a spool, raises StoreUnavailableError where there is no room for it."""
+        try:
+            if self.spool is not None and self._is_failing(self.spool):
+                raise StoreUnavailableError("the engine does not answer")
+            return self._submit(event)
+        except StoreUnavailableError as error:
+            if self.spool is None:
+                raise
+            future: Future[Documents | None] = Future()
+            future.set_exception(error)
+            return future
+
+    def _is_failing(self, spool: Spool) -> bool:
+        if spool.is_empty or not spool.has_room:
+            return False
+        now = time.monotonic()
+        if self.writer.down_for > 0 or now < self._try_again_at:
+            return True
+        if self._try_again_at:
+            self._try_again_at = now + self.settings.store_timeout_seconds
+        return False
+
+    def _submit(self, event: events.Event) -> Future[Documents | None]:
+        parts = parts_of(event, self._schema_of(event))
+        self._count(event, parts[0].content)
+        weight = event.body.size if event.body.raw is not None else 0
+        plan = record(event, parts, self.settle)
+        future = self.writer.submit(watched(plan) if event.part == "feedback" else plan, weight + EVENT_WEIGHT_BYTES)
+        future.add_done_callback(self._note)
+        self.telemetry.pending_bytes.set(self.writer.pending_bytes)
+        return future
+
+    def _note(self, stored: Future[Documents | None]) -> None:
+        if stored.exception() is None:
+            self._try_again_at = 0.0
+
+    def _count(self, event: events.Event, content: dict[str, Any]) -> None:
+        if "undecodable" in content:
+            self.telemetry.undecodable.labels(event.part).inc()
+            self.telemetry.warn("undecodable", event.index, f"a {event.part} is stored as it came")
+        if event.body.raw is None:
+            self.telemetry.payload_dropped.inc()
+            self.telemetry.warn("payload_dropped", event.index, f"a {event.part} is stored without its body")
+
+    def _schema_of(self, event: events.Event) -> Schema | None:
+        if event.part in ("feedback", "outlier") or event.body.raw is None:
+            return None
+        return self.metadata.schema_for(*event.owner)
+
+    def wait(self, event: events.Event, stored: Future[Documents | None]) -> Documents | None:
+        """Wait until an event is stored or spooled; give what a feedback left in the engine, None where it is spooled.
+
+        Raises StoreUnavailableError and RejectedError.
+        """
+        try:
+            try:
+                documents = stored.result(self.settings.store_timeout_seconds + 1)
+            except FutureTimeoutError:
+                raise StoreUnavailableError("the engine did not take it in time") from None
+        except StoreUnavailableError:
+            if self.spool is None:
+                raise
+            if time.monotonic() >= self._try_again_at:
+                self._try_again_at = time.monotonic() + self.settings.store_timeout_seconds
+            self.spool.append(event)
+            self.telemetry.events.labels(event.part, "spooled").inc()
+            return None
+        self.telemetry.events.labels(event.part, "stored").inc()
+        if documents and any("unscorable" in (document or {}).get("metrics", {}) for document in documents.values()):
+            self.telemetry.unscored.inc()
+        self.replies.send(event, documents)
+        if log.isEnabledFor(logging.DEBUG):
+            log.debug("stored", extra=about(event))
+        return documents
