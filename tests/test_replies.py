@@ -179,6 +179,7 @@ def test_receiver_that_fails_or_hangs(server: Server, receiver: Receiver, deploy
     receiver.status = 500
     send(server, deployment, "feedback", FEEDBACK)
     receiver.got.get(timeout=10)
+    wait_for(server, 'request_logger_replies_total{outcome="failed"} 1.0')
     receiver.status, receiver.pause = 202, 3.0
     started = time.monotonic()
     for number in range(5):
@@ -186,7 +187,6 @@ def test_receiver_that_fails_or_hangs(server: Server, receiver: Receiver, deploy
     assert time.monotonic() - started < 3
     receiver.got.get(timeout=10)
     receiver.pause = 0.0
-    wait_for(server, 'request_logger_replies_total{outcome="failed"} 1.0')
 
 
 @pytest.mark.engine
