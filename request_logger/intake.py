@@ -122,13 +122,15 @@ class RequestLogger:
         weight = event.body.size if event.body.raw is not None else 0
         plan = record(event, parts, self.settle)
         future = self.writer.submit(watched(plan) if event.part == "feedback" else plan, weight + EVENT_WEIGHT_BYTES)
-        future.add_done_callback(self._note)
+        future.add_done_callback(lambda stored: self._note(event, stored))
         self.telemetry.pending_bytes.set(self.writer.pending_bytes)
         return future
 
-    def _note(self, stored: Future[Documents | None]) -> None:
+    def _note(self, event: events.Event, stored: Future[Documents | None]) -> None:
         if stored.exception() is None:
             self._try_again_at = 0.0
+            # Here, so that feedback which comes back from the spool has its reply, too.
+            self.replies.send(event, stored.result())
 
     def _count(self, event: events.Event, content: dict[str, Any]) -> None:
         if "undecodable" in content:
@@ -164,7 +166,6 @@ class RequestLogger:
         self.telemetry.events.labels(event.part, "stored").inc()
         if documents and any("unscorable" in (document or {}).get("metrics", {}) for document in documents.values()):
             self.telemetry.unscored.inc()
-        self.replies.send(event, documents)
         if log.isEnabledFor(logging.DEBUG):
             log.debug("stored", extra=about(event))
         return documents

@@ -34,6 +34,7 @@ TABLE: dict[str, dict[str, list[str]]] = {
         "feedback_batch": ["r1-item-0: metrics", "r1-item-1: metrics"],
         "feedback_before_response": ["metrics"],
         "feedback_reward_float": ["metrics"],
+        "feedback_truth_metrics": ["metrics"],
         "feedback_truth_ndarray": ["metrics"],
     },
     "a body that the original can't decode is decoded, or stored as it came with the reason": {

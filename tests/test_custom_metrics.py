@@ -161,7 +161,7 @@ def test_feedback_with_nothing_but_metrics(server: Server, index: Index, deploym
     give(server, deployment, "r1", {"metrics": [metric("hits", 1)]})
     give(server, deployment, "r2", {"metrics": [metric("hits", 1)]}, "", [1])
     assert series_of(server, index, deployment, "hits") == {("hits_total", ""): 2.0}
-    assert index.count(index_of(deployment), {"exists": {"field": "metrics.error"}}) == 0
+    assert index.count(index_of(deployment), {"exists": {"field": "metrics.unscorable"}}) == 0
     give(server, deployment, "r2", {"metrics": [metric("hits", 5)]})
     assert series_of(server, index, deployment, "hits") == {("hits_total", ""): 6.0}
 

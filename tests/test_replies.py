@@ -40,9 +40,10 @@ class Receiver:
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
+                status, pause = receiver.status, receiver.pause
                 receiver.got.put(HTTPMessage({name.lower(): value for name, value in self.headers.items()}, body))
-                time.sleep(receiver.pause)
-                self.send_response(receiver.status)
+                time.sleep(pause)
+                self.send_response(status)
                 self.send_header("Content-Length", "0")
                 self.end_headers()
 
@@ -276,3 +277,22 @@ def test_direct_feedback_goes_where_the_deployment_is() -> None:
     made = feedback_event(json.dumps({**GOOD, "engine": "inferenceservice", "namespace": "n"}).encode(), Settings())
     assert made.index == "inference-log-inferenceservice-n-d-unknown-endpoint"
     assert (made.part, made.request_id, made.id) == ("feedback", "r", "r")
+
+
+@pytest.mark.engine
+def test_feedback_from_the_spool_is_replied_to(
+    make_server: Callable[..., Server], engine: Any, receiver: Receiver, tmp_path: Path, deployment: str
+) -> None:
+    """Feedback that was spooled while the engine was away has its reply once it is stored."""
+    away = make_server(
+        f"http://127.0.0.1:{free_port()}", ready=False, SPOOL_DIR=str(tmp_path), STORE_TIMEOUT_SECONDS="1"
+    )
+    body = json.dumps({"truth": 1, "response": 1}).encode()
+    assert send(away, deployment, "feedback", body).body == b""
+    away.stop()
+    make_server(SPOOL_DIR=str(tmp_path), REPLY_URL=receiver.url)
+    name = ""
+    while name != deployment:  # those of other tests may still be on their way
+        attributes, data = read(receiver.got.get(timeout=30))
+        name = attributes["inferenceservicename"]
+    assert data["correct"] == 1
