@@ -31,7 +31,7 @@ _HEADER = ("ServingEngine", "Ce-Inferenceservicename", "Ce-Endpoint", "Ce-Namesp
 _NAMED_FIELD = re.compile(rf"\[((?:{'|'.join(PARTS)}|metrics)(?:\.[^\]]*)?)\]")
 
 TRACE_ID = "trace-id"
-_NEVER_REFUSED = ("ce-time", "ce-source", "dataType")
+_LAST_REFUSED = ("ce-time", "ce-source", "dataType")
 MOST_REFUSALS = 5
 
 # The whole body is kept in every row of a batch, as users know it, until that would multiply it beyond this size.
@@ -194,9 +194,10 @@ def same_owner(stored: Document, header: Mapping[str, Any]) -> bool:
 
 
 def _replaces(incoming: Document, known: Document) -> bool:
-    if same_content(incoming, known) or same_content(incoming, expand(known)):
+    whole = expand(known)
+    if same_content(incoming, known) or same_content(incoming, whole):
         return False
-    mine, theirs = time_key(incoming.get("ce-time")), time_key(known.get("ce-time"))
+    mine, theirs = time_key(incoming.get("ce-time")), time_key(whole.get("ce-time"))
     # A version without a time can only be ordered by its arrival.
     return mine is None or theirs is None or mine >= theirs
 
@@ -209,7 +210,7 @@ def same_content(one: Document, other: Document) -> bool:
 
 
 def _order(content: Document) -> float:
-    key = time_key(content.get("ce-time"))
+    key = time_key(expand(content).get("ce-time"))
     return float("inf") if key is None else key
 
 
@@ -223,14 +224,16 @@ def refuse(document: Document, reasons: Sequence[str]) -> Document | None:
     if len(reasons) > MOST_REFUSALS:
         return None
     named = {tuple(match.split(".")[:2]) for reason in reasons for match in _NAMED_FIELD.findall(reason)}
-    everything = len(reasons) == MOST_REFUSALS or not named
+    last = len(reasons) == MOST_REFUSALS
+    everything = last or not named
     refused = dict(document)
     for name in (*PARTS, "metrics"):
         part = expand(document.get(name) or {})
         fields = [
             field
             for field in part
-            if field not in _NEVER_REFUSED and (everything or (name, field) in named or (name,) in named)
+            # A time that is none is refused, too, where the original's mapping takes the field for a date.
+            if (name, field) in named or last or (field not in _LAST_REFUSED and (everything or (name,) in named))
         ]
         if fields:
             refused[name] = {

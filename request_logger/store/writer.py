@@ -312,8 +312,9 @@ class Writer:
         self._observer.happened("dead_letter", slot.index, slot.reasons[-1])
         letter = dead_letter(slot.index, slot.id, document, slot.reasons[-1])
         # By content, too: another part of the same document that is refused later gets a letter of its own.
-        content = f"{slot.index}/{slot.id}/{letter['document']}"
-        digest = hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()
+        # Without metrics, which say when they were made; a letter that is tried again in vain is the same letter.
+        content = {name: value for name, value in document.items() if name != "metrics"}
+        digest = hashlib.sha256(dumps([slot.index, slot.id, content], sort_keys=True)).hexdigest()
         return Request.store(self._limits.dead_letter_index, digest, dumps(letter))
 
     def _apply(self, slot: _Slot, stored: Document | None) -> Document | None:
