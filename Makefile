@@ -7,8 +7,10 @@ READY := $(VENV)/.ready
 # The first of these that is new enough is used; `make PYTHON=/path/to/python demo` chooses another.
 PYTHON ?= python3 python3.14 python3.13 python3.12 python3.11
 ARGS ?=
+ENGINE_TESTS := tests/test_main_job.py tests/test_bad_input.py tests/test_golden.py tests/test_wire.py \
+  tests/test_modes.py tests/store
 
-.PHONY: help venv demo test lint format bench-first bench-writes docs lock clean
+.PHONY: help venv demo test test-engines fuzz lint format bench-first bench-writes docs lock clean
 
 help: ## say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -33,6 +35,14 @@ demo: $(READY) ## start an engine and the logger, replay traffic, show the figur
 
 test: $(READY) ## run the tests, on real engines
 	$(BIN)/python -m pytest $(ARGS)
+
+test-engines: $(READY) ## run the tests that speak to an engine on Elasticsearch 7.10 OSS and 9, too
+	@for kind in elasticsearch7-oss elasticsearch9; do \
+	  echo "== $$kind"; TEST_ENGINE=$$kind $(BIN)/python -m pytest -q $(ENGINE_TESTS) $(ARGS) || exit 1; \
+	done
+
+fuzz: $(READY) ## 50,000 requests of garbage: no 5xx, no traceback, memory flat
+	FUZZ_REQUESTS=50000 $(BIN)/python -m pytest -q tests/test_fuzz.py $(ARGS)
 
 lint: $(READY) ## ruff, its formatter, mypy
 	$(BIN)/ruff check .
