@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -91,17 +92,31 @@ HEADERS = st.fixed_dictionaries(
 )
 
 
+def children(server: Server) -> list[str]:
+    """Process ids of the server's workers."""
+    return Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()
+
+
+def all_workers(server: Server) -> set[str]:
+    """Wait until both workers are there: the server is ready with the first of them."""
+    deadline = time.monotonic() + 30
+    while len(children(server)) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return set(children(server))
+
+
 def worker_memory(server: Server) -> int:
     """Resident bytes of the server's workers together."""
-    children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()
-    return sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") for pid in children)
+    pages = (int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in children(server))
+    return sum(pages) * os.sysconf("SC_PAGE_SIZE")
 
 
 def test_garbage(make_server: Callable[..., Server]) -> None:
     """Any headers and any body are answered below 500, and what is taken leaves no trace in memory."""
     # One index: random names would make thousands of them.
     server = make_server(INDEX_NAME="inference-log-fuzz", GUNICORN_THREADS="8", CACHE_MAX_BYTES="1000000")
-    workers = set(Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split())
+    workers = all_workers(server)
     memory: list[int] = []
     with ThreadPoolExecutor(AT_ONCE) as pool:
         senders = [Sender(server.url) for _ in range(AT_ONCE)]
@@ -126,7 +141,7 @@ def test_garbage(make_server: Callable[..., Server]) -> None:
         for sender in senders:
             sender.close()
     assert "Traceback" not in server.log.read_text()
-    assert workers == set(Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split())
+    assert set(children(server)) == workers
     early = max(memory[: len(memory) // 3])
     assert memory[-1] < early * 1.3 + 20 * 2**20, f"{early} bytes grew to {memory[-1]}"
     server.stop()
