@@ -17,7 +17,7 @@ from request_logger.events import Event, as_timestamp, time_key
 from request_logger.names import document_id, item_id, other_owner, row_named
 from request_logger.payloads import UndecodableError, decode_message
 from request_logger.scoring import Settle
-from request_logger.store.change import Change, Plan, RejectedError, unchanged
+from request_logger.store.change import Change, Plan, RejectedError, current, unchanged
 
 # Rows whose documents are read together with the plain one, to save a round trip; more are read when needed.
 MAX_ROWS_LOOKED_AT = 512
@@ -45,7 +45,7 @@ def record(event: Event, parts: list[Part], settle: Settle) -> Plan:
         (document,) = yield from _run(home, [(None, _joining(parts[0], settle))])
         if document is not None and event.part != "request" and "request" not in document:
             # It came first of all, or its request is a batch.
-            (first,) = yield from _run(home, [(0, unchanged)])
+            (first,) = yield from _run(home, [(0, current)])
             if first is not None:
                 yield from _hand_over(home, settle)
 
@@ -101,8 +101,9 @@ def _record_feedback(home: _Home, part: Part, settle: Settle) -> Plan:
     looked_at = range(min(rows, MAX_ROWS_LOOKED_AT))
     results = yield from _run(home, [(None, _joining(part, settle)), *((row, unchanged) for row in looked_at)])
     single, first = results[0], results[1]
-    if first is None and not _is_prediction(single):
-        (first,) = yield from _run(home, [(0, unchanged)])
+    if not _is_prediction(first) and not _is_prediction(single):
+        # Again, now that it waits there for the rows to see: they may have come since.
+        (first,) = yield from _run(home, [(0, current)])
     if _is_prediction(first):
         yield from _hand_over(home, settle, mine=part.content)
     elif single is not None and _embedded_rows(part.content) > 1 and not _is_prediction(single):
@@ -135,8 +136,9 @@ def _hand_over(home: _Home, settle: Settle, mine: Document | None = None) -> Pla
     the caller's own feedback, which nobody was told is stored yet: where nothing else waits, moving it and removing
     the plain document may go out together.
     """
+    read = current if mine is None else unchanged
     while True:
-        single, first = yield from _run(home, [(None, unchanged), (0, unchanged)])
+        single, first = yield from _run(home, [(None, read), (0, unchanged)])
         if single is None or first is None or ("request" in single and "response" in single):
             return
         if not _is_prediction(first):

@@ -45,6 +45,7 @@ TRAFFIC: dict[str, list[tuple[str, bytes, str]]] = {
     "batch": [
         ("request", ndarray([[1, 2], [3, 4], [5, 6]], ["a", "b"]), "2026-01-01T00:00:02.1Z"),
         ("response", ndarray([[0.2, 0.8], [0.9, 0.1], [0.4, 0.6]], NAMES), "2026-01-01T00:00:02.2Z"),
+        ("outlier", b'{"data": {"is_outlier": [1, 0, 1]}}', "2026-01-01T00:00:02.3Z"),
         ("feedback", feedback(reward=[1, 0, 0.5], truth=[1, 1, 1]), "2026-01-02T00:00:00Z"),
         ("feedback", feedback(truth=[0, 1]), "2026-01-03T00:00:00Z"),
     ],

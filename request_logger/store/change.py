@@ -24,7 +24,12 @@ class Change:
 
 
 def unchanged(stored: Document | None) -> Document | None:
-    """Read a document: the change that changes nothing."""
+    """Read a document as it was known last: the change that changes nothing."""
+    return stored
+
+
+def current(stored: Document | None) -> Document | None:
+    """Read a document as the engine has it now, whatever is known of it."""
     return stored
 
 

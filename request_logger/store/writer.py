@@ -123,6 +123,8 @@ class _Slot:
     not_before: float = 0.0
     sent: Document | None = None
     buried: bool = False
+    checking: bool = False
+    """Whether the request under way only asks if the document is still there."""
 
 
 class Writer:
@@ -295,10 +297,13 @@ class Writer:
         slot.sent = wanted
         if wanted is None:
             return Request.delete(slot.index, slot.id, known) if known else Request.read(slot.index, slot.id)
+        if known and wanted == stored:
+            # That a document is in the cache is no proof that it still is in the engine: an event that changes nothing
+            # of it is acknowledged only when the engine says so.
+            slot.checking = True
+            return Request.read(slot.index, slot.id)
         source = dumps(wanted)
-        # That a document is in the cache is no proof that it still is in the engine: an event that changes nothing of
-        # it is acknowledged only when the engine says so.
-        if known and wanted != stored:
+        if known:
             return Request.replace(slot.index, slot.id, known, source)
         return Request.create_or_read(slot.index, slot.id, source)
 
@@ -379,7 +384,9 @@ class Writer:
         if outcome.kind == "missing" or (outcome.kind == "done" and request.action == "delete"):
             self._cache.forget(slot.index, slot.id)
             slot.known = None
-            if request.action == "update" and slot.sent is not None:
+            if slot.checking:
+                slot.checking = False
+            elif request.action == "update" and slot.sent is not None:
                 self._later(slot, "index_missing", outcome.reason)
                 self._prepared.discard(slot.index)
             else:
@@ -390,6 +397,7 @@ class Writer:
             self._complete(slot, slot.sent)
         elif outcome.kind == "found":
             assert outcome.version and outcome.source is not None
+            slot.checking = False
             slot.known = Known(*outcome.version, dumps(outcome.source))
             self._cache.put(slot.index, slot.id, slot.known)
         elif outcome.kind == "conflict":
