@@ -8,7 +8,7 @@ Beside it stands the way the original writes, one `_update?refresh=true` an even
 (`bench.one_update`), under the same server, from the same senders, on the same engine. The last row is that without
 any server: the same 16 connections send the updates straight to the engine. The ratio that must be ten is to the first
 of the two. The three take turns, so that whatever else the machine does meets all of them; and they are warmed up
-before, because a Java engine is several times slower in its first ten thousand events.
+before, because a Java engine is several times slower in its first tens of thousands of events.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def main() -> int:
     """Measure, check and print; status 1 where anything is lost or the ratio is below what is expected."""
     parser = argparse.ArgumentParser(prog="python -m bench.first", description="The logger under load.")
     parser.add_argument("--predictions", type=int, default=2000, help="default: 2000")
-    parser.add_argument("--warm-up", type=int, default=3000, help="predictions before that (default: 3000)")
+    parser.add_argument("--warm-up", type=int, default=8000, help="predictions before that (default: 8000)")
     parser.add_argument("--updates", type=int, default=501, help="events of each comparison (default: 501)")
     parser.add_argument("--workers", type=int, default=Settings.gunicorn_workers, help="of request-logger (default: 3)")
     arguments = parser.parse_args()

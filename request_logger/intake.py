@@ -26,7 +26,9 @@ from request_logger.settings import Settings
 from request_logger.spool import Replayer, Spool
 from request_logger.store.change import StoreUnavailableError
 from request_logger.store.client import SearchEngine
-from request_logger.store.writer import Limits, Writer
+from request_logger.store.turn import Turn
+from request_logger.store.work import Limits
+from request_logger.store.writer import Writer
 from request_logger.telemetry import Telemetry
 
 log = logging.getLogger(__name__)
@@ -38,12 +40,13 @@ EVENT_WEIGHT_BYTES = 1000
 class RequestLogger:
     """What the routes share: settings, the store, and what is counted."""
 
-    def __init__(self, settings: Settings, registry: CollectorRegistry) -> None:
+    def __init__(self, settings: Settings, registry: CollectorRegistry, turn: Turn | None = None) -> None:
         self.settings = settings
         self.telemetry = Telemetry(registry)
         self.access = Access(settings)
         self.redactor = Redactor(settings.redact, settings.redact_key)
-        self.engine = SearchEngine(settings)
+        # The workers' parent has warned.
+        self.engine = SearchEngine(settings, warn=False)
         self.metadata = metadata_source(settings, lambda what: self.telemetry.metadata.labels(what).inc())
         self.exporter = Exporter(self.engine, settings)
         self.replies = Replies(settings, lambda outcome: self.telemetry.replies.labels(outcome).inc())
@@ -58,6 +61,7 @@ class RequestLogger:
                 bulk_max_bytes=settings.bulk_max_bytes,
                 cache_max_bytes=settings.cache_max_bytes,
             ),
+            turn,
         )
         self.spool: Spool | None = None
         self.replayer: Replayer | None = None

@@ -15,6 +15,11 @@ from gunicorn.glogging import Logger
 
 from request_logger import logs
 from request_logger.settings import Settings
+from request_logger.store.turn import Turn
+
+_WORKERS = {"gevent": "request_logger.worker.Worker", "gthread": "gthread"}
+# Of one worker, idle ones included; more wait until one of them closes.
+_CONNECTIONS = 4000
 
 
 def serve(settings: Settings) -> None:
@@ -39,6 +44,7 @@ def _remove(directory: str, pid: int) -> None:
 class _Server(BaseApplication):  # type: ignore[misc]
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._turn = Turn() if settings.gunicorn_workers > 1 else None
         super().__init__()
 
     def load_config(self) -> None:
@@ -46,7 +52,8 @@ class _Server(BaseApplication):  # type: ignore[misc]
             "bind": f"0.0.0.0:{self._settings.port}",
             "workers": self._settings.gunicorn_workers,
             "threads": self._settings.gunicorn_threads,
-            "worker_class": "gthread",
+            "worker_class": _WORKERS[self._settings.gunicorn_worker_class],
+            "worker_connections": _CONNECTIONS,
             "keepalive": 75,
             "graceful_timeout": 30,
             "logger_class": type("GunicornLogger", (_GunicornLogger,), {"line_format": self._settings.log_format}),
@@ -63,7 +70,7 @@ class _Server(BaseApplication):  # type: ignore[misc]
         from request_logger.app import create_app  # noqa: PLC0415  # in the worker: threads don't survive a fork
 
         logs.configure(self._settings.log_level, self._settings.log_format)
-        return create_app(self._settings)
+        return create_app(self._settings, self._turn)
 
 
 class _GunicornLogger(Logger):  # type: ignore[misc]

@@ -47,7 +47,8 @@ class Settings:
     max_payload_bytes: int = _env(300_000, "a larger body is replaced by its size and SHA-256", minimum=1)
     port: int = _env(8080, "port to listen on", minimum=0)
     gunicorn_workers: int = _env(3, "worker processes", minimum=1)
-    gunicorn_threads: int = _env(8, "threads of one worker", minimum=1)
+    gunicorn_worker_class: str = _env("gevent", "gevent, or gthread: a thread for each event under way")
+    gunicorn_threads: int = _env(8, "threads of one worker of GUNICORN_WORKER_CLASS=gthread", minimum=1)
     store_timeout_seconds: float = _env(
         10.0, "how long an event may wait for the engine before it is answered 503", minimum=0.1
     )
@@ -108,6 +109,8 @@ class Settings:
         problems = []
         if self.elasticsearch_protocol not in ("http", "https"):
             problems.append(f"ELASTICSEARCH_PROTOCOL: expected http or https, found {self.elasticsearch_protocol!r}")
+        if self.gunicorn_worker_class not in ("gevent", "gthread"):
+            problems.append(f"GUNICORN_WORKER_CLASS: expected gevent or gthread, found {self.gunicorn_worker_class!r}")
         if self.index_name and not is_legal_index(self.index_name):
             problems.append(
                 f'INDEX_NAME: expected a legal index name (lower case, no spaces, none of \\/*?"<>|,#:), '

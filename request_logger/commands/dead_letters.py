@@ -19,7 +19,8 @@ from request_logger.serialize import dumps, loads
 from request_logger.settings import Settings
 from request_logger.store.change import Change, Plan, RejectedError
 from request_logger.store.client import SearchEngine
-from request_logger.store.writer import Limits, Writer
+from request_logger.store.work import Limits
+from request_logger.store.writer import Writer
 
 PAGE = 100
 # How long the engine keeps the place between two pages: a whole page may wait for its time limits.

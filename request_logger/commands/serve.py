@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 
 from request_logger import logs
-from request_logger.access import Access
-from request_logger.choosing import Chooser
-from request_logger.metadata import metadata_source
-from request_logger.redaction import Redactor
 from request_logger.server import serve
 from request_logger.settings import Settings
-from request_logger.spool import check
-from request_logger.store.client import SearchEngine
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,7 +19,23 @@ def run(arguments: argparse.Namespace) -> int:
     """Serve until stopped. Raises SettingsError, ScorerError or MetadataError."""
     settings = Settings.from_env()
     logs.configure(settings.log_level, settings.log_format)
-    # Made once ahead of the workers, so that what is wrong is one line here instead of a stack trace in each of them.
+    # In a process of its own: the workers must import the HTTP clients after gevent has patched what those stand on,
+    # and so the process that they are forks of must not have imported them before.
+    with ProcessPoolExecutor(1, get_context("fork")) as checks:
+        checks.submit(_check, settings).result()
+    serve(settings)
+    return 0
+
+
+def _check(settings: Settings) -> None:
+    """Make everything once ahead of the workers: what is wrong is one line here, not a stack trace in each of them."""
+    from request_logger.access import Access  # noqa: PLC0415
+    from request_logger.choosing import Chooser  # noqa: PLC0415
+    from request_logger.metadata import metadata_source  # noqa: PLC0415
+    from request_logger.redaction import Redactor  # noqa: PLC0415
+    from request_logger.spool import check  # noqa: PLC0415
+    from request_logger.store.client import SearchEngine  # noqa: PLC0415
+
     SearchEngine(settings)
     Chooser(settings.scorer, settings.scorers_config or None)
     metadata_source(settings)
@@ -31,5 +43,3 @@ def run(arguments: argparse.Namespace) -> int:
     Redactor(settings.redact, settings.redact_key)
     if settings.spool_dir:
         check(settings.spool_dir)
-    serve(settings)
-    return 0

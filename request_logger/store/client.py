@@ -7,7 +7,6 @@ Elastic's client refuses. Which one it is, is asked once: Elastic's servers name
 from __future__ import annotations
 
 import base64
-import functools
 import logging
 import ssl
 import threading
@@ -47,13 +46,16 @@ class _Client(Protocol):
 
 
 class SearchEngine:
-    """One Elasticsearch or OpenSearch cluster. Thread-safe; nothing is sent before the first call."""
+    """One Elasticsearch or OpenSearch cluster. Thread-safe; nothing is sent before the first call.
 
-    def __init__(self, settings: Settings) -> None:
+    ``warn``: whether to say so where its certificate is not verified.
+    """
+
+    def __init__(self, settings: Settings, warn: bool = True) -> None:
         self._settings = settings
         self._hosts = _hosts(settings)
         _check_ca(settings.elasticsearch_ca_cert)
-        if not _verifies(settings) and any(host.startswith("https") for host in self._hosts):
+        if warn and not _verifies(settings) and any(host.startswith("https") for host in self._hosts):
             _warn_unverified()
         self._client: _Client | None = None
         self._lock = threading.Lock()
@@ -228,9 +230,7 @@ def _check_ca(path: str) -> None:
             raise SettingsError(f"ELASTICSEARCH_CA_CERT: {path}: {error.strerror or error}") from None
 
 
-@functools.cache
 def _warn_unverified() -> None:
-    """Warn once: workers are forked from a process that has warned already."""
     log.warning(
         "the engine's certificate is not verified, as in the original: "
         "give its CA in ELASTICSEARCH_CA_CERT, or set ELASTICSEARCH_VERIFY_CERTS=true"

@@ -17,23 +17,23 @@ import random
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any
 
 from request_logger.serialize import dumps, loads
 from request_logger.store.bulk import Outcome, Request, read_answer
 from request_logger.store.cache import Cache, Known
 from request_logger.store.change import (
-    Change,
     Document,
     Plan,
     RejectedError,
     StoreUnavailableError,
     unchanged,
 )
+from request_logger.store.turn import Turn
+from request_logger.store.work import Engine, Limits, Observer, Refuse, Slot, Task
 
 MAX_CHANGES = 1000
 _FIRST_PAUSE_SECONDS = 0.05
@@ -51,97 +51,24 @@ def dead_letter(index: str, id: str, document: Document, reason: str) -> Documen
     }
 
 
-class Engine(Protocol):
-    """What the writer needs of the engine."""
-
-    def bulk(self, body: bytes) -> dict[str, Any]:
-        """Send a _bulk body, give its answer. Raises StoreUnavailableError where there is none."""
-        ...
-
-    def ping(self) -> bool:
-        """Say whether the engine answers."""
-        ...
-
-    def prepare(self, index: str) -> None:
-        """Make sure that an index is there and can take our fields. Raises StoreUnavailableError."""
-        ...
-
-
-class Refuse(Protocol):
-    """Gives a document in a form that the engine refuses less."""
-
-    def __call__(self, document: Document, reasons: Sequence[str]) -> Document | None:
-        """Give the document to store after these refusals, None where there is no further form."""
-        ...
-
-
-class Observer(Protocol):
-    """Is told what happens, for metrics and logs."""
-
-    def bulk_sent(self, changes: int, size: int, seconds: float) -> None:
-        """One _bulk was answered."""
-        ...
-
-    def happened(self, what: str, index: str, reason: str) -> None:
-        """Count a conflict, a retry, a refused or a dead-lettered document."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Bounds of the writer: see the settings of the same names."""
-
-    timeout_seconds: float = 10.0
-    max_pending_bytes: int = 64 * 2**20
-    bulk_max_bytes: int = 5 * 2**20
-    cache_max_bytes: int = 16 * 2**20
-    dead_letter_index: str = "request-logger-dead-letters"
-
-
-@dataclass(slots=True, eq=False)
-class _Task:
-    plan: Plan
-    future: Future[Any]
-    weight: int
-    deadline: float
-    results: list[Document | None] | None = None
-    missing: int = 0
-
-
-@dataclass(slots=True, eq=False)
-class _Slot:
-    """One document that changes are waiting for."""
-
-    index: str
-    id: str
-    waiting: list[tuple[_Task, int, Change]] = field(default_factory=list)
-    applied: list[tuple[_Task, int, Change]] = field(default_factory=list)
-    """Those of the waiting that the request under way contains; others may come meanwhile."""
-    known: Known | None = None
-    reasons: list[str] = field(default_factory=list)
-    attempts: int = 0
-    not_before: float = 0.0
-    sent: Document | None = None
-    buried: bool = False
-    checking: bool = False
-    """Whether the request under way only asks if the document is still there."""
-
-
 class Writer:
     """Carries out plans against one engine. Thread-safe; `close` waits for what is under way."""
 
-    def __init__(self, engine: Engine, refuse: Refuse, observer: Observer, limits: Limits | None = None) -> None:
+    def __init__(
+        self, engine: Engine, refuse: Refuse, observer: Observer, limits: Limits | None = None, turn: Turn | None = None
+    ) -> None:
         self._engine = engine
         self._refuse = refuse
         self._observer = observer
         self._limits = limits or Limits()
         self._cache = Cache(self._limits.cache_max_bytes)
         self._lock = threading.Condition()
-        self._arrived: deque[_Task] = deque()
-        self._slots: dict[tuple[str, str], _Slot] = {}
+        self._arrived: deque[Task] = deque()
+        self._slots: dict[tuple[str, str], Slot] = {}
         self._prepared: set[str] = set()
         self._pending_bytes = 0
         self._closing = False
+        self._turn: AbstractContextManager[object] = turn or nullcontext()
         self._down_since: float | None = None
         self._pause = _FIRST_PAUSE_SECONDS
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
@@ -166,7 +93,7 @@ class Writer:
         """
         if self.down_for > self._limits.timeout_seconds:
             raise StoreUnavailableError("the engine does not answer")
-        task = _Task(plan, Future(), weight, time.monotonic() + self._limits.timeout_seconds)
+        task = Task(plan, Future(), weight, time.monotonic() + self._limits.timeout_seconds)
         with self._lock:
             if self._closing:
                 raise StoreUnavailableError("shutting down")
@@ -193,22 +120,34 @@ class Writer:
                     self._lock.wait(None if self._down_since is None else _LONGEST_PAUSE_SECONDS)
                     if self._down_since is not None:
                         break
-                arrived = list(self._arrived)
-                self._arrived.clear()
-            for task in arrived:
-                self._advance(task)
-            if self._down_since is not None and not self._slots and self._engine.ping():
-                self._down_since = None
-            self._drop_late()
-            requests, pause = self._next_requests()
-            if requests:
-                self._send(requests)
+            answer = None
+            # What arrives while others have their turn goes into this bulk. An engine that is down holds nobody up.
+            with self._turn if self._down_since is None else nullcontext():
+                self._take_arrived()
+                requests, pause = self._next_requests()
+                if requests:
+                    answer = self._ask(requests)
+            if answer is not None:
+                for (slot, request), outcome in zip(requests, read_answer(answer), strict=True):
+                    self._handle(slot, request, outcome)
+            elif requests:
+                self._pause_while_down()
             elif pause:
                 with self._lock:
                     if not self._arrived:
                         self._lock.wait(pause)
 
-    def _advance(self, task: _Task) -> None:
+    def _take_arrived(self) -> None:
+        with self._lock:
+            arrived = list(self._arrived)
+            self._arrived.clear()
+        for task in arrived:
+            self._advance(task)
+        if self._down_since is not None and not self._slots and self._engine.ping():
+            self._down_since = None
+        self._drop_late()
+
+    def _advance(self, task: Task) -> None:
         """Run a plan to its next changes, and queue them; finish the task where there are none."""
         results = task.results
         while True:
@@ -226,10 +165,10 @@ class Writer:
         task.results = [None] * len(changes)
         task.missing = len(changes)
         for position, change in enumerate(changes):
-            slot = self._slots.setdefault((change.index, change.id), _Slot(change.index, change.id))
+            slot = self._slots.setdefault((change.index, change.id), Slot(change.index, change.id))
             slot.waiting.append((task, position, change))
 
-    def _finish(self, task: _Task, error: Exception | None = None, result: Any = None) -> None:
+    def _finish(self, task: Task, error: Exception | None = None, result: Any = None) -> None:
         with self._lock:
             self._pending_bytes -= task.weight
         if task.future.done():
@@ -240,7 +179,7 @@ class Writer:
             task.plan.close()
             task.future.set_exception(error)
 
-    def _fail(self, task: _Task, error: Exception) -> None:
+    def _fail(self, task: Task, error: Exception) -> None:
         for slot in list(self._slots.values()):
             slot.waiting = [entry for entry in slot.waiting if entry[0] is not task]
             slot.applied = [entry for entry in slot.applied if entry[0] is not task]
@@ -254,10 +193,10 @@ class Writer:
         for task in late.values():
             self._fail(task, StoreUnavailableError("the engine did not take it in time"))
 
-    def _next_requests(self) -> tuple[list[tuple[_Slot, Request]], float]:
+    def _next_requests(self) -> tuple[list[tuple[Slot, Request]], float]:
         """Choose what goes into the next _bulk; else how long to wait (seconds)."""
         now = time.monotonic()
-        requests: list[tuple[_Slot, Request]] = []
+        requests: list[tuple[Slot, Request]] = []
         size = 0
         pause = _LONGEST_PAUSE_SECONDS
         for slot in list(self._slots.values()):
@@ -275,7 +214,7 @@ class Writer:
         ready = any(slot.not_before <= now for slot in self._slots.values())
         return requests, 0.0 if ready or not self._slots else pause
 
-    def _request(self, slot: _Slot) -> Request | None:
+    def _request(self, slot: Slot) -> Request | None:
         """Make a slot's line of the _bulk; None where its changes are done without one."""
         known = slot.known or self._cache.get(slot.index, slot.id)
         stored = loads(known.source) if known else None
@@ -307,7 +246,7 @@ class Writer:
             return Request.replace(slot.index, slot.id, known, source)
         return Request.create_or_read(slot.index, slot.id, source)
 
-    def _dead_letter(self, slot: _Slot, document: Document) -> Request | None:
+    def _dead_letter(self, slot: Slot, document: Document) -> Request | None:
         """Put a document that its index refuses in every form into the dead-letter index."""
         if slot.buried:
             self._reject(slot)
@@ -322,7 +261,7 @@ class Writer:
         digest = hashlib.sha256(dumps([slot.index, slot.id, content], sort_keys=True)).hexdigest()
         return Request.store(self._limits.dead_letter_index, digest, dumps(letter))
 
-    def _apply(self, slot: _Slot, stored: Document | None) -> Document | None:
+    def _apply(self, slot: Slot, stored: Document | None) -> Document | None:
         """Apply all waiting changes one after the other; one that fails takes only its own task with it."""
         document = stored
         for task, _, change in list(slot.waiting):
@@ -333,7 +272,7 @@ class Writer:
         slot.applied = list(slot.waiting)
         return document
 
-    def _complete(self, slot: _Slot, document: Document | None) -> None:
+    def _complete(self, slot: Slot, document: Document | None) -> None:
         done, slot.applied = slot.applied, []
         slot.waiting = [entry for entry in slot.waiting if entry not in done]
         slot.known, slot.reasons, slot.buried = None, [], False
@@ -346,16 +285,17 @@ class Writer:
             if task.missing == 0 and not task.future.done():
                 self._advance(task)
 
-    def _forget(self, slot: _Slot) -> None:
+    def _forget(self, slot: Slot) -> None:
         # Another may have taken its place since all of its own changes failed.
         if self._slots.get((slot.index, slot.id)) is slot:
             del self._slots[slot.index, slot.id]
 
-    def _reject(self, slot: _Slot) -> None:
+    def _reject(self, slot: Slot) -> None:
         for task, _, _ in list(slot.waiting):
             self._fail(task, RejectedError(f"{slot.index}: {slot.reasons[-1]}"))
 
-    def _send(self, requests: list[tuple[_Slot, Request]]) -> None:
+    def _ask(self, requests: list[tuple[Slot, Request]]) -> dict[str, Any] | None:
+        """Send the _bulk and give its answer, None where there is none."""
         started = time.monotonic()
         body = b"".join(request.body for _, request in requests)
         try:
@@ -364,23 +304,21 @@ class Writer:
                 self._prepared.add(index)
             answer = self._engine.bulk(body)
         except StoreUnavailableError as error:
-            self._down(str(error))
-            return
+            if self._down_since is None:
+                self._down_since = time.monotonic()
+            self._observer.happened("engine_down", "", str(error))
+            return None
         self._down_since = None
         self._pause = _FIRST_PAUSE_SECONDS
         self._observer.bulk_sent(len(requests), len(body), time.monotonic() - started)
-        for (slot, request), outcome in zip(requests, read_answer(answer), strict=True):
-            self._handle(slot, request, outcome)
+        return answer
 
-    def _down(self, reason: str) -> None:
-        if self._down_since is None:
-            self._down_since = time.monotonic()
-        self._observer.happened("engine_down", "", reason)
+    def _pause_while_down(self) -> None:
         self._drop_late()
         time.sleep(random.uniform(0, self._pause))  # noqa: S311
         self._pause = min(self._pause * 2, _LONGEST_PAUSE_SECONDS)
 
-    def _handle(self, slot: _Slot, request: Request, outcome: Outcome) -> None:
+    def _handle(self, slot: Slot, request: Request, outcome: Outcome) -> None:
         if outcome.kind == "missing" or (outcome.kind == "done" and request.action == "delete"):
             self._cache.forget(slot.index, slot.id)
             slot.known = None
@@ -410,7 +348,7 @@ class Writer:
         else:
             self._later(slot, "retry", outcome.reason)
 
-    def _later(self, slot: _Slot, what: str, reason: str) -> None:
+    def _later(self, slot: Slot, what: str, reason: str) -> None:
         self._observer.happened(what, slot.index, reason)
         slot.attempts += 1
         bound = min(_FIRST_PAUSE_SECONDS * 2**slot.attempts, _LONGEST_PAUSE_SECONDS)

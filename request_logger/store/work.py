@@ -1,0 +1,89 @@
+"""What the writer works with: its bounds, who it talks to, and what waits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from request_logger.store.cache import Known
+from request_logger.store.change import Change, Document, Plan
+
+
+class Engine(Protocol):
+    """What the writer needs of the engine."""
+
+    def bulk(self, body: bytes) -> dict[str, Any]:
+        """Send a _bulk body, give its answer. Raises StoreUnavailableError where there is none."""
+        ...
+
+    def ping(self) -> bool:
+        """Say whether the engine answers."""
+        ...
+
+    def prepare(self, index: str) -> None:
+        """Make sure that an index is there and can take our fields. Raises StoreUnavailableError."""
+        ...
+
+
+class Refuse(Protocol):
+    """Gives a document in a form that the engine refuses less."""
+
+    def __call__(self, document: Document, reasons: Sequence[str]) -> Document | None:
+        """Give the document to store after these refusals, None where there is no further form."""
+        ...
+
+
+class Observer(Protocol):
+    """Is told what happens, for metrics and logs."""
+
+    def bulk_sent(self, changes: int, size: int, seconds: float) -> None:
+        """One _bulk was answered."""
+        ...
+
+    def happened(self, what: str, index: str, reason: str) -> None:
+        """Count a conflict, a retry, a refused or a dead-lettered document."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of the writer: see the settings of the same names."""
+
+    timeout_seconds: float = 10.0
+    max_pending_bytes: int = 64 * 2**20
+    bulk_max_bytes: int = 5 * 2**20
+    cache_max_bytes: int = 16 * 2**20
+    dead_letter_index: str = "request-logger-dead-letters"
+
+
+@dataclass(slots=True, eq=False)
+class Task:
+    """A plan under way, and who waits for its end."""
+
+    plan: Plan
+    future: Future[Any]
+    weight: int
+    deadline: float
+    results: list[Document | None] | None = None
+    missing: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class Slot:
+    """One document that changes are waiting for."""
+
+    index: str
+    id: str
+    waiting: list[tuple[Task, int, Change]] = field(default_factory=list)
+    applied: list[tuple[Task, int, Change]] = field(default_factory=list)
+    """Those of the waiting that the request under way contains; others may come meanwhile."""
+    known: Known | None = None
+    reasons: list[str] = field(default_factory=list)
+    attempts: int = 0
+    not_before: float = 0.0
+    sent: Document | None = None
+    buried: bool = False
+    checking: bool = False
+    """Whether the request under way only asks if the document is still there."""
