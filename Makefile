@@ -10,7 +10,7 @@ ARGS ?=
 ENGINE_TESTS := tests/test_main_job.py tests/test_bad_input.py tests/test_golden.py tests/test_wire.py \
   tests/test_modes.py tests/store
 
-.PHONY: help venv demo test test-engines fuzz lint format bench-first bench-writes docs lock clean
+.PHONY: help venv demo test test-engines fuzz lint format bench bench-first bench-writes docs lock clean
 
 help: ## say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -52,6 +52,9 @@ lint: $(READY) ## ruff, its formatter, mypy
 format: $(READY) ## let ruff mend and format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+bench: $(READY) ## ours beside what bounds it; writes docs/performance.md and its plots
+	@$(BIN)/python -m bench.speed --write $(ARGS)
 
 bench-first: $(READY) ## 6,000 events through HTTP, each looked up, beside one _update?refresh=true an event
 	@$(BIN)/python -m bench.first $(ARGS)

@@ -71,6 +71,11 @@ class LocalServer:
         """Whether its process exists."""
         return self._process.poll() is None
 
+    @property
+    def pid(self) -> int:
+        """The process id of its master, and of the process group of all its workers."""
+        return self._process.pid
+
     def stop(self) -> None:
         """End it: what it has taken is stored first."""
         self._end()

@@ -39,7 +39,10 @@ _STATUS = {status.value: f"{status.value} {status.phrase}" for status in HTTPSta
 
 
 class EventsRoute:
-    """A WSGI application that takes the requests to /, and hands all others on to ``inner``."""
+    """A WSGI application that takes the requests to /, and hands all others on to ``inner``.
+
+    ``request`` is what WSGI calls the environ.
+    """
 
     def __init__(self, logger: RequestLogger, inner: Wsgi, registry: CollectorRegistry) -> None:
         self._logger = logger
@@ -49,13 +52,13 @@ class EventsRoute:
         self._total: Any = metrics["flask_http_request_total"]
         self._seconds: Any = metrics["flask_http_request_duration_seconds"]
 
-    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    def __call__(self, request: dict[str, Any], start_response: Callable[..., Any], /) -> Iterable[bytes]:
         """Answer a request."""
-        if (environ["PATH_INFO"] or "/") != EVENTS_PATH:
-            return self._inner(environ, start_response)
+        if (request["PATH_INFO"] or "/") != EVENTS_PATH:
+            return self._inner(request, start_response)
         started = time.perf_counter()
-        method = environ["REQUEST_METHOD"]
-        answer = self._answer(method, environ)
+        method = request["REQUEST_METHOD"]
+        answer = self._answer(method, request)
         status = str(answer.status)
         self._total.labels(method, status).inc()
         self._seconds.labels(method, EVENTS_PATH, status).observe(time.perf_counter() - started)
@@ -63,23 +66,23 @@ class EventsRoute:
         start_response(_STATUS[answer.status], headers)
         return (answer.body,)
 
-    def _answer(self, method: str, environ: dict[str, Any]) -> Answer:
+    def _answer(self, method: str, request: dict[str, Any]) -> Answer:
         if method not in ("GET", "POST"):
             return error_answer(405, "method: expected POST", {"Allow": "GET, POST"})
-        challenge = self._logger.access.challenge(EVENTS_PATH, environ.get("HTTP_AUTHORIZATION"))
+        challenge = self._logger.access.challenge(EVENTS_PATH, request.get("HTTP_AUTHORIZATION"))
         if challenge is not None:
             self._logger.telemetry.turned_away("unauthorized", "no or a wrong token")
             return unauthorized(challenge)
         try:
-            return _take(self._logger, environ)
+            return _take(self._logger, request)
         except Exception as error:
             return answer_to(error, self._logger.telemetry)
 
 
-def _take(logger: RequestLogger, environ: dict[str, Any]) -> Answer:
-    content_type = environ.get("CONTENT_TYPE", "")
+def _take(logger: RequestLogger, request: dict[str, Any]) -> Answer:
+    content_type = request.get("CONTENT_TYPE", "")
     media_type = content_type.partition(";")[0].strip().lower()
-    stream = get_input_stream(environ)
+    stream = get_input_stream(request)
     if media_type == "application/cloudevents-batch+json":
         return _take_batch(logger, small_body(stream, content_type, MAX_STRUCTURED_BYTES))
     if media_type == "application/cloudevents+json":
@@ -87,7 +90,7 @@ def _take(logger: RequestLogger, environ: dict[str, Any]) -> Answer:
         event = logger.redact(logger.admit(events.from_structured(value, logger.settings)))
     else:
         headers = {
-            name[5:].replace("_", "-").lower(): value for name, value in environ.items() if name.startswith("HTTP_")
+            name[5:].replace("_", "-").lower(): value for name, value in request.items() if name.startswith("HTTP_")
         }
         # A body is read only for an event that can be taken.
         event = logger.admit(events.from_headers(headers, events.Body(b""), logger.settings))

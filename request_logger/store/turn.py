@@ -2,44 +2,42 @@
 
 from __future__ import annotations
 
+import array
+import fcntl
 import os
 import select
-from contextlib import suppress
-
-_ALL = 4096
+import termios
 
 
 class Turn:
-    """A token that goes round among the processes forked from the one that made it.
+    """Tokens that go round among the processes forked from the one that made them.
 
-    Without it, each of several workers sends what little it has, and meets the others' versions: a prediction's
-    request and response come over different connections. Nothing's correctness stands on it: who has waited for
-    ``patience`` (seconds) goes on without it and puts a new one back, because a process may have died with the old
-    one. Two tokens become one again when they are taken together.
+    Without them, each of several workers sends what little it has, and meets the others' versions: a prediction's
+    request and response come over different connections. Two tokens let one worker prepare its bulk while the engine
+    has another's. Nothing's correctness stands on them: who has waited for ``patience`` (seconds) goes on without one
+    and puts a new one back, because a process may have died with the old one.
     """
 
-    def __init__(self, patience: float = 0.1) -> None:
+    def __init__(self, tokens: int = 2, patience: float = 0.1) -> None:
         self._out, self._in = os.pipe()
         os.set_blocking(self._out, False)
-        os.set_blocking(self._in, False)
+        self._tokens = tokens
         self._patience = patience
-        self._give()
+        os.write(self._in, b"t" * tokens)
 
     def __enter__(self) -> None:
-        """Wait for the turn."""
+        """Wait for a token."""
         while select.select([self._out], [], [], self._patience)[0]:
             try:
-                os.read(self._out, _ALL)
+                os.read(self._out, 1)
                 return
             except BlockingIOError:
                 # Another was faster.
                 continue
 
     def __exit__(self, *_: object) -> None:
-        """Let the next one have its turn."""
-        self._give()
-
-    def _give(self) -> None:
-        # A full pipe holds tokens enough.
-        with suppress(BlockingIOError):
+        """Give it to the next."""
+        waiting = array.array("i", [0])
+        fcntl.ioctl(self._out, termios.FIONREAD, waiting)
+        if waiting[0] < self._tokens:
             os.write(self._in, b"t")

@@ -36,6 +36,8 @@ from request_logger.store.turn import Turn
 from request_logger.store.work import Engine, Limits, Observer, Refuse, Slot, Task
 
 MAX_CHANGES = 1000
+# After a bulk of several changes: a short wait makes the next one larger, which costs all sides less.
+_LINGER_SECONDS = 0.003
 _FIRST_PAUSE_SECONDS = 0.05
 _LONGEST_PAUSE_SECONDS = 2.0
 
@@ -66,6 +68,7 @@ class Writer:
         self._arrived: deque[Task] = deque()
         self._slots: dict[tuple[str, str], Slot] = {}
         self._prepared: set[str] = set()
+        self._busy = False
         self._pending_bytes = 0
         self._closing = False
         self._turn: AbstractContextManager[object] = turn or nullcontext()
@@ -121,10 +124,13 @@ class Writer:
                     if self._down_since is not None:
                         break
             answer = None
+            if self._busy:
+                time.sleep(_LINGER_SECONDS)
             # What arrives while others have their turn goes into this bulk. An engine that is down holds nobody up.
             with self._turn if self._down_since is None else nullcontext():
                 self._take_arrived()
                 requests, pause = self._next_requests()
+                self._busy = len(requests) > 1
                 if requests:
                     answer = self._ask(requests)
             if answer is not None:

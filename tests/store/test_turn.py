@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import signal
 import time
+from itertools import pairwise
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 
@@ -44,18 +44,27 @@ def _spans(turn: Turn, processes: int, times: int) -> list[tuple[float, float]]:
 
 def test_one_at_a_time() -> None:
     """No two processes have their turn together."""
-    spans = _spans(Turn(patience=60), 3, 50)
+    spans = _spans(Turn(1, patience=60), 3, 50)
     assert len(spans) == 150
-    assert all(end <= start for (_, end), (start, _) in itertools.pairwise(spans))
+    assert all(end <= start for (_, end), (start, _) in pairwise(spans))
 
 
 def test_a_process_that_dies_with_its_turn() -> None:
     """The others go on after their patience, and one at a time again."""
-    turn = Turn(patience=0.5)
+    turn = Turn(1, patience=0.5)
     dead = _FORK.Process(target=_die, args=(turn,))
     dead.start()
     dead.join()
     with turn:
         pass
     spans = _spans(turn, 2, 20)
-    assert all(end <= start for (_, end), (start, _) in itertools.pairwise(spans))
+    assert all(end <= start for (_, end), (start, _) in pairwise(spans))
+
+
+def test_a_token_too_many_goes_again() -> None:
+    """Who lost patience with a slow process puts a second token in; when both are back, there is one."""
+    turn = Turn(1, patience=0.01)
+    with turn, turn:
+        pass
+    spans = _spans(turn, 2, 20)
+    assert all(end <= start for (_, end), (start, _) in pairwise(spans))

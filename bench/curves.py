@@ -1,0 +1,173 @@
+"""How the cost grows: with payload size, rows of a batch, workers, events at once and documents in the index."""
+
+from __future__ import annotations
+
+import json
+import random
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench import load
+from bench.engines import Client
+from bench.first import index_of, make_events
+from bench.measure import engine_processes, measure
+from request_logger.local_server import LocalServer, engine_settings
+
+BULK = 2000
+LARGE_INDEX = 1_000_000
+FOLDER = "performance"
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """Points of one plot: what grows, and what it costs."""
+
+    name: str
+    title: str
+    x: str
+    y: str
+    points: tuple[tuple[float, float], ...]
+    logarithmic: bool = True
+
+
+def sizes(url: str, engine: Client) -> Curve:
+    """Milliseconds an event by the size of its payload."""
+    points = []
+    with LocalServer(
+        {**engine_settings(url), "MAX_PAYLOAD_BYTES": str(64 * 2**20), "BULK_MAX_BYTES": str(32 * 2**20)}
+    ) as server:
+        for size, events in ((1_000, 800), (10_000, 800), (100_000, 200), (1_000_000, 30), (10_000_000, 4)):
+            points.append((size, _time(server, engine, [_row(size // 8)] * events)))
+    return Curve("payload", "one row, by size", "bytes of the payload", "ms an event", tuple(points))
+
+
+def rows(url: str, engine: Client) -> Curve:
+    """Milliseconds a row by the number of rows of a request."""
+    points = []
+    with LocalServer({**engine_settings(url), "MAX_PAYLOAD_BYTES": str(64 * 2**20)}) as server:
+        for count, events in ((1, 800), (10, 200), (100, 40), (1_000, 5), (10_000, 1)):
+            batch = [_row(4) for _ in range(count)]
+            points.append((count, _time(server, engine, [batch] * events) / count))
+    return Curve("rows", "a batch, by its rows", "rows of a request", "ms a row", tuple(points))
+
+
+def workers(url: str, engine: Client, predictions: int) -> Curve:
+    """Events a second by the number of workers."""
+    points = []
+    for count in (1, 2, 4):
+        with LocalServer({**engine_settings(url), "GUNICORN_WORKERS": str(count)}) as server:
+            name = _name()
+            found = measure(server.url, make_events(predictions, name, server.url), server.pid, engine_processes())
+            points.append((count, found.rate))
+            engine.drop(index_of(name))
+    return Curve("workers", "by workers, 16 at once, two cores for all", "workers", "events/s", tuple(points), False)
+
+
+def documents(url: str, engine: Client, predictions: int) -> Curve:
+    """Events a second by the documents that the index holds already."""
+    points: list[tuple[float, float]] = []
+    held = 0
+    name = _name()
+    with LocalServer(engine_settings(url)) as server:
+        for target in (1, 10_000, 100_000, LARGE_INDEX):
+            held = _fill(engine, index_of(name), held, target)
+            events = make_events(predictions, name, server.url)
+            old, new = f"{name}-".encode(), f"{name}-{target}-".encode()
+            fresh = [load.Request(each.key, each.raw.replace(old, new)) for each in events]
+            found = measure(server.url, fresh, server.pid, engine_processes())
+            points.append((target, found.rate))
+    engine.drop(index_of(name))
+    return Curve("documents", "by documents in the index", "documents", "events/s", tuple(points))
+
+
+def write(url: str, engine: Client, page: Path, text: str, predictions: int) -> None:
+    """Measure the curves, draw them, and write the page."""
+    curves = (
+        sizes(url, engine),
+        rows(url, engine),
+        workers(url, engine, predictions),
+        documents(url, engine, predictions),
+    )
+    folder = page.parent / FOLDER
+    folder.mkdir(exist_ok=True)
+    parts = ["# Performance", "", _INTRODUCTION, "", text]
+    for curve in curves:
+        _draw(curve, folder / f"{curve.name}.svg")
+        figures = ", ".join(f"{x:,.0f}: {y:,.2f}" for x, y in curve.points)
+        parts += [
+            f"![{curve.y} {curve.title}]({FOLDER}/{curve.name}.svg)",
+            "",
+            f"{curve.y} by {curve.x}: {figures}.",
+            "",
+        ]
+    page.write_text("\n".join(parts).rstrip() + "\n", encoding="utf-8")
+
+
+_INTRODUCTION = """`make bench` makes this page: the engine (OpenSearch, one node), the logger with its default settings
+and the senders share one machine's cores. Read the ratios; the figures are of that machine. Every row is the
+median of three runs that took turns, and the engine's documents were counted after each."""
+
+
+def _row(numbers: int) -> list[float]:
+    chance = random.Random(numbers)  # nothing secret
+    return [round(chance.random(), 6) for _ in range(max(numbers, 1))]
+
+
+def _name() -> str:
+    return uuid.uuid4().hex[:8]
+
+
+def _time(server: LocalServer, engine: Client, payloads: Sequence[Any]) -> float:
+    """Milliseconds that one request event takes, 4 at once."""
+    name = _name()
+    requests = []
+    for number, payload in enumerate(payloads):
+        body = json.dumps({"data": {"ndarray": payload if isinstance(payload[0], list) else [payload]}}).encode()
+        headers = {
+            "Content-Type": "application/json",
+            "Ce-Id": f"{name}-{number}",
+            "Ce-Type": "io.seldon.serving.inference.request",
+            "Ce-Requestid": f"{name}-{number}",
+            "Ce-Inferenceservicename": name,
+            "Ce-Namespace": "bench",
+            "Ce-Endpoint": "default",
+        }
+        requests.append(load.Request((number, "request"), load.post(server.url, headers, body)))
+    run = load.run(server.url, requests, connections=min(4, len(requests)), processes=min(2, len(requests)))
+    if run.failed:
+        raise RuntimeError(f"{run.failed} of {len(requests)} events were not acknowledged")
+    engine.drop(index_of(name))
+    return run.seconds / len(requests) * 1000
+
+
+def _fill(engine: Client, index: str, held: int, target: int) -> int:
+    line = b'{"index":{"_id":"old-%d"}}\n{"request":{"instance":[5.1]},"metrics":{"scorer":"reward","correct":1}}\n'
+    for start in range(held, target, BULK):
+        engine.ask(
+            "POST", f"/{index}/_bulk", b"".join(line % number for number in range(start, min(start + BULK, target)))
+        )
+    return target
+
+
+def _draw(curve: Curve, path: Path) -> None:
+    import matplotlib as mpl  # noqa: PLC0415  # of the benchmarks only
+
+    mpl.use("svg")
+    mpl.rcParams["svg.hashsalt"] = "request-logger"
+    from matplotlib import pyplot as plt  # noqa: PLC0415
+
+    figure, axes = plt.subplots(figsize=(6, 3.5), layout="constrained")
+    axes.plot(*zip(*curve.points, strict=True), marker="o")
+    if curve.logarithmic:
+        axes.set_xscale("log")
+        if curve.y.startswith("ms"):
+            axes.set_yscale("log")
+    if not curve.y.startswith("ms"):
+        axes.set_ylim(bottom=0)
+    axes.set(title=curve.title, xlabel=curve.x, ylabel=curve.y)
+    axes.grid(alpha=0.3)
+    figure.savefig(path, metadata={"Date": None})
+    plt.close(figure)

@@ -1,0 +1,76 @@
+"""One measured load: rate, times, and the CPU seconds and memory of the processes that served it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import psutil
+
+from bench import load
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What a load cost. ``events`` is what was acknowledged, CPU is in seconds, memory in MB a process."""
+
+    events: int
+    failed: int
+    seconds: float
+    p50: float
+    p95: float
+    p99: float
+    logger_cpu: float
+    engine_cpu: float
+    memory: float
+
+    @property
+    def rate(self) -> float:
+        """Acknowledged events a second."""
+        return self.events / self.seconds
+
+
+def processes(pid: int) -> list[psutil.Process]:
+    """A process and all below it."""
+    parent = psutil.Process(pid)
+    return [parent, *parent.children(recursive=True)]
+
+
+def cpu(pids: Sequence[psutil.Process]) -> float:
+    """CPU seconds that processes have used so far."""
+    return sum(sum(process.cpu_times()[:2]) for process in pids)
+
+
+def engine_processes() -> list[psutil.Process]:
+    """The Java processes below this one."""
+    return [process for process in psutil.Process().children(recursive=True) if process.name() == "java"]
+
+
+def measure(
+    url: str,
+    requests: Sequence[load.Request],
+    server: int | None,
+    engine: Sequence[psutil.Process],
+    *,
+    connections: int = 16,
+    events_each: int = 1,
+) -> Measured:
+    """Send the requests and say what that cost. ``server`` is the pid of the server's parent process."""
+    served = processes(server) if server is not None else []
+    before = cpu(served), cpu(engine)
+    run = load.run(url, requests, connections=connections, processes=min(2, connections))
+    memory = max((process.memory_info().rss for process in served[1:]), default=0) / 2**20
+    times = [run.percentile(share) for share in (0.5, 0.95, 0.99)]
+    good = (len(run.results) - run.failed) * events_each
+    used = cpu(served) - before[0], cpu(engine) - before[1]
+    return Measured(good, run.failed * events_each, run.seconds, *times, *used, memory)
+
+
+def timed(work: Callable[[], int], engine: Sequence[psutil.Process]) -> Measured:
+    """Run something that talks to the engine itself; it gives how many events it stored."""
+    mine = [psutil.Process()]
+    before, started = (cpu(mine), cpu(engine)), time.monotonic()
+    events = work()
+    seconds = time.monotonic() - started
+    return Measured(events, 0, seconds, 0, 0, 0, cpu(mine) - before[0], cpu(engine) - before[1], 0)

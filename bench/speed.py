@@ -1,0 +1,263 @@
+"""`python -m bench.speed`: ours beside what bounds it, side by side in one run.
+
+ours           the server with its default settings: request, response and feedback of each prediction, scored
+no feedback    the same with an outlier event in the feedback's place: the same writes, nothing scored
+batch lane     the same events in application/cloudevents-batch+json, 99 a request
+one update     the original's way of writing: each event looked up, then one _update?refresh=true (`bench.one_update`)
+bare Flask     parses the JSON and answers, without an engine (`bench.bare`); the same server and number of workers
+raw _bulk      the final documents of ours, sent straight to the engine, 500 a _bulk
+raw updates    an update with doc and upsert an event, 500 a _bulk
+
+They take turns; what the engine holds is counted after each. It writes docs/performance.md and its plots with --write.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from bench import curves, load
+from bench.engines import Client, engine_url
+from bench.first import ONE_UPDATE, PARTS, bodies, check, index_of, make_events
+from bench.measure import Measured, engine_processes, measure, timed
+from request_logger.local_server import LocalServer, engine_settings
+
+PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
+BARE = (*ONE_UPDATE[:-1], "bench.bare:app")
+BATCH, BULK = 99, 500
+OURS = "ours"
+
+
+class Bench:
+    """An engine, the servers on it, and what must not be found afterwards."""
+
+    def __init__(self, stack: ExitStack, url: str) -> None:
+        settings = engine_settings(url)
+        self.engine_url, self.engine = url, Client(url)
+        self.java = engine_processes()
+        self.ours = stack.enter_context(LocalServer(settings))
+        self.one = stack.enter_context(LocalServer(settings, python=ONE_UPDATE))
+        self.bare = stack.enter_context(LocalServer(settings, python=BARE))
+        self.problems: list[str] = []
+
+    def events(self, name: str, predictions: int, connections: int = 16) -> Measured:
+        """Ours, one event a request."""
+        requests = make_events(predictions, name, self.ours.url)
+        found = self._measure(self.ours, requests, connections)
+        self._count(name, predictions, scored=True)
+        return found
+
+    def outliers(self, name: str, predictions: int) -> Measured:
+        """Ours, an outlier event where the feedback was."""
+        requests = []
+        for request in make_events(predictions, name, self.ours.url):
+            head, _, _ = request.raw.partition(b"\r\n\r\n")
+            if request.key[1] == "feedback":
+                body = b'{"data": {"is_outlier": [0], "instance_score": [0.25]}}'
+                lines = [line for line in head.split(b"\r\n") if not line.lower().startswith(b"content-length")]
+                head = b"\r\n".join(lines).replace(b"serving.feedback", b"serving.inference.outlier")
+                raw = b"%b\r\nContent-Length: %d\r\n\r\n%b" % (head, len(body), body)
+                requests.append(load.Request(request.key, raw))
+            else:
+                requests.append(request)
+        found = self._measure(self.ours, requests, 16)
+        self._count(name, predictions, scored=False)
+        return found
+
+    def batches(self, name: str, predictions: int) -> Measured:
+        """Ours, BATCH events a request."""
+        url = self.ours.url
+        kind = {"Content-Type": "application/cloudevents-batch+json"}
+        values = [_structured(name, number, part) for number in range(predictions) for part in PARTS]
+        requests = [
+            load.Request((start, "batch"), load.post(url, kind, json.dumps(values[start : start + BATCH]).encode()))
+            for start in range(0, len(values), BATCH)
+        ]
+        found = measure(url, requests, self.ours.pid, self.java, connections=4, events_each=BATCH)
+        self._count(name, predictions, scored=True)
+        return found
+
+    def one_update(self, name: str, predictions: int) -> Measured:
+        """The original's way."""
+        self.engine.ask("PUT", f"/{index_of(name)}")
+        found = self._measure(self.one, make_events(predictions, name, self.one.url), 16)
+        self._count(name, predictions, scored=False)
+        return found
+
+    def bare_flask(self, name: str, predictions: int) -> Measured:
+        """No engine."""
+        return self._measure(self.bare, make_events(predictions, name, self.bare.url), 16)
+
+    def raw_bulk(self, source: str, name: str) -> Measured:
+        """The final documents of the index of ``source``; a document is as many events as it has parts."""
+        documents = list(_documents(self.engine, index_of(source)))
+        lines = [b'{"index":{"_id":"%b"}}\n%b\n' % (id.encode(), json.dumps(found).encode()) for id, found in documents]
+        found = self._bulk(name, lines, events_each=len(PARTS))
+        self._count(name, len(documents), scored=True)
+        return found
+
+    def raw_updates(self, name: str, predictions: int) -> Measured:
+        """An update an event."""
+        lines = []
+        for number in range(predictions):
+            for part, body in bodies(number).items():
+                update = {"doc": {part: {"payload": body}, "RequestId": str(number)}, "doc_as_upsert": True}
+                lines.append(b'{"update":{"_id":"%d"}}\n%b\n' % (number, json.dumps(update).encode()))
+        found = self._bulk(name, lines, events_each=1)
+        self._count(name, predictions, scored=False)
+        return found
+
+    def _bulk(self, name: str, lines: list[bytes], events_each: int) -> Measured:
+        self.engine.ask("PUT", f"/{index_of(name)}")
+
+        def send() -> int:
+            for start in range(0, len(lines), BULK):
+                answer = self.engine.ask("POST", f"/{index_of(name)}/_bulk", b"".join(lines[start : start + BULK]))
+                if answer["errors"]:
+                    raise RuntimeError(json.dumps(answer)[:500])
+            return len(lines) * events_each
+
+        return timed(send, self.java)
+
+    def _measure(self, server: LocalServer, requests: list[load.Request], connections: int) -> Measured:
+        return measure(server.url, requests, server.pid, self.java, connections=connections)
+
+    def _count(self, name: str, predictions: int, *, scored: bool) -> None:
+        index = index_of(name)
+        self.engine.ask("POST", f"/{index}/_refresh")
+        query = {"query": {"exists": {"field": "metrics.scorer"}}} if scored else None
+        count = self.engine.ask("POST", f"/{index}/_count", query)["count"]
+        if count != predictions:
+            self.problems.append(f"{name}: {count} {'scored ' * scored}documents for {predictions} predictions")
+        elif scored and name.endswith("-checked"):
+            self.problems += check(self.engine, index, load.Run([], 1), predictions)
+
+
+def _structured(name: str, number: int, part: str) -> dict[str, Any]:
+    return {
+        "specversion": "1.0",
+        "id": f"{name}-{number}-{part}",
+        "source": "http://127.0.0.1:8000/",
+        "type": f"io.seldon.serving.{'' if part == 'feedback' else 'inference.'}{part}",
+        "requestid": f"{name}-{number}",
+        "inferenceservicename": name,
+        "modelid": "classifier",
+        "namespace": "bench",
+        "endpoint": "default",
+        "datacontenttype": "application/json",
+        "data": bodies(number)[part],
+    }
+
+
+def _documents(engine: Client, index: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    page = engine.ask("POST", f"/{index}/_search?scroll=1m", {"size": 1000, "sort": ["_doc"]})
+    while page["hits"]["hits"]:
+        yield from ((hit["_id"], hit["_source"]) for hit in page["hits"]["hits"])
+        page = engine.ask("POST", "/_search/scroll", {"scroll": "1m", "scroll_id": page["_scroll_id"]})
+
+
+def run(bench: Bench, predictions: int, rounds: int) -> dict[str, Measured]:
+    """Warm up, then let all of them take turns; the median run of each, by rate."""
+    prefix = uuid.uuid4().hex[:6]
+    few = predictions // 8
+    bench.events(f"{prefix}-warm", 4 * predictions)
+    bench.one_update(f"{prefix}-warm1", few // 2)
+    found: dict[str, list[Measured]] = {}
+    for turn in range(rounds):
+        name = f"{prefix}-{turn}"
+        work: dict[str, Callable[[], Measured]] = {
+            OURS: lambda name=name: bench.events(f"{name}-checked", predictions),
+            "ours, 1 at once": lambda name=name: bench.events(f"{name}-c1", few, 1),
+            "ours, 64 at once": lambda name=name: bench.events(f"{name}-c64", predictions, 64),
+            "ours, 256 at once": lambda name=name: bench.events(f"{name}-c256", predictions, 256),
+            "ours, no feedback": lambda name=name: bench.outliers(f"{name}-o", predictions),
+            "ours, batch lane": lambda name=name: bench.batches(f"{name}-b", predictions // 33 * 33),
+            "one update": lambda name=name: bench.one_update(f"{name}-1", few),
+            "bare Flask": lambda name=name: bench.bare_flask(f"{name}-f", predictions),
+            "raw _bulk": lambda name=name: bench.raw_bulk(f"{name}-checked", f"{name}-r"),
+            "raw updates": lambda name=name: bench.raw_updates(f"{name}-u", predictions),
+        }
+        for title, task in work.items():
+            found.setdefault(title, []).append(task())
+    return {title: _median(runs) for title, runs in found.items()}
+
+
+def _median(runs: list[Measured]) -> Measured:
+    return sorted(runs, key=lambda each: each.rate)[len(runs) // 2]
+
+
+def table(rows: dict[str, Measured]) -> str:
+    """The figures as a Markdown table."""
+    lines = [
+        "| | events/s | p50 ms | p95 ms | p99 ms | logger CPU ms an event | engine CPU ms an event | MB a worker |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for title, row in rows.items():
+        times = [f"{value * 1000:.1f}" if value else "" for value in (row.p50, row.p95, row.p99)]
+        engine = "" if title == "bare Flask" else f"{row.engine_cpu / row.events * 1000:.2f}"
+        cells = [title, f"{row.rate:,.0f}", *times, f"{row.logger_cpu / row.events * 1000:.2f}", engine]
+        lines.append(f"| {' | '.join([*cells, f'{row.memory:.0f}' if row.memory else ''])} |")
+    return "\n".join(lines)
+
+
+def targets(rows: dict[str, Measured]) -> str:
+    """What was set out to reach, and what is."""
+    ours, one, bare, batch = rows[OURS], rows["one update"], rows["bare Flask"], rows["ours, batch lane"]
+    raw, updates, silent = rows["raw _bulk"], rows["raw updates"], rows["ours, no feedback"]
+
+    def each(row: Measured, what: str) -> float:
+        return float(getattr(row, what)) / row.events
+
+    lines = ["| | is | expected |", "|---|---|---|"]
+    for title, value, expected, good in (
+        ("ours to one update, events/s", ours.rate / one.rate, "at least 20", ours.rate >= 20 * one.rate),
+        ("ours to bare Flask, events/s", ours.rate / bare.rate, "at least 0.5", ours.rate >= 0.5 * bare.rate),
+        ("p99 of ours to p50 of one update", ours.p99 / one.p50, "below 1", ours.p99 < one.p50),
+        ("batch lane to one update, events/s", batch.rate / one.rate, "at least 100", batch.rate >= 100 * one.rate),
+        (
+            "logger CPU an event to bare Flask's",
+            each(ours, "logger_cpu") / each(bare, "logger_cpu"),
+            "at most 2",
+            each(ours, "logger_cpu") <= 2 * each(bare, "logger_cpu"),
+        ),
+        (
+            "engine CPU an event to raw updates'",
+            each(ours, "engine_cpu") / each(updates, "engine_cpu"),
+            "at most 1.3",
+            each(ours, "engine_cpu") <= 1.3 * each(updates, "engine_cpu"),
+        ),
+        ("batch lane to raw _bulk, documents/s", batch.rate / raw.rate, "at least 0.6", batch.rate >= 0.6 * raw.rate),
+        ("cost of scoring, events/s", 1 - ours.rate / silent.rate, "at most 0.35", ours.rate >= 0.65 * silent.rate),
+        ("MB a worker", max(row.memory for row in (ours, batch)), "under 120", ours.memory < 120),
+    ):
+        lines.append(f"| {title} | {value:.2f} | {expected}{'' if good else ': missed'} |")
+    return "\n".join(lines)
+
+
+def main() -> int:
+    """Measure, check, print; status 1 where the engine does not hold what it must."""
+    parser = argparse.ArgumentParser(prog="python -m bench.speed", description="Ours beside what bounds it.")
+    parser.add_argument("--predictions", type=int, default=2000, help="of each row (default: 2000)")
+    parser.add_argument("--rounds", type=int, default=3, help="default: 3")
+    parser.add_argument("--write", action="store_true", help="write docs/performance.md and its plots")
+    arguments = parser.parse_args()
+    with ExitStack() as stack:
+        bench = Bench(stack, stack.enter_context(engine_url()))
+        rows = run(bench, arguments.predictions, arguments.rounds)
+        text = f"{table(rows)}\n\n{targets(rows)}\n"
+        print(text)
+        if arguments.write:
+            curves.write(bench.engine_url, bench.engine, PAGE, text, arguments.predictions)
+    for problem in bench.problems:
+        print(f"FAILED: {problem}")
+    return int(bool(bench.problems))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
