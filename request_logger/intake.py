@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Any
@@ -32,6 +33,9 @@ from request_logger.store.writer import Writer
 from request_logger.telemetry import Telemetry
 
 log = logging.getLogger(__name__)
+
+# What a feedback left in the engine, nothing for any other event and for one that is spooled, or what went wrong.
+Result = Documents | None | Exception
 
 # What an event holds in memory beside its body, about.
 EVENT_WEIGHT_BYTES = 1000
@@ -154,19 +158,35 @@ class RequestLogger:
 
         Raises StoreUnavailableError and RejectedError.
         """
-        try:
-            try:
-                documents = stored.result(self.settings.store_timeout_seconds + 1)
-            except FutureTimeoutError:
-                raise StoreUnavailableError("the engine did not take it in time") from None
-        except StoreUnavailableError:
-            if self.spool is None:
-                raise
+        (result,) = self.wait_all([(event, stored)])
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    def wait_all(self, sent: Sequence[tuple[events.Event, Future[Documents | None]]]) -> list[Result]:
+        """Wait for several events as `wait` does, no longer than for one; those to spool go there in one transaction.
+
+        What `wait` would raise is the result of its event.
+        """
+        deadline = time.monotonic() + self.settings.store_timeout_seconds + 1
+        results = [self._result(event, stored, deadline) for event, stored in sent]
+        late = [number for number, result in enumerate(results) if isinstance(result, StoreUnavailableError)]
+        if late and self.spool is not None:
             if time.monotonic() >= self._try_again_at:
                 self._try_again_at = time.monotonic() + self.settings.store_timeout_seconds
-            self.spool.append(event)
-            self.telemetry.events.labels(event.part, "spooled").inc()
-            return None
+            for number, error in zip(late, self.spool.append_all([sent[number][0] for number in late]), strict=True):
+                results[number] = error
+                if error is None:
+                    self.telemetry.events.labels(sent[number][0].part, "spooled").inc()
+        return results
+
+    def _result(self, event: events.Event, stored: Future[Documents | None], deadline: float) -> Result:
+        try:
+            documents = stored.result(max(deadline - time.monotonic(), 0))
+        except FutureTimeoutError:
+            return StoreUnavailableError("the engine did not take it in time")
+        except Exception as error:
+            return error
         self.telemetry.events.labels(event.part, "stored").inc()
         if documents and any("unscorable" in (document or {}).get("metrics", {}) for document in documents.values()):
             self.telemetry.unscored.inc()

@@ -112,11 +112,10 @@ def _take_batch(logger: RequestLogger, body: bytes) -> Answer:
             waiting.append((len(answers) - 1, event, logger.submit(event)))
         except Exception as error:
             answers[-1] = answer_to(error, logger.telemetry)
-    for position, event, stored in waiting:
-        try:
-            logger.wait(event, stored)
-        except Exception as error:
-            answers[position] = answer_to(error, logger.telemetry)
+    results = logger.wait_all([(event, stored) for _, event, stored in waiting])
+    for (position, *_), result in zip(waiting, results, strict=True):
+        if isinstance(result, Exception):
+            answers[position] = answer_to(result, logger.telemetry)
     return _summary(answers)
 
 

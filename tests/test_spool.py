@@ -251,3 +251,18 @@ def test_cost(tmp_path: Path, threads: int) -> None:
     print(f"\n{threads} threads: {400 / seconds:.0f} events/s, {1000 * seconds * threads / 400:.2f} ms an event")
     assert len(spool.read(1000, 2**30)) == 400
     spool.close()
+
+
+def test_a_batch_is_one_transaction(tmp_path: Path) -> None:
+    """Events that came together are there in their order after one commit; those that don't fit are named."""
+    spool = Spool(str(tmp_path), 5000, Seen())
+    commits: list[str] = []
+    assert spool._db is not None
+    spool._db.set_trace_callback(lambda statement: commits.append(statement) if statement == "COMMIT" else None)
+    errors = spool.append_all([some(str(number)) for number in range(100)])
+    assert len(commits) == 1
+    assert ids(spool) == [str(number) for number, error in enumerate(errors) if error is None]
+    assert 0 < len(ids(spool)) < 15
+    assert {str(error) for error in errors if error} == {"the engine can't take it now, and the spool is full"}
+    assert spool.append_all([]) == []
+    spool.close()

@@ -19,7 +19,7 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -95,14 +95,19 @@ class Spool:
 
         Raises StoreUnavailableError where the spool or the disk is full, or it can't be written.
         """
-        entry = _Entry(to_bytes(event))
-        self._waiting.append(entry)
+        (error,) = self.append_all([event])
+        if error is not None:
+            raise error
+
+    def append_all(self, events: Sequence[Event]) -> list[StoreUnavailableError | None]:
+        """Add events in one transaction, the oldest first; gives for each why it isn't on disk, None where it is."""
+        entries = [_Entry(to_bytes(event)) for event in events]
+        self._waiting.extend(entries)
         with self._mutex:
             # Whoever comes first commits for all that queued while the commit before was under way.
-            if not entry.done:
+            if not all(entry.done for entry in entries):
                 self._commit_waiting()
-        if entry.error is not None:
-            raise entry.error
+        return [entry.error for entry in entries]
 
     def read(self, max_events: int, max_bytes: int) -> list[tuple[int, bytes]]:
         """Give the oldest records with their numbers: at least one where there is one."""
