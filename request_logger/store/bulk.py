@@ -63,11 +63,11 @@ class Outcome:
     """What became of one action.
 
     ``done``: stored (or removed); ``found``: it was there, ``source`` is what; ``missing``: there is no such document
-    or index; ``conflict``: another writer was faster; ``refused``: it can't be indexed in this form; ``later``: the
-    engine can't take it now. ``version`` is (seq_no, primary_term).
+    or index; ``conflict``: another writer was faster; ``refused``: it can't be indexed in this form; ``too large``: the
+    engine doesn't take so many bytes; ``later``: it can't take it now. ``version`` is (seq_no, primary_term).
     """
 
-    kind: Literal["done", "found", "missing", "conflict", "refused", "later"]
+    kind: Literal["done", "found", "missing", "conflict", "refused", "too large", "later"]
     version: tuple[int, int] | None = None
     source: dict[str, Any] | None = None
     reason: str = ""

@@ -42,5 +42,13 @@ class StoreUnavailableError(RuntimeError):
     """The engine can't take this now; trying again later can help."""
 
 
+class TooLargeError(StoreUnavailableError):
+    """The engine takes no request of this size (its http.max_content_length); it may take the half of it."""
+
+
+class TooBusyError(StoreUnavailableError):
+    """The engine has too much to do for a request of this size; later, or of the half of it, it may take it."""
+
+
 class RejectedError(RuntimeError):
     """The engine refuses this in every form; trying again can't help."""

@@ -24,13 +24,14 @@ from elastic_transport.client_utils import parse_cloud_id
 from request_logger.serialize import dumps, loads
 from request_logger.settings import Settings, SettingsError
 from request_logger.store import templates
-from request_logger.store.change import StoreUnavailableError
+from request_logger.store.change import StoreUnavailableError, TooBusyError, TooLargeError
 
 log = logging.getLogger(__name__)
 
 _ANY_ERROR = tuple(range(400, 600))
 _TEMPLATE_VERSION = 1
 _PING_SECONDS = 2.0
+_WHOLE_BULK = {413: TooLargeError, 429: TooBusyError}
 _FIELD_LIMIT = "index.mapping.total_fields.limit"
 
 
@@ -89,10 +90,15 @@ class SearchEngine:
         return self._connected().request(method, path, raw, options)
 
     def bulk(self, body: bytes) -> dict[str, Any]:
-        """Send a _bulk body. Raises StoreUnavailableError where the engine gives no verdict for its items."""
+        """Send a _bulk body.
+
+        Raises StoreUnavailableError where the engine gives no verdict for its items: TooLargeError and TooBusyError
+        where that is because of their number.
+        """
         status, answer = self.request("POST", "/_bulk", body)
         if status != 200 or not isinstance(answer, dict) or "items" not in answer:
-            raise StoreUnavailableError(f"the engine answered {status} to _bulk: {_short(answer)}")
+            kind = _WHOLE_BULK.get(status, StoreUnavailableError)
+            raise kind(f"the engine answered {status} to _bulk of {len(body)} bytes: {_short(answer)}")
         return answer
 
     def ping(self) -> bool:
@@ -103,8 +109,8 @@ class SearchEngine:
             return False
         return status < 500 and status != 401
 
-    def prepare(self, index: str) -> None:
-        """Make sure that an index is there and can take our fields.
+    def prepare(self, index: str) -> bool:
+        """Make sure that an index is there and can take our fields; False: it is blocked, and must be prepared later.
 
         A new one gets the types of the template. One that the original made, or that another template of a higher
         priority shaped, is given the fields that it lacks. What the engine refuses here is warned of once and left to
@@ -118,11 +124,13 @@ class SearchEngine:
                 raise StoreUnavailableError(f"the engine answered {status} to creating an index: {_short(answer)}")
             if status >= 400 and "already_exists" not in _short(answer):
                 log.warning("index %s can't be created ahead: %s", index, _short(answer))
-                return
+                return not _is_blocked(answer)
             found = self._mappings(index)
         # An alias answers with the indices behind it.
-        for name, content in found.items():
-            self._complete(name, templates.additions(content.get("mappings", {})))
+        done = [
+            self._complete(name, templates.additions(content.get("mappings", {}))) for name, content in found.items()
+        ]
+        return all(done)
 
     def _mappings(self, index: str) -> dict[str, Any]:
         """Give the mapping of an index by its name, or of those behind an alias; nothing where there is none."""
@@ -131,10 +139,10 @@ class SearchEngine:
             raise StoreUnavailableError(f"the engine answered {status} to a question for a mapping: {_short(answer)}")
         return dict(answer) if status == 200 else {}
 
-    def _complete(self, index: str, additions: Mapping[str, Any]) -> None:
-        """Give an index what its mapping lacks, and room for it."""
+    def _complete(self, index: str, additions: Mapping[str, Any]) -> bool:
+        """Give an index what its mapping lacks, and room for it; False where it is blocked."""
         if not additions:
-            return
+            return True
         path = "/" + quote(index, safe="")
         status, answer = self.request("GET", f"{path}/_settings", params={"flat_settings": "true"})
         settings = answer[index]["settings"] if status == 200 else {}
@@ -145,6 +153,7 @@ class SearchEngine:
         status, answer = self.request("PUT", f"{path}/_mapping", additions)
         if status >= 400:
             log.warning("index %s can't be given the fields of ours: %s", index, _short(answer))
+        return not (status >= 400 and _is_blocked(answer))
 
     def install_template(self) -> None:
         """Install the index template where it is missing or older. Raises StoreUnavailableError."""
@@ -362,6 +371,11 @@ def _is_current(answer: Any, wanted: Mapping[str, Any]) -> bool:
         and set(wanted["index_patterns"]) <= set(template.get("index_patterns", []))
         for template in installed
     )
+
+
+def _is_blocked(answer: Any) -> bool:
+    """Say whether an error is a block (a full disk, no elected master, somebody's setting), which passes."""
+    return "cluster_block_exception" in _short(answer)
 
 
 def _short(answer: Any) -> str:

@@ -15,15 +15,15 @@ class Engine(Protocol):
     """What the writer needs of the engine."""
 
     def bulk(self, body: bytes) -> dict[str, Any]:
-        """Send a _bulk body, give its answer. Raises StoreUnavailableError where there is none."""
+        """Send a _bulk body, give its answer. Raises StoreUnavailableError, TooLargeError and TooBusyError."""
         ...
 
     def ping(self) -> bool:
         """Say whether the engine answers."""
         ...
 
-    def prepare(self, index: str) -> None:
-        """Make sure that an index is there and can take our fields. Raises StoreUnavailableError."""
+    def prepare(self, index: str) -> bool:
+        """Make sure that an index is there and can take our fields, say if so. Raises StoreUnavailableError."""
         ...
 
 
@@ -82,6 +82,8 @@ class Slot:
     known: Known | None = None
     reasons: list[str] = field(default_factory=list)
     attempts: int = 0
+    delayed_by: str = ""
+    """Why the engine could not take it the last time."""
     not_before: float = 0.0
     sent: Document | None = None
     buried: bool = False

@@ -30,8 +30,11 @@ from request_logger.store.change import (
     Plan,
     RejectedError,
     StoreUnavailableError,
+    TooBusyError,
+    TooLargeError,
     unchanged,
 )
+from request_logger.store.sizes import BulkSizes
 from request_logger.store.turn import Turn
 from request_logger.store.work import Engine, Limits, Observer, Refuse, Slot, Task
 
@@ -74,6 +77,7 @@ class Writer:
         self._turn: AbstractContextManager[object] = turn or nullcontext()
         self._down_since: float | None = None
         self._pause = _FIRST_PAUSE_SECONDS
+        self._sizes = BulkSizes(self._limits.bulk_max_bytes)
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
 
@@ -123,7 +127,7 @@ class Writer:
                     self._lock.wait(None if self._down_since is None else _LONGEST_PAUSE_SECONDS)
                     if self._down_since is not None:
                         break
-            answer = None
+            outcomes = None
             if self._busy:
                 time.sleep(_LINGER_SECONDS)
             # What arrives while others have their turn goes into this bulk. An engine that is down holds nobody up.
@@ -132,9 +136,9 @@ class Writer:
                 requests, pause = self._next_requests()
                 self._busy = len(requests) > 1
                 if requests:
-                    answer = self._ask(requests)
-            if answer is not None:
-                for (slot, request), outcome in zip(requests, read_answer(answer), strict=True):
+                    outcomes = self._ask(requests)
+            if outcomes is not None:
+                for (slot, request), outcome in zip(requests, outcomes, strict=True):
                     self._handle(slot, request, outcome)
             elif requests:
                 self._pause_while_down()
@@ -195,9 +199,15 @@ class Writer:
 
     def _drop_late(self) -> None:
         now = time.monotonic()
-        late = {id(task): task for slot in self._slots.values() for task, _, _ in slot.waiting if task.deadline < now}
-        for task in late.values():
-            self._fail(task, StoreUnavailableError("the engine did not take it in time"))
+        late = {
+            id(task): (task, slot.delayed_by)
+            for slot in self._slots.values()
+            for task, _, _ in slot.waiting
+            if task.deadline < now
+        }
+        for task, reason in late.values():
+            text = "the engine did not take it in time"
+            self._fail(task, StoreUnavailableError(f"{text}: {reason}" if reason else text))
 
     def _next_requests(self) -> tuple[list[tuple[Slot, Request]], float]:
         """Choose what goes into the next _bulk; else how long to wait (seconds)."""
@@ -212,7 +222,7 @@ class Writer:
             request = self._request(slot)
             if request is None:
                 continue
-            if requests and (len(requests) >= MAX_CHANGES or size + len(request.body) > self._limits.bulk_max_bytes):
+            if requests and (len(requests) >= MAX_CHANGES or size + len(request.body) > self._sizes.most_bytes):
                 return requests, 0.0
             requests.append((slot, request))
             size += len(request.body)
@@ -300,24 +310,40 @@ class Writer:
         for task, _, _ in list(slot.waiting):
             self._fail(task, RejectedError(f"{slot.index}: {slot.reasons[-1]}"))
 
-    def _ask(self, requests: list[tuple[Slot, Request]]) -> dict[str, Any] | None:
-        """Send the _bulk and give its answer, None where there is none."""
+    def _ask(self, requests: list[tuple[Slot, Request]]) -> list[Outcome] | None:
+        """Send the _bulk and give what became of each request, None where the engine doesn't say."""
         started = time.monotonic()
         body = b"".join(request.body for _, request in requests)
         try:
             for index in {slot.index for slot, _ in requests} - self._prepared:
-                self._engine.prepare(index)
-                self._prepared.add(index)
+                if self._engine.prepare(index):
+                    self._prepared.add(index)
             answer = self._engine.bulk(body)
+        except TooLargeError as error:
+            return self._ask_in_halves(requests, len(body), str(error))
         except StoreUnavailableError as error:
+            if isinstance(error, TooBusyError):
+                self._sizes.too_busy(len(body))
             if self._down_since is None:
                 self._down_since = time.monotonic()
             self._observer.happened("engine_down", "", str(error))
             return None
+        self._sizes.taken()
         self._down_since = None
         self._pause = _FIRST_PAUSE_SECONDS
         self._observer.bulk_sent(len(requests), len(body), time.monotonic() - started)
-        return answer
+        return list(read_answer(answer))
+
+    def _ask_in_halves(self, requests: list[tuple[Slot, Request]], size: int, reason: str) -> list[Outcome]:
+        """Send in halves what is too large for one _bulk."""
+        if len(requests) == 1:
+            return [Outcome("too large", reason=reason)]
+        self._sizes.too_large(size)
+        middle = len(requests) // 2
+        outcomes: list[Outcome] = []
+        for half in (requests[:middle], requests[middle:]):
+            outcomes += self._ask(half) or [Outcome("later", reason="no answer to a half")] * len(half)
+        return outcomes
 
     def _pause_while_down(self) -> None:
         self._drop_late()
@@ -348,14 +374,18 @@ class Writer:
             self._observer.happened("conflict", slot.index, outcome.reason)
             self._cache.forget(slot.index, slot.id)
             slot.known = None
-        elif outcome.kind == "refused":
+        elif outcome.kind in ("refused", "too large"):
             slot.reasons.append(outcome.reason)
             self._observer.happened("refused", slot.index, outcome.reason)
+            if outcome.kind == "too large":
+                # No other form of it is smaller, and the dead-letter index would be asked to take the same.
+                self._reject(slot)
         else:
             self._later(slot, "retry", outcome.reason)
 
     def _later(self, slot: Slot, what: str, reason: str) -> None:
         self._observer.happened(what, slot.index, reason)
         slot.attempts += 1
+        slot.delayed_by = reason[:300]
         bound = min(_FIRST_PAUSE_SECONDS * 2**slot.attempts, _LONGEST_PAUSE_SECONDS)
         slot.not_before = time.monotonic() + random.uniform(0, bound)  # noqa: S311
