@@ -43,6 +43,7 @@ class LocalServer:
 
     def __init__(self, given: Mapping[str, str], *, python: Sequence[str] = _SERVE, timeout: float = 60.0) -> None:
         self.settings = Settings.from_env(_environment(given))
+        self._given = given
         self._python = python
         self._folder = tempfile.TemporaryDirectory(prefix="request-logger-server-")
         self.log_path = Path(self._folder.name) / "server.log"
@@ -76,6 +77,17 @@ class LocalServer:
         """The process id of its master, and of the process group of all its workers."""
         return self._process.pid
 
+    def kill(self) -> None:
+        """SIGKILL it with all its workers, as a machine that fails does."""
+        os.killpg(self.pid, signal.SIGKILL)
+        self._process.wait()
+
+    def restart(self, path: str = "/readyz", timeout: float = 60.0) -> None:
+        """Start it again on its port, and wait until it answers there. Raises ServerStartError."""
+        self._process = self._start(self._given)
+        if not self._is_ready(time.monotonic() + timeout, path):
+            raise ServerStartError(f"the server did not get ready:\n{self._last_lines()}")
+
     def stop(self) -> None:
         """End it: what it has taken is stored first."""
         self._end()
@@ -101,11 +113,11 @@ class LocalServer:
                 start_new_session=True,
             )
 
-    def _is_ready(self, deadline: float) -> bool:
+    def _is_ready(self, deadline: float, path: str = "/readyz") -> bool:
         while self.running and time.monotonic() < deadline:
             connection = http.client.HTTPConnection(HOST, self.port, timeout=5)
             try:
-                connection.request("GET", "/readyz")
+                connection.request("GET", path)
                 if connection.getresponse().status == 200:
                     return True
             except (OSError, http.client.HTTPException):

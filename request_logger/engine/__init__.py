@@ -9,12 +9,13 @@ It needs either a JDK (21 or later for OpenSearch) and `mvn`, or nothing but pip
 way to fetch the jars. Engines listen on 127.0.0.1 only and end when the process that started them does.
 """
 
+from request_logger.engine.cluster import start_cluster
 from request_logger.engine.jars import why_no_jars
 from request_logger.engine.java import find_java
 from request_logger.engine.kinds import KINDS, EngineUnavailable, kind_named
 from request_logger.engine.process import Engine, EngineFailed, start_engine
 
-__all__ = ["KINDS", "Engine", "EngineFailed", "EngineUnavailable", "engine_available", "start_engine"]
+__all__ = ["KINDS", "Engine", "EngineFailed", "EngineUnavailable", "engine_available", "start_cluster", "start_engine"]
 
 
 def engine_available(kind: str = "opensearch") -> str | None:

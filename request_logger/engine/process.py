@@ -55,11 +55,22 @@ class _Launch:
     heap: str
     timeout: float
     settings: Mapping[str, str] = field(default_factory=dict)
+    peers: tuple[int, ...] = ()
+    """Where it is one process of a cluster of several: the transport port of each, its own among them."""
+    number: int = 0
+    """Which of the peers it is."""
 
     @property
     def cluster(self) -> str:
         """A name of its own for each data folder: so an answer on the port is known to be this engine's."""
-        return f"request-logger-{hashlib.sha256(str(self.data).encode()).hexdigest()[:12]}"
+        # Those of a cluster have neighbouring folders.
+        folder = self.data.parent if self.peers else self.data
+        return f"request-logger-{hashlib.sha256(str(folder).encode()).hexdigest()[:12]}"
+
+    @property
+    def members(self) -> int:
+        """How many nodes the cluster has."""
+        return len(self.peers) or self.nodes
 
 
 class Engine:
@@ -152,14 +163,22 @@ class Engine:
 
     def _boot(self) -> None:
         """Start the process and wait until the cluster is there. Raises EngineFailed."""
-        launch = self._launch
         started = time.monotonic()
+        self._begin()
+        self._until_ready(started)
+
+    def _begin(self) -> None:
+        """Start the process."""
+        launch = self._launch
         (launch.data / "tmp").mkdir(exist_ok=True)
         with self.log_path.open("ab") as log:
             self._process = _spawn(launch, self._ports, log, self._temporary)
         _live.add(self)
+
+    def _until_ready(self, started: float) -> None:
+        """Wait until the cluster is there. Raises EngineFailed."""
         try:
-            self._wait(started + launch.timeout)
+            self._wait(started + self._launch.timeout)
         except BaseException:  # Ctrl-C while it starts must not leave it behind either
             self._end()
             raise
@@ -318,10 +337,10 @@ def _node_settings(launch: _Launch, ports: list[int], node: int) -> dict[str, An
     http_ports, transport_ports = ports[: launch.nodes], ports[launch.nodes :]
     folder = launch.data / f"node-{node + 1}"
     discovery: dict[str, Any] = {"discovery.type": "single-node"}
-    if launch.nodes > 1:
+    if launch.members > 1:
         discovery = {
-            "discovery.seed_hosts": [f"{_HOST}:{port}" for port in transport_ports],
-            "cluster.initial_cluster_manager_nodes": [f"node-{number + 1}" for number in range(launch.nodes)],
+            "discovery.seed_hosts": [f"{_HOST}:{port}" for port in launch.peers or transport_ports],
+            "cluster.initial_cluster_manager_nodes": [f"node-{number + 1}" for number in range(launch.members)],
         }
     return {
         # Developers' disks are often fuller than the watermarks allow; an index would turn read-only.
@@ -330,7 +349,7 @@ def _node_settings(launch: _Launch, ports: list[int], node: int) -> dict[str, An
         **discovery,
         **launch.settings,
         "cluster.name": launch.cluster,
-        "node.name": f"node-{node + 1}",
+        "node.name": f"node-{launch.number + node + 1}",
         "network.host": _HOST,
         "http.port": http_ports[node],
         "transport.port": transport_ports[node],
@@ -341,7 +360,7 @@ def _node_settings(launch: _Launch, ports: list[int], node: int) -> dict[str, An
 
 def _is_ready(port: int, launch: _Launch) -> bool:
     """Whether this very cluster answers there, has all its nodes and can serve every index."""
-    query = f"wait_for_status=yellow&wait_for_nodes={launch.nodes}&timeout=1s"
+    query = f"wait_for_status=yellow&wait_for_nodes={launch.members}&timeout=1s"
     connection = http.client.HTTPConnection(_HOST, port, timeout=5)
     try:
         connection.request("GET", f"/_cluster/health?{query}")
