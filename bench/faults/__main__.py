@@ -1,0 +1,90 @@
+"""`python -m bench.faults`: everything that breaks, on real engines, and a table of what was lost (nothing).
+
+A sender at a steady rate sends predictions (request, response, feedback) to a real server with its default settings,
+and comes again with what is not acknowledged, while the thing of the row happens. Then the engine is asked for each
+acknowledged event. Status 1 where one is missing or doubled, where one was never acknowledged, or where the row's own
+conditions don't hold, such as that nobody has to come again where there is a spool.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import sys
+import time
+from collections.abc import Iterator, Sequence
+
+from bench.faults.counting import Count
+from bench.faults.crowd import allow_connections
+from bench.faults.rows import ROWS, Row
+from bench.faults.stage import Stage
+from request_logger.engine import Engine, start_cluster, start_engine
+
+SECONDS = 20.0
+RATE = 150.0
+_HEADINGS = ("what happens", "events", "came again", "acknowledged", "stored", "missing", "doubled", "longest s", "MB")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the rows that are named, all by default; print the table."""
+    parser = argparse.ArgumentParser(prog="python -m bench.faults", description="What breaks, and what is lost.")
+    parser.add_argument("rows", nargs="*", metavar="row", help=f"of {', '.join(ROWS)} (default: all)")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help=f"a row's length (default: {SECONDS:.0f})")
+    parser.add_argument("--rate", type=float, default=RATE, help=f"events a second (default: {RATE:.0f})")
+    parser.add_argument("--markdown", action="store_true", help="print the table as docs/faults.md has it")
+    chosen = parser.parse_args(arguments)
+    unknown = [name for name in chosen.rows if name not in ROWS]
+    if unknown:
+        parser.error(f"no row {', '.join(unknown)}: expected some of {', '.join(ROWS)}")
+    allow_connections(8192)
+    results: dict[str, Count] = {}
+    for engines, row in _staged([ROWS[name] for name in chosen.rows or ROWS]):
+        _tell(f"{row.name}: {row.what} ...")
+        started = time.monotonic()
+        results[row.name] = Stage(engines, chosen.seconds, chosen.rate).run(row.happen)
+        _tell(f"  {time.monotonic() - started:.0f} s" + "".join(f"\n  FAILED: {p}" for p in results[row.name].problems))
+    _print_table(results, markdown=chosen.markdown)
+    failed = [name for name, result in results.items() if result.problems]
+    if failed:
+        print(f"FAILED: {', '.join(failed)}")
+    return int(bool(failed))
+
+
+def _staged(rows: Sequence[Row]) -> Iterator[tuple[Sequence[Engine], Row]]:
+    """Give each row with an engine to its taste; rows of one taste that follow each other share it."""
+    with contextlib.ExitStack() as stack:
+        engines: Sequence[Engine] = ()
+        taste = None
+        for row in rows:
+            if (row.nodes, row.settings) != taste:
+                stack.close()
+                taste = (row.nodes, row.settings)
+                if row.nodes > 1:
+                    engines = stack.enter_context(start_cluster(row.nodes, settings=row.settings, progress=_tell))
+                else:
+                    engines = [stack.enter_context(start_engine(settings=row.settings, progress=_tell))]
+            yield engines, row
+
+
+def _print_table(results: dict[str, Count], *, markdown: bool) -> None:
+    lines: list[tuple[str, ...]] = [("row", *_HEADINGS)]
+    for name, one in results.items():
+        numbers = (one.events, one.again, one.acknowledged, one.stored, one.missing, one.duplicated)
+        figures = [f"{number:,}" for number in numbers]
+        lines.append((name, ROWS[name].what, *figures, f"{one.longest:.1f}", f"{one.memory:.0f}"))
+    if markdown:
+        lines = [(f"`{line[0]}`" if number else line[0], *line[1:]) for number, line in enumerate(lines)]
+        lines.insert(1, ("---", "---", *("---:",) * 8))
+        for line in lines:
+            print("| " + " | ".join(line) + " |")
+        return
+    for name, _, *figures in lines:
+        print(f"{name:20}" + "".join(f"{figure:>13}" for figure in figures))
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,47 @@
+"""What memory a server takes: resident, its workers together."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+_EVERY_SECONDS = 0.2
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+
+
+class Memory:
+    """Looks at a process and its children until it is left; ``peak`` is in MB, 0 where there is no /proc."""
+
+    def __init__(self) -> None:
+        self.pids: set[int] = set()
+        """The processes whose children, and themselves, are looked at; it may change meanwhile."""
+        self.peak = 0.0
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="memory", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stop.wait(_EVERY_SECONDS):
+            self.peak = max([self.peak, *(resident(pid) for pid in list(self.pids))])
+
+
+def resident(pid: int) -> float:
+    """Give the resident memory of a process and its children in MB; pages that they share count for each."""
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        own = int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE_BYTES / 1e6
+    except (OSError, IndexError):
+        return 0.0
+    return own + sum(resident(int(child)) for child in children)

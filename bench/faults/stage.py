@@ -1,0 +1,106 @@
+"""What a row has to play with: an engine, loggers, senders; and what is counted at its end."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from bench.engines import Client
+from bench.faults.counting import Count, count
+from bench.faults.memory import Memory
+from bench.faults.traffic import Traffic
+from request_logger.engine import Engine
+from request_logger.local_server import LocalServer, engine_settings
+from request_logger.spool import Spool
+from request_logger.spool.observer import Unobserved
+
+PATIENCE_SECONDS = 120.0
+
+
+class Stage:
+    """One row's. ``engines`` are the nodes of one cluster, usually one; all must run at the end."""
+
+    def __init__(self, engines: Sequence[Engine], seconds: float, rate: float) -> None:
+        self.engines = engines
+        self.seconds = seconds
+        """How long the fault and what is around it may take, about."""
+        self.rate = rate
+        self.name = f"faults-{uuid.uuid4().hex[:8]}"
+        self.problems: list[str] = []
+        self._memory = Memory()
+        self._senders: list[Traffic] = []
+        self._folder = tempfile.TemporaryDirectory(prefix="request-logger-faults-")
+
+    @property
+    def engine(self) -> Engine:
+        """The (first) engine."""
+        return self.engines[0]
+
+    def ask(self, method: str, path: str, body: Any = None, *, node: int = 0) -> Any:
+        """Send a request to the engine, give its parsed answer."""
+        return Client(self.engines[node].url).ask(method, path, body)
+
+    def expect(self, true: bool, otherwise: str) -> None:
+        """Note a problem unless something is as it must be."""
+        if not true:
+            self.problems.append(otherwise)
+
+    @contextlib.contextmanager
+    def logger(self, *, spool: bool = False, **env: str) -> Iterator[LocalServer]:
+        """A request logger with its default settings and those given; at the end its spool is emptied first."""
+        settings = engine_settings(self.engine.url)
+        if len(self.engines) > 1:
+            settings = {"ELASTICSEARCH_HOST": ",".join(engine.url for engine in self.engines)}
+        folder = Path(self._folder.name) / f"spool-{len(self._memory.pids)}"
+        settings |= {"SPOOL_DIR": str(folder)} if spool else {}
+        with LocalServer({**settings, **env}) as server:
+            self._memory.pids.add(server.pid)
+            yield server
+            self._memory.pids.add(server.pid)
+            if spool:
+                self.expect(_empties(folder), "events are left in the spool")
+
+    def restart(self, server: LocalServer) -> None:
+        """Start a killed logger again."""
+        server.restart("/healthz")
+        self._memory.pids.add(server.pid)
+
+    @contextlib.contextmanager
+    def traffic(self, *servers: LocalServer, poison: bool = False) -> Iterator[Traffic]:
+        """A sender for as long as the block runs, and until all it sent is acknowledged."""
+        name = f"{self.name}-{len(self._senders)}"
+        sender = Traffic([server.url for server in servers], name, self.rate, poison=poison)
+        self._senders.append(sender)
+        try:
+            yield sender
+        except BaseException:
+            sender.finish(0)
+            raise
+        sender.finish(PATIENCE_SECONDS)
+
+    def run(self, row: Any) -> Count:
+        """Let a row happen, and count."""
+        with self._folder, self._memory:
+            row(self)
+        result = count(Client(self.engine.url), self._senders)
+        result.memory = self._memory.peak
+        result.problems += self.problems
+        return result
+
+
+def _empties(folder: Path) -> bool:
+    """Wait until nothing is left in a spool, and say whether that came."""
+    spool = Spool(str(folder), 2**40, Unobserved())
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    try:
+        while not spool.is_empty and time.monotonic() < deadline:
+            time.sleep(0.2)
+            spool.refresh()
+        return spool.is_empty
+    finally:
+        spool.close()
