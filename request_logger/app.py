@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 from flask import Flask, Response, request
 from prometheus_client import CollectorRegistry
@@ -24,10 +25,13 @@ from request_logger.store.turn import Turn
 from request_logger.taking import EventsRoute, small_body
 
 
-def create_app(settings: Settings | None = None, turn: Turn | None = None) -> Flask:
+def create_app(
+    settings: Settings | None = None, turn: Turn | None = None, is_stopping: Callable[[], bool] = lambda: False
+) -> Flask:
     """Make the application; its writer thread starts here. The processes of one server share ``turn``.
 
-    Raises SettingsError and what Chooser raises.
+    ``is_stopping`` says that the server is about to end, and so is not ready any more. Raises SettingsError and what
+    Chooser raises.
     """
     settings = settings or Settings.from_env()
     app = Flask("request_logger", static_folder=None)
@@ -71,6 +75,8 @@ def create_app(settings: Settings | None = None, turn: Turn | None = None) -> Fl
 
     @app.get("/readyz")
     def readyz() -> Response:
+        if is_stopping():
+            return _response(error_answer(503, "the server is about to stop"))
         # With room in the spool it must go on getting events: taken out of its Service, it could not spool them.
         if logger.engine.ping() or (logger.spool is not None and logger.spool.has_room):
             return Response("ok\n", mimetype="text/plain")

@@ -144,7 +144,9 @@ class LocalServer:
 def _environment(given: Mapping[str, str]) -> dict[str, str]:
     own = {spec.name.upper() for spec in fields(Settings) if not spec.name.startswith("elasticsearch_")}
     own.add("PROMETHEUS_MULTIPROC_DIR")
-    return {**{name: value for name, value in os.environ.items() if name not in own}, **given}
+    inherited = {name: value for name, value in os.environ.items() if name not in own}
+    # Nobody else sends to it who would have to learn that it ends.
+    return {"STOP_DELAY_SECONDS": "0", **inherited, **given}
 
 
 def engine_settings(url: str) -> dict[str, str]:

@@ -15,6 +15,7 @@ from gunicorn.glogging import Logger
 
 from request_logger import logs
 from request_logger.settings import Settings
+from request_logger.stopping import PatientArbiter, Stopping
 from request_logger.store.turn import Turn
 
 _WORKERS = {"gevent": "request_logger.worker.Worker", "gthread": "gthread"}
@@ -45,7 +46,11 @@ class _Server(BaseApplication):  # type: ignore[misc]
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._turn = Turn() if settings.gunicorn_workers > 1 else None
+        self._stopping = Stopping()
         super().__init__()
+
+    def run(self) -> None:
+        PatientArbiter(self, self._stopping, self._settings.stop_delay_seconds).run()
 
     def load_config(self) -> None:
         options: dict[str, Any] = {
@@ -70,7 +75,7 @@ class _Server(BaseApplication):  # type: ignore[misc]
         from request_logger.app import create_app  # noqa: PLC0415  # in the worker: threads don't survive a fork
 
         logs.configure(self._settings.log_level, self._settings.log_format)
-        return create_app(self._settings, self._turn)
+        return create_app(self._settings, self._turn, lambda: bool(self._stopping))
 
 
 class _GunicornLogger(Logger):  # type: ignore[misc]

@@ -49,6 +49,9 @@ class Settings:
     gunicorn_workers: int = _env(3, "worker processes", minimum=1)
     gunicorn_worker_class: str = _env("gevent", "gevent, or gthread: a thread for each event under way")
     gunicorn_threads: int = _env(8, "threads of one worker of GUNICORN_WORKER_CLASS=gthread", minimum=1)
+    stop_delay_seconds: float = _env(
+        3.0, "how long events are still taken after SIGTERM, with /readyz already at 503", minimum=0
+    )
     store_timeout_seconds: float = _env(
         10.0, "how long an event may wait for the engine before it is answered 503", minimum=0.1
     )

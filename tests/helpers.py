@@ -74,6 +74,7 @@ class Server:
                 "ELASTICSEARCH_PORT": str(parts.port),
                 "PORT": str(self.port),
                 "GUNICORN_WORKERS": "2",
+                "STOP_DELAY_SECONDS": "0",
                 **env,
             },
             stdout=self._log_file,

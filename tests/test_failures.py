@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -143,3 +144,34 @@ def test_concurrent_writers_of_one_document_lose_nothing(
         assert {"request", "response", "feedback", "metrics"} <= set(source)
         assert source["metrics"]["correct"] == 1
     other.stop()
+
+
+def test_readiness_goes_before_the_server(engine: Any, index: Index, deployment: str, tmp_path: Path) -> None:
+    """At SIGTERM: /readyz is 503 while events are still taken; then it ends, and what it took is stored."""
+    server = Server(engine.url, tmp_path / "server.log", STOP_DELAY_SECONDS="2").wait()
+    sender = Sender(server.url)
+    server.process.terminate()
+    started = time.monotonic()
+    time.sleep(0.5)
+    status, answer = sender.send({}, b"", method="GET", path="/readyz")
+    assert status == 503
+    assert "about to stop" in json.loads(answer)["error"]
+    assert Sender(server.url).send(event("request", "late", deployment), ndarray([[1]]))[0] == 200
+    assert server.process.wait(20) == 0
+    assert 2 <= time.monotonic() - started < 6
+    assert len(index.documents(index_of(deployment))) == 1
+    server.stop()
+
+
+def test_under_load_a_stop_loses_nothing(engine: Any, index: Index, deployment: str, tmp_path: Path) -> None:
+    """SIGTERM in mid-load: it ends within its grace, and every acknowledged event is in the engine."""
+    server = Server(engine.url, tmp_path / "server.log").wait()
+    load = Load(server.url, deployment)
+    load.start()
+    time.sleep(1.5)
+    server.process.terminate()
+    assert server.process.wait(15) == 0
+    load.stop()
+    assert len(load.acknowledged) > 50
+    assert missing(load, index, deployment) == []
+    server.stop()
