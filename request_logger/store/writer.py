@@ -386,6 +386,7 @@ class Writer:
     def _later(self, slot: Slot, what: str, reason: str) -> None:
         self._observer.happened(what, slot.index, reason)
         slot.attempts += 1
-        slot.delayed_by = reason[:300]
+        # Status and kind of error: what follows may quote the document.
+        slot.delayed_by = ": ".join(reason.split(": ")[:2])[:300]
         bound = min(_FIRST_PAUSE_SECONDS * 2**slot.attempts, _LONGEST_PAUSE_SECONDS)
         slot.not_before = time.monotonic() + random.uniform(0, bound)  # noqa: S311
