@@ -103,6 +103,8 @@ class Spool:
         """Add events in one transaction, the oldest first; gives for each why it isn't on disk, None where it is."""
         entries = [_Entry(to_bytes(event)) for event in events]
         self._waiting.extend(entries)
+        # Greenlets don't come in while one commits, as threads do: those that are about to append may do so first.
+        time.sleep(0)
         with self._mutex:
             # Whoever comes first commits for all that queued while the commit before was under way.
             if not all(entry.done for entry in entries):
