@@ -11,6 +11,7 @@ ENGINE_TESTS := tests/test_main_job.py tests/test_bad_input.py tests/test_golden
   tests/test_modes.py tests/store
 
 .PHONY: help venv demo test test-engines fuzz lint format bench bench-first bench-writes docs lock clean
+.PHONY: help venv demo test test-engines fuzz faults lint format bench-first bench-writes docs lock clean
 
 help: ## say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -43,6 +44,9 @@ test-engines: $(READY) ## run the tests that speak to an engine on Elasticsearch
 
 fuzz: $(READY) ## 50,000 requests of garbage: no 5xx, no traceback, memory flat
 	FUZZ_REQUESTS=50000 $(BIN)/python -m pytest -q tests/test_fuzz.py $(ARGS)
+
+faults: $(READY) ## everything that breaks, a row each: what was acknowledged is in the engine, once (ARGS=row ...)
+	@$(BIN)/python -m bench.faults $(ARGS)
 
 lint: $(READY) ## ruff, its formatter, mypy
 	$(BIN)/ruff check .

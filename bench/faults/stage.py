@@ -16,6 +16,7 @@ from bench.faults.memory import Memory
 from bench.faults.traffic import Traffic
 from request_logger.engine import Engine
 from request_logger.local_server import LocalServer, engine_settings
+from request_logger.settings import Settings
 from request_logger.spool import Spool
 from request_logger.spool.observer import Unobserved
 
@@ -35,6 +36,7 @@ class Stage:
         self._memory = Memory()
         self._senders: list[Traffic] = []
         self._folder = tempfile.TemporaryDirectory(prefix="request-logger-faults-")
+        self._spool = str(Path(self._folder.name) / "spool")
 
     @property
     def engine(self) -> Engine:
@@ -56,14 +58,31 @@ class Stage:
         settings = engine_settings(self.engine.url)
         if len(self.engines) > 1:
             settings = {"ELASTICSEARCH_HOST": ",".join(engine.url for engine in self.engines)}
-        folder = Path(self._folder.name) / f"spool-{len(self._memory.pids)}"
-        settings |= {"SPOOL_DIR": str(folder)} if spool else {}
+        if spool:
+            # In a short row, less than it lasts; else the default.
+            timeout = min(Settings.store_timeout_seconds, self.seconds / 2)
+            settings |= {"SPOOL_DIR": self._spool, "STORE_TIMEOUT_SECONDS": str(timeout)}
         with LocalServer({**settings, **env}) as server:
             self._memory.pids.add(server.pid)
             yield server
             self._memory.pids.add(server.pid)
             if spool:
-                self.expect(_empties(folder), "events are left in the spool")
+                self.expect(self._empties(), "events are left in the spool")
+
+    def spooled(self) -> int:
+        """Say how many events wait in the spool."""
+        seen = _Seen()
+        Spool(self._spool, 2**40, seen).close()
+        return seen.events
+
+    def _empties(self) -> bool:
+        """Wait until nothing is left in the spool, and say whether that came."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while self.spooled():
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.5)
+        return True
 
     def restart(self, server: LocalServer) -> None:
         """Start a killed logger again."""
@@ -93,14 +112,9 @@ class Stage:
         return result
 
 
-def _empties(folder: Path) -> bool:
-    """Wait until nothing is left in a spool, and say whether that came."""
-    spool = Spool(str(folder), 2**40, Unobserved())
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    try:
-        while not spool.is_empty and time.monotonic() < deadline:
-            time.sleep(0.2)
-            spool.refresh()
-        return spool.is_empty
-    finally:
-        spool.close()
+class _Seen(Unobserved):
+    events = 0
+
+    def spool_size(self, events: int, size: int) -> None:
+        """Remember it."""
+        self.events = events
