@@ -33,6 +33,26 @@ for number in range(int(sys.argv[3])):
     print(number, flush=True)
 """
 
+GREENLETS = """
+from gevent import monkey
+monkey.patch_all()
+import sys, threading
+from tests.test_spool import Seen, some
+from request_logger.spool import Spool
+spool = Spool(sys.argv[1], 2**30, Seen())
+commits = []
+spool._db.set_trace_callback(lambda statement: commits.append(statement) if statement == "COMMIT" else None)
+def run(name):
+    for number in range(20):
+        spool.append(some(f"{name}-{number}"))
+threads = [threading.Thread(target=run, args=(name,)) for name in range(20)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+print(len(spool.read(1000, 2**30)), len(commits))
+"""
+
 
 class Seen:
     """An observer that remembers."""
@@ -251,6 +271,21 @@ def test_cost(tmp_path: Path, threads: int) -> None:
     print(f"\n{threads} threads: {400 / seconds:.0f} events/s, {1000 * seconds * threads / 400:.2f} ms an event")
     assert len(spool.read(1000, 2**30)) == 400
     spool.close()
+
+
+def test_greenlets_share_commits(tmp_path: Path) -> None:
+    """Under gevent, too, events that come at the same time wait for one fsync together."""
+    ran = subprocess.run(
+        [sys.executable, "-c", GREENLETS, str(tmp_path)],
+        cwd=Path(__file__).parent.parent,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    events, commits = map(int, ran.stdout.split())
+    assert events == 400
+    assert commits < 100
 
 
 def test_a_batch_is_one_transaction(tmp_path: Path) -> None:
