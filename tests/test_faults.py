@@ -23,12 +23,9 @@ pytestmark = pytest.mark.engine
 SHORT = {
     "engine_paused_spool": 2.0,
     "logger_killed": 3.0,
-    "malformed": 0.3,
-    "poison": 1.0,
-    "read_only": 2.0,
+    "read_only": 1.5,
     "rejections_429": 2.0,
-    "spool_full": 3.0,
-    "two_loggers": 1.0,
+    "spool_full": 2.5,
 }
 
 
