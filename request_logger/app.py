@@ -90,7 +90,7 @@ def create_app(
     def other_error(error: Exception) -> Response:
         return _response(answer_to(error, logger.telemetry))
 
-    app.wsgi_app = EventsRoute(logger, app.wsgi_app, registry)  # type: ignore[method-assign]
+    app.wsgi_app = EventsRoute(logger, app.wsgi_app, registry)  # type: ignore[method-assign,assignment]
     return app
 
 
