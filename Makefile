@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 PYTHON ?= python3 python3.14 python3.13 python3.12 python3.11
 ARGS ?=
 ENGINE_TESTS := tests/test_main_job.py tests/test_bad_input.py tests/test_golden.py tests/test_wire.py \
-  tests/test_modes.py tests/store
+  tests/test_modes.py tests/store tests/answers
 
 .PHONY: help venv demo test test-engines fuzz lint format bench bench-first bench-writes docs lock clean
 .PHONY: help venv demo test test-engines fuzz faults lint format bench-first bench-writes docs lock clean

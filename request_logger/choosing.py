@@ -75,6 +75,12 @@ class Chooser:
         fixed = self._fixed(namespace, deployment, predictor, model)
         return fixed if fixed is not None else self._auto[scorer_name(truth, prediction)]
 
+    @property
+    def scorers(self) -> tuple[Scorer, ...]:
+        """The scorers that SCORER and the rules name, without those of ``auto``."""
+        named = (self._default, *(rule.scorer for rule in self._rules))
+        return tuple(scorer for scorer in named if scorer is not None)
+
     def _match(self, *origin: str) -> Scorer | None:
         for rule in self._rules:
             if all(fnmatchcase(text or "", glob) for text, glob in zip(origin, rule.globs, strict=True)):

@@ -8,6 +8,7 @@ sums over all the documents, and so equals what scikit-learn computes over the s
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from scorers.base import AtMost, Bucket, Count, Metric, Need, Sum, SumBy, Terms, TermsBy, Value
@@ -32,13 +33,34 @@ class NotExactError(ValueError):
     """The engine's answer is approximate: a field has more distinct values than a terms aggregation returns."""
 
 
+@dataclass(frozen=True, slots=True)
+class Moments:
+    """What the interval of a mean needs of a numeric field, beside what its metric needs. Arrives as Spread."""
+
+    field: str
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Count, sum and sum of squares of a field over the documents; ``low`` and ``high`` are its extremes."""
+
+    n: int
+    total: float
+    squares: float
+    low: float
+    high: float
+
+
+Question = Need | Moments
+
+
 def aggregations(scorer: HasMetrics, only: Collection[str] | None = None) -> Body:
     """Return the body of ``aggs`` that answers all the needs of a scorer's metrics, or of those named in ``only``.
 
     The fields are prefixed with ``metrics.``; there are no scripts. Restrict the query to the scorer's documents with
     ``{"term": {"metrics.scorer": scorer.name}}``.
     """
-    return {key: _aggregation(need) for key, need in _needs(_chosen(scorer, only)).items()}
+    return ask(needs_of(scorer, only))
 
 
 def compute(
@@ -49,11 +71,11 @@ def compute(
     A metric that isn't defined over these documents (0/0) is left out. Raises NotExactError where a terms aggregation
     did not return every value, KeyError where the answer is that of another body.
     """
-    return from_needs(scorer, {need: _read(key, need, answer[key]) for key, need in _pairs(scorer, only)}, only)
+    return from_needs(scorer, read(needs_of(scorer, only), answer), only)
 
 
 def from_needs(
-    scorer: HasMetrics, needs: Mapping[Need, Any], only: Collection[str] | None = None
+    scorer: HasMetrics, needs: Mapping[Any, Any], only: Collection[str] | None = None
 ) -> dict[str, float | dict[str, Any]]:
     """Return the values of a scorer's metrics from the values of their needs, whoever summed them."""
     values: dict[str, Value] = {
@@ -81,21 +103,30 @@ def needs_of(scorer: HasMetrics, only: Collection[str] | None = None) -> tuple[N
     return tuple(_needs(_chosen(scorer, only)).values())
 
 
+def ask(questions: Iterable[Question]) -> Body:
+    """Return the body of ``aggs`` that answers some questions, each under a name of its own."""
+    return {key_of(question): _aggregation(question) for question in questions}
+
+
+def read(questions: Iterable[Question], answer: Mapping[str, Any]) -> dict[Question, Any]:
+    """Return what the engine answered to each question. Raises as :func:`compute` does."""
+    return {question: read_one(question, answer[key_of(question)]) for question in questions}
+
+
 def _chosen(scorer: HasMetrics, only: Collection[str] | None) -> list[Metric]:
     return [metric for metric in scorer.metrics if only is None or metric.name in only]
 
 
 def _needs(metrics: Iterable[Metric]) -> dict[str, Need]:
     """Return each distinct need under a key of its own, which is the name of its aggregation."""
-    return {_key(need): need for metric in metrics for need in metric.needs.values()}
+    return {key_of(need): need for metric in metrics for need in metric.needs.values()}
 
 
-def _pairs(scorer: HasMetrics, only: Collection[str] | None) -> Iterable[tuple[str, Need]]:
-    return _needs(_chosen(scorer, only)).items()
-
-
-def _key(need: Need) -> str:
+def key_of(need: Question) -> str:
+    """Name the aggregation of a question."""
     match need:
+        case Moments(field):
+            return f"moments_{field}"
         case Count(field):
             return f"count_{field or 'documents'}"
         case Sum(field):
@@ -110,8 +141,10 @@ def _key(need: Need) -> str:
             return f"sum_{'_'.join(fields)}_by_{by}"
 
 
-def _aggregation(need: Need) -> Body:
+def _aggregation(need: Question) -> Body:
     match need:
+        case Moments(field):
+            return {"extended_stats": {"field": f"{PREFIX}{field}"}}
         case Count(field):
             return {"value_count": {"field": f"{PREFIX}{field or 'scorer'}"}}
         case Sum(field):
@@ -130,8 +163,14 @@ def _terms(field: str) -> Body:
     return {"terms": {"field": f"{PREFIX}{field}", "size": TERMS_SIZE}}
 
 
-def _read(key: str, need: Need, found: Mapping[str, Any]) -> Any:
+def read_one(need: Question, found: Mapping[str, Any]) -> Any:
+    """Read the answer to one question. Raises NotExactError where a terms aggregation did not return every value."""
+    key = key_of(need)
     match need:
+        case Moments():
+            # Without a value an engine answers null to all but the count.
+            total, squares, low, high = (float(found[name] or 0.0) for name in ("sum", "sum_of_squares", "min", "max"))
+            return Spread(int(found["count"]), total, squares, low, high)
         case Count():
             return int(found["value"])
         case Sum():

@@ -1,0 +1,157 @@
+"""Gets the sums that metrics are made of from the engine, exact or not at all.
+
+A terms aggregation is asked first: one search answers everything. Where it isn't exact (more distinct values than it
+returns, an error bound of several shards) or the engine refuses so many buckets, the same counts are read page by page
+with a composite aggregation, which is exact for any number of values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from request_logger.answers.errors import BadQuestionError
+from request_logger.answers.scope import TOLERANT, Query, Scope
+from request_logger.exporter import Asks
+from request_logger.rollups import PREFIX, NotExactError, Question, ask, key_of, read_one
+from request_logger.serialize import dumps
+from request_logger.store.change import StoreUnavailableError
+from scorers.base import Bucket, SumBy, Terms, TermsBy
+
+PAGE = 1000
+Answers = dict[Question, Any]
+
+
+class TooManyBucketsError(ValueError):
+    """The engine refuses to make so many buckets at once."""
+
+
+class Asker:
+    """Puts questions to the engine. Stateless, so thread-safe."""
+
+    def __init__(self, engine: Asks) -> None:
+        self._engine = engine
+
+    def search(self, scope: Scope, body: dict[str, Any], *more: Query) -> dict[str, Any]:
+        """Search the documents of a scope; ``body`` lacks the query. Give the whole answer.
+
+        Raises BadQuestionError where the engine doesn't understand it, TooManyBucketsError, and StoreUnavailableError
+        where there is no answer, or only that of some shards: half a sum is a wrong one.
+        """
+        return self._search(scope, {"size": 0, "track_total_hits": False, **body, "query": scope.query(*more)})
+
+    def sample(self, scope: Scope, body: dict[str, Any], seed: int, *more: Query) -> dict[str, Any]:
+        """Search as :meth:`search` does, but the hits are a random choice, the same one for the same seed."""
+        chance = {"seed": seed, "field": "_seq_no"}
+        query = {"function_score": {"query": scope.query(*more), "random_score": chance, "boost_mode": "replace"}}
+        return self._search(scope, {**body, "query": query})
+
+    def _search(self, scope: Scope, body: dict[str, Any]) -> dict[str, Any]:
+        status, answer = self._engine.request("POST", f"{scope.path}/_search", body, params=TOLERANT)
+        return _checked(status, answer)
+
+    def count(self, scope: Scope, *more: Query) -> int:
+        """Count the documents of a scope. Raises as :meth:`search` does."""
+        total = self.search(scope, {"track_total_hits": True}, *more)["hits"]["total"]
+        return int(total["value"])
+
+    def aggregate(self, scope: Scope, aggs: dict[str, Any], *more: Query) -> dict[str, Any]:
+        """Give the ``aggregations`` of some documents. Raises as :meth:`search` does.
+
+        Where no index matches, an engine leaves them out: the answer is empty.
+        """
+        found: dict[str, Any] = self.search(scope, {"aggs": aggs}, *more).get("aggregations", {})
+        return found
+
+    def answers(self, scope: Scope, questions: Iterable[Question], *more: Query) -> Answers:
+        """Answer each question over the documents of a scope, exactly. Raises as :meth:`search` does."""
+        asked = list(dict.fromkeys(questions))
+        try:
+            found = self.aggregate(scope, ask(asked), *more)
+        except TooManyBucketsError:
+            plain = [question for question in asked if not isinstance(question, (Terms, TermsBy, SumBy))]
+            found = self.aggregate(scope, ask(plain), *more)
+        answered: Answers = {}
+        for question in asked:
+            try:
+                answered[question] = read_one(question, found[key_of(question)])
+            except (KeyError, NotExactError):
+                answered[question] = self._paged(scope, question, *more)
+        return answered
+
+    def pages(
+        self, scope: Scope, sources: dict[str, Any], aggs: dict[str, Any] | None = None, *more: Query, size: int = PAGE
+    ) -> Iterator[dict[str, Any]]:
+        """Give all buckets of a composite aggregation; ``sources`` by name. Raises as :meth:`search` does."""
+        after: Any = None
+        while True:
+            composite: dict[str, Any] = {"size": size, "sources": [{name: source} for name, source in sources.items()]}
+            if after is not None:
+                composite["after"] = after
+            body = {"pages": {"composite": composite, **({"aggs": aggs} if aggs else {})}}
+            page = self.aggregate(scope, body, *more).get("pages", {"buckets": []})
+            yield from page["buckets"]
+            after = page.get("after_key")
+            if after is None or len(page["buckets"]) < size:
+                return
+
+    def _paged(self, scope: Scope, question: Question, *more: Query) -> Any:
+        """Answer a question of terms from a composite aggregation; any other has no values where no index is."""
+        match question:
+            case Terms(field):
+                found = self.pages(scope, {"value": _terms(field)}, None, *more)
+                return {str(bucket["key"]["value"]): int(bucket["doc_count"]) for bucket in found}
+            case TermsBy(field, by):
+                table: dict[str, dict[str, int]] = {}
+                for bucket in self.pages(scope, {"by": _terms(by), "value": _terms(field)}, None, *more):
+                    row = table.setdefault(str(bucket["key"]["by"]), {})
+                    row[str(bucket["key"]["value"])] = int(bucket["doc_count"])
+                return table
+            case SumBy(fields, by):
+                sums = {field: {"sum": {"field": f"{PREFIX}{field}"}} for field in fields}
+                return {
+                    int(bucket["key"]["by"]): Bucket(
+                        int(bucket["doc_count"]), {field: float(bucket[field]["value"] or 0.0) for field in fields}
+                    )
+                    for bucket in self.pages(scope, {"by": _terms(by)}, sums, *more)
+                }
+        return read_one(question, _NOTHING)
+
+
+# What an engine would answer over no documents.
+_NOTHING = {"value": 0, "doc_count": 0, "count": 0, "sum": 0.0, "sum_of_squares": 0.0, "min": 0.0, "max": 0.0}
+
+
+def _terms(field: str) -> dict[str, Any]:
+    return {"terms": {"field": f"{PREFIX}{field}"}}
+
+
+def _checked(status: int, answer: Any) -> dict[str, Any]:
+    if status == 200 and isinstance(answer, dict):
+        shards = answer.get("_shards", {})
+        if not shards.get("failed") and not answer.get("timed_out"):
+            return answer
+        reason = _reason(shards.get("failures") or "timed out")
+    else:
+        reason = _reason(answer)
+    if "too_many_buckets" in reason or "too many buckets" in reason.lower():
+        raise TooManyBucketsError(reason)
+    if status in (400, 404):
+        raise BadQuestionError(f"the engine does not take the question: {reason}")
+    raise StoreUnavailableError(f"the engine can't answer ({status}): {reason}")
+
+
+def _reason(answer: Any) -> str:
+    """Find the engine's own words for what is wrong; the whole answer where it has none."""
+    found = answer
+    if isinstance(found, Sequence) and not isinstance(found, str) and found:
+        found = found[0]
+    if isinstance(found, dict):
+        error = found.get("error", found.get("reason", found))
+        causes = error.get("root_cause") if isinstance(error, dict) else None
+        error = causes[0] if causes else error
+        if isinstance(error, dict) and "reason" in error:
+            deeper = (answer.get("error") or {}) if isinstance(answer, dict) else {}
+            cause = deeper.get("caused_by", {}) if isinstance(deeper, dict) else {}
+            return f"{error.get('type', '')}: {error['reason']} {cause.get('type', '')}".strip()[:300]
+    return (answer if isinstance(answer, str) else dumps(answer).decode()).replace("\n", " ")[:300]

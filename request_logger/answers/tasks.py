@@ -1,0 +1,86 @@
+"""Which tasks some documents hold: the scorers that scored them, with what each declares."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from request_logger.answers.asking import Asker
+from request_logger.answers.scope import Query, Scope, scored_by
+from request_logger.choosing import Chooser
+from request_logger.scorer_registry import ScorerError, registered, scorer_class
+from request_logger.settings import Settings
+from scorers.base import Metric, mean_of
+
+MEAN_REWARD = mean_of("mean_reward", "reward", bounds=(float("-inf"), float("inf")))
+# The one metric of each built-in scorer that a headline, a comparison and a curve over time show.
+_HEADLINES = {
+    "binary": "accuracy",
+    "multiclass": "accuracy",
+    "multilabel": "f1_micro",
+    "ordinal": "accuracy",
+    "regression": "rmse",
+    "ranking": "ndcg",
+    "text": "token_f1",
+    "reward": "mean_reward",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What one scorer scored: its name, how many documents, and the metrics that it declares."""
+
+    name: str
+    count: int
+    metrics: tuple[Metric, ...]
+
+    @property
+    def only(self) -> Query:
+        """The query of its documents."""
+        return scored_by(self.name)
+
+    @property
+    def headline(self) -> Metric | None:
+        """The metric that stands for all: the scorer's first, unless we know a better one."""
+        named = {metric.name: metric for metric in self.metrics}
+        return named.get(_HEADLINES.get(self.name, ""), next(iter(self.metrics), None))
+
+
+def tasks_of(asker: Asker, scope: Scope, settings: Settings) -> list[Task]:
+    """Find the scorers of some documents, the one with the most first.
+
+    Feedback with a reward beside a truth adds the metric ``mean_reward`` to any task. A scorer that is not known here
+    (another logger's) has no metrics. Raises what :class:`Asker` does.
+    """
+    rewards = {"rewards": {"value_count": {"field": "metrics.reward"}}}
+    ours = {"bool": {"must_not": [{"exists": {"field": "metrics.unscorable"}}]}}
+    pages = asker.pages(scope, {"scorer": {"terms": {"field": "metrics.scorer"}}}, rewards, ours)
+    found = []
+    for bucket in pages:
+        name = str(bucket["key"]["scorer"])
+        metrics = metrics_of(name, settings)
+        if bucket["rewards"]["value"] and all(metric.name != MEAN_REWARD.name for metric in metrics):
+            metrics = (*metrics, MEAN_REWARD)
+        found.append(Task(name, int(bucket["doc_count"]), metrics))
+    return sorted(found, key=lambda task: (-task.count, task.name))
+
+
+def metrics_of(name: str, settings: Settings) -> tuple[Metric, ...]:
+    """Return the metrics that a scorer declares, by the name that is in the documents; empty for an unknown one.
+
+    One of the user's own is found by the settings SCORER and SCORERS_CONFIG.
+    """
+    found: Any = None
+    if name in registered():
+        found = scorer_class(name)
+    elif settings.scorer or settings.scorers_config:
+        found = next((scorer for scorer in _own(settings) if scorer.name == name), None)
+    return tuple(getattr(found, "metrics", ()))
+
+
+def _own(settings: Settings) -> list[Any]:
+    """Return the scorers that the settings name."""
+    try:
+        return list(Chooser(settings.scorer, settings.scorers_config or None).scorers)
+    except ScorerError:
+        return []
