@@ -82,7 +82,11 @@ def by_field(
     A document with several values is in the part of each. Raises BadQuestionError where there are more values than
     ``most``, and what :class:`Asker` does.
     """
-    asked = list(questions)
+    return fill(asker, scope, list(questions), values_of(asker, scope, field, *more, most=most), more)
+
+
+def values_of(asker: Asker, scope: Scope, field: Field, *more: Query, most: int = 10_000) -> list[Part]:
+    """Return the parts of :func:`by_field`, with their counts and without answers. Raises as it does."""
     source = {"terms": {"field": field.path, "missing_bucket": True}}
     listed: list[dict[str, Any]] = []
     for bucket in asker.pages(scope, {"value": source}, None, *more):
@@ -90,8 +94,7 @@ def by_field(
         if len(listed) > most:
             raise BadQuestionError(f"--by: {field.name} has more than {most} values: choose a field with fewer")
     listed.sort(key=lambda bucket: (-bucket["doc_count"], bucket["key"]["value"] is None, str(bucket["key"]["value"])))
-    parts = [value_part(field, bucket["key"]["value"], bucket["doc_count"]) for bucket in listed]
-    return fill(asker, scope, asked, parts, more)
+    return [value_part(field, bucket["key"]["value"], bucket["doc_count"]) for bucket in listed]
 
 
 def value_part(field: Field, value: Any, count: int) -> Part:
