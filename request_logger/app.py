@@ -18,6 +18,7 @@ from request_logger.exporter import CONTENT_TYPE
 from request_logger.intake import RequestLogger
 from request_logger.metadata import metadata_answer
 from request_logger.replies import metrics_of
+from request_logger.report_routes import add_routes
 from request_logger.serialize import dumps
 from request_logger.settings import Settings
 from request_logger.store.change import StoreUnavailableError
@@ -61,6 +62,8 @@ def create_app(
             return Response(logger.exporter.exposition(), content_type=CONTENT_TYPE)
         except StoreUnavailableError as error:
             return _response(error_answer(503, str(error)))
+
+    add_routes(app, logger.engine, settings)
 
     if logger.metadata.enabled:
 

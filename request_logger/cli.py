@@ -21,6 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "engine": ("engine", "run a search engine in the foreground, with no installation"),
     "check": ("check", "list what the mappings of existing indices refuse or distort, and what to do"),
     "dead-letters": ("dead_letters", "list, export or store again what the engine refused in every form"),
+    "report": ("report", "say how good a deployment's predictions were: a table, JSON or a page with plots"),
     "scorers": ("scorers", "list the scorers, their options and metrics"),
     "try": ("try_pair", "print what a truth and a response would score"),
     "settings": ("settings", "print docs/settings.md: every environment variable"),
@@ -80,6 +81,7 @@ def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, CommandModule]:
 
 def _mendable_errors() -> tuple[type[Exception], ...]:
     """Errors that the user can mend, each with a message that says how."""
+    from request_logger.answers.errors import BadQuestionError
     from request_logger.commands.errors import CommandError
     from request_logger.engine import EngineFailed, EngineUnavailable
     from request_logger.metadata.schema import MetadataError
@@ -89,6 +91,7 @@ def _mendable_errors() -> tuple[type[Exception], ...]:
 
     return (
         CommandError,
+        BadQuestionError,
         SettingsError,
         ScorerError,
         MetadataError,

@@ -105,6 +105,7 @@ class Settings:
     predictive_unit_id: str = _env("", "label model_name of /v1/metrics; empty: from the documents")
     predictive_unit_image: str = _env("", "image whose name and version are labels of /v1/metrics")
     predictor_labels: str = _env("", "JSON object whose version is the label predictor_version of /v1/metrics")
+    ui: bool = _env(False, "serve the report as a page at /ui; it only reads")
     log_level: str = _env("INFO", "DEBUG, INFO, WARNING or ERROR")
     log_format: str = _env("text", "text, or json: one JSON object a line")
 

@@ -19,10 +19,12 @@ from request_logger.store.change import StoreUnavailableError
 from scorers.base import Bucket, SumBy, Terms, TermsBy
 
 PAGE = 1000
+# How long the engine keeps the place between two pages.
+_KEPT = "5m"
 Answers = dict[Question, Any]
 
 
-class TooManyBucketsError(ValueError):
+class TooManyBucketsError(BadQuestionError):
     """The engine refuses to make so many buckets at once."""
 
 
@@ -45,6 +47,20 @@ class Asker:
         chance = {"seed": seed, "field": "_seq_no"}
         query = {"function_score": {"query": scope.query(*more), "random_score": chance, "boost_mode": "replace"}}
         return self._search(scope, {**body, "query": query})
+
+    def scroll(self, scope: Scope, body: dict[str, Any], *more: Query, size: int = PAGE) -> Iterator[dict[str, Any]]:
+        """Give all hits of a search as they are now, page by page. Raises as :meth:`search` does."""
+        whole = {"size": size, **body, "query": scope.query(*more)}
+        path, place = f"{scope.path}/_search", ""
+        status, answer = self._engine.request("POST", path, whole, params={**TOLERANT, "scroll": _KEPT})
+        try:
+            while hits := _checked(status, answer)["hits"]["hits"]:
+                place = answer["_scroll_id"]
+                yield from hits
+                status, answer = self._engine.request("POST", "/_search/scroll", {"scroll": _KEPT, "scroll_id": place})
+        finally:
+            if place:
+                self._engine.request("DELETE", "/_search/scroll", {"scroll_id": place})
 
     def _search(self, scope: Scope, body: dict[str, Any]) -> dict[str, Any]:
         status, answer = self._engine.request("POST", f"{scope.path}/_search", body, params=TOLERANT)

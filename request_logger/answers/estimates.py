@@ -36,6 +36,7 @@ _MOST_DRAWN_CELLS = 30_000
 _LEAST_DRAWS = 200
 _MATRIX_NEED = MATRIX["matrix"]
 _COUNTED = {"precision", "recall", "specificity", "f1"}
+_BINARY_CELLS = {"true_positive", "false_positive", "false_negative", "true_negative"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,13 +103,12 @@ def value_of(metric: Metric, answers: Answers) -> float | None:
 
 
 def size_of(metric: Metric, answers: Answers) -> int | None:
-    """Return how many documents a mean or a share is made of."""
-    for need in metric.needs.values():
-        if isinstance(need, Count):
-            return int(answers[need])
-    if metric.name in _COUNTED:
-        return _binary_trials(metric.name, answers)[1]
-    return None
+    """Return how many documents a mean or a share is made of; None for what is made of several such counts."""
+    if metric.name in _COUNTED and set(metric.needs) == _BINARY_CELLS:
+        return binary_trials(metric.name, answers)[1]
+    if mean_field(metric) is None and not any(isinstance(need, AtMost) for need in metric.needs.values()):
+        return None
+    return next(int(answers[need]) for need in metric.needs.values() if isinstance(need, Count))
 
 
 def interval_of(metric: Metric, answers: Answers, level: float = LEVEL) -> Interval | None:
@@ -119,8 +119,8 @@ def interval_of(metric: Metric, answers: Answers, level: float = LEVEL) -> Inter
     needs = metric.needs
     if {key: type(need) for key, need in needs.items()} == {"hits": AtMost, "n": Count}:
         return wilson(answers[needs["hits"]], answers[needs["n"]], level)
-    if metric.name in _COUNTED and set(needs) == {"true_positive", "false_positive", "false_negative", "true_negative"}:
-        hits, trials = _binary_trials(metric.name, answers)
+    if metric.name in _COUNTED and set(needs) == _BINARY_CELLS:
+        hits, trials = binary_trials(metric.name, answers)
         if metric.name == "f1":
             return f1_interval(hits, trials - hits, level)
         return wilson(hits, trials, level)
@@ -167,7 +167,7 @@ def _of_mean(metric: Metric, answers: Answers, field: str, level: float) -> Inte
     return None
 
 
-def _binary_trials(name: str, answers: Answers) -> tuple[int, int]:
+def binary_trials(name: str, answers: Answers) -> tuple[int, int]:
     """Return successes and trials of precision, recall, specificity, or those of Jaccard for F1."""
     tp, fp, fn, tn = (
         answers.get(Count(cell), 0) for cell in ("true_positive", "false_positive", "false_negative", "true_negative")

@@ -13,17 +13,19 @@ from request_logger.settings import Settings
 from scorers.base import Metric, mean_of
 
 MEAN_REWARD = mean_of("mean_reward", "reward", bounds=(float("-inf"), float("inf")))
-# The one metric of each built-in scorer that a headline, a comparison and a curve over time show.
-_HEADLINES = {
-    "binary": "accuracy",
-    "multiclass": "accuracy",
-    "multilabel": "f1_micro",
-    "ordinal": "accuracy",
-    "regression": "rmse",
-    "ranking": "ndcg",
-    "text": "token_f1",
-    "reward": "mean_reward",
+# Of each built-in scorer the metrics that a table by segment has room for. The first is the headline: what a curve over
+# time and a comparison show.
+_SHOWN = {
+    "binary": ("accuracy", "precision", "recall", "auc"),
+    "multiclass": ("accuracy", "f1_macro", "log_loss"),
+    "multilabel": ("f1_micro", "f1_macro", "subset_accuracy"),
+    "ordinal": ("accuracy", "quadratic_weighted_kappa", "mean_off_by"),
+    "regression": ("rmse", "mae", "r2"),
+    "ranking": ("ndcg", "mrr", "map"),
+    "text": ("token_f1", "exact_match", "word_error_rate"),
+    "reward": ("mean_reward",),
 }
+_MOST_SHOWN = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +42,11 @@ class Task:
         return scored_by(self.name)
 
     @property
-    def headline(self) -> Metric | None:
-        """The metric that stands for all: the scorer's first, unless we know a better one."""
+    def shown(self) -> tuple[Metric, ...]:
+        """The few metrics that stand for all, the most telling first: by default the first that are no tables."""
         named = {metric.name: metric for metric in self.metrics}
-        return named.get(_HEADLINES.get(self.name, ""), next(iter(self.metrics), None))
+        chosen = _SHOWN.get(self.name) or [name for name in named if not named[name].per_class][:_MOST_SHOWN]
+        return tuple(named[name] for name in chosen if name in named)
 
 
 def tasks_of(asker: Asker, scope: Scope, settings: Settings) -> list[Task]:

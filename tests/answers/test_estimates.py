@@ -52,6 +52,7 @@ def test_binary() -> None:
     (tn, fp), (fn, tp) = metrics.confusion_matrix(truths, scores >= 0.5)
     assert limits(found["accuracy"]) == wilson(tp + tn, N)
     assert limits(found["precision"]) == wilson(tp, tp + fp)
+    assert (found["accuracy"].n, found["precision"].n, found["recall"].n) == (N, tp + fp, tp + fn)
     assert limits(found["recall"]) == wilson(tp, tp + fn)
     assert limits(found["specificity"]) == wilson(tn, tn + fp)
     jaccard = stats.binomtest(int(tp), int(tp + fp + fn)).proportion_ci(method="wilson")

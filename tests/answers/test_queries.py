@@ -202,7 +202,7 @@ def test_delay(asker: Asker, scope: Scope, monkeypatch: pytest.MonkeyPatch, most
 
 def test_tasks(asker: Asker, scope: Scope) -> None:
     (task,) = tasks_of(asker, scope, Settings())
-    assert (task.name, task.count, task.headline and task.headline.name) == ("multiclass", N, "accuracy")
+    assert (task.name, task.count, task.shown[0].name) == ("multiclass", N, "accuracy")
 
 
 def test_nothing_there(asker: Asker, client: SearchEngine) -> None:

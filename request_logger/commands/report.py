@@ -1,0 +1,191 @@
+"""`request-logger report`: how good a deployment's predictions were, as a table, JSON or a page."""
+# ruff: noqa: T201  # printing is what a command is for
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from request_logger.answers.figures import duration, interval, number, percent, words
+from request_logger.answers.report import Options, Report, make_report
+from request_logger.commands.errors import CommandError
+from request_logger.commands.tables import table
+from request_logger.settings import Settings
+from request_logger.store.client import SearchEngine
+
+_MOST_CLASSES = 20
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Which documents, split by what, in what form."""
+    parser.add_argument(
+        "target",
+        nargs="?",
+        default="",
+        help="a deployment (name, namespace/name or namespace/name/predictor) or an index, also with *; default: all",
+    )
+    add_span(parser)
+    parser.add_argument("--by", metavar="FIELD", default="", help="split by model, predictor, an element, a tag...")
+    parser.add_argument(
+        "--window", metavar="DURATION", default="", help="one point of the curve over time: 15m, 6h, 1d, 1w, month"
+    )
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print JSON")
+    form.add_argument("--html", metavar="FILE", help="write one page with plots that needs nothing else")
+
+
+def add_span(parser: argparse.ArgumentParser) -> None:
+    """Add the options that bound the time."""
+    parser.add_argument("--from", dest="start", metavar="TIME", help="2026-01-02, 2026-01-02T03:04:05Z or now-7d")
+    parser.add_argument("--to", dest="end", metavar="TIME", help="the same; it is not included")
+    parser.add_argument(
+        "--by-date",
+        choices=("prediction", "feedback"),
+        default="prediction",
+        help="whose date --from, --to and --window go by (default: prediction)",
+    )
+
+
+def quiet_clients() -> None:
+    """Silence the engines' clients: they log a request that failed with a traceback; one line of ours says the same."""
+    for name in ("opensearch", "elastic_transport", "elasticsearch"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print or write the report. Status 0: done, 1: there is nothing to report on, 2: what was asked makes no sense."""
+    settings = Settings.from_env()
+    quiet_clients()
+    options = Options(
+        arguments.target, arguments.start, arguments.end, arguments.by, arguments.window, arguments.by_date
+    )
+    report = make_report(SearchEngine(settings), settings, options)
+    if arguments.json:
+        print(json.dumps(report, indent=2))
+    elif arguments.html:
+        _write(Path(arguments.html), report)
+    else:
+        print("\n".join(lines(report)))
+    return int(not report["coverage"]["predictions"] and not report["tasks"])
+
+
+def _write(path: Path, report: Report) -> None:
+    from request_logger.answers.page import page  # noqa: PLC0415 - only a page needs its templates
+
+    try:
+        path.write_text(page(report), encoding="utf-8")
+    except OSError as error:
+        raise CommandError(f"--html: {path} can't be written: {error.strerror}") from None
+    print(f"{path} written")
+
+
+def lines(report: Report) -> Iterator[str]:
+    """Give the report as lines of text."""
+    yield from _head(report)
+    for task in report["tasks"]:
+        yield ""
+        yield f"{task['scorer']}: {task['documents']:,} scored"
+        yield from _metrics(task)
+        yield from _classes(task)
+        yield from _matrix(task)
+        yield from _over_time(task)
+        yield from _by(task)
+    for note in report["notes"]:
+        yield ""
+        yield f"Note: {note}"
+
+
+def _head(report: Report) -> Iterator[str]:
+    span = " ".join(f"{word} {report[word]}" for word in ("from", "to") if word in report)
+    yield f"{report.get('target') or 'everything'} in {report['indices']}" + (f", {span}" if span else "")
+    counts = report["coverage"]
+    if not counts["predictions"] and not report["tasks"]:
+        yield "No predictions."
+        return
+    yield (
+        f"{counts['predictions']:,} predictions, {counts['with_feedback']:,} with feedback"
+        f" ({percent(counts.get('share'))}), {counts['scored']:,} scored: {counts['by_truth']:,} by a truth,"
+        f" {counts['by_reward']:,} by a reward alone"
+    )
+    if counts["feedback_only"]:
+        yield f"{counts['feedback_only']:,} feedback without a prediction"
+    if "delay" in report:
+        late = report["delay"]
+        half, most = (duration(late["quantiles"][key]) for key in ("0.5", "0.9"))
+        yield f"feedback comes after {half} (half of it), {most} (90 %); mean {duration(late['mean'])}"
+    for problem in report.get("unscorable", []):
+        yield f"{problem['n']:,} can't be scored: {problem['reason']}"
+
+
+def _metrics(task: Report) -> Iterator[str]:
+    rows = [
+        [words(found["name"]), number(found["value"]), interval(found), number(found.get("baseline")), _size(found)]
+        for found in task.get("metrics", [])
+    ]
+    if rows:
+        yield table(["metric", "value", "95 % interval", "best constant", "n"], rows)
+
+
+def _size(found: Report) -> str:
+    return f"{found['n']:,}" if "n" in found else "-"
+
+
+def _classes(task: Report) -> Iterator[str]:
+    found: dict[str, Any] = task.get("per_class", {})
+    rows = []
+    for label, row in sorted(found.items(), key=lambda pair: -pair[1].get("support", 0))[:_MOST_CLASSES]:
+        values = [_with_interval(row, part) for part in ("precision", "recall", "f1")]
+        rows.append([label, *values, number(row.get("support"))])
+    if rows:
+        yield ""
+        yield table(["class", "precision", "recall", "F1", "support"], rows)
+        if len(found) > _MOST_CLASSES:
+            yield f"  and {len(found) - _MOST_CLASSES} rarer classes: --json has them"
+
+
+def _with_interval(row: Report, part: str) -> str:
+    known = row.get("intervals", {}).get(part)
+    return number(row.get(part)) + (f" ({number(known[0])} to {number(known[1])})" if known else "")
+
+
+def _matrix(task: Report) -> Iterator[str]:
+    matrix: dict[str, dict[str, int]] = task.get("confusion_matrix", {})
+    labels = sorted({*matrix, *(label for row in matrix.values() for label in row)})
+    if not labels or len(labels) > 10:
+        return
+    yield ""
+    rows = [[truth, *(number(matrix.get(truth, {}).get(said, 0)) for said in labels)] for truth in labels]
+    yield table(["truth \\ prediction", *labels], rows)
+
+
+def _over_time(task: Report) -> Iterator[str]:
+    if "over_time" not in task:
+        return
+    found = task["over_time"]
+    rows = [
+        [point["start"][:16].replace("T", " "), number(point.get("value")), interval(point), number(point["n"])]
+        for point in found["points"]
+    ]
+    yield ""
+    yield table([f"{found['window']} from", words(found["metric"]), "95 % interval", "n"], rows)
+
+
+def _by(task: Report) -> Iterator[str]:
+    if "by" not in task:
+        return
+    found = task["by"]
+    rows = []
+    for part in found.get("parts", []):
+        values = {each["name"]: each for each in part.get("metrics", [])}
+        cells = [number(values[name]["value"]) if name in values else "-" for name in task["shown"]]
+        first = values.get(task["shown"][0], {})
+        rows.append([part["value"], *cells, interval(first), number(part["n"])])
+    names = [words(name) for name in task["shown"]]
+    yield ""
+    yield table([found["name"], *names, f"95 % of {names[0]}", "n"], rows)
+    if found["values_left_out"]:
+        yield f"  and {found['values_left_out']:,} more values with {found['documents_left_out']:,} documents"
