@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 
-from request_logger.commands import report
+from request_logger.answers.verdict import ALPHA, POWER
+from request_logger.commands import compare, report
 from request_logger.report_routes import _PARAMETERS
 
 PAGE = (Path(__file__).parent.parent.parent / "docs" / "report.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize(("title", "command"), [("The report", report)])
+@pytest.mark.parametrize(("title", "command"), [("The report", report), ("Comparing two", compare)])
 def test_options(title: str, command: Any) -> None:
     """The table of a command has all of its options, and no other."""
     parser = argparse.ArgumentParser(add_help=False)
@@ -30,3 +31,8 @@ def test_parameters() -> None:
     listed = re.search(r"Its parameters are (.*?):", PAGE, re.DOTALL)
     assert listed is not None
     assert tuple(re.findall(r"`(\w+)`", listed[1])) == _PARAMETERS
+
+
+def test_levels() -> None:
+    """The page says four of five, and 95 %."""
+    assert (ALPHA, POWER) == (0.05, 0.8)
