@@ -33,7 +33,7 @@ def add_routes(app: Flask, engine: Asks, settings: Settings) -> None:
     @app.get(REPORT_PATH)
     def report() -> Response:
         try:
-            found = make_report(engine, settings, options_of(request.args))
+            found = make_report(engine, settings, options_of(request.args), only_own=True)
         except BadQuestionError as error:
             return _json({"error": _problem(error)}, 400)
         except StoreUnavailableError as error:
@@ -49,7 +49,7 @@ def add_routes(app: Flask, engine: Asks, settings: Settings) -> None:
 
             form = {name: request.args.get(name, "") for name in _PARAMETERS}
             try:
-                text, status = page(make_report(engine, settings, options_of(request.args)), form), 200
+                text, status = page(make_report(engine, settings, options_of(request.args), only_own=True), form), 200
             except BadQuestionError as error:
                 text, status = error_page(_problem(error), form), 400
             except StoreUnavailableError as error:

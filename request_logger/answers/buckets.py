@@ -24,6 +24,7 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 # Buckets of one search: each holds the buckets of its own questions.
 _PAGE = 50
 MISSING = "(none)"
+MOST_WINDOWS = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,7 @@ def over_time(
     every = {"calendar_interval": calendar} if calendar else {"fixed_interval": f"{int(seconds)}s"}
     histogram = {"date_histogram": {"field": field, **every, "min_doc_count": 1}}
     asked = list(questions)
+    _check_count(asker, scope, field, seconds, window, more)
 
     def part(bucket: dict[str, Any], answers: Answers) -> Part:
         start = datetime.fromtimestamp(bucket["key"] / 1000, UTC)
@@ -72,6 +74,15 @@ def over_time(
         return Part(start, start.isoformat(timespec="minutes")[:16], bucket["doc_count"], only, answers)
 
     return _split(asker, scope, asked, histogram, part, more)
+
+
+def _check_count(asker: Asker, scope: Scope, field: str, seconds: float, window: str, more: Sequence[Query]) -> None:
+    """Refuse windows of which there are more than anybody can look at. Raises BadQuestionError."""
+    ends = {name: {name: {"field": field}} for name in ("min", "max")}
+    found = asker.aggregate(scope, ends, *more)
+    low, high = (found.get(name, {}).get("value") for name in ends)
+    if low is not None and (high - low) / 1000 / seconds > MOST_WINDOWS:
+        raise BadQuestionError(f"--window: {window} gives more than {MOST_WINDOWS:,} windows: choose a longer one")
 
 
 def by_field(

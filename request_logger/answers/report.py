@@ -49,13 +49,15 @@ class Options:
     by_date: str = "prediction"
 
 
-def make_report(engine: Asks, settings: Settings, options: Options) -> Report:
+def make_report(engine: Asks, settings: Settings, options: Options, *, only_own: bool = False) -> Report:
     """Make the report. Raises BadQuestionError where an option makes no sense, StoreUnavailableError.
+
+    ``only_own``: of no other indices than the logger's, see `find_scope`.
 
     Everything in it is JSON; what isn't defined over these documents is left out, and so is an empty list of points.
     """
     asker = Asker(engine)
-    scope = find_scope(engine, settings, options.target, options.start, options.end, options.by_date)
+    scope = find_scope(engine, settings, options.target, options.start, options.end, options.by_date, only_own=only_own)
     # Both are wrong for any documents, so they are looked at before the first.
     field = find_field(engine, scope, options.by) if options.by else None
     report: Report = {

@@ -24,6 +24,7 @@ DATES = {"prediction": PREDICTION_DATE, "feedback": FEEDBACK_DATE}
 NAMESPACE, DEPLOYMENT, PREDICTOR, MODEL = (
     f"Ce-{name}.keyword" for name in ("Namespace", "Inferenceservicename", "Endpoint", "Modelid")
 )
+OWN_PREFIX = "inference-log-"
 # An index that vanishes meanwhile, or a pattern that matches none, is no error.
 TOLERANT = {"ignore_unavailable": "true", "allow_no_indices": "true"}
 
@@ -79,12 +80,15 @@ def find_scope(
     start: str | None = None,
     end: str | None = None,
     by_date: str = "prediction",
+    *,
+    only_own: bool = False,
 ) -> Scope:
     """Find what a user calls by name.
 
     ``target``: an index, alias or glob; else a deployment, as ``name``, ``namespace/name`` or
     ``namespace/name/predictor``; empty: everything. ``start`` and ``end``: ISO 8601, or the engine's date math such as
-    ``now-7d``. ``by_date``: prediction or feedback. Raises BadQuestionError, StoreUnavailableError.
+    ``now-7d``. ``by_date``: prediction or feedback. ``only_own``: no index but those that the logger writes, for those
+    who ask through the server and so with its rights. Raises BadQuestionError, StoreUnavailableError.
     """
     if by_date not in DATES:
         raise BadQuestionError(f"--by-date: expected prediction or feedback, found {by_date!r}")
@@ -93,13 +97,28 @@ def find_scope(
             raise BadQuestionError(
                 f"{option}: expected a date such as 2026-01-02 or 2026-01-02T03:04:05Z, or now-7d, found {value!r}"
             )
-    patterns = ",".join(filter(None, ("inference-log-*", settings.index_name)))
+    patterns = ",".join(filter(None, (f"{OWN_PREFIX}*", settings.index_name)))
     filters: tuple[Query, ...] = ()
-    if target and is_index(engine, target):
+    if target and _may_be_index(target, settings, only_own=only_own) and is_index(engine, target):
         patterns = target
     elif target:
         filters = _deployment(target)
     return Scope(patterns, filters, start, end, DATES[by_date])
+
+
+def _may_be_index(target: str, settings: Settings, *, only_own: bool) -> bool:
+    """Say whether a target may be taken for an index. Raises BadQuestionError where it can be nothing else."""
+    if not only_own:
+        return True
+    # A colon leads to another cluster.
+    if ":" not in target and all(
+        each.startswith(OWN_PREFIX) or (settings.index_name and each == settings.index_name)
+        for each in target.split(",")
+    ):
+        return True
+    if any(character in target for character in "*,:"):
+        raise BadQuestionError(f"target: expected a deployment, or indices of {OWN_PREFIX}*, found {target!r}")
+    return False
 
 
 def is_time(text: str) -> bool:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -17,12 +18,12 @@ from request_logger.answers.buckets import MISSING, by_field, by_ranges, over_ti
 from request_logger.answers.errors import BadQuestionError
 from request_logger.answers.fields import find_field
 from request_logger.answers.scope import Scope, find_scope, scored_by
-from request_logger.answers.tasks import tasks_of
+from request_logger.answers.tasks import metrics_of, tasks_of
 from request_logger.rollups import Moments, Spread, from_needs, needs_of
 from request_logger.scorer_registry import build
 from request_logger.settings import Settings
 from request_logger.store.client import SearchEngine
-from scorers.base import Count, Terms, TermsBy
+from scorers.base import Count, Metric, Row, Terms, TermsBy, mean_of
 from tests.answers.stored import START, document, engine_at, store
 
 pytestmark = pytest.mark.engine
@@ -236,3 +237,44 @@ def test_bad_questions(client: SearchEngine, asker: Asker, scope: Scope) -> None
         find_field(client, scope, "size")
     with pytest.raises(BadQuestionError, match=r"--window: .*'fortnight'"):
         over_time(asker, scope, [], "fortnight")
+    with pytest.raises(BadQuestionError, match=r"--window: 5s gives more than 2,000 windows"):
+        over_time(asker, scope, [], "5s", SCORED)
+
+
+@dataclass(frozen=True)
+class Half:
+    """A scorer of a user's own."""
+
+    name: ClassVar[str] = "half"
+    metrics: ClassVar[tuple[Metric, ...]] = (mean_of("half", "half"),)
+
+    def score(self, truth: Row, prediction: Row) -> dict[str, float]:
+        return {"half": 0.5}
+
+
+def test_scorers_of_a_users_own() -> None:
+    """They are found by the settings that the server has."""
+    assert [metric.name for metric in metrics_of("half", Settings(scorer=f"{__name__}.Half"))] == ["half"]
+    assert metrics_of("half", Settings()) == ()
+    assert metrics_of("half", Settings(scorer="no.such.Half")) == ()
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["secret*", ".kibana,inference-log-a", "inference-log-*,secret", "inference-log-*:secret", "far:inference-log-a"],
+)
+def test_through_the_server_no_other_index_is_read(client: SearchEngine, target: str) -> None:
+    """Who may ask the server may not ask all that the server may."""
+    with pytest.raises(BadQuestionError, match="target: "):
+        find_scope(client, Settings(), target, only_own=True)
+
+
+def test_a_foreign_index_is_no_deployment(client: SearchEngine) -> None:
+    client.request("PUT", "/g-secret")
+    try:
+        assert find_scope(client, Settings(), "g-secret").indices == "g-secret"
+        assert find_scope(client, Settings(), "g-secret", only_own=True).indices == "inference-log-*"
+        named = find_scope(client, Settings(index_name="g-secret"), "g-secret", only_own=True)
+        assert named.indices == "g-secret"
+    finally:
+        client.request("DELETE", "/g-secret")

@@ -94,7 +94,7 @@ def _over_time(task: Report, key: str) -> Plot:
     is_share = all(0 <= value <= 1 for value in values)
     height = svg.spread(values, bounds=_UNIT if is_share else (-math.inf, math.inf))
     span = (times[0], times[-1]) if len(times) > 1 else (times[0] - 1, times[0] + 1)
-    axes = Axes(span, height, _time_ticks(times), svg.ticks(height), f"start of {found['window']}", name)
+    axes = Axes(span, height, _time_ticks(times), svg.ticks(height), f"time, in windows of {found['window']}", name)
     drawn = [axes.drawn()]
     if len(sure) > 1:
         low, high = ([(time, point[part]) for time, point in sure] for part in ("low", "high"))
