@@ -169,6 +169,24 @@ def test_by_value_and_time(run: Callable[..., tuple[int, str, str]]) -> None:
         assert got["f1_macro"]["value"] == pytest.approx(f1, abs=1e-9)
 
 
+def keys(value: Any) -> set[str]:
+    """All names in a report, without those that are classes or shares."""
+    if isinstance(value, list):
+        return {name for each in value for name in keys(each)}
+    if not isinstance(value, dict):
+        return set()
+    free = ("per_class", "confusion_matrix", "quantiles", "within")
+    return set(value) | {name for key, each in value.items() if key not in free for name in keys(each)}
+
+
+def test_the_json_is_documented(run: Callable[..., tuple[int, str, str]]) -> None:
+    """docs/report.md has every name that is in a report."""
+    page = (Path(__file__).parent.parent.parent / "docs" / "report.md").read_text(encoding="utf-8")
+    table = page.split("\n### The JSON\n")[1].split("\n## ")[0]
+    found = {name for kind in INDICES for name in keys(report_of(run, f"report-{kind}", "--by", "area"))}
+    assert found - set(re.findall(r"`(\w+)`", table)) == set()
+
+
 def test_in_the_terminal(run: Callable[..., tuple[int, str, str]]) -> None:
     status, out, err = run("report", "report-multiclass", "--by", "area")
     assert (status, err) == (0, "")
