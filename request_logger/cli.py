@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "dead-letters": ("dead_letters", "list, export or store again what the engine refused in every form"),
     "report": ("report", "say how good a deployment's predictions were: a table, JSON or a page with plots"),
     "compare": ("compare", "tell which of two predictors or models is better, and how sure that is"),
+    "rescore": ("rescore", "apply a changed scorer or threshold to what is stored"),
     "scorers": ("scorers", "list the scorers, their options and metrics"),
     "try": ("try_pair", "print what a truth and a response would score"),
     "settings": ("settings", "print docs/settings.md: every environment variable"),

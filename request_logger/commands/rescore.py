@@ -1,0 +1,201 @@
+"""`request-logger rescore`: a changed scorer or threshold, applied to what is stored."""
+# ruff: noqa: T201  # printing is what a command is for
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from request_logger.choosing import Chooser
+from request_logger.commands.errors import CommandError
+from request_logger.commands.selecting import add_selection, connect, selection_of
+from request_logger.commands.waiting import stopped_by_signals
+from request_logger.documents import refuse
+from request_logger.rescore import Counts, Rescore, Scorers, table
+from request_logger.scoring import settler
+from request_logger.serialize import dumps, loads
+from request_logger.settings import Settings
+from request_logger.store.change import StoreUnavailableError
+from request_logger.store.scan import ScanError
+from request_logger.store.writer import Limits, Writer
+
+_SAVE_SECONDS = 1.0
+# An outage shorter than this is waited for.
+_PATIENCE_SECONDS = 120.0
+_SHOWN_REASONS = 5
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Which documents, by which scorer."""
+    add_selection(parser)
+    parser.add_argument("--scorer", help="as in SCORER, such as binary:threshold=0.3 (default: SCORER)")
+    parser.add_argument("--scorers-config", metavar="FILE", help="as in SCORERS_CONFIG (default: SCORERS_CONFIG)")
+    parser.add_argument("--dry-run", action="store_true", help="change nothing: show the metrics before and after")
+    parser.add_argument(
+        "--state", metavar="FILE", type=Path, help="keep how far it is; a run that was stopped goes on from there"
+    )
+    parser.add_argument("--slices", type=_positive, default=2, metavar="N", help="read by N threads (default: 2)")
+    parser.add_argument("--page", type=_positive, default=200, metavar="N", help="documents of one read (default: 200)")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Do it. Status 0: done, 1: the engine refused some documents, 2: it does not answer, or wrong use."""
+    settings = Settings.from_env()
+    scorer = settings.scorer if arguments.scorer is None else arguments.scorer
+    config = settings.scorers_config if arguments.scorers_config is None else arguments.scorers_config
+    scorers = Scorers(Chooser(scorer, config or None))
+    engine = connect(settings)
+    selection = selection_of(arguments)
+    state = None
+    if arguments.state and not arguments.dry_run:
+        rules = Path(config).read_text(encoding="utf-8") if config else ""
+        state = State(arguments.state, [asdict(selection), settings.index_name, engine.urls, scorer, rules])
+    limits = Limits(
+        timeout_seconds=max(settings.store_timeout_seconds, _PATIENCE_SECONDS),
+        max_pending_bytes=2**40,
+        bulk_max_bytes=settings.bulk_max_bytes,
+        # Each document is changed once.
+        cache_max_bytes=0,
+    )
+    with stopped_by_signals():
+        writer = None if arguments.dry_run else Writer(engine, refuse, _Silent(), limits)
+        progress = _Progress(state)
+        rescore = Rescore(engine, settings, selection, scorers, settler(scorers), writer=writer, tell=progress.tell)
+        if state is not None and state.reached is not None:
+            rescore.start_at(state.reached)
+            print(f"going on from {_shown(state.reached)}, as {state.path} says")
+        try:
+            progress.start(rescore.count())
+            rescore.run(slices=arguments.slices, page=arguments.page)
+        except (ScanError, StoreUnavailableError) as error:
+            advice = "" if arguments.dry_run or isinstance(error, ScanError) else "; run it again to go on"
+            raise CommandError(f"{error}{advice}") from None
+        finally:
+            progress.close()
+            if writer is not None:
+                writer.close(settings.store_timeout_seconds)
+    if state is not None:
+        state.forget()
+    _print(rescore, arguments)
+    return int(rescore.counts.refused > 0)
+
+
+class State:
+    """A file that says how far a run has come, for one selection and scorer. Raises CommandError for another's file."""
+
+    def __init__(self, path: Path, about: Any) -> None:
+        self.path = path
+        self._about = hashlib.sha256(dumps(about, sort_keys=True)).hexdigest()
+        self.reached: int | None = None
+        try:
+            kept = loads(path.read_bytes())
+        except FileNotFoundError:
+            return
+        except (OSError, ValueError) as error:
+            raise CommandError(f"{path}: can't be read as the state of a rescore: {error}") from None
+        if not isinstance(kept, dict) or not isinstance(kept.get("reached"), int):
+            raise CommandError(f"{path}: expected the state of a rescore, an object with the time reached")
+        if kept.get("about") != self._about:
+            raise CommandError(f"{path}: is of a rescore of other documents or scorers: remove it to start anew")
+        self.reached = kept["reached"]
+
+    def save(self, reached: int) -> None:
+        """Keep the time before which everything is done (ms since 1970)."""
+        self.reached = reached
+        beside = self.path.with_name(self.path.name + ".new")
+        beside.write_bytes(dumps({"about": self._about, "reached": reached, "is": _shown(reached)}))
+        beside.replace(self.path)
+
+    def forget(self) -> None:
+        """Everything is done."""
+        self.path.unlink(missing_ok=True)
+
+
+class _Progress:
+    """The bar on standard error, where that is a terminal, and the state file."""
+
+    def __init__(self, state: State | None) -> None:
+        self._state = state
+        self._bar: Any = None
+        self._saved = time.monotonic()
+
+    def start(self, total: int) -> None:
+        self._bar = tqdm(total=total, unit=" documents", disable=None, smoothing=0.1)
+
+    def tell(self, counts: Counts, reached: int | None) -> None:
+        self._bar.update(counts.read - self._bar.n)
+        self._bar.set_postfix(changed=counts.changed, refresh=False)
+        if self._state is not None and reached is not None and time.monotonic() - self._saved >= _SAVE_SECONDS:
+            self._state.save(reached)
+            self._saved = time.monotonic()
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+
+class _Silent:
+    """The writer's observer: what the engine refuses is in the counts."""
+
+    def bulk_sent(self, changes: int, size: int, seconds: float) -> None:
+        """Nobody asks."""
+
+    def happened(self, what: str, index: str, reason: str) -> None:
+        """Nobody asks."""
+
+
+def _print(rescore: Rescore, arguments: argparse.Namespace) -> None:
+    rows = list(table(rescore.before, rescore.after))
+    if arguments.json:
+        changes = [{"scorer": s, "metric": m, "before": b, "after": a} for s, m, b, a in rows]
+        print(dumps({**asdict(rescore.counts), "dry_run": arguments.dry_run, "metrics": changes}).decode())
+        return
+    for line in _lines(rows):
+        print(line)
+    counts = rescore.counts
+    changed = "would change" if arguments.dry_run else "changed"
+    refused = f", {counts.refused:,} refused by the engine" if counts.refused else ""
+    print(
+        f"{counts.read:,} documents with feedback: {counts.changed:,} {changed}, {counts.same:,} as they are{refused}"
+    )
+    for reason in rescore.reasons[:_SHOWN_REASONS]:
+        print(f"  refused: {reason[:300]}")
+
+
+def _lines(rows: list[tuple[str, str, float | None, float | None]]) -> Iterator[str]:
+    if not rows:
+        return
+    yield f"{'scorer':12}  {'metric':26}  {'before':>14}  {'after':>14}"
+    for scorer, metric, before, after in rows:
+        sign = "" if before == after else "  *"
+        yield f"{scorer:12}  {metric:26}  {_number(before):>14}  {_number(after):>14}{sign}"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.8g}"
+
+
+def _shown(reached: int) -> str:
+    try:
+        return datetime.fromtimestamp(reached / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    except (OverflowError, ValueError, OSError):
+        return str(reached)
+
+
+def _positive(text: str) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if not 0 < number <= 10_000:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1 to 10000, found {text!r}")
+    return number

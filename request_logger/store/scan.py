@@ -1,0 +1,169 @@
+"""Reads all documents of a query, page by page, in the order of their time, while others write.
+
+A point in time where the engine has one that can be read in a definite order (Elasticsearch from 7.12, OpenSearch from
+3.3), else a scroll: the engine is asked for it and its answer decides, not its name. Either shows the documents as
+they were when it was opened. Slices are read independently of each other, each by a thread of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from request_logger.serialize import dumps
+from request_logger.store.change import Document, StoreUnavailableError
+
+# How long the engine keeps the place between two pages.
+KEEP_ALIVE = "10m"
+_TIME_ORDER = {"@timestamp": {"order": "asc", "unmapped_type": "date"}}
+# Where a point in time is opened and closed: Elastic's way, then OpenSearch's.
+_OPENERS = (("/_pit", "id"), ("/_search/point_in_time", "pit_id"))
+_LENIENT = {"ignore_unavailable": "true"}
+
+
+class ScanError(Exception):
+    """The engine refuses to be read like this; the text is its reason, in one line."""
+
+
+class Asks(Protocol):
+    """What is needed of the engine."""
+
+    def request(
+        self, method: str, path: str, body: Any = None, params: Mapping[str, str] | None = None
+    ) -> tuple[int, Any]:
+        """Send a request, give status and answer. Raises StoreUnavailableError where there is none."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One document as it was read. ``time`` is its ``@timestamp`` (ms since 1970), None where it has none."""
+
+    index: str
+    id: str
+    source: Document
+    time: int | None
+
+
+class Scan:
+    """A context manager that gives the pages of each of its slices.
+
+    ``path`` names the indices (``/inference-log-*``), ``source`` is what to read of each document, as the engine's
+    ``_source``. Raises ScanError where the query is refused, StoreUnavailableError where the engine doesn't answer or
+    has forgotten where a slice was.
+    """
+
+    def __init__(
+        self, engine: Asks, path: str, query: Document, *, source: Any = True, page: int = 200, slices: int = 1
+    ) -> None:
+        self._engine = engine
+        self._path = path
+        self._search = {"size": page, "query": query, "_source": source, "track_total_hits": False}
+        self._slices = slices
+        self._pit: tuple[str, str, str] | None = None
+
+    @property
+    def point_in_time(self) -> bool:
+        """Whether it reads a point in time; else it scrolls."""
+        return self._pit is not None
+
+    def __enter__(self) -> Self:
+        self._pit = self._open()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._pit is not None:
+            path, key, name = self._pit
+            self._forget(path, {key: name if key == "id" else [name]})
+
+    def pages(self, number: int = 0) -> Iterator[list[Hit]]:
+        """Give the pages of one slice, of ``slices``, the oldest documents first."""
+        if self._pit is not None:
+            yield from self._read(self._pit[2], number)
+        else:
+            yield from self._scroll(number)
+
+    def _open(self) -> tuple[str, str, str] | None:
+        for path, key in _OPENERS:
+            status, answer = self._engine.request(
+                "POST", self._path + path, params={"keep_alive": KEEP_ALIVE, **_LENIENT}
+            )
+            if status == 200 and isinstance(answer, dict) and key in answer:
+                name = str(answer[key])
+                # An older one can be opened, but not be read in an order in which no two documents are equal.
+                status, _ = self._engine.request("POST", "/_search", {**self._of_pit(name), "size": 0})
+                if status == 200:
+                    return path, key, name
+                self._forget(path, {key: name if key == "id" else [name]})
+        return None
+
+    def _of_pit(self, name: str) -> Document:
+        return {**self._search, "pit": {"id": name, "keep_alive": KEEP_ALIVE}, "sort": [_TIME_ORDER, "_shard_doc"]}
+
+    def _slice(self, number: int) -> Document:
+        return {"slice": {"id": number, "max": self._slices}} if self._slices > 1 else {}
+
+    def _read(self, name: str, number: int) -> Iterator[list[Hit]]:
+        after: Sequence[Any] | None = None
+        while True:
+            more = {"search_after": after} if after else {}
+            hits = self._hits("/_search", {**self._of_pit(name), **self._slice(number), **more})["hits"]["hits"]
+            if not hits:
+                return
+            yield [_hit(hit) for hit in hits]
+            after = hits[-1]["sort"]
+
+    def _scroll(self, number: int) -> Iterator[list[Hit]]:
+        first = {**self._search, **self._slice(number), "sort": [_TIME_ORDER]}
+        # A scroll counts its hits in any case, and refuses to be told not to.
+        del first["track_total_hits"]
+        answer = self._hits(f"{self._path}/_search", first, {"scroll": KEEP_ALIVE, **_LENIENT})
+        # Where no index is there, there is no scroll either.
+        name = answer.get("_scroll_id")
+        try:
+            while answer["hits"]["hits"]:
+                yield [_hit(hit) for hit in answer["hits"]["hits"]]
+                answer = self._hits("/_search/scroll", {"scroll": KEEP_ALIVE, "scroll_id": name})
+                name = answer.get("_scroll_id", name)
+        finally:
+            if name:
+                self._forget("/_search/scroll", {"scroll_id": name})
+
+    def _hits(self, path: str, body: Document, params: Mapping[str, str] | None = None) -> Any:
+        status, answer = self._engine.request("POST", path, body, params=params)
+        if status in (404, 429) or status >= 500:
+            raise StoreUnavailableError(f"the engine answered {status} to a search: {_reason(answer)}")
+        if status >= 400 or not isinstance(answer, dict):
+            raise ScanError(f"the engine answered {status} to a search: {_reason(answer)}")
+        if answer.get("timed_out") or answer.get("_shards", {}).get("failed"):
+            raise StoreUnavailableError(f"the engine left documents out: {_reason(answer.get('_shards'))}")
+        return answer
+
+    def _forget(self, path: str, body: Document) -> None:
+        """Free what the engine keeps for us; it ends by itself, too."""
+        try:
+            self._engine.request("DELETE", path, body)
+        except StoreUnavailableError:
+            return
+
+
+def _hit(hit: Mapping[str, Any]) -> Hit:
+    time = hit["sort"][0]
+    # Documents without a time are sorted to the end, as the greatest number that there is.
+    known = time if isinstance(time, int) and abs(time) < 2**62 else None
+    return Hit(hit["_index"], hit["_id"], hit.get("_source") or {}, known)
+
+
+def _reason(answer: Any) -> str:
+    """Say the cause that the engine names, as far as there is one."""
+    found: Any = answer
+    if isinstance(answer, dict) and isinstance(answer.get("error"), dict):
+        error = answer["error"]
+        causes = [*error.get("root_cause", []), *(f.get("reason", {}) for f in error.get("failed_shards", []))]
+        found = next((cause["reason"] for cause in causes if cause.get("reason")), error.get("reason", error))
+    text = found if isinstance(found, str) else dumps(found).decode()
+    return " ".join(text.split())[:300]
