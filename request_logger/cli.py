@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "report": ("report", "say how good a deployment's predictions were: a table, JSON or a page with plots"),
     "compare": ("compare", "tell which of two predictors or models is better, and how sure that is"),
     "rescore": ("rescore", "apply a changed scorer or threshold to what is stored"),
+    "export": ("export", "write stored pairs to Parquet or CSV"),
     "scorers": ("scorers", "list the scorers, their options and metrics"),
     "try": ("try_pair", "print what a truth and a response would score"),
     "settings": ("settings", "print docs/settings.md: every environment variable"),

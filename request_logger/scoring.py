@@ -110,6 +110,19 @@ def score(document: Document, chooser: ChooserLike) -> dict[str, Any] | None:
     return metrics
 
 
+def pair(document: Document) -> tuple[Row | None, Row | None]:
+    """Give the truth and the prediction that scoring compares; None where there is none, or none that can be read."""
+    feedback = expand(document.get("feedback") or {})
+    row = feedback.get("item", 0)
+    stored, embedded, _ = _responses(document, feedback, row)
+    prediction = stored or embedded
+    try:
+        truth, _ = _truth(feedback, row, prediction)
+    except UnscorableError:
+        truth = None
+    return truth, prediction
+
+
 def _unscorable(reason: str) -> dict[str, str]:
     return {"error": reason, "unscorable": reason}
 

@@ -18,8 +18,8 @@ from request_logger.store.change import Document, StoreUnavailableError
 # How long the engine keeps the place between two pages.
 KEEP_ALIVE = "10m"
 _TIME_ORDER = {"@timestamp": {"order": "asc", "unmapped_type": "date"}}
-# Where a point in time is opened and closed: Elastic's way, then OpenSearch's.
-_OPENERS = (("/_pit", "id"), ("/_search/point_in_time", "pit_id"))
+# Where a point in time is opened and closed: OpenSearch's way, then Elastic's (OpenSearch's client warns of refusals).
+_OPENERS = (("/_search/point_in_time", "pit_id"), ("/_pit", "id"))
 _LENIENT = {"ignore_unavailable": "true"}
 
 

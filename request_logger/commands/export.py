@@ -1,0 +1,54 @@
+"""`request-logger export`: stored pairs as Parquet or CSV."""
+# ruff: noqa: T201  # printing is what a command is for
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from request_logger.commands.errors import CommandError
+from request_logger.commands.selecting import add_selection, connect, selection_of
+from request_logger.export import Export, ExportError, write_csv, write_parquet
+from request_logger.settings import Settings
+from request_logger.store.scan import ScanError
+
+PARQUET, CSV = "parquet", "csv"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Which documents, which columns, and where to."""
+    parser.add_argument("file", help="FILE.parquet or FILE.csv; - is standard output, as CSV")
+    add_selection(parser)
+    parser.add_argument("--format", choices=(PARQUET, CSV), help="default: by the file's name")
+    parser.add_argument(
+        "--columns", metavar="NAMES", default="", help="names with * and commas, such as truth,metrics.* (default: all)"
+    )
+    parser.add_argument("--all", action="store_true", help="predictions without feedback, too")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Do it. Status 0: written, 2: the engine does not answer, or wrong use."""
+    settings = Settings.from_env()
+    path = Path(arguments.file)
+    to_stdout = arguments.file == "-"
+    form = arguments.format or (CSV if to_stdout else path.suffix.lower().removeprefix("."))
+    if form not in (PARQUET, CSV):
+        raise CommandError(f"{path}: expected a name that ends in .parquet or .csv, or --format")
+    if to_stdout and form == PARQUET:
+        raise CommandError("-: expected a file's name: Parquet can't go to standard output")
+    columns = tuple(filter(None, (name.strip() for name in arguments.columns.split(","))))
+    export = Export(connect(settings), settings, selection_of(arguments), columns, arguments.all)
+    try:
+        if to_stdout:
+            write_csv(export, sys.stdout.buffer)
+            return 0
+        rows = write_parquet(export, path) if form == PARQUET else write_csv(export, path)
+    except (ExportError, ScanError) as error:
+        raise CommandError(str(error)) from None
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise CommandError(f"{path}: can't be written: {error.strerror or error}") from None
+    print(f"{path}: {rows:,} rows")
+    return 0
