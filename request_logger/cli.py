@@ -25,6 +25,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "compare": ("compare", "tell which of two predictors or models is better, and how sure that is"),
     "rescore": ("rescore", "apply a changed scorer or threshold to what is stored"),
     "export": ("export", "write stored pairs to Parquet or CSV"),
+    "check-quality": ("check_quality", "check metrics against limits; the exit status says whether they hold"),
+    "dashboards": ("dashboards", "write dashboards and alerts for Grafana, Kibana and Prometheus"),
     "scorers": ("scorers", "list the scorers, their options and metrics"),
     "try": ("try_pair", "print what a truth and a response would score"),
     "settings": ("settings", "print docs/settings.md: every environment variable"),

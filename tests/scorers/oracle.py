@@ -92,7 +92,7 @@ def multiclass(truths: np.ndarray, probabilities: np.ndarray, names: Sequence[st
     """Metrics of the scorer multiclass for rows of probabilities."""
     answers = probabilities.argmax(axis=1)
     labels = range(probabilities.shape[1])
-    own = probabilities[np.arange(N), truths]
+    own = probabilities[np.arange(len(truths)), truths]
     return {
         **multiclass_answers(truths, answers, names or class_names(len(labels))),
         "log_loss": sk.log_loss(truths, probabilities, labels=labels),
@@ -126,7 +126,7 @@ def multilabel(truths: np.ndarray, scores: np.ndarray, names: Sequence[str] = ()
     return {
         **multilabel_answers(truths, (scores >= 0.5).astype(int), names or class_names(len(labels))),
         "brier": np.mean([sk.brier_score_loss(truths[:, k], scores[:, k]) for k in labels]),
-        "log_loss": np.mean([sk.log_loss(truths[:, k], scores[:, k]) for k in labels]),
+        "log_loss": np.mean([sk.log_loss(truths[:, k], scores[:, k], labels=[0, 1]) for k in labels]),
     }
 
 

@@ -1,0 +1,100 @@
+"""`request-logger check-quality`: do the metrics hold what was promised? For CronJobs and pipelines."""
+# ruff: noqa: T201  # printing is what a command is for
+
+from __future__ import annotations
+
+import argparse
+import functools
+from dataclasses import asdict
+
+from request_logger.commands.errors import CommandError
+from request_logger.commands.selecting import add_selection, connect, selection_of
+from request_logger.quality import Condition, QualityError, Verdict, check
+from request_logger.serialize import dumps
+from request_logger.settings import Settings
+
+VIOLATED, TOO_FEW = 1, 3
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Which pairs, and what is expected of them."""
+    add_selection(parser)
+    for name, is_maximum in (("--min", False), ("--max", True)):
+        bound = "most" if is_maximum else "least"
+        parser.add_argument(
+            name,
+            dest="conditions",
+            action="append",
+            type=functools.partial(_condition, is_maximum=is_maximum),
+            metavar="METRIC=NUMBER",
+            help=f"the metric must be at {bound} this; METRIC[CLASS]=NUMBER for a class; may be given again",
+        )
+    parser.add_argument("--min-pairs", type=_pairs, default=1, metavar="N", help="with fewer, status 3 (default: 1)")
+    parser.add_argument("--scorer", default="", help="pairs of this scorer alone: a name or a dotted path")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print each condition. Status 0: all hold, 1: one doesn't, 2: wrong use or no engine, 3: not enough data."""
+    if not arguments.conditions:
+        raise CommandError("check-quality: expected at least one --min METRIC=NUMBER or --max METRIC=NUMBER")
+    settings = Settings.from_env()
+    try:
+        verdicts = check(
+            connect(settings),
+            settings,
+            selection_of(arguments),
+            arguments.conditions,
+            minimum=arguments.min_pairs,
+            scorer=arguments.scorer,
+        )
+    except QualityError as error:
+        raise CommandError(str(error)) from None
+    status = _status(verdicts)
+    if arguments.json:
+        print(dumps({"status": status, "conditions": [_as_json(verdict) for verdict in verdicts]}).decode())
+    else:
+        for verdict in verdicts:
+            print(_line(verdict))
+        if not verdicts:
+            print("not enough data: no scored pairs")
+    return status
+
+
+def _status(verdicts: list[Verdict]) -> int:
+    if any(verdict.holds is False for verdict in verdicts):
+        return VIOLATED
+    return 0 if verdicts and all(verdict.holds for verdict in verdicts) else TOO_FEW
+
+
+def _line(verdict: Verdict) -> str:
+    condition = verdict.condition
+    sign = "<=" if condition.is_maximum else ">="
+    said = {True: "ok", False: "VIOLATED", None: "not enough data"}[verdict.holds]
+    value = "-" if verdict.value is None else f"{verdict.value:.6g}"
+    name, limit = condition.name, condition.limit
+    return f"{said}: {name} {value} (expected {sign} {limit:g}) of {verdict.pairs:,} pairs by {verdict.scorer}"
+
+
+def _as_json(verdict: Verdict) -> dict[str, object]:
+    return {
+        **asdict(verdict.condition),
+        **{name: value for name, value in asdict(verdict).items() if name != "condition"},
+    }
+
+
+def _condition(text: str, *, is_maximum: bool) -> Condition:
+    try:
+        return Condition.of(text, is_maximum=is_maximum)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _pairs(text: str) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        number = -1
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 0, found {text!r}")
+    return number

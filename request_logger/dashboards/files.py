@@ -1,0 +1,24 @@
+"""All files of `k8s/dashboards`, as they must be."""
+
+from __future__ import annotations
+
+import json
+
+from request_logger.dashboards import grafana, kibana, panels, rules
+
+
+def files() -> dict[str, str]:
+    """Give the text of each file by its path within the folder."""
+    rows = panels.rows()
+    made = {
+        "grafana/elasticsearch/prediction-quality.json": _json(grafana.dashboard(rows, grafana.ELASTICSEARCH)),
+        "grafana/opensearch/prediction-quality.json": _json(grafana.dashboard(rows, grafana.OPENSEARCH)),
+        "kibana/prediction-quality.ndjson": "".join(f"{json.dumps(each)}\n" for each in kibana.saved_objects(rows)),
+        "prometheus/rules.yaml": rules.rules_file(),
+        "prometheus/prometheusrule.yaml": rules.prometheus_rule(),
+    }
+    return made | dict(grafana.provisioning())
+
+
+def _json(content: dict[str, object]) -> str:
+    return json.dumps(content, indent=2) + "\n"

@@ -1,0 +1,266 @@
+"""Grafana's dashboard (classic JSON, 9 to 13) and its provisioning, for Elasticsearch and for OpenSearch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from request_logger.dashboards.panels import (
+    BARS,
+    CLASSES,
+    EVERYTHING,
+    LINES,
+    MATRIX,
+    NUMBER,
+    TABLE,
+    TRUTH,
+    Figure,
+    Panel,
+    Row,
+)
+from request_logger.selection import FIELDS, PREDICTIONS, TIME
+
+Json = dict[str, Any]
+
+ELASTICSEARCH, OPENSEARCH = "elasticsearch", "grafana-opensearch-datasource"
+# Inserted as it is where "All" is chosen: documents that lack the field are meant as well.
+ALL = "* OR *:*"
+_WINDOWS = "1m,5m,15m,1h,6h,1d,7d"
+_WIDTH = 24
+_SIZES = {NUMBER: (3, 4), LINES: (12, 8), BARS: (8, 8), TABLE: (24, 8), MATRIX: (8, 8)}
+_TYPES = {NUMBER: "stat", LINES: "timeseries", BARS: "bargauge", TABLE: "table", MATRIX: "table"}
+
+
+def dashboard(rows: list[Row], source: str) -> Json:
+    """Give the dashboard for a data source of this type."""
+    return {
+        "uid": "request-logger" if source == ELASTICSEARCH else "request-logger-opensearch",
+        "title": "Prediction quality",
+        "description": "Made by `request-logger dashboards`. Choose the interval of the curves with `window`.",
+        "tags": ["request-logger", "seldon", "kserve"],
+        "timezone": "browser",
+        "editable": True,
+        "graphTooltip": 1,
+        "schemaVersion": 36,
+        "refresh": "1m",
+        "time": {"from": "now-7d", "to": "now"},
+        "templating": {"list": list(_variables(source))},
+        "panels": _Layout(source).lay_out(rows),
+    }
+
+
+def query_of(panel: Panel) -> str:
+    """Give a panel's Lucene query, with the variables of the dashboard in it."""
+    chosen = [f"({field}:${name})" for name, field in FIELDS.items()]
+    if panel.of_class:
+        chosen.append(f"({panel.of_class}:$class)")
+    own = [] if panel.query == EVERYTHING else [f"({panel.query})"]
+    return " AND ".join([*own, *chosen])
+
+
+def _variables(source: str) -> Iterator[Json]:
+    yield {"name": "datasource", "label": "data source", "type": "datasource", "query": source, "refresh": 1}
+    before = ""
+    for name, field in FIELDS.items():
+        yield _variable(name, field, before, source)
+        before = f"({field}:${name})"
+    yield _variable("class", TRUTH, before, source)
+    options = [{"text": window, "value": window, "selected": window == "1h"} for window in _WINDOWS.split(",")]
+    yield {
+        "name": "window",
+        "label": "window",
+        "type": "interval",
+        "query": _WINDOWS,
+        "refresh": 2,
+        "current": {"text": "1h", "value": "1h", "selected": True},
+        "options": options,
+    }
+
+
+def _variable(name: str, field: str, query: str, source: str) -> Json:
+    find = f'{{"find": "terms", "field": "{field}", "size": 500' + (f', "query": "{query}"}}' if query else "}")
+    return {
+        "name": name,
+        "label": name,
+        "type": "query",
+        "datasource": _datasource(source),
+        "query": find,
+        "refresh": 2,
+        "sort": 1,
+        "multi": True,
+        "includeAll": True,
+        "allValue": ALL,
+        "current": {"text": ["All"], "value": ["$__all"], "selected": True},
+    }
+
+
+def _datasource(source: str) -> Json:
+    return {"type": source, "uid": "${datasource}"}
+
+
+@dataclass
+class _Layout:
+    """Puts panels from left to right, and rows one below the other."""
+
+    source: str
+    top: int = 0
+    number: int = 0
+
+    def lay_out(self, rows: list[Row]) -> list[Json]:
+        made: list[Json] = []
+        for position, row in enumerate(rows):
+            # What is closed asks nothing of the engine: a model has one scorer.
+            heading: Json = {
+                "type": "row", "title": row.title, "id": self._next(), "collapsed": position > 0,
+                "gridPos": {"x": 0, "y": self.top, "w": _WIDTH, "h": 1}, "panels": [],
+            }  # fmt: skip
+            self.top += 1
+            panels = self._place(row)
+            made.append(heading)
+            if position > 0:
+                heading["panels"] = panels
+            else:
+                made.extend(panels)
+        return made
+
+    def _place(self, row: Row) -> list[Json]:
+        left = height = 0
+        placed = []
+        for panel in row.panels:
+            width, tall = _SIZES[panel.shape]
+            if left + width > _WIDTH or (height and tall != height):
+                self.top, left, height = self.top + height, 0, 0
+            placed.append(self._panel(panel, {"x": left, "y": self.top, "w": width, "h": tall}))
+            left, height = left + width, tall
+        self.top += height
+        return placed
+
+    def _next(self) -> int:
+        self.number += 1
+        return self.number
+
+    def _panel(self, panel: Panel, place: Json) -> Json:
+        bounds = {"min": 0, "max": 1} if panel.share else {}
+        decimals = {} if all(figure.kind == "count" for figure in panel.figures) else {"decimals": 4}
+        whole = {"calcs": ["sum" if _adds_up(panel) else "lastNotNull"], "fields": "", "values": False}
+        by_shape: dict[str, Json] = {
+            NUMBER: {"reduceOptions": whole, "colorMode": "none", "graphMode": "none"},
+            LINES: {"legend": {"displayMode": "list", "placement": "bottom", "showLegend": True, "calcs": []}},
+            BARS: {
+                "reduceOptions": {"calcs": [], "fields": "", "values": True, "limit": CLASSES},
+                "orientation": "horizontal", "displayMode": "basic",
+            },
+            TABLE: {"showHeader": True},
+            MATRIX: {"showHeader": True},
+        }  # fmt: skip
+        made = {
+            "id": self._next(),
+            "type": _TYPES[panel.shape],
+            "title": panel.title,
+            "datasource": _datasource(self.source),
+            "gridPos": place,
+            "fieldConfig": {"defaults": {**bounds, **decimals}, "overrides": []},
+            "options": by_shape[panel.shape],
+            "targets": _targets(panel, self.source),
+            **({"description": panel.about} if panel.about else {}),
+        }
+        if panel.shape == MATRIX:
+            rows, columns = panel.by
+            fields = {"rowField": rows.field, "columnField": columns.field, "valueField": "Count", "emptyValue": "zero"}
+            made["transformations"] = [{"id": "groupingToMatrix", "options": fields}]
+        return made
+
+
+def _adds_up(panel: Panel) -> bool:
+    return all(figure.kind in ("count", "sum") for figure in panel.figures)
+
+
+def _targets(panel: Panel, source: str) -> list[Json]:
+    """One query a curve, so that each has its name; else one with all figures."""
+    groups = [(figure,) for figure in panel.figures] if panel.shape == LINES else [panel.figures]
+    kind = {"queryType": "lucene"} if source == OPENSEARCH else {}
+    made = []
+    for position, figures in enumerate(groups):
+        # Pipelines of old versions are numbered through, buckets and figures alike.
+        buckets = _buckets(panel, first=len(figures) + 1)
+        made.append(
+            {
+                "refId": chr(ord("A") + position),
+                "datasource": _datasource(source),
+                "query": query_of(panel),
+                "timeField": TIME,
+                "alias": figures[0].label if panel.shape == LINES else "",
+                "metrics": [_metric(figure, number) for number, figure in enumerate(figures, start=1)],
+                "bucketAggs": buckets,
+                **kind,
+            }
+        )
+    return made
+
+
+def _metric(figure: Figure, number: int) -> Json:
+    return {"id": str(number), "type": figure.kind, **({"field": figure.field} if figure.field else {})}
+
+
+def _buckets(panel: Panel, first: int) -> list[Json]:
+    if panel.shape == LINES:
+        return [_over_time(first, "$window")]
+    if panel.shape == NUMBER:
+        # Counts and sums add up over time. An average doesn't: it is asked for once.
+        if _adds_up(panel):
+            return [_over_time(first, "auto")]
+        return [_filter(first)]
+    return [_terms(first + position, by.field) for position, by in enumerate(panel.by)]
+
+
+def _over_time(number: int, interval: str) -> Json:
+    settings = {"interval": interval, "min_doc_count": "0", "trimEdges": "0"}
+    return {"id": str(number), "type": "date_histogram", "field": TIME, "settings": settings}
+
+
+def _filter(number: int) -> Json:
+    return {"id": str(number), "type": "filters", "settings": {"filters": [{"label": "all", "query": "*"}]}}
+
+
+def _terms(number: int, field: str) -> Json:
+    settings = {"size": str(CLASSES), "order": "desc", "orderBy": "_count", "min_doc_count": "1"}
+    return {"id": str(number), "type": "terms", "field": field, "settings": settings}
+
+
+def provisioning() -> Iterator[tuple[str, str]]:
+    """Give the files by which Grafana finds the engine and the dashboard: path and text."""
+    secret = {"basicAuthPassword": "$ELASTICSEARCH_PASS"}
+    at_opensearch: Json = {
+        "flavor": "opensearch", "version": "3.0.0", "pplEnabled": False, "database": PREDICTIONS,
+    }  # fmt: skip
+    sources: tuple[tuple[str, str, Json], ...] = (
+        ("elasticsearch", ELASTICSEARCH, {"index": PREDICTIONS}),
+        ("opensearch", OPENSEARCH, at_opensearch),
+    )
+    for name, source, more in sources:
+        about = {
+            "name": f"request-logger-{name}",
+            "uid": f"request-logger-{name}",
+            "type": source,
+            "access": "proxy",
+            "url": "$ELASTICSEARCH_URL",
+            "basicAuth": True,
+            "basicAuthUser": "$ELASTICSEARCH_USER",
+            "secureJsonData": secret,
+            "jsonData": {**more, "timeField": TIME, "maxConcurrentShardRequests": 5},
+        }
+        yield f"grafana/{name}/datasource.yaml", _yaml({"apiVersion": 1, "datasources": [about]})
+        provider = {
+            "name": "request-logger",
+            "folder": "Predictions",
+            "type": "file",
+            "options": {"path": "/var/lib/grafana/dashboards/request-logger"},
+        }
+        yield f"grafana/{name}/provider.yaml", _yaml({"apiVersion": 1, "providers": [provider]})
+
+
+def _yaml(content: Json) -> str:
+    return yaml.safe_dump(content, sort_keys=False, width=120)
