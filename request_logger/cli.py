@@ -27,6 +27,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "export": ("export", "write stored pairs to Parquet or CSV"),
     "check-quality": ("check_quality", "check metrics against limits; the exit status says whether they hold"),
     "dashboards": ("dashboards", "write dashboards and alerts for Grafana, Kibana and Prometheus"),
+    "setup": ("setup", "install the index templates ahead of the first event, and say what they are"),
+    "prune": ("prune", "remove documents older than a given time"),
     "scorers": ("scorers", "list the scorers, their options and metrics"),
     "try": ("try_pair", "print what a truth and a response would score"),
     "settings": ("settings", "print docs/settings.md: every environment variable"),

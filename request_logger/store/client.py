@@ -29,7 +29,6 @@ from request_logger.store.change import StoreUnavailableError, TooBusyError, Too
 log = logging.getLogger(__name__)
 
 _ANY_ERROR = tuple(range(400, 600))
-_TEMPLATE_VERSION = 1
 _PING_SECONDS = 2.0
 _WHOLE_BULK = {413: TooLargeError, 429: TooBusyError}
 _FIELD_LIMIT = "index.mapping.total_fields.limit"
@@ -156,22 +155,19 @@ class SearchEngine:
         return not (status >= 400 and _is_blocked(answer))
 
     def install_template(self) -> None:
-        """Install the index template where it is missing or older. Raises StoreUnavailableError."""
+        """Install the index templates where they are missing or older. Raises StoreUnavailableError."""
         if self._template_ready:
             return
-        path = f"/_index_template/{templates.TEMPLATE_NAME}"
-        status, answer = self.request("GET", path)
-        if status >= 500 or status == 429:
-            raise StoreUnavailableError(f"the engine answered {status} to a question for a template: {_short(answer)}")
-        wanted = {**templates.index_template(), "version": _TEMPLATE_VERSION}
-        if self._settings.index_name:
-            # With .v2 and so on: the copies that `request-logger check` advises.
-            own = {self._settings.index_name, f"{self._settings.index_name}.v*"}
-            wanted["index_patterns"] = sorted(own.union(wanted["index_patterns"]))
-        if status != 200 or not _is_current(answer, wanted):
-            status, answer = self.request("PUT", path, wanted)
-            if status >= 400:
-                log.warning("the index template can't be installed: %s", _short(answer))
+        for name, wanted in templates.wanted(self._settings.index_name).items():
+            path = f"/_index_template/{name}"
+            status, answer = self.request("GET", path)
+            if status >= 500 or status == 429:
+                text = f"the engine answered {status} to a question for a template: {_short(answer)}"
+                raise StoreUnavailableError(text)
+            if status != 200 or not templates.is_current(answer, wanted):
+                status, answer = self.request("PUT", path, wanted)
+                if status >= 400:
+                    log.warning("the index template %s can't be installed: %s", name, _short(answer))
         self._template_ready = True
 
     def _connected(self) -> _Client:
@@ -362,15 +358,6 @@ def _parsed(host: str) -> dict[str, Any]:
         "use_ssl": parts.scheme == "https",
         **({"url_prefix": parts.path.strip("/")} if parts.path.strip("/") else {}),
     }
-
-
-def _is_current(answer: Any, wanted: Mapping[str, Any]) -> bool:
-    installed = [entry.get("index_template", {}) for entry in answer.get("index_templates", [])]
-    return any(
-        template.get("version", 0) >= wanted["version"]
-        and set(wanted["index_patterns"]) <= set(template.get("index_patterns", []))
-        for template in installed
-    )
 
 
 def _is_blocked(answer: Any) -> bool:

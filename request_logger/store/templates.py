@@ -13,7 +13,10 @@ from typing import Any
 Mapping = dict[str, Any]
 
 TEMPLATE_NAME = "request-logger"
+# Raise it with every change below: a template of a lower version is replaced at start.
+VERSION = 1
 INDEX_PATTERNS = ["inference-log-*", "reference-log-*", "drift-log-*"]
+DEAD_LETTER_INDEX = "request-logger-dead-letters"
 FIELD_LIMIT = 2000
 # A longer text is stored and not indexed: an engine refuses terms of over 32,766 bytes.
 IGNORE_ABOVE = 8000
@@ -125,10 +128,36 @@ def mapping() -> Mapping:
     }
 
 
+def wanted(index_name: str = "") -> dict[str, Mapping]:
+    """The index templates that an engine should have, by name; ``index_name`` is that of INDEX_NAME."""
+    own = index_template()
+    if index_name:
+        # With .v2 and so on: the copies that `request-logger check` advises.
+        own["index_patterns"] = sorted({index_name, f"{index_name}.v*", *INDEX_PATTERNS})
+    letters = {
+        "index_patterns": [DEAD_LETTER_INDEX],
+        "priority": 100,
+        "template": {"mappings": dead_letter_mapping()},
+        "version": VERSION,
+    }
+    return {TEMPLATE_NAME: own, DEAD_LETTER_INDEX: letters}
+
+
+def is_current(answer: Mapping, template: Mapping) -> bool:
+    """Say whether an engine's answer to a question for a template has this one, or a newer one, for all its indices."""
+    installed = [entry.get("index_template", {}) for entry in answer.get("index_templates", [])]
+    return any(
+        there.get("version", 0) >= template["version"]
+        and set(template["index_patterns"]) <= set(there.get("index_patterns", []))
+        for there in installed
+    )
+
+
 def index_template() -> Mapping:
     """The composable index template for the indices whose names we make."""
     return {
         "index_patterns": INDEX_PATTERNS,
+        "version": VERSION,
         "priority": 100,
         "template": {"settings": {"index.mapping.total_fields.limit": FIELD_LIMIT}, "mappings": mapping()},
     }

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from request_logger.store.cache import Known
 from request_logger.store.change import Change, Document, Plan
+from request_logger.store.templates import DEAD_LETTER_INDEX
 
 
 class Engine(Protocol):
@@ -55,7 +56,7 @@ class Limits:
     max_pending_bytes: int = 64 * 2**20
     bulk_max_bytes: int = 5 * 2**20
     cache_max_bytes: int = 16 * 2**20
-    dead_letter_index: str = "request-logger-dead-letters"
+    dead_letter_index: str = DEAD_LETTER_INDEX
 
 
 @dataclass(slots=True, eq=False)

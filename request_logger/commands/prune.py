@@ -1,0 +1,107 @@
+"""`request-logger prune`: old documents go, whatever the engine can do by itself."""
+# ruff: noqa: T201  # printing is what a command is for
+
+from __future__ import annotations
+
+import argparse
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import quote
+
+from request_logger.commands.errors import CommandError
+from request_logger.commands.quiet import quiet_engine
+from request_logger.settings import Settings
+from request_logger.store.client import SearchEngine
+from request_logger.store.templates import DEAD_LETTER_INDEX, INDEX_PATTERNS
+
+# One request removes so many, so that it ends soon and the engine has pauses.
+CHUNK = 10_000
+_TIMEOUT_SECONDS = 300
+_UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """How old, and where."""
+    parser.add_argument(
+        "--older-than", required=True, metavar="TIME", help="hours, days or weeks, such as 36h, 90d, 26w"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="count them, remove nothing")
+    parser.add_argument(
+        "pattern",
+        nargs="?",
+        help="indices, with * and commas (default: all that the logger writes, and INDEX_NAME)",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Remove them. Status 0: done, 2: the engine or the settings are at fault, or the engine lacks delete-by-query."""
+    settings = Settings.from_env()
+    before = datetime.now(UTC) - _duration(arguments.older_than)
+    old = {"range": {"@timestamp": {"lt": before.isoformat(timespec="milliseconds").replace("+00:00", "Z")}}}
+    engine = quiet_engine(settings)
+    pattern = arguments.pattern or ",".join(filter(None, (*INDEX_PATTERNS, DEAD_LETTER_INDEX, settings.index_name)))
+    total = 0
+    for index in _indices(engine, pattern):
+        count = _count(engine, index, old) if arguments.dry_run else _remove(engine, index, old)
+        total += count
+        if count:
+            print(f"{index}: {count:,} {'to remove' if arguments.dry_run else 'removed'}", flush=True)
+    what = "would be removed" if arguments.dry_run else "removed"
+    print(f"{total:,} documents from before {before:%Y-%m-%d %H:%M} UTC {what}")
+    return 0
+
+
+def _duration(text: str) -> timedelta:
+    match = re.fullmatch(r"([0-9]{1,6})([hdw])", text)
+    if match is None or int(match[1]) == 0:
+        raise CommandError(f"--older-than: expected hours, days or weeks such as 36h, 90d or 26w, found {text!r}")
+    try:
+        duration = int(match[1]) * _UNITS[match[2]]
+        datetime.now(UTC) - duration
+    except OverflowError:
+        raise CommandError(f"--older-than: expected a time since the year 1, found {text!r}") from None
+    return duration
+
+
+def _indices(engine: SearchEngine, pattern: str) -> list[str]:
+    params = {"ignore_unavailable": "true", "allow_no_indices": "true", "expand_wildcards": "open"}
+    answer = _ask(engine, "GET", f"/{quote(pattern, safe='*,')}/_settings", None, params, missing={})
+    return sorted(answer)
+
+
+def _count(engine: SearchEngine, index: str, query: Any) -> int:
+    # What was written a moment ago can't be old; a refresh is for what prune itself has removed.
+    return int(_ask(engine, "POST", f"/{quote(index, safe='')}/_count", {"query": query})["count"])
+
+
+def _remove(engine: SearchEngine, index: str, query: Any) -> int:
+    """Remove an index's old documents; one that changes meanwhile is looked at again."""
+    removed: int = 0
+    params = {"conflicts": "proceed", "refresh": "true", "max_docs": str(CHUNK)}
+    path = f"/{quote(index, safe='')}/_delete_by_query"
+    while True:
+        answer = _ask(engine, "POST", path, {"query": query}, params)
+        if answer.get("failures"):
+            raise CommandError(f"{index}: {str(answer['failures'][0])[:300]}")
+        removed += answer["deleted"]
+        # The last chunk is not full; a chunk of conflicts only would be found again for as long as they are written.
+        if answer["total"] < CHUNK or not answer["deleted"]:
+            return removed
+
+
+def _ask(
+    engine: SearchEngine,
+    method: str,
+    path: str,
+    body: Any,
+    params: dict[str, str] | None = None,
+    missing: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    status, answer = engine.request(method, path, body, params=params, timeout=_TIMEOUT_SECONDS)
+    if status == 404 and missing is not None:
+        return missing
+    if status != 200 or not isinstance(answer, dict):
+        hint = ": it has no delete-by-query" if path.endswith("_by_query") and status in (400, 404, 405) else ""
+        raise CommandError(f"{engine.urls[0]} answered {status} to {method} {path}{hint}: {str(answer)[:200]}")
+    return answer
