@@ -32,7 +32,7 @@ from request_logger.demo_story import (
 )
 from request_logger.engine import start_engine
 from request_logger.events import Body, from_headers
-from request_logger.local_server import LocalServer, engine_settings
+from request_logger.local_server import LocalServer, RunningServer, engine_settings
 from request_logger.settings import Settings
 from request_logger.store.client import SearchEngine
 
@@ -51,6 +51,7 @@ QUERY: dict[str, Any] = {
 }
 
 Say = Callable[[str], None]
+Server = LocalServer | RunningServer
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,16 +70,20 @@ class Figure:
         return abs(self.found - self.expected) <= TOLERANCE
 
 
-def run(*, once: bool, say: Say) -> int:
+def run(*, once: bool, say: Say, url: str | None = None) -> int:
     """Run the demo; with ``once`` it ends after the figures, else it waits for Ctrl-C.
+
+    ``url`` is that of a server that runs already, with the engine that ELASTICSEARCH_HOST names.
 
     Returns the status: 1 where a figure is not what it must be. Raises CommandError, EngineUnavailable, EngineFailed.
     """
     with stopped_by_signals(), contextlib.ExitStack() as stack:
+        if url and not os.environ.get("ELASTICSEARCH_HOST"):
+            raise CommandError("--url: set ELASTICSEARCH_HOST to the engine of that server, too")
         story = make_story()
         embedded = not os.environ.get("ELASTICSEARCH_HOST")
         engine_env = stack.enter_context(_engine(say, embedded=embedded))
-        server = stack.enter_context(LocalServer(engine_env))
+        server: Server = RunningServer(url) if url else stack.enter_context(LocalServer(engine_env))
         say(f"request logger ready at {server.url} after {server.boot:.1f} s")
         engine = SearchEngine(server.settings)
         try:
@@ -119,7 +124,7 @@ def _engine(say: Say, *, embedded: bool) -> Iterator[Mapping[str, str]]:
         yield engine_settings(engine.url)
 
 
-def _replay(server: LocalServer, engine: SearchEngine, say: Say) -> None:
+def _replay(server: Server, engine: SearchEngine, say: Say) -> None:
     """Send what a real executor sent, in its order, and see that every id is there."""
     messages = recorded()
     seconds = send(server.url, messages, connections=1, tell=lambda _: None)
@@ -141,7 +146,7 @@ def _replay(server: LocalServer, engine: SearchEngine, say: Say) -> None:
     )
 
 
-def _play(story: Story, deployment: str, server: LocalServer, say: Say) -> str:
+def _play(story: Story, deployment: str, server: Server, say: Say) -> str:
     """Send the story's events and give the index that they went to."""
     say(
         f"classifier: logistic regression on two sepal measures of 50 irises, {story.accuracy_of_all:.0%} right on the"

@@ -141,6 +141,37 @@ class LocalServer:
             self._process.wait()
 
 
+class RunningServer:
+    """A server that somebody else runs at ``url``; its settings, as far as they matter, are those of this process.
+
+    Raises ServerStartError where it is not ready.
+    """
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        if parts.scheme != "http" or not parts.hostname:
+            raise ServerStartError(f"--url: expected a URL with http://, found {url!r}")
+        self.url = f"http://{parts.netloc}"
+        self.settings = Settings.from_env()
+        started = time.monotonic()
+        if not self.running:
+            raise ServerStartError(f"no request logger is ready at {self.url}")
+        self.boot = time.monotonic() - started
+
+    @property
+    def running(self) -> bool:
+        """Whether it answers and has its engine."""
+        parts = urlsplit(self.url)
+        connection = http.client.HTTPConnection(parts.hostname or "", parts.port or 80, timeout=5)
+        try:
+            connection.request("GET", "/readyz")
+            return connection.getresponse().status == 200
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
+
+
 def _environment(given: Mapping[str, str]) -> dict[str, str]:
     own = {spec.name.upper() for spec in fields(Settings) if not spec.name.startswith("elasticsearch_")}
     own.add("PROMETHEUS_MULTIPROC_DIR")

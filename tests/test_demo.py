@@ -16,7 +16,7 @@ import requests
 
 from request_logger.demo import Figure
 from request_logger.demo_story import PREDICTIONS, REWARDED, WITH_FEEDBACK, make_story, recorded
-from tests.helpers import Index
+from tests.helpers import Index, Server
 
 
 def environment(engine_url: str) -> dict[str, str]:
@@ -137,3 +137,28 @@ def test_recorded_traffic_is_whole() -> None:
 def test_a_figure_that_differs_is_seen(found: float, expected: float, agrees: bool) -> None:
     """Figures agree to 1e-9; one that isn't defined agrees with nothing that is."""
     assert Figure("any", found, expected).agrees is agrees
+
+
+@pytest.mark.engine
+def test_demo_through_a_server_that_runs(engine: Any, server: Server) -> None:
+    """With --url it uses that server, and leaves it running; without one there, or without the engine, one line."""
+
+    def run(url: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*COMMAND, "--once", "--url", url],
+            env=environment(engine.url),
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    done = run(server.url)
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
+    assert f"request logger ready at {server.url} " in done.stdout
+    assert requests.get(server.url + "/readyz", timeout=5).status_code == 200
+    for url, line in (("http://127.0.0.1:1", "no request logger is ready"), ("ftp://x", "--url: expected a URL")):
+        done = run(url)
+        assert done.returncode == 2
+        assert done.stderr.startswith(f"request-logger: {line}")
+        assert len(done.stderr.splitlines()) == 1
