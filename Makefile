@@ -12,6 +12,13 @@ ENGINE_TESTS := tests/test_main_job.py tests/test_bad_input.py tests/test_golden
 
 .PHONY: help venv demo test test-engines fuzz lint format bench bench-first bench-writes docs lock clean
 .PHONY: help venv demo test test-engines fuzz faults lint format bench-first bench-writes docs lock clean
+  tests/test_modes.py tests/store
+# What the image holds, and licences that can't be in it.
+LOCKED = $(shell sed -nE 's/^([a-z0-9._-]+)==.*/\1/p' requirements.lock)
+FORBIDDEN := GPL;AGPL;SSPL;Commons Clause;Proprietary
+
+.PHONY: help venv demo test test-engines fuzz lint format bench-first bench-writes docs dist sbom licences audit lock \
+  clean
 
 help: ## say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -68,6 +75,21 @@ bench-writes: $(READY) ## what three ways of writing cost the engine
 
 docs: $(READY) ## write docs/settings.md anew
 	$(BIN)/request-logger settings > docs/settings.md
+
+dist: $(READY) ## build the wheel and the sdist, into dist/
+	$(BIN)/python -m build --quiet
+
+sbom: $(READY) ## list what the image holds beside Python: dist/sbom.json (CycloneDX)
+	@mkdir -p dist
+	$(BIN)/cyclonedx-py requirements requirements.lock --output-reproducible --output-file dist/sbom.json
+
+licences: $(READY) ## list the licences of the packages in requirements.lock, into dist/licences.md
+	@mkdir -p dist
+	$(BIN)/pip-licenses --packages $(LOCKED) --with-urls --format markdown --output-file dist/licences.md \
+	  --partial-match --fail-on "$(FORBIDDEN)"
+
+audit: $(READY) ## ask for known vulnerabilities of the packages in requirements.lock
+	$(BIN)/python .ci/audit
 
 lock: ## pin the newest versions that setup.cfg allows (needs uv)
 	@command -v uv >/dev/null || { echo "make lock needs uv: pip install uv" >&2; exit 2; }

@@ -15,11 +15,15 @@ from request_logger.settings import Settings
 from request_logger.telemetry import Telemetry
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("**/*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    *(ROOT / f"{name}.md" for name in ("CHANGELOG", "SECURITY", "CONTRIBUTING")),
+    *sorted((ROOT / "docs").glob("**/*.md")),
+]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 VARIABLES = {name.upper() for name in Settings.__dataclass_fields__} | set(OTHERS)
-# Not the program's: make's own, and the tests'.
-OTHER_VARIABLES = {"ARGS", "PYTHON", "TEST_ENGINE"}
+# Not the program's: make's own, the tests', an argument of the image's build.
+OTHER_VARIABLES = {"ARGS", "PYTHON", "TEST_ENGINE", "REVISION"}
 
 
 def text_of_all() -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import json
+import os
 import re
 import shlex
 import shutil
@@ -74,7 +75,9 @@ def carry_out(stage: Stage, root: Path) -> None:
         elif name == "RUN":
             line = re.sub(r"(?<=\s)/(opt|src)\b", f"{root}/\\1", arguments).replace(" --no-cache-dir", "")
             line = re.sub(r"^(python|pip)\b", lambda match: _TOOLS[match[1]], line)
-            subprocess.run(shlex.split(line), check=True, cwd=root, timeout=300)
+            # With PYTHONPATH, pip would take the repository for an installation.
+            environ = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+            subprocess.run(shlex.split(line), check=True, cwd=root, env=environ, timeout=300)
 
 
 _TOOLS = {"python": sys.executable, "pip": f"{sys.executable} -m pip"}
