@@ -17,7 +17,7 @@ ENGINE_TESTS := tests/test_main_job.py tests/test_bad_input.py tests/test_golden
 LOCKED = $(shell sed -nE 's/^([a-z0-9._-]+)==.*/\1/p' requirements.lock)
 FORBIDDEN := GPL;AGPL;SSPL;Commons Clause;Proprietary
 
-.PHONY: help venv demo test test-engines fuzz lint format bench-first bench-writes docs dist sbom licences audit lock \
+.PHONY: help venv demo test test-engines fuzz lint format bench-first bench-writes docs docs-site dist sbom licences audit lock \
   clean
 
 help: ## say what there is
@@ -73,8 +73,13 @@ bench-first: $(READY) ## 6,000 events through HTTP, each looked up, beside one _
 bench-writes: $(READY) ## what three ways of writing cost the engine
 	@$(BIN)/python -m bench.writes $(ARGS)
 
-docs: $(READY) ## write docs/settings.md anew
+docs: $(READY) ## write the pages that are made from the code anew
 	$(BIN)/request-logger settings > docs/settings.md
+	$(BIN)/request-logger reference commands > docs/commands.md
+	$(BIN)/request-logger reference fields > docs/fields.md
+
+docs-site: $(READY) ## build the site of docs/ into build/site; with ARGS=serve, serve it while you write
+	$(BIN)/mkdocs $(if $(ARGS),$(ARGS),build --strict --quiet)
 
 dist: $(READY) ## build the wheel and the sdist, into dist/
 	$(BIN)/python -m build --quiet

@@ -32,6 +32,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "scorers": ("scorers", "list the scorers, their options and metrics"),
     "try": ("try_pair", "print what a truth and a response would score"),
     "settings": ("settings", "print docs/settings.md: every environment variable"),
+    "reference": ("reference", "print docs/commands.md or docs/fields.md"),
 }
 USAGE_STATUS = 2
 

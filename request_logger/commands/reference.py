@@ -1,0 +1,158 @@
+"""`request-logger reference`: docs/commands.md and docs/fields.md are its output."""
+# ruff: noqa: T201  # printing is what a command is for
+
+from __future__ import annotations
+
+import argparse
+import importlib
+from collections.abc import Iterator
+from typing import Any
+
+from request_logger.store.templates import mapping
+
+_COMMANDS_PAGE = """\
+# Commands
+
+Made by `request-logger reference commands` (`make docs` writes it anew). Commands that speak to an engine or run the
+server are configured by the environment: [settings.md](settings.md). Exit status: 0 done, 1 failed or something found,
+2 wrong use, configuration or environment, with one line on standard error.
+"""
+
+_FIELDS_PAGE = """\
+# Fields
+
+Made by `request-logger reference fields` (`make docs` writes it anew): what the index template maps. Types are those of
+new indices; in indices of the original a field keeps the type that it has ([check.md](check.md)). A *stored* field is
+in `_source` and can't be searched. Keywords that the original had, and elements
+(`request.elements.<name>`: doubles or keywords by their values), have a `.keyword` beside them. The fields of `metrics`
+that a scorer writes beside these are in [scorers.md](scorers.md#fields).
+"""
+
+# By the whole path where that says more, else by the name.
+_MEANINGS = {
+    "@timestamp": "the request's time; of a document without one, that of the first other part",
+    "RequestId": "id of the prediction; all rows of a batch have the same",
+    "ServingEngine": "`seldon` or `inferenceservice`",
+    "Ce-Inferenceservicename": "the deployment",
+    "Ce-Endpoint": "the predictor, or `default` and `canary`",
+    "Ce-Namespace": "its namespace",
+    "Ce-Modelid": "the node of the graph, or the model",
+    "nodes": "the parts by node, where a graph has several",
+    "ce-time": "when it was sent",
+    "ce-source": "by whom",
+    "unindexed": "as JSON text, what the index refused",
+    "unindexed_reason": "what the engine said against it",
+    "undecodable": "why the body could not be taken apart; `payload` has it in base64",
+    "payload_dropped.bytes": "size of a body that was not kept",
+    "payload_dropped.sha256": "its SHA-256",
+    "payload": "the whole body",
+    "instance": "this row",
+    "dataType": "`number`, `tabular`, `text`, `image` or `json`",
+    "names": "names of the columns",
+    "parameters": "parameters of a V2 message",
+    "outputs": "names, shapes and parameters of V2 tensors",
+    "meta.metrics": "custom metrics of a Seldon message",
+    "meta.routing": "which way it went through the graph",
+    "meta.requestPath": "images of the nodes that it passed",
+    "reward": "the reward as a number, true is 1",
+    "truth": "the truth, as it came",
+    "feedback.request": "the request that the feedback itself brought",
+    "feedback.response": "the response that it brought",
+    "feedback.metrics": "custom metrics that it brought",
+    "item": "of a batch's feedback: which row",
+    "items": "of how many",
+    "metrics.scorer": "which scorer",
+    "metrics.basis": "`truth`, or `reward` where the feedback had no truth",
+    "metrics.truth_label": "the true class",
+    "metrics.predicted_label": "the predicted class",
+    "metrics.true_positive": "classes for which this prediction is one",
+    "metrics.false_positive": "the same",
+    "metrics.false_negative": "the same",
+    "metrics.true_negative": "the same; for two classes only",
+    "metrics.error": "prediction minus truth; of what can't be scored the reason, which is not indexed",
+    "metrics.unscorable": "why it could not be scored",
+    "metrics.warning": "what is odd about the pair",
+    "metrics.scored_at": "when it was scored",
+    "metrics.correct": "1 or 0; `avg` is the accuracy",
+    "metrics.truth_rank": "rank of the true class",
+    "metrics.score_bin": "bin of the positive probability, for AUC",
+    "metrics.calibration_bin": "bin of the probability, for calibration",
+    "metrics.reward_agrees": "whether a reward of 0 or 1 and the truth say the same",
+    "metrics.response_disagrees": "whether the feedback brought another response than the one that is stored",
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Which page."""
+    parser.add_argument("page", choices=("commands", "fields"), help="which page to print")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the page."""
+    print(commands_page() if arguments.page == "commands" else fields_page())
+    return 0
+
+
+def commands_page() -> str:
+    """Give docs/commands.md."""
+    from request_logger.cli import COMMANDS  # noqa: PLC0415  # which imports this module when it is asked for
+
+    lines = [_COMMANDS_PAGE]
+    for name, (module_name, summary) in COMMANDS.items():
+        parser = argparse.ArgumentParser(add_help=False)
+        importlib.import_module(f"request_logger.commands.{module_name}").add_arguments(parser)
+        lines += [f"## request-logger {name}", "", f"{summary[0].upper()}{summary[1:]}.", ""]
+        rows = [f"| {_spelling(action)} | {_cell(_help(action))} |" for action in parser._actions]
+        if rows:
+            lines += ["| argument | meaning |", "|---|---|", *rows, ""]
+    return "\n".join(lines).rstrip()
+
+
+def _spelling(action: argparse.Action) -> str:
+    value = action.metavar or (f"{{{','.join(map(str, action.choices))}}}" if action.choices else action.dest.upper())
+    if not action.option_strings:
+        name = action.metavar or (value if action.choices else action.dest)
+        return f"`{name}`" if action.nargs not in ("?", "*") else f"`[{name}]`"
+    spelled = ", ".join(action.option_strings)
+    return f"`{spelled}`" if action.nargs == 0 else f"`{spelled} {value}`"
+
+
+def _help(action: argparse.Action) -> str:
+    text = (action.help or "") % {**vars(action), "prog": "request-logger"}
+    return f"{text} (required)" if action.required and action.option_strings else text
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def fields_page() -> str:
+    """Give docs/fields.md. Raises KeyError where a field has no meaning."""
+    rows = [f"| `{path}` | {kind} | {_cell(meaning_of(path))} |" for path, kind in mapped_fields()]
+    return "\n".join([_FIELDS_PAGE, "| field | type | meaning |", "|---|---|---|", *rows])
+
+
+def meaning_of(path: str) -> str:
+    """Say what a field is, by its path from the second step on, else by its name."""
+    steps = path.split(".")
+    for start in range(len(steps)):
+        found = _MEANINGS.get(".".join(steps[start:]))
+        if found:
+            return found
+    raise KeyError(f"{path}: no meaning in request_logger/commands/reference.py")
+
+
+def mapped_fields() -> Iterator[tuple[str, str]]:
+    """Give each field of the index template and its type."""
+    yield from _fields(mapping()["properties"], "")
+
+
+def _fields(properties: dict[str, Any], prefix: str) -> Iterator[tuple[str, str]]:
+    for name, field in properties.items():
+        path = prefix + name
+        if "properties" in field:
+            yield from _fields(field["properties"], f"{path}.")
+        elif field.get("enabled") is False or field.get("index") is False:
+            yield path, "stored"
+        else:
+            yield path, field["type"]
