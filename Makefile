@@ -99,7 +99,7 @@ audit: $(READY) ## ask for known vulnerabilities of the packages in requirements
 lock: ## pin the newest versions that setup.cfg allows (needs uv)
 	@command -v uv >/dev/null || { echo "make lock needs uv: pip install uv" >&2; exit 2; }
 	uv pip compile setup.cfg --quiet --upgrade --universal --python-version 3.11 --no-emit-index-url \
-	  --custom-compile-command "make lock" --output-file requirements.lock
+	  --extra kafka --custom-compile-command "make lock" --output-file requirements.lock
 	uv pip compile setup.cfg --quiet --upgrade --universal --python-version 3.11 --no-emit-index-url --extra dev \
 	  --constraint requirements.lock --custom-compile-command "make lock" --output-file requirements-dev.lock
 

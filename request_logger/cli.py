@@ -17,6 +17,7 @@ from request_logger import __version__
 # name -> (module, what it does, in a few words)
 COMMANDS: dict[str, tuple[str, str]] = {
     "serve": ("serve", "run the server; it is configured by environment variables"),
+    "consume": ("consume", "take events from Kafka, as a member of a consumer group"),
     "demo": ("demo", "start an engine and the server, replay real traffic, show the figures"),
     "engine": ("engine", "run a search engine in the foreground, with no installation"),
     "check": ("check", "list what the mappings of existing indices refuse or distort, and what to do"),

@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, timezone
+from functools import lru_cache
 from typing import Any, Literal
 
 import orjson
@@ -311,7 +312,15 @@ def as_timestamp(time: str | None) -> str:
 
 def time_key(time: Any) -> int | None:
     """Give a time as nanoseconds since 1970, to order by; None where it can't be read as a time."""
-    match = _TIME.match(time.strip()) if isinstance(time, str) else None
+    if not isinstance(time, str):
+        return None
+    return _time_key(time) if len(time) <= 64 else _time_key.__wrapped__(time)
+
+
+# A document's times are compared again with each part that joins it.
+@lru_cache(maxsize=8192)
+def _time_key(time: str) -> int | None:
+    match = _TIME.match(time.strip())
     if match is None:
         return None
     date, clock, fraction, zone = match.groups()

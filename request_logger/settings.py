@@ -106,6 +106,18 @@ class Settings:
     predictive_unit_image: str = _env("", "image whose name and version are labels of /v1/metrics")
     predictor_labels: str = _env("", "JSON object whose version is the label predictor_version of /v1/metrics")
     ui: bool = _env(False, "serve the report as a page at /ui; it only reads")
+    kafka_brokers: str = _env("", "brokers of `request-logger consume`: host:port, several with commas")
+    kafka_topic: str = _env("", "topic of the events, several with commas; ^ in front makes a regular expression")
+    kafka_group_id: str = _env("request-logger", "consumer group; its members share the partitions")
+    kafka_dead_letter_topic: str = _env(
+        "", "topic for records that can't become events; empty: they go to the dead-letter index"
+    )
+    kafka_max_in_flight: int = _env(
+        5000, "records that may wait for the engine at once; at that many no more are read", minimum=1
+    )
+    kafka_config: str = _env(
+        "", "any other setting by librdkafka's name, SASL and TLS too: lines of name=value, or JSON", secret=True
+    )
     log_level: str = _env("INFO", "DEBUG, INFO, WARNING or ERROR")
     log_format: str = _env("text", "text, or json: one JSON object a line")
 

@@ -59,6 +59,8 @@ class Index:
 class Server:
     """A `request-logger serve` process."""
 
+    command = "serve"
+
     def __init__(self, engine_url: str, log: Path, **env: str) -> None:
         parts = urlsplit(engine_url)
         self.port = free_port()
@@ -67,7 +69,7 @@ class Server:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("PROMETHEUS")}
         self._log_file = log.open("ab")
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "request_logger.cli", "serve"],
+            [sys.executable, "-m", "request_logger.cli", self.command],
             env={
                 **inherited,
                 "ELASTICSEARCH_HOST": parts.hostname or "",

@@ -1,0 +1,298 @@
+"""`python -m bench.kafka`: `request-logger consume` beside a raw `_bulk`, and (`--kill`) under kill -9.
+
+A real Kafka and a real engine run beside the consumers, all on this machine. A prediction is three records (request,
+response, feedback), spread over the partitions without a key; its response may come before its request, its feedback
+comes `--feedback-after` records later.
+
+Without `--kill` the same predictions are read by one consumer and by two, and their final documents are then written
+once more by a plain `_bulk` of ready-made lines, by one sender and by two. They take turns on fresh indices; a round to
+warm up comes first. With `--kill`, 200,000 records are read by a consumer that is killed three times and started again;
+a second one joins meanwhile.
+
+Each run is checked: as many documents as predictions, each with all of its parts and its metrics, and as many right
+ones as there must be.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import statistics
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from bench.engines import Client, engine_url
+from tests.helpers import index_of
+from tests.kafka_broker import Broker, start_kafka
+from tests.kafka_helpers import ConsumerProcess, Message, prediction, produce, scores_and_truth
+
+PARTITIONS = 6
+EXPECTED_SHARE = 0.6
+BULK = 500
+_PAGE = 2000
+_SHUFFLE = 20
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run: seconds, and CPU seconds by program."""
+
+    seconds: float
+    cpu: dict[str, float]
+
+
+def main() -> int:
+    """Measure, check and print; status 1 where something is lost or the share is below what is expected."""
+    parser = argparse.ArgumentParser(prog="python -m bench.kafka", description="The consumer beside a raw _bulk.")
+    parser.add_argument("--kill", action="store_true", help="the long run under kill -9 instead")
+    parser.add_argument("--events", type=int, help="records (default: 30,000 a run, 200,000 with --kill)")
+    parser.add_argument("--rounds", type=int, default=2, help="of each way of writing (default: 2)")
+    parser.add_argument("--feedback-after", type=int, default=300, help="records between (default: 300)")
+    arguments = parser.parse_args()
+    events = arguments.events or (200_000 if arguments.kill else 30_000)
+    with ExitStack() as stack:
+        url = stack.enter_context(engine_url())
+        broker = stack.enter_context(start_kafka(lambda line: print(line, file=sys.stderr)))
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="request-logger-bench-")))
+        bench = Bench(url, broker, folder, events // 3, arguments.feedback_after)
+        return bench.kill() if arguments.kill else bench.compare(arguments.rounds)
+
+
+class Bench:
+    """What all runs share."""
+
+    def __init__(self, url: str, broker: Broker, folder: Path, predictions: int, feedback_after: int) -> None:
+        self.url = url
+        self.engine = Client(url)
+        self.broker = broker
+        self.folder = folder
+        self.predictions = predictions
+        self.feedback_after = feedback_after
+        self.problems: list[str] = []
+        self._logs = 0
+
+    def compare(self, rounds: int) -> int:
+        """Consumers beside raw bulks."""
+        rows: dict[str, list[Run]] = {}
+        for round_number in range(rounds + 1):
+            # The first warms the engine up, and does not count.
+            runs = dict(self._round(self.predictions if round_number else self.predictions // 3))
+            for name, run in runs.items() if round_number else ():
+                rows.setdefault(name, []).append(run)
+        self._report(rows)
+        return self._verdict()
+
+    def _round(self, predictions: int) -> Iterator[tuple[str, Run]]:
+        deployment = ""
+        for count in (1, 2):
+            deployment = f"k{uuid.uuid4().hex[:8]}"
+            topic = self.broker.make_topic(deployment, PARTITIONS)
+            produce(self.broker.address, topic, in_order(predictions, deployment, self.feedback_after), PARTITIONS)
+            yield f"consume, {count} process{'es' if count > 1 else ''}", self._consume(topic, count, 3 * predictions)
+            self._check(deployment, predictions)
+            if count == 1:
+                self.engine.drop(index_of(deployment))
+        lines = list(self._lines(deployment, f"{deployment}raw"))
+        for count in (1, 2):
+            yield f"raw _bulk, {count} sender{'s' if count > 1 else ''}", self._bulk(lines, f"{deployment}raw", count)
+        self.engine.drop(index_of(deployment))
+
+    def _start(self, topic: str) -> ConsumerProcess:
+        self._logs += 1
+        return ConsumerProcess(self.url, self.folder / f"{self._logs}.log", self.broker.address, topic)
+
+    def _consume(self, topic: str, count: int, records: int) -> Run:
+        processes = [self._start(topic) for _ in range(count)]
+        for process in processes:
+            process.wait("/healthz")
+        wait_until(lambda: any(process.metric("request_logger_kafka_consumed_total") for process in processes), 0.02)
+        started, before = time.monotonic(), self._cpu(processes)
+        wait_until(lambda: sum(map(stored, processes)) >= records, 0.1)
+        run = Run(time.monotonic() - started, difference(before, self._cpu(processes)))
+        for process in processes:
+            process.stop()
+        return run
+
+    def _lines(self, deployment: str, other: str) -> Iterator[bytes]:
+        """The final documents of a deployment, as lines of a _bulk into the index of another one."""
+        index = index_of(deployment)
+        page = self.engine.ask("POST", f"/{index}/_search?scroll=1m", {"size": _PAGE, "sort": ["_doc"]})
+        while page["hits"]["hits"]:
+            for hit in page["hits"]["hits"]:
+                action = {"index": {"_index": index_of(other), "_id": hit["_id"]}}
+                yield json.dumps(action).encode() + b"\n" + json.dumps(hit["_source"]).encode() + b"\n"
+            page = self.engine.ask("POST", "/_search/scroll", {"scroll": "1m", "scroll_id": page["_scroll_id"]})
+
+    def _bulk(self, lines: Sequence[bytes], deployment: str, senders: int) -> Run:
+        self.engine.ask("PUT", f"/{index_of(deployment)}")
+        bodies = [b"".join(lines[first : first + BULK]) for first in range(0, len(lines), BULK)]
+        context = multiprocessing.get_context("spawn")
+        start, end = context.Barrier(senders + 1), context.Barrier(senders + 1)
+        workers = [
+            context.Process(target=send, args=(self.url, bodies[number::senders], start, end), daemon=True)
+            for number in range(senders)
+        ]
+        for worker in workers:
+            worker.start()
+        start.wait()
+        started, before = time.monotonic(), self._cpu([])
+        end.wait()
+        run = Run(time.monotonic() - started, difference(before, self._cpu([])))
+        for worker in workers:
+            worker.join()
+        self.engine.ask("POST", f"/{index_of(deployment)}/_refresh")
+        found = self.engine.ask("GET", f"/{index_of(deployment)}/_count")["count"]
+        if found != len(lines):
+            self.problems.append(f"raw _bulk: {found} documents of {len(lines)}")
+        self.engine.drop(index_of(deployment))
+        return run
+
+    def _cpu(self, processes: Sequence[ConsumerProcess]) -> dict[str, float]:
+        javas = {"engine": "OpenSearch", "Kafka": "kafka.Kafka"}
+        used = {"consumers": sum(cpu_of(psutil.Process(process.process.pid)) for process in processes)}
+        for child in psutil.Process().children(recursive=True):
+            command = " ".join(child.cmdline())
+            for name, word in javas.items():
+                if word in command and child.name() == "java":
+                    used[name] = used.get(name, 0.0) + cpu_of(child)
+        return used
+
+    def _check(self, deployment: str, predictions: int) -> None:
+        index = index_of(deployment)
+        self.engine.ask("POST", f"/{index}/_refresh")
+        exists = {part: {"exists": {"field": f"{part}.ce-time"}} for part in ("request", "response", "feedback")}
+        aggs: dict[str, Any] = {part: {"filter": query} for part, query in exists.items()}
+        aggs["scored"] = {"value_count": {"field": "metrics.correct"}}
+        aggs["right"] = {"sum": {"field": "metrics.correct"}}
+        answer = self.engine.ask("POST", f"/{index}/_search", {"size": 0, "track_total_hits": True, "aggs": aggs})
+        found = {"documents": answer["hits"]["total"]["value"]}
+        found |= {
+            name: int(value.get("doc_count", value.get("value"))) for name, value in answer["aggregations"].items()
+        }
+        right = sum(map(is_right, range(predictions)))
+        expected = {**dict.fromkeys(found, predictions), "right": right}
+        print(f"  checked: {found}")
+        if found != expected:
+            self.problems.append(f"expected {expected}, found {found}")
+
+    def _report(self, rows: dict[str, list[Run]]) -> None:
+        rates = {name: statistics.median(self.predictions / run.seconds for run in runs) for name, runs in rows.items()}
+        print(f"{'':22}{'documents/s':>12}{'events/s':>10}{'of raw':>8}   CPU ms per 1,000 events (raw: documents)")
+        for name, runs in rows.items():
+            consumed = name.startswith("consume")
+            count = 1 if " 1 " in name else 2
+            raw = rates[f"raw _bulk, {count} sender{'s' if count > 1 else ''}"]
+            share = rates[name] / raw
+            units = self.predictions * (3 if consumed else 1)
+            cpu = {key: statistics.median(run.cpu.get(key, 0.0) for run in runs) / units * 1e6 for key in runs[0].cpu}
+            spent = ", ".join(f"{key} {value:.0f}" for key, value in cpu.items() if value >= 0.5)
+            events = f"{3 * rates[name]:.0f}" if consumed else ""
+            print(f"{name:22}{rates[name]:>12.0f}{events:>10}{share:>8.2f}   {spent}")
+            if consumed and share < EXPECTED_SHARE:
+                self.problems.append(f"{name}: expected at least {EXPECTED_SHARE} of the raw _bulk, found {share:.2f}")
+
+    def kill(self) -> int:
+        """Kill the consumer three times; let a second one join."""
+        deployment = f"k{uuid.uuid4().hex[:8]}"
+        topic = self.broker.make_topic(deployment, PARTITIONS)
+        records = 3 * self.predictions
+        produce(self.broker.address, topic, in_order(self.predictions, deployment, self.feedback_after), PARTITIONS)
+        print(f"{records} records in {PARTITIONS} partitions")
+        started = time.monotonic()
+        first = self._start(topic).wait("/healthz")
+        second = None
+        for number in range(1, 4):
+            goal = number * records // 5
+            wait_until(lambda goal=goal: self._committed(topic) >= goal, 0.1)
+            first.kill()
+            print(f"  {time.monotonic() - started:5.1f} s: {self._committed(topic)} committed, killed")
+            first = self._start(topic).wait("/healthz")
+            if second is None:
+                second = self._start(topic).wait("/healthz")
+                print(f"  {time.monotonic() - started:5.1f} s: a second one joins")
+        wait_until(lambda: self._committed(topic) >= records, 0.2)
+        seconds = time.monotonic() - started
+        read = sum(process.metric("request_logger_kafka_consumed_total") for process in (first, second) if process)
+        print(f"  {seconds:5.1f} s: all {records} committed; the two that live have read {read:.0f}")
+        for process in (first, second):
+            if process:
+                process.stop()
+        self._check(deployment, self.predictions)
+        print(f"{records / seconds:.0f} events/s, starts and the dead ones' sessions (2 s each) included")
+        return self._verdict()
+
+    def _committed(self, topic: str) -> int:
+        return sum(self.broker.committed(topic, PARTITIONS, topic))
+
+    def _verdict(self) -> int:
+        for problem in self.problems:
+            print(f"FAILED: {problem}")
+        return int(bool(self.problems))
+
+
+def in_order(predictions: int, deployment: str, feedback_after: int) -> Iterator[Message]:
+    """The records in the order of their writing: the feedback so many records after its response."""
+    waiting: list[Message] = []
+    for number in range(predictions):
+        request, response, feedback = prediction(number, deployment)
+        # One response in so many is faster than its request.
+        yield from (response, request) if number % _SHUFFLE == 0 else (request, response)
+        waiting.append(feedback)
+        if len(waiting) > feedback_after // 3:
+            yield waiting.pop(0)
+    yield from waiting
+
+
+def is_right(number: int) -> bool:
+    """Whether the prediction of that number is right."""
+    scores, truth = scores_and_truth(number)
+    return scores.index(max(scores)) == truth
+
+
+def stored(process: ConsumerProcess) -> float:
+    """How many events a consumer has stored."""
+    return process.metric("request_logger_events_total", outcome="stored")
+
+
+def send(url: str, bodies: Sequence[bytes], start: Any, end: Any) -> None:
+    """Send the bodies of _bulk requests one after the other."""
+    client = Client(url)
+    start.wait()
+    for body in bodies:
+        if client.ask("POST", "/_bulk", body)["errors"]:
+            raise RuntimeError("_bulk: an item failed")
+    end.wait()
+
+
+def cpu_of(process: psutil.Process) -> float:
+    """The CPU seconds that a process has used."""
+    times = process.cpu_times()
+    return float(times.user + times.system)
+
+
+def difference(before: dict[str, float], after: dict[str, float]) -> dict[str, float]:
+    """What was used between."""
+    return {name: value - before.get(name, 0.0) for name, value in after.items()}
+
+
+def wait_until(what: Any, every: float, seconds: float = 600) -> None:
+    """Ask every so many seconds until the answer is yes. Raises TimeoutError."""
+    deadline = time.monotonic() + seconds
+    while not what():
+        if time.monotonic() > deadline:
+            raise TimeoutError("it did not come true in time")
+        time.sleep(every)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

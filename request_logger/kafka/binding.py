@@ -1,0 +1,103 @@
+"""A Kafka record -> Event.
+
+Three forms are told apart by their headers: the Seldon executor's own (``type``, ``requestid``, ... without a prefix;
+no id, no source, no time), CloudEvents in binary mode (``ce_type``, ...), and in structured mode (the value is all of
+the event). See docs/kafka.md.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+
+from request_logger import events
+from request_logger.settings import Settings
+
+Headers = tuple[tuple[str, bytes | None], ...]
+
+_PREFIXES = ("ce_", "ce-")
+_STRUCTURED = "application/cloudevents+json"
+_BATCHED = "application/cloudevents-batch"
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What Kafka keeps of one message. ``timestamp`` is in milliseconds since 1970, None where it has none."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int | None
+    key: bytes | None
+    headers: Headers
+    value: bytes
+
+    @property
+    def place(self) -> str:
+        """Where it lies, for logs and dead letters."""
+        return f"{self.topic}[{self.partition}]@{self.offset}"
+
+
+def event_of(record: Record, settings: Settings, admit: Callable[[events.Event], events.Event]) -> events.Event:
+    """Read a record. ``admit`` may refuse the event.
+
+    Raises BadEventError and IgnoredEventError as events.from_headers does, and what ``admit`` raises.
+    """
+    content_type, headers = _headers(record)
+    kind = (content_type or "").partition(";")[0].strip().lower()
+    if kind == _STRUCTURED:
+        return admit(events.from_structured(_with_time(events.parse_structured(record.value), record), settings))
+    if kind.startswith(_BATCHED):
+        raise events.BadEventError("content-type: expected one event in a record, found a batch")
+    if "ce-time" not in headers and record.timestamp is not None:
+        # When it was sent, and not when it is read: that may be days later.
+        headers["ce-time"] = _time(record.timestamp)
+    body = _body(record.value, content_type, settings.max_payload_bytes)
+    return admit(events.from_headers(headers, body, settings))
+
+
+def _headers(record: Record) -> tuple[str | None, dict[str, str]]:
+    """Give the content type, and the attributes as HTTP headers have them."""
+    content_type = None
+    plain: dict[str, str] = {}
+    prefixed: dict[str, str] = {}
+    for name, value in record.headers:
+        if value is None:
+            continue
+        lowered = name.lower()
+        if lowered == "content-type":
+            content_type = value.decode("latin-1") or None
+        elif lowered.startswith(_PREFIXES):
+            prefixed[f"ce-{lowered[3:]}"] = value.decode("latin-1")
+        else:
+            plain[f"ce-{lowered}"] = value.decode("latin-1")
+    # A CloudEvents record may carry headers of other programs, too, such as one named type.
+    if "ce-type" in prefixed:
+        traceparent = plain.get("ce-traceparent")
+        return content_type, {**({"traceparent": traceparent} if traceparent else {}), **prefixed}
+    return content_type, {**plain, **prefixed}
+
+
+def _with_time(value: object, record: Record) -> object:
+    if isinstance(value, dict) and not value.get("time") and record.timestamp is not None:
+        return {**value, "time": _time(record.timestamp)}
+    return value
+
+
+def _time(milliseconds: int) -> str:
+    return f"{_second(milliseconds // 1000)}.{milliseconds % 1000:03}Z"
+
+
+@lru_cache(maxsize=64)
+def _second(seconds: int) -> str:
+    # Records come in the order of their times, nearly: most are of the same second as the one before.
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}"
+
+
+def _body(value: bytes, content_type: str | None, limit: int) -> events.Body:
+    if len(value) > limit:
+        return events.Body(None, content_type, len(value), hashlib.sha256(value).hexdigest())
+    return events.Body(value, content_type, len(value))

@@ -1,0 +1,355 @@
+"""Reads the topics, and commits an offset only when the engine has acknowledged all up to it.
+
+One thread polls, reads and hands over; the store's writer works beside it, and what waits together goes out in one
+_bulk. Nothing is kept but what is under way: a consumer that dies is replaced by one that starts at the committed
+offsets, and since every write is idempotent, what it does again changes nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
+from prometheus_client import CollectorRegistry
+
+from request_logger import events
+from request_logger.access import ForbiddenEventError
+from request_logger.intake import EVENT_WEIGHT_BYTES, RequestLogger
+from request_logger.kafka.binding import Record, event_of
+from request_logger.kafka.config import consumer_config, topics
+from request_logger.kafka.letters import Letters
+from request_logger.kafka.offsets import Offsets
+from request_logger.kafka.partition import Partition, Work
+from request_logger.kafka.telemetry import KafkaTelemetry
+from request_logger.sampling import SAMPLED
+from request_logger.settings import Settings
+from request_logger.store.change import StoreUnavailableError
+
+log = logging.getLogger(__name__)
+
+READ_AT_ONCE = 500
+_POLL_SECONDS = 0.2
+_COMMIT_EVERY_SECONDS = 1.0
+# A wait that is shorter costs less than the records fetched ahead, which a pause throws away.
+_PAUSE_AFTER_SECONDS = 0.5
+_FIRST_RETRY_SECONDS = 0.2
+_LONGEST_RETRY_SECONDS = 5.0
+_LAG_EVERY_SECONDS = 1.0
+_LAG_WHILE_PAUSED_SECONDS = 5.0
+_STUCK_SECONDS = 120.0
+
+
+class KafkaConsumer:
+    """One member of the group. All but `stop`, `alive` and `ready` is for one thread.
+
+    Raises SettingsError, and KafkaException where librdkafka does not know a setting.
+    """
+
+    def __init__(self, settings: Settings, logger: RequestLogger, registry: CollectorRegistry) -> None:
+        self._settings = settings
+        self._logger = logger
+        self._telemetry = KafkaTelemetry(registry)
+        self._partitions: dict[tuple[str, int], Partition] = {}
+        self._offsets = Offsets(self._partitions, self._telemetry)
+        self._letters = Letters(settings, logger.engine, lambda where: self._telemetry.poison.labels(where).inc())
+        config = {**consumer_config(settings), "on_commit": self._offsets.answered, "error_cb": self._troubled}
+        self._consumer = Consumer(config, logger=log)
+        self._paused: set[tuple[str, int]] = set()
+        self._full_since: float | None = None
+        self._retry_at: float | None = None
+        self._retry_pause = _FIRST_RETRY_SECONDS
+        self._next_commit = self._next_lag = 0.0
+        self._stopping = False
+        self._joined = False
+        self._fatal: str | None = None
+        self._turned = time.monotonic()
+
+    def stop(self) -> None:
+        """Let `run` end, soon. May be called from a signal handler."""
+        self._stopping = True
+
+    def alive(self) -> str | None:
+        """Say why the process should be restarted, None where it shouldn't."""
+        idle = time.monotonic() - self._turned
+        return f"the consumer has stood still for {idle:.0f} s" if idle > _STUCK_SECONDS else self._fatal
+
+    def ready(self) -> str | None:
+        """Say what is missing, None where records go to the engine."""
+        if self._fatal:
+            return self._fatal
+        if not self._joined:
+            return f"not in the group {self._settings.kafka_group_id} yet"
+        if not self._logger.engine.ping():
+            return f"the engine at {', '.join(self._logger.engine.urls)} does not answer"
+        return None
+
+    def run(self) -> int:
+        """Consume until stopped (status 0) or until Kafka says that this member is of no more use (1)."""
+        self._consumer.subscribe(
+            topics(self._settings), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost
+        )
+        try:
+            while not self._stopping and self._fatal is None:
+                self._turn()
+        finally:
+            # It calls `_revoked`, which waits for what is under way and commits; then it leaves the group.
+            self._consumer.close()
+            self._letters.close()
+        if self._fatal is not None:
+            log.error("Kafka: %s", self._fatal)
+        return int(self._fatal is not None)
+
+    def _turn(self) -> None:
+        self._turned = time.monotonic()
+        if self._is_full():
+            self._hold()
+        else:
+            self._resume()
+            self._read()
+        self._letters.flush()
+        self._settle()
+        self._retry()
+        now = time.monotonic()
+        if now >= self._next_commit:
+            self._next_commit = now + _COMMIT_EVERY_SECONDS
+            self._offsets.commit(self._consumer, list(self._partitions.values()))
+        if now >= self._next_lag:
+            self._next_lag = now + (_LAG_WHILE_PAUSED_SECONDS if self._paused else _LAG_EVERY_SECONDS)
+            self._offsets.measure(self._consumer, ask=bool(self._paused))
+
+    # Reading
+
+    def _read(self) -> None:
+        # One that waits for the first record, and one that takes all there are: it would wait for all that it may take.
+        first = self._consumer.poll(0 if self._in_flight() else _POLL_SECONDS)
+        if first is None and self._in_flight():
+            self._wait_for_any(_POLL_SECONDS / 20)
+        messages = [first] if first is not None else []
+        self._take(messages + self._consumer.consume(READ_AT_ONCE, timeout=0))
+
+    def _take(self, messages: Sequence[Message]) -> None:
+        counts: dict[tuple[str, int], int] = {}
+        for message in messages:
+            error = message.error()
+            if error is not None:
+                self._troubled(error)
+                continue
+            place = (message.topic() or "", message.partition() or 0)
+            partition = self._partitions.get(place)
+            # One that was taken away meanwhile is read by its new owner.
+            if partition is not None:
+                counts[place] = counts.get(place, 0) + 1
+                self._begin(partition, _record(message))
+        for (topic, number), count in counts.items():
+            self._telemetry.consumed.labels(topic, number).inc(count)
+
+    def _begin(self, partition: Partition, record: Record) -> None:
+        """Start a record on its way."""
+        telemetry = self._logger.telemetry
+        try:
+            event = self._logger.redact(event_of(record, self._settings, self._logger.admit))
+        except events.IgnoredEventError as error:
+            telemetry.events.labels("", "sampled" if error.reason == SAMPLED else "ignored").inc()
+            partition.add(Work(record, _nothing))
+            return
+        except ForbiddenEventError as error:
+            telemetry.turned_away("forbidden", str(error))
+            partition.add(Work(record, _nothing))
+            return
+        except events.BadEventError as error:
+            telemetry.turned_away("bad", str(error))
+            work = Work(record, _nothing)
+            self._bury(work, str(error))
+        except Exception as error:
+            work = Work(record, _nothing)
+            self._bury(work, self._unexpected(record, error))
+        else:
+            work = Work(record, lambda: self._logger.submit(event), event, len(record.value) + EVENT_WEIGHT_BYTES)
+            self._start(work)
+        partition.add(work)
+
+    def _start(self, work: Work) -> None:
+        try:
+            work.start()
+        except Exception as error:
+            self._bury(work, self._unexpected(work.record, error))
+
+    def _bury(self, work: Work, reason: str) -> None:
+        record = work.record
+        work.event = None
+        work.send = lambda: self._letters.bury(record, reason)
+        work.start()
+
+    def _unexpected(self, record: Record, error: Exception) -> str:
+        log.exception("the record at %s could not be handled", record.place)
+        return f"internal error: {type(error).__name__}"
+
+    # What comes of it
+
+    def _settle(self) -> None:
+        """Take out what is stored, oldest first; see to it that what is not is sent again."""
+        for partition in self._partitions.values():
+            self._advance(partition)
+        self._telemetry.in_flight.set(self._in_flight())
+
+    def _advance(self, partition: Partition) -> None:
+        while partition:
+            work = partition.finished()
+            if work is not None:
+                self._note(work)
+                continue
+            head = partition.head
+            if head is None or not head.failed:
+                return
+            error = head.future.exception()
+            if isinstance(error, StoreUnavailableError):
+                self._failed(str(error))
+                return
+            # The engine refuses it in every form.
+            self._logger.telemetry.events.labels("", "refused").inc()
+            self._bury(head, str(error))
+
+    def _note(self, work: Work) -> None:
+        if work.event is not None:
+            self._logger.wait(work.event, work.future)
+
+    def _failed(self, reason: str) -> None:
+        if self._retry_at is None:
+            self._logger.telemetry.turned_away("unavailable", reason)
+            self._retry_at = time.monotonic() + random.uniform(0.5, 1) * self._retry_pause  # noqa: S311
+            self._retry_pause = min(2 * self._retry_pause, _LONGEST_RETRY_SECONDS)
+
+    def _retry(self) -> None:
+        """Send what failed again, for ever, once the engine seems to answer."""
+        if self._retry_at is None or time.monotonic() < self._retry_at:
+            return
+        self._retry_at = None
+        if self._logger.writer.down_for > 0:
+            self._failed("the engine does not answer")
+            return
+        again = [work for partition in self._partitions.values() for work in partition.failed()]
+        for work in again:
+            self._start(work)
+        self._telemetry.retries.inc(len(again))
+        if not again:
+            self._retry_pause = _FIRST_RETRY_SECONDS
+
+    # Back pressure
+
+    def _in_flight(self) -> int:
+        return sum(map(len, self._partitions.values()))
+
+    def _is_full(self) -> bool:
+        if self._retry_at is not None:
+            return True
+        limit = self._settings.kafka_max_in_flight
+        room = self._settings.max_pending_bytes // 2
+        if self._paused:
+            # Not paused again at once.
+            limit, room = limit // 2, room // 2
+        return self._in_flight() >= limit or sum(partition.bytes for partition in self._partitions.values()) >= room
+
+    def _hold(self) -> None:
+        """Read nothing, but stay in the group."""
+        now = time.monotonic()
+        if self._full_since is None:
+            self._full_since = now
+        if now - self._full_since < _PAUSE_AFTER_SECONDS:
+            self._wait_for_any(_POLL_SECONDS / 4)
+            return
+        fresh = self._partitions.keys() - self._paused
+        if fresh:
+            self._consumer.pause([TopicPartition(*place) for place in fresh])
+            self._paused |= fresh
+            self._telemetry.paused.set(1)
+        # What was on its way before the pause comes all the same.
+        message = self._consumer.poll(0)
+        self._take([message] if message is not None else [])
+        self._wait_for_any(_POLL_SECONDS / 4)
+
+    def _resume(self) -> None:
+        self._full_since = None
+        if self._paused:
+            self._consumer.resume([TopicPartition(*place) for place in self._paused])
+            self._paused.clear()
+            self._telemetry.paused.set(0)
+
+    def _wait_for_any(self, seconds: float) -> None:
+        """Wait until the oldest record of some partition is done, at most so long."""
+        heads = [partition.head for partition in self._partitions.values()]
+        waiting = [head.future for head in heads if head is not None and not head.failed]
+        if waiting:
+            wait(waiting, seconds, FIRST_COMPLETED)
+        else:
+            time.sleep(seconds)
+
+    # The group
+
+    def _assigned(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
+        self._joined = True
+        for place in partitions:
+            self._partitions[place.topic, place.partition] = Partition(place.topic, place.partition)
+        self._telemetry.rebalances.labels("assigned").inc(len(partitions))
+        log.info("assigned: %s", _names(partitions))
+
+    def _revoked(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
+        """Wait for what is under way of these, and commit it, before another member gets them."""
+        leaving = [part for place in partitions if (part := self._partitions.get((place.topic, place.partition)))]
+        deadline = time.monotonic() + self._settings.store_timeout_seconds
+        while any(leaving) and time.monotonic() < deadline:
+            self._letters.flush()
+            for partition in leaving:
+                self._advance(partition)
+            # What the engine does not take now, the next owner gives it again.
+            if self._retry_at is not None or self._logger.writer.down_for > 0:
+                break
+            self._wait_for_any(_POLL_SECONDS / 20)
+        self._offsets.commit(self._consumer, leaving, last=True)
+        self._drop(partitions, "revoked")
+
+    def _lost(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
+        """Forget what already belongs to somebody else; nothing may be committed any more."""
+        self._drop(partitions, "lost")
+
+    def _drop(self, partitions: Sequence[TopicPartition], what: str) -> None:
+        for place in partitions:
+            self._partitions.pop((place.topic, place.partition), None)
+            self._paused.discard((place.topic, place.partition))
+            self._offsets.forget((place.topic, place.partition))
+        self._telemetry.paused.set(int(bool(self._paused)))
+        self._telemetry.rebalances.labels(what).inc(len(partitions))
+        log.info("%s: %s", what, _names(partitions))
+
+    def _troubled(self, error: KafkaError) -> None:
+        """Note what librdkafka says; it mends by itself all that isn't fatal."""
+        if error.fatal():
+            self._fatal = error.str()
+        else:
+            self._logger.telemetry.warn(f"kafka_{error.name().lower()}", "", error.str())
+
+
+def _nothing() -> Future[Any]:
+    raise AssertionError("a record that is done is never sent")
+
+
+def _record(message: Message) -> Record:
+    kind, timestamp = message.timestamp()
+    value: Any = message.value()
+    return Record(
+        topic=message.topic() or "",
+        partition=message.partition() or 0,
+        offset=message.offset() or 0,
+        timestamp=timestamp if kind else None,
+        key=message.key(),
+        headers=tuple(message.headers() or ()),  # type: ignore[arg-type]
+        value=value or b"",
+    )
+
+
+def _names(partitions: Sequence[TopicPartition]) -> str:
+    return ", ".join(f"{place.topic}[{place.partition}]" for place in partitions) or "none"

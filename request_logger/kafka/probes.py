@@ -1,0 +1,55 @@
+"""/healthz, /readyz and /metrics of a program that serves nothing else."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+from request_logger.access import Access
+
+Check = Callable[[], str | None]
+"""Says what is wrong, None where nothing is."""
+
+
+class Probes:
+    """Answers on a port, in threads of its own. Raises OSError where the port is taken."""
+
+    def __init__(self, port: int, registry: CollectorRegistry, access: Access, *, alive: Check, ready: Check) -> None:
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                path = self.path.partition("?")[0]
+                challenge = access.challenge(path, self.headers.get("Authorization"))
+                if challenge is not None:
+                    self._answer(401, "missing or wrong credentials\n", {"WWW-Authenticate": challenge})
+                elif path == "/metrics":
+                    self._answer(200, generate_latest(registry), {"Content-Type": CONTENT_TYPE_LATEST})
+                elif path in ("/healthz", "/readyz"):
+                    problem = (alive if path == "/healthz" else ready)()
+                    self._answer(503 if problem else 200, f"{problem or 'ok'}\n")
+                else:
+                    self._answer(404, "not found; expected /healthz, /readyz or /metrics\n")
+
+            def _answer(self, status: int, body: str | bytes, headers: dict[str, str] | None = None) -> None:
+                raw = body.encode() if isinstance(body, str) else body
+                self.send_response(status)
+                for name, value in {"Content-Type": "text/plain", **(headers or {})}.items():
+                    self.send_header(name, value)
+                self.send_header("Content-Length", str(len(raw)))
+                self.end_headers()
+                self.wfile.write(raw)
+
+            def log_message(self, format: str, *args: object) -> None:
+                """Not a line for each probe."""
+
+        self._server = ThreadingHTTPServer(("0.0.0.0", port), Handler)  # noqa: S104  # the orchestrator asks from outside
+        self._server.daemon_threads = True
+        threading.Thread(target=self._server.serve_forever, name="probes", daemon=True).start()
+
+    def close(self) -> None:
+        """Stop answering."""
+        self._server.shutdown()
+        self._server.server_close()

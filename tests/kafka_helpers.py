@@ -1,0 +1,110 @@
+"""What the tests of `request-logger consume` share: traffic for a topic, and consumers as real processes."""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import requests
+from confluent_kafka import Consumer, Producer, TopicPartition
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.helpers import Server
+
+CLASSES = ("setosa", "versicolor", "virginica")
+Message = tuple[list[tuple[str, bytes]], bytes]
+
+
+def headers(part: str, request_id: str, deployment: str, prefix: str = "", **others: str) -> list[tuple[str, bytes]]:
+    """Headers as the executor writes them; with the prefix ``ce_`` those of CloudEvents' binary mode."""
+    kind = "feedback" if part == "feedback" else f"inference.{part}"
+    attributes = {
+        "type": f"io.seldon.serving.{kind}",
+        "requestid": request_id,
+        "modelid": "classifier",
+        "inferenceservicename": deployment,
+        "namespace": "test",
+        "endpoint": "default",
+        **others,
+    }
+    pairs = [(f"{prefix}{name}", value.encode()) for name, value in attributes.items()]
+    return [("content-type", b"application/json"), *pairs]
+
+
+def scores_and_truth(number: int) -> tuple[list[float], int]:
+    """The response and the truth of a prediction, the same for the same number."""
+    chance = random.Random(number)
+    weights = [chance.random() for _ in CLASSES]
+    return [weight / sum(weights) for weight in weights], chance.randrange(len(CLASSES))
+
+
+def prediction(number: int, deployment: str, request_id: str | None = None) -> list[Message]:
+    """Request, response and feedback."""
+    request_id = request_id or f"p{number}"
+    scores, truth = scores_and_truth(number)
+    bodies: dict[str, Any] = {
+        "request": {"data": {"names": ["a", "b"], "ndarray": [[number, number % 7]]}},
+        "response": {"data": {"names": CLASSES, "ndarray": [scores]}, "meta": {}},
+        "feedback": {"reward": 1, "truth": {"data": {"ndarray": [truth]}}},
+    }
+    return [(headers(part, request_id, deployment), json.dumps(body).encode()) for part, body in bodies.items()]
+
+
+def shuffled(messages: Iterable[Message], seed: int = 1, window: int = 60) -> list[Message]:
+    """The same messages, each within some of its place: a response may come before its request."""
+    chance = random.Random(seed)
+    numbered = sorted(enumerate(messages), key=lambda pair: pair[0] + chance.uniform(0, window))
+    return [message for _, message in numbered]
+
+
+def produce(brokers: str, topic: str, messages: Iterable[Message], partitions: int = 1) -> None:
+    """Write messages, without keys, round the partitions."""
+    producer = Producer(
+        {"bootstrap.servers": brokers, "linger.ms": 20, "log_level": 0, "queue.buffering.max.messages": 1_000_000}
+    )
+    for number, (pairs, value) in enumerate(messages):
+        producer.produce(topic, value, headers=list(pairs), partition=number % partitions)
+        if number % 1000 == 0:
+            producer.poll(0)
+    assert producer.flush(60) == 0
+
+
+def read_all(brokers: str, topic: str, count: int) -> Iterator[Any]:
+    """Read so many records from the start of a topic's first partition."""
+    reader = Consumer({"bootstrap.servers": brokers, "group.id": "reader", "auto.offset.reset": "earliest"})
+    reader.assign([TopicPartition(topic, 0, 0)])
+    messages = reader.consume(count, timeout=10)
+    reader.close()
+    return iter(messages)
+
+
+class ConsumerProcess(Server):
+    """A `request-logger consume` process."""
+
+    command = "consume"
+
+    def __init__(self, engine_url: str, log: Path, brokers: str, topic: str, **env: str) -> None:
+        defaults = {"KAFKA_GROUP_ID": topic, "KAFKA_CONFIG": "session.timeout.ms=2000\nheartbeat.interval.ms=500"}
+        super().__init__(engine_url, log, KAFKA_BROKERS=brokers, KAFKA_TOPIC=topic, **{**defaults, **env})
+
+    def metric(self, name: str, **labels: str) -> float:
+        """The sum of a metric's samples that have these labels."""
+        text = requests.get(f"{self.url}/metrics", timeout=10).text
+        return sum(
+            sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+            if sample.name == name and labels.items() <= sample.labels.items()
+        )
+
+
+def wait_for(what: Any, seconds: float = 30.0) -> None:
+    """Wait until a function says yes."""
+    deadline = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < deadline, "it did not come true in time"
+        time.sleep(0.05)

@@ -1,0 +1,342 @@
+"""`request-logger consume` on a real Kafka and a real engine: nothing missing, nothing doubled, whatever breaks."""
+
+from __future__ import annotations
+
+import base64
+import json
+import random
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import requests
+from sklearn.metrics import accuracy_score, log_loss, precision_recall_fscore_support
+
+from request_logger.engine import start_engine
+from request_logger.kafka.binding import Record, event_of
+from request_logger.settings import Settings
+from tests.conftest import KIND
+from tests.helpers import DATA, Index, index_of
+from tests.kafka_broker import Broker, start_kafka
+from tests.kafka_helpers import (
+    CLASSES,
+    ConsumerProcess,
+    headers,
+    prediction,
+    produce,
+    read_all,
+    scores_and_truth,
+    shuffled,
+    wait_for,
+)
+from tests.model import in_order, without_times
+
+pytestmark = pytest.mark.engine
+
+DEAD_LETTERS = "request-logger-dead-letters"
+
+
+@pytest.fixture(scope="module")
+def kafka() -> Iterator[Broker]:
+    with start_kafka() as broker:
+        yield broker
+
+
+@pytest.fixture
+def topic() -> str:
+    return f"t-{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture
+def consume(kafka: Broker, topic: str, engine: Any, tmp_path: Path) -> Iterator[Callable[..., ConsumerProcess]]:
+    """Start members of the topic's group."""
+    started: list[ConsumerProcess] = []
+
+    def start(engine_url: str | None = None, *, ready: bool = True, **env: str) -> ConsumerProcess:
+        log = tmp_path / f"{len(started)}.log"
+        process = ConsumerProcess(engine_url or engine.url, log, kafka.address, topic, **env)
+        started.append(process)
+        process.wait("/readyz" if ready else "/healthz")
+        return process
+
+    yield start
+    for process in started:
+        process.stop()
+
+
+def is_read(kafka: Broker, topic: str, counts: list[int]) -> bool:
+    return kafka.committed(topic, len(counts), topic) == counts
+
+
+def check_whole(index: Index, deployment: str, count: int) -> None:
+    """So many whole documents; what the engine sums up is what scikit-learn makes of the same pairs."""
+    documents = index.documents(index_of(deployment), size=10_000)
+    assert sorted(id for _, id in documents) == sorted(f"p{number}" for number in range(count))
+    for source in documents.values():
+        assert {"request", "response", "feedback", "metrics"} <= set(source)
+    pairs = [scores_and_truth(number) for number in range(count)]
+    scores, truth = np.array([scores for scores, _ in pairs]), [truth for _, truth in pairs]
+    predicted = scores.argmax(axis=1)
+    cells = ("true_positive", "false_positive", "false_negative")
+    answer = index.aggregate(
+        index_of(deployment),
+        {
+            "accuracy": {"avg": {"field": "metrics.correct"}},
+            "log_loss": {"avg": {"field": "metrics.log_loss"}},
+            **{cell: {"terms": {"field": f"metrics.{cell}"}} for cell in cells},
+        },
+    )
+    assert answer["accuracy"]["value"] == pytest.approx(accuracy_score(truth, predicted), abs=1e-9)
+    assert answer["log_loss"]["value"] == pytest.approx(log_loss(truth, scores), abs=1e-9)
+    counts = {cell: {bucket["key"]: bucket["doc_count"] for bucket in answer[cell]["buckets"]} for cell in cells}
+    precision, recall, _, _ = precision_recall_fscore_support(truth, predicted)
+    for number, name in enumerate(CLASSES):
+        hits = counts["true_positive"][name]
+        assert hits / (hits + counts["false_positive"][name]) == pytest.approx(precision[number], abs=1e-9)
+        assert hits / (hits + counts["false_negative"][name]) == pytest.approx(recall[number], abs=1e-9)
+
+
+def test_killed_consumer_and_a_second_one_lose_and_double_nothing(
+    kafka: Broker, topic: str, consume: Callable[..., ConsumerProcess], index: Index, deployment: str
+) -> None:
+    """6,000 events over 4 partitions; the consumer is killed -9 half-way, another takes over, and a second joins."""
+    count = 2000
+    kafka.make_topic(topic, 4)
+    messages = shuffled(message for number in range(count) for message in prediction(number, deployment))
+    produce(kafka.address, topic, messages[:3000], 4)
+    first = consume(KAFKA_MAX_IN_FLIGHT="300")
+    wait_for(lambda: first.metric("request_logger_kafka_consumed_total") > 600)
+    first.kill()
+    second = consume()
+    third = consume(ready=False)
+    produce(kafka.address, topic, messages[3000:], 4)
+    # The dead one's partitions move when its session ends.
+    wait_for(lambda: is_read(kafka, topic, [len(messages) // 4] * 4), 60)
+    check_whole(index, deployment, count)
+    wait_for(lambda: second.metric("request_logger_kafka_lag") + third.metric("request_logger_kafka_lag") == 0)
+
+
+def test_consumers_share_the_partitions_and_one_leaves(
+    kafka: Broker, topic: str, consume: Callable[..., ConsumerProcess], index: Index, deployment: str
+) -> None:
+    """A second member gets its share while events come, SIGTERM gives it back at once: all is committed, exit 0."""
+    count = 1500
+    kafka.make_topic(topic, 4)
+    messages = shuffled(message for number in range(count) for message in prediction(number, deployment))
+    first = consume()
+    produce(kafka.address, topic, messages[:2000], 4)
+    second = consume()
+    wait_for(lambda: second.metric("request_logger_kafka_rebalances_total", what="assigned") > 0)
+    assert first.metric("request_logger_kafka_rebalances_total", what="revoked") > 0
+    produce(kafka.address, topic, messages[2000:3000], 4)
+    wait_for(lambda: second.metric("request_logger_kafka_consumed_total") > 0)
+    second.process.terminate()
+    assert second.process.wait(30) == 0
+    produce(kafka.address, topic, messages[3000:], 4)
+    wait_for(lambda: is_read(kafka, topic, [len(messages) // 4 + (p < len(messages) % 4) for p in range(4)]))
+    check_whole(index, deployment, count)
+    # Nobody read anything twice: what was under way was finished and committed before it moved.
+    first.process.terminate()
+    assert first.process.wait(30) == 0
+
+
+def test_engine_down_and_back(
+    kafka: Broker, topic: str, consume: Callable[..., ConsumerProcess], deployment: str
+) -> None:
+    """While the engine is away nothing is committed and the member stays; SIGTERM ends it; all is there afterwards."""
+    count = 400
+    kafka.make_topic(topic, 2)
+    messages = shuffled(message for number in range(count) for message in prediction(number, deployment))
+    with start_engine(KIND, heap="512m") as mortal:
+        env = {"STORE_TIMEOUT_SECONDS": "2", "KAFKA_MAX_IN_FLIGHT": "200"}
+        process = consume(mortal.url, **env)
+        produce(kafka.address, topic, messages[:600], 2)
+        wait_for(lambda: is_read(kafka, topic, [300, 300]))
+        mortal.kill()
+        produce(kafka.address, topic, messages[600:], 2)
+        wait_for(lambda: process.metric("request_logger_kafka_paused") == 1)
+        assert is_read(kafka, topic, [300, 300])
+        assert requests.get(f"{process.url}/healthz", timeout=10).status_code == 200
+        assert requests.get(f"{process.url}/readyz", timeout=10).status_code == 503
+        wait_for(lambda: process.metric("request_logger_kafka_lag") == 600)
+        # Ended without the engine: it leaves at once, and commits nothing that isn't stored.
+        process.process.terminate()
+        assert process.process.wait(15) == 0
+        assert is_read(kafka, topic, [300, 300])
+        process = consume(mortal.url, ready=False, **env)
+        mortal.restart()
+        wait_for(lambda: is_read(kafka, topic, [600, 600]), 60)
+        check_whole(Index(mortal.url), deployment, count)
+
+
+POISON = [
+    ([("type", b"io.seldon.serving.inference.request")], b"{}", "Requestid: missing"),
+    ([("requestid", b"x")], b"{}", "Type: missing"),
+    ([("content-type", b"application/cloudevents+json")], b"{no json", "expected a CloudEvent as JSON"),
+    ([("content-type", b"application/cloudevents-batch+json")], b"[]", "found a batch"),
+    ([], b"\xff\x00garbage", "missing"),
+]
+
+
+@pytest.mark.parametrize("to_topic", [True, False], ids=["topic", "index"])
+def test_poison_is_set_aside(
+    kafka: Broker,
+    topic: str,
+    consume: Callable[..., ConsumerProcess],
+    index: Index,
+    deployment: str,
+    to_topic: bool,
+) -> None:
+    """Records that are no events go to the dead letters with the reason; those around them are stored."""
+    kafka.make_topic(topic)
+    letters = kafka.make_topic(f"{topic}-letters") if to_topic else ""
+    bad = [(pairs, value) for pairs, value, _ in POISON]
+    good = [message for number in range(10) for message in prediction(number, deployment)]
+    messages = [message for number in range(30) for message in (good[number], *bad[number : number + 1])]
+    produce(kafka.address, topic, messages)
+    process = consume(KAFKA_DEAD_LETTER_TOPIC=letters)
+    wait_for(lambda: is_read(kafka, topic, [len(messages)]))
+    check_whole(index, deployment, 10)
+    where = "topic" if to_topic else "index"
+    assert process.metric("request_logger_kafka_poison_total", where=where) == len(POISON)
+    if to_topic:
+        found = list(read_all(kafka.address, letters, len(POISON)))
+        reasons = [dict(message.headers())["dead-letter-reason"].decode() for message in found]
+        values = [message.value() for message in found]
+        offsets = [int(dict(message.headers())["dead-letter-offset"]) for message in found]
+    else:
+        sources = [source for source in index.documents(DEAD_LETTERS).values() if source["index"] == f"kafka:{topic}"]
+        contents = sorted((json.loads(source["document"]) for source in sources), key=lambda each: each["offset"])
+        reasons = [source["reason"] for source in sorted(sources, key=lambda each: int(each["id"].split("@")[1]))]
+        values = [base64.b64decode(content["value_base64"]) for content in contents]
+        offsets = [content["offset"] for content in contents]
+    assert values == [value for _, value, _ in POISON]
+    assert offsets == [2 * number + 1 for number in range(len(POISON))]
+    for reason, (*_, expected) in zip(reasons, POISON, strict=True):
+        assert expected in reason
+
+
+def test_settings_of_the_server_hold_here_too(
+    kafka: Broker, topic: str, consume: Callable[..., ConsumerProcess], index: Index, deployment: str
+) -> None:
+    """ALLOWED_NAMESPACES, REDACT, SAMPLE_RATE and READ_USER do what they do over HTTP."""
+    kafka.make_topic(topic)
+    messages = [message for number in range(40) for message in prediction(number, deployment)]
+    foreign = (headers("request", "x", deployment, namespace="other"), b'{"data": {"ndarray": [[1]]}}')
+    unknown = ([("type", b"com.example.unknown"), ("requestid", b"x")], b"{}")
+    secret = ([("requestid", b"r")], b"a secret")
+    produce(kafka.address, topic, [*messages, foreign, unknown, secret])
+    process = consume(
+        ALLOWED_NAMESPACES="test*", REDACT="drop:a", SAMPLE_RATE="0.5", READ_USER="me", READ_PASSWORD="pw"
+    )
+    wait_for(lambda: is_read(kafka, topic, [len(messages) + 3]))
+    documents = index.documents(index_of(deployment))
+    assert 0 < len(documents) < 40
+    for source in documents.values():
+        assert {"request", "response", "feedback", "metrics"} <= set(source)
+        assert source["request"]["elements"]["a"] is None
+    assert index.count("inference-log-seldon-other-*") == 0
+    (letter,) = [each for each in index.documents(DEAD_LETTERS).values() if each["index"] == f"kafka:{topic}"]
+    assert "secret" not in json.dumps(letter)
+    assert base64.b64encode(b"a secret").decode() not in letter["document"]
+    assert requests.get(f"{process.url}/metrics", timeout=10).status_code == 401
+    answer = requests.get(f"{process.url}/metrics", auth=("me", "pw"), timeout=10).text
+    for line in ('outcome="sampled"', 'outcome="ignored"', 'outcome="forbidden"'):
+        assert line in answer
+
+
+def recorded() -> list[dict[str, Any]]:
+    lines = (DATA / "wire" / "kafka.jsonl").read_text().splitlines()
+    return [json.loads(line) for line in lines if line.strip()]
+
+
+def test_what_a_real_executor_wrote(
+    kafka: Broker, topic: str, consume: Callable[..., ConsumerProcess], index: Index
+) -> None:
+    """The recorded records become the documents that the pure functions make of them."""
+    index.drop("inference-log-*")
+    kafka.make_topic(topic)
+    records = recorded()
+    produce(
+        kafka.address,
+        topic,
+        [
+            ([(name, value.encode()) for name, value in each["headers"]], base64.b64decode(each["body_base64"]))
+            for each in records
+        ],
+    )
+    consume()
+    wait_for(lambda: is_read(kafka, topic, [len(records)]))
+    expected = in_order(event_of(as_record(each), Settings(), lambda event: event) for each in records)
+    found = index.documents("inference-log-*")
+    assert without_clocks(without_times(found)) == without_clocks(expected)
+
+
+def without_clocks(store: dict[Any, dict[str, Any]]) -> dict[Any, dict[str, Any]]:
+    """Take out the time of the record, which is another here than in the recording."""
+    for source in store.values():
+        source.pop("@timestamp")
+        for part in source.values():
+            if isinstance(part, dict):
+                part.pop("ce-time", None)
+    return store
+
+
+def as_record(recorded: dict[str, Any]) -> Record:
+    return Record(
+        topic=recorded["topic"],
+        partition=recorded["partition"],
+        offset=recorded["offset"],
+        timestamp=recorded["timestamp"],
+        key=None,
+        headers=tuple((name, value.encode()) for name, value in recorded["headers"]),
+        value=base64.b64decode(recorded["body_base64"]),
+    )
+
+
+def test_cloudevents_binary_and_structured(
+    kafka: Broker, topic: str, consume: Callable[..., ConsumerProcess], index: Index, deployment: str
+) -> None:
+    """Both modes of CloudEvents' Kafka binding give the documents that the executor's own headers give."""
+    kafka.make_topic(topic)
+    messages = []
+    for number in range(20):
+        for pairs, value in prediction(number, deployment):
+            names = {name: text.decode() for name, text in pairs}
+            attributes = {name: text for name, text in names.items() if name != "content-type"}
+            if number % 2:
+                binary = [(f"ce_{name}", text.encode()) for name, text in attributes.items()]
+                extra = [("ce_id", b"1"), ("ce_time", b"2026-01-02T03:04:05Z"), ("type", b"somebody's own")]
+                messages.append(([("content-type", b"application/json"), *binary, *extra], value))
+            else:
+                whole = {"specversion": "1.0", "id": "1", **attributes, "data": json.loads(value)}
+                kind = [("content-type", b"application/cloudevents+json; charset=UTF-8")]
+                messages.append((kind, json.dumps(whole).encode()))
+    random.Random(0).shuffle(messages)
+    produce(kafka.address, topic, messages)
+    consume()
+    wait_for(lambda: is_read(kafka, topic, [len(messages)]))
+    check_whole(index, deployment, 20)
+    times = {source["@timestamp"] for source in index.documents(index_of(deployment)).values()}
+    assert "2026-01-02T03:04:05Z" in times
+
+
+def test_wrong_settings_are_one_line_each(engine: Any, tmp_path: Path) -> None:
+    """What is missing, and a name that librdkafka does not know, are said without a traceback."""
+    for env, expected in (
+        ({}, ["KAFKA_BROKERS: missing", "KAFKA_TOPIC: missing"]),
+        ({"KAFKA_BROKERS": "h:1", "KAFKA_TOPIC": "t", "KAFKA_CONFIG": "sasl.pasword=x"}, ["KAFKA_CONFIG", "pasword"]),
+        ({"KAFKA_BROKERS": "h:1", "KAFKA_TOPIC": "t", "KAFKA_CONFIG": "enable.auto.commit=true"}, ["KAFKA_CONFIG"]),
+    ):
+        given = {"KAFKA_BROKERS": "", "KAFKA_TOPIC": "", "KAFKA_CONFIG": "", **env}
+        log = tmp_path / "log"
+        process = ConsumerProcess(engine.url, log, given.pop("KAFKA_BROKERS"), given.pop("KAFKA_TOPIC"), **given)
+        assert process.process.wait(20) == 2
+        text = log.read_text()
+        log.unlink()
+        assert "Traceback" not in text
+        assert all(line.startswith("request-logger: ") for line in text.splitlines())
+        assert [each for each in expected if each not in text] == []

@@ -1,0 +1,166 @@
+"""The consumer's pure parts, without a Kafka: records, settings, what may be committed, the documented metrics."""
+
+from __future__ import annotations
+
+import random
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry
+
+from request_logger.events import Event
+from request_logger.kafka.binding import Record, event_of
+from request_logger.kafka.config import consumer_config, parse, producer_config, topics
+from request_logger.kafka.partition import DONE, Partition, Work
+from request_logger.kafka.telemetry import KafkaTelemetry
+from request_logger.settings import Settings, SettingsError
+from request_logger.store.change import StoreUnavailableError
+from tests.test_docs import ROOT, first_column
+
+MINIMAL = [("type", b"io.seldon.serving.inference.request"), ("requestid", b"r1")]
+
+
+def record(
+    *headers: tuple[str, bytes | None], value: bytes = b"{}", timestamp: int | None = 1_700_000_000_123
+) -> Record:
+    return Record("t", 3, 7, timestamp, None, tuple(headers), value)
+
+
+def read(*headers: tuple[str, bytes | None], **fields: Any) -> Event:
+    return event_of(record(*headers, **fields), Settings(max_payload_bytes=10), lambda event: event)
+
+
+def test_time_of_the_record_stands_in() -> None:
+    """An event without a time has its record's; one with a time keeps it; without either it is now."""
+    assert read(*MINIMAL).time == "2023-11-14T22:13:20.123Z"
+    assert read(*MINIMAL, ("time", b"2020-01-01T00:00:00Z")).time == "2020-01-01T00:00:00Z"
+    assert read(*MINIMAL, timestamp=None).time is None
+    structured = b'{"type": "io.seldon.serving.feedback", "id": "x", "data": {}}'
+    event = read(("content-type", b"application/cloudevents+json"), value=structured)
+    assert (event.part, event.time) == ("feedback", "2023-11-14T22:13:20.123Z")
+
+
+def test_headers() -> None:
+    """Case does not matter, text is UTF-8, a header without a value is none; with ce_type only ce_ headers count."""
+    event = read(("Type", MINIMAL[0][1]), ("RequestId", "é".encode()), ("namespace", None), ("content-type", b""))
+    assert event.request_id == "é"
+    assert "Ce-Namespace" not in event.header
+    assert event.body.content_type is None
+    binary = [(f"ce_{name}", value) for name, value in MINIMAL]
+    event = read(*binary, ("namespace", b"not the event's"), ("traceparent", f"00-{'a' * 32}-{'b' * 16}-01".encode()))
+    assert "Ce-Namespace" not in event.header
+    assert event.trace_id == "a" * 32
+
+
+def test_large_body_is_dropped() -> None:
+    """A body over MAX_PAYLOAD_BYTES is its size and hash."""
+    body = read(*MINIMAL, value=b"x" * 11).body
+    assert (body.raw, body.size, len(body.sha256)) == (None, 11, 64)
+    assert read(*MINIMAL, value=b"x" * 10).body.raw == b"x" * 10
+
+
+@given(
+    st.lists(st.tuples(st.text(max_size=20), st.none() | st.binary(max_size=40)), max_size=6), st.binary(max_size=100)
+)
+def test_garbage_is_a_bad_event_and_nothing_else(headers: Any, value: bytes) -> None:
+    """Whatever a record has in it, it becomes an event or is said to be none."""
+    try:
+        read(*headers, value=value)
+    except ValueError:
+        return
+
+
+@given(st.integers(1, 40), st.randoms(use_true_random=False))
+def test_position_never_passes_what_is_not_stored(count: int, chance: random.Random) -> None:
+    """In whatever order records are done: the position is the first that isn't, and in the end behind the last."""
+    partition = Partition("t", 0)
+    futures = [DONE if chance.random() < 0.2 else Future() for _ in range(count)]
+    for number, future in enumerate(futures):
+        kept = Record("t", 0, 100 + 2 * number, None, None, (), b"")
+        partition.add(Work(kept, lambda: DONE, weight=5, future=future))
+    open_ones = [future for future in futures if future is not DONE]
+    chance.shuffle(open_ones)
+    while True:
+        while partition.finished():
+            pass
+        undone = [number for number, future in enumerate(futures) if not future.done()]
+        if not undone:
+            break
+        expected = 100 + 2 * undone[0]
+        assert partition.position is None or 100 <= partition.position <= expected
+        assert len(partition) == count - undone[0]
+        open_ones.pop().set_result(None)
+    assert partition.position == 100 + 2 * (count - 1) + 1
+    assert (len(partition), partition.bytes, partition.to_commit) == (0, 0, partition.position)
+    partition.asked = partition.position
+    assert partition.to_commit is None
+
+
+def test_failed_work_stays_until_it_is_sent_again() -> None:
+    """A record that the store can't take holds up the position, also where the store says so at once."""
+    answers: list[Any] = [StoreUnavailableError("down"), DONE]
+
+    def send() -> Future[Any]:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    partition = Partition("t", 0)
+    work = Work(record(*MINIMAL), send)
+    work.start()
+    partition.add(work)
+    assert partition.finished() is None
+    assert (partition.position, partition.failed()) == (None, [work])
+    work.start()
+    assert partition.finished() is work
+    assert partition.position == 8
+
+
+def test_config() -> None:
+    """Lines and JSON say the same; ours come first or last as they must; a secret is in no repr."""
+    lines = "# TLS\nsecurity.protocol = SASL_SSL\n\nsasl.password=a=b \nauto.offset.reset=latest"
+    as_json = '{"security.protocol": "SASL_SSL", "sasl.password": "a=b", "auto.offset.reset": "latest"}'
+    assert parse(lines) == parse(as_json)
+    assert parse('{"a": true, "b": 5}') == {"a": "true", "b": "5"}
+    settings = Settings(kafka_brokers="h:1", kafka_topic="a, ^b.*,", kafka_config=lines)
+    assert topics(settings) == ["a", "^b.*"]
+    config = consumer_config(settings)
+    assert config["sasl.password"] == "a=b"
+    assert config["auto.offset.reset"] == "latest"
+    assert config["enable.auto.commit"] == "false"
+    assert "a=b" not in repr(settings)
+    made = producer_config(settings)
+    assert made["sasl.password"] == "a=b"
+    assert not [name for name in made if name.startswith(("group.", "auto.offset", "partition."))]
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, "KAFKA_BROKERS: missing"),
+        ({"kafka_brokers": "h:1"}, "KAFKA_TOPIC: missing"),
+        ({"kafka_topic": ","}, "KAFKA_TOPIC: missing"),
+        ({"kafka_config": "sasl.password"}, "KAFKA_CONFIG: expected name=value in line 1"),
+        ({"kafka_config": "{"}, "KAFKA_CONFIG: expected a JSON object or lines"),
+        ({"kafka_config": "group.id=x"}, "set KAFKA_GROUP_ID instead"),
+        ({"kafka_brokers": "h", "kafka_topic": "a,b", "kafka_dead_letter_topic": "b"}, "expected another topic"),
+    ],
+)
+def test_wrong_config(given: dict[str, str], expected: str) -> None:
+    """Each problem names its setting."""
+    with pytest.raises(SettingsError, match=expected):
+        consumer_config(Settings(**given))
+
+
+def test_metrics_are_documented() -> None:
+    """docs/kafka.md has every metric of the consumer, and no other."""
+    registry = CollectorRegistry()
+    KafkaTelemetry(registry)
+    documented = first_column(Path(ROOT / "docs" / "kafka.md").read_text(encoding="utf-8"))
+    documented = {name for name in documented if name.startswith("request_logger_")}
+    assert documented == {metric.name for metric in registry.collect()}
