@@ -12,9 +12,9 @@ from prometheus_flask_exporter.multiprocess import GunicornInternalPrometheusMet
 from werkzeug.exceptions import HTTPException
 
 from request_logger.access import FEEDBACK_PATH
-from request_logger.answers import Answer, answer_to, error_answer, unauthorized
 from request_logger.direct_feedback import feedback_event
 from request_logger.exporter import CONTENT_TYPE
+from request_logger.http_answers import Answer, answer_to, error_answer, unauthorized
 from request_logger.intake import RequestLogger
 from request_logger.metadata import metadata_answer
 from request_logger.replies import metrics_of

@@ -18,7 +18,7 @@ from werkzeug.wsgi import get_input_stream
 
 from request_logger import events
 from request_logger.access import EVENTS_PATH
-from request_logger.answers import (
+from request_logger.http_answers import (
     EMPTY,
     RETRY_AFTER_SECONDS,
     Answer,

@@ -25,7 +25,8 @@ from request_logger.serialize import dumps, loads
 from request_logger.settings import Settings
 from request_logger.store.change import StoreUnavailableError
 from request_logger.store.scan import ScanError
-from request_logger.store.writer import Limits, Writer
+from request_logger.store.work import Limits
+from request_logger.store.writer import Writer
 
 _SAVE_SECONDS = 1.0
 # An outage shorter than this is waited for.

@@ -22,7 +22,7 @@ from request_logger.settings import Settings
 from request_logger.store.change import StoreUnavailableError
 from request_logger.store.client import SearchEngine
 from request_logger.store.templates import dead_letter_mapping
-from request_logger.store.writer import Limits
+from request_logger.store.work import Limits
 
 log = logging.getLogger(__name__)
 
