@@ -9,16 +9,12 @@ PYTHON ?= python3 python3.14 python3.13 python3.12 python3.11
 ARGS ?=
 ENGINE_TESTS := tests/test_main_job.py tests/test_bad_input.py tests/test_golden.py tests/test_wire.py \
   tests/test_modes.py tests/store tests/answers
-
-.PHONY: help venv demo test test-engines fuzz lint format bench bench-first bench-writes docs lock clean
-.PHONY: help venv demo test test-engines fuzz faults lint format bench-first bench-writes docs lock clean
-  tests/test_modes.py tests/store
 # What the image holds, and licences that can't be in it.
 LOCKED = $(shell sed -nE 's/^([a-z0-9._-]+)==.*/\1/p' requirements.lock)
 FORBIDDEN := GPL;AGPL;SSPL;Commons Clause;Proprietary
 
-.PHONY: help venv demo test test-engines fuzz lint format bench-first bench-writes docs docs-site dist sbom licences audit lock \
-  clean
+.PHONY: help venv demo test test-engines fuzz faults lint format bench bench-first bench-writes docs docs-site dist \
+  sbom licences audit lock clean
 
 help: ## say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
