@@ -15,6 +15,7 @@ FORBIDDEN := GPL;AGPL;SSPL;Commons Clause;Proprietary
 
 .PHONY: help venv demo test test-engines fuzz faults lint format bench bench-first bench-writes docs docs-site dist \
   sbom licences audit lock clean
+.PHONY: help venv demo test test-engines fuzz lint format bench-first bench-writes bench-report docs lock clean
 
 help: ## say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -70,6 +71,10 @@ bench-writes: $(READY) ## what three ways of writing cost the engine
 	@$(BIN)/python -m bench.writes $(ARGS)
 
 docs: $(READY) ## write the pages that are made from the code anew
+bench-report: $(READY) ## how long a report over 100,000 documents takes
+	@$(BIN)/python -m bench.report $(ARGS)
+
+docs: $(READY) ## write docs/settings.md anew
 	$(BIN)/request-logger settings > docs/settings.md
 	$(BIN)/request-logger reference commands > docs/commands.md
 	$(BIN)/request-logger reference fields > docs/fields.md

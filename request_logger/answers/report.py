@@ -115,7 +115,7 @@ def _task(asker: Asker, scope: Scope, task: Task, field: Field | None, options: 
     if task.name == "regression":
         found["residuals"] = curves.residuals(asker, scope, task.only, answers)
         found["errors_by_prediction"] = curves.errors_by_prediction(asker, scope, task.only)
-    if field is not None:
+    if field is not None and task.shown:
         found["by"] = _by(asker, scope, task, field)
     return found
 

@@ -206,6 +206,31 @@ def test_tasks(asker: Asker, scope: Scope) -> None:
     assert (task.name, task.count, task.shown[0].name) == ("multiclass", N, "accuracy")
 
 
+def test_an_index_that_the_original_made(client: SearchEngine, asker: Asker) -> None:
+    """Its text fields are no keywords, and the first document of it has no metrics: the answers are the same."""
+    index = "g-original"
+    first = document(None, None, None, deployment="original", elements={"color": "red", "age": 3})
+    try:
+        client.request("PUT", f"/{index}/_doc/first", first)
+        made = [
+            document(SCORER, NAMES[TRUTHS[k]], ROWS[k].tolist(), names=NAMES, deployment="original", model=str(MODELS[k]),
+                     elements={"age": int(AGES[k]), "color": str(COLORS[k])})
+            for k in range(50)
+        ]  # fmt: skip
+        store(client, index, made)
+        found = find_scope(client, Settings(index_name=index), "original")
+        assert coverage.coverage(asker, found).predictions == 51
+        for name, values in (("color", COLORS[:50]), ("model", MODELS[:50])):
+            parts = by_field(asker, found, needs_of(SCORER), find_field(client, found, name), SCORED)
+            assert {part.label: part.count for part in parts} == dict(Counter(values))
+            for part in parts:
+                expected = metrics.accuracy_score(TRUTHS[:50][values == part.key], ANSWERS[:50][values == part.key])
+                assert from_needs(SCORER, part.answers)["accuracy"] == pytest.approx(expected, abs=1e-12)
+        assert find_field(client, found, "age").is_number
+    finally:
+        client.request("DELETE", f"/{index}")
+
+
 def test_nothing_there(asker: Asker, client: SearchEngine) -> None:
     """No index and no document are no errors: there is nothing to tell."""
     for target in ("inference-log-nothing-*", "no-such-deployment"):

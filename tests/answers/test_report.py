@@ -302,6 +302,31 @@ def test_page(run: Callable[..., tuple[int, str, str]], tmp_path: Path, kind: st
         assert all(str(count) in shown for count in matrix.flatten())
 
 
+@pytest.mark.parametrize(
+    ("scorer", "truth", "prediction"),
+    [("binary", 1, 0.75), ("regression", 2.5, 2.0), ("regression", [1.0, 2.0], [1.5, 2.0]), ("reward", 0.5, 1.0)],
+)
+def test_a_single_document(
+    run: Callable[..., tuple[int, str, str]], engine: Any, tmp_path: Path, scorer: str, truth: Any, prediction: Any
+) -> None:
+    """One prediction has no spread and no second point; of a scorer that nobody knows here there is a count."""
+    client, index = engine_at(engine.url), "inference-log-seldon-test-report-single-default"
+    known = document(build(scorer, {}), truth, prediction, elements={"area": "north"})
+    foreign = document(build("reward", {}), 1, None, elements={"area": "south"})
+    foreign["metrics"] = {"scorer": "theirs", "glory": 3.0}
+    store(client, index, [known, foreign])
+    try:
+        found = report_of(run, index, "--by", "area")
+        assert {task["scorer"]: task["documents"] for task in found["tasks"]} == {scorer: 1, "theirs": 1}
+        assert "Nothing is known here of the scorer theirs" in found["notes"][-1]
+        path = tmp_path / "report.html"
+        assert run("report", index, "--by", "area", "--html", str(path))[0] == 0
+        check_page(path.read_text(encoding="utf-8"))
+        assert run("report", index, "--by", "area")[0] == 0
+    finally:
+        client.request("DELETE", f"/{index}")
+
+
 def test_over_http(env: dict[str, str], make_server: Callable[..., Server]) -> None:
     """GET /v1/report is the command's JSON, /ui its page with a form; both want the reader's password."""
     server = make_server(UI="true", READ_USER="reader", READ_PASSWORD="secret")
