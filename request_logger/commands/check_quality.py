@@ -26,8 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             dest="conditions",
             action="append",
             type=functools.partial(_condition, is_maximum=is_maximum),
-            metavar="METRIC=NUMBER",
-            help=f"the metric must be at {bound} this; METRIC[CLASS]=NUMBER for a class; may be given again",
+            metavar="LIMIT",
+            help=f"a metric at {bound}: accuracy=0.9, or of a class recall[virginica]=0.8; may be given again",
         )
     parser.add_argument("--min-pairs", type=_pairs, default=1, metavar="N", help="with fewer, status 3 (default: 1)")
     parser.add_argument("--scorer", default="", help="pairs of this scorer alone: a name or a dotted path")

@@ -38,7 +38,8 @@ def dashboard(rows: list[Row], source: str) -> Json:
     """Give the dashboard for a data source of this type."""
     return {
         "uid": "request-logger" if source == ELASTICSEARCH else "request-logger-opensearch",
-        "title": "Prediction quality",
+        # Both may be in one folder, where titles must differ.
+        "title": "Prediction quality" if source == ELASTICSEARCH else "Prediction quality (OpenSearch)",
         "description": "Made by `request-logger dashboards`. Choose the interval of the curves with `window`.",
         "tags": ["request-logger", "seldon", "kserve"],
         "timezone": "browser",

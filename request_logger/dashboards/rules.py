@@ -1,4 +1,7 @@
-"""Prometheus' alerts: on the counters of /v1/metrics, which are roll-ups of the documents, and on those of /metrics."""
+"""Prometheus' alerts on the counters of /v1/metrics, which are roll-ups of the documents.
+
+Those on the program itself are in k8s/common.
+"""
 
 from __future__ import annotations
 
@@ -54,37 +57,6 @@ def groups() -> list[Json]:
                 ),
             ],
         },
-        {
-            "name": "request-logger",
-            "rules": [
-                _alert(
-                    "RequestLoggerEventsRefused",
-                    'sum(rate(request_logger_events_total{outcome="unavailable"}[5m])) > 0',
-                    "10m",
-                    "Events are answered 503: the engine is down, slow or full.",
-                    "critical",
-                ),
-                _alert(
-                    "RequestLoggerDeadLetters",
-                    'sum(increase(request_logger_store_total{what="dead_letter"}[1h])) > 0',
-                    "0m",
-                    "The engine refuses documents in every form: see request-logger dead-letters list.",
-                ),
-                _alert(
-                    "RequestLoggerUnscored",
-                    "sum(rate(request_logger_unscored_total[1h]))"
-                    ' > 0.5 * sum(rate(request_logger_events_total{part="feedback", outcome="stored"}[1h]))',
-                    "30m",
-                    "Most feedback can't be scored: metrics.unscorable says why; the scorer may be the wrong one.",
-                ),
-                _alert(
-                    "RequestLoggerSpoolWaits",
-                    "sum(request_logger_spool_events) > 0",
-                    "30m",
-                    "Events have waited on disk for half an hour: the engine does not take them.",
-                ),
-            ],
-        },
     ]
 
 
@@ -109,7 +81,7 @@ def prometheus_rule() -> str:
         {
             "apiVersion": "monitoring.coreos.com/v1",
             "kind": "PrometheusRule",
-            "metadata": {"name": "request-logger", "labels": {"app.kubernetes.io/name": "request-logger"}},
+            "metadata": {"name": "request-logger-quality", "labels": {"app.kubernetes.io/name": "request-logger"}},
             "spec": {"groups": groups()},
         }
     )
