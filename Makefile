@@ -80,7 +80,7 @@ docs: $(READY) ## write docs/settings.md anew
 	$(BIN)/request-logger reference fields > docs/fields.md
 
 docs-site: $(READY) ## build the site of docs/ into build/site; with ARGS=serve, serve it while you write
-	$(BIN)/mkdocs $(if $(ARGS),$(ARGS),build --strict --quiet)
+	$(BIN)/mkdocs $(if $(ARGS),$(ARGS),build --strict)
 
 dist: $(READY) ## build the wheel and the sdist, into dist/
 	$(BIN)/python -m build --quiet
