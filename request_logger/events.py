@@ -212,28 +212,46 @@ def _event(
     settings: Settings,
 ) -> Event:
     engine, kind, part = meaning
-    clean = {name: strip_header(attributes[name]) for name in attributes if name not in ("id", "requestid", "type")}
+    names = tuple(map(attributes.get, _NAMES))
+    place = (engine, kind, names, settings.index_name, settings.seldon_environment)
+    # All events of a deployment have it in common. What is too long to be a name is not kept in memory.
+    known = sum(len(name) for name in names if name) <= _MOST_NAMES_KEPT
+    index, node, source, shared = (_place if known else _place.__wrapped__)(*place)
+    time = attributes.get("time")
+    time = strip_header(time) if time is not None else None
+    return Event(
+        kind=kind,  # type: ignore[arg-type]
+        part=part,
+        request_id=request_id,
+        index=index,
+        node=node,
+        time=time,
+        timestamp=as_timestamp(time),
+        source=source,
+        header={**shared, "RequestId": request_id},
+        body=body,
+        trace_id=_trace_id(attributes.get("traceparent")),
+        id=attributes.get("id") or request_id,
+    )
+
+
+_NAMES = ("inferenceservicename", "modelid", "namespace", "endpoint", "source")
+_MOST_NAMES_KEPT = 1000
+
+
+@lru_cache(maxsize=1024)
+def _place(
+    engine: str, kind: str, names: tuple[str | None, ...], index_name: str, environment: str
+) -> tuple[str, str, str | None, dict[str, Any]]:
+    """Give index, node, source and the fields at the top of the document (not to be changed) but the request's id."""
+    clean = {attribute: strip_header(name) for attribute, name in zip(_NAMES, names, strict=True) if name is not None}
     name = clean.get("inferenceservicename") or clean.get("modelid")
     header: dict[str, Any] = {"ServingEngine": engine, "Ce-Inferenceservicename": name}
     for field, attribute in (("Ce-Endpoint", "endpoint"), ("Ce-Namespace", "namespace"), ("Ce-Modelid", "modelid")):
         if clean.get(attribute):
             header[field] = clean[attribute]
-    header["RequestId"] = request_id
-    time = clean.get("time")
-    return Event(
-        kind=kind,  # type: ignore[arg-type]
-        part=part,
-        request_id=request_id,
-        index=_index(kind, engine, name, clean, settings),
-        node=clean.get("modelid", ""),
-        time=time,
-        timestamp=as_timestamp(time),
-        source=clean.get("source"),
-        header=header,
-        body=body,
-        trace_id=_trace_id(attributes.get("traceparent")),
-        id=attributes.get("id") or request_id,
-    )
+    index = index_name or _index(kind, engine, name, clean, environment)
+    return index, clean.get("modelid", ""), clean.get("source"), header
 
 
 def _trace_id(traceparent: str | None) -> str | None:
@@ -241,10 +259,8 @@ def _trace_id(traceparent: str | None) -> str | None:
     return match[1] if match else None
 
 
-def _index(kind: str, engine: str, name: str | None, clean: Mapping[str, str], settings: Settings) -> str:
-    if settings.index_name:
-        return settings.index_name
-    environment = f"{settings.seldon_environment}-" if settings.seldon_environment else ""
+def _index(kind: str, engine: str, name: str | None, clean: Mapping[str, str], environment: str) -> str:
+    environment = f"{environment}-" if environment else ""
     start = f"{kind}-log-{environment}{engine}-{clean.get('namespace') or 'unknown-namespace'}"
     if kind == "drift":
         # The original takes the detector's name from the source: what follows the type prefix.

@@ -98,9 +98,16 @@ def _record_feedback(home: _Home, part: Part, settle: Settle) -> Plan:
     if named is not None and (yield from _is_of_row(home, *named, _joining(part, settle))):
         return
     rows = _rows_of_feedback(part.content)
-    looked_at = range(min(rows, MAX_ROWS_LOOKED_AT))
-    results = yield from _run(home, [(None, _joining(part, settle)), *((row, unchanged) for row in looked_at)])
-    single, first = results[0], results[1]
+    if rows == 1:
+        (single,) = yield from _run(home, [(None, _joining(part, settle))])
+        if single is not None and "request" in single and "response" in single:
+            # Whatever the rows are: this is a whole prediction. That the engine has no rows is costly to be told.
+            return
+        (first,) = yield from _run(home, [(0, unchanged)])
+    else:
+        looked_at = range(min(rows, MAX_ROWS_LOOKED_AT))
+        results = yield from _run(home, [(None, _joining(part, settle)), *((row, unchanged) for row in looked_at)])
+        single, first = results[0], results[1]
     if not _is_prediction(first) and not _is_prediction(single):
         # Again, now that it waits there for the rows to see: they may have come since.
         (first,) = yield from _run(home, [(0, current)])

@@ -156,3 +156,16 @@ def test_nodes_of_a_graph_keep_their_parts() -> None:
     assert source["nodes"]["first"]["request"]["instance"] == [1.0, 2.0]
     assert source["nodes"]["second"]["request"]["instance"] == [0.5]
     assert source["metrics"]["correct"] == 1
+
+
+def test_feedback_of_a_whole_prediction_is_one_write() -> None:
+    """That there are no rows need not be asked where the document has both request and response."""
+    store = stored_in_order(SINGLE[:2])
+    made = make(SINGLE[2])
+    plan = record(made, parts_of(made), SETTLE)
+    (change,) = plan.send(None)  # type: ignore[arg-type]
+    document = apply(store, change)
+    assert document is not None
+    assert document["metrics"]["correct"] == 0
+    with pytest.raises(StopIteration):
+        plan.send([document])
