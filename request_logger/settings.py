@@ -14,6 +14,9 @@ from typing import Any
 from request_logger.names import is_legal_index
 from request_logger.serialize import loads
 
+# What engines allow without a setting of their own.
+_MOST_SHARDS = 1024
+
 
 class SettingsError(ValueError):
     """One or more environment variables are wrong; one line for each."""
@@ -43,6 +46,8 @@ class Settings:
     )
     elasticsearch_timeout_seconds: float = _env(30.0, "time limit of one request to the engine", minimum=0.1)
     index_name: str = _env("", "one index for all events, instead of the names made from the events")
+    index_shards: str = _env("", "primary shards of a new index; empty: the engine's own number")
+    index_replicas: str = _env("", "copies of each shard of a new index; empty: the engine's own number")
     seldon_environment: str = _env("", "put into index names after -log-")
     max_payload_bytes: int = _env(300_000, "a larger body is replaced by its size and SHA-256", minimum=1)
     port: int = _env(8080, "port to listen on", minimum=0)
@@ -132,6 +137,12 @@ class Settings:
                 f'INDEX_NAME: expected a legal index name (lower case, no spaces, none of \\/*?"<>|,#:), '
                 f"found {self.index_name!r}"
             )
+        for name, least in (("index_shards", 1), ("index_replicas", 0)):
+            text = getattr(self, name)
+            if text and not (text.isdecimal() and text.isascii() and least <= int(text) <= _MOST_SHARDS):
+                problems.append(
+                    f"{name.upper()}: expected a whole number from {least} to {_MOST_SHARDS}, found {text!r}"
+                )
         if self.reply_url and not self.reply_url.startswith(("http://", "https://")):
             problems.append(f"REPLY_URL: expected a URL with http:// or https://, found {self.reply_url!r}")
         if self.predictor_labels and not _is_json_object(self.predictor_labels):

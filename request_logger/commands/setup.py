@@ -22,7 +22,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Install what is missing or older. Status 0: all is there, 2: the engine or the settings are at fault."""
     settings = Settings.from_env()
     engine = quiet_engine(settings)
-    for name, template in wanted(settings.index_name).items():
+    for name, template in wanted(settings).items():
         path = f"/_index_template/{name}"
         status, answer = engine.request("GET", path)
         if status not in (200, 404) or not isinstance(answer, dict):

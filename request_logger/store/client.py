@@ -158,7 +158,7 @@ class SearchEngine:
         """Install the index templates where they are missing or older. Raises StoreUnavailableError."""
         if self._template_ready:
             return
-        for name, wanted in templates.wanted(self._settings.index_name).items():
+        for name, wanted in templates.wanted(self._settings).items():
             path = f"/_index_template/{name}"
             status, answer = self.request("GET", path)
             if status >= 500 or status == 429:

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from request_logger.settings import Settings
+
 Mapping = dict[str, Any]
 
 TEMPLATE_NAME = "request-logger"
@@ -128,9 +130,10 @@ def mapping() -> Mapping:
     }
 
 
-def wanted(index_name: str = "") -> dict[str, Mapping]:
-    """The index templates that an engine should have, by name; ``index_name`` is that of INDEX_NAME."""
-    own = index_template()
+def wanted(settings: Settings) -> dict[str, Mapping]:
+    """The index templates that an engine should have, by name."""
+    own = index_template(_number(settings.index_shards), _number(settings.index_replicas))
+    index_name = settings.index_name
     if index_name:
         # With .v2 and so on: the copies that `request-logger check` advises.
         own["index_patterns"] = sorted({index_name, f"{index_name}.v*", *INDEX_PATTERNS})
@@ -149,17 +152,36 @@ def is_current(answer: Mapping, template: Mapping) -> bool:
     return any(
         there.get("version", 0) >= template["version"]
         and set(template["index_patterns"]) <= set(there.get("index_patterns", []))
+        and (there.get("version", 0) > template["version"] or _has_numbers(there, template))
         for there in installed
     )
 
 
-def index_template() -> Mapping:
-    """The composable index template for the indices whose names we make."""
+def _has_numbers(there: Mapping, template: Mapping) -> bool:
+    """Say whether a template has the shards and replicas that are asked for; where none are, any will do."""
+    has = there.get("template", {}).get("settings", {}).get("index", {})
+    asked = template["template"].get("settings", {})
+    names = ("number_of_shards", "number_of_replicas")
+    return all(has.get(name) == str(asked[f"index.{name}"]) for name in names if f"index.{name}" in asked)
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text else None
+
+
+def index_template(shards: int | None = None, replicas: int | None = None) -> Mapping:
+    """The composable index template for the indices whose names we make.
+
+    Without a number of ``shards`` or ``replicas`` a new index has the engine's own.
+    """
+    numbers = {"index.number_of_shards": shards, "index.number_of_replicas": replicas}
+    settings = {"index.mapping.total_fields.limit": FIELD_LIMIT}
+    settings |= {name: number for name, number in numbers.items() if number is not None}
     return {
         "index_patterns": INDEX_PATTERNS,
         "version": VERSION,
         "priority": 100,
-        "template": {"settings": {"index.mapping.total_fields.limit": FIELD_LIMIT}, "mappings": mapping()},
+        "template": {"settings": settings, "mappings": mapping()},
     }
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import base64
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import requests
 
 from request_logger.settings import Settings, SettingsError
 from request_logger.store.client import SearchEngine
+from request_logger.store.templates import FIELD_LIMIT, TEMPLATE_NAME, index_template
 from tests.store.proxy import Proxy
 
 
@@ -104,3 +106,38 @@ def test_a_ca_file_that_is_none(tmp_path: Path) -> None:
     path.write_text("no certificate")
     with pytest.raises(SettingsError, match="ELASTICSEARCH_CA_CERT"):
         SearchEngine(Settings(elasticsearch_ca_cert=str(path)))
+
+
+def test_shards_and_replicas_of_new_indices(engine: Any) -> None:
+    """INDEX_SHARDS and INDEX_REPLICAS are in the template, also of one that is there; unset they leave it alone."""
+    parts = urlsplit(engine.url)
+    where = {"elasticsearch_host": parts.hostname or "", "elasticsearch_port": parts.port or 0}
+
+    def numbers(index: str, **settings: str) -> tuple[str, str]:
+        client = SearchEngine(Settings(**where, **settings))  # type: ignore[arg-type]
+        client.prepare(index)
+        _, answer = client.request("GET", f"/{index}/_settings")
+        client.request("DELETE", f"/{index}")
+        found = answer[index]["settings"]["index"]
+        return found["number_of_shards"], found["number_of_replicas"]
+
+    try:
+        assert numbers("inference-log-shards-1", index_shards="3", index_replicas="0") == ("3", "0")
+        assert numbers("inference-log-shards-2") == ("3", "0")
+        assert numbers("inference-log-shards-3", index_shards="2") == ("2", "1")
+    finally:
+        # The other tests' indices have what an engine gives.
+        SearchEngine(Settings(**where)).request("DELETE", f"/_index_template/{TEMPLATE_NAME}")  # type: ignore[arg-type]
+    assert numbers("inference-log-shards-4") == ("1", "1")
+
+
+@pytest.mark.parametrize("given", [{"index_shards": "0"}, {"index_shards": "many"}, {"index_replicas": "-1"}])
+def test_wrong_numbers_of_shards(given: dict[str, str]) -> None:
+    """A number that no engine takes is refused by name."""
+    with pytest.raises(SettingsError, match=f"^{next(iter(given)).upper()}: expected a whole number from"):
+        Settings(**given)  # type: ignore[arg-type]
+
+
+def test_template_is_as_it_was_where_nothing_is_asked_for() -> None:
+    """Without numbers there are none in it."""
+    assert index_template()["template"]["settings"] == {"index.mapping.total_fields.limit": FIELD_LIMIT}
