@@ -1,13 +1,13 @@
 """`python -m bench.kafka`: `request-logger consume` beside a raw `_bulk`, and (`--kill`) under kill -9.
 
 A real Kafka and a real engine run beside the consumers, all on this machine. A prediction is three records (request,
-response, feedback), spread over the partitions without a key; its response may come before its request, its feedback
+response, feedback), spread over the partitions at random; its response may come before its request, its feedback
 comes `--feedback-after` records later.
 
-Without `--kill` the same predictions are read by one consumer and by two, and their final documents are then written
-once more by a plain `_bulk` of ready-made lines, by one sender and by two. They take turns on fresh indices; a round to
-warm up comes first. With `--kill`, 200,000 records are read by a consumer that is killed three times and started again;
-a second one joins meanwhile.
+Without `--kill` the same predictions are read by one consumer, by two, and by two where a prediction's records lie in
+one partition (as with a key). The final documents are then written once more by a plain `_bulk` of ready-made lines,
+by one sender and by two. They take turns on fresh indices; a round to warm up comes first. With `--kill`, 200,000
+records are read by a consumer that is killed three times and started again; a second one joins meanwhile.
 
 Each run is checked: as many documents as predictions, each with all of its parts and its metrics, and as many right
 ones as there must be.
@@ -37,6 +37,11 @@ from tests.kafka_broker import Broker, start_kafka
 from tests.kafka_helpers import ConsumerProcess, Message, prediction, produce, scores_and_truth
 
 PARTITIONS = 6
+# How many consumers, and whether a prediction's records lie in one partition.
+WAYS = {"1 consumer": (1, False), "2 consumers": (2, False), "2 consumers, keyed": (2, True)}
+RAW = "raw _bulk, {} sender(s)"
+# What the store sends for a document that it does not know: created if it isn't there, else read.
+UPSERT = "raw, create or read"
 EXPECTED_SHARE = 0.6
 BULK = 500
 _PAGE = 2000
@@ -45,10 +50,14 @@ _SHUFFLE = 20
 
 @dataclass(frozen=True)
 class Run:
-    """One run: seconds, and CPU seconds by program."""
+    """One run: seconds, CPU seconds by program, and what the engine was sent."""
 
     seconds: float
     cpu: dict[str, float]
+    writes: float = 1
+    """Lines of _bulk requests a document."""
+    conflicts: float = 0
+    """Lines that met another writer, a document."""
 
 
 def main() -> int:
@@ -57,6 +66,8 @@ def main() -> int:
     parser.add_argument("--kill", action="store_true", help="the long run under kill -9 instead")
     parser.add_argument("--events", type=int, help="records (default: 30,000 a run, 200,000 with --kill)")
     parser.add_argument("--rounds", type=int, default=2, help="of each way of writing (default: 2)")
+    parser.add_argument("--alone", action="store_true", help="only one consumer, one sender")
+    parser.add_argument("--columns", type=int, default=4, help="of a request (default: 4)")
     parser.add_argument("--feedback-after", type=int, default=300, help="records between (default: 300)")
     arguments = parser.parse_args()
     events = arguments.events or (200_000 if arguments.kill else 30_000)
@@ -64,20 +75,22 @@ def main() -> int:
         url = stack.enter_context(engine_url())
         broker = stack.enter_context(start_kafka(lambda line: print(line, file=sys.stderr)))
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="request-logger-bench-")))
-        bench = Bench(url, broker, folder, events // 3, arguments.feedback_after)
+        bench = Bench(url, broker, folder, events // 3, arguments)
         return bench.kill() if arguments.kill else bench.compare(arguments.rounds)
 
 
 class Bench:
     """What all runs share."""
 
-    def __init__(self, url: str, broker: Broker, folder: Path, predictions: int, feedback_after: int) -> None:
+    def __init__(self, url: str, broker: Broker, folder: Path, predictions: int, arguments: argparse.Namespace) -> None:
         self.url = url
         self.engine = Client(url)
         self.broker = broker
         self.folder = folder
         self.predictions = predictions
-        self.feedback_after = feedback_after
+        self.options = (arguments.feedback_after, arguments.columns)
+        self.alone = arguments.alone
+        self.disk = 0.0
         self.problems: list[str] = []
         self._logs = 0
 
@@ -94,31 +107,40 @@ class Bench:
 
     def _round(self, predictions: int) -> Iterator[tuple[str, Run]]:
         deployment = ""
-        for count in (1, 2):
+        for name, (count, keyed) in WAYS.items():
+            if self.alone and count > 1:
+                continue
+            if deployment:
+                self.engine.drop(index_of(deployment))
             deployment = f"k{uuid.uuid4().hex[:8]}"
             topic = self.broker.make_topic(deployment, PARTITIONS)
-            produce(self.broker.address, topic, in_order(predictions, deployment, self.feedback_after), PARTITIONS)
-            yield f"consume, {count} process{'es' if count > 1 else ''}", self._consume(topic, count, 3 * predictions)
+            records = in_order(predictions, deployment, *self.options)
+            produce(self.broker.address, topic, records, PARTITIONS, spread="keyed" if keyed else "random")
+            yield name, self._consume(topic, count, predictions)
             self._check(deployment, predictions)
-            if count == 1:
-                self.engine.drop(index_of(deployment))
+        self.disk = self._bytes_on_disk(index_of(deployment)) / predictions
         lines = list(self._lines(deployment, f"{deployment}raw"))
-        for count in (1, 2):
-            yield f"raw _bulk, {count} sender{'s' if count > 1 else ''}", self._bulk(lines, f"{deployment}raw", count)
+        for count in (1,) if self.alone else (1, 2):
+            yield RAW.format(count), self._bulk(lines, f"{deployment}raw", count)
+        upserts = [as_upsert(line) for line in lines]
+        yield UPSERT, self._bulk(upserts, f"{deployment}raw", 1)
         self.engine.drop(index_of(deployment))
 
     def _start(self, topic: str) -> ConsumerProcess:
         self._logs += 1
         return ConsumerProcess(self.url, self.folder / f"{self._logs}.log", self.broker.address, topic)
 
-    def _consume(self, topic: str, count: int, records: int) -> Run:
+    def _consume(self, topic: str, count: int, predictions: int) -> Run:
         processes = [self._start(topic) for _ in range(count)]
         for process in processes:
             process.wait("/healthz")
         wait_until(lambda: any(process.metric("request_logger_kafka_consumed_total") for process in processes), 0.02)
         started, before = time.monotonic(), self._cpu(processes)
-        wait_until(lambda: sum(map(stored, processes)) >= records, 0.1)
-        run = Run(time.monotonic() - started, difference(before, self._cpu(processes)))
+        wait_until(lambda: sum(map(stored, processes)) >= 3 * predictions, 0.1)
+        seconds, cpu = time.monotonic() - started, difference(before, self._cpu(processes))
+        writes = sum(process.metric("request_logger_bulk_changes_sum") for process in processes)
+        conflicts = sum(process.metric("request_logger_store_total", what="conflict") for process in processes)
+        run = Run(seconds, cpu, writes / predictions, conflicts / predictions)
         for process in processes:
             process.stop()
         return run
@@ -185,28 +207,56 @@ class Bench:
         if found != expected:
             self.problems.append(f"expected {expected}, found {found}")
 
+    def _bytes_on_disk(self, index: str) -> float:
+        # Flushed first: what was overwritten is kept until the engine knows that nobody needs it for a recovery.
+        for step in ("_flush?force=true", "_forcemerge?max_num_segments=1", "_flush?force=true", "_refresh"):
+            self.engine.ask("POST", f"/{index}/{step}")
+        return float(self.engine.ask("GET", f"/{index}/_stats/store")["_all"]["primaries"]["store"]["size_in_bytes"])
+
     def _report(self, rows: dict[str, list[Run]]) -> None:
         rates = {name: statistics.median(self.predictions / run.seconds for run in runs) for name, runs in rows.items()}
-        print(f"{'':22}{'documents/s':>12}{'events/s':>10}{'of raw':>8}   CPU ms per 1,000 events (raw: documents)")
+        costs = {name: self._costs(runs) for name, runs in rows.items()}
+        print(
+            f"{'':22}{'documents/s':>12}{'events/s':>10}{'of raw':>8}{'writes':>8}{'conflicts':>11}{'cores':>7}"
+            "   CPU ms per 1,000 documents"
+        )
         for name, runs in rows.items():
-            consumed = name.startswith("consume")
-            count = 1 if " 1 " in name else 2
-            raw = rates[f"raw _bulk, {count} sender{'s' if count > 1 else ''}"]
-            share = rates[name] / raw
-            units = self.predictions * (3 if consumed else 1)
-            cpu = {key: statistics.median(run.cpu.get(key, 0.0) for run in runs) / units * 1e6 for key in runs[0].cpu}
-            spent = ", ".join(f"{key} {value:.0f}" for key, value in cpu.items() if value >= 0.5)
-            events = f"{3 * rates[name]:.0f}" if consumed else ""
-            print(f"{name:22}{rates[name]:>12.0f}{events:>10}{share:>8.2f}   {spent}")
-            if consumed and share < EXPECTED_SHARE:
-                self.problems.append(f"{name}: expected at least {EXPECTED_SHARE} of the raw _bulk, found {share:.2f}")
+            raw = RAW.format(WAYS[name][0]) if name in WAYS else RAW.format(1) if name == UPSERT else name
+            share = rates[name] / rates[raw]
+            spent = ", ".join(f"{key} {value:.0f}" for key, value in costs[name].items() if value >= 0.5)
+            events = f"{3 * rates[name]:.0f}" if name in WAYS else ""
+            # All programs together; where that is about what the machine has, nothing but CPU bounds it.
+            cores = rates[name] * sum(costs[name].values()) / 1e6
+            print(
+                f"{name:22}{rates[name]:>12.0f}{events:>10}{share:>8.2f}{runs[-1].writes:>8.2f}"
+                f"{runs[-1].conflicts:>11.2f}{cores:>7.1f}   {spent}"
+            )
+            if name in WAYS and share < EXPECTED_SHARE:
+                alone = costs[raw]["engine"] / costs[name]["engine"]
+                self.problems.append(
+                    f"{name}: expected at least {EXPECTED_SHARE} of the raw _bulk, found {share:.2f}; {cores:.1f} of "
+                    f"{psutil.cpu_count()} cores were in use; with consumers on other machines the engine's CPU would "
+                    f"allow {alone:.2f}"
+                )
+        bodies = [len(value) for _, value in in_order(100, "x", *self.options)]
+        print(
+            f"a body has {statistics.mean(bodies):.0f} bytes, a document {self.disk:.0f} on disk (one merged segment)"
+        )
+
+    def _costs(self, runs: list[Run]) -> dict[str, float]:
+        """CPU milliseconds of each program for 1,000 documents."""
+        return {
+            key: statistics.median(run.cpu.get(key, 0.0) for run in runs) / self.predictions * 1e6
+            for key in runs[0].cpu
+        }
 
     def kill(self) -> int:
         """Kill the consumer three times; let a second one join."""
         deployment = f"k{uuid.uuid4().hex[:8]}"
         topic = self.broker.make_topic(deployment, PARTITIONS)
         records = 3 * self.predictions
-        produce(self.broker.address, topic, in_order(self.predictions, deployment, self.feedback_after), PARTITIONS)
+        records_to_write = in_order(self.predictions, deployment, *self.options)
+        produce(self.broker.address, topic, records_to_write, PARTITIONS, spread="random")
         print(f"{records} records in {PARTITIONS} partitions")
         started = time.monotonic()
         first = self._start(topic).wait("/healthz")
@@ -240,11 +290,11 @@ class Bench:
         return int(bool(self.problems))
 
 
-def in_order(predictions: int, deployment: str, feedback_after: int) -> Iterator[Message]:
+def in_order(predictions: int, deployment: str, feedback_after: int, columns: int) -> Iterator[Message]:
     """The records in the order of their writing: the feedback so many records after its response."""
     waiting: list[Message] = []
     for number in range(predictions):
-        request, response, feedback = prediction(number, deployment)
+        request, response, feedback = prediction(number, deployment, columns)
         # One response in so many is faster than its request.
         yield from (response, request) if number % _SHUFFLE == 0 else (request, response)
         waiting.append(feedback)
@@ -262,6 +312,12 @@ def is_right(number: int) -> bool:
 def stored(process: ConsumerProcess) -> float:
     """How many events a consumer has stored."""
     return process.metric("request_logger_events_total", outcome="stored")
+
+
+def as_upsert(line: bytes) -> bytes:
+    """Turn the two lines of an ``index`` into those that the store sends."""
+    action, source = line.splitlines()
+    return b'%b\n{"doc":{},"_source":true,"upsert":%b}\n' % (action.replace(b'"index"', b'"update"', 1), source)
 
 
 def send(url: str, bodies: Sequence[bytes], start: Any, end: Any) -> None:

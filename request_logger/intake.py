@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Any
@@ -125,14 +125,26 @@ class RequestLogger:
         return False
 
     def _submit(self, event: events.Event) -> Future[Documents | None]:
+        return self.prepared(event)()
+
+    def prepared(self, event: events.Event) -> Callable[[], Future[Documents | None]]:
+        """Do all of a submission but the queueing, which is what the given function does: it may be called again.
+
+        So many events can be queued at once, and what they have to do with one document goes into one write. There
+        is no spool on this way. The function raises StoreUnavailableError where there is no room.
+        """
         parts = parts_of(event, self._schema_of(event))
         self._count(event, parts[0].content)
-        weight = event.body.size if event.body.raw is not None else 0
-        plan = record(event, parts, self.settle)
-        future = self.writer.submit(watched(plan) if event.part == "feedback" else plan, weight + EVENT_WEIGHT_BYTES)
-        future.add_done_callback(lambda stored: self._note(event, stored))
-        self.telemetry.pending_bytes.set(self.writer.pending_bytes)
-        return future
+        weight = (event.body.size if event.body.raw is not None else 0) + EVENT_WEIGHT_BYTES
+
+        def queue() -> Future[Documents | None]:
+            plan = record(event, parts, self.settle)
+            future = self.writer.submit(watched(plan) if event.part == "feedback" else plan, weight)
+            future.add_done_callback(lambda stored: self._note(event, stored))
+            self.telemetry.pending_bytes.set(self.writer.pending_bytes)
+            return future
+
+        return queue
 
     def _note(self, event: events.Event, stored: Future[Documents | None]) -> None:
         if stored.exception() is None:

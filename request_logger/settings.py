@@ -118,7 +118,7 @@ class Settings:
         "", "topic for records that can't become events; empty: they go to the dead-letter index"
     )
     kafka_max_in_flight: int = _env(
-        5000, "records that may wait for the engine at once; at that many no more are read", minimum=1
+        10_000, "records that may wait for the engine at once; at that many no more are read", minimum=1
     )
     kafka_config: str = _env(
         "", "any other setting by librdkafka's name, SASL and TLS too: lines of name=value, or JSON", secret=True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import time
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -42,12 +43,14 @@ def scores_and_truth(number: int) -> tuple[list[float], int]:
     return [weight / sum(weights) for weight in weights], chance.randrange(len(CLASSES))
 
 
-def prediction(number: int, deployment: str, request_id: str | None = None) -> list[Message]:
-    """Request, response and feedback."""
-    request_id = request_id or f"p{number}"
+def prediction(number: int, deployment: str, columns: int = 2) -> list[Message]:
+    """Request, response and feedback; the request has so many columns."""
+    request_id = f"p{number}"
     scores, truth = scores_and_truth(number)
+    names = ["a", "b", *(f"c{column}" for column in range(2, columns))][:columns]
+    row = [number, number % 7, *(round(column * scores[0], 6) for column in range(2, columns))][:columns]
     bodies: dict[str, Any] = {
-        "request": {"data": {"names": ["a", "b"], "ndarray": [[number, number % 7]]}},
+        "request": {"data": {"names": names, "ndarray": [row]}},
         "response": {"data": {"names": CLASSES, "ndarray": [scores]}, "meta": {}},
         "feedback": {"reward": 1, "truth": {"data": {"ndarray": [truth]}}},
     }
@@ -61,13 +64,21 @@ def shuffled(messages: Iterable[Message], seed: int = 1, window: int = 60) -> li
     return [message for _, message in numbered]
 
 
-def produce(brokers: str, topic: str, messages: Iterable[Message], partitions: int = 1) -> None:
-    """Write messages, without keys, round the partitions."""
+def produce(
+    brokers: str, topic: str, messages: Iterable[Message], partitions: int = 1, *, spread: str = "round"
+) -> None:
+    """Write messages without keys: round the partitions, at ``random``, or (``keyed``) one partition a request id."""
+    chance = random.Random(partitions)
     producer = Producer(
         {"bootstrap.servers": brokers, "linger.ms": 20, "log_level": 0, "queue.buffering.max.messages": 1_000_000}
     )
     for number, (pairs, value) in enumerate(messages):
-        producer.produce(topic, value, headers=list(pairs), partition=number % partitions)
+        place = number
+        if spread == "keyed":
+            place = zlib.crc32(dict(pairs)["requestid"])
+        elif spread == "random":
+            place = chance.randrange(partitions)
+        producer.produce(topic, value, headers=list(pairs), partition=place % partitions)
         if number % 1000 == 0:
             producer.poll(0)
     assert producer.flush(60) == 0

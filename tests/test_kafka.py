@@ -324,6 +324,20 @@ def test_cloudevents_binary_and_structured(
     assert "2026-01-02T03:04:05Z" in times
 
 
+def test_a_backlog_is_written_together(
+    kafka: Broker, topic: str, consume: Callable[..., ConsumerProcess], index: Index, deployment: str
+) -> None:
+    """Request, response and feedback that are read together become one write of their document, mostly."""
+    count = 600
+    kafka.make_topic(topic)
+    messages = shuffled((message for number in range(count) for message in prediction(number, deployment)), window=20)
+    produce(kafka.address, topic, messages)
+    process = consume()
+    wait_for(lambda: is_read(kafka, topic, [len(messages)]))
+    check_whole(index, deployment, count)
+    assert process.metric("request_logger_bulk_changes_sum") < 1.5 * count
+
+
 def test_wrong_settings_are_one_line_each(engine: Any, tmp_path: Path) -> None:
     """What is missing, and a name that librdkafka does not know, are said without a traceback."""
     for env, expected in (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import signal
 from dataclasses import replace
 from types import FrameType
@@ -39,6 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise CommandError(
             'consume needs the Kafka client: pip install "seldon-request-logger-scoring[kafka]"'
         ) from None
+    _collect_rarely()
     registry = CollectorRegistry()
     logger = RequestLogger(settings, registry)
     try:
@@ -62,3 +64,9 @@ def run(arguments: argparse.Namespace) -> int:
             probes.close()
     finally:
         logger.close()
+
+
+def _collect_rarely() -> None:
+    """Look for garbage less often: with thousands of events in memory that took a third of the time."""
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)

@@ -80,6 +80,11 @@ def consumer_config(settings: Settings) -> dict[str, Any]:
         # A new topic, or a new partition of it, is found after so many ms.
         "topic.metadata.refresh.interval.ms": "30000",
         "allow.auto.create.topics": "false",
+        # What is fetched of one partition, at a time and ahead: little, so that the partitions take turns and none runs
+        # ahead. The parts of a prediction, which lie in several, are read together then.
+        "max.partition.fetch.bytes": "65536",
+        "queued.min.messages": "200",
+        "fetch.queue.backoff.ms": "10",
         # Records fetched ahead, in memory (kB); librdkafka's own default for all partitions is 64 MB.
         "queued.max.messages.kbytes": "32768",
         **given,

@@ -11,7 +11,7 @@ import logging
 import random
 import time
 from collections.abc import Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import FIRST_COMPLETED, wait
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
@@ -24,7 +24,7 @@ from request_logger.kafka.binding import Record, event_of
 from request_logger.kafka.config import consumer_config, topics
 from request_logger.kafka.letters import Letters
 from request_logger.kafka.offsets import Offsets
-from request_logger.kafka.partition import Partition, Work
+from request_logger.kafka.partition import UNDONE, Partition, Work
 from request_logger.kafka.telemetry import KafkaTelemetry
 from request_logger.sampling import SAMPLED
 from request_logger.settings import Settings
@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 
 READ_AT_ONCE = 500
 _POLL_SECONDS = 0.2
+_MORE_SECONDS = 0.01
 _COMMIT_EVERY_SECONDS = 1.0
 # A wait that is shorter costs less than the records fetched ahead, which a pause throws away.
 _PAUSE_AFTER_SECONDS = 0.5
@@ -59,6 +60,7 @@ class KafkaConsumer:
         self._letters = Letters(settings, logger.engine, lambda where: self._telemetry.poison.labels(where).inc())
         config = {**consumer_config(settings), "on_commit": self._offsets.answered, "error_cb": self._troubled}
         self._consumer = Consumer(config, logger=log)
+        self._fresh: list[Work] = []
         self._paused: set[tuple[str, int]] = set()
         self._full_since: float | None = None
         self._retry_at: float | None = None
@@ -125,69 +127,78 @@ class KafkaConsumer:
     # Reading
 
     def _read(self) -> None:
-        # One that waits for the first record, and one that takes all there are: it would wait for all that it may take.
+        """Read what there is, at most a batch, and hand it over together.
+
+        What is written to one document lies close together, but not side by side: the parts of a prediction are in
+        several partitions. The more is handed over at once, the more of them become one write.
+        """
+        # One call that waits for the first record, others that take what there is: they would wait for all they may
+        # take.
         first = self._consumer.poll(0 if self._in_flight() else _POLL_SECONDS)
         if first is None and self._in_flight():
             self._wait_for_any(_POLL_SECONDS / 20)
-        messages = [first] if first is not None else []
-        self._take(messages + self._consumer.consume(READ_AT_ONCE, timeout=0))
+        self._take([first] if first is not None else [])
+        deadline = time.monotonic() + _COMMIT_EVERY_SECONDS
+        while len(self._fresh) < self._settings.kafka_max_in_flight // 2 and not self._is_full():
+            # While the store is busy with what it got before, it costs nothing to wait for more.
+            patient = self._is_busy() and time.monotonic() < deadline
+            messages = self._consumer.consume(READ_AT_ONCE, timeout=_MORE_SECONDS if patient else 0)
+            self._take(messages)
+            if not messages or (len(messages) < READ_AT_ONCE and not patient):
+                break
+        self._begin()
+
+    def _is_busy(self) -> bool:
+        heads = [partition.head for partition in self._partitions.values()]
+        return any(head is not None and head.future is not UNDONE and not head.future.done() for head in heads)
 
     def _take(self, messages: Sequence[Message]) -> None:
+        """Make work of what was read, to begin with later."""
         counts: dict[tuple[str, int], int] = {}
         for message in messages:
             error = message.error()
             if error is not None:
                 self._troubled(error)
                 continue
-            place = (message.topic() or "", message.partition() or 0)
+            record = _record(message)
+            place = (record.topic, record.partition)
             partition = self._partitions.get(place)
             # One that was taken away meanwhile is read by its new owner.
             if partition is not None:
                 counts[place] = counts.get(place, 0) + 1
-                self._begin(partition, _record(message))
+                work = self._work(record)
+                partition.add(work)
+                self._fresh.append(work)
         for (topic, number), count in counts.items():
             self._telemetry.consumed.labels(topic, number).inc(count)
 
-    def _begin(self, partition: Partition, record: Record) -> None:
-        """Start a record on its way."""
+    def _begin(self) -> None:
+        fresh, self._fresh = self._fresh, []
+        for work in fresh:
+            if work.send is not None:
+                work.start()
+
+    def _work(self, record: Record) -> Work:
         telemetry = self._logger.telemetry
         try:
             event = self._logger.redact(event_of(record, self._settings, self._logger.admit))
+            send = self._logger.prepared(event)
         except events.IgnoredEventError as error:
             telemetry.events.labels("", "sampled" if error.reason == SAMPLED else "ignored").inc()
-            partition.add(Work(record, _nothing))
-            return
+            return Work(record)
         except ForbiddenEventError as error:
             telemetry.turned_away("forbidden", str(error))
-            partition.add(Work(record, _nothing))
-            return
+            return Work(record)
         except events.BadEventError as error:
             telemetry.turned_away("bad", str(error))
-            work = Work(record, _nothing)
-            self._bury(work, str(error))
+            return self._letter(record, str(error))
         except Exception as error:
-            work = Work(record, _nothing)
-            self._bury(work, self._unexpected(record, error))
-        else:
-            work = Work(record, lambda: self._logger.submit(event), event, len(record.value) + EVENT_WEIGHT_BYTES)
-            self._start(work)
-        partition.add(work)
+            log.exception("the record at %s could not be handled", record.place)
+            return self._letter(record, f"internal error: {type(error).__name__}")
+        return Work(record, send, event, len(record.value) + EVENT_WEIGHT_BYTES, UNDONE)
 
-    def _start(self, work: Work) -> None:
-        try:
-            work.start()
-        except Exception as error:
-            self._bury(work, self._unexpected(work.record, error))
-
-    def _bury(self, work: Work, reason: str) -> None:
-        record = work.record
-        work.event = None
-        work.send = lambda: self._letters.bury(record, reason)
-        work.start()
-
-    def _unexpected(self, record: Record, error: Exception) -> str:
-        log.exception("the record at %s could not be handled", record.place)
-        return f"internal error: {type(error).__name__}"
+    def _letter(self, record: Record, reason: str) -> Work:
+        return Work(record, lambda: self._letters.bury(record, reason), future=UNDONE)
 
     # What comes of it
 
@@ -212,7 +223,9 @@ class KafkaConsumer:
                 return
             # The engine refuses it in every form.
             self._logger.telemetry.events.labels("", "refused").inc()
-            self._bury(head, str(error))
+            letter = self._letter(head.record, str(error))
+            head.event, head.send = None, letter.send
+            head.start()
 
     def _note(self, work: Work) -> None:
         if work.event is not None:
@@ -234,7 +247,7 @@ class KafkaConsumer:
             return
         again = [work for partition in self._partitions.values() for work in partition.failed()]
         for work in again:
-            self._start(work)
+            work.start()
         self._telemetry.retries.inc(len(again))
         if not again:
             self._retry_pause = _FIRST_RETRY_SECONDS
@@ -270,6 +283,7 @@ class KafkaConsumer:
         # What was on its way before the pause comes all the same.
         message = self._consumer.poll(0)
         self._take([message] if message is not None else [])
+        self._begin()
         self._wait_for_any(_POLL_SECONDS / 4)
 
     def _resume(self) -> None:
@@ -301,6 +315,8 @@ class KafkaConsumer:
         """Wait for what is under way of these, and commit it, before another member gets them."""
         leaving = [part for place in partitions if (part := self._partitions.get((place.topic, place.partition)))]
         deadline = time.monotonic() + self._settings.store_timeout_seconds
+        # This may come in the middle of reading.
+        self._begin()
         while any(leaving) and time.monotonic() < deadline:
             self._letters.flush()
             for partition in leaving:
@@ -331,10 +347,6 @@ class KafkaConsumer:
             self._fatal = error.str()
         else:
             self._logger.telemetry.warn(f"kafka_{error.name().lower()}", "", error.str())
-
-
-def _nothing() -> Future[Any]:
-    raise AssertionError("a record that is done is never sent")
 
 
 def _record(message: Message) -> Record:

@@ -15,24 +15,27 @@ from request_logger.store.change import StoreUnavailableError
 DONE: Future[Any] = Future()
 """Of a record that needs nothing, such as one of another namespace."""
 DONE.set_result(None)
+UNDONE: Future[Any] = Future()
+"""Of a record that was not sent yet."""
 
 
 @dataclass(slots=True, eq=False)
 class Work:
     """One record under way.
 
-    ``send`` starts it, or starts it again; ``event`` is None where the record has become a dead letter; ``weight`` is
-    what it holds in memory (bytes).
+    ``send`` starts it, or starts it again, and is None where there is nothing to do; ``event`` is None where the record
+    is a dead letter; ``weight`` is what it holds in memory (bytes).
     """
 
     record: Record
-    send: Callable[[], Future[Any]]
+    send: Callable[[], Future[Any]] | None = None
     event: Event | None = None
     weight: int = 0
     future: Future[Any] = DONE
 
     def start(self) -> None:
         """Send it; what the store can't take now fails the future as it would later."""
+        assert self.send is not None
         try:
             self.future = self.send()
         except StoreUnavailableError as error:
