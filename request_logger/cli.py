@@ -32,6 +32,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "prune": ("prune", "remove documents older than a given time"),
     "scorers": ("scorers", "list the scorers, their options and metrics"),
     "try": ("try_pair", "print what a truth and a response would score"),
+    "size": ("size", "calculate the machines that a rate of events needs"),
     "settings": ("settings", "print docs/settings.md: every environment variable"),
     "reference": ("reference", "print docs/commands.md or docs/fields.md"),
 }

@@ -1,0 +1,121 @@
+"""How many machines a rate of events needs: a calculation from measured costs, without a cluster to ask. Pure code.
+
+All that was measured is in `Costs`, with the command that measures it: run that on a machine like yours and put your
+own figures there. The rest is arithmetic, which docs/scaling.md explains.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+SECONDS_A_DAY = 86_400
+# Of each core and disk that much is used: the rest is for bursts, searches, and the loss of a machine.
+CPU_SHARE = 0.5
+DISK_SHARE = 0.7
+# What Elastic and OpenSearch advise as the greatest size of a shard, and what Lucene allows (2^31 documents), halved.
+SHARD_BYTES = 50e9
+SHARD_DOCUMENTS = 1e9
+MOST_SHARDS_OF_AN_INDEX = 1024
+EVENTS_PER_DOCUMENT = 3
+# The executor's headers.
+RECORD_BYTES = 200
+
+
+@dataclass(frozen=True)
+class Costs:
+    """CPU milliseconds of an event: without a body, and for each 1,000 bytes of it; bytes on disk of a document.
+
+    Measured on 2 busy cores (OpenSearch 3.3.2, one shard, no replica) with
+    `python -m bench.kafka --alone --events 18000 --rounds 1 --feedback-after 100000`: bodies of 94 bytes cost the
+    consumer 0.188 ms, the engine 0.319 ms, a document took 1,774 bytes; the same with `--columns 100`, bodies of 651
+    bytes, all of it indexed numbers: 0.343 ms, 0.719 ms, 14,993 bytes. The lines through both are here; the disk's goes
+    through the second and nothing. The feedback comes long after its prediction there, as it does in life.
+    """
+
+    logger_ms: float = 0.162
+    logger_ms_per_kb: float = 0.278
+    engine_ms: float = 0.251
+    engine_ms_per_kb: float = 0.718
+    disk_least_bytes: float = 1774
+    disk_per_payload_byte: float = 7.7
+
+
+@dataclass(frozen=True)
+class Demand:
+    """What is asked for. ``retention`` is in days, ``payload_bytes`` of one event's body, ``disk`` of one machine."""
+
+    events_per_second: float
+    replicas: int = 1
+    retention: float = 30
+    payload_bytes: float = 500
+    cores: int = 16
+    disk: float = 4e12
+
+
+@dataclass(frozen=True)
+class Size:
+    """What it takes. Bytes are those of all copies; ``logger_cores`` and so on are cores in use at the average."""
+
+    documents_per_second: float
+    logger_cores: float
+    consumers: int
+    partitions: int
+    kafka_bytes_per_second: float
+    engine_cores: float
+    disk_bytes: float
+    shards: int
+    deployments: int
+    nodes: int
+    nodes_for_cpu: int
+    nodes_for_disk: int
+
+
+def size(demand: Demand, costs: Costs | None = None) -> Size:
+    """Calculate it. Raises ValueError for a demand that makes no sense."""
+    _check(demand)
+    costs = costs or Costs()
+    kilobytes = demand.payload_bytes / 1000
+    copies = 1 + demand.replicas
+    documents = demand.events_per_second / EVENTS_PER_DOCUMENT
+    logger_cores = demand.events_per_second * (costs.logger_ms + kilobytes * costs.logger_ms_per_kb) / 1000
+    # Each copy is indexed anew.
+    engine_cores = demand.events_per_second * copies * (costs.engine_ms + kilobytes * costs.engine_ms_per_kb) / 1000
+    payload = EVENTS_PER_DOCUMENT * demand.payload_bytes
+    document_bytes = max(costs.disk_least_bytes, costs.disk_per_payload_byte * payload)
+    kept = documents * SECONDS_A_DAY * demand.retention
+    consumers = _up(logger_cores / CPU_SHARE)
+    for_cpu = _up(engine_cores / CPU_SHARE / demand.cores)
+    for_disk = _up(kept * document_bytes * copies / DISK_SHARE / demand.disk)
+    # A copy is never on the machine of its original; with copies, three machines agree on who leads.
+    nodes = max(for_cpu, for_disk, copies, 3 if demand.replicas else 1)
+    shards = max(_up(kept * document_bytes / SHARD_BYTES), _up(kept / SHARD_DOCUMENTS), _up(for_cpu / copies))
+    return Size(
+        documents_per_second=documents,
+        logger_cores=logger_cores,
+        consumers=consumers,
+        # Twice as many as members, so that there can be more of them.
+        partitions=max(2 * consumers, 3),
+        kafka_bytes_per_second=demand.events_per_second * (demand.payload_bytes + RECORD_BYTES),
+        engine_cores=engine_cores,
+        disk_bytes=kept * document_bytes * copies,
+        shards=shards,
+        deployments=_up(shards / MOST_SHARDS_OF_AN_INDEX),
+        nodes=nodes,
+        nodes_for_cpu=for_cpu,
+        nodes_for_disk=for_disk,
+    )
+
+
+def _up(value: float) -> int:
+    # What floats add beyond the ninth digit is no machine.
+    return max(math.ceil(round(value, 9)), 1)
+
+
+def _check(demand: Demand) -> None:
+    least = {"events_per_second": 0, "replicas": 0, "retention": 0, "payload_bytes": 0, "cores": 1, "disk": 1}
+    for name, minimum in least.items():
+        value = getattr(demand, name)
+        if not minimum <= value < math.inf or (name in ("events_per_second", "retention") and not value):
+            expected = f"at least {minimum}" if minimum or name in ("replicas", "payload_bytes") else "more than 0"
+            raise ValueError(f"{name}: expected {expected}, found {value}")
