@@ -17,6 +17,9 @@ from request_logger.kafka.config import consumer_config
 from request_logger.kafka.probes import Probes
 from request_logger.settings import Settings
 
+# Nobody waits for an answer, and what fails is only sent again: of STORE_TIMEOUT_SECONDS that many pass before.
+PATIENCE = 6
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Nothing: the environment configures it, as it does the server."""
@@ -42,7 +45,8 @@ def run(arguments: argparse.Namespace) -> int:
         ) from None
     _collect_rarely()
     registry = CollectorRegistry()
-    logger = RequestLogger(settings, registry)
+    patient = replace(settings, store_timeout_seconds=PATIENCE * settings.store_timeout_seconds)
+    logger = RequestLogger(patient, registry)
     try:
         try:
             consumer = KafkaConsumer(settings, logger, registry)
@@ -63,7 +67,9 @@ def run(arguments: argparse.Namespace) -> int:
         finally:
             probes.close()
     finally:
-        logger.close()
+        # Without an engine there is nothing to finish: what it did not take is not committed.
+        if not logger.writer.down_for:
+            logger.close()
 
 
 def _collect_rarely() -> None:
