@@ -22,9 +22,12 @@ class SettingsError(ValueError):
     """One or more environment variables are wrong; one line for each."""
 
 
-def _env(default: Any, meaning: str, *, secret: bool = False, minimum: float | None = None) -> Any:
+def _env(
+    default: Any, meaning: str, *, secret: bool = False, minimum: float | None = None, choices: tuple[str, ...] = ()
+) -> Any:
     # A secret is in no repr, and so in no log.
-    return field(default=default, repr=not secret, metadata={"meaning": meaning, "secret": secret, "minimum": minimum})
+    metadata = {"meaning": meaning, "secret": secret, "minimum": minimum, "choices": choices}
+    return field(default=default, repr=not secret, metadata=metadata)
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class Settings:
 
     elasticsearch_host: str = _env("localhost", "host of Elasticsearch or OpenSearch; several with commas; a URL works")
     elasticsearch_port: int = _env(9200, "port of the engine", minimum=1)
-    elasticsearch_protocol: str = _env("http", "http or https")
+    elasticsearch_protocol: str = _env("http", "http or https", choices=("http", "https"))
     elasticsearch_user: str = _env("", "user name for basic authentication")
     elasticsearch_pass: str = _env("", "password for basic authentication", secret=True)
     elasticsearch_token: str = _env("", "bearer token", secret=True)
@@ -52,7 +55,9 @@ class Settings:
     max_payload_bytes: int = _env(300_000, "a larger body is replaced by its size and SHA-256", minimum=1)
     port: int = _env(8080, "port to listen on", minimum=0)
     gunicorn_workers: int = _env(3, "worker processes", minimum=1)
-    gunicorn_worker_class: str = _env("gevent", "gevent, or gthread: a thread for each event under way")
+    gunicorn_worker_class: str = _env(
+        "gevent", "gevent, or gthread: a thread for each event under way", choices=("gevent", "gthread")
+    )
     gunicorn_threads: int = _env(8, "threads of one worker of GUNICORN_WORKER_CLASS=gthread", minimum=1)
     stop_delay_seconds: float = _env(
         3.0, "how long events are still taken after SIGTERM, with /readyz already at 503", minimum=0
@@ -123,15 +128,11 @@ class Settings:
     kafka_config: str = _env(
         "", "any other setting by librdkafka's name, SASL and TLS too: lines of name=value, or JSON", secret=True
     )
-    log_level: str = _env("INFO", "DEBUG, INFO, WARNING or ERROR")
-    log_format: str = _env("text", "text, or json: one JSON object a line")
+    log_level: str = _env("INFO", "DEBUG, INFO, WARNING or ERROR", choices=("DEBUG", "INFO", "WARNING", "ERROR"))
+    log_format: str = _env("text", "text, or json: one JSON object a line", choices=("text", "json"))
 
     def __post_init__(self) -> None:
         problems = []
-        if self.elasticsearch_protocol not in ("http", "https"):
-            problems.append(f"ELASTICSEARCH_PROTOCOL: expected http or https, found {self.elasticsearch_protocol!r}")
-        if self.gunicorn_worker_class not in ("gevent", "gthread"):
-            problems.append(f"GUNICORN_WORKER_CLASS: expected gevent or gthread, found {self.gunicorn_worker_class!r}")
         if self.index_name and not is_legal_index(self.index_name):
             problems.append(
                 f'INDEX_NAME: expected a legal index name (lower case, no spaces, none of \\/*?"<>|,#:), '
@@ -147,15 +148,14 @@ class Settings:
             problems.append(f"REPLY_URL: expected a URL with http:// or https://, found {self.reply_url!r}")
         if self.predictor_labels and not _is_json_object(self.predictor_labels):
             problems.append(f"PREDICTOR_LABELS: expected a JSON object, found {self.predictor_labels!r}")
-        if self.log_level not in ("DEBUG", "INFO", "WARNING", "ERROR"):
-            problems.append(f"LOG_LEVEL: expected DEBUG, INFO, WARNING or ERROR, found {self.log_level!r}")
-        if self.log_format not in ("text", "json"):
-            problems.append(f"LOG_FORMAT: expected text or json, found {self.log_format!r}")
         if not 0 < self.sample_rate <= 1:
             problems.append(f"SAMPLE_RATE: expected a number over 0 and at most 1, found {self.sample_rate}")
         for spec in fields(self):
-            minimum = spec.metadata["minimum"]
+            minimum, choices = spec.metadata["minimum"], spec.metadata["choices"]
             value = getattr(self, spec.name)
+            if choices and value not in choices:
+                expected = " or ".join(filter(None, (", ".join(choices[:-1]), choices[-1])))
+                problems.append(f"{spec.name.upper()}: expected {expected}, found {value!r}")
             if minimum is not None and value < minimum:
                 problems.append(f"{spec.name.upper()}: expected at least {minimum}, found {value}")
         if problems:

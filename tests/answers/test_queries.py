@@ -213,10 +213,17 @@ def test_an_index_that_the_original_made(client: SearchEngine, asker: Asker) -> 
     try:
         client.request("PUT", f"/{index}/_doc/first", first)
         made = [
-            document(SCORER, NAMES[TRUTHS[k]], ROWS[k].tolist(), names=NAMES, deployment="original", model=str(MODELS[k]),
-                     elements={"age": int(AGES[k]), "color": str(COLORS[k])})
+            document(
+                SCORER,
+                NAMES[TRUTHS[k]],
+                ROWS[k].tolist(),
+                names=NAMES,
+                deployment="original",
+                model=str(MODELS[k]),
+                elements={"age": int(AGES[k]), "color": str(COLORS[k])},
+            )
             for k in range(50)
-        ]  # fmt: skip
+        ]
         store(client, index, made)
         found = find_scope(client, Settings(index_name=index), "original")
         assert coverage.coverage(asker, found).predictions == 51
