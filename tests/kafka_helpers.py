@@ -70,7 +70,13 @@ def produce(
     """Write messages without keys: round the partitions, at ``random``, or (``keyed``) one partition a request id."""
     chance = random.Random(partitions)
     producer = Producer(
-        {"bootstrap.servers": brokers, "linger.ms": 20, "log_level": 0, "queue.buffering.max.messages": 1_000_000}
+        {
+            "bootstrap.servers": brokers,
+            "log_level": 0,
+            "queue.buffering.max.messages": 1_000_000,
+            # A batch can only be fetched whole, and those of an executor, which sends after 5 ms, are small.
+            "batch.num.messages": 20,
+        }
     )
     for number, (pairs, value) in enumerate(messages):
         place = number
