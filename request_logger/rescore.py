@@ -35,6 +35,7 @@ SOURCE = {
 # What one waiting change is taken to hold in memory (bytes): the documents themselves are read by the writer.
 _WEIGHT = 4096
 UNSCORABLE = "unscorable"
+MOST_REASONS = 5
 
 
 @dataclass(slots=True)
@@ -75,6 +76,7 @@ class Scorers:
     def __init__(self, chooser: ChooserLike) -> None:
         self._chooser = chooser
         self.by_name: dict[str, HasMetrics] = {}
+        self._unknown: set[str] = set()
 
     def choose(
         self, namespace: str, deployment: str, predictor: str, model: str, truth: Row | None, prediction: Row | None
@@ -89,11 +91,13 @@ class Scorers:
     def learn(self, metrics: Any) -> None:
         """See to it that the scorer that stored metrics name is known, too, where there is one of that name."""
         name = metrics.get("scorer") if isinstance(metrics, dict) else None
-        if isinstance(name, str) and name not in self.by_name:
-            with contextlib.suppress(ScorerError):
-                made = build(name, {})
-                if hasattr(made, "metrics"):
-                    self.by_name[name] = made
+        if not isinstance(name, str) or name in self.by_name or name in self._unknown:
+            return
+        self._unknown.add(name)
+        with contextlib.suppress(ScorerError):
+            made = build(name, {})
+            if hasattr(made, "metrics"):
+                self.by_name[name] = made
 
 
 class Rescore:
@@ -203,7 +207,8 @@ class Rescore:
             except RejectedError as error:
                 with self._lock:
                     self.counts.refused += 1
-                    self.reasons.append(str(error))
+                    if len(self.reasons) < MOST_REASONS:
+                        self.reasons.append(str(error))
             else:
                 with self._lock:
                     self.counts.changed += 1

@@ -31,7 +31,6 @@ from request_logger.store.writer import Writer
 _SAVE_SECONDS = 1.0
 # An outage shorter than this is waited for.
 _PATIENCE_SECONDS = 120.0
-_SHOWN_REASONS = 5
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -168,7 +167,7 @@ def _print(rescore: Rescore, arguments: argparse.Namespace) -> None:
     print(
         f"{counts.read:,} documents with feedback: {counts.changed:,} {changed}, {counts.same:,} as they are{refused}"
     )
-    for reason in rescore.reasons[:_SHOWN_REASONS]:
+    for reason in rescore.reasons:
         print(f"  refused: {reason[:300]}")
 
 
