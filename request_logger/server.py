@@ -14,6 +14,7 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.glogging import Logger
 
 from request_logger import logs
+from request_logger.collector import calm_collector
 from request_logger.settings import Settings
 from request_logger.stopping import PatientArbiter, Stopping
 from request_logger.store.turn import Turn
@@ -75,7 +76,9 @@ class _Server(BaseApplication):  # type: ignore[misc]
         from request_logger.app import create_app  # noqa: PLC0415  # in the worker: threads don't survive a fork
 
         logs.configure(self._settings.log_level, self._settings.log_format)
-        return create_app(self._settings, self._turn, lambda: bool(self._stopping))
+        app = create_app(self._settings, self._turn, lambda: bool(self._stopping))
+        calm_collector()
+        return app
 
 
 class _GunicornLogger(Logger):  # type: ignore[misc]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import gc
 import signal
 from dataclasses import replace
 from types import FrameType
@@ -11,6 +10,7 @@ from types import FrameType
 from prometheus_client import CollectorRegistry
 
 from request_logger import logs
+from request_logger.collector import calm_collector
 from request_logger.commands.errors import CommandError
 from request_logger.intake import RequestLogger
 from request_logger.kafka.config import consumer_config
@@ -43,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise CommandError(
             'consume needs the Kafka client: pip install "seldon-request-logger-scoring[kafka]"'
         ) from None
-    _collect_rarely()
+    calm_collector()
     registry = CollectorRegistry()
     patient = replace(settings, store_timeout_seconds=PATIENCE * settings.store_timeout_seconds)
     logger = RequestLogger(patient, registry)
@@ -70,9 +70,3 @@ def run(arguments: argparse.Namespace) -> int:
         # Without an engine there is nothing to finish: what it did not take is not committed.
         if not logger.writer.down_for:
             logger.close()
-
-
-def _collect_rarely() -> None:
-    """Look for garbage less often: with thousands of events in memory that took a third of the time."""
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
