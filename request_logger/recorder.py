@@ -103,14 +103,14 @@ def _record_feedback(home: _Home, part: Part, settle: Settle) -> Plan:
         if single is not None and "request" in single and "response" in single:
             # Whatever the rows are: this is a whole prediction. That the engine has no rows is costly to be told.
             return
-        (first,) = yield from _run(home, [(0, unchanged)])
+        (first,) = yield from _run(home, [(0, current)])
     else:
         looked_at = range(min(rows, MAX_ROWS_LOOKED_AT))
         results = yield from _run(home, [(None, _joining(part, settle)), *((row, unchanged) for row in looked_at)])
         single, first = results[0], results[1]
-    if not _is_prediction(first) and not _is_prediction(single):
-        # Again, now that it waits there for the rows to see: they may have come since.
-        (first,) = yield from _run(home, [(0, current)])
+        if not _is_prediction(first) and not _is_prediction(single):
+            # Again, now that it waits there for the rows to see: they may have come since.
+            (first,) = yield from _run(home, [(0, current)])
     if _is_prediction(first):
         yield from _hand_over(home, settle, mine=part.content)
     elif single is not None and _embedded_rows(part.content) > 1 and not _is_prediction(single):

@@ -105,7 +105,7 @@ def test_a_frame_in_two_lines(reach: Settings, stored: str, deployment: str) -> 
     assert cells == sk.confusion_matrix(known, answers, labels=NAMES)[1][1]
     assert pairs["time"].iloc[0] == pandas.Timestamp("2026-01-02T03:04:05.100Z")
     assert pairs["feedback_time"].iloc[0] == pandas.Timestamp("2026-01-03T00:00:00.000Z")
-    (odd,) = frame(deployment=deployment, since="2026-01-04").itertuples(index=False)
+    (odd,) = frame(index=stored, since="2026-01-04").itertuples(index=False)
     assert odd.request_id == 'odd é, "x"'
     assert odd.truth == '["what","=1+1"]'
 
