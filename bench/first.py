@@ -33,6 +33,7 @@ CLASSES = ("setosa", "versicolor", "virginica")
 OURS, ONE, STRAIGHT = "request-logger", "one update an event", "the same, without a server"
 TURNS = 3
 _PAGE = 5000
+_WARM_INDICES = 4
 # The server that request-logger has, with its default settings.
 ONE_UPDATE = (
     *("-m", "gunicorn", "--worker-class", "gthread", "--keep-alive", "75"),
@@ -44,7 +45,7 @@ def main() -> int:
     """Measure, check and print; status 1 where anything is lost or the ratio is below what is expected."""
     parser = argparse.ArgumentParser(prog="python -m bench.first", description="The logger under load.")
     parser.add_argument("--predictions", type=int, default=2000, help="default: 2000")
-    parser.add_argument("--warm-up", type=int, default=8000, help="predictions before that (default: 8000)")
+    parser.add_argument("--warm-up", type=int, default=12000, help="predictions before that (default: 12000)")
     parser.add_argument("--updates", type=int, default=501, help="events of each comparison (default: 501)")
     parser.add_argument("--workers", type=int, default=Settings.gunicorn_workers, help="of request-logger (default: 3)")
     arguments = parser.parse_args()
@@ -71,8 +72,7 @@ def main() -> int:
                     runs[name].append(load.run(address, share, connections=CONNECTIONS))
         rows = {name: load.joined(parts) for name, parts in runs.items()}
         problems = check(engine, index_of(run_id), rows[OURS], arguments.predictions)
-        for suffix in ("", "-w", "-u", "-v", "-s"):
-            engine.drop(index_of(run_id + suffix))
+        engine.drop(f"{index_of(run_id).removesuffix('-default')}*")
     problems += report(rows)
     for problem in problems:
         print(f"FAILED: {problem}")
@@ -85,9 +85,11 @@ def main() -> int:
 
 def warm_up(engine: Client, run_id: str, ours: tuple[str, int], theirs: tuple[str, int]) -> None:
     """Send predictions that don't count to both servers."""
-    engine.ask("PUT", f"/{index_of(run_id + '-v')}")
     for (url, predictions), suffix in ((ours, "-w"), (theirs, "-v")):
-        load.run(url, make_events(predictions, run_id + suffix, url), connections=CONNECTIONS)
+        # In several indices: what the engine has compiled for one it compiles anew for the first others.
+        for number in range(_WARM_INDICES):
+            name = f"{run_id}{suffix}{number}"
+            load.run(url, make_events(predictions // _WARM_INDICES, name, url), connections=CONNECTIONS)
 
 
 def report(rows: dict[str, load.Run]) -> list[str]:

@@ -25,7 +25,7 @@ from typing import Any
 from bench import curves, load
 from bench.engines import Client, engine_url
 from bench.first import ONE_UPDATE, PARTS, bodies, check, index_of, make_events
-from bench.measure import Measured, engine_processes, measure, timed
+from bench.measure import Measured, engine_processes, measure, processes, timed
 from request_logger.local_server import LocalServer, engine_settings
 
 PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
@@ -42,6 +42,7 @@ class Bench:
         self.engine_url, self.engine = url, Client(url)
         self.java = engine_processes()
         self.ours = stack.enter_context(LocalServer(settings))
+        self.idle = max(process.memory_info().rss for process in processes(self.ours.pid)[1:]) / 2**20
         self.one = stack.enter_context(LocalServer(settings, python=ONE_UPDATE))
         self.bare = stack.enter_context(LocalServer(settings, python=BARE))
         self.problems: list[str] = []
@@ -206,8 +207,8 @@ def table(rows: dict[str, Measured]) -> str:
     return "\n".join(lines)
 
 
-def targets(rows: dict[str, Measured]) -> str:
-    """What was set out to reach, and what is."""
+def targets(rows: dict[str, Measured], idle: float, boot: float) -> str:
+    """What was set out to reach, and what is; ``idle`` are MB of a worker at its start, ``boot`` seconds to ready."""
     ours, one, bare, batch = rows[OURS], rows["one update"], rows["bare Flask"], rows["ours, batch lane"]
     raw, updates, silent = rows["raw _bulk"], rows["raw updates"], rows["ours, no feedback"]
 
@@ -234,7 +235,8 @@ def targets(rows: dict[str, Measured]) -> str:
         ),
         ("batch lane to raw _bulk, documents/s", batch.rate / raw.rate, "at least 0.6", batch.rate >= 0.6 * raw.rate),
         ("cost of scoring, events/s", 1 - ours.rate / silent.rate, "at most 0.35", ours.rate >= 0.65 * silent.rate),
-        ("MB a worker", max(row.memory for row in (ours, batch)), "under 120", ours.memory < 120),
+        ("MB of an idle worker", idle, "under 120", idle < 120),
+        ("seconds from start to ready", boot, "under 2", boot < 2),
     ):
         lines.append(f"| {title} | {value:.2f} | {expected}{'' if good else ': missed'} |")
     return "\n".join(lines)
@@ -250,7 +252,7 @@ def main() -> int:
     with ExitStack() as stack:
         bench = Bench(stack, stack.enter_context(engine_url()))
         rows = run(bench, arguments.predictions, arguments.rounds)
-        text = f"{table(rows)}\n\n{targets(rows)}\n"
+        text = f"{table(rows)}\n\n{targets(rows, bench.idle, bench.ours.boot)}\n"
         print(text)
         if arguments.write:
             curves.write(bench.engine_url, bench.engine, PAGE, text, arguments.predictions)
