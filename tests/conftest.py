@@ -8,10 +8,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
 from request_logger.engine import start_engine
+from request_logger.settings import Settings
 from tests.helpers import Index, Sender, Server
 
 # Which engine the session's tests run on; see request_logger.engine.KINDS.
@@ -69,3 +71,12 @@ def sender(server: Server) -> Iterator[Sender]:
 def deployment() -> str:
     """A name that no other test uses."""
     return f"t-{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture
+def reach(engine: Any, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """The settings that lead to the session's engine, in the environment too."""
+    parts = urlsplit(engine.url)
+    monkeypatch.setenv("ELASTICSEARCH_HOST", parts.hostname or "")
+    monkeypatch.setenv("ELASTICSEARCH_PORT", str(parts.port))
+    return Settings.from_env()

@@ -11,8 +11,6 @@ import tracemalloc
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
 
 import numpy as np
 import pandas
@@ -31,15 +29,6 @@ from tests.scorers import oracle
 N = 240
 NAMES = ["no", "yes"]
 Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def reach(engine: Any, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """The settings that lead to the session's engine, in the environment too."""
-    parts = urlsplit(engine.url)
-    monkeypatch.setenv("ELASTICSEARCH_HOST", parts.hostname or "")
-    monkeypatch.setenv("ELASTICSEARCH_PORT", str(parts.port))
-    return Settings.from_env()
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
@@ -33,15 +32,6 @@ from tests.scorers import aggregate, oracle
 N = 300
 SINGLES = 30
 Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def reach(engine: Any, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """The settings that lead to the session's engine, in the environment too."""
-    parts = urlsplit(engine.url)
-    monkeypatch.setenv("ELASTICSEARCH_HOST", parts.hostname or "")
-    monkeypatch.setenv("ELASTICSEARCH_PORT", str(parts.port))
-    return Settings.from_env()
 
 
 @pytest.fixture

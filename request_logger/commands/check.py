@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import logging
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 from urllib.parse import quote
 
 from request_logger.commands.errors import CommandError
+from request_logger.commands.quiet import quiet_engine
 from request_logger.settings import Settings
 from request_logger.store.client import SearchEngine
 from request_logger.store.conflicts import REINDEX, Finding, findings, origin
@@ -59,10 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print what was found. Status 0: nothing to do, 1: something, 2: the engine or the settings are at fault."""
     settings = Settings.from_env()
-    for name in ("opensearch", "elastic_transport", "elasticsearch"):
-        # The clients log a request that failed with a traceback; one line of ours says the same.
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-    engine = SearchEngine(settings)
+    engine = quiet_engine(settings)
     pattern = arguments.pattern or ",".join(filter(None, (*INDEX_PATTERNS, settings.index_name)))
     indices = list(_inspect(engine, pattern))
     advice = _Advice(engine.urls[0], bool(_ask(engine, f"/_index_template/{TEMPLATE_NAME}", {})))

@@ -8,7 +8,8 @@ import functools
 from dataclasses import asdict
 
 from request_logger.commands.errors import CommandError
-from request_logger.commands.selecting import add_selection, connect, selection_of
+from request_logger.commands.quiet import quiet_engine
+from request_logger.commands.selecting import add_selection, selection_of
 from request_logger.quality import Condition, QualityError, Verdict, check
 from request_logger.serialize import dumps
 from request_logger.settings import Settings
@@ -41,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
     settings = Settings.from_env()
     try:
         verdicts = check(
-            connect(settings),
+            quiet_engine(settings),
             settings,
             selection_of(arguments),
             arguments.conditions,

@@ -11,10 +11,10 @@ from request_logger.answers.compare import Question, compare
 from request_logger.answers.figures import number, p_value, words
 from request_logger.answers.pairs import WAYS
 from request_logger.answers.report import Report
-from request_logger.commands.report import add_span, quiet_clients
+from request_logger.commands.quiet import quiet_engine
+from request_logger.commands.report import add_span
 from request_logger.commands.tables import table
 from request_logger.settings import Settings
-from request_logger.store.client import SearchEngine
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,7 +45,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print the comparison. Status 0: they differ, 1: that can't be told yet, 2: what was asked makes no sense."""
     settings = Settings.from_env()
-    quiet_clients()
     question = Question(
         arguments.a,
         arguments.b,
@@ -57,7 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.by_date,
         arguments.pair,
     )
-    found = compare(SearchEngine(settings), settings, question)
+    found = compare(quiet_engine(settings), settings, question)
     print(json.dumps(found, indent=2) if arguments.json else "\n".join(lines(found)))
     return int(not found["verdict"]["differ"])
 

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import argparse
-import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +11,7 @@ from urllib.parse import quote
 
 from request_logger.choosing import Chooser
 from request_logger.commands.errors import CommandError
+from request_logger.commands.quiet import quiet_engine
 from request_logger.documents import Document, Part, join, refuse, same_owner
 from request_logger.recorder import parts_in
 from request_logger.scoring import Settle, settler
@@ -66,10 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Do it. Status 0: done, 1: retry left some letters, 2: the engine or the settings are at fault."""
     settings = Settings.from_env()
-    for name in ("opensearch", "elastic_transport", "elasticsearch"):
-        # The clients log a request that failed with a traceback; one line of ours says the same.
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-    engine = SearchEngine(settings)
+    engine = quiet_engine(settings)
     letters = _letters(engine, arguments.index)
     if arguments.action == "list":
         return _list(letters)

@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 from request_logger.commands.errors import CommandError
-from request_logger.commands.selecting import add_selection, connect, selection_of
+from request_logger.commands.quiet import quiet_engine
+from request_logger.commands.selecting import add_selection, selection_of
 from request_logger.export import Export, ExportError, write_csv, write_parquet
 from request_logger.settings import Settings
 from request_logger.store.scan import ScanError
@@ -38,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
     if to_stdout and form == PARQUET:
         raise CommandError("-: expected a file's name: Parquet can't go to standard output")
     columns = tuple(filter(None, (name.strip() for name in arguments.columns.split(","))))
-    export = Export(connect(settings), settings, selection_of(arguments), columns, arguments.all)
+    export = Export(quiet_engine(settings), settings, selection_of(arguments), columns, arguments.all)
     try:
         if to_stdout:
             write_csv(export, sys.stdout.buffer)

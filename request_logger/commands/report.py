@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,9 @@ from typing import Any
 from request_logger.answers.figures import duration, interval, number, percent, words
 from request_logger.answers.report import Options, Report, make_report
 from request_logger.commands.errors import CommandError
+from request_logger.commands.quiet import quiet_engine
 from request_logger.commands.tables import table
 from request_logger.settings import Settings
-from request_logger.store.client import SearchEngine
 
 _MOST_CLASSES = 20
 
@@ -50,20 +49,13 @@ def add_span(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def quiet_clients() -> None:
-    """Silence the engines' clients: they log a request that failed with a traceback; one line of ours says the same."""
-    for name in ("opensearch", "elastic_transport", "elasticsearch"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-
-
 def run(arguments: argparse.Namespace) -> int:
     """Print or write the report. Status 0: done, 1: there is nothing to report on, 2: what was asked makes no sense."""
     settings = Settings.from_env()
-    quiet_clients()
     options = Options(
         arguments.target, arguments.start, arguments.end, arguments.by, arguments.window, arguments.by_date
     )
-    report = make_report(SearchEngine(settings), settings, options)
+    report = make_report(quiet_engine(settings), settings, options)
     if arguments.json:
         print(json.dumps(report, indent=2))
     elif arguments.html:

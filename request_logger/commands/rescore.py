@@ -16,7 +16,8 @@ from tqdm import tqdm
 
 from request_logger.choosing import Chooser
 from request_logger.commands.errors import CommandError
-from request_logger.commands.selecting import add_selection, connect, selection_of
+from request_logger.commands.quiet import quiet_engine
+from request_logger.commands.selecting import add_selection, selection_of
 from request_logger.commands.waiting import stopped_by_signals
 from request_logger.documents import refuse
 from request_logger.rescore import Counts, Rescore, Scorers, table
@@ -53,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
     scorer = settings.scorer if arguments.scorer is None else arguments.scorer
     config = settings.scorers_config if arguments.scorers_config is None else arguments.scorers_config
     scorers = Scorers(Chooser(scorer, config or None))
-    engine = connect(settings)
+    engine = quiet_engine(settings)
     selection = selection_of(arguments)
     state = None
     if arguments.state and not arguments.dry_run:

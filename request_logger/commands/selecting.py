@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import logging
 
 from request_logger.selection import Selection
-from request_logger.settings import Settings
-from request_logger.store.client import SearchEngine
 
 
 def add_selection(parser: argparse.ArgumentParser) -> None:
@@ -23,11 +20,3 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
 def selection_of(arguments: argparse.Namespace) -> Selection:
     """Give what the arguments say."""
     return Selection(**{name: getattr(arguments, name) for name in Selection.__dataclass_fields__})
-
-
-def connect(settings: Settings) -> SearchEngine:
-    """Give the engine of the settings, for a command: what fails is said in one line of ours."""
-    for name in ("opensearch", "elastic_transport", "elasticsearch"):
-        # The clients log a request that failed with a traceback.
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-    return SearchEngine(settings)
