@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 
 
@@ -9,4 +10,7 @@ def calm_collector() -> None:
     """Leave out what is there now, and look less often: the collector took a third of the CPU time of an event."""
     gc.collect()
     gc.freeze()
+    # What stays frozen at the interpreter's end is cleared module by module, and a handler of the log that dies after
+    # the module of its lock leaves a traceback.
+    atexit.register(gc.unfreeze)
     gc.set_threshold(50_000, 20, 50)
