@@ -13,9 +13,8 @@ ENGINE_TESTS := tests/test_main_job.py tests/test_bad_input.py tests/test_golden
 LOCKED = $(shell sed -nE 's/^([a-z0-9._-]+)==.*/\1/p' requirements.lock)
 FORBIDDEN := GPL;AGPL;SSPL;Commons Clause;Proprietary
 
-.PHONY: help venv demo test test-engines fuzz faults lint format bench bench-first bench-writes docs docs-site dist \
-  sbom licences audit lock clean
-.PHONY: help venv demo test test-engines fuzz lint format bench-first bench-writes bench-report docs lock clean
+.PHONY: help venv demo test test-engines fuzz faults lint format bench bench-first bench-writes bench-report docs \
+  docs-site dist sbom licences audit lock clean
 
 help: ## say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -70,11 +69,10 @@ bench-first: $(READY) ## 6,000 events through HTTP, each looked up, beside one _
 bench-writes: $(READY) ## what three ways of writing cost the engine
 	@$(BIN)/python -m bench.writes $(ARGS)
 
-docs: $(READY) ## write the pages that are made from the code anew
 bench-report: $(READY) ## how long a report over 100,000 documents takes
 	@$(BIN)/python -m bench.report $(ARGS)
 
-docs: $(READY) ## write docs/settings.md anew
+docs: $(READY) ## write the pages that are made from the code anew
 	$(BIN)/request-logger settings > docs/settings.md
 	$(BIN)/request-logger reference commands > docs/commands.md
 	$(BIN)/request-logger reference fields > docs/fields.md
