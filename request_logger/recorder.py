@@ -246,7 +246,7 @@ def _rows_in(message: Any) -> int:
 def _rows_of_feedback(content: Document) -> int:
     """How many rows a feedback seems to be for; 1 where nothing tells."""
     reward = content.get("reward")
-    rows = len(reward) if isinstance(reward, list) else 1
+    rows = max(len(reward), 1) if isinstance(reward, list) else 1
     if content.get("truth") is not None:
         rows = max(rows, _rows_in(content["truth"]))
     return max(rows, _embedded_rows(content))

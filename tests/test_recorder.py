@@ -7,7 +7,7 @@ import random
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from request_logger import events
@@ -169,3 +169,38 @@ def test_feedback_of_a_whole_prediction_is_one_write() -> None:
     assert document["metrics"]["correct"] == 0
     with pytest.raises(StopIteration):
         plan.send([document])
+
+
+NUMBERS = st.integers(-2, 3) | st.floats() | st.booleans() | st.none() | st.sampled_from(["a", "1", ""])
+NESTED = st.recursive(NUMBERS, lambda inner: st.lists(inner, max_size=3), max_leaves=8)
+PAYLOADS = st.one_of(
+    NESTED,
+    NESTED.map(lambda rows: {"data": {"ndarray": rows}}),
+    st.builds(lambda shape, values: {"data": {"tensor": {"shape": shape, "values": values}}}, NESTED, NESTED),
+    NESTED.map(lambda rows: {"instances": rows}),
+    NESTED.map(lambda text: {"strData": text}),
+)
+FEEDBACK = st.fixed_dictionaries(
+    {},
+    optional={
+        "reward": NESTED,
+        "truth": PAYLOADS,
+        "request": PAYLOADS,
+        "response": PAYLOADS,
+        "instance": NESTED,
+        "dataType": NESTED,
+        "metrics": NESTED,
+    },
+)
+MESSAGES = st.tuples(st.sampled_from(["request", "response"]), PAYLOADS) | st.tuples(st.just("feedback"), FEEDBACK)
+
+
+@settings(max_examples=200, deadline=None)
+@example([("feedback", {"reward": []})])
+@given(st.lists(MESSAGES, min_size=1, max_size=4))
+def test_any_content_has_a_place(messages: list[tuple[str, Any]]) -> None:
+    """Whatever shapes the parts have, and however few rows, each plan ends and stores something."""
+    made = [make((part, json.dumps(body).encode(), "2026-01-01T00:00:00Z")) for part, body in messages]
+    store = in_order(made)
+    for part in {part for part, _ in messages}:
+        assert any(part in document for document in store.values())
