@@ -10,8 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 from urllib.parse import quote
 
-from request_logger.commands.errors import CommandError
-from request_logger.commands.quiet import quiet_engine
+from request_logger.commands.quiet import ask, quiet_engine
 from request_logger.settings import Settings
 from request_logger.store.client import SearchEngine
 from request_logger.store.conflicts import REINDEX, Finding, findings, origin
@@ -62,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
     engine = quiet_engine(settings)
     pattern = arguments.pattern or ",".join(filter(None, (*INDEX_PATTERNS, settings.index_name)))
     indices = list(_inspect(engine, pattern))
-    advice = _Advice(engine.urls[0], bool(_ask(engine, f"/_index_template/{TEMPLATE_NAME}", {})))
+    advice = _Advice(engine.urls[0], bool(ask(engine, "GET", f"/_index_template/{TEMPLATE_NAME}", missing={})))
     if arguments.json:
         print(json.dumps([_as_json(index, advice) for index in indices], indent=2))
     else:
@@ -73,23 +72,14 @@ def run(arguments: argparse.Namespace) -> int:
 def _inspect(engine: SearchEngine, pattern: str) -> Iterator[_Index]:
     path = "/" + quote(pattern, safe="*,")
     tolerant = {"ignore_unavailable": "true", "allow_no_indices": "true"}
-    mappings = _ask(engine, f"{path}/_mapping", tolerant)
-    settings = _ask(engine, f"{path}/_settings", {**tolerant, "flat_settings": "true"})
-    counts = _ask(engine, f"{path}/_stats/docs", {})["indices"] if mappings else {}
+    mappings = ask(engine, "GET", f"{path}/_mapping", params=tolerant, missing={})
+    settings = ask(engine, "GET", f"{path}/_settings", params={**tolerant, "flat_settings": "true"}, missing={})
+    counts = ask(engine, "GET", f"{path}/_stats/docs")["indices"] if mappings else {}
     for name in sorted(mappings):
         mapping = mappings[name].get("mappings", {})
         found = findings(mapping, settings.get(name, {}).get("settings", {}))
         documents = counts.get(name, {}).get("primaries", {}).get("docs", {}).get("count", 0)
         yield _Index(name, origin(mapping), documents, found)
-
-
-def _ask(engine: SearchEngine, path: str, params: dict[str, str]) -> dict[str, Any]:
-    status, answer = engine.request("GET", path, params=params)
-    if status == 404:
-        return {}
-    if status != 200 or not isinstance(answer, dict):
-        raise CommandError(f"{engine.urls[0]} answered {status} to GET {path}: {str(answer)[:200]}")
-    return answer
 
 
 def _as_json(index: _Index, advice: _Advice) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 from request_logger.commands.errors import CommandError
-from request_logger.commands.quiet import quiet_engine
+from request_logger.commands.quiet import ask, quiet_engine
 from request_logger.settings import Settings
 from request_logger.store.client import SearchEngine
 from request_logger.store.templates import DEAD_LETTER_INDEX, INDEX_PATTERNS
@@ -66,13 +66,14 @@ def _duration(text: str) -> timedelta:
 
 def _indices(engine: SearchEngine, pattern: str) -> list[str]:
     params = {"ignore_unavailable": "true", "allow_no_indices": "true", "expand_wildcards": "open"}
-    answer = _ask(engine, "GET", f"/{quote(pattern, safe='*,')}/_settings", None, params, missing={})
+    answer = ask(engine, "GET", f"/{quote(pattern, safe='*,')}/_settings", params=params, missing={})
     return sorted(answer)
 
 
 def _count(engine: SearchEngine, index: str, query: Any) -> int:
     # What was written a moment ago can't be old; a refresh is for what prune itself has removed.
-    return int(_ask(engine, "POST", f"/{quote(index, safe='')}/_count", {"query": query})["count"])
+    path = f"/{quote(index, safe='')}/_count"
+    return int(ask(engine, "POST", path, {"query": query}, timeout=_TIMEOUT_SECONDS)["count"])
 
 
 def _remove(engine: SearchEngine, index: str, query: Any) -> int:
@@ -81,27 +82,10 @@ def _remove(engine: SearchEngine, index: str, query: Any) -> int:
     params = {"conflicts": "proceed", "refresh": "true", "max_docs": str(CHUNK)}
     path = f"/{quote(index, safe='')}/_delete_by_query"
     while True:
-        answer = _ask(engine, "POST", path, {"query": query}, params)
+        answer = ask(engine, "POST", path, {"query": query}, params=params, timeout=_TIMEOUT_SECONDS)
         if answer.get("failures"):
             raise CommandError(f"{index}: {str(answer['failures'][0])[:300]}")
         removed += answer["deleted"]
         # The last chunk is not full; a chunk of conflicts only would be found again for as long as they are written.
         if answer["total"] < CHUNK or not answer["deleted"]:
             return removed
-
-
-def _ask(
-    engine: SearchEngine,
-    method: str,
-    path: str,
-    body: Any,
-    params: dict[str, str] | None = None,
-    missing: dict[str, Any] | None = None,
-) -> dict[str, Any]:
-    status, answer = engine.request(method, path, body, params=params, timeout=_TIMEOUT_SECONDS)
-    if status == 404 and missing is not None:
-        return missing
-    if status != 200 or not isinstance(answer, dict):
-        hint = ": it has no delete-by-query" if path.endswith("_by_query") and status in (400, 404, 405) else ""
-        raise CommandError(f"{engine.urls[0]} answered {status} to {method} {path}{hint}: {str(answer)[:200]}")
-    return answer
