@@ -11,10 +11,10 @@ from typing import Any
 from request_logger import rollups
 from request_logger.scorer_registry import ScorerError, build, parse, registered
 from request_logger.selection import Selection, having
-from request_logger.serialize import dumps
 from request_logger.settings import Settings
 from request_logger.store.change import StoreUnavailableError
 from request_logger.store.client import SearchEngine
+from request_logger.store.reasons import reason_of
 
 _MOST_SCORERS = 100
 _SCORED = {"bool": {"must_not": [{"exists": {"field": "metrics.unscorable"}}]}}
@@ -158,9 +158,9 @@ class _Questions:
         if status >= 500 or status == 429:
             raise StoreUnavailableError(f"the engine answered {status} to a search")
         if status >= 400 or not isinstance(answer, dict):
-            raise QualityError(f"the engine answered {status} to a search: {dumps(answer).decode()[:300]}")
+            raise QualityError(f"the engine answered {status} to a search: {reason_of(answer)}")
         if answer.get("timed_out") or answer.get("_shards", {}).get("failed"):
-            raise StoreUnavailableError("the engine left documents out")
+            raise StoreUnavailableError(f"the engine left documents out: {reason_of(answer)}")
         return dict(answer.get("aggregations", {}))
 
 

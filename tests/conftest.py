@@ -74,6 +74,24 @@ def deployment() -> str:
 
 
 @pytest.fixture
+def refusing(index: Index) -> Iterator[Callable[[str], None]]:
+    """Make an index that refuses every document: a field of each has a type that its value never fits.
+
+    It goes at the end of the test: no range of dates can be asked of all indices while one has numbers for them.
+    """
+    made: list[str] = []
+
+    def make(name: str) -> None:
+        mappings = {"properties": {"@timestamp": {"type": "long"}}}
+        assert index.request("PUT", f"/{name}", {"mappings": mappings})["acknowledged"]
+        made.append(name)
+
+    yield make
+    for name in made:
+        index.drop(name)
+
+
+@pytest.fixture
 def reach(engine: Any, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """The settings that lead to the session's engine, in the environment too."""
     parts = urlsplit(engine.url)

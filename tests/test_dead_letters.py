@@ -17,8 +17,6 @@ from tests.helpers import Index, Sender, event, index_of, ndarray
 pytestmark = pytest.mark.engine
 
 LETTERS = "request-logger-dead-letters"
-# A field that is in every form of a document, with a type that its value never fits: all of them are refused.
-CONFLICT = {"mappings": {"properties": {"@timestamp": {"type": "long"}}}}
 
 
 @pytest.fixture
@@ -44,11 +42,11 @@ def _python() -> dict[str, str]:
 
 
 @pytest.fixture
-def refused(index: Index, sender: Sender, deployment: str) -> str:
+def refused(index: Index, sender: Sender, deployment: str, refusing: Callable[[str], None]) -> str:
     """An index that has refused two responses; gives its name."""
     name = index_of(deployment)
     index.drop(LETTERS)
-    assert index.request("PUT", f"/{name}", CONFLICT)["acknowledged"]
+    refusing(name)
     for request_id in ("r1", "r/2 é"):
         headers = event("response", "", deployment)
         sent = [*headers.items(), ("Ce-Requestid", request_id.encode().decode("latin-1"))]

@@ -17,7 +17,7 @@ from request_logger.documents import parts_of
 from request_logger.events import Body, Event, from_headers, from_structured
 from request_logger.logs import about, formatter, without_values
 from request_logger.settings import Settings, SettingsError
-from tests.helpers import Index, Sender, Server, event, index_of, ndarray
+from tests.helpers import Sender, Server, event, index_of, ndarray
 from tests.model import in_order
 
 MARKER = "M4RKER-of-a-secret"
@@ -143,7 +143,11 @@ SECRETS = {name.upper(): MARKER for name, spec in Settings.__dataclass_fields__.
 @pytest.mark.parametrize("engine_is_there", [True, False])
 @pytest.mark.parametrize("credentials", ["ELASTICSEARCH_PASS", "ELASTICSEARCH_TOKEN", "ELASTICSEARCH_API_KEY"])
 def test_no_secret_and_no_payload_in_the_log(
-    make_server: Callable[..., Server], index: Index, deployment: str, engine_is_there: bool, credentials: str
+    make_server: Callable[..., Server],
+    refusing: Callable[[str], None],
+    deployment: str,
+    engine_is_there: bool,
+    credentials: str,
 ) -> None:
     """At DEBUG, with traffic of every kind, a refused document and an engine that is not there."""
     kept = {"ELASTICSEARCH_PASS", "ELASTICSEARCH_TOKEN", "ELASTICSEARCH_API_KEY"} - {credentials}
@@ -165,8 +169,7 @@ def test_no_secret_and_no_payload_in_the_log(
         GUNICORN_WORKERS="1",
     )
     if engine_is_there:
-        conflict = {"mappings": {"properties": {"@timestamp": {"type": "long"}}}}
-        assert index.request("PUT", f"/{index_of(deployment + '-2')}", conflict)["acknowledged"]
+        refusing(index_of(f"{deployment}-2"))
     sender = Sender(server.url)
     answers = []
     for token in (MARKER, "wrong"):

@@ -294,12 +294,12 @@ def test_no_redacted_value_is_anywhere(value: Any, rules: str, part: str) -> Non
 
 
 @pytest.mark.engine
-def test_over_http(make_server: Callable[..., Server], index: Index, deployment: str) -> None:
+def test_over_http(
+    make_server: Callable[..., Server], index: Index, deployment: str, refusing: Callable[[str], None]
+) -> None:
     """Nothing of it is in the engine, also where the document is refused by its index and becomes a dead letter."""
     name = index_of(deployment)
-    # A type that the field's value never fits, in every form of the document.
-    conflict = {"mappings": {"properties": {"@timestamp": {"type": "long"}}}}
-    assert index.request("PUT", f"/{name}", conflict)["acknowledged"]
+    refusing(name)
     server = make_server(REDACT="drop:id,hash:mail", REDACT_KEY=KEY, GUNICORN_WORKERS="1")
     sender = Sender(server.url)
     other = event("request", "r1", f"{deployment}-2")

@@ -7,7 +7,7 @@ with a composite aggregation, which is exact for any number of values.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from request_logger.answers.errors import BadQuestionError
@@ -16,6 +16,7 @@ from request_logger.exporter import Asks
 from request_logger.rollups import PREFIX, NotExactError, Question, ask, key_of, read_one
 from request_logger.serialize import dumps
 from request_logger.store.change import StoreUnavailableError
+from request_logger.store.reasons import reason_of
 from scorers.base import Bucket, SumBy, Terms, TermsBy
 
 PAGE = 1000
@@ -144,30 +145,21 @@ def _terms(field: str) -> dict[str, Any]:
 
 def _checked(status: int, answer: Any) -> dict[str, Any]:
     if status == 200 and isinstance(answer, dict):
-        shards = answer.get("_shards", {})
-        if not shards.get("failed") and not answer.get("timed_out"):
+        if not answer.get("_shards", {}).get("failed") and not answer.get("timed_out"):
             return answer
-        reason = _reason(shards.get("failures") or "timed out")
-    else:
-        reason = _reason(answer)
-    if "too_many_buckets" in reason or "too many buckets" in reason.lower():
-        raise TooManyBucketsError(reason)
+        # Half a sum is a wrong one; the same question would fail again.
+        raise StoreUnavailableError(f"the engine left documents out: {_why(answer)}")
+    reason = _why(answer)
     if status in (400, 404):
         raise BadQuestionError(f"the engine does not take the question: {reason}")
     raise StoreUnavailableError(f"the engine can't answer ({status}): {reason}")
 
 
-def _reason(answer: Any) -> str:
-    """Find the engine's own words for what is wrong; the whole answer where it has none."""
-    found = answer
-    if isinstance(found, Sequence) and not isinstance(found, str) and found:
-        found = found[0]
-    if isinstance(found, dict):
-        error = found.get("error", found.get("reason", found))
-        causes = error.get("root_cause") if isinstance(error, dict) else None
-        error = causes[0] if causes else error
-        if isinstance(error, dict) and "reason" in error:
-            deeper = (answer.get("error") or {}) if isinstance(answer, dict) else {}
-            cause = deeper.get("caused_by", {}) if isinstance(deeper, dict) else {}
-            return f"{error.get('type', '')}: {error['reason']} {cause.get('type', '')}".strip()[:300]
-    return (answer if isinstance(answer, str) else dumps(answer).decode()).replace("\n", " ")[:300]
+def _why(answer: Any) -> str:
+    """Give the engine's reason. Raises TooManyBucketsError where that is it."""
+    reason = "timed out" if isinstance(answer, dict) and answer.get("timed_out") else reason_of(answer)
+    # It may be the cause of the cause.
+    whole = dumps(answer).decode().lower()
+    if "too_many_buckets" in whole or "too many buckets" in whole:
+        raise TooManyBucketsError(reason)
+    return reason

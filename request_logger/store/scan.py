@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-from request_logger.serialize import dumps
 from request_logger.store.change import Document, StoreUnavailableError
+from request_logger.store.reasons import reason_of
 
 # How long the engine keeps the place between two pages.
 KEEP_ALIVE = "10m"
@@ -136,11 +136,11 @@ class Scan:
     def _hits(self, path: str, body: Document, params: Mapping[str, str] | None = None) -> Any:
         status, answer = self._engine.request("POST", path, body, params=params)
         if status in (404, 429) or status >= 500:
-            raise StoreUnavailableError(f"the engine answered {status} to a search: {_reason(answer)}")
+            raise StoreUnavailableError(f"the engine answered {status} to a search: {reason_of(answer)}")
         if status >= 400 or not isinstance(answer, dict):
-            raise ScanError(f"the engine answered {status} to a search: {_reason(answer)}")
+            raise ScanError(f"the engine answered {status} to a search: {reason_of(answer)}")
         if answer.get("timed_out") or answer.get("_shards", {}).get("failed"):
-            raise StoreUnavailableError(f"the engine left documents out: {_reason(answer.get('_shards'))}")
+            raise StoreUnavailableError(f"the engine left documents out: {reason_of(answer)}")
         return answer
 
     def _forget(self, path: str, body: Document) -> None:
@@ -156,14 +156,3 @@ def _hit(hit: Mapping[str, Any]) -> Hit:
     # Documents without a time are sorted to the end, as the greatest number that there is.
     known = time if isinstance(time, int) and abs(time) < 2**62 else None
     return Hit(hit["_index"], hit["_id"], hit.get("_source") or {}, known)
-
-
-def _reason(answer: Any) -> str:
-    """Say the cause that the engine names, as far as there is one."""
-    found: Any = answer
-    if isinstance(answer, dict) and isinstance(answer.get("error"), dict):
-        error = answer["error"]
-        causes = [*error.get("root_cause", []), *(f.get("reason", {}) for f in error.get("failed_shards", []))]
-        found = next((cause["reason"] for cause in causes if cause.get("reason")), error.get("reason", error))
-    text = found if isinstance(found, str) else dumps(found).decode()
-    return " ".join(text.split())[:300]

@@ -1,0 +1,39 @@
+"""What an engine says is wrong, in one line that names the index."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from request_logger.serialize import dumps
+
+_MOST_CHARACTERS = 300
+
+
+def reason_of(answer: Any) -> str:
+    """Say the first cause that an engine names for an error, or for the shards that it left out; all where it has none.
+
+    ``answer`` is the parsed body. Where the cause is that of one index, its name comes first.
+    """
+    failure, cause = _first_cause(answer)
+    index = failure.get("index") or cause.get("index")
+    text = cause.get("reason")
+    if not isinstance(text, str):
+        text = answer if isinstance(answer, str) else dumps(answer).decode()
+    elif cause.get("type"):
+        text = f"{cause['type']}: {text}"
+    named = f"index {index}: " if index else ""
+    return named + " ".join(text.split())[:_MOST_CHARACTERS]
+
+
+def _first_cause(answer: Any) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """Give the first shard's failure, and its cause; each empty where there is none."""
+    error = answer.get("error") if isinstance(answer, Mapping) else None
+    shards = answer.get("_shards") if isinstance(answer, Mapping) else None
+    found = error if isinstance(error, Mapping) else {}
+    failures = found.get("failed_shards") or (shards.get("failures") if isinstance(shards, Mapping) else None)
+    if failures:
+        cause = failures[0].get("reason")
+        return failures[0], cause if isinstance(cause, Mapping) else {"reason": cause}
+    causes = found.get("root_cause") or [found]
+    return {}, causes[0]

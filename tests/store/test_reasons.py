@@ -1,0 +1,67 @@
+"""Where one index of many can't be asked, the error of each command names it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from request_logger.cli import main
+from request_logger.settings import Settings
+from request_logger.store.reasons import reason_of
+from tests.helpers import Index, Sender, event, index_of, ndarray
+
+SAID = "index bad: query_shard_exception: no number"
+SHARD = {"shard": 0, "index": "bad", "reason": {"type": "query_shard_exception", "reason": "no\nnumber", "index": "b"}}
+
+
+@pytest.mark.parametrize(
+    ("answer", "right"),
+    [
+        ({"error": {"failed_shards": [SHARD], "reason": "all shards failed"}}, SAID),
+        ({"_shards": {"failed": 1, "failures": [SHARD]}}, SAID),
+        ({"error": {"root_cause": [{"type": "x", "reason": "y", "index": "i"}]}}, "index i: x: y"),
+        ({"error": {"type": "x", "reason": "y"}}, "x: y"),
+        ({"error": "no handler"}, '{"error":"no handler"}'),
+        ("<html>", "<html>"),
+        (None, "null"),
+    ],
+)  # fmt: skip
+def test_one_line(answer: Any, right: str) -> None:
+    """The cause of the first shard that failed, else the root of all, else all that there is."""
+    assert reason_of(answer) == right
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize("alone", [False, True])
+@pytest.mark.parametrize(
+    "command",
+    [("report", "--json"), ("export",), ("check-quality", "--min", "accuracy=0"), ("rescore", "--dry-run")],
+)
+def test_the_index_is_named(
+    command: tuple[str, ...],
+    alone: bool,
+    refusing: Callable[[str], None],
+    reach: Settings,
+    deployment: str,
+    sender: Sender,
+    index: Index,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """An index with numbers for times, alone and beside one that is in order: one line, with its name in it."""
+    good, bad = index_of(deployment), f"{index_of(deployment)}-bad"
+    refusing(bad)
+    assert sender.send(event("response", "r", deployment), ndarray([[0.2, 0.8]]))[0] == 200
+    assert sender.send(event("feedback", "r", deployment), json.dumps({"reward": 1}).encode())[0] == 200
+    index.refresh()
+    indices = bad if alone else f"{good},{bad}"
+    where = [indices] if command[0] == "report" else ["--index", indices]
+    to = [str(tmp_path / "x.csv")] if command[0] == "export" else []
+    status = main([*command, *to, *where, "--from", "2026-01-01"])
+    error = capsys.readouterr().err
+    assert (status, error.count("\n")) == (2, 1), error
+    assert f"index {bad}: " in error
