@@ -12,6 +12,7 @@ from request_logger.answers.differences import difference, plain_means, proporti
 from request_logger.answers.errors import BadQuestionError
 from request_logger.answers.estimates import estimates, mean_field, questions_of
 from request_logger.answers.fields import Field, find_field
+from request_logger.answers.label_averages import ask_together
 from request_logger.answers.pairs import find_pairs
 from request_logger.answers.report import Report, as_json
 from request_logger.answers.scope import Query, Scope, find_scope
@@ -58,6 +59,7 @@ def compare(engine: Asks, settings: Settings, question: Question) -> Report:
     task = _task(tasks, question)
     both = [scope.having(part, task.only) for part in parts]
     answers = [asker.answers(each, questions_of(task.metrics)) for each in both]
+    answers = [found | ask_together(asker, each, found) for found, each in zip(answers, both, strict=True)]
     counts = [found[task.name].count for found in tasks]
     deciding = _deciding(task, question.metric)
     rows = _rows(task, answers)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from request_logger.answers.asking import Answers
 from request_logger.answers.estimates import (
     auc_of,
     binary_trials,
+    drawn_from_cells,
     drawn_values,
     is_proportion,
     mean_field,
@@ -18,6 +20,7 @@ from request_logger.answers.estimates import (
     value_of,
 )
 from request_logger.answers.intervals import Difference, Mean, mean_of, newcombe, normal_interval, welch
+from request_logger.answers.label_averages import average_of
 from request_logger.rollups import Moments
 from scorers.base import AtMost, Count, Metric
 
@@ -27,8 +30,8 @@ _BINARY_SHARES = ("precision", "recall", "specificity")
 def difference(metric: Metric, a: Answers, b: Answers) -> Difference | None:
     """Return b minus a with interval and p-value, for two independent groups; None where sums alone don't tell.
 
-    Shares by Newcombe and chi-squared, means by Welch, the AUC by DeLong, what is made of the confusion matrix by a
-    bootstrap of both. The root of a mean is left out: its square says the same, and is tested.
+    Shares by Newcombe and chi-squared, means by Welch, and so is the root of a mean through the delta method. The AUC
+    by DeLong, averages over labels by the delta method, what is made of the confusion matrix by a bootstrap of both.
     """
     shares = proportions(metric, a, b)
     if shares is not None:
@@ -37,9 +40,15 @@ def difference(metric: Metric, a: Answers, b: Answers) -> Difference | None:
     means = plain_means(metric, a, b)
     if means is not None:
         return welch(*means)
+    roots = _roots(metric, a, b)
+    if roots is not None:
+        found = welch(*roots)
+        interval = replace(found.interval, method="Welch t, delta method")
+        return replace(found, interval=interval)
     if metric.name == "auc":
-        return _areas(metric, a, b)
-    return _drawn(metric, a, b)
+        return _normal(auc_of(metric, a), auc_of(metric, b), "DeLong on bins", "DeLong")
+    averages = average_of(metric, a), average_of(metric, b)
+    return _normal(*averages, "delta method", "normal") or _drawn(metric, a, b)
 
 
 def proportions(metric: Metric, a: Answers, b: Answers) -> tuple[tuple[float, float], tuple[float, float]] | None:
@@ -59,6 +68,23 @@ def proportions(metric: Metric, a: Answers, b: Answers) -> tuple[tuple[float, fl
 
 def plain_means(metric: Metric, a: Answers, b: Answers) -> tuple[Mean, Mean] | None:
     """Return mean and variance of both groups where the metric is a mean, and no root of one."""
+    return _means(metric, a, b, power=1)
+
+
+def _roots(metric: Metric, a: Answers, b: Answers) -> tuple[Mean, Mean] | None:
+    """Return both groups' roots of a mean, where the metric is one, with their variances by the delta method.
+
+    The variance of the root of m is that of m, divided by 4 m.
+    """
+    squares = _means(metric, a, b, power=2)
+    if squares is None or not all(each.mean > 0.0 for each in squares):
+        return None
+    first, second = (Mean(each.n, math.sqrt(each.mean), each.variance / (4 * each.mean)) for each in squares)
+    return first, second
+
+
+def _means(metric: Metric, a: Answers, b: Answers, *, power: int) -> tuple[Mean, Mean] | None:
+    """Return mean and variance of the field of both groups, where this power of the metric is the mean."""
     field = mean_field(metric)
     if field is None or Moments(field) not in a or Moments(field) not in b:
         return None
@@ -68,7 +94,7 @@ def plain_means(metric: Metric, a: Answers, b: Answers) -> tuple[Mean, Mean] | N
         return None
     for mean, answers in ((first, a), (second, b)):
         value = value_of(metric, answers)
-        if value is None or not math.isclose(value, mean.mean, rel_tol=1e-12, abs_tol=1e-300):
+        if value is None or not math.isclose(value**power, mean.mean, rel_tol=1e-12, abs_tol=1e-300):
             return None
     return first, second
 
@@ -78,23 +104,28 @@ def variance_of(metric: Metric, a: Answers, b: Answers) -> float | None:
     shares = proportions(metric, a, b)
     if shares is not None:
         return sum((hits / n) * (1 - hits / n) if n else 0.0 for hits, n in shares)
-    means = plain_means(metric, a, b)
-    return sum(mean.variance for mean in means) if means else None
+    means = plain_means(metric, a, b) or _roots(metric, a, b)
+    if means:
+        return sum(mean.variance for mean in means)
+    averages = [(average_of(metric, answers), answers) for answers in (a, b)]
+    known = [average[1] * answers[metric.needs["n"]] for average, answers in averages if average]
+    return sum(known) if len(known) == len(averages) else None
 
 
-def _areas(metric: Metric, a: Answers, b: Answers) -> Difference | None:
-    one, two = auc_of(metric, a), auc_of(metric, b)
-    if one is None or two is None:
+def _normal(a: tuple[float, float] | None, b: tuple[float, float] | None, method: str, test: str) -> Difference | None:
+    """Return the difference of two normal estimates (value and variance)."""
+    if a is None or b is None:
         return None
-    value, variance = two[0] - one[0], one[1] + two[1]
+    value, variance = b[0] - a[0], a[1] + b[1]
     p_value = math.erfc(abs(value) / math.sqrt(2 * variance)) if variance else float(value == 0.0)
-    return Difference(value, normal_interval(value, variance, "DeLong on bins"), p_value, "DeLong")
+    return Difference(value, normal_interval(value, variance, method), p_value, test)
 
 
 def _drawn(metric: Metric, a: Answers, b: Answers) -> Difference | None:
     values = value_of(metric, a), value_of(metric, b)
     drawn: list[Sequence[float]] = [
-        drawn_values([metric], answers, seed=seed).get(metric.name, []) for seed, answers in enumerate((a, b))
+        drawn_from_cells(metric, answers, seed=seed) or drawn_values([metric], answers, seed=seed).get(metric.name, [])
+        for seed, answers in enumerate((a, b))
     ]
     count = min(map(len, drawn))
     if values[0] is None or values[1] is None or not count:

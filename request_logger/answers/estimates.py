@@ -24,6 +24,7 @@ from request_logger.answers.intervals import (
     normal_interval,
     wilson,
 )
+from request_logger.answers.label_averages import average_of
 from request_logger.rollups import Moments, Question
 from scorers.base import AtMost, Bucket, Count, Metric, Sum, SumBy
 from scorers.classification import CELLS, MATRIX
@@ -126,9 +127,14 @@ def interval_of(metric: Metric, answers: Answers, level: float = LEVEL) -> Inter
         return wilson(hits, trials, level)
     if metric.name == "auc":
         area = auc_of(metric, answers)
-        found = normal_interval(*area, "DeLong on bins", level) if area else None
-        return Interval(max(found.low, 0.0), min(found.high, 1.0), found.method) if found else None
-    return None
+        return _of_share(*area, "DeLong on bins", level) if area else None
+    average = average_of(metric, answers)
+    return _of_share(*average, "delta method", level) if average else None
+
+
+def _of_share(value: float, variance: float, method: str, level: float) -> Interval:
+    found = normal_interval(value, variance, method, level)
+    return Interval(max(found.low, 0.0), min(found.high, 1.0), found.method)
 
 
 def auc_of(metric: Metric, answers: Answers) -> tuple[float, float] | None:
@@ -205,6 +211,23 @@ def drawn_values(
             if value is not None:
                 values[metric.name].append(value)
     return {name: each for name, each in values.items() if len(each) >= draws // 2}
+
+
+def drawn_from_cells(metric: Metric, answers: Answers, draws: int = DRAWS, seed: int = 0) -> list[float]:
+    """Return the values that a metric of the four binary counts has over counts drawn from them (bootstrap).
+
+    Empty for any other metric, and below two documents.
+    """
+    if set(metric.needs) != _BINARY_CELLS:
+        return []
+    counts = np.array([answers[need] for need in metric.needs.values()], dtype=float)
+    if counts.sum() < 2:
+        return []
+    generator = np.random.default_rng((_SEED, seed))
+    drawn = generator.multinomial(int(counts.sum()), counts / counts.sum(), size=draws).tolist()
+    values = [metric.compute(dict(zip(metric.needs, each, strict=True))) for each in drawn]
+    known = [float(value) for value in values if isinstance(value, (int, float))]
+    return known if len(known) >= draws // 2 else []
 
 
 def percentile_interval(values: Sequence[float], level: float = LEVEL) -> Interval:

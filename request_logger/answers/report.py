@@ -13,6 +13,7 @@ from request_logger.answers.asking import Answers, Asker
 from request_logger.answers.buckets import Part, by_ranges, fill, over_time, quantile_edges, values_of
 from request_logger.answers.estimates import Estimate, estimates, intervals_by_class, questions_of
 from request_logger.answers.fields import Field, find_field
+from request_logger.answers.label_averages import ask_together
 from request_logger.answers.scope import Scope, find_scope
 from request_logger.answers.tasks import Task, tasks_of
 from request_logger.exporter import Asks
@@ -101,6 +102,7 @@ def _delay(asker: Asker, scope: Scope) -> Report | None:
 
 def _task(asker: Asker, scope: Scope, task: Task, field: Field | None, options: Options) -> Report:
     answers = asker.answers(scope, questions_of(task.metrics), task.only)
+    answers |= ask_together(asker, scope, answers, task.only)
     found: Report = {
         "scorer": task.name,
         "documents": task.count,

@@ -10,28 +10,17 @@ from scipy import stats
 from sklearn import metrics
 from sklearn.dummy import DummyClassifier, DummyRegressor
 
-from request_logger.answers.estimates import Estimate, estimates, questions_of
-from request_logger.rollups import Moments, Spread
+from request_logger.answers.estimates import Estimate, estimates
 from request_logger.scorer_registry import build
-from scorers.base import Fields, Row, Scorer
-from tests.scorers.aggregate import answer
+from scorers.base import Scorer
+from tests.answers.sums import answers_of
 
 RNG = np.random.default_rng(5)
 N = 800
 
 
 def estimate(scorer: Scorer, truths: Any, predictions: Any) -> dict[str, Estimate]:
-    rows: list[Fields] = [
-        scorer.score(Row(t), Row(p)) for t, p in zip(truths.tolist(), predictions.tolist(), strict=True)
-    ]
-    answers: dict[Any, Any] = {}
-    for question in questions_of(scorer.metrics):
-        if isinstance(question, Moments):
-            x = np.array([row[question.field] for row in rows if question.field in row], dtype=float)
-            known = (x.sum(), (x * x).sum(), x.min(), x.max()) if len(x) else (0.0, 0.0, 0.0, 0.0)
-            answers[question] = Spread(len(x), *map(float, known))
-        else:
-            answers[question] = answer(question, rows)
+    answers = answers_of(scorer, truths, predictions)
     return {found.name: found for found in estimates(scorer.metrics, answers)}
 
 
@@ -114,8 +103,8 @@ def test_regression() -> None:
     assert found["mae"].n == N
 
 
-def test_multilabel_draws_nothing() -> None:
-    """Labels of one document are no independent documents."""
+def test_labels_of_one_document_are_not_independent() -> None:
+    """Without how often labels are together, an average over them has no interval; see test_label_averages.py."""
     truths, said = RNG.integers(0, 2, (2, N, 4))
     found = estimate(build("multilabel", {"indicator": True}), truths, said)
     assert found["f1_macro"].interval is None
