@@ -6,6 +6,7 @@ panels use, and an error for any other.
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,6 +28,33 @@ def grafana_text(text: str, variables: Mapping[str, str | Sequence[str]]) -> str
         return "(" + " OR ".join('"' + _LUCENE.sub(r"\\\1", each) + '"' for each in chosen) + ")"
 
     return re.sub(r"\$(\w+)", value, text)
+
+
+def grafana_quoted(value: str) -> str:
+    """One value as it is put into a Lucene query where a panel is repeated for it."""
+    return _LUCENE.sub(r"\\\1", value)
+
+
+def grafana_math(expression: str, tables: Mapping[str, Rows]) -> Rows:
+    """The values of an expression over queries of one figure each, row by row; None where it isn't a number.
+
+    The operators mean the same in Grafana's expressions and in Python: a power binds more tightly than a product, that
+    more tightly than a sum.
+    """
+    code = compile(ast.parse(re.sub(r"\$([A-Z])", r"\1", expression), mode="eval"), "expression", "eval")
+    known = (ast.Expression, ast.BinOp, ast.Name, ast.Load, ast.Constant, ast.Add, ast.Sub, ast.Mult, ast.Div, ast.Pow)
+    parsed = ast.walk(ast.parse(re.sub(r"\$([A-Z])", r"\1", expression), mode="eval"))
+    assert all(isinstance(node, known) for node in parsed)
+    rows: Rows = []
+    for found in zip(*tables.values(), strict=True):
+        (keys,) = {row[0] for row in found}
+        values = {name: value for name, (_, (value,)) in zip(tables, found, strict=True)}
+        try:
+            rows.append((keys, (eval(code, {}, values),)))
+        except (TypeError, ZeroDivisionError):
+            # Null in one is null in all; 0/0 is NaN there, and shown as nothing.
+            rows.append((keys, (None,)))
+    return rows
 
 
 def grafana_body(target: Json, variables: Mapping[str, str | Sequence[str]], start: int, end: int) -> Json:

@@ -25,6 +25,8 @@ from request_logger.selection import FIELDS, PREDICTIONS, TIME
 
 Json = dict[str, Any]
 
+# The data source of Grafana's own calculations.
+EXPRESSION = "__expr__"
 ELASTICSEARCH, OPENSEARCH = "elasticsearch", "grafana-opensearch-datasource"
 # Inserted as it is where "All" is chosen: documents that lack the field are meant as well.
 ALL = "* OR *:*"
@@ -53,12 +55,12 @@ def dashboard(rows: list[Row], source: str) -> Json:
     }
 
 
-def query_of(panel: Panel) -> str:
-    """Give a panel's Lucene query, with the variables of the dashboard in it."""
+def query_of(panel: Panel, where: str = "") -> str:
+    """Give a panel's Lucene query, with the variables of the dashboard and a further condition in it."""
     chosen = [f"({field}:${name})" for name, field in FIELDS.items()]
     if panel.of_class:
         chosen.append(f"({panel.of_class}:$class)")
-    own = [] if panel.query == EVERYTHING else [f"({panel.query})"]
+    own = [f"({query})" for query in (panel.query, where) if query not in ("", EVERYTHING)]
     return " AND ".join([*own, *chosen])
 
 
@@ -145,7 +147,9 @@ class _Layout:
 
     def _panel(self, panel: Panel, place: Json) -> Json:
         bounds = {"min": 0, "max": 1} if panel.share else {}
-        decimals = {} if all(figure.kind == "count" for figure in panel.figures) else {"decimals": 4}
+        is_count = panel.formula is None and all(figure.kind == "count" for figure in panel.figures)
+        decimals = {} if is_count else {"decimals": 4}
+        named = {"displayName": panel.formula.label} if panel.formula and panel.shape == LINES else {}
         whole = {"calcs": ["sum" if _adds_up(panel) else "lastNotNull"], "fields": "", "values": False}
         by_shape: dict[str, Json] = {
             NUMBER: {"reduceOptions": whole, "colorMode": "none", "graphMode": "none"},
@@ -163,10 +167,11 @@ class _Layout:
             "title": panel.title,
             "datasource": _datasource(self.source),
             "gridPos": place,
-            "fieldConfig": {"defaults": {**bounds, **decimals}, "overrides": []},
+            "fieldConfig": {"defaults": {**bounds, **decimals, **named}, "overrides": []},
             "options": by_shape[panel.shape],
             "targets": _targets(panel, self.source),
             **({"description": panel.about} if panel.about else {}),
+            **({"repeat": "class", "repeatDirection": "h"} if panel.each_class else {}),
         }
         if panel.shape == MATRIX:
             rows, columns = panel.by
@@ -176,12 +181,14 @@ class _Layout:
 
 
 def _adds_up(panel: Panel) -> bool:
-    return all(figure.kind in ("count", "sum") for figure in panel.figures)
+    return panel.formula is None and all(figure.kind in ("count", "sum") for figure in panel.figures)
 
 
 def _targets(panel: Panel, source: str) -> list[Json]:
-    """One query a curve, so that each has its name; else one with all figures."""
-    groups = [(figure,) for figure in panel.figures] if panel.shape == LINES else [panel.figures]
+    """One query a curve, so that each has its name, and one a figure of a formula; else one with all figures."""
+    is_split = panel.shape == LINES or panel.formula is not None
+    groups = [(figure,) for figure in panel.figures] if is_split else [panel.figures]
+    hidden = {"hide": True} if panel.formula else {}
     kind = {"queryType": "lucene"} if source == OPENSEARCH else {}
     made = []
     for position, figures in enumerate(groups):
@@ -191,12 +198,22 @@ def _targets(panel: Panel, source: str) -> list[Json]:
             {
                 "refId": chr(ord("A") + position),
                 "datasource": _datasource(source),
-                "query": query_of(panel),
+                "query": query_of(panel, figures[0].where),
                 "timeField": TIME,
-                "alias": figures[0].label if panel.shape == LINES else "",
+                "alias": figures[0].label if panel.shape == LINES and not panel.formula else "",
                 "metrics": [_metric(figure, number) for number, figure in enumerate(figures, start=1)],
                 "bucketAggs": buckets,
                 **kind,
+                **hidden,
+            }
+        )
+    if panel.formula is not None:
+        made.append(
+            {
+                "refId": chr(ord("A") + len(groups)),
+                "datasource": {"type": EXPRESSION, "uid": EXPRESSION},
+                "type": "math",
+                "expression": panel.formula.expression,
             }
         )
     return made

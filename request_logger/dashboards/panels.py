@@ -2,13 +2,14 @@
 
 The figures of a scorer are those of its metrics that one average gives exactly; they are found by what the scorer
 declares. Precision and recall by class are averages too: of `correct` over the documents of one predicted, and of one
-true, class.
+true, class. What a few such figures give by plain arithmetic, such as F1 or R2, is a formula over them, for the
+programs that calculate.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from request_logger.rollups import PREFIX
@@ -31,11 +32,23 @@ NUMBER, LINES, BARS, TABLE, MATRIX = "number", "lines", "bars", "table", "matrix
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One value: ``count`` of documents (no field), ``avg`` or ``sum`` of a numeric field."""
+    """One value: ``count`` of documents (no field), ``avg`` or ``sum`` of a numeric field.
+
+    ``where`` is a further condition (Lucene's syntax) that only this figure's documents fulfil.
+    """
 
     label: str
     kind: str
     field: str = ""
+    where: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Formula:
+    """A metric that is calculated: ``$A``, ``$B``... are the panel's figures, the operators + - * / ** and brackets."""
+
+    label: str
+    expression: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +64,8 @@ class Panel:
     """One panel: ``figures`` of the documents that ``query`` (Lucene's syntax) finds, split ``by`` fields.
 
     ``shape``: NUMBER, LINES over time, BARS, TABLE or MATRIX (of the first by the second split). ``share`` says that
-    all figures are between 0 and 1. ``of_class`` is the field that a chosen class restricts.
+    all figures are between 0 and 1. ``of_class`` is the field that a chosen class restricts. With a ``formula`` its
+    value is shown, not the figures; ``each_class`` makes one such panel a class, which ``$class`` stands for.
     """
 
     title: str
@@ -62,6 +76,8 @@ class Panel:
     share: bool = False
     about: str = ""
     of_class: str = ""
+    formula: Formula | None = None
+    each_class: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +89,35 @@ class Row:
 
 
 DOCUMENTS = Figure("documents", "count")
+_CELLS = ("true_positive", "false_positive", "false_negative", "true_negative")
+_BINARY_CELLS = tuple(Figure(cell, "count", where=f"_exists_:{PREFIX}{cell}") for cell in _CELLS)
+_CLASS_CELLS = tuple(Figure(cell, "count", where=f"{PREFIX}{cell}:$class") for cell in _CELLS[:3])
+_SEVERAL_CLASSES = ("multiclass", "multilabel", "ordinal")
+_F1 = "2 * $A / (2 * $A + $B + $C)"
+_REGRESSION = tuple(
+    Figure(field, "avg", f"{PREFIX}{field}") for field in ("squared_error", "truth_squared", "truth_centered")
+)
+# Of several numbers at once there is no one truth that errors could be measured by.
+_ONE_TRUTH = tuple(replace(figure, where=f"_exists_:{PREFIX}truth_squared") for figure in _REGRESSION)
+_FORMULAS: Mapping[str, tuple[tuple[tuple[Figure, ...], Formula], ...]] = {
+    # Of the positive class, by the counts of TP, FP, FN and TN.
+    "binary": (
+        (_BINARY_CELLS[:3], Formula("f1", _F1)),
+        (_BINARY_CELLS, Formula("f1_macro", "$A / (2 * $A + $B + $C) + $D / (2 * $D + $B + $C)")),
+        (
+            _BINARY_CELLS,
+            Formula("kappa", "2 * ($A * $D - $B * $C) / (($A + $B) * ($B + $D) + ($A + $C) * ($C + $D))"),
+        ),
+        (
+            _BINARY_CELLS,
+            Formula("mcc", "($A * $D - $B * $C) / ((($A + $B) * ($A + $C) * ($D + $B) * ($D + $C)) ** 0.5)"),
+        ),
+    ),
+    "regression": (
+        (_REGRESSION[:1], Formula("rmse", "$A ** 0.5")),
+        (_ONE_TRUTH, Formula("r2", "1 - $A / ($B - ($C ** 2))")),
+    ),
+}
 _ORIGIN = tuple(By(name, FIELDS[name]) for name in ("deployment", "predictor", "model"))
 
 
@@ -149,6 +194,22 @@ def _of_scorer(name: str) -> Iterator[Panel]:
             field = f"{PREFIX}{cell}"
             title = f"{name}: {cell.replace('_', ' ')}s by label"
             yield Panel(title, BARS, query, (DOCUMENTS,), (By("label", field),), of_class=field)
+    yield from _calculated(name, query, {metric.name: metric for metric in scorer.metrics})
+
+
+def _calculated(name: str, query: str, metrics: Mapping[str, Metric]) -> Iterator[Panel]:
+    """Give a number and a curve for each formula; F1 of each class comes last, since it takes as many places."""
+    for shape, title in ((NUMBER, ""), (LINES, " over time")):
+        for figures, formula in _FORMULAS.get(name, ()):
+            yield Panel(
+                f"{name}: {formula.label}{title}", shape, query, figures, formula=formula,
+                share=_is_share(metrics[formula.label]),
+            )  # fmt: skip
+    if name in _SEVERAL_CLASSES:
+        yield Panel(
+            f"{name}: F1 of $class", NUMBER, query, _CLASS_CELLS, formula=Formula("f1", _F1), share=True,
+            each_class=True, about="2 TP / (2 TP + FP + FN) of this class.",
+        )  # fmt: skip
 
 
 def _is_share(metric: Metric) -> bool:
