@@ -16,10 +16,11 @@ _TIMEOUT_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One HTTP request as bytes; `key` says in the results which it was."""
+    """One HTTP request as bytes; `key` says in the results which it was, `to` which of the URLs it goes to."""
 
     key: tuple[int, str]
     raw: bytes
+    to: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,41 +69,45 @@ def post(url: str, headers: dict[str, str], body: bytes) -> bytes:
     return "\r\n".join([*lines, "", ""]).encode("latin-1") + body
 
 
-def run(url: str, requests: Sequence[Request], *, connections: int, processes: int = 2) -> Run:
+def run(url: str | Sequence[str], requests: Sequence[Request], *, connections: int, processes: int = 2) -> Run:
     """Send all requests, `connections` at once, from several processes; a prediction's requests share one of them."""
-    address = (urlsplit(url).hostname or "", urlsplit(url).port or 80)
+    parts = [urlsplit(each) for each in ([url] if isinstance(url, str) else url)]
+    addresses = [(part.hostname or "", part.port or 80) for part in parts]
     context = multiprocessing.get_context("spawn")
     start, answers = context.Barrier(processes), context.SimpleQueue()
     workers = []
     for number in range(processes):
         mine = [request for request in requests if request.key[0] % processes == number]
-        arguments = (address, mine, connections // processes, start, answers)
+        arguments = (addresses, mine, connections // processes, start, answers)
         workers.append(context.Process(target=_work, args=arguments, daemon=True))
         workers[-1].start()
-    parts: list[tuple[float, float, list[Result]]] = [answers.get() for _ in workers]
+    found: list[tuple[float, float, list[Result]]] = [answers.get() for _ in workers]
     for worker in workers:
         worker.join()
     # Both clocks are the system's monotonic one, so they can be compared.
-    seconds = max(end for _, end, _ in parts) - min(begin for begin, _, _ in parts)
-    return Run([result for _, _, results in parts for result in results], seconds)
+    seconds = max(end for _, end, _ in found) - min(begin for begin, _, _ in found)
+    return Run([result for _, _, results in found for result in results], seconds)
 
 
-def _work(address: tuple[str, int], requests: list[Request], connections: int, start: Any, answers: Any) -> None:
+def _work(
+    addresses: list[tuple[str, int]], requests: list[Request], connections: int, start: Any, answers: Any
+) -> None:
     waiting = iter(requests)
     lock = threading.Lock()
     results: list[Result] = []
 
     def send_some() -> None:
-        connection = _Connection(address)
+        opened = [_Connection(address) for address in addresses]
         while True:
             with lock:
                 request = next(waiting, None)
             if request is None:
                 break
             before = time.monotonic()
-            status = connection.send(request.raw)
+            status = opened[request.to].send(request.raw)
             results.append(Result(request.key, status, time.monotonic() - before))
-        connection.close()
+        for connection in opened:
+            connection.close()
 
     threads = [threading.Thread(target=send_some) for _ in range(connections)]
     start.wait()

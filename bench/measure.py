@@ -48,16 +48,17 @@ def engine_processes() -> list[psutil.Process]:
 
 
 def measure(
-    url: str,
+    url: str | Sequence[str],
     requests: Sequence[load.Request],
-    server: int | None,
+    server: int | Sequence[int] | None,
     engine: Sequence[psutil.Process],
     *,
     connections: int = 16,
     events_each: int = 1,
 ) -> Measured:
-    """Send the requests and say what that cost. ``server`` is the pid of the server's parent process."""
-    served = processes(server) if server is not None else []
+    """Send the requests and say what that cost. ``server`` is the pid of the server's parent process, or of each."""
+    parents = [] if server is None else [server] if isinstance(server, int) else server
+    served = [process for pid in parents for process in processes(pid)]
     before = cpu(served), cpu(engine)
     run = load.run(url, requests, connections=connections, processes=min(2, connections))
     memory = max((process.memory_info().rss for process in served[1:]), default=0) / 2**20

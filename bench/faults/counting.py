@@ -81,14 +81,14 @@ def _compare(engine: Client, sender: Traffic, total: Count) -> None:
 def _has(document: dict[str, Any], key: tuple[int, str], sender: Traffic) -> bool:
     part = expand(document.get(key[1], {}))
     kept = part if key[1] == "feedback" else part.get("payload", {})
-    # As JSON has it: an array stays an array, a tuple becomes one.
-    return {name: _plain(value) for name, value in content(key, poison=sender.poison).items()}.items() <= kept.items()
+    return {name: plain(value) for name, value in content(key, poison=sender.poison).items()}.items() <= kept.items()
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """Give a value as JSON has it: an array stays an array, a tuple becomes one."""
     if isinstance(value, dict):
-        return {name: _plain(entry) for name, entry in value.items()}
-    return [_plain(entry) for entry in value] if isinstance(value, (list, tuple)) else value
+        return {name: plain(entry) for name, entry in value.items()}
+    return [plain(entry) for entry in value] if isinstance(value, (list, tuple)) else value
 
 
 def _all(engine: Client, index: str) -> Iterator[dict[str, Any]]:

@@ -1,0 +1,230 @@
+"""`python -m bench.scaleout`: one, two and three loggers over one engine of three nodes, and what it holds then.
+
+Each logger is a `request-logger serve` of its own, with one worker; the engine is three OpenSearch processes, each
+index a primary and a replica. The events of a prediction (request, response, feedback) follow each other at once, each
+to another logger, so that the loggers' writes to one document meet as often as they can. In the rows named hot, all
+events go to ten documents: each part comes again and again, newer each time, and the newest must be what stays.
+
+After each row the engine is asked: as many documents as there must be, each with request, response and feedback as they
+were sent and its metrics, and the engine's accuracy and log loss equal to scikit-learn's of the same pairs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import requests
+from prometheus_client.parser import text_string_to_metric_families
+from sklearn.metrics import accuracy_score, log_loss
+
+from bench import load
+from bench.engines import Client
+from bench.faults.counting import plain
+from bench.faults.traffic import headers
+from bench.first import CLASSES, PARTS, bodies, index_of
+from bench.measure import Measured, engine_processes, measure
+from request_logger.engine import start_cluster
+from request_logger.local_server import LocalServer
+
+LOGGERS = 3
+NODES = 3
+HOT_DOCUMENTS = 10
+TOLERANCE = 1e-9
+_FIELDS = {"accuracy": "correct", "log loss": "log_loss"}
+_KINDS = {"spread": "each its document", "hot": f"{HOT_DOCUMENTS} documents"}
+_HEADINGS = ("loggers", "events to", "events", "events/s", "p50 ms", "p99 ms", "conflicts", "conflicts an event",
+             "logger CPU ms an event", "engine CPU ms an event", "documents", "whole", "as scikit-learn")  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What the engine holds of a row's documents; ``problems`` is what is not as it must be."""
+
+    documents: int
+    whole: int
+    equal: bool
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the table."""
+
+    loggers: int
+    kind: str
+    measured: Measured
+    conflicts: float
+    found: Found
+
+
+def main(given: Sequence[str] | None = None) -> int:
+    """Measure, check and print; status 1 where a document is missing, too many, not whole or wrong."""
+    parser = argparse.ArgumentParser(prog="python -m bench.scaleout", description="Several loggers over one engine.")
+    parser.add_argument("--predictions", type=int, default=2000, help="of a row (default: 2000)")
+    parser.add_argument("--hot", type=int, default=1000, help="predictions' worth of a hot row (default: 1000)")
+    parser.add_argument("--nodes", type=int, default=NODES, help=f"of the engine (default: {NODES})")
+    parser.add_argument("--loggers", type=int, default=LOGGERS, help=f"at most (default: {LOGGERS})")
+    parser.add_argument("--connections", type=int, default=16, help="events under way at once (default: 16)")
+    parser.add_argument("--markdown", action="store_true", help="print the table as docs/scaling.md has it")
+    arguments = parser.parse_args(given)
+    counts = {"spread": arguments.predictions, "hot": arguments.hot}
+    with ExitStack() as stack:
+        nodes = stack.enter_context(start_cluster(arguments.nodes, progress=_tell))
+        addresses = ",".join(node.url for node in nodes)
+        loggers: list[LocalServer] = []
+        rows: list[Row] = []
+        for number in range(1, arguments.loggers + 1):
+            _tell(f"{number} logger(s) ...")
+            settings = {"ELASTICSEARCH_HOST": addresses, "GUNICORN_WORKERS": "1"}
+            loggers.append(stack.enter_context(LocalServer(settings)))
+            # The first rows would pay for what the engine compiles, and each for its new logger's first index.
+            run(nodes[0].url, loggers, "spread", 4000 if number == 1 else 300, arguments.connections)
+            for kind, count in counts.items():
+                rows.append(run(nodes[0].url, loggers, kind, count, arguments.connections))
+    _print(rows, markdown=arguments.markdown)
+    problems = [f"{row.loggers} loggers, {row.kind}: {problem}" for row in rows for problem in row.found.problems]
+    for problem in problems:
+        print(f"FAILED: {problem}")
+    return int(bool(problems))
+
+
+def run(engine: str, loggers: Sequence[Any], kind: str, predictions: int, connections: int) -> Row:
+    """Send one row's events to loggers (anything with ``url`` and ``pid``), and ask the engine what came of them."""
+    deployment = f"s{uuid.uuid4().hex[:8]}"
+    client = Client(engine)
+    client.ask("PUT", f"/{index_of(deployment)}")
+    client.ask("GET", f"/_cluster/health/{index_of(deployment)}?wait_for_no_initializing_shards=true&timeout=60s")
+    urls = [logger.url for logger in loggers]
+    events = make_events(kind, predictions, deployment, urls)
+    before = conflicts(urls)
+    measured = measure(urls, events, [logger.pid for logger in loggers], engine_processes(), connections=connections)
+    met = conflicts(urls) - before
+    found = check(client, index_of(deployment), expected(kind, predictions, deployment))
+    if measured.failed:
+        found = replace(found, problems=(*found.problems, f"{measured.failed} events were not acknowledged"))
+    client.drop(index_of(deployment))
+    return Row(len(loggers), kind, measured, met, found)
+
+
+def document_number(kind: str, number: int) -> int:
+    """Which document a prediction's events go to."""
+    return number % HOT_DOCUMENTS if kind == "hot" else number
+
+
+def make_events(kind: str, predictions: int, deployment: str, urls: Sequence[str]) -> list[load.Request]:
+    """The events in the order of the predictions; those that follow each other go to different loggers."""
+    events = []
+    for number in range(predictions):
+        for step, (part, body) in enumerate(bodies(number).items()):
+            to = (number + step) % len(urls)
+            attributes = headers(deployment, (document_number(kind, number), part))
+            # Later predictions have later times: which of a document's many is the newest is known.
+            moment = f"{time.strftime('%H:%M:%S', time.gmtime(number // 1000))}.{number % 1000:03}"
+            attributes |= {"Ce-Id": f"{deployment}-{number}-{part}", "Ce-Time": f"2026-01-02T{moment}Z"}
+            raw = load.post(urls[to], attributes, json.dumps(body).encode())
+            events.append(load.Request((number, part), raw, to))
+    return events
+
+
+def expected(kind: str, predictions: int, deployment: str) -> dict[str, int]:
+    """The document ids that there must be, and the prediction whose events each must have."""
+    return {f"{deployment}-{document_number(kind, number)}": number for number in range(predictions)}
+
+
+def conflicts(urls: Sequence[str]) -> float:
+    """How many writes have met another writer's, in all loggers together."""
+    return sum(
+        sample.value
+        for url in urls
+        for family in text_string_to_metric_families(requests.get(f"{url}/metrics", timeout=30).text)
+        for sample in family.samples
+        if sample.name == "request_logger_store_total" and sample.labels.get("what") == "conflict"
+    )
+
+
+def check(engine: Client, index: str, wanted: Mapping[str, int]) -> Found:
+    """Compare an index with what it must hold: document id -> the prediction whose events it must have."""
+    engine.ask("POST", f"/{index}/_refresh")
+    scores, truth = _pairs(wanted.values())
+    aggregations = {name: {"avg": {"field": f"metrics.{field}"}} for name, field in _FIELDS.items()}
+    answer = engine.ask("POST", f"/{index}/_search", {"size": 10_000, "track_total_hits": True, "aggs": aggregations})
+    count = answer["hits"]["total"]["value"]
+    whole = sum(_is_whole(hit["_source"], wanted.get(hit["_id"])) for hit in answer["hits"]["hits"])
+    ours = {name: answer["aggregations"][name]["value"] for name in _FIELDS}
+    theirs = {
+        "accuracy": accuracy_score(truth, scores.argmax(axis=1)),
+        "log loss": log_loss(truth, scores, labels=range(len(CLASSES))),
+    }
+    problems = []
+    if count != len(wanted):
+        problems.append(f"{count} documents, expected {len(wanted)}")
+    if whole != len(wanted):
+        problems.append(f"{whole} documents are whole, expected {len(wanted)}")
+    unequal = [name for name in _FIELDS if ours[name] is None or abs(ours[name] - theirs[name]) > TOLERANCE]
+    problems += [f"{name}: the engine has {ours[name]}, scikit-learn {theirs[name]}" for name in unequal]
+    return Found(count, whole, not unequal, tuple(problems))
+
+
+def _pairs(numbers: Any) -> tuple[Any, list[int]]:
+    """The scores (predictions x classes) and true classes of predictions."""
+    messages = [bodies(number) for number in numbers]
+    scores = np.array([message["response"]["data"]["ndarray"][0] for message in messages])
+    return scores, [message["feedback"]["truth"]["data"]["ndarray"][0] for message in messages]
+
+
+def _is_whole(document: dict[str, Any], number: int | None) -> bool:
+    if number is None or "correct" not in document.get("metrics", {}):
+        return False
+    for part in PARTS:
+        kept = document.get(part, {})
+        kept = kept if part == "feedback" else kept.get("payload", {})
+        if not plain(bodies(number)[part]).items() <= kept.items():
+            return False
+    return True
+
+
+def _print(rows: Sequence[Row], *, markdown: bool) -> None:
+    lines: list[Sequence[str]] = [_HEADINGS]
+    for row in rows:
+        of = row.measured
+        lines.append(
+            (
+                f"{row.loggers}",
+                _KINDS[row.kind],
+                f"{of.events:,}",
+                f"{of.rate:,.0f}",
+                f"{of.p50 * 1000:.0f}",
+                f"{of.p99 * 1000:.0f}",
+                f"{row.conflicts:,.0f}",
+                f"{row.conflicts / of.events:.2f}",
+                f"{of.logger_cpu / of.events * 1000:.2f}",
+                f"{of.engine_cpu / of.events * 1000:.2f}",
+                f"{row.found.documents:,}",
+                f"{row.found.whole:,}",
+                "yes" if row.found.equal else "no",
+            )
+        )
+    if markdown:
+        lines.insert(1, ("---:", "---", *("---:",) * (len(_HEADINGS) - 3), "---"))
+        print("\n".join(f"| {' | '.join(line)} |" for line in lines))
+        return
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        print("  ".join(text.rjust(width) for text, width in zip(line, widths, strict=True)))
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
