@@ -14,7 +14,7 @@ LOCKED = $(shell sed -nE 's/^([a-z0-9._-]+)==.*/\1/p' requirements.lock)
 FORBIDDEN := GPL;AGPL;SSPL;Commons Clause;Proprietary
 
 .PHONY: help venv demo test test-engines fuzz faults lint format bench bench-first bench-writes bench-report docs \
-  docs-site dist sbom licences audit lock clean
+  docs-site dist sbom licences audit image-check lock clean
 
 help: ## say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -71,6 +71,9 @@ bench-writes: $(READY) ## what three ways of writing cost the engine
 
 bench-report: $(READY) ## how long a report over 100,000 documents takes
 	@$(BIN)/python -m bench.report $(ARGS)
+
+image-check: $(READY) ## build and run the Dockerfile with buildah, no Docker needed (root, buildah, debootstrap)
+	@$(BIN)/python -m tests.release.image_check
 
 docs: $(READY) ## write the pages that are made from the code anew
 	$(BIN)/request-logger settings > docs/settings.md
