@@ -7,8 +7,10 @@ READY := $(VENV)/.ready
 # The first of these that is new enough is used; `make PYTHON=/path/to/python demo` chooses another.
 PYTHON ?= python3 python3.14 python3.13 python3.12 python3.11
 ARGS ?=
-ENGINE_TESTS := tests/test_main_job.py tests/test_bad_input.py tests/test_golden.py tests/test_wire.py \
-  tests/test_modes.py tests/store tests/answers
+# What depends on the kind of engine: what is stored, how it is scored, and what is asked.
+ENGINE_TESTS := tests/answers tests/scorers tests/store $(addsuffix .py,$(addprefix tests/test_,main_job bad_input \
+  golden wire modes orders oracle round_trips metrics_server custom_metrics exporter check_quality dashboards \
+  dashboard_figures dead_letters export rescore retention))
 # What the image holds, and licences that can't be in it.
 LOCKED = $(shell sed -nE 's/^([a-z0-9._-]+)==.*/\1/p' requirements.lock)
 FORBIDDEN := GPL;AGPL;SSPL;Commons Clause;Proprietary
@@ -42,7 +44,7 @@ test: $(READY) ## run the tests, on real engines
 
 test-engines: $(READY) ## run the tests that speak to an engine on Elasticsearch 7.10 OSS and 9, too
 	@for kind in elasticsearch7-oss elasticsearch9; do \
-	  echo "== $$kind"; TEST_ENGINE=$$kind $(BIN)/python -m pytest -q $(ENGINE_TESTS) $(ARGS) || exit 1; \
+	  echo "== $$kind"; TEST_ENGINE=$$kind $(BIN)/python -m pytest -q -m engine $(ENGINE_TESTS) $(ARGS) || exit 1; \
 	done
 
 fuzz: $(READY) ## 50,000 requests of garbage: no 5xx, no traceback, memory flat

@@ -97,6 +97,9 @@ def test_prune_removes_the_old_and_leaves_the_rest(
     index.refresh()
     assert run("prune", "--older-than", "90d", "--dry-run", name)[0] == f"{name}: 11 to remove"
     assert index.count(name) == 20
+    nothing = {"query": {"match_none": {}}}
+    if "no handler found" in str(index.request("POST", f"/{name}/_delete_by_query", nothing).get("error")):
+        pytest.skip("this engine has no delete-by-query")
     assert run("prune", "--older-than", "90d", name)[0] == f"{name}: 11 removed"
     assert sorted(id for _, id in index.documents(name)) == sorted(f"r{number}" for number in range(11, 20))
     assert len(run("prune", "--older-than", "90d", name)) == 1
