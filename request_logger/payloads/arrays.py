@@ -22,7 +22,9 @@ _NOT_FINITE = frozenset({"NaN", "Infinity", "-Infinity"})
 _MAX_RANK = 64
 
 # Fields of a document's part that are the program's own: a body's field of such a name stays in the payload only.
-RESERVED = frozenset({"payload", "instance", "elements", "names", "dataType", "ce-time", "ce-source"})
+RESERVED = frozenset({"payload", "instance", "elements", "dataType", "ce-time", "ce-source"})
+# What is a Seldon message's own stays there, too, in a body of another protocol.
+_SELDON = frozenset({"data", "strData", "jsonData", "binData"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,11 +131,9 @@ def data_type(array: Survey) -> DataType:
 
 
 def column_names(names: Any) -> list[str] | None:
-    """Read ``names`` of a body: a list of text, None where there are none."""
-    if not names:
-        return None
+    """Read ``names`` of a body: a list of text, empty where it came so, None where there are none."""
     if not isinstance(names, list):
-        return [str(names)]
+        return [str(names)] if names else None
     return [name if type(name) is str else str(name) for name in names]
 
 
@@ -149,7 +149,7 @@ def elements(row: Any, names: list[str]) -> dict[str, Any] | None:
 
 def items(rows: list[Any], names: list[str] | None) -> list[Item]:
     """Make the items of rows."""
-    if names is None:
+    if not names:
         return list(map(Item, rows))
     if set(map(type, rows)) == {list}:
         # `elements` of each row without a Python call a row: it is half of the time of a large batch.
@@ -194,4 +194,9 @@ def other_fields(body: dict[str, Any], *taken: str) -> dict[str, Any]:
     """Give the fields of a body that go to the top of the document's part: not ``taken``, not our own."""
     if len(body) == 1:
         return {}
-    return {key: value for key, value in body.items() if key not in RESERVED and key not in taken}
+    out = RESERVED | _SELDON | frozenset(taken)
+    fields = {key: value for key, value in body.items() if key not in out}
+    data = body.get("data")
+    if isinstance(data, dict) and "names" in data:
+        fields["names"] = data["names"]
+    return fields

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from request_logger.payloads import arrays, tftensor
+from request_logger.payloads import arrays, tftensor, v2
 from request_logger.payloads.base import Decoded, Item, UndecodableError
 
 # In the order of the message definition's oneof: where a body has several, the first is taken.
 _CONTENTS = ("data", "binData", "strData", "jsonData", "customData")
 _CONTENT_KEYS = frozenset(_CONTENTS)
 _OTHER_KEYS = frozenset({"meta", "status"})
+_ROWS_OF_OTHERS = frozenset({"instances", "predictions"})
 _ARRAYS = ("tensor", "ndarray", "tftensor")
 
 
@@ -19,18 +20,24 @@ class SeldonDecoder:
     """Decodes a SeldonMessage in JSON. Unknown fields are tolerated; they stay in the payload."""
 
     def accepts(self, body: dict[str, Any]) -> bool:
-        """Take a body with one of the message's contents, or with nothing but ``status`` and ``meta``."""
-        return not _CONTENT_KEYS.isdisjoint(body) or (bool(body) and body.keys() <= _OTHER_KEYS)
+        """Take a body with one of the message's contents, or with nothing but ``status`` and ``meta``.
+
+        One that has another protocol's content, too, is of that protocol.
+        """
+        if not _CONTENT_KEYS.isdisjoint(body):
+            return _ROWS_OF_OTHERS.isdisjoint(body) and not v2.is_v2(body)
+        return bool(body) and body.keys() <= _OTHER_KEYS
 
     def decode(self, body: dict[str, Any]) -> Decoded:
         """Decode the body's content; one with only ``status`` or ``meta`` (a failure) is kept whole as JSON."""
-        fields = {key: body[key] for key in ("meta", "status") if body.get(key)}
+        fields: dict[str, Any] = {key: body[key] for key in ("meta", "status") if key in body}
         for key in _CONTENTS:
             content = body.get(key)
-            if content is not None:
+            # Of these only JSON can be null; any other that is null isn't there.
+            if content is not None or (key == "jsonData" and key in body):
                 break
         else:
-            if not fields:
+            if not any(fields.values()):
                 raise UndecodableError(f"Seldon message without content: expected one of {', '.join(_CONTENTS)}")
             return Decoded("json", [Item(body)], None, fields, has_elements=False)
         if key == "data":

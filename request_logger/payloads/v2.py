@@ -9,11 +9,12 @@ from request_logger.payloads.base import Decoded, Item, UndecodableError
 
 _KEYS = ("inputs", "outputs")
 _DATA_FRAME = "pd"
+_MODEL = ("model_name", "model_version")
 
 
 def tensors_key(body: dict[str, Any]) -> str | None:
     """Find the field that holds the tensors; ``outputs`` of a request only name what is asked for."""
-    for key in _KEYS:
+    for key in reversed(_KEYS) if "model_name" in body else _KEYS:
         tensors = body.get(key)
         if isinstance(tensors, list) and tensors and isinstance(tensors[0], dict) and "datatype" in tensors[0]:
             return key
@@ -33,7 +34,9 @@ class V2Decoder:
         return is_v2(body)
 
     def decode(self, body: dict[str, Any]) -> Decoded:
-        """Give the rows; other fields than the model's name go to the part's top (``id``, ``parameters``, ...).
+        """Give the rows; other fields go to the part's top (``id``, ``parameters``, ...).
+
+        Those of a response do but for the model's name and version.
 
         A single tensor is an array without names, unless its content type is ``pd`` (a data frame of one column).
         """
@@ -41,7 +44,7 @@ class V2Decoder:
         if key is None:
             raise UndecodableError("expected inputs or outputs with V2 tensors")
         found = [_column(tensor, f"{key}[{position}]") for position, tensor in enumerate(body[key])]
-        fields = arrays.other_fields(body, key, "model_name", "model_version")
+        fields = arrays.other_fields(body, key, *(_MODEL if key == "outputs" else ()))
         if len(found) > 1 or _content_type(body) == _DATA_FRAME or _content_type(body[key][0]) == _DATA_FRAME:
             return columns.decode(found, fields)
         column = found[0]

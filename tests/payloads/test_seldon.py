@@ -63,7 +63,8 @@ def test_ndarray(array: Any, kind: str, rows: list[Any]) -> None:
         ([[1]], ["a", "b"], ["a", "b"], {"a": 1.0}),
         ([[1, 2]], ["a", "a"], ["a", "a"], {"a": 2.0}),
         ([[1, 2]], [1, None], ["1", "None"], {"1": 1.0, "None": 2.0}),
-        ([[1, 2]], [], None, None),
+        ([[1, 2]], [], [], None),
+        ([1], [], [], None),
         ([[1, 2]], None, None, None),
         ([[1, 2]], "a", ["a"], {"a": 1.0}),
         ([1], ["a"], ["a"], {"a": 1.0}),
@@ -131,10 +132,32 @@ def test_failure_is_kept_as_json_with_its_status() -> None:
     assert (decoded.data_type, decoded.items[0].instance, decoded.fields) == ("json", body, body)
 
 
-def test_meta_is_a_field_where_it_is_not_empty() -> None:
-    """Executors add an empty meta to every response."""
-    assert decode({"strData": "a", "meta": {}}).fields == {}
+def test_meta_and_status_are_fields() -> None:
+    """Also where they are empty, as executors and Python models send them."""
+    assert decode({"strData": "a", "meta": {}, "status": None}).fields == {"meta": {}, "status": None}
     assert decode({"strData": "a", "meta": {"puid": "p"}, "extra": 1}).fields == {"meta": {"puid": "p"}}
+
+
+def test_null_is_json_but_no_other_content() -> None:
+    """A null beside a content that is there isn't one; alone, jsonData is null."""
+    decoded = decode({"jsonData": None, "meta": {"puid": "p"}})
+    assert (decoded.data_type, decoded.items[0].instance, decoded.fields) == ("json", None, {"meta": {"puid": "p"}})
+    assert decode({"data": None, "strData": "a"}).data_type == "text"
+
+
+@pytest.mark.parametrize(
+    ("body", "rows"),
+    [
+        ({"instances": [[1]], "data": {"ndarray": [5]}, "strData": "x"}, [[1]]),
+        ({"predictions": [2], "jsonData": {"a": 1}}, [2]),
+        ({"inputs": [{"name": "x", "datatype": "INT32", "shape": [1], "data": [3]}], "data": {"ndarray": [5]}}, [3]),
+    ],
+)
+def test_a_body_of_two_protocols_is_of_the_other(body: dict[str, Any], rows: list[Any]) -> None:
+    """The Seldon message's content stays in the payload."""
+    decoded = decode(body)
+    assert [item.instance for item in decoded.items] == rows
+    assert decoded.fields == {}
 
 
 @pytest.mark.parametrize(

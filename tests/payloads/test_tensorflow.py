@@ -51,9 +51,10 @@ def test_not_a_number_is_null() -> None:
 
 
 def test_other_fields_go_to_the_top() -> None:
-    """All but the names of the document's own fields."""
-    decoded = decode({"signature_name": "s", "id": 5, "names": ["no"], "ce-time": "no", "instances": [1]})
-    assert decoded.fields == {"signature_name": "s", "id": 5}
+    """All but the names of the document's own fields, and the names of columns beside Seldon's data."""
+    decoded = decode({"signature_name": "s", "id": 5, "names": ["a"], "ce-time": "no", "instances": [1]})
+    assert decoded.fields == {"signature_name": "s", "id": 5, "names": ["a"]}
+    assert decode({"instances": [1], "data": {"names": ["a"]}}).fields == {"names": ["a"]}
 
 
 @pytest.mark.parametrize(

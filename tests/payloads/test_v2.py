@@ -162,6 +162,18 @@ def test_single_tensor_has_no_names() -> None:
     assert (decoded.names, decoded.items[0].elements, decoded.fields) == (None, None, {"id": "i"})
 
 
+def test_a_request_keeps_the_name_of_its_model() -> None:
+    """Only a response loses it; one that repeats its inputs is still a response."""
+    model = {"model_name": "m", "model_version": "1"}
+    inputs = [tensor("INT32", [1], [1])]
+    assert decode({**model, "inputs": inputs, "outputs": [{"name": "y"}]}).fields == {
+        **model,
+        "outputs": [{"name": "y"}],
+    }
+    response = decode({**model, "inputs": inputs, "outputs": [tensor("INT32", [1], [2])]})
+    assert (instances(response), response.fields) == ([2], {"inputs": inputs})
+
+
 @pytest.mark.parametrize("where", ["tensor", "body"])
 def test_data_frame_of_one_column_has_a_name(where: str) -> None:
     """Content type pd says that tensors are columns."""
