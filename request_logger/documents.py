@@ -102,7 +102,9 @@ def rows_of(decoded: Decoded, *, with_payload: bool, size: int) -> list[Document
         content["dataType"] = decoded.data_type
         if decoded.names is not None:
             content["names"] = decoded.names
-        if with_payload and decoded.has_payload:
+        if not with_payload:
+            content.pop("payload", None)
+        elif decoded.has_payload:
             if row < copies:
                 content["payload"] = decoded.payload
             else:

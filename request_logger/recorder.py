@@ -257,7 +257,7 @@ def _embedded_rows(content: Document) -> int:
     response = content.get("response")
     if response is not None:
         return _rows_in(response)
-    instance = content.get("instance") if "dataType" in content else None
+    instance = content.get("instance") if content.get("dataType", "json") != "json" else None
     return len(instance) if isinstance(instance, list) else 0
 
 
@@ -270,7 +270,9 @@ def _row_of_feedback(content: Document, row: int, rows: int) -> Document:
             mine["reward"] = reward[row]
         else:
             del mine["reward"]
-    instance = content.get("instance")
-    if "dataType" in content and isinstance(instance, list) and row < len(instance):
-        mine["instance"] = instance[row]
+    if content.get("dataType", "json") != "json":
+        for name in ("instance", "elements"):
+            values = content.get(name)
+            if isinstance(values, list) and row < len(values):
+                mine[name] = values[row]
     return mine

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import repeat
+from itertools import chain, repeat
 from typing import Any, cast
 
 from request_logger.payloads import arrays
@@ -19,16 +19,19 @@ class ParsedDecoder:
         return "dataType" in body and "instance" in body
 
     def decode(self, body: dict[str, Any]) -> Decoded:
-        """Give the rows; every other field goes to the part's top, and no payload is kept beside them."""
+        """Give the rows; every other field goes to the part's top, and no payload is kept beside them.
+
+        The instance of kind ``json`` is one row, whatever it is; so is one that is no list.
+        """
         kind = body["dataType"]
         if not isinstance(kind, str):
             raise UndecodableError("dataType: expected text")
         instance = body["instance"]
-        rows = instance if isinstance(instance, list) else [instance]
+        rows = instance if isinstance(instance, list) and kind != "json" else [instance]
         if not rows:
             raise UndecodableError("instance: no rows")
         elements = body.get("elements")
-        per_row = elements if isinstance(elements, list) and len(elements) == len(rows) else repeat(elements)
+        per_row = chain(elements, repeat(None)) if isinstance(elements, list) else repeat(elements)
         pairs = zip(rows, per_row, strict=False)
         return Decoded(
             # A kind of somebody's own is stored as it came, as it always was.

@@ -324,6 +324,8 @@ def test_parsed_body_is_the_part_itself() -> None:
     [
         ({"dataType": "text", "instance": "one"}, "one", None),
         ({"dataType": "text", "instance": ["one"], "elements": {"a": "one"}}, "one", {"a": "one"}),
+        ({"dataType": "text", "instance": "one", "elements": [{"a": "one"}]}, "one", {"a": "one"}),
+        ({"dataType": "json", "instance": [1, 2], "elements": [{"a": 1}, {"a": 2}]}, [1, 2], {"a": 1}),
     ],
 )
 def test_parsed_body_of_one_row(body: dict[str, Any], instance: Any, elements: Any) -> None:
