@@ -218,7 +218,7 @@ def _event(
     known = sum(len(name) for name in names if name) <= _MOST_NAMES_KEPT
     index, node, source, shared = (_place if known else _place.__wrapped__)(*place)
     time = attributes.get("time")
-    time = strip_header(time) if time is not None else None
+    time = strip_header(time) if time else None
     return Event(
         kind=kind,  # type: ignore[arg-type]
         part=part,
@@ -244,7 +244,7 @@ def _place(
     engine: str, kind: str, names: tuple[str | None, ...], index_name: str, environment: str
 ) -> tuple[str, str, str | None, dict[str, Any]]:
     """Give index, node, source and the fields at the top of the document (not to be changed) but the request's id."""
-    clean = {attribute: strip_header(name) for attribute, name in zip(_NAMES, names, strict=True) if name is not None}
+    clean = {attribute: strip_header(name) for attribute, name in zip(_NAMES, names, strict=True) if name}
     name = clean.get("inferenceservicename") or clean.get("modelid")
     header: dict[str, Any] = {"ServingEngine": engine, "Ce-Inferenceservicename": name}
     for field, attribute in (("Ce-Endpoint", "endpoint"), ("Ce-Namespace", "namespace"), ("Ce-Modelid", "modelid")):
@@ -263,15 +263,22 @@ def _index(kind: str, engine: str, name: str | None, clean: Mapping[str, str], e
     environment = f"{environment}-" if environment else ""
     start = f"{kind}-log-{environment}{engine}-{clean.get('namespace') or 'unknown-namespace'}"
     if kind == "drift":
-        # The original takes the detector's name from the source: what follows the type prefix.
-        detector = clean.get("source") or "unknown-detector"
-        for prefix, _ in _PREFIXES:
-            detector = detector.removeprefix(prefix)
-        return legal_index(f"{start}-{detector}")
+        return legal_index(f"{start}-{_detector(clean.get('source'), name)}")
     start = f"{start}-{name or 'unknown-inferenceservice'}"
     if kind == "reference":
         return legal_index(start)
     return legal_index(f"{start}-{clean.get('endpoint') or 'unknown-endpoint'}")
+
+
+def _detector(source: str | None, name: str | None) -> str:
+    """Name a drift detector as the original does: what follows the type prefix in its source, else the deployment."""
+    if source is None:
+        return "unknown-detector"
+    for prefix, _ in _PREFIXES:
+        if source.startswith(prefix):
+            name = source.removeprefix(prefix)
+            break
+    return name or "unknown-inferenceservice"
 
 
 def _structured_data(value: dict[str, Any], content_type: str | None) -> bytes:
@@ -315,7 +322,7 @@ def _kind(value: Any) -> str:
 
 
 def as_timestamp(time: str | None) -> str:
-    """Give a date for ``@timestamp``: the text itself where it is strict RFC 3339, else one made of it, or now."""
+    """Give a date for ``@timestamp``: the text itself where engines take it, else one made of it, or now."""
     if time and _STRICT_TIME.match(time) and time_key(time) is not None:
         return time
     key = time_key(time)

@@ -77,7 +77,7 @@ def drift_content(raw: bytes, content_type: str | None, by_feature: Callable[[li
     if isinstance(flag, list):
         data["feature_is_drift"] = by_feature([bool(value) for value in flag])
         data["is_drift"] = any(flag)
-    elif isinstance(flag, (bool, int, float)):
+    elif "is_drift" in data and (isinstance(flag, (bool, int, float)) or not flag):
         data["is_drift"] = bool(flag)
     if is_by_feature:
         for name in ("distance", "p_val"):
