@@ -48,12 +48,19 @@ _ATTRIBUTES = frozenset(
         "traceparent",
     )
 )
+# What is left out at its end begins: 2026-01 is the first of January, 00:00.
 _TIME = re.compile(
-    r"(\d{4}-\d{2}-\d{2})[Tt ](\d{2}:\d{2}:\d{2})(?:[.,](\d{1,18}))?\s*(Z|z|UTC|[+-]\d{2}:?\d{2})?$", re.ASCII
+    r"(\d{4})(?:-(\d{2})(?:-(\d{2})"
+    r"(?:[Tt ](\d{2})(?::(\d{2})(?::(\d{2})(?:[.,](\d{1,18}))?)?)?\s*(Z|z|UTC|[+-]\d{2}(?::?\d{2})?)?)?)?)?$",
+    re.ASCII,
 )
+_EPOCH_MILLIS = re.compile(r"\d{5,15}$", re.ASCII)
 # version-traceid-parentid-flags; a trace id of zeros is none.
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
-_STRICT_TIME = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,9})?(Z|[+-]\d{2}:\d{2})$", re.ASCII)
+# What every engine takes for a date without being told its format.
+_STRICT_TIME = re.compile(
+    r"\d{4}(-\d{2}(-\d{2}(T\d{2}(:\d{2}(:\d{2}(\.\d{1,9})?)?)?(Z|[+-]\d{2}:?\d{2})?)?)?)?$|\d{5,15}$", re.ASCII
+)
 
 
 class BadEventError(ValueError):
@@ -343,12 +350,24 @@ def time_key(time: Any) -> int | None:
 # A document's times are compared again with each part that joins it.
 @lru_cache(maxsize=8192)
 def _time_key(time: str) -> int | None:
-    match = _TIME.match(time.strip())
+    time = time.strip()
+    if _EPOCH_MILLIS.match(time):
+        return int(time) * 10**6
+    match = _TIME.match(time)
     if match is None:
         return None
-    date, clock, fraction, zone = match.groups()
+    *fields, fraction, zone = match.groups()
+    year, month, day, hour, minute, second = (int(field) if field else None for field in fields)
     try:
-        moment = datetime.fromisoformat(f"{date}T{clock}").replace(tzinfo=_zone(zone))
+        moment = datetime(
+            year or 0,
+            1 if month is None else month,
+            1 if day is None else day,
+            hour or 0,
+            minute or 0,
+            second or 0,
+            tzinfo=_zone(zone),
+        )
         seconds = int((moment - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds())
     except (ValueError, OverflowError):
         return None
@@ -359,7 +378,7 @@ def _zone(zone: str | None) -> timezone:
     if zone is None or zone in ("Z", "z", "UTC"):
         return UTC
     sign = -1 if zone[0] == "-" else 1
-    return timezone(sign * timedelta(hours=int(zone[1:3]), minutes=int(zone[-2:])))
+    return timezone(sign * timedelta(hours=int(zone[1:3]), minutes=int(zone[3:].lstrip(":") or 0)))
 
 
 def with_body(event: Event, body: Body) -> Event:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from request_logger import events
 from request_logger.documents import parts_of
 from request_logger.settings import Settings
-from tests.helpers import event
+from tests.helpers import Index, Sender, Server, event, index_of, ndarray
 
 SETTINGS = Settings.from_env({})
 
@@ -57,3 +59,67 @@ def test_is_drift_that_is_missing_stays_so() -> None:
     """No verdict is made up."""
     (part,) = parts_of(of("drift", b'{"data": {"distance": 0.5}}'))
     assert part.content["data"] == {"distance": 0.5, "drift_type": "batch"}
+
+
+TIMES = {
+    "2026": "2026-01-01T00:00:00",
+    "2026-02": "2026-02-01T00:00:00",
+    "2026-01-02": "2026-01-02T00:00:00",
+    "2026-01-02T03": "2026-01-02T03:00:00",
+    "2026-01-02T03:04Z": "2026-01-02T03:04:00",
+    "2026-01-02T03:04:05": "2026-01-02T03:04:05",
+    "2026-01-02T03:04:05.123456789Z": "2026-01-02T03:04:05.123",
+    "2026-01-02T03:04:05+0100": "2026-01-02T02:04:05",
+    "2026-01-02T03:04:05.5-07:00": "2026-01-02T10:04:05.500",
+    "1767323045000": "2026-01-02T03:04:05",
+}
+
+
+@pytest.mark.parametrize("time", TIMES)
+def test_a_time_that_engines_take_stays_as_it_came(time: str) -> None:
+    """It orders as what it means."""
+    assert events.as_timestamp(time) == time
+    moment = datetime.fromisoformat(TIMES[time]).replace(tzinfo=UTC)
+    found = events.time_key(time)
+    assert found is not None
+    assert found // 10**6 == round(moment.timestamp() * 1000)
+
+
+@pytest.mark.parametrize(
+    ("time", "timestamp"),
+    [
+        ("2026-01-02 03:04:05", "2026-01-02T03:04:05Z"),
+        ("2026-01-02 03:04", "2026-01-02T03:04:00Z"),
+        ("2026-01-02t03:04:05z", "2026-01-02T03:04:05Z"),
+        ("2026-01-02T03:04:05,5Z", "2026-01-02T03:04:05.500000000Z"),
+        (" 2026-01-02", "2026-01-02T00:00:00Z"),
+        ("2026-01-02T03:04:05+01", "2026-01-02T02:04:05Z"),
+    ],
+)
+def test_a_time_that_engines_refuse_is_written_anew(time: str, timestamp: str) -> None:
+    """Where it can be read."""
+    assert events.as_timestamp(time) == timestamp
+
+
+@pytest.mark.parametrize(
+    "time", ["", "now", "2026-1-2", "2026-00", "2026-13", "2026-02-30", "0000", "2026-01-02T24", "-5"]
+)
+def test_what_is_no_time_gives_way_to_now(time: str) -> None:
+    """The document is found where people look for it."""
+    assert events.time_key(time) is None
+    assert datetime.now(UTC) - datetime.fromisoformat(events.as_timestamp(time)) < timedelta(minutes=1)
+
+
+@pytest.mark.engine
+def test_engines_take_these_times(server: Server, index: Index, deployment: str) -> None:
+    """Each is the date that it says, under the text that came."""
+    sender = Sender(server.url)
+    for number, time in enumerate(TIMES):
+        assert sender.send(event("request", f"r{number}", deployment, Ce_Time=time), ndarray([1])) == (200, b"")
+    sender.close()
+    index.refresh()
+    wanted = {"size": 100, "docvalue_fields": [{"field": "@timestamp", "format": "epoch_millis"}]}
+    hits = index.request("POST", f"/{index_of(deployment)}/_search", wanted)["hits"]["hits"]
+    found = {hit["_source"]["@timestamp"]: int(float(hit["fields"]["@timestamp"][0])) for hit in hits}
+    moments = {time: datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp() for time, text in TIMES.items()}
+    assert found == {time: round(seconds * 1000) for time, seconds in moments.items()}
