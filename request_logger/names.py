@@ -10,8 +10,10 @@ import hashlib
 import re
 
 MAX_INDEX_BYTES = 255
-# An id is at most 512 bytes; a row of a batch adds "-item-<i>" to it, another deployment's document a hash.
-MAX_ID_BYTES = 460
+# What an engine takes. A row of a batch adds "-item-<i>" to it, another deployment's document a hash.
+MAX_ID_BYTES = 512
+# What a name that had to be shortened or moved aside keeps, so that the row's number still fits.
+_KEPT_BYTES = 443
 
 _STRIPPED = str.maketrans("", "", '!@#$"<>/?')
 _ILLEGAL_IN_INDEX = re.compile(r"[^\x21-\x7e\x80-\U0010ffff]|[A-Z\\/*?\"<>|,#:]")
@@ -49,13 +51,12 @@ def document_id(request_id: str) -> str:
 
     A request id that looks like a row of a batch is set apart, so that it can't overwrite that row.
     """
-    legal = base_id(request_id)
-    return legal + "~" if _LOOKS_LIKE_ITEM.search(legal) else legal
+    return _fit(request_id, "~" if _LOOKS_LIKE_ITEM.search(request_id) else "")
 
 
 def item_id(request_id: str, row: int) -> str:
     """Give the document id of one row of a batch."""
-    return f"{base_id(request_id)}-item-{row}"
+    return _fit(request_id, f"-item-{row}")
 
 
 def row_named(request_id: str) -> tuple[str, int] | None:
@@ -66,14 +67,14 @@ def row_named(request_id: str) -> tuple[str, int] | None:
 
 def other_owner(request_id: str, owner: str) -> str:
     """Give the request id under which a second deployment's document is kept where one index holds two deployments."""
-    return f"{_cut(request_id, MAX_ID_BYTES - 17)}~{_hash(owner + chr(0) + request_id)}"
+    return f"{_cut(request_id, _KEPT_BYTES)}~{_hash(owner + chr(0) + request_id)}"
 
 
-def base_id(request_id: str) -> str:
-    """Shorten a request id that is too long for an engine; any other stays as it is."""
-    if len(request_id.encode("utf-8", "surrogatepass")) <= MAX_ID_BYTES:
-        return request_id
-    return _cut(request_id, MAX_ID_BYTES - 17) + "~" + _hash(request_id)
+def _fit(request_id: str, ending: str) -> str:
+    """Give an id that ends so; the request id is shortened where an engine would not take it."""
+    if len(request_id.encode("utf-8", "surrogatepass")) + len(ending) <= MAX_ID_BYTES:
+        return request_id + ending
+    return _cut(request_id, _KEPT_BYTES) + "~" + _hash(request_id) + ending
 
 
 def _hash(text: str) -> str:
