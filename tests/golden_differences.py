@@ -23,6 +23,7 @@ TABLE: dict[str, dict[str, list[str]]] = {
         "seldon_ndarray_named_batch": ["r1-item-0: @timestamp", "r1-item-1: @timestamp", "r1-item-2: @timestamp"],
         "seldon_ndarray_named_single": ["@timestamp"],
         "seldon_ndarray_text_one": ["@timestamp"],
+        "seldon_meta_empty": ["@timestamp"],
         "seldon_strdata": ["@timestamp"],
         "tf_instances_batch_kf": ["r1-item-0: @timestamp", "r1-item-1: @timestamp"],
         "tf_instances_cifar_size": ["@timestamp"],
@@ -114,6 +115,12 @@ TABLE: dict[str, dict[str, list[str]]] = {
     },
     "feedback of a batch goes to its rows (`item` of `items`), and leaves no document of its own": {
         "feedback_batch": ["r1: no document", "r1-item-0: feedback", "r1-item-1: feedback"],
+        "feedback_with_elements": [
+            "r1-item-0: feedback.item",
+            "r1-item-0: feedback.items",
+            "r1-item-1: feedback.item",
+            "r1-item-1: feedback.items",
+        ],
         "feedback_with_instance_and_datatype": [
             "r1-item-0: feedback.item",
             "r1-item-0: feedback.items",
@@ -173,6 +180,32 @@ TABLE: dict[str, dict[str, list[str]]] = {
     },
     "outlier scores of a batch are split to all of its rows": {
         "outlier_batch_scores": ["r1-item-1: outlier"],
+    },
+    "a number, true or false beside text in an array stays one; the original's become text": {
+        "seldon_ndarray_mixed_text_first": [
+            "r1-item-0: request.elements.q",
+            "r1-item-0: request.elements.r",
+            "r1-item-0: request.instance",
+            "r1-item-1: request.elements.q",
+            "r1-item-1: request.elements.r",
+            "r1-item-1: request.instance",
+        ],
+    },
+    "of several names none is given to a row that is a single value; in ragged rows each names its column": {
+        "seldon_ndarray_1d_names_many": [f"r1-item-{row}: request.elements" for row in range(3)],
+        "seldon_ndarray_ragged": [
+            "r1-item-0: request.elements.p",
+            "r1-item-0: request.elements.q",
+            "r1-item-1: request.elements.p",
+            "r1-item-1: request.elements.q",
+        ],
+        "seldon_tensor_1d_names_many": [f"r1-item-{row}: response.elements" for row in range(2)],
+    },
+    "the bytes of a header are read as UTF-8": {
+        "header_utf8": ["caf\u00c3\u00a9: no document", "caf\u00e9: new document"],
+    },
+    "the trace in which a prediction was made is kept as `trace-id`": {
+        "header_traceparent": ["request.trace-id"],
     },
     "all V2 tensors are in the instance and the elements, not only the first": {
         "v2_multi_inputs_same_type": ["request.dataType", "request.elements", "request.instance", "request.names"],

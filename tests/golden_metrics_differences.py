@@ -43,7 +43,8 @@ TABLE: dict[str, dict[str, list[str]]] = {
     "a class index beside a row of probabilities is the class, not a one-hot list": {
         "onehot_class_index_truth": [f"{FN} CLASS_0", f"{FP} CLASS_2", f"{TP} CLASS_2", f"{TN} CLASS_2"],
     },
-    "null, NaN and 0.5 are no classes: such a pair counts nowhere, and its document says why": {
+    "null, NaN, 0.5 and a truth of no or several classes are none, and a name can't be compared with an index: such a "
+    "pair counts nowhere, and its document says why": {
         "binary_truth_half": [FP],
         "numeric_nan": [f"{FN} CLASS_nan", f"{FP} CLASS_nan"],
         "numeric_null": [f"{FN} CLASS_None", f"{FP} CLASS_1"],
