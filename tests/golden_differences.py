@@ -8,6 +8,7 @@ from __future__ import annotations
 # Reason -> case -> fields. "new document": the original stored none; "no document": ours is elsewhere.
 TABLE: dict[str, dict[str, list[str]]] = {
     "`@timestamp` is the request's time; the original's is that of whatever part came last": {
+        "body_json_string": ["@timestamp"],
         "env_seldon_environment": ["@timestamp"],
         "feedback_batch": ["r1-item-0: @timestamp", "r1-item-1: @timestamp"],
         "feedback_before_response": ["@timestamp"],

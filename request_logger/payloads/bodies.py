@@ -51,10 +51,24 @@ class Body(NamedTuple):
 
 
 def parse(raw: bytes, content_type: str | None = None, *, max_bytes: int = MAX_INFLATED_BYTES) -> Body:
-    """Parse a body. A gzip body is inflated to ``max_bytes`` at most.
+    """Parse a body. A gzip body is inflated to ``max_bytes`` at most; an object within JSON text is taken for it.
 
     Raises UndecodableError with one line for the user.
     """
+    body = _parse(raw, content_type, max_bytes)
+    return _unwrapped(body) if type(body.value) is str else body
+
+
+def _unwrapped(body: Body) -> Body:
+    """Give the object that was encoded twice, as some senders do; other text stays as it is."""
+    try:
+        inner = _parse(body.value.encode(), None, 0)
+    except UndecodableError:
+        return body
+    return inner if isinstance(inner.value, dict) else body
+
+
+def _parse(raw: bytes, content_type: str | None, max_bytes: int) -> Body:
     if raw.startswith(GZIP):
         raw = inflate(raw, max_bytes)
     if not raw:

@@ -30,6 +30,8 @@ VALUE = {"data": {"ndarray": [[1, 2]]}}
         (gzip.compress(BODY), "application/json"),
         (gzip.compress(BODY[:9]) + gzip.compress(BODY[9:]), None),
         (b'{"data":{"ndarray":[[0]]},"data":{"ndarray":[[1,2]]}}', None),
+        (json.dumps(BODY.decode()).encode(), "application/json"),
+        (json.dumps(" " + BODY.decode()).encode("utf-16"), None),
     ],
 )
 def test_takes(raw: bytes, content_type: str | None) -> None:
@@ -132,3 +134,9 @@ def test_lone_surrogates_become_replacement_characters() -> None:
     decoded = decode_body(rb'{"strData":"a\ud800b\ud83d\ude00"}')
     assert decoded.items[0].instance == "a\ufffdb\U0001f600"
     assert decode_body(rb'{"jsonData":{"\udc00":1}}').payload == {"jsonData": {"\ufffd": 1}}
+
+
+@pytest.mark.parametrize("text", ["hello", "[1]", "5", "null", "", "{", '"{}"'])
+def test_text_that_is_no_object_stays_text(text: str) -> None:
+    """Only an object is taken for a body that was encoded twice, and only once."""
+    assert bodies.parse(json.dumps(text).encode()) == (text, text)
