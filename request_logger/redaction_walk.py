@@ -220,7 +220,10 @@ class Walk:
 
 def _column_names(value: Mapping[str, Any]) -> list[str]:
     names = arrays.column_names(value.get("names"))
-    if names is None and "instance" in value:
+    if not names and isinstance(value.get("data"), dict):
+        # Those of a Seldon message are kept in a body whose rows are another protocol's.
+        names = arrays.column_names(value["data"].get("names"))
+    if not names and "instance" in value:
         elements = value.get("elements")
         first = elements[0] if isinstance(elements, list) and elements else elements
         names = list(first) if isinstance(first, dict) else None

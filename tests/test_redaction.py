@@ -72,6 +72,12 @@ def stored(rules: str, body: Any, *args: Any, schema: Schema | None = None, **he
         pytest.param(
             {"dataType": "tabular", "instance": [[1, SECRET]], "elements": [{"age": 1, "id": SECRET}]}, id="parsed"
         ),
+        pytest.param(
+            {"dataType": "tabular", "names": [], "instance": [[1, SECRET]], "elements": [{"age": 1, "id": SECRET}]},
+            id="parsed, no names",
+        ),
+        pytest.param({"names": ["age", "id"], "instances": [[1, SECRET]]}, id="TensorFlow, names"),
+        pytest.param({"data": {"names": ["age", "id"]}, "instances": [[1, SECRET]]}, id="TensorFlow beside Seldon"),
         pytest.param({"unknown": {"id": SECRET}}, id="of no known protocol"),
         pytest.param([{"id": SECRET}], id="a list"),
         pytest.param(json.dumps({"id": SECRET}), id="JSON in JSON"),
