@@ -8,7 +8,7 @@ rules apply to its deployment, only its size is kept.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from functools import lru_cache
@@ -106,14 +106,47 @@ class Redactor:
         raw = written(redacted)
         return replace(event, body=Body(raw, "application/json", len(raw)))
 
-    def _match(self, *origin: str) -> Rules:
+    def applies(self, namespace: str | None, deployment: str | None) -> bool:
+        """Say whether there are rules for a deployment; of one that is not known (None), whether there may be."""
+        return bool(self._for(namespace, deployment))
+
+    def headers(
+        self, pairs: Iterable[tuple[str, bytes | None]], namespace: str | None, deployment: str | None
+    ) -> tuple[tuple[str, bytes | None], ...]:
+        """Redact headers of a deployment, by name: without ``ce_`` or ``ce-``, whatever the case, - as _.
+
+        A value that is JSON is redacted within. Where the deployment is not known (None), all rules apply.
+        """
+        rules = self._for(namespace, deployment)
+        named: dict[str, Action] = {}
+        for name, action in rules.names.items():
+            _join(named, [(_header_name(name), action)])
+        walk = Walk(rules.names, self._hasher)
+        found: list[tuple[str, bytes | None]] = []
+        for name, value in pairs:
+            done = named.get(_header_name(name))
+            if done is None and value is not None:
+                text = walk.body(value.decode("utf-8", "surrogateescape"))
+                found.append((name, text.encode("utf-8", "surrogateescape")))
+            elif done == "hash" and value is not None:
+                found.append((name, self._hasher(value.decode("utf-8", "surrogateescape")).encode()))
+            elif done is None:
+                found.append((name, value))
+        return tuple(found)
+
+    def _match(self, *origin: str | None) -> Rules:
         names: dict[str, Action] = {}
         paths: dict[tuple[Step, ...], Action] = {}
         for rule in self._rules:
-            if all(fnmatchcase(text, glob) for text, glob in zip(origin, rule.globs, strict=True)):
+            if all(text is None or fnmatchcase(text, glob) for text, glob in zip(origin, rule.globs, strict=True)):
                 _join(names, rule.names.items())
                 _join(paths, rule.paths)
         return Rules(names, tuple(paths.items()))
+
+
+def _header_name(name: str) -> str:
+    plain = name.lower().replace("-", "_")
+    return plain.removeprefix("ce_")
 
 
 def _join(known: dict[Any, Action], found: Any) -> None:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from request_logger.engine import start_engine
+from request_logger.engine import Engine, start_engine
 from request_logger.settings import Settings
 from tests.helpers import Index, Sender, Server
 
@@ -29,6 +29,21 @@ def engine() -> Iterator[Any]:
         return
     with start_engine(KIND, heap="1g", progress=lambda line: print(line, flush=True)) as started:
         yield started
+
+
+@pytest.fixture(scope="session")
+def _mortal() -> Iterator[Engine]:
+    with start_engine(KIND, heap="512m") as started:
+        yield started
+
+
+@pytest.fixture
+def mortal(_mortal: Engine) -> Iterator[Engine]:
+    """An engine that tests may kill. One for the session: its boot is what such tests would wait for longest."""
+    yield _mortal
+    if not _mortal.running:
+        # For the next one, where a test has failed half-way.
+        _mortal.restart()
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from request_logger.engine import start_engine
 from tests.helpers import Index, Sender, Server, event, index_of, ndarray
 
 pytestmark = pytest.mark.engine
@@ -70,31 +69,30 @@ def missing(load: Load, index: Index, deployment: str) -> list[tuple[str, str]]:
 
 
 def test_nothing_acknowledged_is_lost_when_the_engine_is_killed(
-    make_server: Callable[..., Server], deployment: str
+    make_server: Callable[..., Server], mortal: Any, deployment: str
 ) -> None:
     """The engine is killed (-9) twice under load and comes back: nothing acknowledged is missing or doubled."""
-    with start_engine("opensearch", heap="512m") as engine:
-        server = make_server(engine.url, STORE_TIMEOUT_SECONDS="3")
-        load = Load(server.url, deployment)
-        load.start()
-        for _ in range(2):
-            time.sleep(3)
-            engine.kill()
-            time.sleep(1)
-            engine.restart()
-        time.sleep(4)
-        load.stop()
-        index = Index(engine.url)
-        assert load.refused, "the engine was away, so some events must have been refused loudly"
-        assert len(load.acknowledged) > 300
-        assert missing(load, index, deployment) == []
-        documents = index.documents(index_of(deployment))
-        assert len(documents) == index.count(index_of(deployment))
-        scored = [source["metrics"]["correct"] for source in documents.values() if "metrics" in source]
-        complete = sum({"response", "feedback"} <= set(source) for source in documents.values())
-        assert len(scored) == complete
-        assert set(scored) == {1}
-        server.stop()
+    server = make_server(mortal.url, STORE_TIMEOUT_SECONDS="3")
+    load = Load(server.url, deployment)
+    load.start()
+    for _ in range(2):
+        time.sleep(3)
+        mortal.kill()
+        time.sleep(1)
+        mortal.restart()
+    time.sleep(4)
+    load.stop()
+    index = Index(mortal.url)
+    assert load.refused, "the engine was away, so some events must have been refused loudly"
+    assert len(load.acknowledged) > 300
+    assert missing(load, index, deployment) == []
+    documents = index.documents(index_of(deployment))
+    assert len(documents) == index.count(index_of(deployment))
+    scored = [source["metrics"]["correct"] for source in documents.values() if "metrics" in source]
+    complete = sum({"response", "feedback"} <= set(source) for source in documents.values())
+    assert len(scored) == complete
+    assert set(scored) == {1}
+    server.stop()
 
 
 def test_server_starts_and_says_so_without_an_engine(make_server: Callable[..., Server], deployment: str) -> None:

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import random
+import subprocess
+import sys
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, urlsplit
 
 import numpy as np
 import pytest
 import requests
 from sklearn.metrics import accuracy_score, log_loss, precision_recall_fscore_support
 
-from request_logger.engine import start_engine
 from request_logger.kafka.binding import Record, event_of
+from request_logger.names import other_owner
 from request_logger.settings import Settings
-from tests.conftest import KIND
 from tests.helpers import DATA, Index, index_of
 from tests.kafka_broker import Broker, start_kafka
 from tests.kafka_helpers import (
@@ -64,6 +67,9 @@ def consume(kafka: Broker, topic: str, engine: Any, tmp_path: Path) -> Iterator[
 
     yield start
     for process in started:
+        # What an orderly end does is tested by itself; here nobody has to wait for it.
+        if process.process.poll() is None:
+            process.kill()
         process.stop()
 
 
@@ -144,32 +150,31 @@ def test_consumers_share_the_partitions_and_one_leaves(
 
 
 def test_engine_down_and_back(
-    kafka: Broker, topic: str, consume: Callable[..., ConsumerProcess], deployment: str
+    kafka: Broker, topic: str, consume: Callable[..., ConsumerProcess], mortal: Any, deployment: str
 ) -> None:
     """While the engine is away nothing is committed and the member stays; SIGTERM ends it; all is there afterwards."""
     count = 400
     kafka.make_topic(topic, 2)
     messages = shuffled(message for number in range(count) for message in prediction(number, deployment))
-    with start_engine(KIND, heap="512m") as mortal:
-        env = {"STORE_TIMEOUT_SECONDS": "2", "KAFKA_MAX_IN_FLIGHT": "200"}
-        process = consume(mortal.url, **env)
-        produce(kafka.address, topic, messages[:600], 2)
-        wait_for(lambda: is_read(kafka, topic, [300, 300]))
-        mortal.kill()
-        produce(kafka.address, topic, messages[600:], 2)
-        wait_for(lambda: process.metric("request_logger_kafka_paused") == 1)
-        assert is_read(kafka, topic, [300, 300])
-        assert requests.get(f"{process.url}/healthz", timeout=10).status_code == 200
-        assert requests.get(f"{process.url}/readyz", timeout=10).status_code == 503
-        wait_for(lambda: process.metric("request_logger_kafka_lag") == 600)
-        # Ended without the engine: it leaves at once, and commits nothing that isn't stored.
-        process.process.terminate()
-        assert process.process.wait(15) == 0
-        assert is_read(kafka, topic, [300, 300])
-        process = consume(mortal.url, ready=False, **env)
-        mortal.restart()
-        wait_for(lambda: is_read(kafka, topic, [600, 600]), 60)
-        check_whole(Index(mortal.url), deployment, count)
+    env = {"STORE_TIMEOUT_SECONDS": "2", "KAFKA_MAX_IN_FLIGHT": "200"}
+    process = consume(mortal.url, **env)
+    produce(kafka.address, topic, messages[:600], 2)
+    wait_for(lambda: is_read(kafka, topic, [300, 300]))
+    mortal.kill()
+    produce(kafka.address, topic, messages[600:], 2)
+    wait_for(lambda: process.metric("request_logger_kafka_paused") == 1)
+    assert is_read(kafka, topic, [300, 300])
+    assert requests.get(f"{process.url}/healthz", timeout=10).status_code == 200
+    assert requests.get(f"{process.url}/readyz", timeout=10).status_code == 503
+    wait_for(lambda: process.metric("request_logger_kafka_lag") == 600)
+    # Ended without the engine: it leaves at once, and commits nothing that isn't stored.
+    process.process.terminate()
+    assert process.process.wait(15) == 0
+    assert is_read(kafka, topic, [300, 300])
+    process = consume(mortal.url, ready=False, **env)
+    mortal.restart()
+    wait_for(lambda: is_read(kafka, topic, [600, 600]), 60)
+    check_whole(Index(mortal.url), deployment, count)
 
 
 POISON = [
@@ -227,7 +232,7 @@ def test_settings_of_the_server_hold_here_too(
     messages = [message for number in range(40) for message in prediction(number, deployment)]
     foreign = (headers("request", "x", deployment, namespace="other"), b'{"data": {"ndarray": [[1]]}}')
     unknown = ([("type", b"com.example.unknown"), ("requestid", b"x")], b"{}")
-    secret = ([("requestid", b"r")], b"a secret")
+    secret = ([("requestid", b"r"), ("A", b"a header's secret"), ("kept", b"as it is")], b"a secret")
     produce(kafka.address, topic, [*messages, foreign, unknown, secret])
     process = consume(
         ALLOWED_NAMESPACES="test*", REDACT="drop:a", SAMPLE_RATE="0.5", READ_USER="me", READ_PASSWORD="pw"
@@ -241,11 +246,53 @@ def test_settings_of_the_server_hold_here_too(
     assert index.count("inference-log-seldon-other-*") == 0
     (letter,) = [each for each in index.documents(DEAD_LETTERS).values() if each["index"] == f"kafka:{topic}"]
     assert "secret" not in json.dumps(letter)
+    assert json.loads(letter["document"])["headers"] == [["requestid", "r"], ["kept", "as it is"]]
     assert base64.b64encode(b"a secret").decode() not in letter["document"]
     assert requests.get(f"{process.url}/metrics", timeout=10).status_code == 401
     answer = requests.get(f"{process.url}/metrics", auth=("me", "pw"), timeout=10).text
     for line in ('outcome="sampled"', 'outcome="ignored"', 'outcome="forbidden"'):
         assert line in answer
+
+
+def test_a_letter_is_stored_when_what_was_in_its_way_is_gone(
+    kafka: Broker, topic: str, consume: Callable[..., ConsumerProcess], engine: Any, index: Index, deployment: str
+) -> None:
+    """`dead-letters` lists and exports records too, and `retry` stores them as the consumer would have."""
+    kafka.make_topic(topic)
+    messages = [message for number in range(3) for message in prediction(number, deployment)]
+    # Two documents of somebody else, where the response of p0 belongs and where it would be put beside that.
+    request = next(pairs for pairs, _ in messages)
+    owner = event_of(Record(topic, 0, 0, 1, None, tuple(request), b"{}"), Settings(), lambda event: event).owner
+    in_the_way = ("p0", other_owner("p0", repr(owner)))
+    for id in in_the_way:
+        index.request("PUT", f"/{index_of(deployment)}/_doc/{quote(id, safe='')}", {"Ce-Namespace": "another"})
+    produce(kafka.address, topic, [*messages, ([("requestid", b"r")], b"{}")])
+    consume()
+    wait_for(lambda: is_read(kafka, topic, [len(messages) + 1]))
+    name = f"kafka:{topic}"
+
+    def command(*arguments: str) -> tuple[int, str]:
+        url = urlsplit(engine.url)
+        env = {**os.environ, "ELASTICSEARCH_HOST": url.hostname or "", "ELASTICSEARCH_PORT": str(url.port)}
+        python = [sys.executable, "-m", "request_logger.cli", "dead-letters", *arguments, "--index", name]
+        done = subprocess.run(python, env=env, capture_output=True, text=True, timeout=60, check=False)
+        return done.returncode, done.stdout
+
+    # What is no event is seen at once, what the engine refuses later.
+    listed = sorted(line.split("  ")[1:] for line in command("list")[1].splitlines()[:-1])
+    assert [line[:2] for line in listed] == [[name, f"{topic}[0]@{at}"] for at in (0, 1, 2, 9)]
+    assert ["two deployments meet" in line[2] for line in listed] == [True, True, True, False]
+    exported = {letter["id"]: letter["document"] for letter in map(json.loads, command("export")[1].splitlines())}
+    assert base64.b64decode(exported[f"{topic}[0]@0"]["value_base64"]) == messages[0][1]
+    assert command("retry")[1].splitlines()[-1] == "0 stored, 4 left"
+    for id in in_the_way:
+        index.request("DELETE", f"/{index_of(deployment)}/_doc/{quote(id, safe='')}")
+    assert command("retry", "--dry-run")[1].splitlines()[-1] == "3 would be stored, 1 left"
+    status, text = command("retry")
+    assert (status, text.splitlines()[-1]) == (1, "3 stored, 1 left")
+    assert f"{topic}[0]@9  left: Ce-Type: missing" in text
+    check_whole(index, deployment, 3)
+    assert len(command("list")[1].splitlines()) == 2
 
 
 def recorded() -> list[dict[str, Any]]:

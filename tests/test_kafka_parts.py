@@ -15,8 +15,12 @@ from prometheus_client import CollectorRegistry
 from request_logger.events import Event
 from request_logger.kafka.binding import Record, event_of
 from request_logger.kafka.config import consumer_config, parse, producer_config, topics
+from request_logger.kafka.kept import Kept, NotKeptError, content, kept, record_of
 from request_logger.kafka.partition import DONE, Partition, Work
 from request_logger.kafka.telemetry import KafkaTelemetry
+from request_logger.redaction import Redactor
+from request_logger.redaction_walk import Hasher
+from request_logger.serialize import dumps, loads
 from request_logger.settings import Settings, SettingsError
 from request_logger.store.change import StoreUnavailableError
 from tests.test_docs import ROOT, first_column
@@ -54,6 +58,99 @@ def test_headers() -> None:
     event = read(*binary, ("namespace", b"not the event's"), ("traceparent", f"00-{'a' * 32}-{'b' * 16}-01".encode()))
     assert "Ce-Namespace" not in event.header
     assert event.trace_id == "a" * 32
+
+
+RULES = """\
+rules:
+  - {namespace: prod, drop: [customer_id], hash: [email]}
+  - {namespace: other, drop: [tenant]}
+  - {deployment: "b*", drop: ["$.data.names"]}
+"""
+
+
+@pytest.fixture
+def redactor(tmp_path: Path) -> Redactor:
+    (tmp_path / "rules.yaml").write_text(RULES)
+    return Redactor(str(tmp_path / "rules.yaml"), "a key of the tests, long enough")
+
+
+def test_a_letter_keeps_no_header_that_redact_names(redactor: Redactor) -> None:
+    """Names in any case, with ce_ or -; JSON within a value; only the deployment's own rules where that is known."""
+    known = [("namespace", b"prod"), ("inferenceservicename", b"a")]
+    pairs = [
+        ("Customer-Id", b"S3CRET"),
+        ("ce_customer_id", b"S3CRET"),
+        ("email", "é@x.org".encode()),
+        ("baggage", b'{"customer_id": "S3CRET", "n": 1}'),
+        ("tenant", b"t"),
+        ("binary", b"\xff\x00"),
+        ("empty", None),
+    ]
+    found = kept(record(*known, *pairs, value=b"S3CRET"), redactor)
+    headers = dict(found.headers)
+    assert (found.value, found.key) == (None, None)
+    assert list(headers) == ["namespace", "inferenceservicename", "email", "baggage", "tenant", "binary", "empty"]
+    assert headers["email"] == Hasher(b"a key of the tests, long enough")("é@x.org").encode()
+    assert headers["baggage"] == b'{"n": 1}'
+    assert (headers["tenant"], headers["binary"], headers["empty"]) == (b"t", b"\xff\x00", None)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        [],
+        [("namespace", b"prod")],
+        [
+            ("namespace", b"quiet"),
+            ("inferenceservicename", b"a"),
+            ("content-type", b"application/cloudevents+json; charset=utf-8"),
+        ],
+    ],
+    ids=["nothing said", "half of it", "only the value says it"],
+)
+def test_of_a_letter_that_may_be_anybodys_all_rules_hold(redactor: Redactor, more: list[tuple[str, bytes]]) -> None:
+    """Where the headers don't tell whose it is, no rule is left out."""
+    found = kept(record(*more, ("customer_id", b"S3CRET"), value=b"S3CRET"), redactor)
+    assert found.value is None
+    assert "customer_id" not in dict(found.headers)
+
+
+def test_of_a_deployment_without_rules_all_is_kept(redactor: Redactor) -> None:
+    """Nothing is left out of a record that no rule is for."""
+    whole = record(("namespace", b"quiet"), ("modelid", b"a"), ("customer_id", b"c"), value=b"v")
+    assert kept(whole, redactor) == Kept(whole.headers, b"v", None)
+
+
+@given(
+    st.lists(st.tuples(st.text(max_size=5), st.none() | st.binary(max_size=20)), max_size=4),
+    st.binary(max_size=50),
+    st.none() | st.binary(max_size=5),
+    st.none() | st.integers(0, 2**50),
+)
+def test_a_letter_gives_its_record_back(
+    headers: list[tuple[str, bytes | None]], value: bytes, key: bytes | None, timestamp: int | None
+) -> None:
+    """Whatever the record, the letter's JSON has all of it."""
+    whole = Record("t", 1, 5, timestamp, key, tuple(headers), value)
+    assert record_of(loads(dumps(content(whole, Redactor())))) == whole
+
+
+@pytest.mark.parametrize(
+    ("letter", "expected"),
+    [
+        (None, "there is no record in it"),
+        ([], "there is no record in it"),
+        ({"topic": "t", "headers": []}, "its value was not kept, since REDACT has rules for it"),
+        ({"value_base64": "AA==", "topic": "t"}, "there is no whole record in it (KeyError('partition'))"),
+        ({**content(record(), Redactor()), "value_base64": "é"}, "there is no whole record in it (ValueError"),
+        ({**content(record(), Redactor()), "headers": [1]}, "there is no whole record in it (TypeError"),
+    ],
+)
+def test_a_letter_without_its_record_says_so(letter: Any, expected: str) -> None:
+    """What lacks something, or is not what it should be, is one line."""
+    with pytest.raises(NotKeptError) as caught:
+        record_of(letter)
+    assert str(caught.value).startswith(expected)
 
 
 def test_large_body_is_dropped() -> None:

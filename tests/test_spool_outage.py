@@ -3,27 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 
-from request_logger.engine import start_engine
-from tests.conftest import KIND
 from tests.helpers import Index, Sender, Server, event, index_of, ndarray
 from tests.test_failures import Load, missing
 from tests.test_spool import wait_until
 
 pytestmark = pytest.mark.engine
-
-
-@pytest.fixture(scope="module")
-def mortal() -> Iterator[Any]:
-    """An engine that these tests may kill."""
-    with start_engine(KIND, heap="512m") as started:
-        yield started
 
 
 def spooled_in(server: Server) -> float:

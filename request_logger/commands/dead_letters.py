@@ -13,6 +13,8 @@ from request_logger.choosing import Chooser
 from request_logger.commands.errors import CommandError
 from request_logger.commands.quiet import quiet_engine
 from request_logger.documents import Document, Part, join, refuse, same_owner
+from request_logger.kafka.kept import INDEX, NotKeptError, record_of
+from request_logger.kafka.replay import Replayer
 from request_logger.recorder import parts_in
 from request_logger.scoring import Settle, settler
 from request_logger.serialize import dumps, loads
@@ -47,8 +49,13 @@ class Letter:
         return str(self.source.get("id", ""))
 
     @property
+    def is_record(self) -> bool:
+        """Whether it is a record of Kafka, and no document."""
+        return self.index.startswith(INDEX)
+
+    @property
     def document(self) -> Document | None:
-        """The document, None where the letter has none that can be read."""
+        """The document, or what is kept of a record; None where the letter has none that can be read."""
         try:
             document = loads(self.source["document"])
         except (KeyError, TypeError, ValueError):
@@ -143,12 +150,15 @@ class _Burials:
 def _retry(engine: SearchEngine, settings: Settings, letters: Iterator[Letter], *, dry_run: bool) -> int:
     settle = settler(Chooser(settings.scorer, settings.scorers_config or None))
     burials = _Burials()
+    records = _Records(settings)
     writer = Writer(engine, refuse, burials, Limits(timeout_seconds=settings.store_timeout_seconds))
     stored = left = 0
     try:
         # One after the other, so that it is known which of them was refused again.
         for letter in letters:
-            if dry_run:
+            if letter.is_record:
+                verdict = records.store(letter, dry_run=dry_run) or ("" if dry_run else _remove(engine, letter))
+            elif dry_run:
                 verdict = _foreseen(engine, letter, settle)
             else:
                 verdict = _store(writer, burials, letter, settle) or _remove(engine, letter)
@@ -156,9 +166,33 @@ def _retry(engine: SearchEngine, settings: Settings, letters: Iterator[Letter], 
             would = "would be stored" if dry_run else "stored"
             print(f"{letter.index}  {letter.id}  {f'left: {verdict}' if verdict else would}")
     finally:
+        records.close()
         writer.close(settings.store_timeout_seconds)
     print(f"{stored} {'would be stored' if dry_run else 'stored'}, {left} left")
     return int(left > 0)
+
+
+class _Records:
+    """Stores letters that are records of Kafka, as the consumer would; costs nothing where there is none."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._replayer: Replayer | None = None
+
+    def store(self, letter: Letter, *, dry_run: bool) -> str:
+        """Store one; give why it isn't. Raises StoreUnavailableError."""
+        try:
+            record = record_of(letter.document)
+        except NotKeptError as error:
+            return str(error)
+        if self._replayer is None:
+            self._replayer = Replayer(self._settings)
+        return self._replayer.store(record, dry_run=dry_run)
+
+    def close(self) -> None:
+        """Finish what is under way."""
+        if self._replayer is not None:
+            self._replayer.close()
 
 
 def _joined(stored: Document | None, parts: list[Part], settle: Settle) -> Document | None:

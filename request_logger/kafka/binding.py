@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
+from typing import Any, Protocol
 
 from request_logger import events
+from request_logger.names import strip_header
 from request_logger.settings import Settings
 
 Headers = tuple[tuple[str, bytes | None], ...]
@@ -57,6 +60,38 @@ def event_of(record: Record, settings: Settings, admit: Callable[[events.Event],
         headers["ce-time"] = _time(record.timestamp)
     body = _body(record.value, content_type, settings.max_payload_bytes)
     return admit(events.from_headers(headers, body, settings))
+
+
+class Logger(Protocol):
+    """What does with an event all that is done with one over HTTP: `request_logger.intake.RequestLogger`."""
+
+    def admit(self, event: events.Event) -> events.Event:
+        """Give an event that may be stored."""
+
+    def redact(self, event: events.Event) -> events.Event:
+        """Give the event as it may be stored."""
+
+    def prepared(self, event: events.Event) -> Callable[[], Future[Any]]:
+        """Do all of a submission but the queueing."""
+
+
+def prepared(logger: Logger, record: Record, settings: Settings) -> tuple[events.Event, Callable[[], Future[Any]]]:
+    """Read a record and make ready what stores it: the event, and a function that queues it.
+
+    Raises what `event_of` does.
+    """
+    event = logger.redact(event_of(record, settings, logger.admit))
+    return event, logger.prepared(event)
+
+
+def origin_of(record: Record) -> tuple[str | None, str | None]:
+    """Give namespace and deployment as far as the headers say them, None where only the value may."""
+    content_type, headers = _headers(record)
+    if (content_type or "").strip().lower().startswith("application/cloudevents"):
+        return None, None
+    names = (headers.get("ce-namespace"), headers.get("ce-inferenceservicename") or headers.get("ce-modelid"))
+    namespace, deployment = (strip_header(name) or None if name else None for name in names)
+    return namespace, deployment
 
 
 def _headers(record: Record) -> tuple[str | None, dict[str, str]]:

@@ -20,7 +20,7 @@ from prometheus_client import CollectorRegistry
 from request_logger import events
 from request_logger.access import ForbiddenEventError
 from request_logger.intake import EVENT_WEIGHT_BYTES, RequestLogger
-from request_logger.kafka.binding import Record, event_of
+from request_logger.kafka.binding import Record, prepared
 from request_logger.kafka.config import consumer_config, topics
 from request_logger.kafka.letters import Letters
 from request_logger.kafka.offsets import Offsets
@@ -57,7 +57,7 @@ class KafkaConsumer:
         self._telemetry = KafkaTelemetry(registry)
         self._partitions: dict[tuple[str, int], Partition] = {}
         self._offsets = Offsets(self._partitions, self._telemetry)
-        self._letters = Letters(settings, logger.engine, lambda where: self._telemetry.poison.labels(where).inc())
+        self._letters = Letters(settings, logger, lambda where: self._telemetry.poison.labels(where).inc())
         config = {**consumer_config(settings), "on_commit": self._offsets.answered, "error_cb": self._troubled}
         self._consumer = Consumer(config, logger=log)
         self._fresh: list[Work] = []
@@ -181,8 +181,7 @@ class KafkaConsumer:
     def _work(self, record: Record) -> Work:
         telemetry = self._logger.telemetry
         try:
-            event = self._logger.redact(event_of(record, self._settings, self._logger.admit))
-            send = self._logger.prepared(event)
+            event, send = prepared(self._logger, record, self._settings)
         except events.IgnoredEventError as error:
             telemetry.events.labels("", "sampled" if error.reason == SAMPLED else "ignored").inc()
             return Work(record)

@@ -1,12 +1,11 @@
 """Dead letters of the consumer: records that can't become events go to a topic, or into the dead-letter index.
 
-They are sent again until one of the two has them: only then may their offsets be committed. With REDACT set the value
-is left out, because nobody can say what in it is not to be kept.
+They are sent again until one of the two has them: only then may their offsets be committed. What REDACT leaves of them
+is in `request_logger.kafka.kept`.
 """
 
 from __future__ import annotations
 
-import base64
 import logging
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -15,12 +14,13 @@ from typing import Any
 
 from confluent_kafka import KafkaException, Message, Producer
 
+from request_logger.intake import RequestLogger
 from request_logger.kafka.binding import Record
 from request_logger.kafka.config import producer_config
+from request_logger.kafka.kept import INDEX, content, kept
 from request_logger.serialize import dumps
 from request_logger.settings import Settings
 from request_logger.store.change import StoreUnavailableError
-from request_logger.store.client import SearchEngine
 from request_logger.store.templates import dead_letter_mapping
 from request_logger.store.work import Limits
 
@@ -35,10 +35,10 @@ _CLOSE_SECONDS = 5.0
 class Letters:
     """Writes dead letters. For one thread; ``count`` is told where each went: topic, index, or nowhere."""
 
-    def __init__(self, settings: Settings, engine: SearchEngine, count: Callable[[str], None]) -> None:
+    def __init__(self, settings: Settings, logger: RequestLogger, count: Callable[[str], None]) -> None:
         self._topic = settings.kafka_dead_letter_topic
-        self._keeps_values = not settings.redact
-        self._engine = engine
+        self._redactor = logger.redactor
+        self._engine = logger.engine
         self._count = count
         self._index = Limits().dead_letter_index
         self._index_ready = False
@@ -70,11 +70,11 @@ class Letters:
             "partition": record.partition,
             "offset": record.offset,
         }
-        headers: list[tuple[str, str | bytes | None]] = [*record.headers]
+        part = kept(record, self._redactor)
+        headers: list[tuple[str, str | bytes | None]] = [*part.headers]
         headers += [(f"{PREFIX}{name}", str(value).encode()) for name, value in about.items()]
-        value = record.value if self._keeps_values else b""
         try:
-            producer.produce(self._topic, value, record.key, headers=headers, on_delivery=delivered)
+            producer.produce(self._topic, part.value or b"", part.key, headers=headers, on_delivery=delivered)
         except (BufferError, KafkaException) as error:
             future.set_exception(StoreUnavailableError(f"a dead letter waits for Kafka: {error}"))
 
@@ -100,7 +100,7 @@ class Letters:
         lines = []
         for record, reason, _ in waiting:
             # By its place: a record that is read again is the same letter.
-            lines.append(dumps({"index": {"_index": self._index, "_id": f"kafka:{record.place}"}}))
+            lines.append(dumps({"index": {"_index": self._index, "_id": f"{INDEX}{record.place}"}}))
             lines.append(dumps(self._letter(record, reason)))
         answer = self._engine.bulk(b"\n".join(lines) + b"\n")
         for (record, _, future), item in zip(waiting, answer["items"], strict=True):
@@ -117,25 +117,12 @@ class Letters:
                 future.set_exception(StoreUnavailableError(f"the dead-letter index answered {status}"))
 
     def _letter(self, record: Record, reason: str) -> dict[str, Any]:
-        message: dict[str, Any] = {
-            "topic": record.topic,
-            "partition": record.partition,
-            "offset": record.offset,
-            "timestamp": record.timestamp,
-            "headers": [
-                [name, value.decode("latin-1") if value is not None else None] for name, value in record.headers
-            ],
-            "bytes": len(record.value),
-        }
-        if self._keeps_values:
-            message["value_base64"] = base64.b64encode(record.value).decode()
-            message["key_base64"] = base64.b64encode(record.key).decode() if record.key is not None else None
         return {
             "@timestamp": datetime.now(UTC).isoformat(timespec="milliseconds"),
-            "index": f"kafka:{record.topic}",
+            "index": f"{INDEX}{record.topic}",
             "id": record.place,
             "reason": reason[:_LONGEST_REASON],
-            "document": dumps(message).decode(),
+            "document": dumps(content(record, self._redactor)).decode(),
         }
 
     def close(self) -> None:
