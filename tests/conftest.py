@@ -41,8 +41,10 @@ def _mortal() -> Iterator[Engine]:
 def mortal(_mortal: Engine) -> Iterator[Engine]:
     """An engine that tests may kill. One for the session: its boot is what such tests would wait for longest."""
     yield _mortal
-    if not _mortal.running:
-        # For the next one, where a test has failed half-way.
+    # For the next one, where a test has failed half-way.
+    if _mortal.running:
+        _mortal.resume()
+    else:
         _mortal.restart()
 
 

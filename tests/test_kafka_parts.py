@@ -16,6 +16,7 @@ from request_logger.events import Event
 from request_logger.kafka.binding import Record, event_of
 from request_logger.kafka.config import consumer_config, parse, producer_config, topics
 from request_logger.kafka.kept import Kept, NotKeptError, content, kept, record_of
+from request_logger.kafka.letters import PREFIX
 from request_logger.kafka.partition import DONE, Partition, Work
 from request_logger.kafka.telemetry import KafkaTelemetry
 from request_logger.redaction import Redactor
@@ -151,6 +152,14 @@ def test_a_letter_without_its_record_says_so(letter: Any, expected: str) -> None
     with pytest.raises(NotKeptError) as caught:
         record_of(letter)
     assert str(caught.value).startswith(expected)
+
+
+def test_a_letter_in_a_topic_is_the_record_again() -> None:
+    """What a letter's headers have beside the record's own changes nothing for a consumer of that topic."""
+    about = [(f"{PREFIX}{name}", b"x") for name in ("reason", "topic", "partition", "offset")]
+    binary = [(f"ce_{name}", value) for name, value in MINIMAL]
+    assert read(*MINIMAL, *about) == read(*MINIMAL)
+    assert read(*binary, *about) == read(*binary)
 
 
 def test_large_body_is_dropped() -> None:
