@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
@@ -27,6 +28,7 @@ from request_logger.settings import Settings
 from request_logger.store.change import StoreUnavailableError
 from request_logger.store.client import SearchEngine
 from request_logger.store.scan import Hit, Scan
+from scorers.base import Row
 
 if TYPE_CHECKING:
     import pandas
@@ -51,13 +53,29 @@ class ExportError(Exception):
     """What is asked for can't be exported; the text is one line that says why."""
 
 
+class _Found:
+    """A document that was read. What several columns need of it is made once."""
+
+    __slots__ = ("_pair", "hit")
+
+    def __init__(self, hit: Hit) -> None:
+        self.hit = hit
+        self._pair: tuple[Row | None, Row | None] | None = None
+
+    def pair(self) -> tuple[Row | None, Row | None]:
+        """Give truth and prediction, as `scoring.pair` does."""
+        if self._pair is None:
+            self._pair = pair(self.hit.source)
+        return self._pair
+
+
 @dataclass(frozen=True, slots=True)
 class Column:
     """One column: its name, what its values are, how a document gives it, and the fields that this needs of it."""
 
     name: str
     kind: str
-    value: Callable[[Hit], Any]
+    value: Callable[[_Found], Any]
     fields: tuple[str, ...]
 
 
@@ -89,9 +107,10 @@ class Export:
         schema = arrow.schema([(column.name, types[column.kind]) for column in columns])
 
         def read() -> Iterator[pyarrow.RecordBatch]:
-            for hits in self._pages(columns):
+            for hits in _ahead(self._pages(columns)):
+                page = [_Found(hit) for hit in hits]
                 values = [
-                    arrow.array([_CONVERT[column.kind](column.value(hit)) for hit in hits], types[column.kind])
+                    arrow.array([_CONVERT[column.kind](column.value(found)) for found in page], types[column.kind])
                     for column in columns
                 ]
                 yield arrow.RecordBatch.from_arrays(values, schema=schema)
@@ -170,6 +189,15 @@ def write_csv(export: Export, to: Path | BinaryIO) -> int:
     return rows
 
 
+def _ahead(pages: Iterator[list[Hit]]) -> Iterator[list[Hit]]:
+    """Give the pages, each read while the one before is worked on."""
+    with ThreadPoolExecutor(1, thread_name_prefix="export") as thread:
+        coming = thread.submit(next, pages, None)
+        while (page := coming.result()) is not None:
+            coming = thread.submit(next, pages, None)
+            yield page
+
+
 def _groups(batches: Iterator[Any]) -> Iterator[list[Any]]:
     group: list[Any] = []
     for batch in batches:
@@ -208,18 +236,18 @@ def _matches(name: str, globs: Sequence[str]) -> bool:
     return any(fnmatchcase(name, glob) for glob in globs)
 
 
-def _at(*path: str) -> Callable[[Hit], Any]:
-    def value(hit: Hit) -> Any:
-        return _get(hit.source, path)
+def _at(*path: str) -> Callable[[_Found], Any]:
+    def value(document: _Found) -> Any:
+        return _get(document.hit.source, path)
 
     return value
 
 
-def _single(*path: str) -> Callable[[Hit], Any]:
+def _single(*path: str) -> Callable[[_Found], Any]:
     """As `_at`; a list of one is its element: a class for which a document is a true positive is one, mostly."""
 
-    def value(hit: Hit) -> Any:
-        found = _get(hit.source, path)
+    def value(document: _Found) -> Any:
+        found = _get(document.hit.source, path)
         return found[0] if isinstance(found, list) and len(found) == 1 else found
 
     return value
@@ -228,8 +256,10 @@ def _single(*path: str) -> Callable[[Hit], Any]:
 def _get(document: Document, path: Sequence[str]) -> Any:
     found: Any = document
     for name in path:
+        if not isinstance(found, dict):
+            return None
         # What the engine refused in its place is in the document all the same.
-        found = expand(found).get(name) if isinstance(found, dict) else None
+        found = (expand(found) if "unindexed" in found else found).get(name)
     return found
 
 
@@ -237,18 +267,18 @@ def _instance(part: str) -> Column:
     return Column(part, TEXT, _at(part, "instance"), (f"{part}.instance", f"{part}.unindexed"))
 
 
-def _side(number: int) -> Callable[[Hit], Any]:
-    def value(hit: Hit) -> Any:
-        row = pair(hit.source)[number]
+def _side(number: int) -> Callable[[_Found], Any]:
+    def value(document: _Found) -> Any:
+        row = document.pair()[number]
         return None if row is None else row.value
 
     return value
 
 
 _COLUMNS = (
-    Column("index", TEXT, lambda hit: hit.index, ()),
-    Column("id", TEXT, lambda hit: hit.id, ()),
-    Column("time", MOMENT, lambda hit: hit.time, (TIME,)),
+    Column("index", TEXT, lambda document: document.hit.index, ()),
+    Column("id", TEXT, lambda document: document.hit.id, ()),
+    Column("time", MOMENT, lambda document: document.hit.time, (TIME,)),
     Column("namespace", TEXT, _at("Ce-Namespace"), ("Ce-Namespace",)),
     Column("deployment", TEXT, _at("Ce-Inferenceservicename"), ("Ce-Inferenceservicename",)),
     Column("predictor", TEXT, _at("Ce-Endpoint"), ("Ce-Endpoint",)),

@@ -67,7 +67,10 @@ class Side:
             return
         self.counts[name] = self.counts.get(name, 0) + 1
         if name != UNSCORABLE and name in scorers:
-            self.tallies.setdefault(name, Tally(scorers[name])).add(metrics)
+            # Making one costs far more than adding to it.
+            if name not in self.tallies:
+                self.tallies[name] = Tally(scorers[name])
+            self.tallies[name].add(metrics)
 
 
 class Scorers:

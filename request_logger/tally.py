@@ -6,8 +6,9 @@ classes do.
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from request_logger import rollups
@@ -40,13 +41,14 @@ class Tally:
     def __init__(self, scorer: rollups.HasMetrics) -> None:
         self._scorer = scorer
         self._sums: dict[Need, Any] = {need: _empty(need) for need in rollups.needs_of(scorer)}
+        self._adders = [_adder(need, kept) for need, kept in self._sums.items()]
         self.documents = 0
 
     def add(self, metrics: Mapping[str, Any]) -> None:
         """Count one document's ``metrics``."""
         self.documents += 1
-        for need, kept in self._sums.items():
-            _add(need, kept, metrics)
+        for add in self._adders:
+            add(metrics)
 
     def values(self) -> dict[str, float | dict[str, Any]]:
         """Give the values of the scorer's metrics by name, as `rollups.compute` does."""
@@ -63,27 +65,62 @@ def _empty(need: Need) -> Any:
             return {}
 
 
-def _add(need: Need, kept: Any, metrics: Mapping[str, Any]) -> None:
+def _adder(need: Need, kept: Any) -> Callable[[Mapping[str, Any]], None]:
+    """Give the function that counts one document's ``metrics`` for a need: what it is, is looked at once."""
     match need:
         case Count(field):
-            kept[None] += len(_distinct(metrics, field)) if field else 1
+            return functools.partial(_count, kept, field)
         case Sum(field):
-            for value in _values(metrics, field):
-                kept.add(float(value))
+            return functools.partial(_sum, kept, field)
         case AtMost(field, limit):
-            kept[None] += any(value <= limit for value in _values(metrics, field))
+            return functools.partial(_at_most, kept, field, limit)
         case Terms(field):
-            kept.update(_distinct(metrics, field))
+            return functools.partial(_terms, kept, field)
         case TermsBy(field, by):
-            for outer in _distinct(metrics, by):
-                kept.setdefault(outer, Counter()).update(_distinct(metrics, field))
+            return functools.partial(_terms_by, kept, field, by)
         case SumBy(fields, by):
-            for key in {int(value) for value in _values(metrics, by)}:
-                count, sums = kept.setdefault(key, (Counter(), {field: _Total() for field in fields}))
-                count[None] += 1
-                for field, total in sums.items():
-                    for value in _values(metrics, field):
-                        total.add(float(value))
+            return functools.partial(_sum_by, kept, fields, by)
+
+
+def _count(kept: Counter[None], field: str | None, metrics: Mapping[str, Any]) -> None:
+    if field is None:
+        kept[None] += 1
+    elif (value := metrics.get(field)) is not None:
+        kept[None] += len(set(value)) if isinstance(value, list) else 1
+
+
+def _sum(kept: _Total, field: str, metrics: Mapping[str, Any]) -> None:
+    for value in _values(metrics, field):
+        kept.add(float(value))
+
+
+def _at_most(kept: Counter[None], field: str, limit: float, metrics: Mapping[str, Any]) -> None:
+    kept[None] += any(value <= limit for value in _values(metrics, field))
+
+
+def _terms(kept: Counter[str], field: str, metrics: Mapping[str, Any]) -> None:
+    for value in _distinct(metrics, field):
+        kept[value] += 1
+
+
+def _terms_by(kept: dict[str, Counter[str]], field: str, by: str, metrics: Mapping[str, Any]) -> None:
+    for outer in _distinct(metrics, by):
+        _terms(kept.setdefault(outer, Counter()), field, metrics)
+
+
+def _sum_by(
+    kept: dict[int, tuple[Counter[None], dict[str, _Total]]],
+    fields: tuple[str, ...],
+    by: str,
+    metrics: Mapping[str, Any],
+) -> None:
+    for key in {int(value) for value in _values(metrics, by)}:
+        if key not in kept:
+            kept[key] = Counter(), {field: _Total() for field in fields}
+        count, sums = kept[key]
+        count[None] += 1
+        for field, total in sums.items():
+            _sum(total, field, metrics)
 
 
 def _value(need: Need, kept: Any) -> Any:
@@ -103,13 +140,14 @@ def _value(need: Need, kept: Any) -> Any:
             }
 
 
-def _values(metrics: Mapping[str, Any], field: str) -> list[Any]:
+def _values(metrics: Mapping[str, Any], field: str) -> Sequence[Any]:
     value = metrics.get(field)
     if value is None:
-        return []
-    return value if isinstance(value, list) else [value]
+        return ()
+    return value if isinstance(value, list) else (value,)
 
 
-def _distinct(metrics: Mapping[str, Any], field: str) -> set[Any]:
+def _distinct(metrics: Mapping[str, Any], field: str) -> Collection[Any]:
     """Give the distinct values: an engine counts a document once a value of text."""
-    return set(_values(metrics, field))
+    found = _values(metrics, field)
+    return set(found) if len(found) > 1 else found

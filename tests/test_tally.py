@@ -1,0 +1,26 @@
+"""What is summed here, one document after the other, is what an engine's roll-ups give of all."""
+
+from __future__ import annotations
+
+import pytest
+
+from request_logger.scorer_registry import build
+from request_logger.tally import Tally
+from scorers.base import Row
+from tests.dashboard_traffic import cases
+from tests.scorers.aggregate import roll_up
+
+
+@pytest.mark.parametrize("name", cases())
+def test_a_tally_is_the_roll_up(name: str) -> None:
+    case, scorer = cases()[name], build(name, {})
+    pairs = zip(case.truths, case.predictions, strict=True)
+    documents = [scorer.score(Row(truth), Row(said, case.names)) for truth, said in pairs]
+    tally = Tally(scorer)
+    for document in documents:
+        tally.add(document)
+    found, right = tally.values(), roll_up(scorer, documents)
+    assert tally.documents == len(documents)
+    assert found.keys() == right.keys()
+    for metric, value in right.items():
+        assert found[metric] == (value if isinstance(value, dict) else pytest.approx(value, rel=1e-12)), metric
