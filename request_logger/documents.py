@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from request_logger.events import Event, owner_of, time_key
+from request_logger.events import OWNER_FIELDS, Event, time_key
 from request_logger.messages import drift_content, feedback_content, outlier_contents
 from request_logger.metadata import Schema, apply_schema
 from request_logger.payloads import Decoded, UndecodableError, decode_body
@@ -38,7 +38,7 @@ MOST_REFUSALS = 5
 MAX_PAYLOAD_COPIES_BYTES = 32 * 2**20
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Part:
     """One row of one event, ready to join its document."""
 
@@ -162,10 +162,12 @@ def _assemble(stored: Document, part: Part, nodes: dict[str, Document], node: st
     for field in _HEADER:
         if field not in document and field in part.header:
             document[field] = part.header[field]
-    best = max(
-        (name for name in nodes if part.name in nodes[name]),
-        key=lambda name: (_order(nodes[name][part.name]), name == node),
-    )
+    best = node
+    if len(nodes) > 1:
+        best = max(
+            (name for name in nodes if part.name in nodes[name]),
+            key=lambda name: (_order(nodes[name][part.name]), name == node),
+        )
     document[part.name] = nodes[best][part.name]
     if len(nodes) > 1:
         document["nodes"] = nodes
@@ -189,10 +191,11 @@ def _leading_node(document: Document, nodes: dict[str, Document]) -> str:
 
 def same_owner(stored: Document, header: Mapping[str, Any]) -> bool:
     """Say whether a document and an event are of one deployment; what one of them doesn't say is no difference."""
-    return all(
-        mine is None or theirs is None or mine == theirs
-        for mine, theirs in zip(owner_of(stored), owner_of(header), strict=True)
-    )
+    for field in OWNER_FIELDS:
+        mine, theirs = stored.get(field), header.get(field)
+        if mine != theirs and mine is not None and theirs is not None:
+            return False
+    return True
 
 
 def _replaces(incoming: Document, known: Document) -> bool:

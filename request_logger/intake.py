@@ -5,8 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Any
 
 from prometheus_client import CollectorRegistry
@@ -27,6 +25,7 @@ from request_logger.settings import Settings
 from request_logger.spool import Replayer, Spool
 from request_logger.store.change import StoreUnavailableError
 from request_logger.store.client import SearchEngine
+from request_logger.store.promise import Promise
 from request_logger.store.turn import Turn
 from request_logger.store.work import Limits
 from request_logger.store.writer import Writer
@@ -71,6 +70,8 @@ class RequestLogger:
         self.replayer: Replayer | None = None
         # While the engine fails, one event in so many seconds tries it; the others are spooled at once.
         self._try_again_at = 0.0
+        # Whether somebody has to know of the end of each event.
+        self._notes = bool(settings.spool_dir or settings.reply_url)
         if settings.spool_dir:
             self.spool = Spool(settings.spool_dir, settings.spool_max_bytes, self.telemetry)
             self.replayer = Replayer(
@@ -101,7 +102,7 @@ class RequestLogger:
         """Give the event as it may be stored: once, before it goes anywhere, the spool included."""
         return self.redactor.redact(event, self._schema_of(event)) if self.redactor else event
 
-    def submit(self, event: events.Event) -> Future[Documents | None]:
+    def submit(self, event: events.Event) -> Promise[Documents | None]:
         """Queue an event. Without a spool, raises StoreUnavailableError where there is no room for it."""
         try:
             if self.spool is not None and self._is_failing(self.spool):
@@ -110,9 +111,9 @@ class RequestLogger:
         except StoreUnavailableError as error:
             if self.spool is None:
                 raise
-            future: Future[Documents | None] = Future()
-            future.set_exception(error)
-            return future
+            failed: Promise[Documents | None] = Promise()
+            failed.set_exception(error)
+            return failed
 
     def _is_failing(self, spool: Spool) -> bool:
         if spool.is_empty or not spool.has_room:
@@ -124,10 +125,10 @@ class RequestLogger:
             self._try_again_at = now + self.settings.store_timeout_seconds
         return False
 
-    def _submit(self, event: events.Event) -> Future[Documents | None]:
+    def _submit(self, event: events.Event) -> Promise[Documents | None]:
         return self.prepared(event)()
 
-    def prepared(self, event: events.Event) -> Callable[[], Future[Documents | None]]:
+    def prepared(self, event: events.Event) -> Callable[[], Promise[Documents | None]]:
         """Do all of a submission but the queueing, which is what the given function does: it may be called again.
 
         So many events can be queued at once, and what they have to do with one document goes into one write. There
@@ -137,16 +138,14 @@ class RequestLogger:
         self._count(event, parts[0].content)
         weight = (event.body.size if event.body.raw is not None else 0) + EVENT_WEIGHT_BYTES
 
-        def queue() -> Future[Documents | None]:
+        def queue() -> Promise[Documents | None]:
             plan = record(event, parts, self.settle)
-            future = self.writer.submit(watched(plan) if event.part == "feedback" else plan, weight)
-            future.add_done_callback(lambda stored: self._note(event, stored))
-            self.telemetry.pending_bytes.set(self.writer.pending_bytes)
-            return future
+            then = (lambda stored: self._note(event, stored)) if self._notes else None
+            return self.writer.submit(watched(plan) if event.part == "feedback" else plan, weight, then)
 
         return queue
 
-    def _note(self, event: events.Event, stored: Future[Documents | None]) -> None:
+    def _note(self, event: events.Event, stored: Promise[Documents | None]) -> None:
         if stored.exception() is None:
             self._try_again_at = 0.0
             # Here, so that feedback which comes back from the spool has its reply, too.
@@ -165,7 +164,7 @@ class RequestLogger:
             return None
         return self.metadata.schema_for(*event.owner)
 
-    def wait(self, event: events.Event, stored: Future[Documents | None]) -> Documents | None:
+    def wait(self, event: events.Event, stored: Promise[Documents | None]) -> Documents | None:
         """Wait until an event is stored or spooled; give what a feedback left in the engine, None where it is spooled.
 
         Raises StoreUnavailableError and RejectedError.
@@ -175,13 +174,16 @@ class RequestLogger:
             raise result
         return result
 
-    def wait_all(self, sent: Sequence[tuple[events.Event, Future[Documents | None]]]) -> list[Result]:
+    def wait_all(self, sent: Sequence[tuple[events.Event, Promise[Documents | None]]]) -> list[Result]:
         """Wait for several events as `wait` does, no longer than for one; those to spool go there in one transaction.
 
         What `wait` would raise is the result of its event.
         """
         deadline = time.monotonic() + self.settings.store_timeout_seconds + 1
+        self.telemetry.pending_bytes.set(self.writer.pending_bytes)
         results = [self._result(event, stored, deadline) for event, stored in sent]
+        self.telemetry.pending_bytes.set(self.writer.pending_bytes)
+        self._count_stored(sent, results)
         late = [number for number, result in enumerate(results) if isinstance(result, StoreUnavailableError)]
         if late and self.spool is not None:
             if time.monotonic() >= self._try_again_at:
@@ -192,14 +194,24 @@ class RequestLogger:
                     self.telemetry.events.labels(sent[number][0].part, "spooled").inc()
         return results
 
-    def _result(self, event: events.Event, stored: Future[Documents | None], deadline: float) -> Result:
+    def _count_stored(
+        self, sent: Sequence[tuple[events.Event, Promise[Documents | None]]], results: Sequence[Result]
+    ) -> None:
+        """Count once for all: each count of its own costs a lock, and a write to a shared file."""
+        counts: dict[str, int] = {}
+        for (event, _), result in zip(sent, results, strict=True):
+            if not isinstance(result, Exception):
+                counts[event.part] = counts.get(event.part, 0) + 1
+        for part, count in counts.items():
+            self.telemetry.stored(part).inc(count)
+
+    def _result(self, event: events.Event, stored: Promise[Documents | None], deadline: float) -> Result:
         try:
             documents = stored.result(max(deadline - time.monotonic(), 0))
-        except FutureTimeoutError:
+        except TimeoutError:
             return StoreUnavailableError("the engine did not take it in time")
         except Exception as error:
             return error
-        self.telemetry.events.labels(event.part, "stored").inc()
         if documents and any("unscorable" in (document or {}).get("metrics", {}) for document in documents.values()):
             self.telemetry.unscored.inc()
         if log.isEnabledFor(logging.DEBUG):

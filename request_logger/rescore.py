@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -23,6 +23,7 @@ from request_logger.selection import TIME, WITH_FEEDBACK, Query, Selection, any_
 from request_logger.settings import Settings
 from request_logger.store.change import Change, Plan, RejectedError
 from request_logger.store.client import SearchEngine
+from request_logger.store.promise import Promise
 from request_logger.store.scan import Hit, Scan
 from request_logger.store.writer import Writer
 from request_logger.tally import Tally
@@ -184,7 +185,7 @@ class Rescore:
             reached[number] = 2**62
 
     def _page(self, hits: list[Hit]) -> None:
-        waiting: list[Future[Any]] = []
+        waiting: list[Promise[Any]] = []
         for hit in hits:
             wanted = self._scored(hit.source)
             changes = wanted is not hit.source
@@ -203,7 +204,7 @@ class Rescore:
                 waiting.append(self._writer.submit(self._plan(hit), _WEIGHT))
         self._await(waiting)
 
-    def _await(self, waiting: list[Future[Any]]) -> None:
+    def _await(self, waiting: list[Promise[Any]]) -> None:
         for future in waiting:
             try:
                 future.result()

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from request_logger import custom_metrics
 from request_logger.documents import Document, expand
+from request_logger.events import now
 from request_logger.payloads import UndecodableError, decode_message
 from scorers.base import Row, UnscorableError
 
@@ -58,8 +58,7 @@ def settler(chooser: ChooserLike) -> Settle:
             return {name: value for name, value in document.items() if name != "metrics"} if kept else document
         if isinstance(kept, dict) and {**kept, "scored_at": None} == {**metrics, "scored_at": None}:
             return document
-        now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        return {**document, "metrics": {**metrics, "scored_at": now}}
+        return {**document, "metrics": {**metrics, "scored_at": now()}}
 
     return settle
 

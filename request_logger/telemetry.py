@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from functools import cache
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -89,6 +90,7 @@ class Telemetry:
         self.events_replayed = Counter(
             "request_logger_spool_replayed", "Events that went from SPOOL_DIR to the engine", registry=registry
         )
+        self.stored = cache(lambda part: self.events.labels(part, "stored"))
         self._warned: dict[str, tuple[float, int]] = {}
 
     def bulk_sent(self, changes: int, size: int, seconds: float) -> None:

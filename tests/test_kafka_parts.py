@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from request_logger.redaction_walk import Hasher
 from request_logger.serialize import dumps, loads
 from request_logger.settings import Settings, SettingsError
 from request_logger.store.change import StoreUnavailableError
+from request_logger.store.promise import Promise
 from tests.test_docs import ROOT, first_column
 
 MINIMAL = [("type", b"io.seldon.serving.inference.request"), ("requestid", b"r1")]
@@ -184,7 +184,7 @@ def test_garbage_is_a_bad_event_and_nothing_else(headers: Any, value: bytes) -> 
 def test_position_never_passes_what_is_not_stored(count: int, chance: random.Random) -> None:
     """In whatever order records are done: the position is the first that isn't, and in the end behind the last."""
     partition = Partition("t", 0)
-    futures = [DONE if chance.random() < 0.2 else Future() for _ in range(count)]
+    futures = [DONE if chance.random() < 0.2 else Promise() for _ in range(count)]
     for number, future in enumerate(futures):
         kept = Record("t", 0, 100 + 2 * number, None, None, (), b"")
         partition.add(Work(kept, lambda: DONE, weight=5, future=future))
@@ -210,7 +210,7 @@ def test_failed_work_stays_until_it_is_sent_again() -> None:
     """A record that the store can't take holds up the position, also where the store says so at once."""
     answers: list[Any] = [StoreUnavailableError("down"), DONE]
 
-    def send() -> Future[Any]:
+    def send() -> Promise[Any]:
         answer = answers.pop(0)
         if isinstance(answer, Exception):
             raise answer

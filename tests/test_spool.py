@@ -11,7 +11,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from request_logger.events import Body, Event, from_headers
 from request_logger.settings import Settings, SettingsError
 from request_logger.spool import Replayer, Spool, from_bytes, to_bytes
 from request_logger.store.change import RejectedError, StoreUnavailableError
+from request_logger.store.promise import Promise
 from tests.helpers import event
 
 APPENDER = """
@@ -224,9 +224,9 @@ def test_replay_in_order_by_one_at_a_time(tmp_path: Path) -> None:
     order: list[str] = []
     failing = 3
 
-    def submit(one: Event) -> Future[None]:
+    def submit(one: Event) -> Promise[None]:
         nonlocal failing
-        future: Future[None] = Future()
+        future: Promise[None] = Promise()
         if failing:
             failing -= 1
             raise StoreUnavailableError("away")

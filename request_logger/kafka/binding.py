@@ -9,15 +9,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from concurrent.futures import Future
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from functools import lru_cache
 from typing import Any, Protocol
 
 from request_logger import events
 from request_logger.names import strip_header
 from request_logger.settings import Settings
+from request_logger.store.promise import Promise
 
 Headers = tuple[tuple[str, bytes | None], ...]
 
@@ -26,7 +24,7 @@ _STRUCTURED = "application/cloudevents+json"
 _BATCHED = "application/cloudevents-batch"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Record:
     """What Kafka keeps of one message. ``timestamp`` is in milliseconds since 1970, None where it has none."""
 
@@ -57,7 +55,7 @@ def event_of(record: Record, settings: Settings, admit: Callable[[events.Event],
         raise events.BadEventError("content-type: expected one event in a record, found a batch")
     if "ce-time" not in headers and record.timestamp is not None:
         # When it was sent, and not when it is read: that may be days later.
-        headers["ce-time"] = _time(record.timestamp)
+        headers["ce-time"] = events.instant(record.timestamp)
     body = _body(record.value, content_type, settings.max_payload_bytes)
     return admit(events.from_headers(headers, body, settings))
 
@@ -71,11 +69,11 @@ class Logger(Protocol):
     def redact(self, event: events.Event) -> events.Event:
         """Give the event as it may be stored."""
 
-    def prepared(self, event: events.Event) -> Callable[[], Future[Any]]:
+    def prepared(self, event: events.Event) -> Callable[[], Promise[Any]]:
         """Do all of a submission but the queueing."""
 
 
-def prepared(logger: Logger, record: Record, settings: Settings) -> tuple[events.Event, Callable[[], Future[Any]]]:
+def prepared(logger: Logger, record: Record, settings: Settings) -> tuple[events.Event, Callable[[], Promise[Any]]]:
     """Read a record and make ready what stores it: the event, and a function that queues it.
 
     Raises what `event_of` does.
@@ -118,18 +116,8 @@ def _headers(record: Record) -> tuple[str | None, dict[str, str]]:
 
 def _with_time(value: object, record: Record) -> object:
     if isinstance(value, dict) and not value.get("time") and record.timestamp is not None:
-        return {**value, "time": _time(record.timestamp)}
+        return {**value, "time": events.instant(record.timestamp)}
     return value
-
-
-def _time(milliseconds: int) -> str:
-    return f"{_second(milliseconds // 1000)}.{milliseconds % 1000:03}Z"
-
-
-@lru_cache(maxsize=64)
-def _second(seconds: int) -> str:
-    # Records come in the order of their times, nearly: most are of the same second as the one before.
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}"
 
 
 def _body(value: bytes, content_type: str | None, limit: int) -> events.Body:

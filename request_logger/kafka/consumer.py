@@ -11,7 +11,7 @@ import logging
 import random
 import time
 from collections.abc import Sequence
-from concurrent.futures import FIRST_COMPLETED, wait
+from contextlib import suppress
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
@@ -209,10 +209,8 @@ class KafkaConsumer:
 
     def _advance(self, partition: Partition) -> None:
         while partition:
-            work = partition.finished()
-            if work is not None:
-                self._note(work)
-                continue
+            finished = list(iter(partition.finished, None))
+            self._logger.wait_all([(work.event, work.future) for work in finished if work.event is not None])
             head = partition.head
             if head is None or not head.failed:
                 return
@@ -225,10 +223,6 @@ class KafkaConsumer:
             letter = self._letter(head.record, str(error))
             head.event, head.send = None, letter.send
             head.start()
-
-    def _note(self, work: Work) -> None:
-        if work.event is not None:
-            self._logger.wait(work.event, work.future)
 
     def _failed(self, reason: str) -> None:
         if self._retry_at is None:
@@ -293,11 +287,12 @@ class KafkaConsumer:
             self._telemetry.paused.set(0)
 
     def _wait_for_any(self, seconds: float) -> None:
-        """Wait until the oldest record of some partition is done, at most so long."""
+        """Wait until the oldest record of a partition is done, at most so long; those of others mostly are, too."""
         heads = [partition.head for partition in self._partitions.values()]
         waiting = [head.future for head in heads if head is not None and not head.failed]
         if waiting:
-            wait(waiting, seconds, FIRST_COMPLETED)
+            with suppress(TimeoutError):
+                waiting[0].exception(seconds)
         else:
             time.sleep(seconds)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from concurrent.futures import Future
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,6 +20,7 @@ from request_logger.kafka.kept import INDEX, content, kept
 from request_logger.serialize import dumps
 from request_logger.settings import Settings
 from request_logger.store.change import StoreUnavailableError
+from request_logger.store.promise import Promise
 from request_logger.store.templates import dead_letter_mapping
 from request_logger.store.work import Limits
 
@@ -42,19 +42,19 @@ class Letters:
         self._count = count
         self._index = Limits().dead_letter_index
         self._index_ready = False
-        self._for_index: list[tuple[Record, str, Future[None]]] = []
+        self._for_index: list[tuple[Record, str, Promise[None]]] = []
         self._producer = Producer(producer_config(settings), logger=log) if self._topic else None
 
-    def bury(self, record: Record, reason: str) -> Future[None]:
+    def bury(self, record: Record, reason: str) -> Promise[None]:
         """Start to write a letter; the future ends once it is kept, and fails with StoreUnavailableError."""
-        future: Future[None] = Future()
+        future: Promise[None] = Promise()
         if self._producer is None:
             self._for_index.append((record, reason, future))
         else:
             self._produce(self._producer, record, reason, future)
         return future
 
-    def _produce(self, producer: Producer, record: Record, reason: str, future: Future[None]) -> None:
+    def _produce(self, producer: Producer, record: Record, reason: str, future: Promise[None]) -> None:
         def delivered(error: Any, message: Message) -> None:
             if error is None:
                 self._count("topic")
@@ -92,7 +92,7 @@ class Letters:
                 if not future.done():
                     future.set_exception(error)
 
-    def _store(self, waiting: list[tuple[Record, str, Future[None]]]) -> None:
+    def _store(self, waiting: list[tuple[Record, str, Promise[None]]]) -> None:
         if not self._index_ready:
             # It may be there; what comes of it, the verdict on the letters says.
             self._engine.request("PUT", f"/{self._index}", {"mappings": dead_letter_mapping()})

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
 from request_logger.events import Event
 from request_logger.kafka.binding import Record
 from request_logger.store.change import StoreUnavailableError
+from request_logger.store.promise import Promise
 
-DONE: Future[Any] = Future()
+DONE: Promise[Any] = Promise()
 """Of a record that needs nothing, such as one of another namespace."""
 DONE.set_result(None)
-UNDONE: Future[Any] = Future()
+UNDONE: Promise[Any] = Promise()
 """Of a record that was not sent yet."""
 
 
@@ -28,10 +28,10 @@ class Work:
     """
 
     record: Record
-    send: Callable[[], Future[Any]] | None = None
+    send: Callable[[], Promise[Any]] | None = None
     event: Event | None = None
     weight: int = 0
-    future: Future[Any] = DONE
+    future: Promise[Any] = DONE
 
     def start(self) -> None:
         """Send it; what the store can't take now fails the future as it would later."""
@@ -39,7 +39,7 @@ class Work:
         try:
             self.future = self.send()
         except StoreUnavailableError as error:
-            self.future = Future()
+            self.future = Promise()
             self.future.set_exception(error)
 
     @property

@@ -10,7 +10,6 @@ line; the decoders are those of the entry point group ``request_logger.payloads`
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
 from functools import cache
 from importlib.metadata import entry_points
 from typing import Any
@@ -57,8 +56,10 @@ def decode_body(
     if not isinstance(body.value, dict):
         found = "a list" if isinstance(body.value, list) else _shorten(body.value)
         raise UndecodableError(f"body is JSON but no object: {found}")
-    decoded = _decode(body.value)
-    return replace(decoded, payload=body.stored) if decoded.has_payload else decoded
+    rows = _decode(body.value)
+    if not rows.has_payload:
+        return rows
+    return Decoded(rows.data_type, rows.items, rows.names, rows.fields, rows.has_elements, payload=body.stored)
 
 
 def decode_message(message: Any) -> Decoded:

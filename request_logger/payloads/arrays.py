@@ -27,7 +27,7 @@ RESERVED = frozenset({"payload", "instance", "elements", "dataType", "ce-time", 
 _SELDON = frozenset({"data", "strData", "jsonData", "binData"})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Survey:
     """What an array looks like: ``shape`` (None where it is ragged) and, where it isn't, its flat ``leaves``."""
 

@@ -18,7 +18,7 @@ class UndecodableError(ValueError):
     """The body is not of the shape that the decoder expects; the text says what was expected and found."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Item:
     """One row of a batch.
 
@@ -30,7 +30,7 @@ class Item:
     elements: dict[str, Any] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Decoded:
     """A body taken apart.
 

@@ -7,7 +7,7 @@ import os
 import random
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, wait
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from request_logger.spool.disk import Spool
 from request_logger.spool.observer import Observer
 from request_logger.spool.record import from_bytes
 from request_logger.store.change import StoreUnavailableError
+from request_logger.store.promise import Promise
 
 BATCH_EVENTS = 500
 _IDLE_SECONDS = 0.5
@@ -31,7 +32,7 @@ class Replayer:
         self,
         spool: Spool,
         folder: str,
-        submit: Callable[[Event], Future[Any]],
+        submit: Callable[[Event], Promise[Any]],
         is_down: Callable[[], bool],
         observer: Observer,
         batch_bytes: int = 8 * 2**20,
@@ -92,7 +93,7 @@ class Replayer:
 
     def _replay(self, rows: list[Row]) -> bool:
         """Replay some events; say whether any of them left the spool."""
-        futures: dict[Future[Any], Row] = {}
+        futures: dict[Promise[Any], Row] = {}
         bad: list[tuple[Row, str]] = []
         for row in rows:
             try:
@@ -101,9 +102,10 @@ class Replayer:
                 break
             except Exception as error:
                 bad.append((row, str(error)))
-        pending = set(futures)
-        while pending and not self._stopping.is_set():
-            _, pending = wait(pending, 0.2)
+        for future in futures:
+            while not future.done() and not self._stopping.is_set():
+                with suppress(TimeoutError):
+                    future.exception(0.2)
         stored = []
         for future, row in futures.items():
             failure = future.exception() if future.done() else StoreUnavailableError()

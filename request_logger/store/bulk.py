@@ -16,7 +16,7 @@ Action = Literal["update", "index", "delete"]
 _REFUSED_STATUS = (400, 413, 422)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Request:
     """One action of a _bulk: its lines, and the document that it would store (JSON, empty where none)."""
 
@@ -58,7 +58,7 @@ def _conditional(index: str, id: str, known: Known) -> dict[str, Any]:
     return {"_index": index, "_id": id, "if_seq_no": known.seq_no, "if_primary_term": known.primary_term}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Outcome:
     """What became of one action.
 

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Known:
     """A document as the engine has it: its version and its source (JSON)."""
 

@@ -9,7 +9,7 @@ from typing import Any
 Document = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Change:
     """A pure function over one document.
 

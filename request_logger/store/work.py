@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from request_logger.store.cache import Known
 from request_logger.store.change import Change, Document, Plan
+from request_logger.store.promise import Promise
 from request_logger.store.templates import DEAD_LETTER_INDEX
 
 
@@ -64,7 +64,7 @@ class Task:
     """A plan under way, and who waits for its end."""
 
     plan: Plan
-    future: Future[Any]
+    end: Promise[Any]
     weight: int
     deadline: float
     results: list[Document | None] | None = None

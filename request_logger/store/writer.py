@@ -17,9 +17,8 @@ import random
 import threading
 import time
 from collections import deque
-from concurrent.futures import Future
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from datetime import UTC, datetime
 from typing import Any
 
 from request_logger.serialize import dumps, loads
@@ -34,6 +33,8 @@ from request_logger.store.change import (
     TooLargeError,
     unchanged,
 )
+from request_logger.store.letter import dead_letter
+from request_logger.store.promise import Promise
 from request_logger.store.sizes import BulkSizes
 from request_logger.store.turn import Turn
 from request_logger.store.work import Engine, Limits, Observer, Refuse, Slot, Task
@@ -43,17 +44,6 @@ MAX_CHANGES = 1000
 _LINGER_SECONDS = 0.003
 _FIRST_PAUSE_SECONDS = 0.05
 _LONGEST_PAUSE_SECONDS = 2.0
-
-
-def dead_letter(index: str, id: str, document: Document, reason: str) -> Document:
-    """Give the document of the dead-letter index: where it belongs, why it isn't there, and all of it as JSON text."""
-    return {
-        "@timestamp": datetime.now(UTC).isoformat(timespec="milliseconds"),
-        "index": index,
-        "id": id,
-        "reason": reason[:1000],
-        "document": dumps(document).decode(),
-    }
 
 
 class Writer:
@@ -72,7 +62,7 @@ class Writer:
         self._slots: dict[tuple[str, str], Slot] = {}
         self._prepared: set[str] = set()
         self._busy = False
-        self._pending_bytes = 0
+        self._submitted_bytes = self._finished_bytes = 0
         self._closing = False
         self._turn: AbstractContextManager[object] = turn or nullcontext()
         self._down_since: float | None = None
@@ -84,7 +74,7 @@ class Writer:
     @property
     def pending_bytes(self) -> int:
         """Bytes of the bodies that wait for the engine."""
-        return self._pending_bytes
+        return self._submitted_bytes - self._finished_bytes
 
     @property
     def down_for(self) -> float:
@@ -92,24 +82,26 @@ class Writer:
         since = self._down_since
         return 0.0 if since is None else time.monotonic() - since
 
-    def submit(self, plan: Plan, weight: int) -> Future[Any]:
-        """Carry out a plan; the future ends, with what it returns, when the engine has acknowledged all of it.
+    def submit(self, plan: Plan, weight: int, then: Callable[[Promise[Any]], None] | None = None) -> Promise[Any]:
+        """Carry out a plan; the promise ends, with what it returns, when the engine has acknowledged all of it.
 
-        ``weight`` is what it holds in memory (bytes). The future fails with StoreUnavailableError or RejectedError.
+        ``weight`` is what it holds in memory (bytes), ``then`` is called at the end. The promise fails with
+        StoreUnavailableError or RejectedError.
         Raises StoreUnavailableError at once where too much waits already, or the engine has been down for long.
         """
         if self.down_for > self._limits.timeout_seconds:
             raise StoreUnavailableError("the engine does not answer")
-        task = Task(plan, Future(), weight, time.monotonic() + self._limits.timeout_seconds)
+        task = Task(plan, Promise(then), weight, time.monotonic() + self._limits.timeout_seconds)
         with self._lock:
             if self._closing:
                 raise StoreUnavailableError("shutting down")
-            if self._pending_bytes and self._pending_bytes + weight > self._limits.max_pending_bytes:
+            pending = self.pending_bytes
+            if pending and pending + weight > self._limits.max_pending_bytes:
                 raise StoreUnavailableError("too much is waiting for the engine")
-            self._pending_bytes += weight
+            self._submitted_bytes += weight
             self._arrived.append(task)
             self._lock.notify()
-        return task.future
+        return task.end
 
     def close(self, timeout: float | None = None) -> None:
         """Finish what is under way (at most ``timeout`` seconds) and stop."""
@@ -179,15 +171,15 @@ class Writer:
             slot.waiting.append((task, position, change))
 
     def _finish(self, task: Task, error: Exception | None = None, result: Any = None) -> None:
-        with self._lock:
-            self._pending_bytes -= task.weight
-        if task.future.done():
+        if task.end.done():
             return
+        # Only the writer's own thread counts here, so that it needs no lock.
+        self._finished_bytes += task.weight
         if error is None:
-            task.future.set_result(result)
+            task.end.set_result(result)
         else:
             task.plan.close()
-            task.future.set_exception(error)
+            task.end.set_exception(error)
 
     def _fail(self, task: Task, error: Exception) -> None:
         for slot in list(self._slots.values()):
@@ -298,7 +290,7 @@ class Writer:
             assert task.results is not None
             task.results[position] = document
             task.missing -= 1
-            if task.missing == 0 and not task.future.done():
+            if task.missing == 0 and not task.end.done():
                 self._advance(task)
 
     def _forget(self, slot: Slot) -> None:
