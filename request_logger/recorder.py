@@ -22,6 +22,9 @@ from request_logger.store.change import Change, Plan, RejectedError, current, un
 # Rows whose documents are read together with the plain one, to save a round trip; more are read when needed.
 MAX_ROWS_LOOKED_AT = 512
 
+# The parts that most likely come before all others of their document.
+_FIRST = ("request", "drift")
+
 Apply = Callable[[Document | None], Document | None]
 Step = tuple[int | None, Apply]
 """A row (None: the document of the plain id) and what to do with its document."""
@@ -73,7 +76,8 @@ class _Home:
 def _run(home: _Home, steps: Sequence[Step]) -> Results:
     """Carry out steps together; where another deployment's document is in the way, carry them out beside it."""
     while True:
-        results = yield [Change(home.event.index, home.id(row), apply) for row, apply in steps]
+        first = home.event.part in _FIRST
+        results = yield [Change(home.event.index, home.id(row), apply, first) for row, apply in steps]
         foreign = {
             row is None: row
             for (row, _), result in zip(steps, results, strict=True)

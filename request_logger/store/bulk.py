@@ -10,7 +10,7 @@ import orjson
 
 from request_logger.store.cache import Known
 
-Action = Literal["update", "index", "delete"]
+Action = Literal["create", "update", "index", "delete"]
 
 # What can't be indexed as it is, whatever is tried again: a mapping conflict, too many fields, a malformed value.
 _REFUSED_STATUS = (400, 413, 422)
@@ -23,6 +23,12 @@ class Request:
     action: Action
     body: bytes
     source: bytes = b""
+
+    @classmethod
+    def create(cls, index: str, id: str, source: bytes) -> Request:
+        """Store the document if there is none, else end in a conflict. It costs half of `create_or_read`."""
+        line = orjson.dumps({"create": {"_index": index, "_id": id}})
+        return cls("create", b"%b\n%b\n" % (line, source), source)
 
     @classmethod
     def create_or_read(cls, index: str, id: str, source: bytes) -> Request:

@@ -15,12 +15,13 @@ class Change:
 
     ``apply`` gets the stored document (None where there is none; it must not be changed in place) and gives the
     document to store: the same object to leave it, None for none. It may be called several times, until no other
-    writer came in between.
+    writer came in between. ``first``: whether it is most likely the first change of its document.
     """
 
     index: str
     id: str
     apply: Callable[[Document | None], Document | None]
+    first: bool = False
 
 
 def unchanged(stored: Document | None) -> Document | None:

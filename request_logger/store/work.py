@@ -88,5 +88,9 @@ class Slot:
     not_before: float = 0.0
     sent: Document | None = None
     buried: bool = False
+    first: bool = False
+    """Whether the request under way is the first of a document that is most likely new."""
+    there: bool = False
+    """Whether the engine said that there is a document, though not which."""
     checking: bool = False
     """Whether the request under way only asks if the document is still there."""

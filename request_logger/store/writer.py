@@ -1,10 +1,10 @@
 """Group commit: all changes waiting in the process go out in one _bulk, and the next fills up meanwhile.
 
-One thread a process drives the plans. A document that is in the cache is written with its known version at once; any
-other is first created or read by an update whose partial document is empty (``{"doc": {}, "upsert": ...}``): it answers
-with the stored document and its version in the same round trip. Every write that follows is conditional on that
-version, so that writers on other machines can't be overwritten; who loses the race reads and applies again. No
-scripts are used.
+One thread a process drives the plans. A document that is in the cache is written with its known version at once. One
+that is most likely new is created. Any other, and one that was there after all, is created or read by an update whose
+partial document is empty (``{"doc": {}, "upsert": ...}``): it answers with the stored document and its version in the
+same round trip. Every write that follows is conditional on that version, so that writers on other machines can't be
+overwritten; who loses the race reads and applies again. No scripts are used.
 
 This differs from blind partial updates: it costs the engine less where the document is in the cache, and about as much
 where it isn't (`python -m bench.writes`), and no merge can leave stale keys.
@@ -34,6 +34,7 @@ from request_logger.store.change import (
     unchanged,
 )
 from request_logger.store.letter import dead_letter
+from request_logger.store.novelty import Novelty
 from request_logger.store.promise import Promise
 from request_logger.store.sizes import BulkSizes
 from request_logger.store.turn import Turn
@@ -68,6 +69,7 @@ class Writer:
         self._down_since: float | None = None
         self._pause = _FIRST_PAUSE_SECONDS
         self._sizes = BulkSizes(self._limits.bulk_max_bytes)
+        self._novelty = Novelty()
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
 
@@ -252,7 +254,9 @@ class Writer:
         source = dumps(wanted)
         if known:
             return Request.replace(slot.index, slot.id, known, source)
-        return Request.create_or_read(slot.index, slot.id, source)
+        slot.first = not slot.there and any(change.first for *_, change in slot.applied)
+        way = Request.create if slot.first and self._novelty.is_likely else Request.create_or_read
+        return way(slot.index, slot.id, source)
 
     def _dead_letter(self, slot: Slot, document: Document) -> Request | None:
         """Put a document that its index refuses in every form into the dead-letter index."""
@@ -343,12 +347,15 @@ class Writer:
         self._pause = min(self._pause * 2, _LONGEST_PAUSE_SECONDS)
 
     def _handle(self, slot: Slot, request: Request, outcome: Outcome) -> None:
+        if slot.first:
+            self._novelty.learn(outcome)
+            slot.first = False
         if outcome.kind == "missing" or (outcome.kind == "done" and request.action == "delete"):
             self._cache.forget(slot.index, slot.id)
             slot.known = None
             if slot.checking:
                 slot.checking = False
-            elif request.action == "update" and slot.sent is not None:
+            elif request.action in ("create", "update") and slot.sent is not None:
                 self._later(slot, "index_missing", outcome.reason)
                 self._prepared.discard(slot.index)
             else:
@@ -363,9 +370,7 @@ class Writer:
             slot.known = Known(*outcome.version, dumps(outcome.source))
             self._cache.put(slot.index, slot.id, slot.known)
         elif outcome.kind == "conflict":
-            self._observer.happened("conflict", slot.index, outcome.reason)
-            self._cache.forget(slot.index, slot.id)
-            slot.known = None
+            self._meet(slot, request, outcome)
         elif outcome.kind in ("refused", "too large"):
             slot.reasons.append(outcome.reason)
             self._observer.happened("refused", slot.index, outcome.reason)
@@ -374,6 +379,13 @@ class Writer:
                 self._reject(slot)
         else:
             self._later(slot, "retry", outcome.reason)
+
+    def _meet(self, slot: Slot, request: Request, outcome: Outcome) -> None:
+        slot.there = True
+        if request.action != "create":
+            self._observer.happened("conflict", slot.index, outcome.reason)
+        self._cache.forget(slot.index, slot.id)
+        slot.known = None
 
     def _later(self, slot: Slot, what: str, reason: str) -> None:
         self._observer.happened(what, slot.index, reason)
