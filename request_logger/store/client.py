@@ -13,6 +13,7 @@ import threading
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Protocol
 from urllib.parse import quote, urlsplit
 
@@ -326,19 +327,21 @@ class _Elastic:
             options |= {"verify_certs": _verifies(settings), "ssl_show_warn": False}
             if settings.elasticsearch_ca_cert:
                 options["ca_certs"] = settings.elasticsearch_ca_cert
-        self._client = elasticsearch.Elasticsearch(
+        client = elasticsearch.Elasticsearch(
             **options,
             headers=_credentials(settings),
             request_timeout=settings.elasticsearch_timeout_seconds,
             max_retries=max(len(hosts) - 1, 0),
             serializer=elasticsearch.OrjsonSerializer(),
         ).options(ignore_status=_ANY_ERROR)
+        # The client makes a new one of itself for other options, which takes as long as the request. There are few.
+        self._waiting = lru_cache(maxsize=16)(lambda timeout: client.options(request_timeout=timeout))
 
     def request(self, method: str, path: str, body: bytes | None, options: _Options) -> tuple[int, Any]:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", elasticsearch.ElasticsearchWarning)
-                answer = self._client.options(request_timeout=options.timeout).perform_request(
+                answer = self._waiting(options.timeout).perform_request(
                     method,
                     path,
                     params=dict(options.params),
