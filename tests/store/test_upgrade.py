@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
+from request_logger.cli import main
+from request_logger.documents import expand
 from tests.helpers import Index, Sender, Server, event, ndarray
 from tests.store.test_existing_indices import CASES, QUERIES, put
 
@@ -90,3 +93,58 @@ def test_notebooks_see_the_same(
         assert after["with_feedback"]["doc_count"] == before[name]["with_feedback"]["doc_count"] + counted, name
         assert after["judged"]["value"] == 1
         assert index.aggregate(name, {"all": {"sum": {"field": "metrics.reward"}}})["all"]["value"] == 1
+
+
+def test_rewards_and_metrics_where_both_are_boolean(
+    sender: Sender, index: Index, deployment: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Golden documents that made `feedback.reward` a boolean, and one of somebody's that did so to `metrics.reward`.
+
+    A number goes into neither: it is beside them in the document, every other metric counts, and `check` tells of both.
+    """
+    name = f"inference-log-seldon-default-{deployment}-default"
+    template = {"index_patterns": [name], "priority": 1001, "template": {}}
+    assert index.request("PUT", "/_index_template/booleans", template) == {"acknowledged": True}
+    golden = [document for old in sorted(BOOLEAN) for document in OLD[old] if "feedback" in document["source"]]
+    assert golden
+    for number, document in enumerate(golden):
+        assert put(index, name, f"golden-{number}", document["source"])
+    assert put(index, name, "somebodys", {**golden[0]["source"], "metrics": {"reward": True}})
+    index.request("DELETE", "/_index_template/booleans")
+    before = index.aggregate(name, QUERIES)
+    kinds = index.request("GET", f"/{name}/_mapping")[name]["mappings"]["properties"]
+    assert {kinds[part]["properties"]["reward"]["type"] for part in ("feedback", "metrics")} == {"boolean"}
+
+    given = [(1, [1, 0]), (0.5, [1, 0]), (True, [0, 1])]
+    for number, (reward, truth) in enumerate(given):
+        made = {"reward": reward, "truth": {"data": {"ndarray": [truth]}}}
+        for part, body in (("response", ndarray([[0.8, 0.2]], ["t0", "t1"])), ("feedback", json.dumps(made).encode())):
+            sent = event(part, f"new-{number}", deployment, Ce_Namespace="default")
+            assert sender.send(sent, body) == (200, b"")
+    stored = index.documents(name)
+    for number, (reward, _) in enumerate(given):
+        document = stored[name, f"new-{number}"]
+        assert expand(document["metrics"])["reward"] == float(reward)
+        assert expand(document["feedback"])["reward"] == reward
+        assert set(json.loads(document["metrics"]["unindexed"])) == {"reward"}
+        assert "metrics.reward" in document["metrics"]["unindexed_reason"]
+    asked = {
+        "accuracy": {"avg": {"field": "metrics.correct"}},
+        "loss": {"sum": {"field": "metrics.log_loss"}},
+        "right": {"terms": {"field": "metrics.true_positive"}},
+        "sum": {"sum": {"field": "metrics.reward"}},
+    }
+    answer = index.aggregate(name, {**asked, **QUERIES})
+    assert answer["accuracy"]["value"] == pytest.approx(2 / 3, abs=1e-9)
+    assert answer["loss"]["value"] == pytest.approx(-2 * math.log(0.8) - math.log(0.2), abs=1e-9)
+    assert [(bucket["key"], bucket["doc_count"]) for bucket in answer["right"]["buckets"]] == [("t0", 2)]
+    # Of somebody's document; no old figure has changed.
+    assert answer["sum"]["value"] == 1
+    assert {key: answer[key] for key in before} == before
+
+    monkeypatch.setenv("ELASTICSEARCH_HOST", index.url)
+    assert main(["check", "--json", name]) == 1
+    (report,) = json.loads(capsys.readouterr().out)
+    found = {finding["field"]: finding["needs_action"] for finding in report["findings"]}
+    assert found["feedback.reward"]
+    assert found["metrics.reward"]
