@@ -26,7 +26,7 @@ class Request:
 
     @classmethod
     def create(cls, index: str, id: str, source: bytes) -> Request:
-        """Store the document if there is none, else end in a conflict. It costs half of `create_or_read`."""
+        """Store the document if there is none, else end in a conflict."""
         line = orjson.dumps({"create": {"_index": index, "_id": id}})
         return cls("create", b"%b\n%b\n" % (line, source), source)
 

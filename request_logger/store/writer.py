@@ -1,10 +1,11 @@
 """Group commit: all changes waiting in the process go out in one _bulk, and the next fills up meanwhile.
 
 One thread a process drives the plans. A document that is in the cache is written with its known version at once. One
-that is most likely new is created. Any other, and one that was there after all, is created or read by an update whose
-partial document is empty (``{"doc": {}, "upsert": ...}``): it answers with the stored document and its version in the
-same round trip. Every write that follows is conditional on that version, so that writers on other machines can't be
-overwritten; who loses the race reads and applies again. No scripts are used.
+whose request comes together with others of its changes is most likely new, and created. Any other, and one that was
+there after all, is created or read by an update whose partial document is empty (``{"doc": {}, "upsert": ...}``): it
+answers with the stored document and its version in the same round trip. Every write that follows is conditional on
+that version, so that writers on other machines can't be overwritten; who loses the race reads and applies again. No
+scripts are used.
 
 This differs from blind partial updates: it costs the engine less where the document is in the cache, and about as much
 where it isn't (`python -m bench.writes`), and no merge can leave stale keys.
@@ -254,7 +255,9 @@ class Writer:
         source = dumps(wanted)
         if known:
             return Request.replace(slot.index, slot.id, known, source)
-        slot.first = not slot.there and any(change.first for *_, change in slot.applied)
+        # Of one change alone the others are on their way elsewhere, and a second round trip costs more than this saves.
+        several = len(slot.applied) > 1 and not slot.there
+        slot.first = several and any(change.first for *_, change in slot.applied)
         way = Request.create if slot.first and self._novelty.is_likely else Request.create_or_read
         return way(slot.index, slot.id, source)
 

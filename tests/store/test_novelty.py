@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
 from request_logger.store.bulk import Outcome
 from request_logger.store.novelty import Novelty
-from tests.helpers import Index, Sender, Server, event, index_of, ndarray
+from tests.helpers import Index, Sender, Server, event, index_of
 from tests.test_http import counted
 
 
@@ -34,19 +36,33 @@ def other(make_server: Callable[..., Server]) -> Iterator[Server]:
     server.stop()
 
 
+def structured(part: str, request_id: str, deployment: str, data: Any) -> dict[str, Any]:
+    """The event of `event` as an entry of a batch."""
+    headers = event(part, request_id, deployment)
+    attributes = {name[3:].lower(): value for name, value in headers.items() if name.startswith("Ce-")}
+    return {**attributes, "datacontenttype": "application/json", "data": data}
+
+
 @pytest.mark.engine
-def test_a_request_that_comes_late_or_again(sender: Sender, other: Server, deployment: str, index: Index) -> None:
-    """A request whose document another server has made joins it, and changes nothing the second time."""
+def test_new_documents_that_are_there(sender: Sender, other: Server, deployment: str, index: Index) -> None:
+    """Predictions whose feedback another server has stored join it, and change nothing when they come again."""
     connection = Sender(other.url)
-    bodies = {"request": ndarray([[1, 2]]), "response": ndarray([[0.2, 0.8]])}
-    for number in range(30):
-        sender.send(event("response", f"r{number}", deployment), bodies["response"])
-    for number in [*range(30), *range(30)]:
-        assert connection.send(event("request", f"r{number}", deployment), bodies["request"])[0] == 200
-    # Created, which meets the response, then read, then written; after a while it is read at once.
-    sent = counted(other, "request_logger_bulk_changes_sum")
-    assert sent <= 30 * 3 + 30
+    feedback = {"reward": 1, "truth": {"data": {"ndarray": [1]}}}
+    for number in range(0, 60, 2):
+        sender.send(event("feedback", f"r{number}", deployment), json.dumps(feedback).encode())
+    bodies = {"request": [[1, 2]], "response": [[0.2, 0.8]]}
+    events = [
+        structured(part, f"r{number}", deployment, {"data": {"ndarray": rows}})
+        for number in range(60)
+        for part, rows in bodies.items()
+    ]
+    for first in [*range(0, 120, 20), *range(0, 120, 20)]:
+        body = json.dumps(events[first : first + 20]).encode()
+        assert connection.send({"Content-Type": "application/cloudevents-batch+json"}, body) == (200, b"")
+    # At most: created, which meets the feedback, read, written; and asked once more whether it still is there.
+    assert counted(other, "request_logger_bulk_changes_sum") <= 4 * 60
     connection.close()
     documents = index.documents(index_of(deployment))
-    assert len(documents) == 30
+    assert len(documents) == 60
     assert all("request" in document and "response" in document for document in documents.values())
+    assert sum(document.get("metrics", {}).get("correct", 0) for document in documents.values()) == 30
