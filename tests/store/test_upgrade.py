@@ -115,10 +115,10 @@ def test_rewards_and_metrics_where_both_are_boolean(
     kinds = index.request("GET", f"/{name}/_mapping")[name]["mappings"]["properties"]
     assert {kinds[part]["properties"]["reward"]["type"] for part in ("feedback", "metrics")} == {"boolean"}
 
-    given = [(1, [1, 0]), (0.5, [1, 0]), (True, [0, 1])]
+    given = [(1, [0, 1]), (0.5, [0, 1]), (True, [1, 0])]
     for number, (reward, truth) in enumerate(given):
         made = {"reward": reward, "truth": {"data": {"ndarray": [truth]}}}
-        for part, body in (("response", ndarray([[0.8, 0.2]], ["t0", "t1"])), ("feedback", json.dumps(made).encode())):
+        for part, body in (("response", ndarray([[0.2, 0.8]], ["t0", "t1"])), ("feedback", json.dumps(made).encode())):
             sent = event(part, f"new-{number}", deployment, Ce_Namespace="default")
             assert sender.send(sent, body) == (200, b"")
     stored = index.documents(name)
@@ -137,7 +137,7 @@ def test_rewards_and_metrics_where_both_are_boolean(
     answer = index.aggregate(name, {**asked, **QUERIES})
     assert answer["accuracy"]["value"] == pytest.approx(2 / 3, abs=1e-9)
     assert answer["loss"]["value"] == pytest.approx(-2 * math.log(0.8) - math.log(0.2), abs=1e-9)
-    assert [(bucket["key"], bucket["doc_count"]) for bucket in answer["right"]["buckets"]] == [("t0", 2)]
+    assert [(bucket["key"], bucket["doc_count"]) for bucket in answer["right"]["buckets"]] == [("t1", 2)]
     # Of somebody's document; no old figure has changed.
     assert answer["sum"]["value"] == 1
     assert {key: answer[key] for key in before} == before
