@@ -22,6 +22,8 @@ from request_logger.store.turn import Turn
 _WORKERS = {"gevent": "request_logger.worker.Worker", "gthread": "gthread"}
 # Of one worker, idle ones included; more wait until one of them closes.
 _CONNECTIONS = 4000
+GRACEFUL_SECONDS = 30
+"""How long a worker that is to stop has for what is under way."""
 
 
 def serve(settings: Settings) -> None:
@@ -61,7 +63,7 @@ class _Server(BaseApplication):  # type: ignore[misc]
             "worker_class": _WORKERS[self._settings.gunicorn_worker_class],
             "worker_connections": _CONNECTIONS,
             "keepalive": 75,
-            "graceful_timeout": 30,
+            "graceful_timeout": GRACEFUL_SECONDS,
             "logger_class": type("GunicornLogger", (_GunicornLogger,), {"line_format": self._settings.log_format}),
             "loglevel": self._settings.log_level.lower(),
             "child_exit": _child_exit,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -12,6 +14,9 @@ from bench.faults.noise import Noise
 from bench.faults.stage import Stage
 from bench.faults.traffic import Traffic
 from bench.first import index_of
+from request_logger.local_server import LocalServer
+from request_logger.server import GRACEFUL_SECONDS
+from request_logger.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +166,7 @@ def _wait(condition: Callable[[], bool], seconds: float) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
-            raise TimeoutError(f"the engine did not do within {seconds} s what it was set to")
+            raise TimeoutError(f"it did not happen within {seconds:.0f} s")
         time.sleep(0.5)
 
 
@@ -223,6 +228,47 @@ def logger_killed(stage: Stage) -> None:
         stage.engine.resume()
         time.sleep(stage.seconds / 8)
     stage.expect(sender.again > 0, "the logger was killed when nothing was under way")
+
+
+@_row("the logger is stopped (SIGTERM) in mid-load while the engine hangs; then both come back")
+def logger_stopped(stage: Stage) -> None:
+    """It ends within its grace, and has acknowledged nothing that it didn't store."""
+    _stopped_while_the_engine_hangs(stage, spool=False)
+
+
+@_row("the same with a spool: what waits goes there")
+def logger_stopped_spool(stage: Stage) -> None:
+    """What it had acknowledged is in the engine or on its disk."""
+    _stopped_while_the_engine_hangs(stage, spool=True)
+
+
+def _stopped_while_the_engine_hangs(stage: Stage, *, spool: bool) -> None:
+    # In a short row, less than it lasts; else the default.
+    timeouts = {
+        "STORE_TIMEOUT_SECONDS": str(min(Settings.store_timeout_seconds, stage.seconds / 2)),
+        "ELASTICSEARCH_TIMEOUT_SECONDS": str(min(Settings.elasticsearch_timeout_seconds, 2 * stage.seconds)),
+    }
+    with stage.logger(spool=spool, **timeouts) as logger, stage.traffic(logger) as sender:
+        time.sleep(stage.seconds / 4)
+        stage.engine.suspend()
+        # Some wait for it by then; with a spool none has been put there yet.
+        time.sleep(min(stage.seconds / 4, 3))
+        stage.expect(stage.spooled() == 0, "events were spooled before the logger was stopped")
+        took = _terminate(logger)
+        stage.expect(took < GRACEFUL_SECONDS, f"the logger has taken {took:.0f} s to end")
+        stage.expect((stage.spooled() > 0) == spool, f"{stage.spooled()} events are in the spool")
+        stage.engine.resume()
+        stage.restart(logger)
+        time.sleep(stage.seconds / 4)
+    stage.expect(sender.again > 0, "the logger was stopped when nothing was under way")
+
+
+def _terminate(logger: LocalServer) -> float:
+    """Stop a logger; gives the seconds until it had ended."""
+    started = time.monotonic()
+    os.kill(logger.pid, signal.SIGTERM)
+    _wait(lambda: not logger.running, 2 * GRACEFUL_SECONDS)
+    return time.monotonic() - started
 
 
 @_row("two loggers over one engine; one event in five goes to both")
