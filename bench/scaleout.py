@@ -69,8 +69,8 @@ class Row:
 def main(given: Sequence[str] | None = None) -> int:
     """Measure, check and print; status 1 where a document is missing, too many, not whole or wrong."""
     parser = argparse.ArgumentParser(prog="python -m bench.scaleout", description="Several loggers over one engine.")
-    parser.add_argument("--predictions", type=int, default=2000, help="of a row (default: 2000)")
-    parser.add_argument("--hot", type=int, default=1000, help="predictions' worth of a hot row (default: 1000)")
+    parser.add_argument("--predictions", type=int, default=1500, help="of a row (default: 1500)")
+    parser.add_argument("--hot", type=int, default=500, help="predictions' worth of a hot row (default: 500)")
     parser.add_argument("--nodes", type=int, default=NODES, help=f"of the engine (default: {NODES})")
     parser.add_argument("--loggers", type=int, default=LOGGERS, help=f"at most (default: {LOGGERS})")
     parser.add_argument("--connections", type=int, default=16, help="events under way at once (default: 16)")
@@ -87,7 +87,7 @@ def main(given: Sequence[str] | None = None) -> int:
             settings = {"ELASTICSEARCH_HOST": addresses, "GUNICORN_WORKERS": "1"}
             loggers.append(stack.enter_context(LocalServer(settings)))
             # The first rows would pay for what the engine compiles, and each for its new logger's first index.
-            run(nodes[0].url, loggers, "spread", 4000 if number == 1 else 300, arguments.connections)
+            run(nodes[0].url, loggers, "spread", 2000 if number == 1 else 300, arguments.connections)
             for kind, count in counts.items():
                 rows.append(run(nodes[0].url, loggers, kind, count, arguments.connections))
     _print(rows, markdown=arguments.markdown)

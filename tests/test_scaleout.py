@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from bench.engines import Client
 from bench.first import index_of
-from bench.scaleout import HOT_DOCUMENTS, check, expected, make_events, run
+from bench.scaleout import HOT_DOCUMENTS, LOGGERS, check, expected, make_events, run
 from tests.helpers import Sender, Server
 
 pytestmark = pytest.mark.engine
@@ -66,3 +67,16 @@ def test_the_events_of_a_prediction_go_to_different_loggers() -> None:
         assert {event.to for event in events if event.key[0] == number} == {0, 1, 2}
     for part in ("request", "response", "feedback"):
         assert {event.to for event in events if event.key[1] == part} == {0, 1, 2}
+
+
+def test_the_page_has_the_table() -> None:
+    """docs/scaling.md shows each row of the command, all of them whole and equal to scikit-learn's."""
+    page = (Path(__file__).parent.parent / "docs" / "scaling.md").read_text(encoding="utf-8")
+    lines = [line.strip("| ").split(" | ") for line in page.splitlines() if line.endswith("| yes |")]
+    assert [(line[0], line[1]) for line in lines] == [
+        (str(number), kind)
+        for number in range(1, LOGGERS + 1)
+        for kind in ("each its document", f"{HOT_DOCUMENTS} documents")
+    ]
+    for line in lines:
+        assert line[-3] == line[-2]
