@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import re
+import statistics
 from dataclasses import astuple
 from pathlib import Path
 
 import pytest
 
+from bench.first import bodies
 from request_logger.cli import main
-from request_logger.sizing import Costs, Demand, size
+from request_logger.sizing import Costs, Demand, HttpCosts, size
 
 COSTS = Costs(
     logger_ms=0.2,
@@ -89,8 +92,22 @@ def test_wrong_demand(arguments: list[str], expected: str, capsys: pytest.Captur
 def test_the_guide_shows_what_the_command_prints() -> None:
     """docs/scaling.md has the calculations as they are."""
     page = (Path(__file__).parent.parent / "docs" / "scaling.md").read_text(encoding="utf-8")
-    for block in printed().strip().split("\n\n")[:-1]:
+    over_http = printed("--lane", "http", "--events-per-second", "1000")
+    for block in [*printed().strip().split("\n\n")[:-1], over_http.split("\n\n")[0]]:
         assert block in page
+
+
+def test_the_costs_over_http_are_those_measured() -> None:
+    """The constants are what the docstring says was measured, less what its bodies' bytes cost."""
+    text = HttpCosts.__doc__ or ""
+    (size_of_body,) = re.findall(r"(\d+)\s+bytes", text)
+    logger, engine = (float(figure) for figure in re.findall(r"(\d\.\d{3})\s+ms", text))
+    bodies_of = [len(json.dumps(body)) for number in range(300) for body in bodies(number).values()]
+    assert statistics.mean(bodies_of) == pytest.approx(float(size_of_body), abs=2)
+    costs, kilobytes = HttpCosts(), float(size_of_body) / 1000
+    assert costs.logger_ms + kilobytes * costs.logger_ms_per_kb == pytest.approx(logger, abs=0.001)
+    assert costs.engine_ms + kilobytes * costs.engine_ms_per_kb == pytest.approx(engine, abs=0.001)
+    assert "Kafka" not in printed("--lane", "http").split("Costs")[0]
 
 
 def test_every_measured_cost_is_there() -> None:

@@ -6,7 +6,18 @@ from __future__ import annotations
 import argparse
 
 from request_logger.commands.errors import CommandError
-from request_logger.sizing import CPU_SHARE, DISK_SHARE, EVENTS_PER_DOCUMENT, SHARD_BYTES, Costs, Demand, Size, size
+from request_logger.sizing import (
+    CPU_SHARE,
+    DISK_SHARE,
+    EVENTS_PER_DOCUMENT,
+    LANES,
+    SHARD_BYTES,
+    Costs,
+    Demand,
+    HttpCosts,
+    Size,
+    size,
+)
 
 RATES = (1_000, 100_000, 1_000_000)
 
@@ -17,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--events-per-second", type=float, metavar="N", help=f"default: {', '.join(f'{rate:,}' for rate in RATES)}"
     )
+    parser.add_argument("--lane", choices=tuple(LANES), default="kafka", help="how events come (default: kafka)")
     parser.add_argument("--replicas", type=int, default=defaults.replicas, help="copies of each shard (default: 1)")
     parser.add_argument("--retention", type=float, default=defaults.retention, metavar="DAYS", help="default: 30")
     parser.add_argument(
@@ -34,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print a calculation for each rate."""
-    given = arguments.events_per_second
+    given, costs = arguments.events_per_second, LANES[arguments.lane]
     for rate in RATES if given is None else (given,):
         demand = Demand(
             rate,
@@ -45,10 +57,11 @@ def run(arguments: argparse.Namespace) -> int:
             disk=arguments.disk * 1e12,
         )
         try:
-            print("\n".join(lines(demand, size(demand), Costs())), end="\n\n")
+            print("\n".join(lines(demand, size(demand, costs), costs)), end="\n\n")
         except ValueError as error:
             raise CommandError(f"--{str(error).replace('_', '-', 2)}") from None
-    print(f"Costs, and the command that measured them: {' '.join((Costs.__doc__ or '').split())}")
+    measured = " ".join(f"{Costs.__doc__} {'' if type(costs) is Costs else type(costs).__doc__}".split())
+    print(f"Costs, and the command that measured them: {measured}")
     return 0
 
 
@@ -58,10 +71,11 @@ def lines(demand: Demand, result: Size, costs: Costs) -> list[str]:
     logger = f"({costs.logger_ms:.3f} + {kilobytes:.1f} x {costs.logger_ms_per_kb:.3f}) ms"
     engine = f"({costs.engine_ms:.3f} + {kilobytes:.1f} x {costs.engine_ms_per_kb:.3f}) ms"
     terabytes = demand.disk / 1e12
+    over_http = isinstance(costs, HttpCosts)
     steps = {
         "documents": f"{rate}/s / {EVENTS_PER_DOCUMENT} = {result.documents_per_second:,.0f}/s",
         "loggers": f"{rate}/s x {logger} = {result.logger_cores:,.1f} cores;"
-        f" / {CPU_SHARE:g} = {result.consumers:,} consumer(s) of one core",
+        f" / {CPU_SHARE:g} = {result.consumers:,} {'worker' if over_http else 'consumer'}(s) of one core",
         "Kafka": f"{result.partitions:,} partitions; {result.kafka_bytes_per_second / 1e6:,.1f} MB/s in, as much out",
         "engine": f"{rate}/s x {1 + demand.replicas} copies x {engine} = {result.engine_cores:,.1f} cores;"
         f" / {CPU_SHARE:g} / {demand.cores} cores = {result.nodes_for_cpu:,} machine(s)",
@@ -71,6 +85,9 @@ def lines(demand: Demand, result: Size, costs: Costs) -> list[str]:
         "shards": f"{result.shards:,} primary shard(s) in all, of {SHARD_BYTES / 1e9:.0f} GB at most"
         + (f", in {result.deployments:,} deployments at least" if result.deployments > 1 else ""),
     }
+    if over_http:
+        del steps["Kafka"]
+    way = " over HTTP" if over_http else ""
     copies = "replica" if demand.replicas == 1 else "replicas"
-    title = f"{rate} events/s, bodies of {demand.payload_bytes:,.0f} bytes, kept {demand.retention:g} days"
+    title = f"{rate} events/s{way}, bodies of {demand.payload_bytes:,.0f} bytes, kept {demand.retention:g} days"
     return [f"{title}, {demand.replicas} {copies}", *(f"  {name:11}{text}" for name, text in steps.items())]
