@@ -259,7 +259,7 @@ def test_a_letter_is_stored_when_what_was_in_its_way_is_gone(
 ) -> None:
     """`dead-letters` lists and exports records too, and `retry` stores them as the consumer would have."""
     kafka.make_topic(topic)
-    messages = [message for number in range(3) for message in prediction(number, deployment)]
+    messages = [message for number in range(10) for message in prediction(number, deployment)]
     # Two documents of somebody else, where the response of p0 belongs and where it would be put beside that.
     request = next(pairs for pairs, _ in messages)
     owner = event_of(Record(topic, 0, 0, 1, None, tuple(request), b"{}"), Settings(), lambda event: event).owner
@@ -280,7 +280,7 @@ def test_a_letter_is_stored_when_what_was_in_its_way_is_gone(
 
     # What is no event is seen at once, what the engine refuses later.
     listed = sorted(line.split("  ")[1:] for line in command("list")[1].splitlines()[:-1])
-    assert [line[:2] for line in listed] == [[name, f"{topic}[0]@{at}"] for at in (0, 1, 2, 9)]
+    assert [line[:2] for line in listed] == [[name, f"{topic}[0]@{at}"] for at in (0, 1, 2, 30)]
     assert ["two deployments meet" in line[2] for line in listed] == [True, True, True, False]
     exported = {letter["id"]: letter["document"] for letter in map(json.loads, command("export")[1].splitlines())}
     assert base64.b64decode(exported[f"{topic}[0]@0"]["value_base64"]) == messages[0][1]
@@ -290,8 +290,8 @@ def test_a_letter_is_stored_when_what_was_in_its_way_is_gone(
     assert command("retry", "--dry-run")[1].splitlines()[-1] == "3 would be stored, 1 left"
     status, text = command("retry")
     assert (status, text.splitlines()[-1]) == (1, "3 stored, 1 left")
-    assert f"{topic}[0]@9  left: Ce-Type: missing" in text
-    check_whole(index, deployment, 3)
+    assert f"{topic}[0]@30  left: Ce-Type: missing" in text
+    check_whole(index, deployment, 10)
     assert len(command("list")[1].splitlines()) == 2
 
 
