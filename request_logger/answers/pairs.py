@@ -12,6 +12,7 @@ from request_logger.answers.errors import BadQuestionError
 from request_logger.answers.scope import Scope
 from request_logger.names import row_named
 from request_logger.serialize import dumps
+from request_logger.store.scan import SCROLL_ORDER
 
 MOST_DOCUMENTS = 200_000
 _PROBE = 500
@@ -76,7 +77,7 @@ def _documents(asker: Asker, scope: Scope, field: str, *, by_row: bool) -> Itera
     body: dict[str, Any] = {
         "_source": ["request.instance" if by_row else "RequestId"],
         "docvalue_fields": [path],
-        "sort": [{"@timestamp": {"order": "asc", "unmapped_type": "date"}}],
+        "sort": SCROLL_ORDER,
     }
     for hit in asker.scroll(scope, body, {"exists": {"field": path}}):
         value = float(hit["fields"][path][0])

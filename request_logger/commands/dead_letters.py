@@ -21,6 +21,7 @@ from request_logger.serialize import dumps, loads
 from request_logger.settings import Settings
 from request_logger.store.change import Change, Plan, RejectedError
 from request_logger.store.client import SearchEngine
+from request_logger.store.scan import SCROLL_ORDER
 from request_logger.store.work import Limits
 from request_logger.store.writer import Writer
 
@@ -95,7 +96,7 @@ def _letters(engine: SearchEngine, index: str | None) -> Iterator[Letter]:
     query = {
         "size": PAGE,
         "seq_no_primary_term": True,
-        "sort": [{"@timestamp": {"order": "asc", "unmapped_type": "date"}}],
+        "sort": SCROLL_ORDER,
     }
     status, answer = engine.request("POST", f"{path}/_search", query, params={"scroll": _SCROLL})
     try:

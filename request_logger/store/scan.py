@@ -18,6 +18,9 @@ from request_logger.store.reasons import reason_of
 # How long the engine keeps the place between two pages.
 KEEP_ALIVE = "10m"
 _TIME_ORDER = {"@timestamp": {"order": "asc", "unmapped_type": "date"}}
+# Of a scroll. OpenSearch looks at a shard's newest segment first or last, and of equal times takes what it meets first;
+# but it goes on after the last document's number, so that those of equal times in other segments would be lost.
+SCROLL_ORDER = (_TIME_ORDER, "_doc")
 # Where a point in time is opened and closed: OpenSearch's way, then Elastic's (OpenSearch's client warns of refusals).
 _OPENERS = (("/_search/point_in_time", "pit_id"), ("/_pit", "id"))
 _LENIENT = {"ignore_unavailable": "true"}
@@ -118,7 +121,7 @@ class Scan:
             after = hits[-1]["sort"]
 
     def _scroll(self, number: int) -> Iterator[list[Hit]]:
-        first = {**self._search, **self._slice(number), "sort": [_TIME_ORDER]}
+        first = {**self._search, **self._slice(number), "sort": SCROLL_ORDER}
         # A scroll counts its hits in any case, and refuses to be told not to.
         del first["track_total_hits"]
         answer = self._hits(f"{self._path}/_search", first, {"scroll": KEEP_ALIVE, **_LENIENT})

@@ -9,10 +9,12 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from request_logger.answers.asking import Asker
+from request_logger.answers.scope import Scope
 from request_logger.settings import Settings
 from request_logger.store.change import StoreUnavailableError
 from request_logger.store.client import SearchEngine
-from request_logger.store.scan import Hit, Scan, ScanError
+from request_logger.store.scan import SCROLL_ORDER, Hit, Scan, ScanError
 from tests.helpers import Index, index_of
 
 pytestmark = pytest.mark.engine
@@ -48,19 +50,23 @@ def asks(request: pytest.FixtureRequest, search_engine: SearchEngine) -> Any:
 
 @pytest.fixture
 def stored(search_engine: SearchEngine, deployment: str, index: Index) -> str:
-    """Two indices, one of three shards; most of the 500 documents have the same time. Gives their pattern."""
+    """Two indices, one of three shards; most of the 500 documents have the same time. Gives their pattern.
+
+    The shards have several segments each.
+    """
     one, two = (f"inference-log-scan-{deployment}-{k}" for k in (1, 2))
     index.request("PUT", f"/{one}", {"settings": {"index.number_of_shards": 3}})
     search_engine.prepare(one)
     search_engine.prepare(two)
-    write(search_engine, [one if k % 3 else two for k in range(N)], "a")
-    index.refresh()
+    for first in range(0, N, 100):
+        write(search_engine, [one if k % 3 else two for k in range(first, first + 100)], "a", first)
+        index.refresh()
     return f"inference-log-scan-{deployment}-*"
 
 
-def write(engine: SearchEngine, names: list[str], prefix: str) -> None:
+def write(engine: SearchEngine, names: list[str], prefix: str, first: int = 0) -> None:
     lines = []
-    for k, name in enumerate(names):
+    for k, name in enumerate(names, start=first):
         second = k % 10 if k < 50 else 30
         document = f'{{"@timestamp": "2026-01-01T00:00:{second:02d}Z", "request": {{"instance": [{k}]}}}}'
         lines.append(f'{{"index": {{"_index": "{name}", "_id": "{prefix}{k}"}}}}\n{document}\n')
@@ -90,6 +96,13 @@ def test_each_document_is_read_once(
         assert len(times) > 0
         assert times == sorted(times, key=lambda time: time or 0)
     assert min(hit.time or 0 for hit in hits) == 1767225600000
+
+
+def test_a_scroll_of_equal_times(stored: str, search_engine: SearchEngine) -> None:
+    """Of equal times in several segments none is lost, whichever segment the engine looks at first."""
+    for order in (SCROLL_ORDER, [{"@timestamp": "desc"}, "_doc"]):
+        hits = Asker(search_engine).scroll(Scope(stored), {"sort": order}, size=60)
+        assert sorted(hit["_id"] for hit in hits) == sorted(f"a{k}" for k in range(N))
 
 
 def test_nothing_to_read(asks: Any, deployment: str) -> None:
