@@ -14,6 +14,7 @@ from fnmatch import fnmatchcase
 
 from request_logger.events import Event
 from request_logger.names import legal_index
+from request_logger.periods import has_period
 from request_logger.settings import Settings, SettingsError
 
 # The orchestrator's probes have no credentials.
@@ -103,6 +104,9 @@ class Access:
         rest = after.split("-")
         # The name has at least one dash before the endpoint, which is no reason yet.
         least = 2 if event.kind == "inference" else 1
+        if has_period(event.index):
+            # It could be the index of a month or day of a shorter name.
+            return replace(event, index=legal_index(f"{event.index}|{namespace}"))
         if len(rest) <= least:
             return event
         others = ("-".join([namespace, *rest[:count]]) for count in range(1, len(rest)))

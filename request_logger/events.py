@@ -13,7 +13,7 @@ import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone
 from functools import lru_cache
 from time import time_ns
 from typing import Any, Literal
@@ -21,6 +21,7 @@ from typing import Any, Literal
 import orjson
 
 from request_logger.names import legal_index, strip_header
+from request_logger.periods import day_of
 from request_logger.settings import Settings
 
 PartName = Literal["request", "response", "feedback", "outlier", "drift"]
@@ -122,6 +123,11 @@ class Event:
     def owner(self) -> tuple[Any, ...]:
         """Which deployment's document this is: engine, namespace, name and endpoint, None where not said."""
         return owner_of(self.header)
+
+    @property
+    def day(self) -> date:
+        """The day (UTC) of its time."""
+        return day_of(time_key(self.timestamp))
 
 
 OWNER_FIELDS = ("ServingEngine", "Ce-Namespace", "Ce-Inferenceservicename", "Ce-Endpoint")

@@ -18,6 +18,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from request_logger.custom_metrics import Series
 from request_logger.exposition import Families, Labels
 from request_logger.names import legal_index, strip_header
+from request_logger.periods import with_periods
 from request_logger.serialize import dumps, loads
 from request_logger.settings import Settings
 from request_logger.store.change import StoreUnavailableError
@@ -227,7 +228,7 @@ class Exporter:
             start = f"inference-log-{environment}-"
             # A name that had to be made legal ends in a hash of all of it.
             patterns = [f"{start if legal_index(start) == start else legal_index(start)[:-_HASH_CHARACTERS]}*"]
-        return [*patterns, *([self._settings.index_name] if self._settings.index_name else [])]
+        return [*patterns, *with_periods(self._settings.index_name, self._settings.index_period)]
 
 
 def _aggregations(series: Series) -> dict[str, Any]:

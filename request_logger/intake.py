@@ -16,7 +16,7 @@ from request_logger.documents import parts_of, refuse
 from request_logger.exporter import Exporter
 from request_logger.logs import about
 from request_logger.metadata import Schema, metadata_source
-from request_logger.recorder import record
+from request_logger.recorder import merging, record
 from request_logger.redaction import Redactor
 from request_logger.replies import Documents, Replies, watched
 from request_logger.sampling import sample
@@ -25,6 +25,7 @@ from request_logger.settings import Settings
 from request_logger.spool import Replayer, Spool
 from request_logger.store.change import StoreUnavailableError
 from request_logger.store.client import SearchEngine
+from request_logger.store.places import Places
 from request_logger.store.promise import Promise
 from request_logger.store.turn import Turn
 from request_logger.store.work import Limits
@@ -65,6 +66,7 @@ class RequestLogger:
                 cache_max_bytes=settings.cache_max_bytes,
             ),
             turn,
+            Places(self.engine, settings.index_period, merging(self.settle), self.telemetry.looked_up),
         )
         self.spool: Spool | None = None
         self.replayer: Replayer | None = None

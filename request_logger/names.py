@@ -42,8 +42,13 @@ def legal_index(name: str) -> str:
     """Make a name legal: itself where it is, else a legal form with a hash of it; two names never meet."""
     if is_legal_index(name) and not _LOOKS_HASHED.search(name):
         return name
+    return marked(name, MAX_INDEX_BYTES)
+
+
+def marked(name: str, size: int) -> str:
+    """Give a legal form of a name with a hash of it, at most ``size`` bytes long."""
     legal = _ILLEGAL_IN_INDEX.sub("-", name.lower())
-    return _cut(legal, MAX_INDEX_BYTES - 17) + "~" + _hash(name)
+    return _cut(legal, size - 17) + "~" + _hash(name)
 
 
 def document_id(request_id: str) -> str:

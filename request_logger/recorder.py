@@ -58,10 +58,17 @@ class _Home:
 
     def __init__(self, event: Event) -> None:
         self.event = event
+        self._day = event.day
+        # Whether the documents are likely to be there already, of other days.
+        self.late = event.part == "feedback"
         self._single = self._rows = event.request_id
 
     def id(self, row: int | None) -> str:
         return document_id(self._single) if row is None else item_id(self._rows, row)
+
+    def change(self, row: int | None, apply: Apply) -> Change:
+        first = self.event.part in _FIRST and not self.late
+        return Change(self.event.index, self.id(row), apply, first, self._day, self.late)
 
     def move(self, row: int | None) -> None:
         elsewhere = other_owner(self.event.request_id, repr(self.event.owner))
@@ -76,8 +83,7 @@ class _Home:
 def _run(home: _Home, steps: Sequence[Step]) -> Results:
     """Carry out steps together; where another deployment's document is in the way, carry them out beside it."""
     while True:
-        first = home.event.part in _FIRST
-        results = yield [Change(home.event.index, home.id(row), apply, first) for row, apply in steps]
+        results = yield [home.change(row, apply) for row, apply in steps]
         foreign = {
             row is None: row
             for (row, _), result in zip(steps, results, strict=True)
@@ -147,6 +153,7 @@ def _hand_over(home: _Home, settle: Settle, mine: Document | None = None) -> Pla
     the caller's own feedback, which nobody was told is stored yet: where nothing else waits, moving it and removing
     the plain document may go out together.
     """
+    home.late = True
     read = current if mine is None else unchanged
     while True:
         single, first = yield from _run(home, [(None, read), (0, unchanged)])
@@ -223,6 +230,23 @@ def parts_in(document: Document) -> list[Part]:
         for name in PARTS
         if name in parts
     ]
+
+
+def merging(settle: Settle) -> Callable[[Document, Document], Document | None]:
+    """Give what joins two documents that are one: both ways give the same, and doing it twice changes nothing.
+
+    None where they are of two deployments. See store/places.py.
+    """
+
+    def merge(one: Document, other: Document) -> Document | None:
+        if not same_owner(one, other):
+            return None
+        merged = one
+        for part in parts_in(other):
+            merged = join(merged, part)
+        return one if merged is one else settle(merged)
+
+    return merge
 
 
 def _timestamp_of(content: Document, document: Document) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
+from request_logger.periods import with_periods
 from request_logger.settings import Settings
 from request_logger.store.templates import INDEX_PATTERNS
 
@@ -40,7 +41,7 @@ class Selection:
 
     def indices(self, settings: Settings) -> str:
         """Name the indices, with * and commas: by default all that the logger writes predictions to."""
-        return self.index or ",".join(filter(None, (PREDICTIONS, settings.index_name)))
+        return self.index or ",".join((PREDICTIONS, *with_periods(settings.index_name, settings.index_period)))
 
     def path(self, settings: Settings) -> str:
         """Give the start of the engine's path for them."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from request_logger.names import is_legal_index
+from request_logger.periods import PERIODS, has_period
 from request_logger.serialize import loads
 
 # What engines allow without a setting of their own.
@@ -49,6 +50,9 @@ class Settings:
     )
     elasticsearch_timeout_seconds: float = _env(30.0, "time limit of one request to the engine", minimum=0.1)
     index_name: str = _env("", "one index for all events, instead of the names made from the events")
+    index_period: str = _env(
+        "none", "none, or month or day: new documents go to an index of their month or day", choices=PERIODS
+    )
     index_shards: str = _env("", "primary shards of a new index; empty: the engine's own number")
     index_replicas: str = _env("", "copies of each shard of a new index; empty: the engine's own number")
     seldon_environment: str = _env("", "put into index names after -log-")
@@ -136,6 +140,11 @@ class Settings:
         if self.index_name and not is_legal_index(self.index_name):
             problems.append(
                 f'INDEX_NAME: expected a legal index name (lower case, no spaces, none of \\/*?"<>|,#:), '
+                f"found {self.index_name!r}"
+            )
+        elif self.index_period != "none" and has_period(self.index_name):
+            problems.append(
+                f"INDEX_NAME: expected no month or day at its end, which INDEX_PERIOD puts there, "
                 f"found {self.index_name!r}"
             )
         for name, least in (("index_shards", 1), ("index_replicas", 0)):

@@ -28,8 +28,8 @@ class Telemetry:
         )
         self.store = Counter(
             "request_logger_store",
-            "What happened at the store: conflict, retry, refused, dead_letter, engine_down, index_missing, spool_bad,"
-            " spool_error",
+            "What happened at the store: conflict, retry, refused, dead_letter, engine_down, index_missing, joined,"
+            " spool_bad, spool_error",
             ["what"],
             registry=registry,
         )
@@ -66,6 +66,14 @@ class Telemetry:
             registry=registry,
         )
         self.bulk_bytes = Counter("request_logger_bulk_bytes", "Bytes sent in _bulk requests", registry=registry)
+        self.lookup_seconds = Histogram(
+            "request_logger_lookup_seconds",
+            "Time of a look for documents in the indices of other months or days, in seconds",
+            registry=registry,
+        )
+        self.lookups = Counter(
+            "request_logger_lookups", "Gets of these looks: documents times indices", registry=registry
+        )
         self.pending_bytes = Gauge(
             "request_logger_pending_bytes",
             "Bytes of bodies that wait for the engine",
@@ -99,6 +107,11 @@ class Telemetry:
         self.bulk_changes.observe(changes)
         self.bulk_bytes.inc(size)
 
+    def looked_up(self, gets: int, seconds: float) -> None:
+        """Count a look for documents in several indices."""
+        self.lookup_seconds.observe(seconds)
+        self.lookups.inc(gets)
+
     def spool_size(self, events: int, size: int) -> None:
         """Note what waits in the spool."""
         self.spool_events.set(events)
@@ -115,7 +128,7 @@ class Telemetry:
     def happened(self, what: str, index: str, reason: str) -> None:
         """Count what happened at the store; warn of it at most once in a while, with how often it was."""
         self.store.labels(what).inc()
-        if what not in ("conflict", "retry"):
+        if what not in ("conflict", "retry", "joined"):
             self.warn(what, index, without_values(reason))
 
     def turned_away(self, outcome: str, reason: str) -> None:

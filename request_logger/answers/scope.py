@@ -12,6 +12,7 @@ from urllib.parse import quote
 from request_logger.answers.errors import BadQuestionError
 from request_logger.exporter import Asks
 from request_logger.names import strip_header
+from request_logger.periods import is_of, with_periods
 from request_logger.settings import Settings
 from request_logger.store.change import StoreUnavailableError
 
@@ -97,7 +98,7 @@ def find_scope(
             raise BadQuestionError(
                 f"{option}: expected a date such as 2026-01-02 or 2026-01-02T03:04:05Z, or now-7d, found {value!r}"
             )
-    patterns = ",".join(filter(None, (f"{OWN_PREFIX}*", settings.index_name)))
+    patterns = ",".join((f"{OWN_PREFIX}*", *with_periods(settings.index_name, settings.index_period)))
     filters: tuple[Query, ...] = ()
     if target and _may_be_index(target, settings, only_own=only_own) and is_index(engine, target):
         patterns = target
@@ -112,7 +113,8 @@ def _may_be_index(target: str, settings: Settings, *, only_own: bool) -> bool:
         return True
     # A colon leads to another cluster.
     if ":" not in target and all(
-        each.startswith(OWN_PREFIX) or (settings.index_name and each == settings.index_name)
+        each.startswith(OWN_PREFIX)
+        or (settings.index_name and (each == settings.index_name or is_of(each, settings.index_name)))
         for each in target.split(",")
     ):
         return True

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from request_logger.commands.quiet import ask, quiet_engine
+from request_logger.periods import with_periods
 from request_logger.settings import Settings
 from request_logger.store.client import SearchEngine
 from request_logger.store.conflicts import REINDEX, Finding, findings, origin
@@ -59,7 +60,9 @@ def run(arguments: argparse.Namespace) -> int:
     """Print what was found. Status 0: nothing to do, 1: something, 2: the engine or the settings are at fault."""
     settings = Settings.from_env()
     engine = quiet_engine(settings)
-    pattern = arguments.pattern or ",".join(filter(None, (*INDEX_PATTERNS, settings.index_name)))
+    pattern = arguments.pattern or ",".join(
+        (*INDEX_PATTERNS, *with_periods(settings.index_name, settings.index_period))
+    )
     indices = list(_inspect(engine, pattern))
     advice = _Advice(engine.urls[0], bool(ask(engine, "GET", f"/_index_template/{TEMPLATE_NAME}", missing={})))
     if arguments.json:

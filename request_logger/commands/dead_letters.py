@@ -13,14 +13,17 @@ from request_logger.choosing import Chooser
 from request_logger.commands.errors import CommandError
 from request_logger.commands.quiet import quiet_engine
 from request_logger.documents import Document, Part, join, refuse, same_owner
+from request_logger.events import time_key
 from request_logger.kafka.kept import INDEX, NotKeptError, record_of
 from request_logger.kafka.replay import Replayer
-from request_logger.recorder import parts_in
+from request_logger.periods import day_of
+from request_logger.recorder import merging, parts_in
 from request_logger.scoring import Settle, settler
 from request_logger.serialize import dumps, loads
 from request_logger.settings import Settings
 from request_logger.store.change import Change, Plan, RejectedError
 from request_logger.store.client import SearchEngine
+from request_logger.store.places import Places
 from request_logger.store.scan import SCROLL_ORDER
 from request_logger.store.work import Limits
 from request_logger.store.writer import Writer
@@ -147,12 +150,20 @@ class _Burials:
         if what == "dead_letter":
             self.reason = reason
 
+    def looked_up(self, gets: int, seconds: float) -> None:
+        """Nobody asks."""
+
 
 def _retry(engine: SearchEngine, settings: Settings, letters: Iterator[Letter], *, dry_run: bool) -> int:
     settle = settler(Chooser(settings.scorer, settings.scorers_config or None))
     burials = _Burials()
     records = _Records(settings)
-    writer = Writer(engine, refuse, burials, Limits(timeout_seconds=settings.store_timeout_seconds))
+
+    def places() -> Places:
+        return Places(engine, settings.index_period, merging(settle), burials.looked_up)
+
+    writer = Writer(engine, refuse, burials, Limits(timeout_seconds=settings.store_timeout_seconds), places=places())
+    foreseeing = places()
     stored = left = 0
     try:
         # One after the other, so that it is known which of them was refused again.
@@ -160,7 +171,7 @@ def _retry(engine: SearchEngine, settings: Settings, letters: Iterator[Letter], 
             if letter.is_record:
                 verdict = records.store(letter, dry_run=dry_run) or ("" if dry_run else _remove(engine, letter))
             elif dry_run:
-                verdict = _foreseen(engine, letter, settle)
+                verdict = _foreseen(foreseeing, letter, settle)
             else:
                 verdict = _store(writer, burials, letter, settle) or _remove(engine, letter)
             stored, left = (stored, left + 1) if verdict else (stored + 1, left)
@@ -211,8 +222,13 @@ def _store(writer: Writer, burials: _Burials, letter: Letter, settle: Settle) ->
         return "there is no document in it"
     results: list[Document | None] = []
 
+    day = day_of(time_key((letter.document or {})["@timestamp"]))
+
+    def apply(stored: Document | None) -> Document | None:
+        return _joined(stored, parts, settle)
+
     def plan() -> Plan:
-        results.extend((yield [Change(letter.index, letter.id, lambda stored: _joined(stored, parts, settle))]))
+        results.extend((yield [Change(letter.index, letter.id, apply, day=day, late=True)]))
 
     burials.reason = ""
     try:
@@ -233,14 +249,12 @@ def _parts(letter: Letter) -> list[Part]:
     return parts_in(document) if document and "@timestamp" in document else []
 
 
-def _foreseen(engine: SearchEngine, letter: Letter, settle: Settle) -> str:
+def _foreseen(places: Places, letter: Letter, settle: Settle) -> str:
     parts = _parts(letter)
     if not parts:
         return "there is no document in it"
-    status, answer = engine.request("GET", f"/{quote(letter.index, safe='')}/_doc/{quote(letter.id, safe='')}")
-    if status not in (200, 404):
-        return f"the engine answered {status}"
-    return _problem(_joined(answer.get("_source") if status == 200 else None, parts, settle), parts)
+    known = places.find(letter.index, letter.id)
+    return _problem(_joined(loads(known.source) if known else None, parts, settle), parts)
 
 
 def _remove(engine: SearchEngine, letter: Letter) -> str:

@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 from request_logger.commands.errors import CommandError
 from request_logger.commands.quiet import ask, quiet_engine
+from request_logger.periods import end_of, with_periods
 from request_logger.settings import Settings
 from request_logger.store.client import SearchEngine
 from request_logger.store.templates import DEAD_LETTER_INDEX, INDEX_PATTERNS
@@ -40,13 +41,18 @@ def run(arguments: argparse.Namespace) -> int:
     before = datetime.now(UTC) - _duration(arguments.older_than)
     old = {"range": {"@timestamp": {"lt": before.isoformat(timespec="milliseconds").replace("+00:00", "Z")}}}
     engine = quiet_engine(settings)
-    pattern = arguments.pattern or ",".join(filter(None, (*INDEX_PATTERNS, DEAD_LETTER_INDEX, settings.index_name)))
+    own = with_periods(settings.index_name, settings.index_period)
+    pattern = arguments.pattern or ",".join((*INDEX_PATTERNS, DEAD_LETTER_INDEX, *own))
     total = 0
     for index in _indices(engine, pattern):
-        count = _count(engine, index, old) if arguments.dry_run else _remove(engine, index, old)
+        whole = index != settings.index_name and _is_over(engine, index, before, old)
+        count = _count(engine, index, old) if arguments.dry_run or whole else _remove(engine, index, old)
+        if whole and not arguments.dry_run:
+            ask(engine, "DELETE", f"/{quote(index, safe='')}", missing={})
         total += count
-        if count:
-            print(f"{index}: {count:,} {'to remove' if arguments.dry_run else 'removed'}", flush=True)
+        if count or whole:
+            what = f"{count:,} {'to remove' if arguments.dry_run else 'removed'}"
+            print(f"{index}: {what}{', with the index' if whole else ''}", flush=True)
     what = "would be removed" if arguments.dry_run else "removed"
     print(f"{total:,} documents from before {before:%Y-%m-%d %H:%M} UTC {what}")
     return 0
@@ -62,6 +68,18 @@ def _duration(text: str) -> timedelta:
     except OverflowError:
         raise CommandError(f"--older-than: expected a time since the year 1, found {text!r}") from None
     return duration
+
+
+def _is_over(engine: SearchEngine, index: str, before: datetime, old: Any) -> bool:
+    """Say whether an index is of a month or day (INDEX_PERIOD) that is over, and all its documents are old.
+
+    No new ones begin in it, and removing it is what removing all of them would be, but cheap.
+    """
+    end = end_of(index)
+    if end is None or end > before:
+        return False
+    ask(engine, "POST", f"/{quote(index, safe='')}/_refresh")
+    return not _count(engine, index, {"bool": {"must_not": [old]}})
 
 
 def _indices(engine: SearchEngine, pattern: str) -> list[str]:

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 @dataclass(slots=True)
 class Known:
-    """A document as the engine has it: its version and its source (JSON)."""
+    """A document as the engine has it: its version, its source (JSON), and the index that it is in."""
 
     seq_no: int
     primary_term: int
     source: bytes
+    place: str
 
 
 class Cache:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 Document = dict[str, Any]
@@ -16,12 +17,17 @@ class Change:
     ``apply`` gets the stored document (None where there is none; it must not be changed in place) and gives the
     document to store: the same object to leave it, None for none. It may be called several times, until no other
     writer came in between. ``first``: whether it is most likely the first change of its document.
+
+    ``day`` (UTC) is that in which a new document would begin, None where ``index`` has no periods. ``late``: where it
+    has, the document is likely to be there, of another day.
     """
 
     index: str
     id: str
     apply: Callable[[Document | None], Document | None]
     first: bool = False
+    day: date | None = None
+    late: bool = False
 
 
 def unchanged(stored: Document | None) -> Document | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from request_logger.periods import with_periods
 from request_logger.settings import Settings
 
 Mapping = dict[str, Any]
@@ -136,7 +137,9 @@ def wanted(settings: Settings) -> dict[str, Mapping]:
     index_name = settings.index_name
     if index_name:
         # With .v2 and so on: the copies that `request-logger check` advises.
-        own["index_patterns"] = sorted({index_name, f"{index_name}.v*", *INDEX_PATTERNS})
+        own["index_patterns"] = sorted(
+            {f"{index_name}.v*", *with_periods(index_name, settings.index_period), *INDEX_PATTERNS}
+        )
     letters = {
         "index_patterns": [DEAD_LETTER_INDEX],
         "priority": 100,

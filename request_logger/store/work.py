@@ -77,6 +77,10 @@ class Slot:
 
     index: str
     id: str
+    fixed: str = ""
+    """The index that it is in, where there is no other one of the name."""
+    place: str = ""
+    """The index that has the document, or will have it; empty until that is known: see places.Places."""
     waiting: list[tuple[Task, int, Change]] = field(default_factory=list)
     applied: list[tuple[Task, int, Change]] = field(default_factory=list)
     """Those of the waiting that the request under way contains; others may come meanwhile."""
@@ -94,3 +98,26 @@ class Slot:
     """Whether the engine said that there is a document, though not which."""
     checking: bool = False
     """Whether the request under way only asks if the document is still there."""
+    again: bool = False
+    """Whether it is to be looked for wherever it may be: it isn't where it was."""
+    looked: bool = False
+    """Whether it was looked for wherever it may be."""
+    begun: int = 0
+    """How often it was sent to be begun: more than once where there was no answer."""
+    met: bool = False
+    """Whether it was there already when it was to be begun."""
+    unsure: bool = False
+    """Whether another writer may have begun it in another index: it is stored, and to be looked for."""
+    copies: list[Known] = field(default_factory=list)
+    """What other indices have of the document: to be joined to it, and then removed."""
+    removing: bool = False
+    """Whether the request under way removes the first of the copies."""
+
+    def __post_init__(self) -> None:
+        self.place = self.fixed
+
+    def lose(self) -> None:
+        """Forget what was found of the document: it is to be looked for again, wherever it may be."""
+        self.known, self.copies, self.begun = None, [], 0
+        self.looked = self.met = self.unsure = False
+        self.place, self.again = self.fixed, not self.fixed

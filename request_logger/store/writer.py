@@ -13,7 +13,6 @@ where it isn't (`python -m bench.writes`), and no merge can leave stale keys.
 
 from __future__ import annotations
 
-import hashlib
 import random
 import threading
 import time
@@ -23,38 +22,36 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from request_logger.serialize import dumps, loads
-from request_logger.store.bulk import Outcome, Request, read_answer
+from request_logger.store.bulk import Outcome, Request
 from request_logger.store.cache import Cache, Known
-from request_logger.store.change import (
-    Document,
-    Plan,
-    RejectedError,
-    StoreUnavailableError,
-    TooBusyError,
-    TooLargeError,
-    unchanged,
-)
+from request_logger.store.change import Document, Plan, RejectedError, StoreUnavailableError, unchanged
 from request_logger.store.letter import dead_letter
 from request_logger.store.novelty import Novelty
+from request_logger.store.places import Places
 from request_logger.store.promise import Promise
-from request_logger.store.sizes import BulkSizes
+from request_logger.store.sending import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, Sending
 from request_logger.store.turn import Turn
 from request_logger.store.work import Engine, Limits, Observer, Refuse, Slot, Task
 
 MAX_CHANGES = 1000
 # After a bulk of several changes: a short wait makes the next one larger, which costs all sides less.
 _LINGER_SECONDS = 0.003
-_FIRST_PAUSE_SECONDS = 0.05
-_LONGEST_PAUSE_SECONDS = 2.0
 
 
 class Writer:
     """Carries out plans against one engine. Thread-safe; `close` waits for what is under way."""
 
     def __init__(
-        self, engine: Engine, refuse: Refuse, observer: Observer, limits: Limits | None = None, turn: Turn | None = None
+        self,
+        engine: Engine,
+        refuse: Refuse,
+        observer: Observer,
+        limits: Limits | None = None,
+        turn: Turn | None = None,
+        places: Places | None = None,
     ) -> None:
         self._engine = engine
+        self._places = places
         self._refuse = refuse
         self._observer = observer
         self._limits = limits or Limits()
@@ -62,14 +59,11 @@ class Writer:
         self._lock = threading.Condition()
         self._arrived: deque[Task] = deque()
         self._slots: dict[tuple[str, str], Slot] = {}
-        self._prepared: set[str] = set()
         self._busy = False
         self._submitted_bytes = self._finished_bytes = 0
         self._closing = False
         self._turn: AbstractContextManager[object] = turn or nullcontext()
-        self._down_since: float | None = None
-        self._pause = _FIRST_PAUSE_SECONDS
-        self._sizes = BulkSizes(self._limits.bulk_max_bytes)
+        self._sending = Sending(engine, observer, self._limits.bulk_max_bytes, places.made if places else str)
         self._novelty = Novelty()
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
@@ -82,8 +76,7 @@ class Writer:
     @property
     def down_for(self) -> float:
         """Seconds for which the engine has not answered, 0 while it does."""
-        since = self._down_since
-        return 0.0 if since is None else time.monotonic() - since
+        return self._sending.down_for
 
     def submit(self, plan: Plan, weight: int, then: Callable[[Promise[Any]], None] | None = None) -> Promise[Any]:
         """Carry out a plan; the promise ends, with what it returns, when the engine has acknowledged all of it.
@@ -119,24 +112,25 @@ class Writer:
                 while not self._arrived and not self._slots:
                     if self._closing:
                         return
-                    self._lock.wait(None if self._down_since is None else _LONGEST_PAUSE_SECONDS)
-                    if self._down_since is not None:
+                    self._lock.wait(None if self._sending.down_since is None else LONGEST_PAUSE_SECONDS)
+                    if self._sending.down_since is not None:
                         break
             outcomes = None
             if self._busy:
                 time.sleep(_LINGER_SECONDS)
             # What arrives while others have their turn goes into this bulk. An engine that is down holds nobody up.
-            with self._turn if self._down_since is None else nullcontext():
+            with self._turn if self._sending.down_since is None else nullcontext():
                 self._take_arrived()
                 requests, pause = self._next_requests()
                 self._busy = len(requests) > 1
                 if requests:
-                    outcomes = self._ask(requests)
+                    outcomes = self._sending.send(requests)
             if outcomes is not None:
                 for (slot, request), outcome in zip(requests, outcomes, strict=True):
                     self._handle(slot, request, outcome)
             elif requests:
-                self._pause_while_down()
+                self._drop_late()
+                time.sleep(self._sending.pause())
             elif pause:
                 with self._lock:
                     if not self._arrived:
@@ -148,8 +142,8 @@ class Writer:
             self._arrived.clear()
         for task in arrived:
             self._advance(task)
-        if self._down_since is not None and not self._slots and self._engine.ping():
-            self._down_since = None
+        if self._sending.down_since is not None and not self._slots and self._engine.ping():
+            self._sending.down_since = None
         self._drop_late()
 
     def _advance(self, task: Task) -> None:
@@ -170,7 +164,9 @@ class Writer:
         task.results = [None] * len(changes)
         task.missing = len(changes)
         for position, change in enumerate(changes):
-            slot = self._slots.setdefault((change.index, change.id), Slot(change.index, change.id))
+            key = change.index, change.id
+            slot = self._slots.get(key) or Slot(*key, "" if self._places else change.index)
+            self._slots[key] = slot
             slot.waiting.append((task, position, change))
 
     def _finish(self, task: Task, error: Exception | None = None, result: Any = None) -> None:
@@ -206,18 +202,20 @@ class Writer:
 
     def _next_requests(self) -> tuple[list[tuple[Slot, Request]], float]:
         """Choose what goes into the next _bulk; else how long to wait (seconds)."""
+        if self._places is not None and not self._locate(self._places):
+            return [], self._sending.pause()
         now = time.monotonic()
         requests: list[tuple[Slot, Request]] = []
         size = 0
-        pause = _LONGEST_PAUSE_SECONDS
+        pause = LONGEST_PAUSE_SECONDS
         for slot in list(self._slots.values()):
             if slot.not_before > now:
                 pause = min(pause, slot.not_before - now)
                 continue
-            request = self._request(slot)
+            request = self._request(slot) if slot.place and not slot.unsure else None
             if request is None:
                 continue
-            if requests and (len(requests) >= MAX_CHANGES or size + len(request.body) > self._sizes.most_bytes):
+            if requests and (len(requests) >= MAX_CHANGES or size + len(request.body) > self._sending.most_bytes):
                 return requests, 0.0
             requests.append((slot, request))
             size += len(request.body)
@@ -225,16 +223,45 @@ class Writer:
         ready = any(slot.not_before <= now for slot in self._slots.values())
         return requests, 0.0 if ready or not self._slots else pause
 
+    def _locate(self, places: Places) -> bool:
+        """See to the slots' places; False where the engine doesn't answer."""
+        now = time.monotonic()
+        try:
+            single, late = places.locate([slot for slot in self._slots.values() if slot.not_before <= now], self._cache)
+        except StoreUnavailableError as error:
+            self._sending.failed(error)
+            return False
+        for slot in single:
+            self._complete(slot, slot.sent)
+        for slot, reason in late:
+            self._later(slot, "retry", reason)
+        return True
+
     def _request(self, slot: Slot) -> Request | None:
-        """Make a slot's line of the _bulk; None where its changes are done without one."""
+        """Make a slot's line of the _bulk; None where its changes are done without one, or can't be sent yet."""
         known = slot.known or self._cache.get(slot.index, slot.id)
         stored = loads(known.source) if known else None
-        wanted = self._apply(slot, stored)
+        if known:
+            slot.place = known.place
+        wanted = self._apply(slot, self._places.merged(stored, slot.copies) if self._places and stored else stored)
         if not slot.waiting:
             self._forget(slot)
             return None
+        if slot.copies and (wanted is None or wanted == stored):
+            slot.removing = True
+            return Request.delete(slot.copies[0].place, slot.id, slot.copies[0])
+        if wanted is None and known is None and self._places and self._places.is_spread(slot):
+            if slot.looked:
+                self._complete(slot, None)
+            else:
+                slot.lose()
+            return None
         if known and wanted == stored and (slot.known or all(change.apply is unchanged for *_, change in slot.applied)):
-            self._complete(slot, wanted)
+            if slot.met:
+                # It comes again, perhaps because who took it the first time was killed before the look.
+                slot.met, slot.unsure, slot.sent = False, True, wanted
+            else:
+                self._complete(slot, wanted)
             return None
         if wanted is not None and slot.reasons:
             less = self._refuse(wanted, slot.reasons)
@@ -244,22 +271,26 @@ class Writer:
                 self._complete(slot, less)
                 return None
             wanted = less
+        return self._line(slot, known, stored, wanted)
+
+    def _line(self, slot: Slot, known: Known | None, stored: Document | None, wanted: Document | None) -> Request:
         slot.sent = wanted
         if wanted is None:
-            return Request.delete(slot.index, slot.id, known) if known else Request.read(slot.index, slot.id)
+            return Request.delete(slot.place, slot.id, known) if known else Request.read(slot.place, slot.id)
         if known and wanted == stored:
             # That a document is in the cache is no proof that it still is in the engine: an event that changes nothing
             # of it is acknowledged only when the engine says so.
             slot.checking = True
-            return Request.read(slot.index, slot.id)
+            return Request.read(slot.place, slot.id)
         source = dumps(wanted)
         if known:
-            return Request.replace(slot.index, slot.id, known, source)
+            return Request.replace(slot.place, slot.id, known, source)
+        slot.begun += 1
         # Of one change alone the others are on their way elsewhere, and a second round trip costs more than this saves.
         several = len(slot.applied) > 1 and not slot.there
         slot.first = several and any(change.first for *_, change in slot.applied)
         way = Request.create if slot.first and self._novelty.is_likely else Request.create_or_read
-        return way(slot.index, slot.id, source)
+        return way(slot.place, slot.id, source)
 
     def _dead_letter(self, slot: Slot, document: Document) -> Request | None:
         """Put a document that its index refuses in every form into the dead-letter index."""
@@ -269,12 +300,7 @@ class Writer:
         slot.sent = document
         slot.buried = True
         self._observer.happened("dead_letter", slot.index, slot.reasons[-1])
-        letter = dead_letter(slot.index, slot.id, document, slot.reasons[-1])
-        # By content, too: another part of the same document that is refused later gets a letter of its own.
-        # Without metrics, which say when they were made; a letter that is tried again in vain is the same letter.
-        content = {name: value for name, value in document.items() if name != "metrics"}
-        digest = hashlib.sha256(dumps([slot.index, slot.id, content], sort_keys=True)).hexdigest()
-        return Request.store(self._limits.dead_letter_index, digest, dumps(letter))
+        return dead_letter(self._limits.dead_letter_index, slot, document)
 
     def _apply(self, slot: Slot, stored: Document | None) -> Document | None:
         """Apply all waiting changes one after the other; one that fails takes only its own task with it."""
@@ -290,7 +316,9 @@ class Writer:
     def _complete(self, slot: Slot, document: Document | None) -> None:
         done, slot.applied = slot.applied, []
         slot.waiting = [entry for entry in slot.waiting if entry not in done]
-        slot.known, slot.reasons, slot.buried = None, [], False
+        slot.reasons, slot.buried = [], False
+        slot.lose()
+        slot.again = False
         if not slot.waiting:
             self._forget(slot)
         for task, position, _ in done:
@@ -309,71 +337,30 @@ class Writer:
         for task, _, _ in list(slot.waiting):
             self._fail(task, RejectedError(f"{slot.index}: {slot.reasons[-1]}"))
 
-    def _ask(self, requests: list[tuple[Slot, Request]]) -> list[Outcome] | None:
-        """Send the _bulk and give what became of each request, None where the engine doesn't say."""
-        started = time.monotonic()
-        body = b"".join(request.body for _, request in requests)
-        try:
-            for index in {slot.index for slot, _ in requests} - self._prepared:
-                if self._engine.prepare(index):
-                    self._prepared.add(index)
-            answer = self._engine.bulk(body)
-        except TooLargeError as error:
-            return self._ask_in_halves(requests, len(body), str(error))
-        except StoreUnavailableError as error:
-            if isinstance(error, TooBusyError):
-                self._sizes.too_busy(len(body))
-            if self._down_since is None:
-                self._down_since = time.monotonic()
-            self._observer.happened("engine_down", "", str(error))
-            return None
-        self._sizes.taken()
-        self._down_since = None
-        self._pause = _FIRST_PAUSE_SECONDS
-        self._observer.bulk_sent(len(requests), len(body), time.monotonic() - started)
-        return list(read_answer(answer))
-
-    def _ask_in_halves(self, requests: list[tuple[Slot, Request]], size: int, reason: str) -> list[Outcome]:
-        """Send in halves what is too large for one _bulk."""
-        if len(requests) == 1:
-            return [Outcome("too large", reason=reason)]
-        self._sizes.too_large(size)
-        middle = len(requests) // 2
-        outcomes: list[Outcome] = []
-        for half in (requests[:middle], requests[middle:]):
-            outcomes += self._ask(half) or [Outcome("later", reason="no answer to a half")] * len(half)
-        return outcomes
-
-    def _pause_while_down(self) -> None:
-        self._drop_late()
-        time.sleep(random.uniform(0, self._pause))  # noqa: S311
-        self._pause = min(self._pause * 2, _LONGEST_PAUSE_SECONDS)
-
     def _handle(self, slot: Slot, request: Request, outcome: Outcome) -> None:
         if slot.first:
             self._novelty.learn(outcome)
             slot.first = False
-        if outcome.kind == "missing" or (outcome.kind == "done" and request.action == "delete"):
-            self._cache.forget(slot.index, slot.id)
-            slot.known = None
-            if slot.checking:
-                slot.checking = False
-            elif request.action in ("create", "update") and slot.sent is not None:
-                self._later(slot, "index_missing", outcome.reason)
-                self._prepared.discard(slot.index)
-            else:
-                self._complete(slot, None)
+        removing, slot.removing = slot.removing, False
+        if removing and outcome.kind in ("done", "missing"):
+            copy = slot.copies.pop(0)
+            self._observer.happened("joined", slot.index, f"two documents, of {slot.place} and {copy.place}")
+        elif outcome.kind == "missing" or (outcome.kind == "done" and request.action == "delete"):
+            self._handle_missing(slot, request, outcome)
         elif outcome.kind == "done":
-            if slot.sent is not None and outcome.version and not slot.buried:
-                self._cache.put(slot.index, slot.id, Known(*outcome.version, request.source))
-            self._complete(slot, slot.sent)
+            self._handle_done(slot, request, outcome)
         elif outcome.kind == "found":
             assert outcome.version and outcome.source is not None
+            slot.met = bool(self._places and request.source and self._places.is_spread(slot))
             slot.checking = False
-            slot.known = Known(*outcome.version, dumps(outcome.source))
+            slot.known = Known(*outcome.version, dumps(outcome.source), slot.place)
             self._cache.put(slot.index, slot.id, slot.known)
         elif outcome.kind == "conflict":
-            self._meet(slot, request, outcome)
+            slot.there = True
+            if request.action != "create":
+                self._observer.happened("conflict", slot.index, outcome.reason)
+            self._cache.forget(slot.index, slot.id)
+            slot.lose()
         elif outcome.kind in ("refused", "too large"):
             slot.reasons.append(outcome.reason)
             self._observer.happened("refused", slot.index, outcome.reason)
@@ -383,17 +370,32 @@ class Writer:
         else:
             self._later(slot, "retry", outcome.reason)
 
-    def _meet(self, slot: Slot, request: Request, outcome: Outcome) -> None:
-        slot.there = True
-        if request.action != "create":
-            self._observer.happened("conflict", slot.index, outcome.reason)
+    def _handle_missing(self, slot: Slot, request: Request, outcome: Outcome) -> None:
         self._cache.forget(slot.index, slot.id)
-        slot.known = None
+        if slot.checking:
+            slot.checking = False
+            slot.lose()
+        elif request.action != "delete" and slot.sent is not None:
+            self._sending.is_missing(slot.place)
+            slot.lose()
+            self._later(slot, "index_missing", outcome.reason)
+        else:
+            self._complete(slot, None)
+
+    def _handle_done(self, slot: Slot, request: Request, outcome: Outcome) -> None:
+        if slot.sent is not None and outcome.version and not slot.buried:
+            slot.known = Known(*outcome.version, request.source, slot.place)
+            self._cache.put(slot.index, slot.id, slot.known)
+            begun = request.action in ("create", "update") or (slot.met and slot.begun > 1)
+            slot.unsure = bool(self._places and begun and self._places.is_spread(slot))
+            if slot.unsure or slot.copies:
+                return
+        self._complete(slot, slot.sent)
 
     def _later(self, slot: Slot, what: str, reason: str) -> None:
         self._observer.happened(what, slot.index, reason)
         slot.attempts += 1
         # Status and kind of error: what follows may quote the document.
         slot.delayed_by = ": ".join(reason.split(": ")[:2])[:300]
-        bound = min(_FIRST_PAUSE_SECONDS * 2**slot.attempts, _LONGEST_PAUSE_SECONDS)
+        bound = min(FIRST_PAUSE_SECONDS * 2**slot.attempts, LONGEST_PAUSE_SECONDS)
         slot.not_before = time.monotonic() + random.uniform(0, bound)  # noqa: S311
