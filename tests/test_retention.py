@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from fnmatch import fnmatchcase
 
 import pytest
 
 from request_logger.cli import main
 from request_logger.commands import prune
-from request_logger.store.templates import DEAD_LETTER_INDEX, TEMPLATE_NAME, mapping
+from request_logger.settings import Settings
+from request_logger.store import retention
+from request_logger.store.templates import DEAD_LETTER_INDEX, TEMPLATE_NAME, mapping, wanted
 from tests.helpers import Index, Sender, event, index_of, ndarray
 
 
@@ -75,6 +78,100 @@ def test_setup_says_what_the_engine_refuses(
         index.request("DELETE", "/_index_template/in-the-way")
     assert f"answered 400 to PUT /_index_template/{DEAD_LETTER_INDEX}" in line
     assert "in-the-way" in line
+
+
+def test_an_index_of_a_period_is_removed_when_its_last_document_is_old() -> None:
+    """Its age counts from its first one, which may be dated a day ahead."""
+    assert retention.age(timedelta(days=90), "month") == "122d"
+    assert retention.age(timedelta(hours=36), "day") == "84h"
+    assert retention.age(timedelta(weeks=1), "day") == "9d"
+
+
+def test_only_indices_of_periods_get_a_policy() -> None:
+    """By their names, so that no setting of another process can put an index in danger that is still written to."""
+    patterns = retention.patterns("all-events")
+    dated = ["2026.01", "2026.12", "2030.10", "2026.01.31", "2026.11.05", "2026.02.v2"]
+    undated = ["", "-v2", ".v2", "-2", "-20", "-2.v2", "-20.v2", "-2026", "-2.0", "~0123456789abcdef"]
+    for name in ("inference-log-seldon-ns-iris-default", "reference-log-x", "drift-log-x-y", "all-events"):
+        for ending in dated:
+            assert any(fnmatchcase(f"{name}-{ending}", pattern) for pattern in patterns), ending
+        for ending in undated:
+            assert not any(fnmatchcase(name + ending, pattern) for pattern in patterns), ending
+    assert not any(fnmatchcase(f"{DEAD_LETTER_INDEX}-2026.01", pattern) for pattern in patterns)
+
+
+def test_the_template_of_periods_is_that_of_all_indices_and_a_policy() -> None:
+    """The same types; the name of the policy; before the other one."""
+    settings = Settings(index_shards="2")
+    whole, dated = wanted(settings)[TEMPLATE_NAME], retention.index_template(settings)
+    assert dated["priority"] > whole["priority"]
+    assert dated["template"]["mappings"] == whole["template"]["mappings"]
+    added = dated["template"]["settings"].items() - whole["template"]["settings"].items()
+    assert dict(added) == {"index.lifecycle.name": retention.NAME}
+    assert whole["template"]["settings"].items() <= dated["template"]["settings"].items()
+
+
+def test_policy_of_ilm() -> None:
+    """What Elasticsearch answers of it is recognised; another age replaces it, and phases of somebody else's stay."""
+    made = retention.ilm_policy("122d")
+    assert made == {"policy": {"phases": {"delete": {"min_age": "122d", "actions": {"delete": {}}}}}}
+    delete = {"min_age": "122d", "actions": {"delete": {"delete_searchable_snapshot": True}}}
+    warm = {"min_age": "32d", "actions": {"forcemerge": {"max_num_segments": 1}}}
+    answer = {retention.NAME: {"version": 1, "policy": {"phases": {"delete": delete, "warm": warm}}, "in_use_by": {}}}
+    assert retention.ilm_policy("122d", answer) is None
+    assert retention.ilm_policy("62d", answer) == {
+        "policy": {"phases": {"delete": {**delete, "min_age": "62d"}, "warm": warm}}
+    }
+
+
+def test_policy_of_ism() -> None:
+    """As the plugin documents it: every state exists, the last removes the index; its answer is recognised."""
+    patterns = retention.patterns()
+    made = retention.ism_policy("122d", patterns)
+    assert made is not None
+    policy = made["policy"]
+    states = {state["name"]: state for state in policy["states"]}
+    (transition,) = states[policy["default_state"]]["transitions"]
+    assert transition["conditions"] == {"min_index_age": "122d"}
+    assert states[transition["state_name"]] == {"name": "removed", "actions": [{"delete": {}}], "transitions": []}
+    # It adds fields of its own.
+    retry = {"count": 3, "backoff": "exponential", "delay": "1m"}
+    answer = json.loads(json.dumps({"_id": retention.NAME, "_seq_no": 7, "_primary_term": 1, **made}))
+    answer["policy"] |= {"policy_id": retention.NAME, "schema_version": 21, "error_notification": None}
+    answer["policy"]["states"][1]["actions"] = [{"retry": retry, "delete": {}}]
+    answer["policy"]["ism_template"]["last_updated_time"] = 1725270084128
+    # One of Open Distro, then one of OpenSearch.
+    assert retention.ism_policy("122d", patterns, answer) is None
+    answer["policy"]["ism_template"] = [answer["policy"]["ism_template"]]
+    assert retention.ism_policy("122d", patterns, answer) is None
+    assert retention.ism_policy("62d", patterns, answer) == retention.ism_policy("62d", patterns)
+    assert retention.ism_policy("122d", retention.patterns("all-events"), answer) is not None
+
+
+@pytest.mark.engine
+def test_an_engine_that_has_neither_says_so(
+    run: Callable[..., list[str]], no_templates: None, index: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As all engines of the tests: the templates are installed, and one line names the other way."""
+    monkeypatch.setenv("INDEX_PERIOD", "month")
+    (line,) = run("setup", "--retention", "90d", status=2)
+    assert line.startswith(
+        f"request-logger: --retention: {index.url} has neither ILM nor ISM: run `request-logger prune"
+    )
+    assert "--older-than 90d" in line
+    assert index.request("GET", f"/_index_template/{TEMPLATE_NAME}")["index_templates"]
+
+
+def test_retention_needs_periods(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without, an engine would remove an index that is still written to: refused before the engine is asked."""
+    monkeypatch.setenv("ELASTICSEARCH_HOST", "127.0.0.1:1")
+    assert main(["setup", "--retention", "90d"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("request-logger: --retention: expected INDEX_PERIOD to be month or day, found none")
+    monkeypatch.setenv("INDEX_PERIOD", "day")
+    assert main(["setup", "--retention", "forever"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("request-logger: --retention: expected hours, days or weeks")
 
 
 def days_ago(days: int) -> str:

@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 import argparse
-import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
+from request_logger.commands.ages import duration
 from request_logger.commands.errors import CommandError
 from request_logger.commands.quiet import ask, quiet_engine
 from request_logger.periods import end_of, with_periods
@@ -19,7 +19,6 @@ from request_logger.store.templates import DEAD_LETTER_INDEX, INDEX_PATTERNS
 # One request removes so many, so that it ends soon and the engine has pauses.
 CHUNK = 10_000
 _TIMEOUT_SECONDS = 300
-_UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Remove them. Status 0: done, 2: the engine or the settings are at fault, or the engine lacks delete-by-query."""
     settings = Settings.from_env()
-    before = datetime.now(UTC) - _duration(arguments.older_than)
+    before = datetime.now(UTC) - duration("--older-than", arguments.older_than)
     old = {"range": {"@timestamp": {"lt": before.isoformat(timespec="milliseconds").replace("+00:00", "Z")}}}
     engine = quiet_engine(settings)
     own = with_periods(settings.index_name, settings.index_period)
@@ -56,18 +55,6 @@ def run(arguments: argparse.Namespace) -> int:
     what = "would be removed" if arguments.dry_run else "removed"
     print(f"{total:,} documents from before {before:%Y-%m-%d %H:%M} UTC {what}")
     return 0
-
-
-def _duration(text: str) -> timedelta:
-    match = re.fullmatch(r"([0-9]{1,6})([hdw])", text)
-    if match is None or int(match[1]) == 0:
-        raise CommandError(f"--older-than: expected hours, days or weeks such as 36h, 90d or 26w, found {text!r}")
-    try:
-        duration = int(match[1]) * _UNITS[match[2]]
-        datetime.now(UTC) - duration
-    except OverflowError:
-        raise CommandError(f"--older-than: expected a time since the year 1, found {text!r}") from None
-    return duration
 
 
 def _is_over(engine: SearchEngine, index: str, before: datetime, old: Any) -> bool:

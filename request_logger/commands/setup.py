@@ -1,48 +1,72 @@
-"""`request-logger setup`: the index templates, installed ahead of the first event."""
-# ruff: noqa: T201  # printing is what a command is for
+"""`request-logger setup`: the index templates, installed ahead of the first event, and how long documents are kept."""
 
 from __future__ import annotations
 
 import argparse
-import json
 
+from request_logger.commands.ages import duration
 from request_logger.commands.errors import CommandError
+from request_logger.commands.installing import Installer
 from request_logger.commands.quiet import quiet_engine
 from request_logger.settings import Settings
-from request_logger.store.client import SearchEngine
-from request_logger.store.templates import is_current, wanted
+from request_logger.store import retention
+from request_logger.store.templates import wanted
+
+_ISM = ("/_plugins/_ism", "/_opendistro/_ism")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Whether to do it."""
+    """How long documents are kept, and whether to do it."""
+    parser.add_argument(
+        "--retention",
+        metavar="TIME",
+        help="with INDEX_PERIOD: let the engine (ILM, ISM) remove indices that hold only documents older than this: "
+        "hours, days or weeks, such as 90d",
+    )
     parser.add_argument("--dry-run", action="store_true", help="print what would be sent to the engine, change nothing")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Install what is missing or older. Status 0: all is there, 2: the engine or the settings are at fault."""
     settings = Settings.from_env()
-    engine = quiet_engine(settings)
+    min_age = _age(arguments.retention, settings) if arguments.retention is not None else ""
+    installer = Installer(quiet_engine(settings), dry_run=arguments.dry_run)
     for name, template in wanted(settings).items():
-        path = f"/_index_template/{name}"
-        status, answer = engine.request("GET", path)
-        if status not in (200, 404) or not isinstance(answer, dict):
-            raise _refused(engine, "GET", path, status, answer)
-        if status == 200 and is_current(answer, template):
-            print(f"index template {name}: is there")
-            continue
-        what = "newer version" if status == 200 else "missing"
-        if arguments.dry_run:
-            print(f"index template {name}: {what}, would send\nPUT {path}\n{json.dumps(template, indent=2)}")
-            continue
-        status, answer = engine.request("PUT", path, template)
-        if status != 200:
-            raise _refused(engine, "PUT", path, status, answer)
-        print(f"index template {name}: {what}, installed")
+        installer.template(name, template)
+    if min_age:
+        _retain(installer, settings, min_age, arguments.retention)
     return 0
 
 
-def _refused(engine: SearchEngine, method: str, path: str, status: int, answer: object) -> CommandError:
-    reason = str(answer)
-    if isinstance(answer, dict) and isinstance(answer.get("error"), dict):
-        reason = str(answer["error"].get("reason"))
-    return CommandError(f"{engine.urls[0]} answered {status} to {method} {path}: {reason[:400]}")
+def _age(text: str, settings: Settings) -> str:
+    kept = duration("--retention", text)
+    if settings.index_period == "none":
+        raise CommandError(
+            "--retention: expected INDEX_PERIOD to be month or day, found none: an engine removes whole indices, and "
+            f"these are still written to; `request-logger prune --older-than {text}` in a CronJob removes documents"
+        )
+    return retention.age(kept, settings.index_period)
+
+
+def _retain(installer: Installer, settings: Settings, min_age: str, text: str) -> None:
+    """Install the policy of what the engine has: ILM, or ISM. Raises CommandError where it has neither."""
+    what = f"policy {retention.NAME}"
+    # By what is there, not by name and version: builds of both engines are without.
+    if installer.has("/_ilm/status", "operation_mode"):
+        path = f"/_ilm/policy/{retention.NAME}"
+        policy = retention.ilm_policy(min_age, installer.get(path))
+        installer.put(f"ILM {what}", path, policy)
+        installer.template(retention.NAME, retention.index_template(settings))
+        return
+    for api in _ISM:
+        if installer.has(f"{api}/policies", "policies"):
+            path = f"{api}/policies/{retention.NAME}"
+            present = installer.get(path)
+            policy = retention.ism_policy(min_age, retention.patterns(settings.index_name), present)
+            version = {f"if{name}": str(present[name]) for name in ("_seq_no", "_primary_term")} if present else {}
+            installer.put(f"ISM {what}", path, policy, version)
+            return
+    raise CommandError(
+        f"--retention: {installer.where} has neither ILM nor ISM: run `request-logger prune --older-than {text}` in a "
+        "CronJob instead (k8s/components/prune), which removes whole indices of months and days, too"
+    )
