@@ -1,26 +1,34 @@
-"""`python -m bench.report`: how long a report and a comparison take over many documents.
+"""`python -m bench.report`: what each command over many documents takes, in seconds and in memory.
 
-Scored predictions of ten classes go straight into the engine; then the report is made over all, by a field of 200
-values and by one of numbers over time, and two models are compared. Accuracy and counts are checked against numpy's.
+Scored predictions of ten classes go straight into the engine; one in twenty lacks its metrics, as if an older logger
+had stored it, until `rescore` gives them. More than 100,000 are that many in each of several indices: the first is
+cloned, which takes the engine a second. Each command runs as a user runs it, in a process of its own. Counts and
+accuracy are checked against numpy's, and what is in the engine and in the files is counted afterwards.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
+import subprocess
+import sys
+import tempfile
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from functools import partial
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 
-from bench.engines import engine_url
-from request_logger.answers.compare import Question, compare
-from request_logger.answers.report import Options, make_report
+from bench.engines import Client, engine_url
 from request_logger.local_server import engine_settings
+from request_logger.serialize import dumps
 from request_logger.settings import Settings
 from request_logger.store.client import SearchEngine
 from scorers.base import Row
@@ -28,78 +36,200 @@ from scorers.multiclass import Multiclass
 
 CLASSES = tuple(f"class {k}" for k in range(10))
 BULK = 2000
+MOST_FILLED = 100_000
 START = datetime(2026, 1, 5, tzinfo=UTC)
+_SENDERS = 2
+# Of so many documents one has no metrics.
+_LACKING = 20
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What numpy says of the documents: the accuracy of those with metrics, and of all."""
+
+    documents: int
+    scored: int
+    accuracy: float
+    accuracy_of_all: float
 
 
 def main() -> int:
     """Fill, measure, check and print."""
-    parser = argparse.ArgumentParser(prog="python -m bench.report", description="How long a report takes.")
+    parser = argparse.ArgumentParser(prog="python -m bench.report", description="What the commands take.")
     parser.add_argument("--documents", type=int, default=100_000, help="default: 100,000")
     documents = parser.parse_args().documents
+    copies = -(-documents // MOST_FILLED)
+    if documents < 1 or documents % copies:
+        parser.error(f"--documents: expected up to {MOST_FILLED:,} or a multiple of it, found {documents}")
     deployment = f"bench-{uuid.uuid4().hex[:8]}"
-    index = f"inference-log-seldon-bench-{deployment}-default"
-    with engine_url() as url:
-        settings = Settings.from_env(engine_settings(url))
-        engine = SearchEngine(settings)
+    names = [f"inference-log-seldon-bench-{deployment}-{k}" for k in range(copies)]
+    with engine_url() as url, tempfile.TemporaryDirectory() as folder:
+        client = Client(url)
         try:
-            accuracy = fill(engine, index, deployment, documents)
-            for options in (
-                Options(deployment),
-                Options(deployment, by="area"),
-                Options(deployment, by="age", window="6h"),
-            ):
-                seconds, found = timed(partial(make_report, engine, settings, options))
-                check(found["tasks"][0], documents, accuracy)
-                print(f"report, by {options.by or 'nothing'}: {seconds:.2f} s over {documents:,} documents")
-            seconds, found = timed(lambda: compare(engine, settings, Question("a", "b", deployment)))
-            if found["a"]["documents"] + found["b"]["documents"] != documents:
-                raise RuntimeError("the comparison lacks documents")
-            print(f"comparison of two models: {seconds:.2f} s")
+            started = time.perf_counter()
+            engine = SearchEngine(Settings.from_env(engine_settings(url)))
+            truth = fill(engine, names[0], deployment, documents // copies)
+            clone(client, names[0], names[1:])
+            truth = replace(truth, documents=documents, scored=truth.scored * copies)
+            found = sum(client.ask("GET", f"/{name}/_count")["count"] for name in names)
+            if found != documents:
+                raise RuntimeError(f"the engine holds {found} documents, expected {documents}")
+            print(
+                f"{documents:,} documents in {copies} indices after {time.perf_counter() - started:.0f} s", flush=True
+            )
+            print(f"{'command':42}  {'seconds':>8}  {'MB':>6}")
+            measure(Commands(url, deployment), Path(folder), truth)
         finally:
-            engine.request("DELETE", f"/{index}")
+            for name in names:
+                client.drop(name)
     return 0
 
 
-def timed(what: Callable[[], dict[str, Any]]) -> tuple[float, dict[str, Any]]:
-    """Give the seconds that it takes, and its answer."""
-    started = time.perf_counter()
-    found = what()
-    return time.perf_counter() - started, found
+class Commands:
+    """Runs `request-logger` on the engine at ``url``, and prints what it took."""
+
+    def __init__(self, url: str, deployment: str) -> None:
+        parts = urlsplit(url)
+        self._environment = {
+            **os.environ, "ELASTICSEARCH_HOST": str(parts.hostname), "ELASTICSEARCH_PORT": str(parts.port),
+        }  # fmt: skip
+        self.deployment = deployment
+
+    def run(self, *arguments: str, name: str, fine: tuple[int, ...] = (0,)) -> bytes:
+        """Run a command, give what it prints. Raises RuntimeError where its status is not ``fine``."""
+        line = [sys.executable, "-m", "request_logger.cli", *arguments]
+        started = time.perf_counter()
+        with tempfile.TemporaryFile() as output:
+            process = subprocess.Popen(line, env=self._environment, stdout=output)
+            _, status, usage = os.wait4(process.pid, 0)
+            seconds = time.perf_counter() - started
+            process.returncode = os.waitstatus_to_exitcode(status)
+            output.seek(0)
+            printed = output.read()
+        if process.returncode not in fine:
+            raise RuntimeError(f"{name}: status {process.returncode}: {printed[-300:].decode()}")
+        # Linux counts the greatest memory of a process in KiB.
+        print(f"{name:42}  {seconds:8.1f}  {usage.ru_maxrss / 1024:6.0f}", flush=True)
+        return printed
 
 
-def check(task: dict[str, Any], documents: int, accuracy: float) -> None:
-    """Raise RuntimeError where the report is not about all documents, or wrong."""
+def measure(commands: Commands, folder: Path, truth: Truth) -> None:
+    """Run each command and check what it says. Raises RuntimeError where that is wrong."""
+    of = commands.deployment
+    for by, window in (("", ""), ("area", ""), ("age", "6h")):
+        options = [*(["--by", by] if by else []), *(["--window", window] if window else [])]
+        name = " ".join(["report", *options])
+        _check_report(json.loads(commands.run("report", of, "--json", *options, name=name)), truth)
+    page = folder / "report.html"
+    commands.run("report", of, "--html", str(page), name="report --html")
+    _expect("a page", b"</html>" in page.read_bytes()[-100:], True)
+    # The two models are alike: status 1 says that nothing can be told.
+    compared = json.loads(commands.run("compare", "a", "b", "--in", of, "--json", name="compare", fine=(0, 1)))
+    _expect("compared", compared["a"]["documents"] + compared["b"]["documents"], truth.scored)
+    limits = ("--min", "accuracy=0", "--min", "f1_macro=0", "--max", "log_loss=100", "--min", f"recall[{CLASSES[1]}]=0")
+    checked = json.loads(commands.run("check-quality", "--deployment", of, "--json", *limits, name="check-quality"))
+    _expect("accuracy", round(checked["conditions"][0]["value"] - truth.accuracy, 9), 0.0)
+    _export(commands, folder / "pairs.parquet", truth)
+    rescore = ("rescore", "--deployment", of, "--scorer", "multiclass", "--json")
+    lacking = truth.documents - truth.scored
+    for name, options in (("rescore --dry-run", ["--dry-run"]), ("rescore", [])):
+        counts = json.loads(commands.run(*rescore, *options, name=f"{name}: {lacking:,} change"))
+        _expect(name, (counts["read"], counts["changed"], counts["refused"]), (truth.documents, lacking, 0))
+    again = json.loads(commands.run("report", of, "--json", name="report, after it"))
+    _check_report(again, replace(truth, scored=truth.documents, accuracy=truth.accuracy_of_all))
+    _export(commands, folder / "pairs.csv", truth)
+
+
+def _export(commands: Commands, path: Path, truth: Truth) -> None:
+    commands.run("export", str(path), "--deployment", commands.deployment, name=f"export, {path.suffix[1:]}")
+    _expect(f"rows of {path.name}", _rows(path), truth.documents)
+    print(f"{'':42}  a file of {path.stat().st_size / 1e6:,.0f} MB", flush=True)
+
+
+def _check_report(report: dict[str, Any], truth: Truth) -> None:
+    (task,) = report["tasks"]
     found = next(each["value"] for each in task["metrics"] if each["name"] == "accuracy")
-    if task["documents"] != documents or abs(found - accuracy) > 1e-9:
-        raise RuntimeError(f"{task['documents']} documents of accuracy {found}, expected {documents} of {accuracy}")
+    _expect("scored", (report["coverage"]["predictions"], task["documents"]), (truth.documents, truth.scored))
+    _expect("accuracy", round(found - truth.accuracy, 9), 0.0)
 
 
-def fill(engine: SearchEngine, index: str, deployment: str, documents: int) -> float:
-    """Store scored documents, give their accuracy."""
-    generator, scorer = np.random.default_rng(0), Multiclass()
+def _expect(what: str, found: object, right: object) -> None:
+    if found != right:
+        raise RuntimeError(f"{what}: expected {right}, found {found}")
+
+
+def _rows(path: Path) -> int:
+    if path.suffix == ".parquet":
+        import pyarrow.parquet  # noqa: PLC0415  # of the extra that is measured
+
+        return int(pyarrow.parquet.read_metadata(path).num_rows)
+    # Our texts have no line ends, so a line is a row.
+    with path.open("rb") as file:
+        return sum(1 for _ in file) - 1
+
+
+def fill(engine: SearchEngine, index: str, deployment: str, documents: int) -> Truth:
+    """Store documents, give what is right about them."""
+    generator = np.random.default_rng(0)
     rows = generator.dirichlet(np.ones(len(CLASSES)), documents).round(4)
     truths = generator.integers(0, len(CLASSES), documents)
+    late = generator.exponential(60, documents)
     engine.prepare(index)
-    for first in range(0, documents, BULK):
-        lines = []
-        for k in range(first, min(first + BULK, documents)):
-            at = START + timedelta(minutes=k / 3)
-            fields = scorer.score(Row(CLASSES[truths[k]]), Row(rows[k].tolist(), CLASSES))
-            content = {
-                "@timestamp": at.isoformat(),
-                "RequestId": str(k),
-                "Ce-Inferenceservicename": deployment,
-                "Ce-Modelid": "ab"[k % 2],
-                "request": {"dataType": "tabular", "elements": {"age": k % 90, "area": f"area {k % 200}"}},
-                "response": {"dataType": "tabular"},
-                "feedback": {"ce-time": (at + timedelta(minutes=float(generator.exponential(60)))).isoformat()},
-                "metrics": {"scorer": "multiclass", "basis": "truth", **fields},
-            }
-            lines += [json.dumps({"index": {"_index": index, "_id": str(k)}}), json.dumps(content)]
-        if engine.bulk(("\n".join(lines) + "\n").encode())["errors"]:
+    # How fast they go in is not what is measured.
+    quickly = {"index": {"refresh_interval": "-1", "translog.durability": "async", "translog.sync_interval": "60s"}}
+    engine.request("PUT", f"/{index}/_settings", quickly)
+
+    def send(first: int) -> None:
+        span = slice(first, first + BULK)
+        lines = _lines(index, deployment, first, rows[span].tolist(), truths[span].tolist(), late[span].tolist())
+        if engine.bulk(b"\n".join(lines) + b"\n")["errors"]:
             raise RuntimeError("the engine refused documents")
+
+    with ThreadPoolExecutor(_SENDERS) as senders:
+        list(senders.map(send, range(0, documents, BULK)))
+    usual = {"index": {"refresh_interval": None, "translog.durability": None, "translog.sync_interval": None}}
+    engine.request("PUT", f"/{index}/_settings", usual)
     engine.request("POST", f"/{index}/_refresh")
-    return float((rows.argmax(axis=1) == truths).mean())
+    right = rows.argmax(axis=1) == truths
+    scored = np.arange(documents) % _LACKING != 0
+    return Truth(documents, int(scored.sum()), float(right[scored].mean()), float(right.mean()))
+
+
+def clone(client: Client, index: str, names: list[str]) -> None:
+    """Make indices with the same documents."""
+    client.ask("PUT", f"/{index}/_settings", {"index.blocks.write": True})
+    for name in names:
+        client.ask("POST", f"/{index}/_clone/{name}", {"settings": {"index.blocks.write": None}})
+        client.ask("GET", f"/_cluster/health/{name}?wait_for_status=yellow&timeout=60s")
+    client.ask("PUT", f"/{index}/_settings", {"index.blocks.write": None})
+
+
+def _lines(
+    index: str, deployment: str, first: int, rows: list[list[float]], truths: list[int], late: list[float]
+) -> Iterator[bytes]:
+    scorer = Multiclass()
+    for k, (row, truth, minutes) in enumerate(zip(rows, truths, late, strict=True), start=first):
+        at = START + timedelta(minutes=k / 3)
+        label = CLASSES[truth]
+        content = {
+            "@timestamp": at.isoformat(),
+            "RequestId": str(k),
+            "Ce-Namespace": "bench",
+            "Ce-Inferenceservicename": deployment,
+            "Ce-Endpoint": "default",
+            "Ce-Modelid": "ab"[k % 2],
+            "request": {"dataType": "tabular", "elements": {"age": k % 90, "area": f"area {k % 200}"}},
+            "response": {"dataType": "tabular", "instance": row, "names": CLASSES},
+            "feedback": {
+                "ce-time": (at + timedelta(minutes=minutes)).isoformat(),
+                "truth": {"data": {"ndarray": [label]}},
+            },
+        }
+        if k % _LACKING:
+            fields = scorer.score(Row(label), Row(row, CLASSES))
+            content["metrics"] = {"scorer": "multiclass", "basis": "truth", **fields}
+        yield dumps({"index": {"_index": index, "_id": str(k)}})
+        yield dumps(content)
 
 
 if __name__ == "__main__":
