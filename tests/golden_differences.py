@@ -86,6 +86,7 @@ TABLE: dict[str, dict[str, list[str]]] = {
         "conflict_strdata_date_then_text": ["r2: new document"],
         "seldon_names_dot_conflict": ["new document"],
         "seldon_ndarray_mixed_no_names": ["new document"],
+        "seldon_ndarray_mixed_text_first": ["r1-item-0: new document", "r1-item-1: new document"],
         "seldon_ndarray_null": ["new document"],
         "v2_multi_inputs": ["new document"],
     },
@@ -181,16 +182,6 @@ TABLE: dict[str, dict[str, list[str]]] = {
     },
     "outlier scores of a batch are split to all of its rows": {
         "outlier_batch_scores": ["r1-item-1: outlier"],
-    },
-    "a number, true or false beside text in an array stays one; the original's become text": {
-        "seldon_ndarray_mixed_text_first": [
-            "r1-item-0: request.elements.q",
-            "r1-item-0: request.elements.r",
-            "r1-item-0: request.instance",
-            "r1-item-1: request.elements.q",
-            "r1-item-1: request.elements.r",
-            "r1-item-1: request.instance",
-        ],
     },
     "of several names none is given to a row that is a single value; in ragged rows each names its column": {
         "seldon_ndarray_1d_names_many": [f"r1-item-{row}: request.elements" for row in range(3)],
