@@ -177,6 +177,9 @@ def test_prune_drops_whole_months(
     send(monthly, deployment, "request", "r200-0", ndarray([[7]]), times[0])
     index.refresh()
     months = {days: f"{name}-{ago(days):%Y.%m}" for days in times}
+    nothing = {"query": {"match_none": {}}}
+    if "no handler found" in str(index.request("POST", f"/{months[0]}/_delete_by_query", nothing).get("error")):
+        pytest.skip("this engine has no delete-by-query, which the month with a younger document needs")
     for command in (["--dry-run"], []):
         assert main(["prune", "--older-than", "90d", *command, f"{name}*"]) == 0
         lines = capsys.readouterr().out.splitlines()
