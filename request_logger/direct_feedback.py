@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from request_logger.events import BadEventError, Body, Event, from_attributes, time_key
+from request_logger.events import BadEventError, Body, Event, from_attributes
 from request_logger.serialize import dumps, loads
 from request_logger.settings import Settings
+from request_logger.times import time_key
 
 _TYPES = {"seldon": "io.seldon.serving.feedback", "inferenceservice": "org.kubeflow.serving.feedback"}
 _ATTRIBUTES = {

@@ -15,11 +15,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from request_logger.events import OWNER_FIELDS, Event, time_key
+from request_logger.events import OWNER_FIELDS, Event
 from request_logger.messages import drift_content, feedback_content, outlier_contents
 from request_logger.metadata import Schema, apply_schema
 from request_logger.payloads import Decoded, UndecodableError, decode_body
 from request_logger.serialize import dumps, loads
+from request_logger.times import time_key
 
 Document = dict[str, Any]
 

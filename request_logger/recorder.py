@@ -13,11 +13,12 @@ from dataclasses import replace
 from typing import Any
 
 from request_logger.documents import PARTS, Document, Part, expand, join, same_content, same_owner
-from request_logger.events import Event, as_timestamp, time_key
+from request_logger.events import Event
 from request_logger.names import document_id, item_id, other_owner, row_named
 from request_logger.payloads import UndecodableError, decode_message
 from request_logger.scoring import Settle
 from request_logger.store.change import Change, Plan, RejectedError, current, unchanged
+from request_logger.times import as_timestamp, time_key
 
 # Rows whose documents are read together with the plain one, to save a round trip; more are read when needed.
 MAX_ROWS_LOOKED_AT = 512

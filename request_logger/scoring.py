@@ -12,8 +12,8 @@ from typing import Any, Protocol
 
 from request_logger import custom_metrics
 from request_logger.documents import Document, expand
-from request_logger.events import now
 from request_logger.payloads import UndecodableError, decode_message
+from request_logger.times import now
 from scorers.base import Row, UnscorableError
 
 Settle = Callable[[Document], Document]

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from request_logger import events
+from request_logger import events, times
 from request_logger.documents import parts_of
 from request_logger.settings import Settings
 from tests.helpers import Index, Sender, Server, event, index_of, ndarray
@@ -78,9 +78,9 @@ TIMES = {
 @pytest.mark.parametrize("time", TIMES)
 def test_a_time_that_engines_take_stays_as_it_came(time: str) -> None:
     """It orders as what it means."""
-    assert events.as_timestamp(time) == time
+    assert times.as_timestamp(time) == time
     moment = datetime.fromisoformat(TIMES[time]).replace(tzinfo=UTC)
-    found = events.time_key(time)
+    found = times.time_key(time)
     assert found is not None
     assert found // 10**6 == round(moment.timestamp() * 1000)
 
@@ -98,7 +98,7 @@ def test_a_time_that_engines_take_stays_as_it_came(time: str) -> None:
 )
 def test_a_time_that_engines_refuse_is_written_anew(time: str, timestamp: str) -> None:
     """Where it can be read."""
-    assert events.as_timestamp(time) == timestamp
+    assert times.as_timestamp(time) == timestamp
 
 
 @pytest.mark.parametrize(
@@ -106,8 +106,8 @@ def test_a_time_that_engines_refuse_is_written_anew(time: str, timestamp: str) -
 )
 def test_what_is_no_time_gives_way_to_now(time: str) -> None:
     """The document is found where people look for it."""
-    assert events.time_key(time) is None
-    assert datetime.now(UTC) - datetime.fromisoformat(events.as_timestamp(time)) < timedelta(minutes=1)
+    assert times.time_key(time) is None
+    assert datetime.now(UTC) - datetime.fromisoformat(times.as_timestamp(time)) < timedelta(minutes=1)
 
 
 @pytest.mark.engine

@@ -13,7 +13,6 @@ from request_logger.choosing import Chooser
 from request_logger.commands.errors import CommandError
 from request_logger.commands.quiet import quiet_engine
 from request_logger.documents import Document, Part, join, refuse, same_owner
-from request_logger.events import time_key
 from request_logger.kafka.kept import INDEX, NotKeptError, record_of
 from request_logger.kafka.replay import Replayer
 from request_logger.periods import day_of
@@ -27,6 +26,7 @@ from request_logger.store.places import Places
 from request_logger.store.scan import SCROLL_ORDER
 from request_logger.store.work import Limits
 from request_logger.store.writer import Writer
+from request_logger.times import time_key
 
 PAGE = 100
 # How long the engine keeps the place between two pages: a whole page may wait for its time limits.

@@ -16,6 +16,7 @@ from request_logger import events
 from request_logger.names import strip_header
 from request_logger.settings import Settings
 from request_logger.store.promise import Promise
+from request_logger.times import instant
 
 Headers = tuple[tuple[str, bytes | None], ...]
 
@@ -55,7 +56,7 @@ def event_of(record: Record, settings: Settings, admit: Callable[[events.Event],
         raise events.BadEventError("content-type: expected one event in a record, found a batch")
     if "ce-time" not in headers and record.timestamp is not None:
         # When it was sent, and not when it is read: that may be days later.
-        headers["ce-time"] = events.instant(record.timestamp)
+        headers["ce-time"] = instant(record.timestamp)
     body = _body(record.value, content_type, settings.max_payload_bytes)
     return admit(events.from_headers(headers, body, settings))
 
@@ -116,7 +117,7 @@ def _headers(record: Record) -> tuple[str | None, dict[str, str]]:
 
 def _with_time(value: object, record: Record) -> object:
     if isinstance(value, dict) and not value.get("time") and record.timestamp is not None:
-        return {**value, "time": events.instant(record.timestamp)}
+        return {**value, "time": instant(record.timestamp)}
     return value
 
 
