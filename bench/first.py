@@ -34,10 +34,11 @@ OURS, ONE, STRAIGHT = "request-logger", "one update an event", "the same, withou
 TURNS = 3
 _PAGE = 5000
 _WARM_INDICES = 4
+WORKERS = Settings.from_env({}).gunicorn_workers
 # The server that request-logger has, with its default settings.
 ONE_UPDATE = (
     *("-m", "gunicorn", "--worker-class", "gthread", "--keep-alive", "75"),
-    *("--workers", str(Settings.gunicorn_workers), "--threads", str(Settings.gunicorn_threads), "bench.one_update:app"),
+    *("--workers", str(WORKERS), "--threads", str(Settings.gunicorn_threads), "bench.one_update:app"),
 )
 
 
@@ -47,10 +48,10 @@ def main() -> int:
     parser.add_argument("--predictions", type=int, default=2000, help="default: 2000")
     parser.add_argument("--warm-up", type=int, default=12000, help="predictions before that (default: 12000)")
     parser.add_argument("--updates", type=int, default=501, help="events of each comparison (default: 501)")
-    parser.add_argument("--workers", type=int, default=Settings.gunicorn_workers, help="of request-logger (default: 3)")
+    parser.add_argument("--workers", type=int, default=WORKERS, help=f"of request-logger (default: {WORKERS})")
     arguments = parser.parse_args()
     # The same number of threads in all, so that all connections are served at once.
-    threads = max(Settings.gunicorn_workers * Settings.gunicorn_threads // arguments.workers, 1)
+    threads = max(WORKERS * Settings.gunicorn_threads // arguments.workers, 1)
     run_id = uuid.uuid4().hex[:8]
     with engine_url() as url:
         settings, engine = engine_settings(url), Client(url)

@@ -58,7 +58,9 @@ class Settings:
     seldon_environment: str = _env("", "put into index names after -log-")
     max_payload_bytes: int = _env(300_000, "a larger body is replaced by its size and SHA-256", minimum=1)
     port: int = _env(8080, "port to listen on", minimum=0)
-    gunicorn_workers: int = _env(3, "worker processes", minimum=1)
+    gunicorn_workers: int = _env(
+        3, "worker processes; where it isn't set, no more than the process has cores", minimum=1
+    )
     gunicorn_worker_class: str = _env(
         "gevent", "gevent, or gthread: a thread for each event under way", choices=("gevent", "gthread")
     )
@@ -189,7 +191,15 @@ class Settings:
                 problems.append(f"{spec.name.upper()}: {error}, found {text!r}")
         if problems:
             raise SettingsError("\n".join(problems))
+        # Workers that share a core make smaller bulks and meet each other's versions.
+        values.setdefault("gunicorn_workers", min(cls.gunicorn_workers, _cores()))
         return cls(**values)
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _is_json_object(text: str) -> bool:
