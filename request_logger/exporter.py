@@ -22,6 +22,7 @@ from request_logger.periods import with_periods
 from request_logger.serialize import dumps, loads
 from request_logger.settings import Settings
 from request_logger.store.change import StoreUnavailableError
+from request_logger.store.reasons import is_partial
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 CELLS = ("true_positive", "true_negative", "false_positive", "false_negative")
@@ -246,9 +247,8 @@ def _aggregations(series: Series) -> dict[str, Any]:
 
 def _check(found: Mapping[str, Any]) -> None:
     """Refuse half an answer: counters that fall for a moment look like a restart. Raises StoreUnavailableError."""
-    shards = found.get("_shards", {})
-    if "error" in found or shards.get("failed") or found.get("timed_out"):
-        reason = found.get("error") or shards.get("failures") or "timed out"
+    if "error" in found or is_partial(found):
+        reason = found.get("error") or found.get("_shards", {}).get("failures") or "timed out"
         raise StoreUnavailableError(f"the engine can't count: {dumps(reason).decode()[:300]}")
 
 

@@ -14,7 +14,7 @@ from request_logger.selection import Selection, having
 from request_logger.settings import Settings
 from request_logger.store.change import StoreUnavailableError
 from request_logger.store.client import SearchEngine
-from request_logger.store.reasons import reason_of
+from request_logger.store.reasons import is_partial, reason_of
 
 _MOST_SCORERS = 100
 _SCORED = {"bool": {"must_not": [{"exists": {"field": "metrics.unscorable"}}]}}
@@ -159,7 +159,7 @@ class _Questions:
             raise StoreUnavailableError(f"the engine answered {status} to a search")
         if status >= 400 or not isinstance(answer, dict):
             raise QualityError(f"the engine answered {status} to a search: {reason_of(answer)}")
-        if answer.get("timed_out") or answer.get("_shards", {}).get("failed"):
+        if is_partial(answer):
             raise StoreUnavailableError(f"the engine left documents out: {reason_of(answer)}")
         return dict(answer.get("aggregations", {}))
 

@@ -16,7 +16,7 @@ from request_logger.exporter import Asks
 from request_logger.rollups import PREFIX, NotExactError, Question, ask, key_of, read_one
 from request_logger.serialize import dumps
 from request_logger.store.change import StoreUnavailableError
-from request_logger.store.reasons import reason_of
+from request_logger.store.reasons import is_partial, reason_of
 from scorers.base import Bucket, SumBy, Terms, TermsBy
 
 PAGE = 1000
@@ -145,7 +145,7 @@ def _terms(field: str) -> dict[str, Any]:
 
 def _checked(status: int, answer: Any) -> dict[str, Any]:
     if status == 200 and isinstance(answer, dict):
-        if not answer.get("_shards", {}).get("failed") and not answer.get("timed_out"):
+        if not is_partial(answer):
             return answer
         # Half a sum is a wrong one; the same question would fail again.
         raise StoreUnavailableError(f"the engine left documents out: {_why(answer)}")

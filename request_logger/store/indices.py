@@ -7,10 +7,11 @@ import time
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import quote
 
 from request_logger.periods import is_of, pattern
+from request_logger.store.asks import Asks
 from request_logger.store.change import StoreUnavailableError
 
 log = logging.getLogger(__name__)
@@ -21,16 +22,6 @@ REFRESH_SECONDS = 5.0
 # Some engines and proxies refuse longer ones.
 _MOST_PATH = 3000
 _LENIENT = {"ignore_unavailable": "true", "allow_no_indices": "true", "expand_wildcards": "open"}
-
-
-class Asks(Protocol):
-    """What is needed of the engine."""
-
-    def request(
-        self, method: str, path: str, body: Any = None, params: Mapping[str, str] | None = None
-    ) -> tuple[int, Any]:
-        """Send a request, give status and answer. Raises StoreUnavailableError where there is none."""
-        ...
 
 
 @dataclass(slots=True)

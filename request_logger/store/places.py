@@ -23,9 +23,10 @@ from typing import Any
 
 from request_logger.periods import index_at
 from request_logger.serialize import dumps, loads
+from request_logger.store.asks import Asks
 from request_logger.store.cache import Cache, Known
 from request_logger.store.change import Document, StoreUnavailableError, current, unchanged
-from request_logger.store.indices import Asks, Indices
+from request_logger.store.indices import Indices
 from request_logger.store.work import Slot
 
 # Gets of one _mget.

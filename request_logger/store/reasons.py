@@ -1,4 +1,4 @@
-"""What an engine says is wrong, in one line that names the index."""
+"""What an engine says is wrong: whether it is, and in one line that names the index why."""
 
 from __future__ import annotations
 
@@ -24,6 +24,11 @@ def reason_of(answer: Any) -> str:
         text = f"{cause['type']}: {text}"
     named = f"index {index}: " if index else ""
     return named + " ".join(text.split())[:_MOST_CHARACTERS]
+
+
+def is_partial(answer: Mapping[str, Any]) -> bool:
+    """Say whether an answer to a search leaves out documents: of shards that failed, or had no time."""
+    return bool(answer.get("timed_out") or answer.get("_shards", {}).get("failed"))
 
 
 def _first_cause(answer: Any) -> tuple[Mapping[str, Any], Mapping[str, Any]]:

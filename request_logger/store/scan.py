@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
+from request_logger.store.asks import Asks
 from request_logger.store.change import Document, StoreUnavailableError
-from request_logger.store.reasons import reason_of
+from request_logger.store.reasons import is_partial, reason_of
 
 # How long the engine keeps the place between two pages.
 KEEP_ALIVE = "10m"
@@ -28,16 +29,6 @@ _LENIENT = {"ignore_unavailable": "true"}
 
 class ScanError(Exception):
     """The engine refuses to be read like this; the text is its reason, in one line."""
-
-
-class Asks(Protocol):
-    """What is needed of the engine."""
-
-    def request(
-        self, method: str, path: str, body: Any = None, params: Mapping[str, str] | None = None
-    ) -> tuple[int, Any]:
-        """Send a request, give status and answer. Raises StoreUnavailableError where there is none."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +133,7 @@ class Scan:
             raise StoreUnavailableError(f"the engine answered {status} to a search: {reason_of(answer)}")
         if status >= 400 or not isinstance(answer, dict):
             raise ScanError(f"the engine answered {status} to a search: {reason_of(answer)}")
-        if answer.get("timed_out") or answer.get("_shards", {}).get("failed"):
+        if is_partial(answer):
             raise StoreUnavailableError(f"the engine left documents out: {reason_of(answer)}")
         return answer
 

@@ -11,7 +11,7 @@ import pytest
 
 from request_logger.cli import main
 from request_logger.settings import Settings
-from request_logger.store.reasons import reason_of
+from request_logger.store.reasons import is_partial, reason_of
 from tests.helpers import Index, Sender, event, index_of, ndarray
 
 SAID = "index bad: query_shard_exception: no number"
@@ -33,6 +33,20 @@ SHARD = {"shard": 0, "index": "bad", "reason": {"type": "query_shard_exception",
 def test_one_line(answer: Any, right: str) -> None:
     """The cause of the first shard that failed, else the root of all, else all that there is."""
     assert reason_of(answer) == right
+
+
+@pytest.mark.parametrize(
+    ("answer", "partial"),
+    [
+        ({"timed_out": False, "_shards": {"total": 2, "failed": 0}}, False),
+        ({}, False),
+        ({"timed_out": True, "_shards": {"total": 2, "failed": 0}}, True),
+        ({"timed_out": False, "_shards": {"total": 2, "failed": 1}}, True),
+    ],
+)
+def test_half_an_answer(answer: dict[str, Any], partial: bool) -> None:
+    """Whatever the reason."""
+    assert is_partial(answer) == partial
 
 
 @pytest.mark.engine
