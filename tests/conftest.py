@@ -76,6 +76,14 @@ def server(make_server: Callable[..., Server]) -> Server:
     return make_server()
 
 
+@pytest.fixture(scope="module")
+def other_monthly(make_server: Callable[..., Server]) -> Iterator[Server]:
+    """A server with an index a month, beside another one."""
+    server = make_server(INDEX_PERIOD="month", GUNICORN_WORKERS="1")
+    yield server
+    server.stop()
+
+
 @pytest.fixture
 def sender(server: Server) -> Iterator[Sender]:
     """A connection to the session's server."""

@@ -28,13 +28,6 @@ def monthly(make_server: Callable[..., Server]) -> Iterator[Server]:
     server.stop()
 
 
-@pytest.fixture(scope="module")
-def other(make_server: Callable[..., Server]) -> Iterator[Server]:
-    server = make_server(INDEX_PERIOD="month", GUNICORN_WORKERS="1")
-    yield server
-    server.stop()
-
-
 def truth(*values: int, reward: float = 1) -> bytes:
     return json.dumps({"reward": reward, "truth": {"data": {"ndarray": list(values)}}}).encode()
 
@@ -78,7 +71,7 @@ def test_documents_of_before_and_after_the_setting(
     assert [found[id]["metrics"]["correct"] for id in ("old", "new", "early")] == [1, 0, 1]
 
 
-def test_two_documents_become_one(monthly: Server, other: Server, index: Index, deployment: str) -> None:
+def test_two_documents_become_one(monthly: Server, other_monthly: Server, index: Index, deployment: str) -> None:
     """As a logger leaves them that is killed between its write and its look; another deployment's is left alone."""
     send(monthly, deployment, "request", "r1", ndarray([[1, 2]]), FEBRUARY)
     (source,) = index.documents(f"{index_of(deployment)}*").values()
@@ -88,7 +81,7 @@ def test_two_documents_become_one(monthly: Server, other: Server, index: Index, 
     foreign = {**copy, "Ce-Namespace": "another"}
     for month, document in (("01", copy), ("03", foreign)):
         index.request("PUT", f"/{index_of(deployment)}-2026.{month}/_doc/r1", document)
-    send(other, deployment, "feedback", "r1", truth(1), MARCH)
+    send(other_monthly, deployment, "feedback", "r1", truth(1), MARCH)
     found = index.documents(f"{index_of(deployment)}*")
     assert sorted(name[-8:] for name, _ in found) == ["-2026.01", "-2026.03"]
     joined = found[f"{index_of(deployment)}-2026.01", "r1"]
@@ -99,12 +92,14 @@ def test_two_documents_become_one(monthly: Server, other: Server, index: Index, 
     assert found[f"{index_of(deployment)}-2026.03", "r1"] == foreign
 
 
-def test_an_event_costs_one_look_at_most(monthly: Server, other: Server, server: Server, deployment: str) -> None:
+def test_an_event_costs_one_look_at_most(
+    monthly: Server, other_monthly: Server, server: Server, deployment: str
+) -> None:
     """One more round trip for a document that is not known, none for one that is, and none without the setting."""
     for time in (JANUARY, FEBRUARY):
         send(monthly, deployment, "request", time, ndarray([[1]]), time)
         # Another worker has to learn which indices there are.
-        send(other, deployment, "request", time, ndarray([[1]]), time)
+        send(other_monthly, deployment, "request", time, ndarray([[1]]), time)
 
     def cost(server: Server, *event: Any) -> tuple[float, float]:
         names = ("request_logger_bulk_seconds_count", "request_logger_lookup_seconds_count")
@@ -116,7 +111,7 @@ def test_an_event_costs_one_look_at_most(monthly: Server, other: Server, server:
     assert cost(monthly, "response", "r1", ndarray([[0.2, 0.8]]), FEBRUARY) == (1, 0)
     assert cost(monthly, "feedback", "r1", truth(1), MARCH) == (1, 0)
     # It has never seen this prediction.
-    assert cost(other, "feedback", "r1", truth(0), "2026-03-16T00:00:00Z") == (1, 1)
+    assert cost(other_monthly, "feedback", "r1", truth(0), "2026-03-16T00:00:00Z") == (1, 1)
     assert counted(server, "request_logger_lookups_total") == 0
 
 

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import json
-import uuid
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
 from request_logger import events, periods
 from request_logger.access import Access
 from request_logger.names import is_legal_index
 from request_logger.settings import Settings, SettingsError
-from tests.helpers import Index, Sender, Server, event, index_of, ndarray
-from tests.model import Store, in_order, without_times
+from tests.deliveries import Deliveries, Traffic, deliver, feedback
+from tests.helpers import Index, Server, event, index_of, ndarray
+from tests.model import Store, without_times
 
 DAYS = st.dates(date(2000, 1, 1), date(2999, 12, 31))
 NAMES = st.one_of(
@@ -99,13 +96,8 @@ def test_an_index_name_can_not_end_with_a_period() -> None:
 MIDNIGHT = ("2026-01-31T23:59:59.900Z", "2026-02-01T00:00:00.100Z")
 
 
-def feedback(**fields: Any) -> bytes:
-    truth = fields.pop("truth", None)
-    return json.dumps({**fields, **({"truth": {"data": {"ndarray": truth}}} if truth is not None else {})}).encode()
-
-
 # (part, body, ce-time): on both sides of a month's end, with feedback in further months.
-TRAFFIC: dict[str, list[tuple[str, bytes, str]]] = {
+TRAFFIC: Traffic = {
     "single": [
         ("request", ndarray([[1, 2]], ["a", "b"]), MIDNIGHT[0]),
         ("response", ndarray([[0.2, 0.8]], ["no", "yes"]), MIDNIGHT[1]),
@@ -121,7 +113,6 @@ TRAFFIC: dict[str, list[tuple[str, bytes, str]]] = {
     ],
     "orphan": [("feedback", feedback(reward=1), "2026-03-02T00:00:00Z")],
 }
-MESSAGES = [(request_id, *message) for request_id, messages in TRAFFIC.items() for message in messages]
 
 
 def store(store: dict[tuple[str, str], Any], deployment: str) -> Store:
@@ -135,60 +126,16 @@ def store(store: dict[tuple[str, str], Any], deployment: str) -> Store:
     return without_times(joined)
 
 
-def expected(deployment: str) -> Store:
-    """What the pure functions make of the traffic, each event once and in its order."""
-    sent = []
-    for request_id, part, body, time in MESSAGES:
-        headers = {name.lower(): value for name, value in event(part, request_id, deployment, Ce_Time=time).items()}
-        sent.append(events.from_headers(headers, events.Body(body, "application/json", len(body)), Settings()))
-    return in_order(sent)
+class OverABorder(Deliveries):
+    """With INDEX_PERIOD=month."""
 
+    traffic = TRAFFIC
 
-class Deliveries(RuleBasedStateMachine):
-    """Sends events until each has been acknowledged at least once, then compares what the engine holds."""
-
-    urls: tuple[str, ...]
-    index: Index
-
-    @initialize()
-    def start(self) -> None:
-        self.deployment = f"p-{uuid.uuid4().hex[:12]}"
-        self.pool = ThreadPoolExecutor(16)
-        self.sent: list[Future[tuple[int, bytes]]] = []
-        self.delivered: set[int] = set()
-
-    @rule(numbers=st.lists(st.integers(0, len(MESSAGES) - 1), min_size=1, max_size=12), first=st.integers(0, 1))
-    def burst(self, numbers: list[int], first: int) -> None:
-        """Several events at the same time, every other one to the other server."""
-        for place, number in enumerate(numbers):
-            self.sent.append(self.pool.submit(self.send, number, self.urls[(first + place) % 2]))
-            self.delivered.add(number)
-
-    @rule()
-    def pause(self) -> None:
-        """Wait until all that was sent is acknowledged."""
-        assert {future.result() for future in self.sent} <= {(200, b"")}
-
-    def send(self, number: int, url: str) -> tuple[int, bytes]:
-        request_id, part, body, time = MESSAGES[number]
-        sender = Sender(url)
-        try:
-            return sender.send(event(part, request_id, self.deployment, Ce_Time=time), body)
-        finally:
-            sender.close()
-
-    def teardown(self) -> None:
-        if not hasattr(self, "pool"):
-            return
-        rest = [number for number in range(len(MESSAGES)) if number not in self.delivered]
-        self.sent += [self.pool.submit(self.send, number, self.urls[number % 2]) for number in rest]
-        statuses = {future.result() for future in self.sent}
-        self.pool.shutdown()
-        assert statuses <= {(200, b"")}
+    def stored(self) -> Store:
         pattern = f"{index_of(self.deployment)}*"
         found = store(self.index.documents(pattern), self.deployment)
         self.index.drop(pattern)
-        assert found == expected(self.deployment)
+        return found
 
 
 @pytest.fixture(scope="module")
@@ -198,23 +145,9 @@ def monthly(make_server: Callable[..., Server]) -> Iterator[Server]:
     server.stop()
 
 
-@pytest.fixture(scope="module")
-def other(make_server: Callable[..., Server]) -> Iterator[Server]:
-    server = make_server(INDEX_PERIOD="month", GUNICORN_WORKERS="1")
-    yield server
-    server.stop()
-
-
 @pytest.mark.engine
 def test_any_order_over_a_border_through_two_servers_gives_one_result(
-    monthly: Server, other: Server, index: Index
+    monthly: Server, other_monthly: Server, index: Index
 ) -> None:
     """One document a prediction, the same one whatever came when, where and how often: as without periods."""
-    Deliveries.urls = monthly.url, other.url
-    Deliveries.index = index
-    run_state_machine_as_test(
-        Deliveries,
-        settings=settings(
-            max_examples=8, stateful_step_count=6, deadline=None, suppress_health_check=list(HealthCheck)
-        ),
-    )
+    deliver(OverABorder, (monthly.url, other_monthly.url), index, examples=8, steps=6)
