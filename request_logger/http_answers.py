@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field, replace
+from http import HTTPStatus
 from typing import Any
 
 from request_logger.access import ForbiddenEventError
@@ -16,6 +17,7 @@ from request_logger.telemetry import Telemetry
 log = logging.getLogger(__name__)
 
 RETRY_AFTER_SECONDS = 5
+STATUS = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,9 +75,15 @@ class _Server(BaseApplication):  # type: ignore[misc]
                 self.cfg.set(name, value)
 
     def load(self) -> Flask:
-        from request_logger.app import create_app  # noqa: PLC0415  # in the worker: threads don't survive a fork
+        # In the worker: threads don't survive a fork, and gevent has to patch what these import.
+        from prometheus_client import values  # noqa: PLC0415
+
+        from request_logger.app import create_app  # noqa: PLC0415
 
         logs.configure(self._settings.log_level, self._settings.log_format)
+        # By default it asks the system at each count.
+        pid = os.getpid()
+        values.ValueClass = values.MultiProcessValue(lambda: pid)  # type: ignore[no-untyped-call]
         app = create_app(self._settings, self._turn, lambda: bool(self._stopping))
         calm_collector()
         return app

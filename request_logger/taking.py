@@ -7,10 +7,10 @@ stands before it; every other route is Flask's.
 from __future__ import annotations
 
 import hashlib
+import io
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
-from http import HTTPStatus
 from typing import IO, Any
 
 from prometheus_client import CollectorRegistry
@@ -21,6 +21,7 @@ from request_logger.access import EVENTS_PATH
 from request_logger.http_answers import (
     EMPTY,
     RETRY_AFTER_SECONDS,
+    STATUS,
     Answer,
     answer_to,
     error_answer,
@@ -36,7 +37,6 @@ Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 # A structured or batched request is parsed whole before its events' own sizes are known.
 MAX_STRUCTURED_BYTES = 100 * 2**20
 _CHUNK = 64 * 2**10
-_STATUS = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
 
 
 class EventsRoute:
@@ -59,48 +59,65 @@ class EventsRoute:
         """Answer a request."""
         if (request["PATH_INFO"] or "/") != EVENTS_PATH:
             return self._inner(request, start_response)
-        started = time.perf_counter()
-        method = request["REQUEST_METHOD"]
-        answer = self._answer(method, request)
-        status = str(answer.status)
-        total, seconds = self._counters(method, status)
-        total.inc()
-        seconds.observe(time.perf_counter() - started)
+        answer = self._answer(
+            request["REQUEST_METHOD"],
+            request.get("HTTP_AUTHORIZATION"),
+            lambda: _take(
+                self._logger, request.get("CONTENT_TYPE", ""), lambda: _headers_of(request), get_input_stream(request)
+            ),
+        )
         headers = [*answer.headers.items(), ("Content-Length", str(len(answer.body)))]
-        start_response(_STATUS[answer.status], headers)
+        start_response(STATUS[answer.status], headers)
         return (answer.body,)
+
+    def post(self, headers: Mapping[str, str], raw: bytes) -> Answer:
+        """Answer a POST request to / by its headers (lower-case names, latin-1 values) and its body."""
+        return self._answer(
+            "POST",
+            headers.get("authorization"),
+            lambda: _take(self._logger, headers.get("content-type", ""), lambda: headers, io.BytesIO(raw)),
+        )
 
     def _find_counters(self, method: str, status: str) -> tuple[Any, Any]:
         return self._total.labels(method, status), self._seconds.labels(method, EVENTS_PATH, status)
 
-    def _answer(self, method: str, request: dict[str, Any]) -> Answer:
+    def _answer(self, method: str, authorization: str | None, take: Callable[[], Answer]) -> Answer:
+        started = time.perf_counter()
+        answer = self._admitted(method, authorization, take)
+        total, seconds = self._counters(method, str(answer.status))
+        total.inc()
+        seconds.observe(time.perf_counter() - started)
+        return answer
+
+    def _admitted(self, method: str, authorization: str | None, take: Callable[[], Answer]) -> Answer:
         if method not in ("GET", "POST"):
             return error_answer(405, "method: expected POST", {"Allow": "GET, POST"})
-        challenge = self._logger.access.challenge(EVENTS_PATH, request.get("HTTP_AUTHORIZATION"))
+        challenge = self._logger.access.challenge(EVENTS_PATH, authorization)
         if challenge is not None:
             self._logger.telemetry.turned_away("unauthorized", "no or a wrong token")
             return unauthorized(challenge)
         try:
-            return _take(self._logger, request)
+            return take()
         except Exception as error:
             return answer_to(error, self._logger.telemetry)
 
 
-def _take(logger: RequestLogger, request: dict[str, Any]) -> Answer:
-    content_type = request.get("CONTENT_TYPE", "")
+def _headers_of(request: Mapping[str, Any]) -> Mapping[str, str]:
+    return {name[5:].replace("_", "-").lower(): value for name, value in request.items() if name.startswith("HTTP_")}
+
+
+def _take(
+    logger: RequestLogger, content_type: str, headers: Callable[[], Mapping[str, str]], stream: IO[bytes]
+) -> Answer:
     media_type = content_type.partition(";")[0].strip().lower()
-    stream = get_input_stream(request)
     if media_type == "application/cloudevents-batch+json":
         return _take_batch(logger, small_body(stream, content_type, MAX_STRUCTURED_BYTES))
     if media_type == "application/cloudevents+json":
         value = events.parse_structured(small_body(stream, content_type, MAX_STRUCTURED_BYTES))
         event = logger.redact(logger.admit(events.from_structured(value, logger.settings)))
     else:
-        headers = {
-            name[5:].replace("_", "-").lower(): value for name, value in request.items() if name.startswith("HTTP_")
-        }
         # A body is read only for an event that can be taken.
-        event = logger.admit(events.from_headers(headers, events.Body(b""), logger.settings))
+        event = logger.admit(events.from_headers(headers(), events.Body(b""), logger.settings))
         body = read_body(stream, content_type, logger.settings.max_payload_bytes)
         event = logger.redact(events.with_body(event, body))
     documents = logger.wait(event, logger.submit(event))
