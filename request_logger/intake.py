@@ -184,9 +184,7 @@ class RequestLogger:
         What `wait` would raise is the result of its event.
         """
         deadline = time.monotonic() + self.settings.store_timeout_seconds + 1
-        self.telemetry.pending_bytes.set(self.writer.pending_bytes)
         results = [self._result(event, stored, deadline) for event, stored in sent]
-        self.telemetry.pending_bytes.set(self.writer.pending_bytes)
         self._count_stored(sent, results)
         late = [number for number, result in enumerate(results) if isinstance(result, StoreUnavailableError)]
         if late and self.spool is not None:

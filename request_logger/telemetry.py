@@ -101,6 +101,10 @@ class Telemetry:
         self.stored = cache(lambda part: self.events.labels(part, "stored"))
         self._warned: dict[str, tuple[float, int]] = {}
 
+    def waiting(self, size: int) -> None:
+        """Note how many bytes wait for the engine."""
+        self.pending_bytes.set(size)
+
     def bulk_sent(self, changes: int, size: int, seconds: float) -> None:
         """Count a _bulk request."""
         self.bulk_seconds.observe(seconds)

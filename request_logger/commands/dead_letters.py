@@ -142,6 +142,9 @@ class _Burials:
     def __init__(self) -> None:
         self.reason = ""
 
+    def waiting(self, size: int) -> None:
+        """Nobody asks."""
+
     def bulk_sent(self, changes: int, size: int, seconds: float) -> None:
         """Nobody asks."""
 

@@ -147,6 +147,9 @@ class _Progress:
 class _Silent:
     """The writer's observer: what the engine refuses is in the counts."""
 
+    def waiting(self, size: int) -> None:
+        """Nobody asks."""
+
     def bulk_sent(self, changes: int, size: int, seconds: float) -> None:
         """Nobody asks."""
 

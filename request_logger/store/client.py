@@ -26,6 +26,7 @@ from request_logger.serialize import dumps, loads
 from request_logger.settings import Settings, SettingsError
 from request_logger.store import templates
 from request_logger.store.change import StoreUnavailableError, TooBusyError, TooLargeError
+from request_logger.store.one_send import ElasticNode, OpenSearchConnection
 
 log = logging.getLogger(__name__)
 
@@ -279,6 +280,7 @@ class _OpenSearch:
             max_retries=len(hosts) - 1,
             serializer=_OrjsonSerializer(),
             pool_maxsize=10,
+            connection_class=OpenSearchConnection,
         ).transport
 
     def request(self, method: str, path: str, body: bytes | None, options: _Options) -> tuple[int, Any]:
@@ -333,6 +335,7 @@ class _Elastic:
             request_timeout=settings.elasticsearch_timeout_seconds,
             max_retries=max(len(hosts) - 1, 0),
             serializer=elasticsearch.OrjsonSerializer(),
+            node_class=ElasticNode,
         ).options(ignore_status=_ANY_ERROR)
         # The client makes a new one of itself for other options, which takes as long as the request. There are few.
         self._waiting = lru_cache(maxsize=16)(lambda timeout: client.options(request_timeout=timeout))

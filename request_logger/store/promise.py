@@ -1,7 +1,7 @@
 """The end of a plan that somebody waits for: concurrent.futures.Future, as far as it is needed here.
 
 A Future makes a condition with a lock for each event and takes it at every question, which was a tenth of an event's
-CPU time in a batch. Here only who has to wait makes something to wait with.
+CPU time in a batch. Here only who has to wait makes something to wait with: a lock, which is taken until the end.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Promise(Generic[T]):
         self._error: BaseException | None = None
         self._result: T
         self._then = then
-        self._waiter: threading.Event | None = None
+        self._waiter: threading.Lock | None = None
 
     def done(self) -> bool:
         """Say whether it has ended."""
@@ -53,15 +53,20 @@ class Promise(Generic[T]):
         if not self._done:
             with _MAKING:
                 if self._waiter is None:
-                    self._waiter = threading.Event()
+                    waiter = threading.Lock()
+                    waiter.acquire()
+                    self._waiter = waiter
             # Who ends it says so first and looks for those who wait then: one of the two sees the other.
-            if not self._done and not self._waiter.wait(timeout):
-                raise TimeoutError
+            if not self._done:
+                if not self._waiter.acquire(timeout=-1 if timeout is None else timeout):
+                    raise TimeoutError
+                # Others may wait, too.
+                self._waiter.release()
         return self._error
 
     def _end(self) -> None:
         self._done = True
         if self._waiter is not None:
-            self._waiter.set()
+            self._waiter.release()
         if self._then is not None:
             self._then(self)

@@ -39,6 +39,10 @@ class Refuse(Protocol):
 class Observer(Protocol):
     """Is told what happens, for metrics and logs."""
 
+    def waiting(self, size: int) -> None:
+        """So many bytes wait for the engine."""
+        ...
+
     def bulk_sent(self, changes: int, size: int, seconds: float) -> None:
         """One _bulk was answered."""
         ...
@@ -84,6 +88,8 @@ class Slot:
     waiting: list[tuple[Task, int, Change]] = field(default_factory=list)
     applied: list[tuple[Task, int, Change]] = field(default_factory=list)
     """Those of the waiting that the request under way contains; others may come meanwhile."""
+    under_way: bool = False
+    """Whether a request for it is under way."""
     known: Known | None = None
     reasons: list[str] = field(default_factory=list)
     attempts: int = 0

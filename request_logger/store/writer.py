@@ -1,14 +1,14 @@
 """Group commit: all changes waiting in the process go out in one _bulk, and the next fills up meanwhile.
 
-One thread a process drives the plans. A document that is in the cache is written with its known version at once. One
-whose request comes together with others of its changes is most likely new, and created. Any other, and one that was
-there after all, is created or read by an update whose partial document is empty (``{"doc": {}, "upsert": ...}``): it
-answers with the stored document and its version in the same round trip. Every write that follows is conditional on
-that version, so that writers on other machines can't be overwritten; who loses the race reads and applies again. No
-scripts are used.
+Two threads a process drive the plans: one prepares its _bulk while the engine has the other's. Never are two requests
+for one document under way.
 
-This differs from blind partial updates: it costs the engine less where the document is in the cache, and about as much
-where it isn't (`python -m bench.writes`), and no merge can leave stale keys.
+A document that is in the cache is written with its known version at once. One whose request comes together with others
+of its changes is most likely new, and created. Any other, and one that was there after all, is created or read by an
+update whose partial document is empty (``{"doc": {}, "upsert": ...}``): it answers with the stored document and its
+version in the same round trip. Every write that follows is conditional on that version, so that writers on other
+machines can't be overwritten; who loses the race reads and applies again. No scripts are used. Against blind partial
+updates see docs/architecture.md.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from typing import Any
 
 from request_logger.serialize import dumps, loads
+from request_logger.store.arrivals import Arrivals
 from request_logger.store.bulk import Outcome, Request
 from request_logger.store.cache import Cache, Known
 from request_logger.store.change import Document, Plan, RejectedError, StoreUnavailableError, unchanged
@@ -30,12 +30,14 @@ from request_logger.store.novelty import Novelty
 from request_logger.store.places import Places
 from request_logger.store.promise import Promise
 from request_logger.store.sending import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, Sending
+from request_logger.store.slots import Slots
 from request_logger.store.turn import Turn
 from request_logger.store.work import Engine, Limits, Observer, Refuse, Slot, Task
 
 MAX_CHANGES = 1000
-# After a bulk of several changes: a short wait makes the next one larger, which costs all sides less.
+# After a bulk of several changes, for as many to come again: a larger one costs all sides less.
 _LINGER_SECONDS = 0.003
+_BULKS_AT_ONCE = 2
 
 
 class Writer:
@@ -56,22 +58,24 @@ class Writer:
         self._observer = observer
         self._limits = limits or Limits()
         self._cache = Cache(self._limits.cache_max_bytes)
-        self._lock = threading.Condition()
-        self._arrived: deque[Task] = deque()
-        self._slots: dict[tuple[str, str], Slot] = {}
-        self._busy = False
-        self._submitted_bytes = self._finished_bytes = 0
-        self._closing = False
+        self._arrivals = Arrivals(self._limits.max_pending_bytes)
+        # Who has it may look at the slots, and run plans.
+        self._state = threading.Lock()
+        self._slots = Slots()
+        self._collecting = threading.Lock()
+        self._expected = 1
         self._turn: AbstractContextManager[object] = turn or nullcontext()
-        self._sending = Sending(engine, observer, self._limits.bulk_max_bytes, places.made if places else str)
+        self._sending = Sending(engine, observer, self._limits.bulk_max_bytes, self._made)
         self._novelty = Novelty()
-        self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
-        self._thread.start()
+        threads = (threading.Thread(target=self._run, name="store-writer", daemon=True) for _ in range(_BULKS_AT_ONCE))
+        self._threads = list(threads)
+        for thread in self._threads:
+            thread.start()
 
     @property
     def pending_bytes(self) -> int:
         """Bytes of the bodies that wait for the engine."""
-        return self._submitted_bytes - self._finished_bytes
+        return self._arrivals.pending_bytes
 
     @property
     def down_for(self) -> float:
@@ -88,59 +92,68 @@ class Writer:
         if self.down_for > self._limits.timeout_seconds:
             raise StoreUnavailableError("the engine does not answer")
         task = Task(plan, Promise(then), weight, time.monotonic() + self._limits.timeout_seconds)
-        with self._lock:
-            if self._closing:
-                raise StoreUnavailableError("shutting down")
-            pending = self.pending_bytes
-            if pending and pending + weight > self._limits.max_pending_bytes:
-                raise StoreUnavailableError("too much is waiting for the engine")
-            self._submitted_bytes += weight
-            self._arrived.append(task)
-            self._lock.notify()
+        self._arrivals.put(task)
         return task.end
 
     def close(self, timeout: float | None = None) -> None:
         """Finish what is under way (at most ``timeout`` seconds) and stop."""
-        with self._lock:
-            self._closing = True
-            self._lock.notify()
-        self._thread.join(timeout)
+        self._arrivals.close()
+        deadline = None if timeout is None else time.monotonic() + timeout
+        for thread in self._threads:
+            thread.join(None if deadline is None else max(deadline - time.monotonic(), 0))
 
     def _run(self) -> None:
         while True:
-            with self._lock:
-                while not self._arrived and not self._slots:
-                    if self._closing:
-                        return
-                    self._lock.wait(None if self._sending.down_since is None else LONGEST_PAUSE_SECONDS)
-                    if self._sending.down_since is not None:
-                        break
-            outcomes = None
-            if self._busy:
-                time.sleep(_LINGER_SECONDS)
-            # What arrives while others have their turn goes into this bulk. An engine that is down holds nobody up.
-            with self._turn if self._sending.down_since is None else nullcontext():
+            with ExitStack() as turn:
+                with self._collecting:
+                    requests = self._collect(turn)
+                if not requests:
+                    return
+                self._observer.waiting(self.pending_bytes)
+                outcomes = self._sending.send(requests)
+            with self._state:
+                self._slots.back(slot for slot, _ in requests)
+                if outcomes is None:
+                    self._drop_late()
+                else:
+                    for (slot, request), outcome in zip(requests, outcomes, strict=True):
+                        self._handle(slot, request, outcome)
+            self._observer.waiting(self.pending_bytes)
+            if self._slots.has_idle:
+                self._arrivals.wake()
+            if outcomes is None:
+                time.sleep(self._sending.pause())
+
+    def _collect(self, turn: ExitStack) -> list[tuple[Slot, Request]]:
+        """Wait for what goes into the next _bulk; nothing at the end. ``turn`` is to be closed after it was sent."""
+        while True:
+            if not self._arrivals and not self._slots.has_idle:
+                if self._arrivals.closing:
+                    return []
+                self._arrivals.wait(None if self._sending.down_since is None else LONGEST_PAUSE_SECONDS)
+            if self._expected > 1:
+                self._arrivals.linger(self._expected, _LINGER_SECONDS)
+            if self._sending.down_since is None:
+                # What arrives while others have their turn goes into this bulk. An engine that is down holds nobody up.
+                turn.enter_context(self._turn)
+            with self._state:
                 self._take_arrived()
                 requests, pause = self._next_requests()
-                self._busy = len(requests) > 1
-                if requests:
-                    outcomes = self._sending.send(requests)
-            if outcomes is not None:
-                for (slot, request), outcome in zip(requests, outcomes, strict=True):
-                    self._handle(slot, request, outcome)
-            elif requests:
-                self._drop_late()
-                time.sleep(self._sending.pause())
-            elif pause:
-                with self._lock:
-                    if not self._arrived:
-                        self._lock.wait(pause)
+                self._slots.sent(slot for slot, _ in requests)
+            self._expected = sum(len(slot.applied) for slot, _ in requests)
+            if requests:
+                return requests
+            turn.close()
+            if pause:
+                self._arrivals.wait(pause)
+
+    def _made(self, index: str) -> None:
+        if self._places is not None:
+            with self._state:
+                self._places.made(index)
 
     def _take_arrived(self) -> None:
-        with self._lock:
-            arrived = list(self._arrived)
-            self._arrived.clear()
-        for task in arrived:
+        for task in self._arrivals.take():
             self._advance(task)
         if self._sending.down_since is not None and not self._slots and self._engine.ping():
             self._sending.down_since = None
@@ -164,16 +177,13 @@ class Writer:
         task.results = [None] * len(changes)
         task.missing = len(changes)
         for position, change in enumerate(changes):
-            key = change.index, change.id
-            slot = self._slots.get(key) or Slot(*key, "" if self._places else change.index)
-            self._slots[key] = slot
+            slot = self._slots.of(change.index, change.id, "" if self._places else change.index)
             slot.waiting.append((task, position, change))
 
     def _finish(self, task: Task, error: Exception | None = None, result: Any = None) -> None:
         if task.end.done():
             return
-        # Only the writer's own thread counts here, so that it needs no lock.
-        self._finished_bytes += task.weight
+        self._arrivals.finished(task)
         if error is None:
             task.end.set_result(result)
         else:
@@ -181,18 +191,18 @@ class Writer:
             task.end.set_exception(error)
 
     def _fail(self, task: Task, error: Exception) -> None:
-        for slot in list(self._slots.values()):
+        for slot in self._slots:
             slot.waiting = [entry for entry in slot.waiting if entry[0] is not task]
             slot.applied = [entry for entry in slot.applied if entry[0] is not task]
             if not slot.waiting:
-                self._forget(slot)
+                self._slots.forget(slot)
         self._finish(task, error)
 
     def _drop_late(self) -> None:
         now = time.monotonic()
         late = {
             id(task): (task, slot.delayed_by)
-            for slot in self._slots.values()
+            for slot in self._slots.idle()
             for task, _, _ in slot.waiting
             if task.deadline < now
         }
@@ -208,7 +218,7 @@ class Writer:
         requests: list[tuple[Slot, Request]] = []
         size = 0
         pause = LONGEST_PAUSE_SECONDS
-        for slot in list(self._slots.values()):
+        for slot in self._slots.idle():
             if slot.not_before > now:
                 pause = min(pause, slot.not_before - now)
                 continue
@@ -220,14 +230,14 @@ class Writer:
             requests.append((slot, request))
             size += len(request.body)
         # A finished change may have queued its plan's next ones meanwhile.
-        ready = any(slot.not_before <= now for slot in self._slots.values())
-        return requests, 0.0 if ready or not self._slots else pause
+        ready = any(slot.not_before <= now for slot in self._slots.idle())
+        return requests, 0.0 if ready or not self._slots.has_idle else pause
 
     def _locate(self, places: Places) -> bool:
         """See to the slots' places; False where the engine doesn't answer."""
         now = time.monotonic()
         try:
-            single, late = places.locate([slot for slot in self._slots.values() if slot.not_before <= now], self._cache)
+            single, late = places.locate([slot for slot in self._slots.idle() if slot.not_before <= now], self._cache)
         except StoreUnavailableError as error:
             self._sending.failed(error)
             return False
@@ -245,7 +255,7 @@ class Writer:
             slot.place = known.place
         wanted = self._apply(slot, self._places.merged(stored, slot.copies) if self._places and stored else stored)
         if not slot.waiting:
-            self._forget(slot)
+            self._slots.forget(slot)
             return None
         if slot.copies and (wanted is None or wanted == stored):
             slot.removing = True
@@ -320,18 +330,13 @@ class Writer:
         slot.lose()
         slot.again = False
         if not slot.waiting:
-            self._forget(slot)
+            self._slots.forget(slot)
         for task, position, _ in done:
             assert task.results is not None
             task.results[position] = document
             task.missing -= 1
             if task.missing == 0 and not task.end.done():
                 self._advance(task)
-
-    def _forget(self, slot: Slot) -> None:
-        # Another may have taken its place since all of its own changes failed.
-        if self._slots.get((slot.index, slot.id)) is slot:
-            del self._slots[slot.index, slot.id]
 
     def _reject(self, slot: Slot) -> None:
         for task, _, _ in list(slot.waiting):
