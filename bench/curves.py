@@ -108,24 +108,29 @@ def write(url: str, engine: Client, page: Path, text: str, predictions: int) -> 
 
 _INTRODUCTION = """`make bench` makes this page: the engine (OpenSearch, one node), the logger with its default settings
 and the senders share one machine's cores. Read the ratios; the figures are of that machine. Every row is the
-median of three runs that took turns, and the engine's documents were counted after each."""
+median of five runs that took turns, once the engine's compiler rested, and the engine's documents were counted after
+each. One update and bare Flask are given what is fastest for them: gunicorn's gthread with a worker for each core."""
 
 
 _BOUNDS = """## What bounds it
 
-- 16 at once: the cores. An event costs the logger about a millisecond of CPU, the engine half of one, the sender the
-  rest. A `_bulk` can't hold more than is under way, and a small one costs the engine almost as much as a larger one:
-  at 256 at once an event costs it a third. The logger's part (py-spy on the one worker, by package): gevent and the
-  system calls under it 51 %, of which 21 sends answers and 14 a `_bulk`; gunicorn 21 %, most of it the parsing of
-  requests; this project, scoring included, 21 %; the engine's client, the counters and the rest 7 %. With all of this
-  project's code for nothing it would be 1.7 times bare Flask's.
-- Several workers on the same cores cost more than one: what belongs to one prediction comes to different workers, so
-  that they read what another has written. With cores of their own for the engine, more workers are worth it.
-- The batch lane: this project's Python has 82 % of it, and it is flat (py-spy on the one worker): the event's
-  attributes 12 %, the writer 11, the survey of the body's array 9, documents 7, the parse of the body 7, joining 6,
-  times 3, scoring 3; gevent and the system calls 13 %. Raw `_bulk` sends finished documents. On two cores 0.6 of its
-  rate leaves sender, logger and engine together 2 / (0.6 x rate) seconds of CPU an event: about what the logger alone
-  needs.
+- 16 at once: the way there and back. Sender, logger and engine together use somewhat more than one of the two cores;
+  an event waits for those before it in the logger's one thread, and for its `_bulk`. More `_bulk` requests under way
+  at once are smaller ones, and each costs the engine and the logger something of its own: with three or four the rate
+  fell by 10 % (with a hot engine, in turns). 20 times one update would leave each of the 16 under 5 ms.
+- What an event costs the logger (py-spy on the one worker, 16 at once): this project's code, scoring included, 39 %;
+  gevent and the system calls 40 %, of which a `_bulk` 13, answers 12 and the wait for what comes next 9; the engine's
+  client 11 %; the reading of requests 7 %; the counters 3 %.
+- The engine: a small `_bulk` costs it almost as much as a larger one. As many updates a `_bulk` as 16 senders can
+  fill cost the same without a logger; at 256 at once an event costs half as much, by the batch lane what an update of
+  a large `_bulk` does. An engine that has just started costs four times as much, for the first hundred thousands of
+  events: more than half of its CPU time is its compiler's.
+- Several workers on the same cores cost more than one with 16 at once: what belongs to one prediction comes to
+  different workers, which read what another has written. With 64 at once, and for batches, two are faster than one.
+- The batch lane: one worker has one core, and this project's Python has nine tenths of it, spread evenly (py-spy):
+  payloads and documents 28 %, reading the events 21, the writer 19, scoring 10, plans 6. Raw `_bulk` sends finished
+  documents: 0.6 of its rate leaves the logger some 50 microseconds an event, half of what it takes. Compiled by
+  mypyc, the modules for events, payloads, documents and scoring took as long as before.
 - One update an event is the engine's own cost: each waits for a refresh."""
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import multiprocessing
+import selectors
 import socket
-import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -93,71 +93,115 @@ def _work(
     addresses: list[tuple[str, int]], requests: list[Request], connections: int, start: Any, answers: Any
 ) -> None:
     waiting = iter(requests)
-    lock = threading.Lock()
     results: list[Result] = []
-
-    def send_some() -> None:
-        opened = [_Connection(address) for address in addresses]
-        while True:
-            with lock:
-                request = next(waiting, None)
-            if request is None:
-                break
-            before = time.monotonic()
-            status = opened[request.to].send(request.raw)
-            results.append(Result(request.key, status, time.monotonic() - before))
-        for connection in opened:
-            connection.close()
-
-    threads = [threading.Thread(target=send_some) for _ in range(connections)]
-    start.wait()
-    begin = time.monotonic()
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    answers.put((begin, time.monotonic(), results))
+    with selectors.DefaultSelector() as selector:
+        senders = [_Sender(addresses, waiting, results, selector) for _ in range(connections)]
+        start.wait()
+        begin = time.monotonic()
+        busy = sum(sender.send_next() for sender in senders)
+        while busy:
+            ready = [key.data for key, _ in selector.select(_TIMEOUT_SECONDS)]
+            if not ready:
+                # Nobody has had an answer for long.
+                ready = [(sender, sender.to) for sender in senders if sender.to >= 0]
+                for sender, to in ready:
+                    sender.close(to)
+            for sender, to in ready:
+                if sender.receive(to) and not sender.send_next():
+                    busy -= 1
+        end = time.monotonic()
+        for sender in senders:
+            for to in range(len(addresses)):
+                sender.close(to)
+    answers.put((begin, end, results))
 
 
-class _Connection:
-    def __init__(self, address: tuple[str, int]) -> None:
-        self._address = address
-        self._socket: socket.socket | None = None
+class _Sender:
+    """Sends a request, waits for its answer, sends the next one; over a connection to each address."""
 
-    def send(self, raw: bytes) -> int:
-        """Send a request and read its answer; gives the status, 0 where there was none."""
+    def __init__(
+        self,
+        addresses: Sequence[tuple[str, int]],
+        waiting: Iterator[Request],
+        results: list[Result],
+        selector: selectors.BaseSelector,
+    ) -> None:
+        self._addresses = addresses
+        self._waiting = waiting
+        self._results = results
+        self._selector = selector
+        self._sockets: list[socket.socket | None] = [None] * len(addresses)
+        self._request: Request | None = None
+        self._answer = b""
+        self._started = 0.0
+
+    @property
+    def to(self) -> int:
+        """Where it waits for an answer, -1 where it doesn't."""
+        return -1 if self._request is None else self._request.to
+
+    def send_next(self) -> bool:
+        """Send the next request; False where there is none any more."""
+        while (request := next(self._waiting, None)) is not None:
+            self._request, self._answer, self._started = request, b"", time.monotonic()
+            try:
+                self._connected(request.to).sendall(request.raw)
+            except OSError:
+                self._end(0)
+            else:
+                return True
+        return False
+
+    def receive(self, to: int) -> bool:
+        """Read what has come from an address; say whether a request ended by that."""
+        opened = self._sockets[to]
         try:
-            if self._socket is None:
-                self._socket = socket.create_connection(self._address, timeout=_TIMEOUT_SECONDS)
-                self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._socket.sendall(raw)
-            return self._read()
-        except (OSError, ValueError, IndexError):
-            self.close()
-            return 0
-
-    def _read(self) -> int:
-        assert self._socket is not None
-        answer = b""
-        while b"\r\n\r\n" not in answer:
-            answer += self._more()
-        head, _, body = answer.partition(b"\r\n\r\n")
-        headers = dict(line.lower().split(b": ", 1) for line in head.split(b"\r\n")[1:])
-        left = int(headers[b"content-length"]) - len(body) if b"content-length" in headers else 0
-        while left > 0:
-            left -= len(self._more())
-        if headers.get(b"connection") == b"close":
-            self.close()
-        return int(head.split(b" ", 2)[1])
-
-    def _more(self) -> bytes:
-        assert self._socket is not None
-        data = self._socket.recv(65536)
+            data = opened.recv(65536) if opened else b""
+        except OSError:
+            data = b""
         if not data:
-            raise OSError("the connection was closed")
-        return data
+            self.close(to)
+        if to != self.to:
+            return False
+        self._answer += data
+        status = self._status() if data else 0
+        if status is None:
+            return False
+        self._end(status)
+        return True
 
-    def close(self) -> None:
-        if self._socket is not None:
-            self._socket.close()
-        self._socket = None
+    def close(self, to: int) -> None:
+        """Close the connection to an address."""
+        opened = self._sockets[to] if to >= 0 else None
+        if opened is not None:
+            self._selector.unregister(opened)
+            opened.close()
+            self._sockets[to] = None
+
+    def _connected(self, to: int) -> socket.socket:
+        opened = self._sockets[to]
+        if opened is None:
+            opened = self._sockets[to] = socket.create_connection(self._addresses[to], timeout=_TIMEOUT_SECONDS)
+            opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._selector.register(opened, selectors.EVENT_READ, (self, to))
+        return opened
+
+    def _status(self) -> int | None:
+        """Give the status of a whole answer, None where more is to come."""
+        head, end, body = self._answer.partition(b"\r\n\r\n")
+        if not end:
+            return None
+        lines = head.lower().split(b"\r\n")
+        headers = dict(line.split(b": ", 1) for line in lines[1:])
+        if len(body) < int(headers.get(b"content-length", 0)):
+            return None
+        if headers.get(b"connection") == b"close":
+            self.close(self.to)
+        return int(lines[0].split(b" ", 2)[1])
+
+    def _end(self, status: int) -> None:
+        assert self._request is not None
+        if not status:
+            self.close(self._request.to)
+        self._results.append(Result(self._request.key, status, time.monotonic() - self._started))
+        self._request = None

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import psutil
 
@@ -40,6 +42,18 @@ def processes(pid: int) -> list[psutil.Process]:
 def cpu(pids: Sequence[psutil.Process]) -> float:
     """CPU seconds that processes have used so far."""
     return sum(sum(process.cpu_times()[:2]) for process in pids)
+
+
+def compiler_cpu(pids: Sequence[psutil.Process]) -> float:
+    """CPU seconds that the compilers of Java processes have used so far (Linux)."""
+    seconds = 0.0
+    for process in pids:
+        for thread in process.threads():
+            name = Path(f"/proc/{process.pid}/task/{thread.id}/comm")
+            with contextlib.suppress(OSError):
+                if "Compiler" in name.read_text(encoding="utf-8"):
+                    seconds += thread.user_time + thread.system_time
+    return seconds
 
 
 def engine_processes() -> list[psutil.Process]:

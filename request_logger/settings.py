@@ -59,7 +59,7 @@ class Settings:
     max_payload_bytes: int = _env(300_000, "a larger body is replaced by its size and SHA-256", minimum=1)
     port: int = _env(8080, "port to listen on", minimum=0)
     gunicorn_workers: int = _env(
-        3, "worker processes; where it isn't set, no more than the process has cores", minimum=1
+        3, "worker processes; where it isn't set, no more than leave one of the process's cores free", minimum=1
     )
     gunicorn_worker_class: str = _env(
         "gevent", "gevent, or gthread: a thread for each event under way", choices=("gevent", "gthread")
@@ -191,8 +191,8 @@ class Settings:
                 problems.append(f"{spec.name.upper()}: {error}, found {text!r}")
         if problems:
             raise SettingsError("\n".join(problems))
-        # Workers that share a core make smaller bulks and meet each other's versions.
-        values.setdefault("gunicorn_workers", min(cls.gunicorn_workers, _cores()))
+        # Workers that share a core make smaller bulks and meet each other's versions; one core is for what they send.
+        values.setdefault("gunicorn_workers", max(min(cls.gunicorn_workers, _cores() - 1), 1))
         return cls(**values)
 
 
