@@ -117,7 +117,8 @@ _BOUNDS = """## What bounds it
 - 16 at once: the way there and back. Sender, logger and engine together use somewhat more than one of the two cores;
   an event waits for those before it in the logger's one thread, and for its `_bulk`. More `_bulk` requests under way
   at once are smaller ones, and each costs the engine and the logger something of its own: with three or four the rate
-  fell by 10 % (with a hot engine, in turns). 20 times one update would leave each of the 16 under 5 ms.
+  fell by 10 % (with a hot engine, in turns). 20 times one update would be more than bare Flask makes with no engine
+  on its cores.
 - What an event costs the logger (py-spy on the one worker, 16 at once): this project's code, scoring included, 39 %;
   gevent and the system calls 40 %, of which a `_bulk` 13, answers 12 and the wait for what comes next 9; the engine's
   client 11 %; the reading of requests 7 %; the counters 3 %.
