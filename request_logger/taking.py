@@ -59,56 +59,47 @@ class EventsRoute:
         """Answer a request."""
         if (request["PATH_INFO"] or "/") != EVENTS_PATH:
             return self._inner(request, start_response)
-        answer = self._answer(
-            request["REQUEST_METHOD"],
-            request.get("HTTP_AUTHORIZATION"),
-            lambda: _take(
-                self._logger, request.get("CONTENT_TYPE", ""), lambda: _headers_of(request), get_input_stream(request)
-            ),
-        )
+        answer = self._answer(request["REQUEST_METHOD"], _headers_of(request), get_input_stream(request))
         headers = [*answer.headers.items(), ("Content-Length", str(len(answer.body)))]
         start_response(STATUS[answer.status], headers)
         return (answer.body,)
 
     def post(self, headers: Mapping[str, str], raw: bytes) -> Answer:
         """Answer a POST request to / by its headers (lower-case names, latin-1 values) and its body."""
-        return self._answer(
-            "POST",
-            headers.get("authorization"),
-            lambda: _take(self._logger, headers.get("content-type", ""), lambda: headers, io.BytesIO(raw)),
-        )
+        return self._answer("POST", headers, io.BytesIO(raw))
 
     def _find_counters(self, method: str, status: str) -> tuple[Any, Any]:
         return self._total.labels(method, status), self._seconds.labels(method, EVENTS_PATH, status)
 
-    def _answer(self, method: str, authorization: str | None, take: Callable[[], Answer]) -> Answer:
+    def _answer(self, method: str, headers: Mapping[str, str], stream: IO[bytes]) -> Answer:
         started = time.perf_counter()
-        answer = self._admitted(method, authorization, take)
+        answer = self._uncounted(method, headers, stream)
         total, seconds = self._counters(method, str(answer.status))
         total.inc()
         seconds.observe(time.perf_counter() - started)
         return answer
 
-    def _admitted(self, method: str, authorization: str | None, take: Callable[[], Answer]) -> Answer:
+    def _uncounted(self, method: str, headers: Mapping[str, str], stream: IO[bytes]) -> Answer:
         if method not in ("GET", "POST"):
             return error_answer(405, "method: expected POST", {"Allow": "GET, POST"})
-        challenge = self._logger.access.challenge(EVENTS_PATH, authorization)
+        challenge = self._logger.access.challenge(EVENTS_PATH, headers.get("authorization"))
         if challenge is not None:
             self._logger.telemetry.turned_away("unauthorized", "no or a wrong token")
             return unauthorized(challenge)
         try:
-            return take()
+            return _take(self._logger, headers, stream)
         except Exception as error:
             return answer_to(error, self._logger.telemetry)
 
 
 def _headers_of(request: Mapping[str, Any]) -> Mapping[str, str]:
-    return {name[5:].replace("_", "-").lower(): value for name, value in request.items() if name.startswith("HTTP_")}
+    headers = {name[5:].replace("_", "-").lower(): value for name, value in request.items() if name.startswith("HTTP_")}
+    headers["content-type"] = request.get("CONTENT_TYPE", "")
+    return headers
 
 
-def _take(
-    logger: RequestLogger, content_type: str, headers: Callable[[], Mapping[str, str]], stream: IO[bytes]
-) -> Answer:
+def _take(logger: RequestLogger, headers: Mapping[str, str], stream: IO[bytes]) -> Answer:
+    content_type = headers.get("content-type", "")
     media_type = content_type.partition(";")[0].strip().lower()
     if media_type == "application/cloudevents-batch+json":
         return _take_batch(logger, small_body(stream, content_type, MAX_STRUCTURED_BYTES))
@@ -117,7 +108,7 @@ def _take(
         event = logger.redact(logger.admit(events.from_structured(value, logger.settings)))
     else:
         # A body is read only for an event that can be taken.
-        event = logger.admit(events.from_headers(headers(), events.Body(b""), logger.settings))
+        event = logger.admit(events.from_headers(headers, events.Body(b""), logger.settings))
         body = read_body(stream, content_type, logger.settings.max_payload_bytes)
         event = logger.redact(events.with_body(event, body))
     documents = logger.wait(event, logger.submit(event))
