@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
 import sys
 import time
@@ -25,7 +24,7 @@ from typing import Any
 from bench import load
 from bench.engines import Client, engine_url
 from request_logger.local_server import LocalServer, engine_settings
-from request_logger.settings import Settings
+from request_logger.settings import Settings, cores
 
 CONNECTIONS = 16
 EXPECTED_RATIO = 10
@@ -37,7 +36,7 @@ _PAGE = 5000
 _WARM_INDICES = 4
 WORKERS = Settings.from_env({}).gunicorn_workers
 # What it is compared with has a worker for each core: with them it is fastest.
-CORES = min(os.cpu_count() or 1, 3)
+CORES = min(cores(), Settings.gunicorn_workers)
 ONE_UPDATE = (
     *("-m", "gunicorn", "--worker-class", "gthread", "--keep-alive", "75"),
     *("--workers", str(CORES), "--threads", str(Settings.gunicorn_threads), "bench.one_update:app"),
@@ -52,12 +51,10 @@ def main() -> int:
     parser.add_argument("--updates", type=int, default=501, help="events of each comparison (default: 501)")
     parser.add_argument("--workers", type=int, default=WORKERS, help=f"of request-logger (default: {WORKERS})")
     arguments = parser.parse_args()
-    # The same number of threads in all, so that all connections are served at once.
-    threads = max(WORKERS * Settings.gunicorn_threads // arguments.workers, 1)
     run_id = uuid.uuid4().hex[:8]
     with engine_url() as url:
         settings, engine = engine_settings(url), Client(url)
-        ours = {**settings, "GUNICORN_WORKERS": str(arguments.workers), "GUNICORN_THREADS": str(threads)}
+        ours = {**settings, "GUNICORN_WORKERS": str(arguments.workers)}
         with LocalServer(ours) as server, LocalServer(settings, python=ONE_UPDATE) as other:
             warm_up(engine, run_id, (server.url, arguments.warm_up), (other.url, arguments.updates // 9))
             engine.ask("PUT", f"/{index_of(run_id + '-u')}")

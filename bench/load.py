@@ -164,7 +164,11 @@ class _Sender:
         if to != self.to:
             return False
         self._answer += data
-        status = self._status() if data else 0
+        try:
+            status = self._status() if data else 0
+        except (ValueError, IndexError):
+            # It is no HTTP.
+            status = 0
         if status is None:
             return False
         self._end(status)

@@ -192,11 +192,12 @@ class Settings:
         if problems:
             raise SettingsError("\n".join(problems))
         # Workers that share a core make smaller bulks and meet each other's versions; one core is for what they send.
-        values.setdefault("gunicorn_workers", max(min(cls.gunicorn_workers, _cores() - 1), 1))
+        values.setdefault("gunicorn_workers", max(min(cls.gunicorn_workers, cores() - 1), 1))
         return cls(**values)
 
 
-def _cores() -> int:
+def cores() -> int:
+    """Say how many cores this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
