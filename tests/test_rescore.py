@@ -23,7 +23,8 @@ from request_logger.scoring import score, settler
 from request_logger.selection import Selection
 from request_logger.settings import Settings
 from request_logger.store.client import SearchEngine
-from request_logger.store.writer import Limits, Writer
+from request_logger.store.work import Limits, Unobserved
+from request_logger.store.writer import Writer
 from request_logger.tally import Tally
 from scorers.base import Row
 from tests.helpers import Index, Sender, Server, event, index_of, ndarray
@@ -149,7 +150,7 @@ def test_what_was_never_scored(command: Run, reach: Settings, deployment: str, i
 def test_a_run_that_was_stopped_goes_on(reach: Settings, stored: str, index: Index) -> None:
     """What is done before the time that it told needs no second look, and nothing is left out."""
     engine = SearchEngine(reach)
-    writer = Writer(engine, refuse, Silent(), Limits(cache_max_bytes=0))
+    writer = Writer(engine, refuse, Unobserved(), Limits(cache_max_bytes=0))
 
     def begin(tell: Callable[[Counts, int | None], None]) -> Rescore:
         scorers = Scorers(Chooser("binary:threshold=0.3"))
@@ -186,14 +187,6 @@ def spread(index: Index, name: str) -> None:
     for k, ((_, id), _) in enumerate(index.documents(name).items()):
         body = {"doc": {"@timestamp": f"2026-01-02T03:{k // 60:02d}:{k % 60:02d}Z"}}
         index.request("POST", f"/{name}/_update/{id}", body)
-
-
-class Silent:
-    def waiting(self, size: int) -> None: ...
-
-    def bulk_sent(self, changes: int, size: int, seconds: float) -> None: ...
-
-    def happened(self, what: str, index: str, reason: str) -> None: ...
 
 
 @pytest.mark.engine

@@ -24,7 +24,7 @@ from request_logger.store.change import Change, Plan, RejectedError
 from request_logger.store.client import SearchEngine
 from request_logger.store.places import Places
 from request_logger.store.scan import SCROLL_ORDER
-from request_logger.store.work import Limits
+from request_logger.store.work import Limits, Unobserved
 from request_logger.store.writer import Writer
 from request_logger.times import time_key
 
@@ -136,17 +136,11 @@ def _list(letters: Iterator[Letter]) -> int:
     return 0
 
 
-class _Burials:
+class _Burials(Unobserved):
     """The writer's observer: has something been put (back) into the dead-letter index?"""
 
     def __init__(self) -> None:
         self.reason = ""
-
-    def waiting(self, size: int) -> None:
-        """Nobody asks."""
-
-    def bulk_sent(self, changes: int, size: int, seconds: float) -> None:
-        """Nobody asks."""
 
     def happened(self, what: str, index: str, reason: str) -> None:
         """Remember why the document was refused again."""

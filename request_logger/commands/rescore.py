@@ -26,7 +26,7 @@ from request_logger.serialize import dumps, loads
 from request_logger.settings import Settings
 from request_logger.store.change import StoreUnavailableError
 from request_logger.store.scan import ScanError
-from request_logger.store.work import Limits
+from request_logger.store.work import Limits, Unobserved
 from request_logger.store.writer import Writer
 
 _SAVE_SECONDS = 1.0
@@ -68,7 +68,8 @@ def run(arguments: argparse.Namespace) -> int:
         cache_max_bytes=0,
     )
     with stopped_by_signals():
-        writer = None if arguments.dry_run else Writer(engine, refuse, _Silent(), limits)
+        # What the engine refuses is in the counts.
+        writer = None if arguments.dry_run else Writer(engine, refuse, Unobserved(), limits)
         progress = _Progress(state)
         rescore = Rescore(engine, settings, selection, scorers, settler(scorers), writer=writer, tell=progress.tell)
         if state is not None and state.reached is not None:
@@ -142,19 +143,6 @@ class _Progress:
     def close(self) -> None:
         if self._bar is not None:
             self._bar.close()
-
-
-class _Silent:
-    """The writer's observer: what the engine refuses is in the counts."""
-
-    def waiting(self, size: int) -> None:
-        """Nobody asks."""
-
-    def bulk_sent(self, changes: int, size: int, seconds: float) -> None:
-        """Nobody asks."""
-
-    def happened(self, what: str, index: str, reason: str) -> None:
-        """Nobody asks."""
 
 
 def _print(rescore: Rescore, arguments: argparse.Namespace) -> None:

@@ -52,6 +52,19 @@ class Observer(Protocol):
         ...
 
 
+class Unobserved:
+    """The observer of a writer of which nobody asks."""
+
+    def waiting(self, size: int) -> None:
+        """Nobody asks."""
+
+    def bulk_sent(self, changes: int, size: int, seconds: float) -> None:
+        """Nobody asks."""
+
+    def happened(self, what: str, index: str, reason: str) -> None:
+        """Nobody asks."""
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """Bounds of the writer: see the settings of the same names."""

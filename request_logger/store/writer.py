@@ -73,11 +73,6 @@ class Writer:
             thread.start()
 
     @property
-    def pending_bytes(self) -> int:
-        """Bytes of the bodies that wait for the engine."""
-        return self._arrivals.pending_bytes
-
-    @property
     def down_for(self) -> float:
         """Seconds for which the engine has not answered, 0 while it does."""
         return self._sending.down_for
@@ -109,7 +104,7 @@ class Writer:
                     requests = self._collect(turn)
                 if not requests:
                     return
-                self._observer.waiting(self.pending_bytes)
+                self._observer.waiting(self._arrivals.pending_bytes)
                 outcomes = self._sending.send(requests)
             with self._state:
                 self._slots.back(slot for slot, _ in requests)
@@ -118,7 +113,7 @@ class Writer:
                 else:
                     for (slot, request), outcome in zip(requests, outcomes, strict=True):
                         self._handle(slot, request, outcome)
-            self._observer.waiting(self.pending_bytes)
+            self._observer.waiting(self._arrivals.pending_bytes)
             if self._slots.has_idle:
                 self._arrivals.wake()
             if outcomes is None:
