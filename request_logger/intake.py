@@ -25,11 +25,11 @@ from request_logger.settings import Settings
 from request_logger.spool import Replayer, Spool
 from request_logger.store.change import StoreUnavailableError
 from request_logger.store.client import SearchEngine
-from request_logger.store.places import Places
 from request_logger.store.promise import Promise
 from request_logger.store.turn import Turn
-from request_logger.store.work import Limits
-from request_logger.store.writer import Writer
+from request_logger.store.writing.locator import Locator
+from request_logger.store.writing.ports import Limits
+from request_logger.store.writing.writer import Writer
 from request_logger.telemetry import Telemetry
 
 log = logging.getLogger(__name__)
@@ -66,7 +66,8 @@ class RequestLogger:
                 cache_max_bytes=settings.cache_max_bytes,
             ),
             turn,
-            Places(self.engine, settings.index_period, merging(self.settle), self.telemetry.looked_up),
+            Locator(settings.index_period, merging(self.settle)),
+            self.telemetry.looked_up,
         )
         self.spool: Spool | None = None
         self.replayer: Replayer | None = None

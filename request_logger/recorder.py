@@ -8,16 +8,20 @@ them always sees the pair, and moves what waits to the rows. No process remember
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import replace
+from datetime import date
 from typing import Any
 
 from request_logger.documents import PARTS, Document, Part, expand, join, same_content, same_owner
-from request_logger.events import Event
+from request_logger.events import Event, owner_of
 from request_logger.names import document_id, item_id, other_owner, row_named
 from request_logger.payloads import UndecodableError, decode_message
+from request_logger.periods import day_of
 from request_logger.scoring import Settle
-from request_logger.store.change import Change, Plan, RejectedError, current, unchanged
+from request_logger.store.change import Change, Plan, Reads, RejectedError, UnreadableError, as_it_is
+from request_logger.store.templates import DEAD_LETTER_INDEX
+from request_logger.store.writing.dead_letter import letter_change
 from request_logger.times import as_timestamp, time_key
 
 # Rows whose documents are read together with the plain one, to save a round trip; more are read when needed.
@@ -27,14 +31,53 @@ MAX_ROWS_LOOKED_AT = 512
 _FIRST = ("request", "drift")
 
 Apply = Callable[[Document | None], Document | None]
-Step = tuple[int | None, Apply]
-"""A row (None: the document of the plain id) and what to do with its document."""
+Step = tuple[int | None, Apply | Reads]
+"""A row (None: the document of the plain id) and what to do with its document, or how recently to read it."""
 Results = Generator[list[Change], list[Document | None], list[Document | None]]
 
 
 def record(event: Event, parts: list[Part], settle: Settle) -> Plan:
-    """Plan how to store an event's parts. ``settle`` brings a joined document's derived fields up to date."""
-    home = _Home(event)
+    """Plan how to store an event's parts. ``settle`` brings a joined document's derived fields up to date.
+
+    Where the engine refuses to read a document, nobody can say what else belongs to it: the parts become dead letters.
+    """
+    home = _Home.of(event)
+    try:
+        yield from _record(event, home, parts, settle)
+    except UnreadableError as error:
+        rows = [row if len(parts) > 1 else None for row in range(len(parts))]
+        yield [
+            letter_change(DEAD_LETTER_INDEX, event.index, home.id(row), str(error), join(None, part))
+            for row, part in zip(rows, parts, strict=True)
+        ]
+
+
+def restore(index: str, request_id: str, document: Document, settle: Settle) -> Plan:
+    """Plan how to store a dead letter's document, as if its parts came now; returns the document that has them then.
+
+    ``index`` and ``request_id`` are where the document belongs.
+    """
+    parts = parts_in(document)
+    day = day_of(time_key(document.get("@timestamp")))
+    home = _Home(index, request_id, parts[0].header, day, first=False, late=True)
+
+    def join_all(stored: Document | None) -> Document | None:
+        joined = stored
+        for part in parts:
+            joined = join(joined, part)
+        return joined if joined is None or joined is stored else settle(joined)
+
+    (restored,) = yield [home.change(None, join_all)]
+    if restored is not None and not same_owner(restored, home.header):
+        return restored
+    if restored is not None and not ("request" in restored and "response" in restored):
+        (first,) = yield from _run(home, [(0, Reads.CURRENT)])
+        if _is_prediction(first):
+            yield from _hand_over(home, settle)
+    return restored
+
+
+def _record(event: Event, home: _Home, parts: list[Part], settle: Settle) -> Plan:
     if event.kind != "inference":
         steps: list[Step] = [
             (row if len(parts) > 1 else None, _joining(part, settle)) for row, part in enumerate(parts)
@@ -49,32 +92,50 @@ def record(event: Event, parts: list[Part], settle: Settle) -> Plan:
         (document,) = yield from _run(home, [(None, _joining(parts[0], settle))])
         if document is not None and event.part != "request" and "request" not in document:
             # It came first of all, or its request is a batch.
-            (first,) = yield from _run(home, [(0, current)])
+            (first,) = yield from _run(home, [(0, Reads.CURRENT)])
             if first is not None:
                 yield from _hand_over(home, settle)
 
 
 class _Home:
-    """Where an event's documents are: moved aside where the plain id belongs to another deployment's document."""
+    """Where the documents of one prediction are: moved aside where an id belongs to another deployment's document.
 
-    def __init__(self, event: Event) -> None:
-        self.event = event
-        self._day = event.day
-        # Whether the documents are likely to be there already, of other days.
-        self.late = event.part == "feedback"
-        self._single = self._rows = event.request_id
+    ``header`` names the deployment. ``first``: the part most likely comes before all others of its document.
+    ``late``: the documents are likely to be there already, of other days than ``day``.
+    """
+
+    def __init__(
+        self, index: str, request_id: str, header: Mapping[str, Any], day: date, *, first: bool, late: bool
+    ) -> None:
+        self.index = index
+        self.request_id = request_id
+        self.header = header
+        self.late = late
+        self._day = day
+        self._first = first
+        self._single = self._rows = request_id
+
+    @classmethod
+    def of(cls, event: Event) -> _Home:
+        late = event.part == "feedback"
+        first = event.part in _FIRST
+        return cls(event.index, event.request_id, event.header, event.day, first=first, late=late)
+
+    def of_batch(self, request_id: str) -> _Home:
+        """Return that of another request id of the same deployment."""
+        return _Home(self.index, request_id, self.header, self._day, first=self._first, late=self.late)
 
     def id(self, row: int | None) -> str:
         return document_id(self._single) if row is None else item_id(self._rows, row)
 
-    def change(self, row: int | None, apply: Apply) -> Change:
-        first = self.event.part in _FIRST and not self.late
-        return Change(self.event.index, self.id(row), apply, first, self._day, self.late)
+    def change(self, row: int | None, do: Apply | Reads) -> Change:
+        apply, reads = (as_it_is, do) if isinstance(do, Reads) else (do, Reads.NOTHING)
+        return Change(self.index, self.id(row), apply, self._first and not self.late, self._day, self.late, reads)
 
     def move(self, row: int | None) -> None:
-        elsewhere = other_owner(self.event.request_id, repr(self.event.owner))
+        elsewhere = other_owner(self.request_id, repr(owner_of(self.header)))
         if elsewhere in ((self._single,) if row is None else (self._rows,)):
-            raise RejectedError(f"two deployments meet under the ids of {self.event.index}")
+            raise RejectedError(f"two deployments meet under the ids of {self.index}")
         if row is None:
             self._single = elsewhere
         else:
@@ -84,11 +145,11 @@ class _Home:
 def _run(home: _Home, steps: Sequence[Step]) -> Results:
     """Carry out steps together; where another deployment's document is in the way, carry them out beside it."""
     while True:
-        results = yield [home.change(row, apply) for row, apply in steps]
+        results = yield [home.change(row, do) for row, do in steps]
         foreign = {
             row is None: row
             for (row, _), result in zip(steps, results, strict=True)
-            if result is not None and not same_owner(result, home.event.header)
+            if result is not None and not same_owner(result, home.header)
         }
         if not foreign:
             return results
@@ -105,7 +166,7 @@ def _joining(part: Part, settle: Settle) -> Apply:
 
 
 def _record_feedback(home: _Home, part: Part, settle: Settle) -> Plan:
-    named = row_named(home.event.request_id)
+    named = row_named(home.request_id)
     if named is not None and (yield from _is_of_row(home, *named, _joining(part, settle))):
         return
     rows = _rows_of_feedback(part.content)
@@ -114,14 +175,14 @@ def _record_feedback(home: _Home, part: Part, settle: Settle) -> Plan:
         if single is not None and "request" in single and "response" in single:
             # Whatever the rows are: this is a whole prediction. That the engine has no rows is costly to be told.
             return
-        (first,) = yield from _run(home, [(0, current)])
+        (first,) = yield from _run(home, [(0, Reads.CURRENT)])
     else:
         looked_at = range(min(rows, MAX_ROWS_LOOKED_AT))
-        results = yield from _run(home, [(None, _joining(part, settle)), *((row, unchanged) for row in looked_at)])
+        results = yield from _run(home, [(None, _joining(part, settle)), *((row, Reads.KNOWN) for row in looked_at)])
         single, first = results[0], results[1]
         if not _is_prediction(first) and not _is_prediction(single):
             # Again, now that it waits there for the rows to see: they may have come since.
-            (first,) = yield from _run(home, [(0, current)])
+            (first,) = yield from _run(home, [(0, Reads.CURRENT)])
     if _is_prediction(first):
         yield from _hand_over(home, settle, mine=part.content)
     elif single is not None and _embedded_rows(part.content) > 1 and not _is_prediction(single):
@@ -134,9 +195,9 @@ def _is_of_row(home: _Home, batch: str, row: int, apply: Apply) -> Generator[lis
 
     A prediction whose own id looks like that goes before; a row that comes later than its feedback is not found.
     """
-    (own,) = yield from _run(home, [(None, unchanged)])
-    of_batch = _Home(replace(home.event, request_id=batch))
-    (there,) = yield from _run(of_batch, [(row, unchanged)])
+    (own,) = yield from _run(home, [(None, Reads.KNOWN)])
+    of_batch = home.of_batch(batch)
+    (there,) = yield from _run(of_batch, [(row, Reads.KNOWN)])
     if _is_prediction(own) or not _is_prediction(there):
         return False
     yield from _run(of_batch, [(row, apply)])
@@ -155,9 +216,9 @@ def _hand_over(home: _Home, settle: Settle, mine: Document | None = None) -> Pla
     the plain document may go out together.
     """
     home.late = True
-    read = current if mine is None else unchanged
+    read = Reads.CURRENT if mine is None else Reads.KNOWN
     while True:
-        single, first = yield from _run(home, [(None, read), (0, unchanged)])
+        single, first = yield from _run(home, [(None, read), (0, Reads.KNOWN)])
         if single is None or first is None or ("request" in single and "response" in single):
             return
         if not _is_prediction(first):

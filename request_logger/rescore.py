@@ -25,7 +25,7 @@ from request_logger.store.change import Change, Plan, RejectedError
 from request_logger.store.client import SearchEngine
 from request_logger.store.promise import Promise
 from request_logger.store.scan import Hit, Scan
-from request_logger.store.writer import Writer
+from request_logger.store.writing.writer import Writer
 from request_logger.tally import Tally
 from scorers.base import Row
 

@@ -23,8 +23,8 @@ from request_logger.scoring import score, settler
 from request_logger.selection import Selection
 from request_logger.settings import Settings
 from request_logger.store.client import SearchEngine
-from request_logger.store.work import Limits, Unobserved
-from request_logger.store.writer import Writer
+from request_logger.store.writing.ports import Limits, NullObserver
+from request_logger.store.writing.writer import Writer
 from request_logger.tally import Tally
 from scorers.base import Row
 from tests.helpers import Index, Sender, Server, event, index_of, ndarray
@@ -150,7 +150,7 @@ def test_what_was_never_scored(command: Run, reach: Settings, deployment: str, i
 def test_a_run_that_was_stopped_goes_on(reach: Settings, stored: str, index: Index) -> None:
     """What is done before the time that it told needs no second look, and nothing is left out."""
     engine = SearchEngine(reach)
-    writer = Writer(engine, refuse, Unobserved(), Limits(cache_max_bytes=0))
+    writer = Writer(engine, refuse, NullObserver(), Limits(cache_max_bytes=0))
 
     def begin(tell: Callable[[Counts, int | None], None]) -> Rescore:
         scorers = Scorers(Chooser("binary:threshold=0.3"))

@@ -12,21 +12,20 @@ from urllib.parse import quote
 from request_logger.choosing import Chooser
 from request_logger.commands.errors import CommandError
 from request_logger.commands.quiet import quiet_engine
-from request_logger.documents import Document, Part, join, refuse, same_owner
+from request_logger.documents import Document, Part, refuse, same_owner
 from request_logger.kafka.kept import INDEX, NotKeptError, record_of
 from request_logger.kafka.replay import Replayer
-from request_logger.periods import day_of
-from request_logger.recorder import merging, parts_in
+from request_logger.recorder import merging, parts_in, restore
 from request_logger.scoring import Settle, settler
 from request_logger.serialize import dumps, loads
 from request_logger.settings import Settings
-from request_logger.store.change import Change, Plan, RejectedError
+from request_logger.store.change import RejectedError
 from request_logger.store.client import SearchEngine
-from request_logger.store.places import Places
 from request_logger.store.scan import SCROLL_ORDER
-from request_logger.store.work import Limits, Unobserved
-from request_logger.store.writer import Writer
-from request_logger.times import time_key
+from request_logger.store.writing.locator import Locator
+from request_logger.store.writing.performing import find
+from request_logger.store.writing.ports import Limits, NullObserver
+from request_logger.store.writing.writer import Writer
 
 PAGE = 100
 # How long the engine keeps the place between two pages: a whole page may wait for its time limits.
@@ -136,7 +135,7 @@ def _list(letters: Iterator[Letter]) -> int:
     return 0
 
 
-class _Burials(Unobserved):
+class _Burials(NullObserver):
     """The writer's observer: has something been put (back) into the dead-letter index?"""
 
     def __init__(self) -> None:
@@ -147,20 +146,14 @@ class _Burials(Unobserved):
         if what == "dead_letter":
             self.reason = reason
 
-    def looked_up(self, gets: int, seconds: float) -> None:
-        """Nobody asks."""
-
 
 def _retry(engine: SearchEngine, settings: Settings, letters: Iterator[Letter], *, dry_run: bool) -> int:
     settle = settler(Chooser(settings.scorer, settings.scorers_config or None))
     burials = _Burials()
     records = _Records(settings)
 
-    def places() -> Places:
-        return Places(engine, settings.index_period, merging(settle), burials.looked_up)
-
-    writer = Writer(engine, refuse, burials, Limits(timeout_seconds=settings.store_timeout_seconds), places=places())
-    foreseeing = places()
+    limits = Limits(timeout_seconds=settings.store_timeout_seconds)
+    writer = Writer(engine, refuse, burials, limits, locator=Locator(settings.index_period, merging(settle)))
     stored = left = 0
     try:
         # One after the other, so that it is known which of them was refused again.
@@ -168,7 +161,7 @@ def _retry(engine: SearchEngine, settings: Settings, letters: Iterator[Letter], 
             if letter.is_record:
                 verdict = records.store(letter, dry_run=dry_run) or ("" if dry_run else _remove(engine, letter))
             elif dry_run:
-                verdict = _foreseen(foreseeing, letter, settle)
+                verdict = _foreseen(engine, letter)
             else:
                 verdict = _store(writer, burials, letter, settle) or _remove(engine, letter)
             stored, left = (stored, left + 1) if verdict else (stored + 1, left)
@@ -204,35 +197,18 @@ class _Records:
             self._replayer.close()
 
 
-def _joined(stored: Document | None, parts: list[Part], settle: Settle) -> Document | None:
-    """Join a letter's parts to what is there meanwhile; the newer version of a part stays."""
-    joined = stored
-    for part in parts:
-        joined = join(joined, part)
-    return joined if joined is None or joined is stored else settle(joined)
-
-
 def _store(writer: Writer, burials: _Burials, letter: Letter, settle: Settle) -> str:
-    """Store a letter's document; give why it isn't, empty where it is. Raises StoreUnavailableError."""
+    """Store a letter's document; return why it isn't, empty where it is. Raises StoreUnavailableError."""
     parts = _parts(letter)
-    if not parts:
+    if not parts or letter.document is None:
         return "there is no document in it"
-    results: list[Document | None] = []
-
-    day = day_of(time_key((letter.document or {})["@timestamp"]))
-
-    def apply(stored: Document | None) -> Document | None:
-        return _joined(stored, parts, settle)
-
-    def plan() -> Plan:
-        results.extend((yield [Change(letter.index, letter.id, apply, day=day, late=True)]))
-
     burials.reason = ""
     try:
-        writer.submit(plan(), len(letter.source["document"])).result()
+        plan = restore(letter.index, letter.id, letter.document, settle)
+        stored = writer.submit(plan, len(letter.source["document"])).result()
     except RejectedError as error:
         return str(error)
-    return burials.reason or _problem(results[0], parts)
+    return burials.reason or _problem(stored, parts)
 
 
 def _problem(document: Document | None, parts: list[Part]) -> str:
@@ -246,12 +222,13 @@ def _parts(letter: Letter) -> list[Part]:
     return parts_in(document) if document and "@timestamp" in document else []
 
 
-def _foreseen(places: Places, letter: Letter, settle: Settle) -> str:
+def _foreseen(engine: SearchEngine, letter: Letter) -> str:
+    """Return why a letter's document would not be stored, as far as that can be known without trying."""
     parts = _parts(letter)
     if not parts:
         return "there is no document in it"
-    known = places.find(letter.index, letter.id)
-    return _problem(_joined(loads(known.source) if known else None, parts, settle), parts)
+    known = find(engine, letter.index, letter.id)
+    return _problem(loads(known.source) if known else None, parts)
 
 
 def _remove(engine: SearchEngine, letter: Letter) -> str:

@@ -26,8 +26,8 @@ from request_logger.serialize import dumps, loads
 from request_logger.settings import Settings
 from request_logger.store.change import StoreUnavailableError
 from request_logger.store.scan import ScanError
-from request_logger.store.work import Limits, Unobserved
-from request_logger.store.writer import Writer
+from request_logger.store.writing.ports import Limits, NullObserver
+from request_logger.store.writing.writer import Writer
 
 _SAVE_SECONDS = 1.0
 # An outage shorter than this is waited for.
@@ -69,7 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
     )
     with stopped_by_signals():
         # What the engine refuses is in the counts.
-        writer = None if arguments.dry_run else Writer(engine, refuse, Unobserved(), limits)
+        writer = None if arguments.dry_run else Writer(engine, refuse, NullObserver(), limits)
         progress = _Progress(state)
         rescore = Rescore(engine, settings, selection, scorers, settler(scorers), writer=writer, tell=progress.tell)
         if state is not None and state.reached is not None:

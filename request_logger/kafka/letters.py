@@ -22,7 +22,7 @@ from request_logger.settings import Settings
 from request_logger.store.change import StoreUnavailableError
 from request_logger.store.promise import Promise
 from request_logger.store.templates import dead_letter_mapping
-from request_logger.store.work import Limits
+from request_logger.store.writing.ports import Limits
 
 log = logging.getLogger(__name__)
 

@@ -25,14 +25,14 @@ from elastic_transport.client_utils import parse_cloud_id
 from request_logger.serialize import dumps, loads
 from request_logger.settings import Settings, SettingsError
 from request_logger.store import templates
-from request_logger.store.change import StoreUnavailableError, TooBusyError, TooLargeError
+from request_logger.store.change import RefusedRequestError, StoreUnavailableError, TooBusyError, TooLargeError
 from request_logger.store.one_send import ElasticNode, OpenSearchConnection
 
 log = logging.getLogger(__name__)
 
 _ANY_ERROR = tuple(range(400, 600))
 _PING_SECONDS = 2.0
-_WHOLE_BULK = {413: TooLargeError, 429: TooBusyError}
+_WHOLE_BULK = {400: RefusedRequestError, 413: TooLargeError, 429: TooBusyError}
 _FIELD_LIMIT = "index.mapping.total_fields.limit"
 
 
@@ -90,14 +90,14 @@ class SearchEngine:
         )
         return self._connected().request(method, path, raw, options)
 
-    def bulk(self, body: bytes) -> dict[str, Any]:
+    def bulk(self, body: bytes) -> Any:
         """Send a _bulk body.
 
         Raises StoreUnavailableError where the engine gives no verdict for its items: TooLargeError and TooBusyError
         where that is because of their number.
         """
         status, answer = self.request("POST", "/_bulk", body)
-        if status != 200 or not isinstance(answer, dict) or "items" not in answer:
+        if status != 200:
             kind = _WHOLE_BULK.get(status, StoreUnavailableError)
             raise kind(f"the engine answered {status} to _bulk of {len(body)} bytes: {_short(answer)}")
         return answer
@@ -132,6 +132,10 @@ class SearchEngine:
             self._complete(name, templates.additions(content.get("mappings", {}))) for name, content in found.items()
         ]
         return all(done)
+
+    def forget(self, index: str) -> None:
+        """Take an index for missing: the templates are checked again before it is prepared."""
+        self._template_ready = False
 
     def _mappings(self, index: str) -> dict[str, Any]:
         """Give the mapping of an index by its name, or of those behind an alias; nothing where there is none."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from urllib.parse import quote
 
 from request_logger.periods import is_of, pattern
 from request_logger.store.asks import Asks
-from request_logger.store.change import StoreUnavailableError
+from request_logger.store.change import StoreUnavailableError, UnreadableAnswerError
 
 log = logging.getLogger(__name__)
 
@@ -30,31 +29,35 @@ class _Listed:
     until: float
 
 
-class Indices:
-    """A list of indices for each name, asked of the engine for several names at once.
+class Catalog:
+    """The indices of each name, as they were listed last.
 
-    ``period`` is INDEX_PERIOD: with ``none`` a name that has no index of a period will not have one later.
+    ``period`` is INDEX_PERIOD: with ``none`` a name that has no index of a period will not have one later. ``now`` is
+    in seconds of any clock that doesn't go back.
     """
 
-    def __init__(self, engine: Asks, period: str) -> None:
-        self._engine = engine
-        self._period = period
+    def __init__(self, period: str) -> None:
+        self.period = period
         self._listed: dict[str, _Listed] = {}
-        self._refused = False
         self._alone: set[str] = set()
 
     def of(self, index: str) -> list[str]:
-        """Give the indices of a name as they are known, that without a period first, then by their periods."""
+        """Return the indices of a name as they are known, the one without a period first, then by period."""
         listed = self._listed.get(index)
         return listed.names if listed is not None else []
 
     def is_spread(self, index: str) -> bool:
-        """Say whether documents of a name may be in several indices."""
-        return self._period != "none" or any(name != index for name in self.of(index))
+        """Return whether documents of a name may be in several indices."""
+        return self.period != "none" or any(name != index for name in self.of(index))
 
     def is_alone(self, index: str) -> bool:
-        """Say whether it is known that there is no other index of a name, nor will be."""
+        """Return whether it is known that there is no other index of a name, nor will be."""
         return index in self._alone
+
+    def is_stale(self, index: str, now: float) -> bool:
+        """Return whether a name must be listed (again) before its list is used."""
+        listed = self._listed.get(index)
+        return listed is None or (now >= listed.until and self.is_spread(index))
 
     def made(self, name: str) -> None:
         """Note an index that was made, or is written to for the first time."""
@@ -63,30 +66,28 @@ class Indices:
                 listed.names = _in_order(index, [*listed.names, name])
                 listed.until = 0.0
 
-    def refresh(self, indices: Iterable[str]) -> None:
-        """Ask for the lists that are missing or older than REFRESH_SECONDS. Raises StoreUnavailableError."""
-        now = time.monotonic()
-        self.ask([index for index in indices if self._is_stale(index, now)])
+    def note(self, found: Mapping[str, list[str]], now: float) -> None:
+        """Note what `list_indices` has found."""
+        for index, names in found.items():
+            self._listed[index] = _Listed(names, now + REFRESH_SECONDS)
+            if not self.is_spread(index):
+                self._alone.add(index)
 
-    def ask(self, indices: Collection[str]) -> None:
-        """Ask which indices of these names there are now. Raises StoreUnavailableError."""
-        for group in _groups(indices):
-            status, answer = self._engine.request("GET", f"{_path(group)}/_alias", params=_LENIENT)
-            if status >= 500 or status == 429:
-                raise StoreUnavailableError(f"the engine answered {status} to a question for its indices")
-            if status not in (200, 404) and not self._refused:
-                self._refused = True
-                log.warning("documents of other periods can't be found: %s to GET /%s/_alias", status, group[0])
-            found = _usable(answer) if status == 200 else set()
-            for index in group:
-                names = _in_order(index, [name for name in found if name == index or is_of(name, index)])
-                self._listed[index] = _Listed(names, time.monotonic() + REFRESH_SECONDS)
-                if not self.is_spread(index):
-                    self._alone.add(index)
 
-    def _is_stale(self, index: str, now: float) -> bool:
-        listed = self._listed.get(index)
-        return listed is None or (now >= listed.until and self.is_spread(index))
+def list_indices(engine: Asks, indices: Collection[str]) -> dict[str, list[str]]:
+    """Ask the engine which indices of these names there are. Raises StoreUnavailableError."""
+    listed: dict[str, list[str]] = {}
+    for group in _groups(indices):
+        status, answer = engine.request("GET", f"{_path(group)}/_alias", params=_LENIENT)
+        if status >= 500 or status == 429:
+            raise StoreUnavailableError(f"the engine answered {status} to a question for its indices")
+        if status not in (200, 404):
+            # Such as 403: its other indices can't be known; those of the names themselves are enough to go on.
+            log.warning("documents of other periods can't be found: %s to GET /%s/_alias", status, group[0])
+        found = _usable(answer) if status == 200 else set()
+        for index in group:
+            listed[index] = _in_order(index, [name for name in found if name == index or is_of(name, index)])
+    return listed
 
 
 def _groups(indices: Iterable[str]) -> Iterator[list[str]]:
@@ -106,9 +107,12 @@ def _path(indices: Iterable[str]) -> str:
 
 def _usable(answer: Mapping[str, Any]) -> set[str]:
     """Give the names of indices and aliases; a name with several indices behind it can't be asked for one document."""
-    names = Counter(answer.keys())
-    for entry in answer.values():
-        names.update(entry.get("aliases", {}).keys())
+    try:
+        names = Counter(answer.keys())
+        for entry in answer.values():
+            names.update(entry.get("aliases", {}).keys())
+    except (AttributeError, TypeError):
+        raise UnreadableAnswerError("the engine's answer doesn't list indices") from None
     return {name for name, count in names.items() if count == 1}
 
 

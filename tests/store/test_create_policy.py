@@ -8,24 +8,24 @@ from typing import Any
 
 import pytest
 
-from request_logger.store.bulk import Outcome
-from request_logger.store.novelty import Novelty
+from request_logger.store.writing.create_policy import CreatePolicy
+from request_logger.store.writing.states import Kind
 from tests.helpers import Index, Sender, Server, event, index_of
 from tests.test_http import counted
 
 
 def test_it_learns() -> None:
     """Some that were there change nothing; many do, and many new ones change it back. Failures say nothing."""
-    novelty = Novelty()
-    for kind in ("found", "conflict", "later", "refused"):
-        novelty.learn(Outcome(kind))  # type: ignore[arg-type]
-    assert novelty.is_likely
+    policy = CreatePolicy()
+    for kind in (Kind.FOUND, Kind.CONFLICT, Kind.LATER, Kind.REFUSED):
+        policy.learn(kind)
+    assert policy.is_likely
     for _ in range(20):
-        novelty.learn(Outcome("conflict"))
-    assert not novelty.is_likely
+        policy.learn(Kind.CONFLICT)
+    assert not policy.is_likely
     for _ in range(200):
-        novelty.learn(Outcome("done"))
-    assert novelty.is_likely
+        policy.learn(Kind.DONE)
+    assert policy.is_likely
 
 
 @pytest.fixture(scope="module")

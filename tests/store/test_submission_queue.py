@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from request_logger.store.arrivals import Arrivals
 from request_logger.store.change import StoreUnavailableError
 from request_logger.store.promise import Promise
-from request_logger.store.work import Task
+from request_logger.store.writing.pending import Task
+from request_logger.store.writing.submission_queue import SubmissionQueue
 
 LONG = 20.0
 
@@ -27,7 +27,7 @@ def later(do: Any) -> None:
 
 def test_bounds() -> None:
     """What is over the bound is refused until something is finished; a single one may be larger than it."""
-    arrivals = Arrivals(10)
+    arrivals = SubmissionQueue(10)
     large, small = task(11), task(1)
     arrivals.put(large)
     with pytest.raises(StoreUnavailableError, match="too much"):
@@ -48,7 +48,7 @@ def test_bounds() -> None:
 @pytest.mark.parametrize("before", [True, False])
 def test_a_wait_ends(event: str, before: bool) -> None:
     """By a task, a call or the end, whether they come before it or during it; and each of them once."""
-    arrivals = Arrivals(10)
+    arrivals = SubmissionQueue(10)
 
     def happen() -> None:
         arrivals.put(task()) if event == "put" else getattr(arrivals, event)()
@@ -65,7 +65,7 @@ def test_a_wait_ends(event: str, before: bool) -> None:
 
 def test_lingering() -> None:
     """For so many, not for the first of them; or for so long."""
-    arrivals = Arrivals(10)
+    arrivals = SubmissionQueue(10)
     arrivals.put(task())
     started = time.monotonic()
     arrivals.linger(3, 0.05)
@@ -80,7 +80,7 @@ def test_lingering() -> None:
 
 def test_nothing_is_forgotten() -> None:
     """Several threads put, one takes."""
-    arrivals = Arrivals(10**9)
+    arrivals = SubmissionQueue(10**9)
     tasks = [[task() for _ in range(2000)] for _ in range(4)]
     threads = [threading.Thread(target=lambda mine=mine: [arrivals.put(each) for each in mine]) for mine in tasks]
     for thread in threads:

@@ -7,10 +7,10 @@ import threading
 from collections import deque
 
 from request_logger.store.change import StoreUnavailableError
-from request_logger.store.work import Task
+from request_logger.store.writing.pending import Task
 
 
-class Arrivals:
+class SubmissionQueue:
     """A queue of tasks, with at most ``most_bytes`` of weight that is not finished. Thread-safe."""
 
     def __init__(self, most_bytes: int) -> None:

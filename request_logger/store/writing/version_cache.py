@@ -16,7 +16,7 @@ class Known:
     place: str
 
 
-class Cache:
+class VersionCache:
     """Least recently used documents go first when ``max_bytes`` of sources are exceeded. For one thread."""
 
     def __init__(self, max_bytes: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from request_logger.store.sizes import BulkSizes
+from request_logger.store.writing.bulk_sizes import BulkSizes
 
 
 def test_too_large_is_remembered() -> None:

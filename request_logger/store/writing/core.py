@@ -1,0 +1,414 @@
+"""The writer without threads, I/O and clock: takes plans, says what to ask the engine, and takes its answers.
+
+    core.start(task); wanted = core.next_round(now); core.answered(wanted, answer, now)
+
+Several rounds may be under way at a time, never two for one document. `writer` drives it with threads, the simulation
+of the tests with a virtual clock. What happens to a document is decided by the tables in `states`; its request is made
+by `steps`.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import random
+from collections.abc import Callable
+from itertools import islice
+
+from request_logger.store.change import Document, RejectedError, StoreUnavailableError, UnreadableError
+from request_logger.store.writing.answers import learn, types_of
+from request_logger.store.writing.backoff import Backoff
+from request_logger.store.writing.bulk import Outcome
+from request_logger.store.writing.bulk_sizes import BulkSizes
+from request_logger.store.writing.create_policy import CreatePolicy
+from request_logger.store.writing.locator import Locator
+from request_logger.store.writing.pending import ANY_NUMBER, Entry, PendingDocument, Task
+from request_logger.store.writing.places import Preparation
+from request_logger.store.writing.ports import Degrade, Limits, Observer
+from request_logger.store.writing.rounds import Answer, Bulk, Failure, Listing, Look, NoAnswer, Ping, Round
+from request_logger.store.writing.states import Action, End, Kind, State, transition
+from request_logger.store.writing.steps import MAX_APPLIED, Steps
+from request_logger.store.writing.tasks import Tasks
+from request_logger.store.writing.version_cache import VersionCache
+from request_logger.store.writing.waiting import Waiting
+
+log = logging.getLogger(__name__)
+
+MAX_DOCUMENTS = 1000
+"""Of one _bulk: the engine's answer to more takes longer to parse than a further request costs."""
+MAX_FAILURES = 5
+"""So often a document's request may fail alone without a readable answer before its events fail."""
+SLOW_SECONDS = 1.0
+"""A _bulk that failed after a longer time has failed by a time limit, not because nothing listens."""
+_ALONE = {Failure.TOO_LARGE: Kind.TOO_LARGE, Failure.REFUSED: Kind.REFUSED}
+_COUNTED_AS = {
+    Failure.UNAVAILABLE: "engine_down",
+    Failure.TOO_BUSY: "engine_down",
+    Failure.TOO_LARGE: "split",
+    Failure.REFUSED: "split",
+    Failure.UNREADABLE: "unreadable",
+}
+
+
+class WriterCore:
+    """For one thread at a time; ``down_since`` and ``has_work`` may be read by any.
+
+    ``finished`` is told of each task that has ended, before its future is.
+    """
+
+    def __init__(
+        self,
+        degrade: Degrade,
+        observer: Observer,
+        limits: Limits,
+        locator: Locator | None = None,
+        finished: Callable[[Task], None] = lambda task: None,
+        rng: random.Random | None = None,
+    ) -> None:
+        self._observer = observer
+        self._locator = locator
+        rng = rng or random.Random()  # noqa: S311  # jitter needs no secrecy
+        self._cache = VersionCache(limits.cache_max_bytes)
+        self._policy = CreatePolicy()
+        self._tasks = Tasks(self._enqueue, self._release, finished)
+        self._steps = Steps(degrade, limits, locator, self._policy, self._tasks)
+        self._letters = limits.dead_letter_index
+        self._waiting = Waiting(self._letters, rng)
+        self._places = self._waiting.places
+        self._under_way = 0
+        self._lane_is_busy = False
+        self._sizes = BulkSizes(limits.bulk_max_bytes)
+        self._backoff = Backoff(rng)
+        self._answered_at = -math.inf
+        self.down_since: float | None = None
+        """When the engine stopped answering, None while it answers."""
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    @property
+    def has_work(self) -> bool:
+        """Whether documents wait for something else than an answer."""
+        return len(self._waiting) > self._under_way
+
+    # Plans and their documents
+
+    def start(self, task: Task) -> None:
+        """Take a plan."""
+        self._tasks.start(task)
+
+    def _enqueue(self, entry: Entry) -> PendingDocument:
+        key = (entry.change.index, entry.change.id)
+        document = self._waiting.get(key)
+        if document is None:
+            document = PendingDocument(*key, State.PLACED, entries=[entry])
+            self._waiting.add(document)
+            self._begin(document)
+        else:
+            document.entries.append(entry)
+        document.live += 1
+        return document
+
+    def _begin(self, document: PendingDocument) -> None:
+        """Give a document the state that follows from what is known of it without asking."""
+        document.forget()
+        document.attempts, document.delayed_by = 0, ""
+        locator = self._locator
+        document.known = known = self._cache.get(*document.key)
+        # A tool's change has no day: it names the very index.
+        named = all(entry.change.day is None for entry in document.entries)
+        document.is_spread = locator is not None and not named and not locator.catalog.is_alone(document.index)
+        document.place = "" if document.is_spread else document.index
+        if known is not None:
+            document.state, document.place = State.CACHED, known.place
+        elif not document.is_spread:
+            document.state = State.PLACED
+        else:
+            document.state = State.LOST if document.has_current_read() else State.UNPLACED
+        self._waiting.ready(document)
+
+    def _release(self, document: PendingDocument) -> None:
+        """Drop a document that has no change any more, unless a request for it is under way."""
+        if document.live == 0 and document.action is None:
+            self._waiting.remove(document)
+
+    # Rounds
+
+    def next_round(self, now: float) -> Round | None:
+        """Return what to ask the engine next, None where there is nothing now: see `wake_at`."""
+        self._tasks.drop_late(now)
+        if now < self._backoff.until:
+            return None
+        if self.down_since is not None and not len(self._waiting):
+            return Ping(now)
+        self._waiting.wake(now)
+        while True:
+            found = self._locating(now) or self._bulk(now)
+            # What ended without a request may have let plans go on.
+            if found is not None or not (self._waiting.to_locate or self._waiting.to_send):
+                return found
+
+    def wake_at(self) -> float:
+        """Return when to call `next_round` next, where no task and no answer comes before; infinite for never."""
+        times = [self._tasks.next_deadline(), self._places.next_preparation_at(), self._waiting.wake_at()]
+        if self.down_since is not None:
+            times.append(self._backoff.until)
+        return max(min(times), self._backoff.until)
+
+    def preparations(self, now: float) -> list[Preparation]:
+        """Return the indices to prepare; each until `prepared` says what came of it."""
+        return self._waiting.preparations(now)
+
+    def prepared(self, index: str, done: bool | str, now: float) -> None:
+        """Note what came of the preparation of an index: see Places.prepared."""
+        if done is True and self._locator is not None:
+            self._locator.catalog.made(index)
+        self._waiting.prepared(index, done, now)
+
+    def _locating(self, now: float) -> Round | None:
+        """Return a round that finds out where documents are."""
+        listed: list[PendingDocument] = []
+        looks: list[PendingDocument] = []
+        names: list[list[str]] = []
+        gets, most = 0, MAX_DOCUMENTS
+        for document in list(self._waiting.to_locate):
+            action, found = self._steps.locate(document, now)
+            if action is Action.LIST:
+                listed.append(document)
+            elif action is Action.LOOK:
+                most = min(most, document.most_beside)
+                if not looks or (gets + len(found) <= self._steps.most_gets and len(looks) < most):
+                    looks.append(document)
+                    names.append(found)
+                    gets += len(found)
+            else:
+                del self._waiting.to_locate[document]
+                self._waiting.ready(document)
+        chosen, action = (listed, Action.LIST) if listed else (looks, Action.LOOK)
+        for document in chosen:
+            document.action = action
+            del self._waiting.to_locate[document]
+        self._under_way += len(chosen)
+        if listed:
+            return Listing(listed, frozenset(document.index for document in listed), now)
+        return Look(looks, names, now) if looks else None
+
+    def _bulk(self, now: float) -> Bulk | None:
+        """Return the next _bulk: of an index with a lane, where that is free, else of all others."""
+        lane = "" if self._lane_is_busy else self._places.next_lane()
+        bulk = self._fill(self._places.lanes[lane], lane, now) if lane else None
+        if bulk is not None:
+            self._lane_is_busy = True
+            return bulk
+        return self._fill(self._waiting.to_send, "", now)
+
+    def _fill(self, waiting: dict[PendingDocument, None], lane: str, now: float) -> Bulk | None:
+        documents: list[PendingDocument] = []
+        bodies: list[bytes] = []
+        size = applied = 0
+        most = MAX_DOCUMENTS
+        # Some end without a request, or wait for their index: twice as many fill a request in most cases.
+        for document in list(islice(waiting, 2 * MAX_DOCUMENTS)):
+            if document not in waiting or len(documents) >= document.most_beside:
+                continue
+            if self._waiting.goes_elsewhere(document, lane):
+                del waiting[document]
+                continue
+            try:
+                step = self._steps.next(document)
+            except Exception as error:
+                waiting.pop(document, None)
+                self._fail_by_error(document, error, now)
+                continue
+            if document.live == 0:
+                continue  # its last change has failed
+            if step.request is None:
+                del waiting[document]
+                if isinstance(step.action, End):
+                    self._end(document, step.action, step.wanted, "")
+                else:
+                    self._waiting.ready(document)
+                continue
+            if not self._waiting.admits(document, now):
+                del waiting[document]
+                continue
+            body = step.request.body
+            if documents and size + len(body) > self._sizes.most_bytes:
+                break
+            assert isinstance(step.action, Action)
+            del waiting[document]
+            document.action, document.request, document.wanted = step.action, step.request, step.wanted
+            documents.append(document)
+            bodies.append(body)
+            size += len(body)
+            applied += document.applied
+            most = min(most, document.most_beside)
+            if len(documents) >= most or applied >= 4 * MAX_APPLIED:
+                break
+        self._under_way += len(documents)
+        return Bulk(documents, b"".join(bodies), now, lane) if documents else None
+
+    # Answers
+
+    def answered(self, wanted: Round, answer: Answer, now: float) -> None:
+        """Take the answer to a round."""
+        if isinstance(wanted, Bulk) and wanted.lane:
+            self._lane_is_busy = False
+        if isinstance(answer, NoAnswer):
+            self._unanswered(wanted, answer, now)
+        elif answer is False:
+            self._backoff.failed(now)
+        else:
+            self._answered_at, self.down_since = now, None
+            self._backoff.succeeded()
+            if isinstance(wanted, Bulk):
+                self._sizes.taken()
+                self._observer.bulk_sent(len(wanted.documents), len(wanted.body), now - wanted.started)
+            outcomes = self._steps.outcomes(wanted, answer, now)
+            self._judge(wanted, outcomes)
+            for document, outcome in zip(wanted.documents, outcomes, strict=True):
+                if isinstance(outcome, Exception):
+                    self._back(document)
+                    self._fail_by_error(document, outcome, now)
+                else:
+                    self._outcome(document, outcome, now)
+        self._tasks.drop_late(now)
+
+    def abandon(self, wanted: Round, error: Exception, now: float) -> None:
+        """Take back the documents of a round of which `answered` has failed: a mistake in this program."""
+        for document in wanted.documents:
+            if document.action is not None:
+                self._back(document)
+                self._fail_by_error(document, error, now)
+
+    def _judge(self, wanted: Round, outcomes: list[Outcome | Exception]) -> None:
+        """Give the indices that made a _bulk slow a lane of their own; take it from those that answer again."""
+        if not isinstance(wanted, Bulk):
+            return
+        guilty = {
+            document.target(self._letters)
+            for document, outcome in zip(wanted.documents, outcomes, strict=True)
+            if isinstance(outcome, Outcome) and outcome.is_trouble
+        }
+        for index in guilty:
+            self._places.suspect(index)
+        if wanted.lane and wanted.lane not in guilty:
+            for document in self._places.acquit(wanted.lane):
+                self._waiting.ready(document)
+
+    def _back(self, document: PendingDocument) -> None:
+        document.action = None
+        self._under_way -= 1
+
+    def _outcome(self, document: PendingDocument, outcome: Outcome, now: float) -> None:
+        """Let an outcome change a document's state, as the tables say."""
+        action = document.action
+        assert action is not None
+        self._back(document)
+        document.failures, document.most_beside = 0, ANY_NUMBER
+        if document.guesses_new:
+            self._policy.learn(outcome.kind)
+            document.guesses_new = False
+        row = transition(document.state, action, outcome.kind)
+        target = row.spread if document.is_spread and row.spread is not None else row.state
+        happened = learn(document, action, outcome, self._cache)
+        if happened:
+            self._observer.happened(happened, document.index, outcome.reason)
+        if outcome.kind is Kind.MISSING and action not in (Action.READ, Action.VERIFY, Action.DELETE):
+            self._places.missing(document.target(self._letters))
+        if row.forgets:
+            self._cache.forget(*document.key)
+            if isinstance(target, State):
+                document.forget()
+                document.place = "" if document.is_spread else document.index
+                document.exists = outcome.kind is Kind.CONFLICT
+        if document.live == 0:
+            self._release(document)
+        elif isinstance(target, End):
+            self._end(document, target, document.wanted, outcome.reason)
+        else:
+            document.state = target or document.state
+            if row.pauses:
+                self._pause(document, "index_missing" if outcome.kind is Kind.MISSING else "retry", outcome.reason, now)
+            else:
+                self._waiting.ready(document)
+
+    def _end(self, document: PendingDocument, end: End, wanted: Document | None, reason: str) -> None:
+        """Give the changes that were applied to their plans; go on with those that came meanwhile."""
+        applied = [entry for entry in document.entries[: document.applied] if not entry.task.end.done()]
+        document.entries = document.entries[document.applied :]
+        document.applied = 0
+        document.live -= len(applied)
+        if document.live:
+            self._begin(document)
+        else:
+            self._release(document)
+        text = f"{document.index}: {types_of(reason)}"
+        if end is End.FINISHED:
+            self._tasks.deliver(applied, wanted)
+        elif end is End.UNREADABLE:
+            self._tasks.deliver_error(applied, UnreadableError(text))
+        else:
+            self._tasks.reject(applied, RejectedError(text))
+
+    def _unanswered(self, wanted: Round, answer: NoAnswer, now: float) -> None:
+        """See to the documents of a round that failed whole: they keep their states."""
+        documents, failure = wanted.documents, answer.failure
+        self._observer.happened(_COUNTED_AS[failure], "", answer.reason)
+        if len(documents) == 1 and failure in _ALONE:
+            kind = _ALONE[failure]
+            if kind is Kind.REFUSED and documents[0].action is Action.STORE_LETTER:
+                # A letter has nothing that could be refused: the engine, or what is in front of it, is at fault.
+                kind = Kind.LATER
+            self._outcome(documents[0], Outcome(kind, reason=answer.reason), now)
+            return
+        for document in documents:
+            self._back(document)
+        if failure in (Failure.UNAVAILABLE, Failure.TOO_BUSY):
+            self._unavailable(wanted, failure, now)
+            for document in documents:
+                document.delayed_by = types_of(answer.reason)
+                self._waiting.ready(document)
+            return
+        if failure is Failure.TOO_LARGE and isinstance(wanted, Bulk):
+            self._sizes.too_large(len(wanted.body))
+        for document in documents:
+            document.most_beside = max(len(documents) // 2, 1)
+            if failure is not Failure.UNREADABLE:
+                self._waiting.ready(document)
+            elif len(documents) > 1:
+                self._pause(document, "retry", answer.reason, now)
+            else:
+                self._fail_alone(document, answer.reason, now)
+
+    def _unavailable(self, wanted: Round, failure: Failure, now: float) -> None:
+        if isinstance(wanted, Bulk):
+            if failure is Failure.TOO_BUSY:
+                self._sizes.too_busy(len(wanted.body))
+            elif now - wanted.started > SLOW_SECONDS:
+                # One slow index makes a whole _bulk late. Which one it is shows when each goes alone.
+                targets = {document.target(self._letters) for document in wanted.documents}
+                for index in targets if len(targets) > 1 else ():
+                    self._places.suspect(index)
+            if wanted.lane and self._answered_at > wanted.started:
+                # The engine has answered others meanwhile: only this index is slow, and in its lane it waits alone.
+                return
+        self._backoff.failed(now)
+        if self.down_since is None:
+            self.down_since = now
+
+    def _pause(self, document: PendingDocument, what: str, reason: str, now: float) -> None:
+        self._observer.happened(what, document.index, reason)
+        self._waiting.pause(document, now, types_of(reason))
+
+    def _fail_by_error(self, document: PendingDocument, error: Exception, now: float) -> None:
+        log.error("a document of %s can't be written: %s", document.index, type(error).__name__, exc_info=error)
+        self._fail_alone(document, f"internal error: {type(error).__name__}", now)
+
+    def _fail_alone(self, document: PendingDocument, reason: str, now: float) -> None:
+        """See to a document whose request failed by itself, or could not be made: in the end only its events fail."""
+        document.failures += 1
+        self._pause(document, "failed", reason, now)
+        if document.failures >= MAX_FAILURES:
+            for entry in list(document.entries):
+                self._tasks.fail(entry.task, StoreUnavailableError(f"{document.index}: {types_of(reason)}"))

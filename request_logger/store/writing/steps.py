@@ -1,0 +1,170 @@
+"""What to do next for a document, and with which request: gathers facts and asks the tables in `states`. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from request_logger.serialize import dumps, loads
+from request_logger.store.change import Document, Reads
+from request_logger.store.writing.bulk import Outcome, Request
+from request_logger.store.writing.create_policy import CreatePolicy
+from request_logger.store.writing.dead_letter import letter_request
+from request_logger.store.writing.locator import Locator
+from request_logger.store.writing.pending import PendingDocument
+from request_logger.store.writing.ports import Degrade, Limits
+from request_logger.store.writing.rounds import Bulk, Listing, Look, Round, Sighting
+from request_logger.store.writing.states import LOCATING, MOVES, Action, End, Facts, Kind, State, next_action
+from request_logger.store.writing.tasks import Tasks
+
+MAX_APPLIED = 500
+"""Changes of one document that are applied at once: more would hold up all others while they are applied."""
+
+
+@dataclass(slots=True)
+class Step:
+    """What to do next. ``action`` None: the document is to be located first. ``wanted`` is what ``request`` stores."""
+
+    action: Action | End | None
+    request: Request | None = None
+    wanted: Document | None = None
+
+
+class Steps:
+    """For one thread at a time."""
+
+    def __init__(
+        self, degrade: Degrade, limits: Limits, locator: Locator | None, policy: CreatePolicy, tasks: Tasks
+    ) -> None:
+        self._degrade = degrade
+        self._letters = limits.dead_letter_index
+        self._locator = locator
+        self._policy = policy
+        self._tasks = tasks
+
+    # Where it is
+
+    def locate(self, document: PendingDocument, now: float) -> tuple[Action | None, list[str]]:
+        """Return LIST, LOOK (and the indices to search), or None where the place is known by now."""
+        locator = self._locator
+        assert locator is not None
+        while document.state in LOCATING:
+            names = locator.names(document)
+            action = next_action(
+                document.state,
+                Facts(is_listed=not locator.catalog.is_stale(document.index, now), has_others=bool(names)),
+            )
+            assert isinstance(action, Action)
+            if action not in MOVES:
+                return action, names
+            self._move(document, action)
+        return None, []
+
+    def outcomes(self, wanted: Round, answer: Any, now: float) -> list[Outcome | Exception]:
+        """Return what an answer says of each document; an exception where user code fails that joins copies."""
+        locator = self._locator
+        if isinstance(wanted, Listing):
+            assert locator is not None
+            locator.catalog.note(answer, now)
+            for document in wanted.documents:
+                document.is_spread = not locator.catalog.is_alone(document.index)
+            return [Outcome(Kind.LISTED) for _ in wanted.documents]
+        if isinstance(wanted, Look):
+            return [self._seen(document, each) for document, each in zip(wanted.documents, answer, strict=True)]
+        return list(answer) if isinstance(wanted, Bulk) else []
+
+    def _seen(self, document: PendingDocument, sightings: Sequence[Sighting]) -> Outcome | Exception:
+        assert self._locator is not None
+        try:
+            kind, problem = self._locator.take(document, sightings)
+        except Exception as error:
+            return error
+        return Outcome(kind, reason=problem)
+
+    @property
+    def most_gets(self) -> int:
+        """How many gets a look may have."""
+        return self._locator.most_gets if self._locator is not None else 0
+
+    def _move(self, document: PendingDocument, action: Action) -> None:
+        if action in (Action.PLACE, Action.CONCLUDE):
+            assert self._locator is not None
+            document.place = self._locator.home(document)
+        document.state = MOVES[action]
+
+    # What is sent
+
+    def next(self, document: PendingDocument) -> Step:
+        """Return what to do next for a document whose place is known.
+
+        Raises whatever the code raises that degrades, joins copies or serialises.
+        """
+        stored = loads(document.known.source) if document.known else None
+        merged = stored
+        if document.copies and stored is not None:
+            assert self._locator is not None
+            merged = self._locator.merged(stored, document.copies)
+        whole = self._apply(document, merged)
+        if document.live == 0:
+            return Step(End.FINISHED)
+        wanted, is_exhausted = whole, False
+        if document.reasons and whole is not None:
+            wanted = self._degrade(whole, document.reasons)
+            is_exhausted = wanted is None
+        several = document.applied > 1 and not document.exists
+        is_first = several and any(entry.change.first for entry in document.entries[: document.applied])
+        facts = Facts(
+            is_spread=document.is_spread,
+            has_copies=bool(document.copies),
+            is_new=is_first and self._policy.is_likely,
+            is_empty=whole is None,
+            is_unchanged=document.known is not None and (wanted is stored or wanted == stored),
+            accepts_known=all(entry.change.reads is Reads.KNOWN for entry in document.entries[: document.applied]),
+            is_exhausted=is_exhausted,
+        )
+        while (action := next_action(document.state, facts)) in MOVES:
+            assert isinstance(action, Action)
+            self._move(document, action)
+            if document.state in LOCATING:
+                return Step(None)
+        if document.state is State.UNINDEXABLE:
+            wanted = whole
+        document.guesses_new = is_first and action in (Action.CREATE, Action.CREATE_OR_READ)
+        if isinstance(action, End):
+            return Step(action, None, wanted)
+        return Step(action, self._request(document, action, wanted), wanted)
+
+    def _apply(self, document: PendingDocument, stored: Document | None) -> Document | None:
+        """Apply waiting changes one after the other; one that fails takes only its own task with it."""
+        document.entries = [entry for entry in document.entries if not entry.task.end.done()]
+        batch = document.entries[:MAX_APPLIED]
+        result = stored
+        for entry in batch:
+            try:
+                result = entry.change.apply(result)
+            except Exception as error:
+                self._tasks.fail(entry.task, error)
+        lasting = [entry for entry in batch if not entry.task.end.done()]
+        if len(lasting) < len(batch):
+            document.entries = [*lasting, *(e for e in document.entries[MAX_APPLIED:] if not e.task.end.done())]
+        document.applied = len(lasting)
+        return result
+
+    def _request(self, document: PendingDocument, action: Action, wanted: Document | None) -> Request:
+        index, id, known = document.place, document.id, document.known
+        if action in (Action.READ, Action.VERIFY):
+            return Request.read(index, id)
+        if action is Action.REMOVE_COPY:
+            return Request.delete(document.copies[0].place, id, document.copies[0])
+        if action is Action.DELETE:
+            assert known is not None
+            return Request.delete(index, id, known)
+        assert wanted is not None
+        if action is Action.STORE_LETTER:
+            return letter_request(self._letters, document.index, id, document.reasons[-1], wanted)
+        source = dumps(wanted)
+        if action is Action.REPLACE:
+            assert known is not None
+            return Request.replace(index, id, known, source)
+        return (Request.create if action is Action.CREATE else Request.create_or_read)(index, id, source)
