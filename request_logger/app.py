@@ -8,9 +8,9 @@ from collections.abc import Callable
 from flask import Flask, Response, request
 from prometheus_client import CollectorRegistry
 from prometheus_flask_exporter import PrometheusMetrics
-from prometheus_flask_exporter.multiprocess import GunicornInternalPrometheusMetrics
 from werkzeug.exceptions import HTTPException
 
+from request_logger import worker_files
 from request_logger.access import FEEDBACK_PATH
 from request_logger.direct_feedback import feedback_event
 from request_logger.exporter import CONTENT_TYPE
@@ -24,6 +24,7 @@ from request_logger.settings import Settings
 from request_logger.store.change import StoreUnavailableError
 from request_logger.store.turn import Turn
 from request_logger.taking import EventsRoute, small_body
+from request_logger.workers_metrics import WorkersMetrics
 
 
 def create_app(
@@ -37,8 +38,8 @@ def create_app(
     settings = settings or Settings.from_env()
     app = Flask("request_logger", static_folder=None)
     registry = CollectorRegistry()
-    if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
-        GunicornInternalPrometheusMetrics(app, registry=registry, group_by="url_rule")
+    if folder := os.environ.get(worker_files.VARIABLE):
+        WorkersMetrics(app, folder, registry)
     else:
         PrometheusMetrics(app, registry=registry, group_by="url_rule")
     logger = RequestLogger(settings, registry, turn)

@@ -6,14 +6,13 @@ import atexit
 import os
 import shutil
 import tempfile
-from pathlib import Path
 from typing import Any
 
 from flask import Flask
 from gunicorn.app.base import BaseApplication
 from gunicorn.glogging import Logger
 
-from request_logger import logs
+from request_logger import logs, worker_files
 from request_logger.collector import calm_collector
 from request_logger.settings import Settings
 from request_logger.stopping import PatientArbiter, Stopping
@@ -27,16 +26,14 @@ GRACEFUL_SECONDS = 30
 
 
 def serve(settings: Settings) -> None:
-    """Run the server until it is stopped."""
-    directory = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+    """Run the server until it is stopped. Raises SettingsError where PROMETHEUS_MULTIPROC_DIR can't be used."""
+    directory = os.environ.get(worker_files.VARIABLE)
     if not directory:
         # Each worker counts in files of its own; /metrics adds them up. They must be gone at the next start.
         directory = tempfile.mkdtemp(prefix="request-logger-metrics-")
-        os.environ["PROMETHEUS_MULTIPROC_DIR"] = directory
+        os.environ[worker_files.VARIABLE] = directory
         atexit.register(_remove, directory, os.getpid())
-    else:
-        shutil.rmtree(directory, ignore_errors=True)
-        Path(directory).mkdir(parents=True)
+    worker_files.prepare(directory)
     _Server(settings).run()
 
 
