@@ -10,7 +10,7 @@ import hashlib
 import io
 import time
 from collections.abc import Callable, Iterable, Mapping
-from functools import lru_cache
+from functools import cache
 from typing import IO, Any
 
 from prometheus_client import CollectorRegistry
@@ -37,6 +37,11 @@ Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 # A structured or batched request is parsed whole before its events' own sizes are known.
 MAX_STRUCTURED_BYTES = 100 * 2**20
 _CHUNK = 64 * 2**10
+# Anything else is counted as "other": a label value takes memory and room in the metrics folder for good.
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
+_OTHER_METHOD = "other"
+# What Flask's exporter writes for a path without a route.
+_NO_RULE = "None"
 
 
 class EventsRoute:
@@ -52,14 +57,20 @@ class EventsRoute:
         metrics = registry._names_to_collectors  # it has no public way to find them
         self._total: Any = metrics["flask_http_request_total"]
         self._seconds: Any = metrics["flask_http_request_duration_seconds"]
-        # A method is what a sender makes of it.
-        self._counters = lru_cache(maxsize=64)(self._find_counters)
+        self._counters = cache(self._find_counters)
 
     def __call__(self, request: dict[str, Any], start_response: Callable[..., Any], /) -> Iterable[bytes]:
         """Answer a request."""
-        if (request["PATH_INFO"] or "/") != EVENTS_PATH:
+        method = request["REQUEST_METHOD"]
+        is_event = (request["PATH_INFO"] or "/") == EVENTS_PATH
+        if method not in _METHODS:
+            # Not even Flask's exporter must see it: that counts by method, too.
+            answer = _wrong_method()
+            self._count(_OTHER_METHOD, EVENTS_PATH if is_event else _NO_RULE, answer.status, 0.0)
+        elif not is_event:
             return self._inner(request, start_response)
-        answer = self._answer(request["REQUEST_METHOD"], _headers_of(request), get_input_stream(request))
+        else:
+            answer = self._answer(method, _headers_of(request), get_input_stream(request))
         headers = [*answer.headers.items(), ("Content-Length", str(len(answer.body)))]
         start_response(STATUS[answer.status], headers)
         return (answer.body,)
@@ -68,20 +79,23 @@ class EventsRoute:
         """Answer a POST request to / by its headers (lower-case names, latin-1 values) and its body."""
         return self._answer("POST", headers, io.BytesIO(raw))
 
-    def _find_counters(self, method: str, status: str) -> tuple[Any, Any]:
-        return self._total.labels(method, status), self._seconds.labels(method, EVENTS_PATH, status)
+    def _count(self, method: str, rule: str, status: int, seconds: float) -> None:
+        total, duration = self._counters(method, rule, status)
+        total.inc()
+        duration.observe(seconds)
+
+    def _find_counters(self, method: str, rule: str, status: int) -> tuple[Any, Any]:
+        return self._total.labels(method, str(status)), self._seconds.labels(method, rule, str(status))
 
     def _answer(self, method: str, headers: Mapping[str, str], stream: IO[bytes]) -> Answer:
         started = time.perf_counter()
         answer = self._uncounted(method, headers, stream)
-        total, seconds = self._counters(method, str(answer.status))
-        total.inc()
-        seconds.observe(time.perf_counter() - started)
+        self._count(method, EVENTS_PATH, answer.status, time.perf_counter() - started)
         return answer
 
     def _uncounted(self, method: str, headers: Mapping[str, str], stream: IO[bytes]) -> Answer:
         if method not in ("GET", "POST"):
-            return error_answer(405, "method: expected POST", {"Allow": "GET, POST"})
+            return _wrong_method()
         challenge = self._logger.access.challenge(EVENTS_PATH, headers.get("authorization"))
         if challenge is not None:
             self._logger.telemetry.turned_away("unauthorized", "no or a wrong token")
@@ -90,6 +104,10 @@ class EventsRoute:
             return _take(self._logger, headers, stream)
         except Exception as error:
             return answer_to(error, self._logger.telemetry)
+
+
+def _wrong_method() -> Answer:
+    return error_answer(405, "method: expected POST", {"Allow": "GET, POST"})
 
 
 def _headers_of(request: Mapping[str, Any]) -> Mapping[str, str]:
