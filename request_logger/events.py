@@ -149,20 +149,34 @@ def from_structured(value: Any, settings: Settings) -> Event:
     if not isinstance(value, dict):
         raise BadEventError(f"event: expected a JSON object, found {_kind(value)}")
     attributes = {
-        known: item if isinstance(item, str) else str(item)
+        known: item if isinstance(item, str) else _attribute(known, item)
         for name, item in value.items()
         if item is not None and (known := name if name in _ATTRIBUTES else name.lower()) in _ATTRIBUTES
     }
     content_type = value.get("datacontenttype")
     content_type = content_type if isinstance(content_type, str) else None
     raw = _structured_data(value, content_type)
-    body = Body(raw, content_type, len(raw))
-    if len(raw) > settings.max_payload_bytes:
-        body = Body(None, content_type, len(raw), hashlib.sha256(raw).hexdigest())
+    body = kept_body(raw, content_type, settings.max_payload_bytes)
     return from_attributes(attributes, body, settings, spelling=str)
 
 
-def parse_structured(raw: bytes) -> Any:
+def _attribute(name: str, value: Any) -> str:
+    """Return the canonical text of an attribute that is no text: CloudEvents has integers and booleans, too."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return str(value)
+    raise BadEventError(f"{name}: expected text, an integer or a boolean, found {_kind(value)}")
+
+
+def kept_body(raw: bytes, content_type: str | None, limit: int) -> Body:
+    """Return what an event carries: the body, of one over ``limit`` bytes only its size and SHA-256."""
+    if len(raw) > limit:
+        return Body(None, content_type, len(raw), hashlib.sha256(raw).hexdigest())
+    return Body(raw, content_type, len(raw))
+
+
+def parse_structured(raw: bytes | bytearray) -> Any:
     """Parse the body of a structured or batched request.
 
     A Go sender puts protobuf into a JSON string as it is, which is no UTF-8: such a body is read as latin-1 within
@@ -181,7 +195,7 @@ def parse_structured(raw: bytes) -> Any:
         raise BadEventError(f"body: expected a CloudEvent as JSON, found no JSON ({error})") from None
 
 
-def parse_batch(raw: bytes) -> Iterator[Any]:
+def parse_batch(raw: bytes | bytearray) -> Iterator[Any]:
     """Take a batched mode body apart. Raises BadEventError where it is no JSON array."""
     value = parse_structured(raw)
     if not isinstance(value, list):
