@@ -13,6 +13,7 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.glogging import Logger
 
 from request_logger import logs, worker_files
+from request_logger.binding import addresses, with_port
 from request_logger.collector import calm_collector
 from request_logger.settings import Settings
 from request_logger.stopping import PatientArbiter, Stopping
@@ -54,7 +55,7 @@ class _Server(BaseApplication):  # type: ignore[misc]
 
     def load_config(self) -> None:
         options: dict[str, Any] = {
-            "bind": f"0.0.0.0:{self._settings.port}",
+            "bind": [with_port(address, self._settings.port) for address in addresses(self._settings.host)],
             "workers": self._settings.gunicorn_workers,
             "threads": self._settings.gunicorn_threads,
             "worker_class": _WORKERS[self._settings.gunicorn_worker_class],

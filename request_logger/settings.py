@@ -57,6 +57,7 @@ class Settings:
     index_replicas: str = _env("", "copies of each shard of a new index; empty: the engine's own number")
     seldon_environment: str = _env("", "put into index names after -log-")
     max_payload_bytes: int = _env(300_000, "a larger body is replaced by its size and SHA-256", minimum=1)
+    host: str = _env("", "address to listen on; empty: all, IPv6 as well where the system has it")
     port: int = _env(8080, "port to listen on", minimum=0)
     gunicorn_workers: int = _env(
         3, "worker processes; where it isn't set, no more than leave one of the process's cores free", minimum=1
