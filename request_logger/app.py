@@ -19,11 +19,12 @@ from request_logger.intake import RequestLogger
 from request_logger.metadata import metadata_answer
 from request_logger.replies import metrics_of
 from request_logger.report_routes import add_routes
+from request_logger.request_body import small_body
 from request_logger.serialize import dumps
 from request_logger.settings import Settings
 from request_logger.store.change import StoreUnavailableError
 from request_logger.store.turn import Turn
-from request_logger.taking import EventsRoute, small_body
+from request_logger.taking import EventsRoute
 from request_logger.workers_metrics import WorkersMetrics
 
 
@@ -52,7 +53,9 @@ def create_app(
 
     @app.post(FEEDBACK_PATH)
     def take_feedback() -> Response:
-        raw = small_body(request.stream, request.content_type, settings.max_payload_bytes)
+        body = request.environ["wsgi.input"]
+        with logger.budget.share() as share:
+            raw = bytes(small_body(body, settings.max_payload_bytes, "MAX_PAYLOAD_BYTES", share))
         event = logger.redact(logger.admit(feedback_event(raw, settings)))
         documents = logger.wait(event, logger.submit(event)) or {}
         return Response(dumps({"metrics": metrics_of(event, documents)}) + b"\n", mimetype="application/json")

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from request_logger.events import OWNER_FIELDS, Event
+from request_logger.events import OWNER_FIELDS, BadEventError, Event
 from request_logger.messages import drift_content, feedback_content, outlier_contents
 from request_logger.metadata import Schema, apply_schema
 from request_logger.payloads import Decoded, UndecodableError, decode_body
@@ -50,10 +50,15 @@ class Part:
     timestamp: str
 
 
-def parts_of(event: Event, schema: Schema | None = None) -> list[Part]:
+class TooManyRowsError(BadEventError):
+    """The body has more rows than there is memory for."""
+
+
+def parts_of(event: Event, schema: Schema | None = None, most_rows: int | None = None) -> list[Part]:
     """Make one part for each row of the event's body: one where it has no rows or can't be decoded.
 
-    ``schema`` names the elements of its rows, or the features of a drift message.
+    ``schema`` names the elements of its rows, or the features of a drift message. Raises TooManyRowsError where there
+    are more than ``most_rows``.
     """
     common: Document = {}
     if event.time is not None:
@@ -62,11 +67,11 @@ def parts_of(event: Event, schema: Schema | None = None) -> list[Part]:
         common["ce-source"] = event.source
     if event.trace_id is not None:
         common[TRACE_ID] = event.trace_id
-    contents = [{**content, **common} for content in _contents(event, schema)]
+    contents = [{**content, **common} for content in _contents(event, schema, most_rows)]
     return [Part(event.part, content, event.node, event.header, event.timestamp) for content in contents]
 
 
-def _contents(event: Event, schema: Schema | None) -> list[Document]:
+def _contents(event: Event, schema: Schema | None, most_rows: int | None) -> list[Document]:
     body = event.body
     if body.raw is None:
         reason = body.reason or "the body is larger than MAX_PAYLOAD_BYTES"
@@ -76,6 +81,8 @@ def _contents(event: Event, schema: Schema | None) -> list[Document]:
         if event.part in ("request", "response"):
             is_response = event.part == "response"
             decoded = decode_body(body.raw, body.content_type, is_response=is_response)
+            if most_rows is not None and len(decoded.items) > most_rows:
+                raise TooManyRowsError("body: more rows than there is memory for")
             decoded = apply_schema(decoded, schema, event.part)
             return rows_of(decoded, with_payload=event.kind != "reference", size=len(body.raw))
         return _message_contents(event.part, body.raw, body.content_type, schema)
