@@ -13,7 +13,6 @@ from werkzeug.exceptions import HTTPException
 from request_logger import worker_files
 from request_logger.access import FEEDBACK_PATH
 from request_logger.direct_feedback import feedback_event
-from request_logger.exporter import CONTENT_TYPE
 from request_logger.http_answers import Answer, answer_to, error_answer, unauthorized
 from request_logger.intake import RequestLogger
 from request_logger.metadata import metadata_answer
@@ -22,7 +21,6 @@ from request_logger.report_routes import add_routes
 from request_logger.request_body import small_body
 from request_logger.serialize import dumps
 from request_logger.settings import Settings
-from request_logger.store.change import StoreUnavailableError
 from request_logger.store.turn import Turn
 from request_logger.taking import EventsRoute
 from request_logger.workers_metrics import WorkersMetrics
@@ -60,14 +58,7 @@ def create_app(
         documents = logger.wait(event, logger.submit(event)) or {}
         return Response(dumps({"metrics": metrics_of(event, documents)}) + b"\n", mimetype="application/json")
 
-    @app.get("/v1/metrics")
-    def model_metrics() -> Response:
-        try:
-            return Response(logger.exporter.exposition(), content_type=CONTENT_TYPE)
-        except StoreUnavailableError as error:
-            return _response(error_answer(503, str(error)))
-
-    add_routes(app, logger.engine, settings)
+    add_routes(app, settings)
 
     if logger.metadata.enabled:
 

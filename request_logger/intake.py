@@ -15,7 +15,6 @@ from request_logger.access import Access
 from request_logger.budget import ROW_BYTES, Budget, RequestTooLargeError, event_bytes
 from request_logger.choosing import Chooser
 from request_logger.documents import Part, TooManyRowsError, parts_of, refuse
-from request_logger.exporter import Exporter
 from request_logger.logs import about
 from request_logger.metadata import Schema, metadata_source
 from request_logger.recorder import merging, record
@@ -65,7 +64,6 @@ class RequestLogger:
         # The workers' parent has warned.
         self.engine = SearchEngine(settings, warn=False)
         self.metadata = metadata_source(settings, lambda what: self.telemetry.metadata.labels(what).inc())
-        self.exporter = Exporter(self.engine, settings)
         self.replies = Replies(settings, lambda outcome: self.telemetry.replies.labels(outcome).inc())
         self.settle = settler(Chooser(settings.scorer, settings.scorers_config or None))
         self.writer = Writer(
