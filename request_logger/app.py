@@ -69,6 +69,8 @@ def create_app(
 
     @app.get("/healthz")
     def healthz() -> Response:
+        if not logger.writer.is_alive:
+            return _response(error_answer(503, "the writer of events is stuck or has ended"))
         return Response("ok\n", mimetype="text/plain")
 
     @app.get("/readyz")
