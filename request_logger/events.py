@@ -21,6 +21,7 @@ import orjson
 
 from request_logger.names import legal_index, strip_header
 from request_logger.periods import day_of
+from request_logger.serialize import has_big_integer, literal, parse_leniently
 from request_logger.settings import Settings
 from request_logger.times import as_timestamp, time_key
 
@@ -147,7 +148,7 @@ def from_structured(value: Any, settings: Settings) -> Event:
     Raises BadEventError and IgnoredEventError as from_headers does.
     """
     if not isinstance(value, dict):
-        raise BadEventError(f"event: expected a JSON object, found {_kind(value)}")
+        raise BadEventError(f"event: expected a JSON object, found {kind_of(value)}")
     attributes = {
         known: item if isinstance(item, str) else str(item)
         for name, item in value.items()
@@ -166,26 +167,32 @@ def parse_structured(raw: bytes) -> Any:
     """Parse the body of a structured or batched request.
 
     A Go sender puts protobuf into a JSON string as it is, which is no UTF-8: such a body is read as latin-1 within
-    its strings. Raises BadEventError where it is no JSON.
+    its strings. Numbers that orjson would not keep are read as `serialize.parse_leniently` does. Raises BadEventError
+    where it is no JSON.
     """
     try:
-        return orjson.loads(raw)
+        value = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
         try:
-            raw.decode()
-        except UnicodeDecodeError:
-            try:
-                return orjson.loads(raw.decode("latin-1").encode())
-            except orjson.JSONDecodeError:
-                pass
-        raise BadEventError(f"body: expected a CloudEvent as JSON, found no JSON ({error})") from None
+            return parse_leniently(raw.decode() if _is_utf8(raw) else raw.decode("latin-1"))
+        except (ValueError, RecursionError):
+            raise BadEventError(f"body: expected a CloudEvent as JSON, found no JSON ({error})") from None
+    return parse_leniently(raw) if has_big_integer(raw) else value
+
+
+def _is_utf8(raw: bytes) -> bool:
+    try:
+        raw.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def parse_batch(raw: bytes) -> Iterator[Any]:
     """Take a batched mode body apart. Raises BadEventError where it is no JSON array."""
     value = parse_structured(raw)
     if not isinstance(value, list):
-        raise BadEventError(f"body: expected a JSON array of CloudEvents, found {_kind(value)}")
+        raise BadEventError(f"body: expected a JSON array of CloudEvents, found {kind_of(value)}")
     return iter(value)
 
 
@@ -306,9 +313,10 @@ def _structured_data(value: dict[str, Any], content_type: str | None) -> bytes:
             except UnicodeEncodeError:
                 return data.encode()
         if content_type and "json" in content_type:
-            return orjson.dumps(data)
+            return literal(data)
         return data.encode("utf-8", "surrogatepass")
-    return orjson.dumps(data)
+    # As it was written, so that a body has one meaning in every mode: a number that can't be stored is one here, too.
+    return literal(data)
 
 
 def _text(value: str) -> str:
@@ -321,7 +329,8 @@ def _text(value: str) -> str:
         return value
 
 
-def _kind(value: Any) -> str:
+def kind_of(value: Any) -> str:
+    """Name the kind of a JSON value, for errors that must not quote it."""
     names = {dict: "an object", list: "an array", str: "text", bool: "a boolean", type(None): "null"}
     return names.get(type(value), "a number")
 

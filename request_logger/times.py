@@ -14,8 +14,8 @@ _TIME = re.compile(
     r"(?:[Tt ](\d{2})(?::(\d{2})(?::(\d{2})(?:[.,](\d{1,18}))?)?)?\s*(Z|z|UTC|GMT|[+-]\d{2}(?::?\d{2})?)?)?)?)?$",
     re.ASCII,
 )
-# The three forms that HTTP knows (RFC 9110, 5.6.7), which some senders write: RFC 1123 (and RFC 2822, whose day may have
-# one digit and whose zone may be an offset), RFC 850 and C's asctime. The day of the week says nothing new.
+# The three forms of HTTP (RFC 9110, 5.6.7), which some senders write: RFC 1123 (and RFC 2822, whose day may have one
+# digit and whose zone may be an offset), RFC 850 and C's asctime. The day of the week says nothing new.
 _HTTP_TIME = re.compile(
     r"(?:[a-z]{3,9},?\s+)?(?P<day>\d{1,2})[ -](?P<month>[a-z]{3})[ -](?P<year>\d{4}|\d{2})\s+"
     r"(?P<hour>\d{2}):(?P<minute>\d{2})(?::(?P<second>\d{2}))?\s*(?P<zone>GMT|UTC?|Z|[+-]\d{4})?$",

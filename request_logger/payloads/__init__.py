@@ -12,12 +12,15 @@ from __future__ import annotations
 import logging
 from functools import cache
 from importlib.metadata import entry_points
+from itertools import islice
 from typing import Any
 
+from request_logger.guard import reraise_if_killed, type_name
 from request_logger.payloads import arrays, bodies
 from request_logger.payloads.base import Decoded, Decoder, Item, UndecodableError
 from request_logger.payloads.bodies import MAX_INFLATED_BYTES
 from request_logger.payloads.protobuf import decode_protobuf, is_protobuf
+from request_logger.serialize import plain
 
 __all__ = [
     "MAX_INFLATED_BYTES",
@@ -34,6 +37,10 @@ __all__ = [
 ]
 
 GROUP = "request_logger.payloads"
+
+# Rows that another package's decoder may return for one body; each becomes a document.
+MAX_ROWS = 1_000_000
+_LONGEST_REASON = 300
 
 _log = logging.getLogger(__name__)
 
@@ -86,23 +93,70 @@ def parse_body(raw: bytes, content_type: str | None = None, *, max_bytes: int = 
 
 @cache
 def decoders() -> tuple[tuple[str, Decoder], ...]:
-    """Load the decoders, named as registered: others' before our own, so that they can take a body first."""
-    found = sorted(entry_points(group=GROUP), key=lambda point: (point.value.startswith(f"{GROUP}."), point.name))
-    return tuple((point.name, point.load()()) for point in found)
+    """Load the decoders, named as registered: others' before our own, so that they can take a body first.
+
+    One that can't be loaded is logged and left out.
+    """
+    found = []
+    for point in sorted(entry_points(group=GROUP), key=lambda point: (_is_ours(point.value), point.name)):
+        try:
+            found.append((point.name, point.load()()))
+        except BaseException as error:
+            reraise_if_killed(error)
+            _log.exception("payload decoder %s can't be loaded", point.name)
+    return tuple(found)
+
+
+def _is_ours(module: str) -> bool:
+    return module.startswith(f"{GROUP}.")
 
 
 def _decode(body: dict[str, Any]) -> Decoded:
     for name, decoder in decoders():
+        ours = _is_ours(type(decoder).__module__)
         try:
-            if decoder.accepts(body):
-                return decoder.decode(body)
-        except UndecodableError:
-            raise
-        except Exception as error:
+            if not decoder.accepts(body):
+                continue
+            rows = decoder.decode(body)
+            if not ours:
+                rows = _checked(rows, name)
+        except UndecodableError as error:
+            if ours:
+                raise
+            raise UndecodableError(" ".join(str(error).split())[:_LONGEST_REASON]) from None
+        except BaseException as error:
             # A decoder's mistake (anyone may register one) must not lose the event.
+            reraise_if_killed(error)
             _log.exception("payload decoder %s failed", name)
-            raise UndecodableError(f"decoder {name} failed: {type(error).__name__}") from error
+            raise UndecodableError(f"decoder {name} failed: {type_name(error)}") from None
+        if rows.names:
+            # They become the keys of `elements`.
+            bodies.check_names(rows.names)
+        return rows
     raise UndecodableError(f"message of no known protocol: it has the fields {_shorten(sorted(map(str, body)))}")
+
+
+def _checked(rows: Any, name: str) -> Decoded:
+    """Give what another package's decoder returned, with nothing in it but JSON that can be stored."""
+    if not isinstance(rows, Decoded) or not isinstance(rows.data_type, str):
+        raise UndecodableError(f"decoder {name} returned {type_name(rows)}, expected Decoded")
+    items = list(islice(rows.items, MAX_ROWS + 1))
+    if not items or len(items) > MAX_ROWS or not all(isinstance(item, Item) for item in items):
+        raise UndecodableError(f"decoder {name} returned no items, or more than {MAX_ROWS}, or others than Item")
+    found = plain([[item.instance, item.elements] for item in items])
+    fields, names = plain(rows.fields), plain(rows.names)
+    if not isinstance(fields, dict) or not all(isinstance(elements, (dict, type(None))) for _, elements in found):
+        raise UndecodableError(f"decoder {name} returned fields or elements that are no dict")
+    bodies.check_depth([found, fields])
+    bodies.check_lengths([found, fields])
+    return Decoded(
+        rows.data_type,
+        [Item(instance, elements) for instance, elements in found],
+        arrays.column_names(names) if names is not None else None,
+        fields,
+        has_elements=bool(rows.has_elements),
+        has_payload=bool(rows.has_payload),
+    )
 
 
 def _shorten(value: Any, limit: int = 80) -> str:

@@ -142,6 +142,7 @@ def _bfloat(values: list[Any]) -> list[Any]:
 def _integer(leaf: Any) -> int | float:
     number = int(leaf) if isinstance(leaf, str) else leaf
     whole = int(number)
+    float(whole)  # raises OverflowError for what no engine gives back
     return whole if whole == number else float(number)
 
 
