@@ -12,7 +12,18 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from request_logger.documents import PARTS, Document, Part, expand, join, same_content, same_owner
+from request_logger.documents import (
+    PARTS,
+    RECEIVED,
+    Document,
+    Part,
+    expand,
+    join,
+    nodes_in,
+    part_in,
+    same_content,
+    same_owner,
+)
 from request_logger.events import Event
 from request_logger.names import document_id, item_id, other_owner, row_named
 from request_logger.payloads import UndecodableError, decode_message
@@ -223,13 +234,11 @@ def parts_in(document: Document) -> list[Part]:
         for name, value in document.items()
         if name.startswith("Ce-") or name in ("ServingEngine", "RequestId")
     }
-    node = header.pop("Ce-Modelid", "")
-    nodes = document.get("nodes") or {node: document}
+    header.pop("Ce-Modelid", None)
     return [
-        Part(name, expand(parts[name]), node, header, _timestamp_of(parts[name], document))
-        for node, parts in nodes.items()
-        for name in PARTS
-        if name in parts
+        Part(name, expand(content), node, header, _timestamp_of(expand(content), document))
+        for node, parts in nodes_in(document).items()
+        for name, content in parts.items()
     ]
 
 
@@ -251,15 +260,17 @@ def merging(settle: Settle) -> Callable[[Document, Document], Document | None]:
 
 
 def _timestamp_of(content: Document, document: Document) -> str:
-    time = content.get("ce-time")
-    return document["@timestamp"] if time_key(time) is None else as_timestamp(time)
+    for time in (content.get("ce-time"), content.get(RECEIVED), document.get("@timestamp")):
+        if time_key(time) is not None:
+            return as_timestamp(time)
+    return as_timestamp(None)
 
 
 def _batch_rows(first: Document) -> int:
     """How many rows the batch has, read off the payload of its first row."""
     rows = 1
     for name in ("request", "response"):
-        payload = expand(first.get(name) or {}).get("payload")
+        payload = part_in(first, name).get("payload")
         if payload is not None:
             rows = max(rows, _rows_in(payload))
     return rows

@@ -17,7 +17,7 @@ Mapping = dict[str, Any]
 
 TEMPLATE_NAME = "request-logger"
 # Raise it with every change below: a template of a lower version is replaced at start.
-VERSION = 1
+VERSION = 2
 INDEX_PATTERNS = ["inference-log-*", "reference-log-*", "drift-log-*"]
 DEAD_LETTER_INDEX = "request-logger-dead-letters"
 FIELD_LIMIT = 2000
@@ -66,6 +66,7 @@ def _part(**fields: Mapping) -> Mapping:
         "properties": {
             "ce-time": _DATE,
             "ce-source": _KEYWORD,
+            "received_time": _DATE,
             "unindexed": _STORED_TEXT,
             "unindexed_reason": _PLAIN_KEYWORD,
             "undecodable": _PLAIN_KEYWORD,
