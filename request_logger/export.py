@@ -336,9 +336,9 @@ def _moment(value: Any) -> datetime | None:
         if isinstance(value, int):
             return datetime.fromtimestamp(value / 1000, UTC)
         moment = datetime.fromisoformat(value)
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
     except (TypeError, ValueError, OverflowError, OSError):
         return None
-    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _text(value: Any) -> str | None:

@@ -17,8 +17,9 @@ from cloudevents.core.bindings.http import HTTPMessage, to_binary
 from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
 
-from request_logger.documents import expand, same_owner
+from request_logger.documents import part_in, same_owner
 from request_logger.events import Event
+from request_logger.scoring import place_of
 from request_logger.serialize import dumps
 from request_logger.settings import Settings
 from request_logger.store.change import Document, Plan
@@ -48,13 +49,13 @@ def watched(plan: Plan) -> Plan:
 def metrics_of(event: Event, documents: Documents) -> Any:
     """Give the metrics of a feedback's document, ``{}`` while it isn't scored; of a batch a list of them, by row."""
     found = [
-        (expand(document["feedback"]), expand(document.get("metrics") or {}))
+        (place_of(part_in(document, "feedback")), part_in(document, "metrics"))
         for document in documents.values()
         if document is not None and "feedback" in document and same_owner(document, event.header)
     ]
-    found.sort(key=lambda pair: pair[0].get("item", 0))
+    found.sort(key=lambda pair: pair[0])
     rows = [metrics for _, metrics in found]
-    if any(feedback.get("items", 1) > 1 for feedback, _ in found):
+    if any(rows_of_batch > 1 for (_, rows_of_batch), _ in found):
         return rows
     return rows[0] if rows else {}
 

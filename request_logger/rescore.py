@@ -71,7 +71,9 @@ class Side:
             # Making one costs far more than adding to it.
             if name not in self.tallies:
                 self.tallies[name] = Tally(scorers[name])
-            self.tallies[name].add(metrics)
+            # Another program's metrics may have text where numbers belong; they are in no sum of an engine either.
+            with contextlib.suppress(TypeError, ValueError, OverflowError):
+                self.tallies[name].add(metrics)
 
 
 class Scorers:

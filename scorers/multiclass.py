@@ -12,6 +12,7 @@ from scorers.classification import CELLS, averages, confusion_matrix, single_lab
 from scorers.labels import class_names, column_label, columns, numbers, numeric_text, one_class, scalar_label
 from scorers.options import check_flag, class_tuple
 from scorers.probabilities import SUM_TOLERANCE, calibration_bin, calibration_metric, log_loss, softmax
+from scorers.reasons import Reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +66,10 @@ class Multiclass:
             value = prediction.value
         if isinstance(value, (list, tuple)):
             if not value:
-                raise UnscorableError("the prediction is empty")
+                raise UnscorableError("the prediction is empty", reason=Reason.PREDICTION_EMPTY)
             return self._row(truth, prediction, value)
         if value is None:
-            raise UnscorableError("the prediction is null")
+            raise UnscorableError("the prediction is null", reason=Reason.PREDICTION_NULL)
         names = self.classes
         truth_label = one_class(truth, names)
         predicted_label = scalar_label(value, names)
@@ -164,5 +165,6 @@ def _check_comparable(truth: Row, truth_label: str, prediction: object) -> None:
         return
     raise UnscorableError(
         f"the truth {shown(truth.value)} and the prediction {shown(prediction)} are a class name and an index that "
-        "nothing connects: set the option classes"
+        "nothing connects: set the option classes",
+        reason=Reason.CLASSES_NOT_CONNECTED,
     )
