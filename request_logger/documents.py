@@ -242,7 +242,7 @@ def _assemble(stored: Document, part: Part, nodes: dict[str, Document], node: st
     first = min((_RANK[name] for name in PARTS if isinstance(document.get(name), dict)), default=_RANK[part.name])
     if best == node and _RANK[part.name] == first:
         document["@timestamp"] = part.timestamp
-    if len(nodes) > 1:
+    if len(nodes) > 1 or _has_nodes(stored):
         if not _has_nodes(stored):
             # The parts of the only node so far, with the arrival of the one that gave the document its time.
             document |= {name: parts for name, parts in nodes[_other(nodes, node)].items() if name != part.name}
@@ -253,7 +253,7 @@ def _assemble(stored: Document, part: Part, nodes: dict[str, Document], node: st
         document["Ce-Modelid"] = node
     if _RANK[part.name] == first:
         document[part.name] = _without_arrival(part.content, part.timestamp)
-        if led is not None and led != part.name:
+        if led is not None and led != part.name and led in nodes[node]:
             # @timestamp was its time of arrival, and is no longer.
             document[led] = nodes[node][led]
     return document

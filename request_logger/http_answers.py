@@ -9,6 +9,7 @@ from typing import Any
 
 from request_logger.access import ForbiddenEventError
 from request_logger.events import BadEventError, IgnoredEventError
+from request_logger.logs import without_values
 from request_logger.sampling import SAMPLED
 from request_logger.serialize import dumps
 from request_logger.store.change import RejectedError, StoreUnavailableError
@@ -66,11 +67,13 @@ def answer_to(error: Exception, telemetry: Telemetry) -> Answer:
             telemetry.turned_away("forbidden", str(error))
             return error_answer(403, str(error))
         case StoreUnavailableError():
-            telemetry.turned_away("unavailable", str(error))
-            return error_answer(503, str(error), {"Retry-After": str(RETRY_AFTER_SECONDS)})
+            # An engine's own words may quote the document.
+            reason = without_values(str(error))
+            telemetry.turned_away("unavailable", reason)
+            return error_answer(503, reason, {"Retry-After": str(RETRY_AFTER_SECONDS)})
         case RejectedError():
             telemetry.events.labels("", "refused").inc()
-            return error_answer(422, str(error))
+            return error_answer(422, without_values(str(error)))
         case _:
             log.error("an event could not be handled", exc_info=error)
             return error_answer(500, "internal error; see the log")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from request_logger.choosing import Chooser
@@ -86,6 +86,7 @@ def test_join_takes_any_document(stored: dict[str, Any], part: Part) -> None:
 
 @patient
 @given(documents, documents)
+@example({"request": {}}, {"nodes": {"": {}}, "response": {}})
 def test_two_of_any_documents_merge(one: dict[str, Any], other: dict[str, Any]) -> None:
     """Or are of two deployments."""
     merge = merging(SETTLE)
