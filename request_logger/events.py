@@ -249,6 +249,9 @@ def _event(
 
 _NAMES = ("inferenceservicename", "modelid", "namespace", "endpoint", "source")
 _MOST_NAMES_KEPT = 1000
+# It is the name of a node under `nodes`, and a longer name of a field has the whole _bulk refused (50,000 characters).
+# No header is as long; only a structured event could have more.
+_LONGEST_NODE = 8192
 
 
 @lru_cache(maxsize=1024)
@@ -257,6 +260,9 @@ def _place(
 ) -> tuple[str, str, str | None, dict[str, Any]]:
     """Give index, node, source and the fields at the top of the document (not to be changed) but the request's id."""
     clean = {attribute: strip_header(name) for attribute, name in zip(_NAMES, names, strict=True) if name}
+    if len(clean.get("modelid", "")) > _LONGEST_NODE:
+        digest = hashlib.sha256(clean["modelid"].encode("utf-8", "surrogatepass")).hexdigest()[:16]
+        clean["modelid"] = f"{clean['modelid'][:_LONGEST_NODE]}~{digest}"
     name = clean.get("inferenceservicename") or clean.get("modelid")
     header: dict[str, Any] = {"ServingEngine": engine, "Ce-Inferenceservicename": name}
     for field, attribute in (("Ce-Endpoint", "endpoint"), ("Ce-Namespace", "namespace"), ("Ce-Modelid", "modelid")):

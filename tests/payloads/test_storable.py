@@ -184,6 +184,27 @@ def test_long_names_of_protobuf() -> None:
     assert decode_protobuf(message.SerializeToString())
 
 
+def test_a_long_model_id() -> None:
+    """It names a node of the document: two that differ at their end stay two."""
+    found = []
+    for ending in "ab":
+        value = {**ENVELOPE, "modelid": "m" * 60_000 + ending, "data": {"strData": "x"}}
+        found.append(events.from_structured(value, SETTINGS))
+    first, second = (event.node for event in found)
+    assert first != second
+    assert len(first) < MAX_KEY_CHARACTERS
+    assert found[0].header["Ce-Modelid"] == first
+
+
+def test_a_huge_body_that_cannot_be_decoded() -> None:
+    """As base64 it would be a longer text than engines take."""
+    raw = b'{"a":' + b"x" * 15_000_001
+    (content,) = binary(raw)
+    assert content["payload_dropped"]["bytes"] == len(raw)
+    assert "payload" not in content
+    assert content["undecodable"]
+
+
 @pytest.mark.parametrize("datatype", ["INT64", "UINT8", "FP32", "FP64", "FP16", "BYTES", "BOOL"])
 @pytest.mark.parametrize("digits", [309, 400, 4299, 4301])
 def test_numbers_in_text_of_a_tensor(datatype: str, digits: int) -> None:
