@@ -34,7 +34,6 @@ log = logging.getLogger(__name__)
 
 # The part whose time is the document's @timestamp: the first of these that is there.
 PARTS = ("request", "response", "outlier", "drift", "feedback")
-_RANK = {name: rank for rank, name in enumerate(PARTS)}
 _HEADER = ("ServingEngine", "Ce-Inferenceservicename", "Ce-Endpoint", "Ce-Namespace", "RequestId")
 
 _NAMED_FIELD = re.compile(rf"\[((?:{'|'.join(PARTS)}|metrics)(?:\.[^\]]*)?)\]")
@@ -170,7 +169,7 @@ def join(stored: Document | None, part: Part) -> Document:
         return stored
     nodes, first = nodes_in(stored), _text(stored, "Ce-Modelid")
     # Without a model id on one side there is nothing that tells two nodes apart.
-    if len(nodes) == 1 and not first and part.node and not _has_nodes(stored):
+    if not first and part.node and len(nodes) == 1 and not _has_nodes(stored):
         nodes = {part.node: next(iter(nodes.values()))}
     node = part.node or first
     known = nodes.setdefault(node, {}).get(part.name)
@@ -185,15 +184,12 @@ def nodes_in(document: Document) -> dict[str, dict[str, Document]]:
 
     Each part that has no usable ce-time has its time of arrival, as far as the document tells it.
     """
-    kept = document.get("nodes")
-    if isinstance(kept, dict):
-        found = {name: _parts_of(parts) for name, parts in kept.items() if isinstance(parts, dict)}
-        if found:
-            return found
+    if "nodes" in document and _has_nodes(document):
+        return {name: _parts_of(parts) for name, parts in document["nodes"].items() if isinstance(parts, dict)}
     parts = _parts_of(document)
-    leading = next(iter(parts), None)
-    if leading is not None:
-        parts[leading] = _with_arrival(parts[leading], document.get("@timestamp"))
+    for leading, content in parts.items():
+        parts[leading] = _with_arrival(content, document.get("@timestamp"))
+        break
     return {_text(document, "Ce-Modelid"): parts}
 
 
@@ -213,7 +209,7 @@ def _text(document: Document, field: str) -> str:
 
 
 def _with_arrival(content: Document, time: Any) -> Document:
-    if time_key(time) is None or _order(content) is not None:
+    if time_key(content.get("ce-time")) is not None or _order(content) is not None or time_key(time) is None:
         return content
     return {**content, RECEIVED: time}
 
@@ -231,7 +227,6 @@ def _assemble(stored: Document, part: Part, nodes: dict[str, Document], node: st
     for field in _HEADER:
         if field not in document and field in part.header:
             document[field] = part.header[field]
-    led = next((name for name in PARTS if isinstance(stored.get(name), dict)), None)
     best = node
     if len(nodes) > 1:
         best = max(
@@ -239,28 +234,34 @@ def _assemble(stored: Document, part: Part, nodes: dict[str, Document], node: st
             key=lambda name: (_rank(nodes[name][part.name]), name == node),
         )
     document[part.name] = nodes[best][part.name]
-    first = min((_RANK[name] for name in PARTS if isinstance(document.get(name), dict)), default=_RANK[part.name])
-    if best == node and _RANK[part.name] == first:
+    leads = part.name == _leading_part(document)
+    if leads and best == node:
         document["@timestamp"] = part.timestamp
-    if len(nodes) > 1 or _has_nodes(stored):
+    if len(nodes) > 1 or "nodes" in stored:
         if not _has_nodes(stored):
             # The parts of the only node so far, with the arrival of the one that gave the document its time.
-            document |= {name: parts for name, parts in nodes[_other(nodes, node)].items() if name != part.name}
+            for other in nodes.keys() - {node}:
+                document |= {name: content for name, content in nodes[other].items() if name != part.name}
         document["nodes"] = nodes
         document["Ce-Modelid"] = _leading_node(document, nodes)
         return document
     if node:
         document["Ce-Modelid"] = node
-    if _RANK[part.name] == first:
+    if leads:
         document[part.name] = _without_arrival(part.content, part.timestamp)
-        if led is not None and led != part.name and led in nodes[node]:
+        led = _leading_part(stored)
+        if led != part.name and led in nodes[node]:
             # @timestamp was its time of arrival, and is no longer.
             document[led] = nodes[node][led]
     return document
 
 
-def _other(nodes: Mapping[str, Any], node: str) -> str:
-    return next(name for name in nodes if name != node)
+def _leading_part(document: Document) -> str:
+    """Return the name of the part whose time is the document's; empty where it has none."""
+    for name in PARTS:
+        if isinstance(document.get(name), dict):
+            return name
+    return ""
 
 
 def _leading_node(document: Document, nodes: dict[str, Document]) -> str:

@@ -53,7 +53,7 @@ def run(scorer: Any, truth: Row, prediction: Row) -> dict[str, Any]:
         found = scorer.score(truth, prediction)
         # The built-in ones return plain values, which tests hold them to.
         if type(scorer).__module__.startswith("scorers."):
-            return dict(found)
+            return found  # type: ignore[no-any-return]
     except UnscorableError as error:
         raise UnscorableError(str(type(error)), reason=_reason(user, error)) from None
     except BaseException as error:

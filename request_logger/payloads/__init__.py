@@ -20,7 +20,7 @@ from request_logger.payloads import arrays, bodies
 from request_logger.payloads.base import Decoded, Decoder, Item, UndecodableError
 from request_logger.payloads.bodies import MAX_INFLATED_BYTES
 from request_logger.payloads.protobuf import decode_protobuf, is_protobuf
-from request_logger.serialize import plain
+from request_logger.serialize import MAX_KEY_CHARACTERS, plain
 
 __all__ = [
     "MAX_INFLATED_BYTES",
@@ -37,6 +37,7 @@ __all__ = [
 ]
 
 GROUP = "request_logger.payloads"
+_OURS = f"{GROUP}."
 
 # Rows that another package's decoder may return for one body; each becomes a document.
 MAX_ROWS = 1_000_000
@@ -64,6 +65,9 @@ def decode_body(
         found = "a list" if isinstance(body.value, list) else _shorten(body.value)
         raise UndecodableError(f"body is JSON but no object: {found}")
     rows = _decode(body.value)
+    if rows.names and len(raw) > MAX_KEY_CHARACTERS:
+        # They become the keys of `elements`.
+        bodies.check_names(rows.names)
     if not rows.has_payload:
         return rows
     return Decoded(rows.data_type, rows.items, rows.names, rows.fields, rows.has_elements, payload=body.stored)
@@ -108,20 +112,19 @@ def decoders() -> tuple[tuple[str, Decoder], ...]:
 
 
 def _is_ours(module: str) -> bool:
-    return module.startswith(f"{GROUP}.")
+    return module.startswith(_OURS)
 
 
 def _decode(body: dict[str, Any]) -> Decoded:
     for name, decoder in decoders():
-        ours = _is_ours(type(decoder).__module__)
         try:
             if not decoder.accepts(body):
                 continue
             rows = decoder.decode(body)
-            if not ours:
+            if not _is_ours(type(decoder).__module__):
                 rows = _checked(rows, name)
         except UndecodableError as error:
-            if ours:
+            if _is_ours(type(decoder).__module__):
                 raise
             raise UndecodableError(" ".join(str(error).split())[:_LONGEST_REASON]) from None
         except BaseException as error:
@@ -129,9 +132,6 @@ def _decode(body: dict[str, Any]) -> Decoded:
             reraise_if_killed(error)
             _log.exception("payload decoder %s failed", name)
             raise UndecodableError(f"decoder {name} failed: {type_name(error)}") from None
-        if rows.names:
-            # They become the keys of `elements`.
-            bodies.check_names(rows.names)
         return rows
     raise UndecodableError(f"message of no known protocol: it has the fields {_shorten(sorted(map(str, body)))}")
 
@@ -144,15 +144,17 @@ def _checked(rows: Any, name: str) -> Decoded:
     if not items or len(items) > MAX_ROWS or not all(isinstance(item, Item) for item in items):
         raise UndecodableError(f"decoder {name} returned no items, or more than {MAX_ROWS}, or others than Item")
     found = plain([[item.instance, item.elements] for item in items])
-    fields, names = plain(rows.fields), plain(rows.names)
+    fields = plain(rows.fields)
+    names = None if rows.names is None else arrays.column_names(plain(rows.names))
     if not isinstance(fields, dict) or not all(isinstance(elements, (dict, type(None))) for _, elements in found):
         raise UndecodableError(f"decoder {name} returned fields or elements that are no dict")
     bodies.check_depth([found, fields])
     bodies.check_lengths([found, fields])
+    bodies.check_names(names or ())
     return Decoded(
         rows.data_type,
         [Item(instance, elements) for instance, elements in found],
-        arrays.column_names(names) if names is not None else None,
+        names,
         fields,
         has_elements=bool(rows.has_elements),
         has_payload=bool(rows.has_payload),
