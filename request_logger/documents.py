@@ -16,7 +16,7 @@ import json
 import logging
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from request_logger.events import OWNER_FIELDS, Event
@@ -40,7 +40,7 @@ _NAMED_FIELD = re.compile(rf"\[((?:{'|'.join(PARTS)}|metrics)(?:\.[^\]]*)?)\]")
 
 TRACE_ID = "trace-id"
 # When a part without a usable ce-time arrived. The part that gives the document its time needs none: @timestamp is it.
-RECEIVED = "received_time"
+RECEIVED = "received-time"
 # What differs between two deliveries of one event.
 _OF_DELIVERY = (TRACE_ID, RECEIVED)
 _LAST_REFUSED = ("ce-time", "ce-source", "dataType", RECEIVED)
@@ -75,9 +75,10 @@ def parts_of(event: Event, schema: Schema | None = None) -> list[Part]:
         common["ce-source"] = event.source
     if event.trace_id is not None:
         common[TRACE_ID] = event.trace_id
-    if time_key(event.time) is None:
-        common[RECEIVED] = event.timestamp
     contents = [{**content, **common} for content in _contents(event, schema)]
+    for content in contents:
+        # Not the sender's to say: it orders the versions of a part.
+        content.pop(RECEIVED, None)
     return [Part(event.part, content, event.node, event.header, event.timestamp) for content in contents]
 
 
@@ -163,7 +164,7 @@ def join(stored: Document | None, part: Part) -> Document:
             **part.header,
             **({"Ce-Modelid": part.node} if part.node else {}),
             "@timestamp": part.timestamp,
-            part.name: _without_arrival(part.content, part.timestamp),
+            part.name: part.content,
         }
     if not same_owner(stored, part.header):
         return stored
@@ -172,6 +173,9 @@ def join(stored: Document | None, part: Part) -> Document:
     if not first and part.node and len(nodes) == 1 and not _has_nodes(stored):
         nodes = {part.node: next(iter(nodes.values()))}
     node = part.node or first
+    content = _with_arrival(part.content, part.timestamp)
+    if content is not part.content:
+        part = replace(part, content=content)
     known = nodes.setdefault(node, {}).get(part.name)
     if known is not None and not _replaces(part.content, known):
         return stored
@@ -214,8 +218,9 @@ def _with_arrival(content: Document, time: Any) -> Document:
     return {**content, RECEIVED: time}
 
 
-def _without_arrival(content: Document, timestamp: str) -> Document:
-    if content.get(RECEIVED) != timestamp:
+def without_arrival(content: Document, timestamp: str | None = None) -> Document:
+    """Return a part without its time of arrival; with ``timestamp`` only where it is that."""
+    if RECEIVED not in content or (timestamp is not None and content[RECEIVED] != timestamp):
         return content
     return {name: value for name, value in content.items() if name != RECEIVED}
 
@@ -248,7 +253,7 @@ def _assemble(stored: Document, part: Part, nodes: dict[str, Document], node: st
     if node:
         document["Ce-Modelid"] = node
     if leads:
-        document[part.name] = _without_arrival(part.content, part.timestamp)
+        document[part.name] = without_arrival(part.content, part.timestamp)
         led = _leading_part(stored)
         if led != part.name and led in nodes[node]:
             # @timestamp was its time of arrival, and is no longer.

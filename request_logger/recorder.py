@@ -23,6 +23,7 @@ from request_logger.documents import (
     part_in,
     same_content,
     same_owner,
+    without_arrival,
 )
 from request_logger.events import Event
 from request_logger.names import document_id, item_id, other_owner, row_named
@@ -236,7 +237,7 @@ def parts_in(document: Document) -> list[Part]:
     }
     header.pop("Ce-Modelid", None)
     return [
-        Part(name, expand(content), node, header, _timestamp_of(expand(content), document))
+        Part(name, without_arrival(expand(content)), node, header, _timestamp_of(expand(content), document))
         for node, parts in nodes_in(document).items()
         for name, content in parts.items()
     ]

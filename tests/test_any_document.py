@@ -24,7 +24,7 @@ from tests.model import apply
 NAMES = [
     *PARTS, "metrics", "nodes", "@timestamp", "Ce-Modelid", "Ce-Namespace", "Ce-Inferenceservicename", "Ce-Endpoint",
     "ServingEngine", "RequestId", "instance", "names", "elements", "payload", "truth", "reward", "item", "items",
-    "ce-time", "received_time", "unindexed", "unindexed_reason", "undecodable", "payload_dropped", "response", "data",
+    "ce-time", "received-time", "unindexed", "unindexed_reason", "undecodable", "payload_dropped", "response", "data",
     "ndarray", "meta", "key", "value", "type", "tags", "dataType", "scorer", "correct", "unscorable", "series",
 ]  # fmt: skip
 scalars = (

@@ -40,7 +40,7 @@ _MEANINGS = {
     "nodes": "the parts by node, where a graph has several",
     "ce-time": "when it was sent",
     "ce-source": "by whom",
-    "received_time": "when it arrived, where it has no usable `ce-time` and `@timestamp` is not its time",
+    "received-time": "when it arrived, where it has no usable `ce-time` and `@timestamp` is not its time",
     "unindexed": "as JSON text, what the index refused",
     "unindexed_reason": "what the engine said against it",
     "undecodable": "why the body could not be taken apart; `payload` has it in base64",

@@ -66,7 +66,7 @@ def _part(**fields: Mapping) -> Mapping:
         "properties": {
             "ce-time": _DATE,
             "ce-source": _KEYWORD,
-            "received_time": _DATE,
+            "received-time": _DATE,
             "unindexed": _STORED_TEXT,
             "unindexed_reason": _PLAIN_KEYWORD,
             "undecodable": _PLAIN_KEYWORD,
