@@ -1,0 +1,218 @@
+"""A search engine in memory, as far as the program's writes can tell it from a real one. Deterministic and fast.
+
+    engine = ModelEngine("opensearch", now=clock.time)  # or "elasticsearch7-oss", "elasticsearch9"
+    status, answer = engine.request("POST", "/_bulk", lines, {})   # lines: bytes; the path as the program encodes it
+    engine.documents()   # {(index, id): source}: what is stored, for invariants
+    engine.wipe()        # comes back empty: no index, template or setting is left
+    engine.restart()     # keeps all; every index has a new primary term
+    engine.request("POST", "/a/_close", None, {})  # and _open, DELETE /a, PUT /_index_template/t, POST /_aliases ...
+    engine.counts        # requests by kind; engine.writes: documents stored or removed
+    engine.max_content_length = 10_000  # a longer body is answered 413, as http.max_content_length does
+
+An answer is a fresh object at every call. One that the program's JSON parser can't read (numbers beyond a double)
+raises UnreadableAnswer, which has the status and what a parser without bounds reads. It has no threads and no I/O. What it answers is held to real
+engines by the recorded conversations: see `tests.simulation.test_model`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import unquote
+
+import orjson
+
+from tests.simulation import model_admin as admin
+from tests.simulation import model_bulk
+from tests.simulation.conversation import parsed
+from tests.simulation.model_flavour import FLAVOURS, Refusal, bad_argument
+from tests.simulation.model_json import ParseError, parse
+from tests.simulation.model_state import State
+
+Json = dict[str, Any]
+
+DEFAULT_MAX_CONTENT_LENGTH = 100 * 2**20
+
+
+class UnreadableAnswer(Exception):  # noqa: N818  # an answer, not a defect
+    """An answer that the program's JSON parser refuses. ``answer`` is what a parser without bounds makes of it."""
+
+    def __init__(self, status: int, answer: Any) -> None:
+        super().__init__(f"the answer {status} has a number that is beyond a double")
+        self.status = status
+        self.answer = answer
+
+
+class ModelEngine:
+    """One engine of a single node. ``flavour`` is a kind of `FLAVOURS`, ``now`` gives seconds since 1970."""
+
+    def __init__(self, flavour: str = "opensearch", now: Callable[[], float] = time.time) -> None:
+        self.flavour = FLAVOURS[flavour]
+        self._now = now
+        self.max_content_length = DEFAULT_MAX_CONTENT_LENGTH
+        self.counts: Counter[str] = Counter()
+        self.writes = 0
+        self.state = State(self.flavour, now)
+
+    def request(
+        self, method: str, path: str, body: bytes | None = None, params: Mapping[str, str] | None = None
+    ) -> tuple[int, Any]:
+        """Answer a request: status and parsed body. Raises UnreadableAnswer."""
+        if body is not None and len(body) > self.max_content_length:
+            self.counts["too large"] += 1
+            return 413, ""
+        try:
+            if path == "/_bulk":
+                self._allow(method, "POST", "PUT")
+                self.counts["bulk"] += 1
+                return 200, self._bulk(body)
+            status, answer = self._answer(method, path, body, params or {})
+        except Refusal as refusal:
+            return refusal.answer()
+        return status, answer
+
+    # For the simulation
+
+    def documents(self) -> dict[tuple[str, str], Any]:
+        """Return all documents that are stored: (index, id) -> source."""
+        return {
+            (index.name, id): _readable(stored.source)
+            for index in self.state.indices.values()
+            for id, stored in index.documents.items()
+            if stored.source is not None
+        }
+
+    def wipe(self) -> None:
+        """Lose everything, as an engine that was replaced by an empty one."""
+        self.state = State(self.flavour, self._now)
+
+    def restart(self) -> None:
+        """Come back with all data: every index has a new primary."""
+        for index in self.state.indices.values():
+            index.term += 1
+
+    # Answers
+
+    def _allow(self, method: str, *allowed: str) -> None:
+        if method not in allowed:
+            raise Refusal(405, "method_not_allowed", f"Incorrect HTTP method [{method}], allowed: {allowed}")
+
+    def _bulk(self, body: bytes | None) -> Json:
+        answer = model_bulk.run(self.state, model_bulk.read_lines(body, self.flavour))
+        unreadable = False
+        for item in answer["items"]:
+            for result in item.values():
+                self.writes += result.get("result") in ("created", "updated", "deleted")
+                got = result.get("get")
+                if got is not None:
+                    got["_source"], bad = _read(got["_source"])
+                    unreadable = unreadable or bad
+        if unreadable:
+            raise UnreadableAnswer(200, answer)
+        return answer
+
+    def _mget(self, body: Json) -> Json:
+        if not isinstance(body, dict) or not body.get("docs"):
+            raise Refusal(400, "action_request_validation_exception", "Validation Failed: 1: no documents to get;")
+        answer = admin.mget(self.state, body)
+        unreadable = False
+        for doc in answer["docs"]:
+            if "_source" in doc:
+                doc["_source"], bad = _read(doc["_source"])
+                unreadable = unreadable or bad
+        if unreadable:
+            raise UnreadableAnswer(200, answer)
+        return answer
+
+    def _answer(self, method: str, path: str, body: bytes | None, params: Mapping[str, str]) -> tuple[int, Any]:
+        parts = [unquote(part) for part in path.strip("/").split("/")]
+        first = parts[0]
+        last = parts[-1] if len(parts) > 1 else ""
+        self.counts[f"{method} {last if last.startswith('_') else first if first.startswith('_') else 'index'}"] += 1
+        if first.startswith("_") and len(first) > 1:
+            return self._of_cluster(method, parts, self._json(body))
+        if not first:
+            return 200, self._root()
+        return self._of_index(method, parts, self._json(body), params)
+
+    def _of_cluster(self, method: str, parts: list[str], body: Json) -> tuple[int, Any]:
+        state = self.state
+        match method, parts:
+            case (("GET" | "POST"), ["_mget"]):
+                return 200, self._mget(body)
+            case "POST", ["_aliases"]:
+                return 200, admin.change_aliases(state, body)
+            case "GET", ["_cluster", "health"]:
+                return 200, admin.health(state)
+            case "PUT", ["_cluster", "settings"]:
+                return 200, admin.put_cluster_settings(state, body)
+            case "GET", ["_index_template", name]:
+                return 200, admin.get_template(state, name)
+            case (("PUT" | "POST"), ["_index_template", name]):
+                return 200, admin.put_template(state, name, body)
+            case "DELETE", ["_index_template", name]:
+                return 200, admin.delete_template(state, name)
+            case "PUT", ["_ingest", "pipeline", name]:
+                return 200, admin.put_pipeline(state, name, body)
+            case "PUT", [name]:
+                return 200, admin.put_index(state, name, body)
+        raise _no_handler(method, "/".join(parts))
+
+    def _of_index(self, method: str, parts: list[str], body: Json, params: Mapping[str, str]) -> tuple[int, Any]:
+        state = self.state
+        match method, parts:
+            case "PUT", [name]:
+                return 200, admin.put_index(state, name, body)
+            case "DELETE", [name]:
+                return 200, admin.delete_index(state, name, params)
+            case "GET", [name, "_mapping"]:
+                return 200, admin.get_mapping(state, name, params)
+            case (("PUT" | "POST"), [name, "_mapping"]):
+                return 200, admin.put_mapping(state, name, body, params)
+            case "GET", [name, "_settings"]:
+                return 200, admin.get_settings(state, name, params)
+            case "PUT", [name, "_settings"]:
+                return 200, admin.put_settings(state, name, body, params)
+            case "GET", [name, "_alias"]:
+                return admin.get_alias(state, name, params)
+            case (("PUT" | "POST"), [name, "_alias", alias]):
+                return 200, admin.change_aliases(state, {"actions": [{"add": {"index": name, "alias": alias}}]})
+            case "DELETE", [name, "_alias", alias]:
+                return 200, admin.change_aliases(state, {"actions": [{"remove": {"index": name, "alias": alias}}]})
+            case "POST", [name, "_close"]:
+                return 200, admin.close_index(state, name, params)
+            case "POST", [name, "_open"]:
+                return 200, admin.open_index(state, name, params)
+        raise _no_handler(method, "/".join(parts))
+
+    def _json(self, body: bytes | None) -> Any:
+        if not body:
+            return {}
+        try:
+            return parse(body, self.flavour)
+        except ParseError:
+            raise Refusal(400, "parse_exception", "the body is not JSON") from None
+
+    def _root(self) -> Json:
+        version = {"number": self.flavour.number}
+        if self.flavour.distribution:
+            version["distribution"] = self.flavour.distribution
+        return {"name": "model", "cluster_name": "model", "version": version, "tagline": ""}
+
+
+def _read(source: bytes) -> tuple[Any, bool]:
+    """Return a source, and whether the program's parser can't read it."""
+    try:
+        return orjson.loads(source), False
+    except orjson.JSONDecodeError:
+        return parsed(source), True
+
+
+def _readable(source: bytes) -> Any:
+    return _read(source)[0]
+
+
+def _no_handler(method: str, path: str) -> Refusal:
+    return bad_argument(f"no handler found for uri [/{path}] and method [{method}]")

@@ -1,0 +1,214 @@
+"""One index of the model: its documents, settings and mapping, and what the actions of a bulk do to a document."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from tests.simulation.model_flavour import Flavour, Refusal, bad_argument
+from tests.simulation.model_json import ParseError, parse
+from tests.simulation.model_mapping import DEFAULT_LIMIT, ModelMapping
+
+Json = dict[str, Any]
+
+LIMIT = "index.mapping.total_fields.limit"
+PIPELINE = "index.default_pipeline"
+_ON = ("true", "True")
+
+
+@dataclass(slots=True)
+class Stored:
+    """A document, or the mark of a deleted one (``source`` is None)."""
+
+    source: bytes | None
+    seq_no: int
+    term: int
+    version: int
+
+
+class ModelIndex:
+    """An index of one shard."""
+
+    def __init__(self, name: str, flavour: Flavour, settings: dict[str, str]) -> None:
+        self.name = name
+        self.flavour = flavour
+        self.settings = {"index.number_of_shards": "1", "index.number_of_replicas": "1", **settings}
+        self.settings["index.provided_name"] = name
+        self.mapping = ModelMapping(flavour)
+        self.aliases: dict[str, Json] = {}
+        self.documents: dict[str, Stored] = {}
+        self.closed = False
+        self.hidden = False
+        self.data_stream = ""
+        self.term = 1
+        self._next = 0
+        self.settings_changed()
+
+    def settings_changed(self) -> None:
+        """Work out what depends on the settings."""
+        self.mapping.limit = int(self.settings.get(LIMIT, DEFAULT_LIMIT))
+        self.pipeline = self.settings.get(PIPELINE, "_none")
+        self.shards = {"total": 1 + int(self.settings["index.number_of_replicas"]), "successful": 1, "failed": 0}
+        self.blocked = any(self.has_block(name) for name in ("write", "read_only", "read_only_allow_delete"))
+
+    def has_block(self, name: str) -> bool:
+        """Say whether a block is set."""
+        return self.settings.get(f"index.blocks.{name}") in _ON
+
+    def block(self, *names: str) -> Refusal | None:
+        """Return the refusal of the first block of these that is set."""
+        for name in names:
+            if self.has_block(name):
+                if name == "read_only_allow_delete":
+                    text = f"index [{self.name}] blocked by: [TOO_MANY_REQUESTS/12/read-only-allow-delete block];"
+                    return Refusal(429, "cluster_block_exception", text, index=self.name)
+                text = f"index [{self.name}] blocked by: [FORBIDDEN/8/index {name} (api)];"
+                return Refusal(403, "cluster_block_exception", text, index=self.name)
+        return None
+
+    def get(self, id: str) -> Stored | None:
+        """Return the document, None where there is none."""
+        found = self.documents.get(id)
+        return found if found is not None and found.source is not None else None
+
+    # The actions. Each returns the item's answer without index and id, or raises Refusal.
+
+    def create(self, id: str, source: bytes) -> Json:
+        """Store a document that must not be there."""
+        if self.get(id) is not None:
+            self._check(source)
+            raise self._conflict(id, "document already exists")
+        return self._store(id, source)
+
+    def index(self, id: str, source: bytes, at: tuple[int, int] | None) -> Json:
+        """Store a document; ``at`` is the version (seq_no, primary_term) that must be there."""
+        if at is not None:
+            self._check(source)
+            self._require(id, at)
+        return self._store(id, source)
+
+    def update(self, id: str, body: Json, at: tuple[int, int] | None) -> Json:
+        """Merge ``doc`` into a document, or store ``upsert``."""
+        found = self.get(id)
+        if found is None:
+            source = body.get("doc") if body.get("doc_as_upsert") else body.get("upsert")
+            if source is None:
+                raise self._missing(id)
+            if at is not None:
+                raise self._missing(id)
+            answer = self._store(id, source if isinstance(source, bytes) else dumped(source))
+        else:
+            if at is not None:
+                self._require(id, at)
+            answer = self._merge(id, found, body["doc"])
+        if body.get("_source") is True:
+            self._attach(id, answer)
+        return answer
+
+    def delete(self, id: str, at: tuple[int, int] | None) -> Json:
+        """Remove a document."""
+        if at is not None:
+            self._require(id, at)
+        found = self.documents.get(id)
+        there = found is not None and found.source is not None
+        stored = self._note(id, None)
+        return self._answer(stored, "deleted" if there else "not_found", 200 if there else 404)
+
+    def _merge(self, id: str, found: Stored, doc: Json) -> Json:
+        if doc:
+            assert found.source is not None
+            merged = parse(found.source, self.flavour)
+            if _merged(merged, doc):
+                return self._store(id, dumped(merged))
+        return self._answer(found, "noop", 200)
+
+    def _attach(self, id: str, answer: Json) -> None:
+        stored = self.documents[id]
+        status = answer.pop("status")
+        answer["get"] = {
+            "_seq_no": stored.seq_no,
+            "_primary_term": stored.term,
+            "found": True,
+            "_source": stored.source,
+        }
+        answer["status"] = status
+
+    def _store(self, id: str, source: bytes) -> Json:
+        try:
+            self._check(source)
+        except Refusal as refusal:
+            self._next += refusal.numbered
+            raise
+        there = self.get(id) is not None
+        stored = self._note(id, source)
+        return self._answer(stored, "updated" if there else "created", 200 if there else 201)
+
+    def _check(self, source: bytes) -> None:
+        try:
+            document = parse(source, self.flavour)
+        except ParseError:
+            raise self._unreadable() from None
+        if document.__class__ is not dict:
+            raise self._unreadable()
+        if self.data_stream and "@timestamp" not in document:
+            text = "data stream timestamp field [@timestamp] is missing"
+            raise Refusal(400, self.flavour.parsing, "failed to parse", caused_by=bad_argument(text).cause())
+        self.mapping.take(document)
+
+    def _unreadable(self) -> Refusal:
+        return Refusal(400, self.flavour.parsing, "failed to parse")
+
+    def _note(self, id: str, source: bytes | None) -> Stored:
+        before = self.documents.get(id)
+        stored = Stored(source, self._next, self.term, 1 if before is None else before.version + 1)
+        self._next += 1
+        self.documents[id] = stored
+        return stored
+
+    def _answer(self, stored: Stored, result: str, status: int) -> Json:
+        return {
+            "_version": stored.version,
+            "result": result,
+            "_shards": self.shards.copy(),
+            "_seq_no": stored.seq_no,
+            "_primary_term": stored.term,
+            "status": status,
+        }
+
+    def _require(self, id: str, at: tuple[int, int]) -> None:
+        found = self.get(id)
+        if found is None or (found.seq_no, found.term) != at:
+            raise self._conflict(id, f"required seqNo [{at[0]}], primary term [{at[1]}]")
+
+    def _conflict(self, id: str, why: str) -> Refusal:
+        text = f"[{id[:50]}]: version conflict, {why}"
+        return Refusal(409, "version_conflict_engine_exception", text, index=self.name, shard="0")
+
+    def _missing(self, id: str) -> Refusal:
+        text = f"[{id[:50]}]: document missing"
+        return Refusal(404, "document_missing_exception", text, index=self.name, shard="0")
+
+
+def dumped(value: Any) -> bytes:
+    """Return a value as JSON, also one that orjson refuses."""
+    try:
+        return orjson.dumps(value)
+    except (TypeError, orjson.JSONEncodeError):
+        import json
+
+        return json.dumps(value, ensure_ascii=True, separators=(",", ":")).encode()
+
+
+def _merged(there: Json, doc: Json) -> bool:
+    """Merge ``doc`` into ``there``; say whether that changes anything."""
+    changed = False
+    for name, value in doc.items():
+        old = there.get(name)
+        if isinstance(value, dict) and isinstance(old, dict):
+            changed = _merged(old, value) or changed
+        elif name not in there or old != value or old.__class__ is not value.__class__:
+            there[name] = value
+            changed = True
+    return changed
