@@ -2,7 +2,7 @@
 
 A conversation is a file of ``conversations``: a name and steps. A step is a request and what each kind of engine
 answered, or one ``answer`` where all kinds answer alike. Names of indices begin with ``sim-``; a run on a real engine
-makes them unique. Runs of one character are written as ``<<9*400>>``.
+makes them unique. Repeated characters are written as ``<<9*400>>``.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ KINDS = ("opensearch", "elasticsearch7-oss", "elasticsearch9")
 
 Send = Callable[[str, str, "bytes | None", Mapping[str, str]], "tuple[int, Any]"]
 
-_RUN = re.compile(r"<<(.)\*(\d+)>>")
+_RUN = re.compile(r"<<(.+?)\*(\d+)>>")
 # Shorter runs are readable as they are; no uuid or date has one as long.
 _LONG_RUN = re.compile(r"(.)\1{99,}")
 _MOST_DEPTH = 50
@@ -112,6 +112,8 @@ def normalised(answer: Any, depth: int = 0) -> Any:
         if isinstance(answer.get("type"), str) and isinstance(answer.get("reason"), (str, type(None))):
             return {key: _of_error(key, answer[key]) for key in _OF_ERRORS if key in answer}
         kept = {collapse(key): normalised(value, depth + 1) for key, value in answer.items() if key not in _LEFT_OUT}
+        if isinstance(kept.get("error"), str):
+            kept["error"] = "*"
         if "tagline" in kept:
             version = {key: kept["version"][key] for key in ("number", "distribution") if key in kept["version"]}
             return {"version": version}

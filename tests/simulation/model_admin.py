@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+import fnmatch
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from tests.simulation.model_flavour import Refusal, bad_argument, no_index
+from tests.simulation.model_flavour import Refusal, bad_argument
+from tests.simulation.model_index import ModelIndex
 from tests.simulation.model_names import listed, read_index
 from tests.simulation.model_state import State, check_settings, flat, nested, str_of
 
@@ -16,8 +18,24 @@ Params = Mapping[str, str]
 _DONE = {"acknowledged": True}
 
 
+def _changing(state: State) -> tuple[str, ...]:
+    """Return the blocks that keep an index from being changed."""
+    return (
+        ("read_only", "metadata") if state.flavour.is_elastic else ("read_only", "read_only_allow_delete", "metadata")
+    )
+
+
+def _not_blocked(indices: Iterable[ModelIndex], *names: str) -> None:
+    for index in indices:
+        blocked = index.block(*names)
+        if blocked is not None:
+            raise blocked
+
+
 def put_index(state: State, name: str, body: Json) -> Json:
     """Make an index."""
+    if name in state.indices:
+        _not_blocked([state.indices[name]], *_changing(state))
     unknown = [key for key in body if key not in ("mappings", "settings", "aliases")]
     if unknown:
         raise Refusal(400, "parse_exception", f"unknown key [{unknown[0]}] for create index")
@@ -30,11 +48,9 @@ def delete_index(state: State, expression: str, params: Params) -> Json:
     if expression in state.aliases():
         text = f"The provided expression [{expression}] matches an alias, specify the corresponding concrete indices instead."
         raise bad_argument(text)
-    for index in listed(state, expression, params):
-        if index.has_block("read_only"):
-            blocked = index.block("read_only")
-            assert blocked is not None
-            raise blocked
+    indices = listed(state, expression, params)
+    _not_blocked(indices, "read_only", "metadata")
+    for index in indices:
         del state.indices[index.name]
     state.aliases_changed()
     return dict(_DONE)
@@ -43,8 +59,12 @@ def delete_index(state: State, expression: str, params: Params) -> Json:
 def close_index(state: State, expression: str, params: Params) -> Json:
     """Close indices."""
     indices = listed(state, expression, params)
+    _not_blocked(indices, *_changing(state))
     for index in indices:
-        index.closed = True
+        if not index.closed:
+            index.closed = True
+            index.term += 1
+            index.settings["index.verified_before_close"] = "true"
     return {**_DONE, "shards_acknowledged": True, "indices": {index.name: {"closed": True} for index in indices}}
 
 
@@ -53,23 +73,23 @@ def open_index(state: State, expression: str, params: Params) -> Json:
     for index in listed(state, expression, params):
         if index.closed:
             index.closed = False
+            index.settings.pop("index.verified_before_close", None)
             index.term += 1
     return {**_DONE, "shards_acknowledged": True}
 
 
 def get_mapping(state: State, expression: str, params: Params) -> Json:
     """Show mappings."""
-    return {
-        index.name: {"mappings": copy.deepcopy(index.mapping.as_json())} for index in listed(state, expression, params)
-    }
+    indices = listed(state, expression, params)
+    _not_blocked(indices, "metadata")
+    return {index.name: {"mappings": copy.deepcopy(index.mapping.as_json())} for index in indices}
 
 
 def put_mapping(state: State, expression: str, body: Json, params: Params) -> Json:
     """Add to mappings."""
-    for index in listed(state, expression, params):
-        blocked = index.block("read_only", "read_only_allow_delete", "metadata")
-        if blocked is not None:
-            raise blocked
+    indices = listed(state, expression, params)
+    _not_blocked(indices, *_changing(state))
+    for index in indices:
         index.mapping.merge(copy.deepcopy(body))
     return dict(_DONE)
 
@@ -77,7 +97,9 @@ def put_mapping(state: State, expression: str, body: Json, params: Params) -> Js
 def get_settings(state: State, expression: str, params: Params) -> Json:
     """Show settings, flat where ``flat_settings`` says so."""
     made = {}
-    for index in listed(state, expression, params):
+    indices = listed(state, expression, params)
+    _not_blocked(indices, "metadata")
+    for index in indices:
         settings = dict(index.settings)
         made[index.name] = {"settings": settings if params.get("flat_settings") == "true" else nested(settings)}
     return made
@@ -90,11 +112,8 @@ def put_settings(state: State, expression: str, body: Json, params: Params) -> J
     check_settings(changes)
     if "index.number_of_shards" in changes:
         raise bad_argument("Can't update non dynamic settings [[index.number_of_shards]] for open indices")
-    only_blocks = all(name.startswith("index.blocks.") for name in changes)
-    for index in indices:
-        blocked = None if only_blocks else index.block("read_only", "read_only_allow_delete", "metadata")
-        if blocked is not None:
-            raise blocked
+    if not all(name.startswith("index.blocks.") for name in changes):
+        _not_blocked(indices, *_changing(state))
     for index in indices:
         for name, value in changes.items():
             if value is None:
@@ -107,22 +126,42 @@ def put_settings(state: State, expression: str, body: Json, params: Params) -> J
 
 def get_alias(state: State, expression: str, params: Params) -> tuple[int, Json]:
     """List indices with their aliases."""
-    asked = expression.split(",")
+    indices = listed(state, expression, params)
+    _not_blocked(indices, "metadata")
+    wanted = [part for part in expression.split(",") if part not in state.indices]
     made: Json = {}
-    for index in listed(state, expression, params):
-        aliases = {name: dict(about) for name, about in index.aliases.items()}
-        made[index.name] = {"aliases": aliases}
-    del asked
+    for index in indices:
+        named = [name for name in index.aliases if any(fnmatch.fnmatchcase(name, part) for part in wanted)]
+        # An index that is asked for by its own name shows all of them.
+        whole = any(fnmatch.fnmatchcase(index.name, part) for part in expression.split(","))
+        made[index.name] = {
+            "aliases": {name: dict(index.aliases[name]) for name in index.aliases if whole or name in named}
+        }
     return 200, made
 
 
 def change_aliases(state: State, body: Json) -> Json:
-    """Add and remove aliases."""
+    """Add and remove aliases. Either all is done or nothing."""
+    before = {index.name: dict(index.aliases) for index in state.indices.values()}
+    try:
+        return _changed_aliases(state, body)
+    except Refusal:
+        for name, aliases in before.items():
+            state.indices[name].aliases = aliases
+        state.aliases_changed()
+        raise
+
+
+def _changed_aliases(state: State, body: Json) -> Json:
     for action in body["actions"]:
         ((kind, about),) = action.items()
         names = about.get("indices") or [about["index"]]
         for index in listed(state, ",".join(names), {}):
             if kind == "add":
+                if about["alias"] in state.indices:
+                    text = f"Invalid alias name [{about['alias']}]: an index or data stream exists with the same name"
+                    more = {} if state.flavour.is_elastic else {"index": about["alias"]}
+                    raise Refusal(400, "invalid_alias_name_exception", text, **more)
                 more = {"is_write_index": about["is_write_index"]} if "is_write_index" in about else {}
                 # One that has it keeps what isn't said anew.
                 index.aliases[about["alias"]] = more
@@ -131,7 +170,10 @@ def change_aliases(state: State, body: Json) -> Json:
             else:
                 del state.indices[index.name]
         state.aliases_changed()
-    return dict(_DONE)
+    for alias, behind in state.aliases().items():
+        if sum(index.aliases[alias].get("is_write_index", False) for index in behind) > 1:
+            raise Refusal(500, "illegal_state_exception", f"alias [{alias}] has more than one write index")
+    return {**_DONE, "errors": False} if state.flavour.is_elastic else dict(_DONE)
 
 
 def get_template(state: State, name: str) -> Json:
@@ -192,6 +234,8 @@ def mget(state: State, body: Json) -> Json:
             index = read_index(state, name)
             if index.mapping.routing_required and "routing" not in one:
                 text = f"routing is required for [{index.name}]"
+                if state.flavour.has_types:
+                    raise Refusal(500, "null_pointer_exception", "null")
                 raise Refusal(400, "routing_missing_exception", text, index=index.name)
         except Refusal as refusal:
             if state.flavour.has_types:
@@ -219,8 +263,3 @@ def mget(state: State, body: Json) -> Json:
 def health(state: State) -> Json:
     """Say how the cluster is."""
     return {"cluster_name": "model", "status": "green", "timed_out": False, "number_of_nodes": 1}
-
-
-def missing(expression: str) -> Refusal:
-    """Return the refusal for an index that isn't there."""
-    return no_index(expression)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 
-from tests.simulation.model_flavour import Flavour, Refusal, bad_argument, invalid, no_index
+from tests.simulation.model_flavour import Flavour, Refusal, bad_argument, because, invalid, no_index
 from tests.simulation.model_index import ModelIndex
 from tests.simulation.model_json import ParseError, parse
 from tests.simulation.model_names import closed, write_index
@@ -16,6 +16,9 @@ from tests.simulation.model_state import State
 Json = dict[str, Any]
 
 _MOST_ID_BYTES = 512
+_NO_SEQ_NO = -2
+# What engines answer as the version of a document that a pipeline has dropped.
+_DROPPED, _DROPPED_CREATE = -3, -4
 _ACTIONS = frozenset({"create", "index", "update", "delete"})
 _META = frozenset(
     {"_index", "_id", "routing", "if_seq_no", "if_primary_term", "require_alias", "pipeline", "retry_on_conflict", "version",
@@ -86,7 +89,9 @@ def _read_action(line: bytes, number: int, flavour: Flavour) -> Action:
             raise bad_argument(f"Action/metadata line [{number}] contains an unknown parameter [{key}]")
     at = None
     if "if_seq_no" in meta or "if_primary_term" in meta:
-        at = (meta.get("if_seq_no", -2), meta.get("if_primary_term", 0))
+        at = (meta.get("if_seq_no", _NO_SEQ_NO), meta.get("if_primary_term", 0))
+        if at[0] < 0 and "if_seq_no" in meta:
+            raise bad_argument(f"sequence numbers must be non negative. got [{at[0]}].")
     id = meta.get("_id")
     return Action(kind, meta.get("_index") or "", id if id.__class__ is str else str(id), at, "routing" in meta)
 
@@ -94,20 +99,26 @@ def _read_action(line: bytes, number: int, flavour: Flavour) -> Action:
 def _read_update(line: bytes, flavour: Flavour) -> Json:
     try:
         body = parse(line, flavour)
-    except ParseError as error:
-        raise _broken(flavour, error.limit) from None
+    except ParseError:
+        raise _bad_update("failed to parse field [upsert]", **because("json_parse_exception", "broken")) from None
     if body.__class__ is not dict:
-        raise bad_argument("Malformed update")
+        raise _bad_update("Expected START_OBJECT")
     for key, value in body.items():
         if key not in _BODY:
-            raise Refusal(400, "x_content_parse_exception", f"[UpdateRequest] unknown field [{key}]")
+            raise _bad_update(f"unknown field [{key}]")
         if key in ("doc", "upsert") and value.__class__ is not dict:
-            raise Refusal(400, "x_content_parse_exception", f"[UpdateRequest] {key} doesn't support values")
+            raise _bad_update(f"{key} doesn't support values")
     return body  # type: ignore[no-any-return]
 
 
-def _broken(flavour: Flavour, limit: bool = False) -> Refusal:
-    return Refusal(400, "x_content_parse_exception" if flavour.is_elastic else "json_parse_exception", "broken")
+def _bad_update(text: str, **more: Any) -> Refusal:
+    return Refusal(400, "x_content_parse_exception", f"[UpdateRequest] {text}", **more)
+
+
+def _broken(flavour: Flavour) -> Refusal:
+    if flavour.is_elastic:
+        return Refusal(400, "x_content_parse_exception", "broken", **because("json_parse_exception", "broken"))
+    return Refusal(400, "json_parse_exception", "broken")
 
 
 def _validate(actions: list[Action]) -> None:
@@ -125,6 +136,8 @@ def _validate(actions: list[Action]) -> None:
             problems.append("id is too long, must be no longer than 512 bytes")
         if action.at is not None and action.kind == "create":
             problems.append("create operations do not support compare and set")
+        if action.at is not None and (action.at[0] == _NO_SEQ_NO) != (action.at[1] == 0):
+            problems.append("ifSeqNo and ifPrimaryTerm must be set together")
         if action.kind == "update" and action.body is not None and "doc" not in action.body:
             problems.append("script or doc is missing")
     if problems:
@@ -133,15 +146,18 @@ def _validate(actions: list[Action]) -> None:
 
 def run(state: State, actions: list[Action]) -> Json:
     """Carry out the actions; return the answer."""
+    # What pipelines drop or refuse takes no further part.
+    done = {number: item for number, action in enumerate(actions) if (item := _piped(state, action)) is not None}
     refused: dict[str, Refusal] = {}
-    for action in actions:
-        _make_missing(state, action, refused)
+    for number, action in enumerate(actions):
+        if number not in done:
+            _make_missing(state, action, refused)
     items = []
     errors = False
-    for action in actions:
-        item = _item(state, action, refused)
+    for number, action in enumerate(actions):
+        kind, item = done[number] if number in done else (action.kind, _item(state, action, refused))
         errors = errors or "error" in item
-        items.append({action.kind: item})
+        items.append({kind: item})
     return {"took": 0, "errors": errors, "items": items}
 
 
@@ -155,40 +171,41 @@ def _make_missing(state: State, action: Action, refused: dict[str, Refusal]) -> 
         refused[name] = refusal
 
 
-def _item(state: State, action: Action, refused: dict[str, Refusal]) -> Json:
-    head: Json = {"_index": action.index, "_id": action.id}
+def _head(state: State, index: str | None, id: str | None) -> Json:
     if state.flavour.has_types:
-        head = {"_index": action.index, "_type": "_doc", "_id": action.id}
+        return {"_index": index, "_type": "_doc", "_id": id}
+    return {"_index": index, "_id": id}
+
+
+def _item(state: State, action: Action, refused: dict[str, Refusal]) -> Json:
+    head = _head(state, action.index, action.id)
     try:
         if action.index in refused:
             raise refused[action.index]
-        index = write_index(state, action.index)
-        if index is None:
-            raise no_index(action.index)
+        index = _target(state, action)
         head["_index"] = index.name
-        head.update(_carried_out(state, index, action))
+        if index.blocked:
+            blocked = index.block("read_only", "read_only_allow_delete", "write")
+            if blocked is not None:
+                raise blocked
+        head.update(_done(index, action))
     except Refusal as refusal:
         head["status"] = refusal.status
         head["error"] = refusal.cause()
     return head
 
 
-def _carried_out(state: State, index: ModelIndex, action: Action) -> Json:
+def _target(state: State, action: Action) -> ModelIndex:
+    index = write_index(state, action.index)
+    if index is None:
+        raise no_index(action.index)
+    if index.data_stream == action.index and action.kind != "create":
+        raise bad_argument("only write ops with an op_type of create are allowed in data streams")
     if index.closed:
         raise closed(index.name)
     if index.mapping.routing_required and not action.routed:
         raise Refusal(400, "routing_missing_exception", f"routing is required for [{index.name}]", index=index.name)
-    if index.data_stream and action.kind != "create" and action.index == index.data_stream:
-        raise bad_argument("only write ops with an op_type of create are allowed in data streams")
-    if index.pipeline != "_none":
-        dropped = _piped(state, index, action)
-        if dropped is not None:
-            return dropped
-    if index.blocked:
-        blocked = index.block("read_only", "read_only_allow_delete", "write")
-        if blocked is not None:
-            raise blocked
-    return _done(index, action)
+    return index
 
 
 def _done(index: ModelIndex, action: Action) -> Json:
@@ -203,21 +220,43 @@ def _done(index: ModelIndex, action: Action) -> Json:
     return index.update(action.id, action.body, action.at)
 
 
-def _piped(state: State, index: ModelIndex, action: Action) -> Json | None:
-    """Put what is to be stored through the index's pipeline; return the answer of an action that it drops."""
-    if action.kind == "delete" or (action.kind == "update" and (action.body is None or "upsert" not in action.body)):
+def _piped(state: State, action: Action) -> tuple[str, Json] | None:
+    """Put what is to be stored through its index's pipeline; return the item of an action that ends there.
+
+    An upsert is to the pipeline an index request that has no id, and no index either on some engines.
+    """
+    is_update = action.kind == "update"
+    if action.kind == "delete" or (is_update and (action.body is None or "upsert" not in action.body)):
         return None
-    pipeline = state.pipelines.get(index.pipeline)
+    index = state.indices.get(action.index) or next(iter(state.aliases().get(action.index, ())), None)
+    if index is None or index.pipeline == "_none":
+        return None
+    ends = _pipeline_end(state, index.pipeline)
+    if ends is None:
+        return None
+    flavour = state.flavour
+    nameless = is_update and not flavour.is_elastic
+    kind = "index" if nameless else action.kind
+    head = _head(state, None if nameless and flavour.has_types else action.index, None if nameless else action.id)
+    if ends != "drop":
+        return kind, {**head, "status": ends.status, "error": ends.cause()}
+    if nameless and flavour.has_types:
+        error = Refusal(500, "null_pointer_exception", "null")
+        return kind, {**head, "status": error.status, "error": error.cause()}
+    if nameless:
+        head["_id"] = "auto-generated"
+    shards = {"total": 0, "successful": 0, "failed": 0}
+    version = _DROPPED_CREATE if action.kind == "create" else _DROPPED
+    return kind, {**head, "_version": version, "result": "noop", "_shards": shards, "status": 200}
+
+
+def _pipeline_end(state: State, name: str) -> Refusal | Literal["drop"] | None:
+    pipeline = state.pipelines.get(name)
     if pipeline is None:
-        raise bad_argument(f"pipeline with id [{index.pipeline}] does not exist")
+        return bad_argument(f"pipeline with id [{name}] does not exist")
     for processor in pipeline.get("processors", ()):
         if "drop" in processor:
-            return {
-                "_version": -3,
-                "result": "noop",
-                "_shards": {"total": 0, "successful": 0, "failed": 0},
-                "status": 200,
-            }
+            return "drop"
         if "fail" in processor:
-            raise Refusal(500, "fail_processor_exception", str(processor["fail"].get("message")))
+            return Refusal(500, "fail_processor_exception", str(processor["fail"].get("message")))
     return None

@@ -27,7 +27,7 @@ import orjson
 from tests.simulation import model_admin as admin
 from tests.simulation import model_bulk
 from tests.simulation.conversation import parsed
-from tests.simulation.model_flavour import FLAVOURS, Refusal, bad_argument
+from tests.simulation.model_flavour import FLAVOURS, NoHandler, Refusal
 from tests.simulation.model_json import ParseError, parse
 from tests.simulation.model_state import State
 
@@ -46,10 +46,20 @@ class UnreadableAnswer(Exception):  # noqa: N818  # an answer, not a defect
 
 
 class ModelEngine:
-    """One engine of a single node. ``flavour`` is a kind of `FLAVOURS`, ``now`` gives seconds since 1970."""
+    """One engine of a single node.
 
-    def __init__(self, flavour: str = "opensearch", now: Callable[[], float] = time.time) -> None:
+    ``flavour`` is a kind of `FLAVOURS`, ``now`` gives seconds since 1970, ``reader`` is the parser of answers: by
+    default the program's, which refuses numbers beyond a double.
+    """
+
+    def __init__(
+        self,
+        flavour: str = "opensearch",
+        now: Callable[[], float] = time.time,
+        reader: Callable[[bytes], Any] = orjson.loads,
+    ) -> None:
         self.flavour = FLAVOURS[flavour]
+        self._reader = reader
         self._now = now
         self.max_content_length = DEFAULT_MAX_CONTENT_LENGTH
         self.counts: Counter[str] = Counter()
@@ -69,7 +79,7 @@ class ModelEngine:
                 self.counts["bulk"] += 1
                 return 200, self._bulk(body)
             status, answer = self._answer(method, path, body, params or {})
-        except Refusal as refusal:
+        except (Refusal, NoHandler) as refusal:
             return refusal.answer()
         return status, answer
 
@@ -78,7 +88,7 @@ class ModelEngine:
     def documents(self) -> dict[tuple[str, str], Any]:
         """Return all documents that are stored: (index, id) -> source."""
         return {
-            (index.name, id): _readable(stored.source)
+            (index.name, id): self._read(stored.source)[0]
             for index in self.state.indices.values()
             for id, stored in index.documents.items()
             if stored.source is not None
@@ -95,9 +105,16 @@ class ModelEngine:
 
     # Answers
 
+    def _read(self, source: bytes) -> tuple[Any, bool]:
+        """Return a source as the reader of answers has it, and whether it can read it."""
+        try:
+            return self._reader(source), True
+        except ValueError:
+            return parsed(source), False
+
     def _allow(self, method: str, *allowed: str) -> None:
         if method not in allowed:
-            raise Refusal(405, "method_not_allowed", f"Incorrect HTTP method [{method}], allowed: {allowed}")
+            raise NoHandler(405, f"Incorrect HTTP method for this uri and method [{method}], allowed: {list(allowed)}")
 
     def _bulk(self, body: bytes | None) -> Json:
         answer = model_bulk.run(self.state, model_bulk.read_lines(body, self.flavour))
@@ -107,8 +124,8 @@ class ModelEngine:
                 self.writes += result.get("result") in ("created", "updated", "deleted")
                 got = result.get("get")
                 if got is not None:
-                    got["_source"], bad = _read(got["_source"])
-                    unreadable = unreadable or bad
+                    got["_source"], read = self._read(got["_source"])
+                    unreadable = unreadable or not read
         if unreadable:
             raise UnreadableAnswer(200, answer)
         return answer
@@ -120,8 +137,8 @@ class ModelEngine:
         unreadable = False
         for doc in answer["docs"]:
             if "_source" in doc:
-                doc["_source"], bad = _read(doc["_source"])
-                unreadable = unreadable or bad
+                doc["_source"], read = self._read(doc["_source"])
+                unreadable = unreadable or not read
         if unreadable:
             raise UnreadableAnswer(200, answer)
         return answer
@@ -132,19 +149,22 @@ class ModelEngine:
         last = parts[-1] if len(parts) > 1 else ""
         self.counts[f"{method} {last if last.startswith('_') else first if first.startswith('_') else 'index'}"] += 1
         if first.startswith("_") and len(first) > 1:
-            return self._of_cluster(method, parts, self._json(body))
+            return self._of_cluster(method, parts, body)
         if not first:
             return 200, self._root()
         return self._of_index(method, parts, self._json(body), params)
 
-    def _of_cluster(self, method: str, parts: list[str], body: Json) -> tuple[int, Any]:
-        state = self.state
+    def _of_cluster(self, method: str, parts: list[str], raw: bytes | None) -> tuple[int, Any]:
+        state, body = self.state, self._json(raw)
         match method, parts:
             case (("GET" | "POST"), ["_mget"]):
+                if raw is None:
+                    raise Refusal(400, "parse_exception", "request body or source parameter is required")
                 return 200, self._mget(body)
             case "POST", ["_aliases"]:
                 return 200, admin.change_aliases(state, body)
-            case "GET", ["_cluster", "health"]:
+            case _, ["_cluster", "health"]:
+                self._allow(method, "GET", "HEAD")
                 return 200, admin.health(state)
             case "PUT", ["_cluster", "settings"]:
                 return 200, admin.put_cluster_settings(state, body)
@@ -202,17 +222,5 @@ class ModelEngine:
         return {"name": "model", "cluster_name": "model", "version": version, "tagline": ""}
 
 
-def _read(source: bytes) -> tuple[Any, bool]:
-    """Return a source, and whether the program's parser can't read it."""
-    try:
-        return orjson.loads(source), False
-    except orjson.JSONDecodeError:
-        return parsed(source), True
-
-
-def _readable(source: bytes) -> Any:
-    return _read(source)[0]
-
-
-def _no_handler(method: str, path: str) -> Refusal:
-    return bad_argument(f"no handler found for uri [/{path}] and method [{method}]")
+def _no_handler(method: str, path: str) -> NoHandler:
+    return NoHandler(400, f"no handler found for uri [/{path}] and method [{method}]")

@@ -19,6 +19,8 @@ class Flavour:
     longest_number: int | None
     longest_name: int | None
     deepest: int | None
+    deepest_arrays: int | None = None
+    """How many arrays may be directly in each other."""
     has_types: bool = False
     """Whether documents are answered with a ``_type``."""
     lenient_with_objects: frozenset[str] = frozenset()
@@ -39,6 +41,7 @@ FLAVOURS = {
             1000,
             50_000,
             1000,
+            deepest_arrays=20,
             lenient_with_objects=frozenset({*WHOLE_NUMBERS, "double", "float", "half_float", "date", "boolean"}),
         ),
         Flavour("elasticsearch7-oss", "7.10.2", None, "mapper_parsing_exception", None, None, None, has_types=True),
@@ -48,7 +51,7 @@ FLAVOURS = {
             None,
             "document_parsing_exception",
             1000,
-            50_000,
+            None,
             1000,
             lenient_with_objects=frozenset({"date"}),
             is_elastic=True,
@@ -86,6 +89,18 @@ class Refusal(Exception):  # noqa: N818  # an answer, not a defect
     def answer(self) -> tuple[int, dict[str, Any]]:
         """Return status and body of a whole answer."""
         return self.status, {"error": self.with_root(), "status": self.status}
+
+
+class NoHandler(Exception):  # noqa: N818  # an answer, not a defect
+    """A request of a method or path that the engine doesn't know: its answer has no error object."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+
+    def answer(self) -> tuple[int, dict[str, Any]]:
+        """Return status and body of a whole answer."""
+        return self.status, {"error": str(self), **({"status": self.status} if self.status == 405 else {})}
 
 
 def bad_argument(reason: str, **more: Any) -> Refusal:

@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
-
-from tests.simulation.model_flavour import Flavour, Refusal, bad_argument
-from tests.simulation.model_json import ParseError, parse
+from tests.simulation.model_flavour import Flavour, Refusal, bad_argument, because
+from tests.simulation.model_json import ParseError, dumped, parse, too_nested
 from tests.simulation.model_mapping import DEFAULT_LIMIT, ModelMapping
 
 Json = dict[str, Any]
@@ -51,6 +49,7 @@ class ModelIndex:
         self.mapping.limit = int(self.settings.get(LIMIT, DEFAULT_LIMIT))
         self.pipeline = self.settings.get(PIPELINE, "_none")
         self.shards = {"total": 1 + int(self.settings["index.number_of_replicas"]), "successful": 1, "failed": 0}
+        self.frozen = self.block("metadata")
         self.blocked = any(self.has_block(name) for name in ("write", "read_only", "read_only_allow_delete"))
 
     def has_block(self, name: str) -> bool:
@@ -63,9 +62,9 @@ class ModelIndex:
             if self.has_block(name):
                 if name == "read_only_allow_delete":
                     text = f"index [{self.name}] blocked by: [TOO_MANY_REQUESTS/12/read-only-allow-delete block];"
-                    return Refusal(429, "cluster_block_exception", text, index=self.name)
+                    return Refusal(429, "cluster_block_exception", text)
                 text = f"index [{self.name}] blocked by: [FORBIDDEN/8/index {name} (api)];"
-                return Refusal(403, "cluster_block_exception", text, index=self.name)
+                return Refusal(403, "cluster_block_exception", text)
         return None
 
     def get(self, id: str) -> Stored | None:
@@ -136,6 +135,8 @@ class ModelIndex:
         answer["status"] = status
 
     def _store(self, id: str, source: bytes) -> Json:
+        if not id:
+            raise bad_argument("if _id is specified it must not be empty")
         try:
             self._check(source)
         except Refusal as refusal:
@@ -151,14 +152,18 @@ class ModelIndex:
         except ParseError:
             raise self._unreadable() from None
         if document.__class__ is not dict:
+            raise self._unreadable(not self.flavour.is_elastic)
+        deepest = self.flavour.deepest_arrays
+        if deepest is not None and source.count(b"[") > deepest and too_nested(document, deepest):
             raise self._unreadable()
         if self.data_stream and "@timestamp" not in document:
             text = "data stream timestamp field [@timestamp] is missing"
-            raise Refusal(400, self.flavour.parsing, "failed to parse", caused_by=bad_argument(text).cause())
-        self.mapping.take(document)
+            raise Refusal(400, self.flavour.parsing, "failed to parse", **because("illegal_argument_exception", text))
+        self.mapping.take(document, self.frozen)
 
-    def _unreadable(self) -> Refusal:
-        return Refusal(400, self.flavour.parsing, "failed to parse")
+    def _unreadable(self, has_cause: bool = True) -> Refusal:
+        cause = because("x_content_parse_exception", "not JSON") if has_cause else {}
+        return Refusal(400, self.flavour.parsing, "failed to parse", **cause)
 
     def _note(self, id: str, source: bytes | None) -> Stored:
         before = self.documents.get(id)
@@ -189,16 +194,6 @@ class ModelIndex:
     def _missing(self, id: str) -> Refusal:
         text = f"[{id[:50]}]: document missing"
         return Refusal(404, "document_missing_exception", text, index=self.name, shard="0")
-
-
-def dumped(value: Any) -> bytes:
-    """Return a value as JSON, also one that orjson refuses."""
-    try:
-        return orjson.dumps(value)
-    except (TypeError, orjson.JSONEncodeError):
-        import json
-
-        return json.dumps(value, ensure_ascii=True, separators=(",", ":")).encode()
 
 
 def _merged(there: Json, doc: Json) -> bool:

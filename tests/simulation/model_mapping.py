@@ -147,22 +147,35 @@ class ModelMapping:
             raise self._bad_mapping(f"unknown parameter [no_such] on mapper [{whole}] of type [{given['type']}]")
 
     def _bad_mapping(self, text: str) -> Refusal:
-        return Refusal(400, "mapper_parsing_exception", text)
+        cause = because("mapper_parsing_exception", text) if self._flavour.is_elastic else {}
+        return Refusal(400, "mapper_parsing_exception", text, **cause)
 
     # Documents
 
-    def take(self, document: Json) -> None:
-        """Check a document, and add the fields that it needs. Raises Refusal, and adds nothing then."""
+    def take(self, document: Json, frozen: Refusal | None = None) -> None:
+        """Check a document, and add the fields that it needs. Raises Refusal, and adds nothing then.
+
+        ``frozen`` is raised where a field would have to be added.
+        """
         self._undo = []
         self._new = set()
         count = self.count
         try:
             self._object(self._root, document, "", self._root.dynamic or "true", 1)
             if self.count > count and self.count > self.limit:
-                raise bad_argument(f"Limit of total fields [{self.limit}] has been exceeded")
+                raise self._over_limit()
+            if self.count > count and frozen is not None:
+                raise frozen
         except Refusal:
             self._roll_back(count)
             raise
+
+    def _over_limit(self) -> Refusal:
+        refusal = bad_argument(f"Limit of total fields [{self.limit}] has been exceeded")
+        if self._flavour.is_elastic:
+            text = "failed to parse: limit of fields"
+            return Refusal(400, self._flavour.parsing, text, **because(refusal.type, refusal.reason))
+        return refusal
 
     def _roll_back(self, count: int) -> None:
         for children, name in reversed(self._undo):
@@ -219,8 +232,10 @@ class ModelMapping:
     def _bad_value(self, leaf: Leaf, path: str, bad: BadValue) -> Refusal:
         if bad.immense:
             text = f"Document contains at least one immense term in field [{path}]"
+            if self._flavour.is_elastic:
+                return Refusal(400, self._flavour.parsing, text, **because("illegal_argument_exception", "too long"))
             refusal = bad_argument(text, **because("max_bytes_length_exceeded_exception", "too long"))
-            refusal.numbered = not self._flavour.is_elastic
+            refusal.numbered = True
             return refusal
         text = f"failed to parse field [{path}] of type [{leaf.type}]"
         return Refusal(400, self._flavour.parsing, text, **because(bad.type, str(bad)))

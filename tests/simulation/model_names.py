@@ -58,6 +58,8 @@ def read_index(state: State, name: str) -> ModelIndex:
         behind = state.aliases().get(name)
         if not behind:
             raise no_index(name)
+        if behind[0].data_stream:
+            raise Refusal(404, "index_not_found_exception", f"no such index [{name}]")
         if len(behind) > 1:
             raise bad_argument(
                 f"alias [{name}] has more than one index associated with it, can't execute a single index op"

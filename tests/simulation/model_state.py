@@ -6,7 +6,7 @@ import fnmatch
 from collections.abc import Callable
 from typing import Any
 
-from tests.simulation.model_flavour import Flavour, Refusal, bad_argument, no_index
+from tests.simulation.model_flavour import Flavour, Refusal, bad_argument, because, no_index
 from tests.simulation.model_index import ModelIndex
 from tests.simulation.model_names import check_name
 
@@ -135,7 +135,8 @@ def check_settings(settings: Json) -> None:
             try:
                 number = int(value)
             except ValueError:
-                raise bad_argument(f"Failed to parse value [{value}] for setting [{name}]") from None
+                text = f"Failed to parse value [{value}] for setting [{name}]"
+                raise bad_argument(text, **because("number_format_exception", "no number")) from None
             if number < (1 if name == "index.number_of_shards" else 0):
                 raise bad_argument(f"Failed to parse value [{value}] for setting [{name}] must be >= 1")
 

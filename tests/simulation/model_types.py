@@ -133,7 +133,7 @@ def inferred(value: Any, dates: bool) -> tuple[str, Json]:
         return "boolean", {"type": "boolean"}
     if isinstance(value, int):
         return "long", {"type": "long"}
-    if value.__class__ is float:
+    if isinstance(value, float):
         return "double", {"type": "float"}
     if dates and _GUESSED.match(value):
         given = {"type": "date"}
