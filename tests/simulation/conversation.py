@@ -25,7 +25,19 @@ _RUN = re.compile(r"<<(.+?)\*(\d+)>>")
 _LONG_RUN = re.compile(r"(.)\1{99,}")
 _MOST_DEPTH = 50
 # Differ from run to run, or are not read by the program.
-_LEFT_OUT = frozenset({"took", "ingest_took", "index_uuid", "uuid", "cluster_uuid", "cluster_name", "_ignored"})
+_LEFT_OUT = frozenset(
+    {
+        "took",
+        "ingest_took",
+        "index_uuid",
+        "uuid",
+        "cluster_uuid",
+        "cluster_name",
+        "_ignored",
+        "created_date_millis",
+        "modified_date_millis",
+    }
+)
 # Of an error: whom it concerns and why. The other keys of errors are not read by the program.
 _OF_ERRORS = ("type", "reason", "index", "caused_by", "root_cause")
 _SETTINGS_LEFT_OUT = (
@@ -112,7 +124,7 @@ def normalised(answer: Any, depth: int = 0) -> Any:
         if isinstance(answer.get("type"), str) and isinstance(answer.get("reason"), (str, type(None))):
             return {key: _of_error(key, answer[key]) for key in _OF_ERRORS if key in answer}
         kept = {collapse(key): normalised(value, depth + 1) for key, value in answer.items() if key not in _LEFT_OUT}
-        if isinstance(kept.get("error"), str):
+        if depth == 0 and isinstance(kept.get("error"), str):
             kept["error"] = "*"
         if "tagline" in kept:
             version = {key: kept["version"][key] for key in ("number", "distribution") if key in kept["version"]}

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import copy
-import fnmatch
 from collections.abc import Iterable, Mapping
+from itertools import product
 from typing import Any
 
-from tests.simulation.model_flavour import Refusal, bad_argument
+from tests.simulation.model_flavour import Refusal, bad_argument, because
 from tests.simulation.model_index import ModelIndex
+from tests.simulation.model_mapping import ModelMapping
 from tests.simulation.model_names import listed, read_index
 from tests.simulation.model_state import State, check_settings, flat, nested, str_of
 
@@ -46,7 +47,7 @@ def put_index(state: State, name: str, body: Json) -> Json:
 def delete_index(state: State, expression: str, params: Params) -> Json:
     """Remove indices."""
     if expression in state.aliases():
-        text = f"The provided expression [{expression}] matches an alias, specify the corresponding concrete indices instead."
+        text = f"The provided expression [{expression}] matches an alias, specify the concrete indices instead."
         raise bad_argument(text)
     indices = listed(state, expression, params)
     _not_blocked(indices, "read_only", "metadata")
@@ -109,7 +110,7 @@ def put_settings(state: State, expression: str, body: Json, params: Params) -> J
     """Change settings; null resets one."""
     changes = flat(body.get("settings", body))
     indices = listed(state, expression, params)
-    check_settings(changes)
+    check_settings(state.flavour, changes)
     if "index.number_of_shards" in changes:
         raise bad_argument("Can't update non dynamic settings [[index.number_of_shards]] for open indices")
     if not all(name.startswith("index.blocks.") for name in changes):
@@ -128,15 +129,9 @@ def get_alias(state: State, expression: str, params: Params) -> tuple[int, Json]
     """List indices with their aliases."""
     indices = listed(state, expression, params)
     _not_blocked(indices, "metadata")
-    wanted = [part for part in expression.split(",") if part not in state.indices]
-    made: Json = {}
-    for index in indices:
-        named = [name for name in index.aliases if any(fnmatch.fnmatchcase(name, part) for part in wanted)]
-        # An index that is asked for by its own name shows all of them.
-        whole = any(fnmatch.fnmatchcase(index.name, part) for part in expression.split(","))
-        made[index.name] = {
-            "aliases": {name: dict(index.aliases[name]) for name in index.aliases if whole or name in named}
-        }
+    made = {
+        index.name: {"aliases": {alias: dict(about) for alias, about in index.aliases.items()}} for index in indices
+    }
     return 200, made
 
 
@@ -193,9 +188,39 @@ def get_template(state: State, name: str) -> Json:
 def put_template(state: State, name: str, body: Json) -> Json:
     """Make an index template, or replace it."""
     if "index_patterns" not in body:
-        raise bad_argument("Required [index_patterns]")
+        raise Refusal(400, "x_content_parse_exception", "Required [index_patterns]")
+    _check_overlap(state, name, body)
+    mappings = body.get("template", {}).get("mappings")
+    if mappings:
+        try:
+            ModelMapping(state.flavour).merge(mappings)
+        except Refusal as refusal:
+            text = f"composable template [{name}] template after composition is invalid"
+            raise bad_argument(text, **because(refusal.type, refusal.reason)) from None
     state.templates[name] = copy.deepcopy(body)
     return dict(_DONE)
+
+
+def _check_overlap(state: State, name: str, body: Json) -> None:
+    priority = body.get("priority", 0)
+    for other, template in state.templates.items():
+        if other == name or template.get("priority", 0) != priority:
+            continue
+        pairs = product(body["index_patterns"], template["index_patterns"])
+        if any(_overlap(one, another) for one, another in pairs):
+            text = f"index template [{name}] has patterns of the template [{other}] with the same priority [{priority}]"
+            raise bad_argument(text)
+
+
+def _overlap(one: str, other: str) -> bool:
+    """Say whether there is a name that both patterns match; ``*`` is the only wildcard."""
+    if not one or not other:
+        return not (one or other).strip("*")
+    if one[0] == "*":
+        return _overlap(one[1:], other) or _overlap(one, other[1:])
+    if other[0] == "*":
+        return _overlap(other, one)
+    return one[0] == other[0] and _overlap(one[1:], other[1:])
 
 
 def delete_template(state: State, name: str) -> Json:

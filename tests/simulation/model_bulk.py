@@ -21,9 +21,21 @@ _NO_SEQ_NO = -2
 _DROPPED, _DROPPED_CREATE = -3, -4
 _ACTIONS = frozenset({"create", "index", "update", "delete"})
 _META = frozenset(
-    {"_index", "_id", "routing", "if_seq_no", "if_primary_term", "require_alias", "pipeline", "retry_on_conflict", "version",
-     "version_type", "_source", "dynamic_templates"}
-)  # fmt: skip
+    {
+        "_index",
+        "_id",
+        "routing",
+        "if_seq_no",
+        "if_primary_term",
+        "require_alias",
+        "pipeline",
+        "retry_on_conflict",
+        "version",
+        "version_type",
+        "_source",
+        "dynamic_templates",
+    }
+)
 _BODY = frozenset({"doc", "upsert", "_source", "doc_as_upsert", "detect_noop", "script", "scripted_upsert"})
 
 
@@ -64,7 +76,7 @@ def read_lines(raw: bytes | None, flavour: Flavour) -> list[Action]:
             else:
                 action.source = source.removesuffix(b"\r")
         actions.append(action)
-    _validate(actions)
+    _validate(actions, flavour)
     return actions
 
 
@@ -108,7 +120,7 @@ def _read_update(line: bytes, flavour: Flavour) -> Json:
             raise _bad_update(f"unknown field [{key}]")
         if key in ("doc", "upsert") and value.__class__ is not dict:
             raise _bad_update(f"{key} doesn't support values")
-    return body  # type: ignore[no-any-return]
+    return body
 
 
 def _bad_update(text: str, **more: Any) -> Refusal:
@@ -121,18 +133,16 @@ def _broken(flavour: Flavour) -> Refusal:
     return Refusal(400, "json_parse_exception", "broken")
 
 
-def _validate(actions: list[Action]) -> None:
+def _validate(actions: list[Action], flavour: Flavour) -> None:
     if not actions:
         raise invalid("no requests added")
     problems = []
+    unchecked = ("delete", "update") if flavour.has_types else ("delete",)
     for action in actions:
         if not action.index:
             problems.append("index is missing")
-        if (
-            len(action.id) > _MOST_ID_BYTES // 4
-            and action.kind != "delete"
-            and len(action.id.encode()) > _MOST_ID_BYTES
-        ):
+        long_id = len(action.id) > _MOST_ID_BYTES // 4 and len(action.id.encode()) > _MOST_ID_BYTES
+        if long_id and action.kind not in unchecked:
             problems.append("id is too long, must be no longer than 512 bytes")
         if action.at is not None and action.kind == "create":
             problems.append("create operations do not support compare and set")
@@ -147,7 +157,7 @@ def _validate(actions: list[Action]) -> None:
 def run(state: State, actions: list[Action]) -> Json:
     """Carry out the actions; return the answer."""
     # What pipelines drop or refuse takes no further part.
-    done = {number: item for number, action in enumerate(actions) if (item := _piped(state, action)) is not None}
+    done = {number: end for number, action in enumerate(actions) if (end := _piped(state, action)) is not None}
     refused: dict[str, Refusal] = {}
     for number, action in enumerate(actions):
         if number not in done:
@@ -229,9 +239,9 @@ def _piped(state: State, action: Action) -> tuple[str, Json] | None:
     if action.kind == "delete" or (is_update and (action.body is None or "upsert" not in action.body)):
         return None
     index = state.indices.get(action.index) or next(iter(state.aliases().get(action.index, ())), None)
-    if index is None or index.pipeline == "_none":
+    if index is None or not index.pipelines:
         return None
-    ends = _pipeline_end(state, index.pipeline)
+    ends = next((end for name in index.pipelines if (end := _pipeline_end(state, name)) is not None), None)
     if ends is None:
         return None
     flavour = state.flavour

@@ -9,9 +9,9 @@
     engine.counts        # requests by kind; engine.writes: documents stored or removed
     engine.max_content_length = 10_000  # a longer body is answered 413, as http.max_content_length does
 
-An answer is a fresh object at every call. One that the program's JSON parser can't read (numbers beyond a double)
-raises UnreadableAnswer, which has the status and what a parser without bounds reads. It has no threads and no I/O. What it answers is held to real
-engines by the recorded conversations: see `tests.simulation.test_model`.
+An answer is a fresh object at every call. One that the program's JSON parser can't read (a number beyond a double)
+raises UnreadableAnswer, which has the status and what a parser without bounds reads. There are no threads and no I/O.
+What it answers is held to real engines by recorded conversations: see `tests.simulation.test_model`.
 """
 
 from __future__ import annotations

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+INFINITY = float("inf")
+
 
 @dataclass(frozen=True)
 class Flavour:
@@ -21,6 +23,10 @@ class Flavour:
     deepest: int | None
     deepest_arrays: int | None = None
     """How many arrays may be directly in each other."""
+    unknown_setting: str = "illegal_argument_exception"
+    """Type of the error for a setting that isn't known."""
+    oldest_date: float = -INFINITY
+    """The least number of milliseconds since 1970 that is a date."""
     has_types: bool = False
     """Whether documents are answered with a ``_type``."""
     lenient_with_objects: frozenset[str] = frozenset()
@@ -42,9 +48,20 @@ FLAVOURS = {
             50_000,
             1000,
             deepest_arrays=20,
+            unknown_setting="settings_exception",
             lenient_with_objects=frozenset({*WHOLE_NUMBERS, "double", "float", "half_float", "date", "boolean"}),
         ),
-        Flavour("elasticsearch7-oss", "7.10.2", None, "mapper_parsing_exception", None, None, None, has_types=True),
+        Flavour(
+            "elasticsearch7-oss",
+            "7.10.2",
+            None,
+            "mapper_parsing_exception",
+            None,
+            None,
+            None,
+            has_types=True,
+            oldest_date=0,
+        ),
         Flavour(
             "elasticsearch9",
             "9.5.3",
@@ -56,7 +73,7 @@ FLAVOURS = {
             lenient_with_objects=frozenset({"date"}),
             is_elastic=True,
         ),
-    )  # fmt: skip
+    )
 }
 
 

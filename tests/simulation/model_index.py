@@ -12,7 +12,7 @@ from tests.simulation.model_mapping import DEFAULT_LIMIT, ModelMapping
 Json = dict[str, Any]
 
 LIMIT = "index.mapping.total_fields.limit"
-PIPELINE = "index.default_pipeline"
+PIPELINES = ("index.default_pipeline", "index.final_pipeline")
 _ON = ("true", "True")
 
 
@@ -47,7 +47,7 @@ class ModelIndex:
     def settings_changed(self) -> None:
         """Work out what depends on the settings."""
         self.mapping.limit = int(self.settings.get(LIMIT, DEFAULT_LIMIT))
-        self.pipeline = self.settings.get(PIPELINE, "_none")
+        self.pipelines = [name for key in PIPELINES if (name := self.settings.get(key, "_none")) != "_none"]
         self.shards = {"total": 1 + int(self.settings["index.number_of_replicas"]), "successful": 1, "failed": 0}
         self.frozen = self.block("metadata")
         self.blocked = any(self.has_block(name) for name in ("write", "read_only", "read_only_allow_delete"))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from tests.simulation.model_flavour import Flavour, Refusal, bad_argument, because
-from tests.simulation.model_types import TYPES, BadValue, inferred
+from tests.simulation.model_types import TYPES, BadValue, inferred, is_before
 
 DEFAULT_LIMIT = 1000
 _MOST_DEPTH = 20
@@ -193,7 +193,7 @@ class ModelMapping:
         for name, value in values.items():
             child = children.get(name)
             if child.__class__ is Leaf:
-                self._leaf(child, value, path + name)  # type: ignore[arg-type]
+                self._leaf(child, value, path + name)
             elif child is None or "." in name:
                 self._unknown(node, name, value, path, dynamic, depth)
             else:
@@ -222,6 +222,8 @@ class ModelMapping:
             return
         try:
             leaf.check(value, leaf.given)
+            if leaf.type == "date" and is_before(value, self._flavour.oldest_date):
+                raise BadValue("failed to parse date field")
         except BadValue as bad:
             if leaf.lenient and (not bad.structure or leaf.type in self._flavour.lenient_with_objects):
                 return
@@ -313,7 +315,7 @@ class ModelMapping:
                 raise bad_argument(
                     f"mapper [{path}{first}] cannot be changed from type [{there.type}] to [ObjectMapper]"
                 )
-            text = f"Could not dynamically add mapping for field [{name}]. Existing mapping for [{path}{first}] is no object"
+            text = f"Could not dynamically add mapping for field [{name}]. [{path}{first}] is no object"
             cause = because("illegal_argument_exception", text) if self._flavour.is_elastic else {}
             raise Refusal(400, self._flavour.parsing, text, **cause)
         self._object(node, {first: {rest: value} if rest else value}, path, dynamic, depth)

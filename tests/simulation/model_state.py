@@ -67,12 +67,18 @@ class State:
     def _made(self, name: str, template: Json, body: Json) -> ModelIndex:
         inner = template.get("template", {})
         own = flat(body.get("settings", {}))
-        check_settings(own)
+        check_settings(self.flavour, own)
         settings = {key: str_of(value) for key, value in {**flat(inner.get("settings", {})), **own}.items()}
         index = ModelIndex(name, self.flavour, settings)
         for mappings in (inner.get("mappings"), body.get("mappings")):
             if mappings:
-                index.mapping.merge(mappings)
+                try:
+                    index.mapping.merge(mappings)
+                except Refusal as refusal:
+                    if refusal.type != "mapper_parsing_exception":
+                        raise
+                    text = f"Failed to parse mapping: {refusal.reason}"
+                    raise Refusal(400, refusal.type, text, **because(refusal.type, refusal.reason)) from None
         for alias, about in {**inner.get("aliases", {}), **body.get("aliases", {})}.items():
             index.aliases[alias] = dict(about)
         self.indices[name] = index
@@ -82,9 +88,9 @@ class State:
     def make_for_write(self, name: str) -> ModelIndex:
         """Make the index that a write to a name needs. Raises Refusal."""
         template = self.template_of(name)
-        allowed = self._may_make(name)
-        if allowed is not True:
-            raise no_index(name, allowed)
+        why_not = self._why_not_made(name)
+        if why_not:
+            raise no_index(name, why_not)
         if template is None or "data_stream" not in template:
             return self.make(name)
         check_name(name)
@@ -95,13 +101,14 @@ class State:
         self.aliases_changed()
         return index
 
-    def _may_make(self, name: str) -> str | bool:
+    def _why_not_made(self, name: str) -> str:
+        """Say why a write may not make an index; empty where it may."""
         rule = self.cluster.get("action.auto_create_index", "true")
         if rule in ("true", "false"):
-            return rule == "true" or " and [action.auto_create_index] is [false]"
+            return "" if rule == "true" else " and [action.auto_create_index] is [false]"
         for part in rule.split(","):
             if fnmatch.fnmatchcase(name, part.lstrip("+-")):
-                return not part.startswith("-") or f" and [action.auto_create_index] contains [{part}]"
+                return f" and [action.auto_create_index] contains [{part}]" if part.startswith("-") else ""
         return " and [action.auto_create_index] doesn't match"
 
 
@@ -116,17 +123,27 @@ _KNOWN_SETTINGS = (
 _KNOWN = frozenset(
     f"index.{name}"
     for name in (
-        "number_of_shards", "number_of_replicas", "refresh_interval", "default_pipeline", "final_pipeline", "hidden",
-        "auto_expand_replicas", "codec", "max_result_window", "provided_name", "gc_deletes",
+        "number_of_shards",
+        "number_of_replicas",
+        "refresh_interval",
+        "default_pipeline",
+        "final_pipeline",
+        "hidden",
+        "auto_expand_replicas",
+        "codec",
+        "max_result_window",
+        "provided_name",
+        "gc_deletes",
     )
-)  # fmt: skip
+)
 
 
-def check_settings(settings: Json) -> None:
+def check_settings(flavour: Flavour, settings: Json) -> None:
     """Check flat settings of an index. Raises Refusal."""
     for name, value in settings.items():
         if name not in _KNOWN and not name.startswith(_KNOWN_SETTINGS):
-            raise bad_argument(f"unknown setting [{name}] please check that any required plugins are installed")
+            text = f"unknown setting [{name}] please check that any required plugins are installed"
+            raise Refusal(400, flavour.unknown_setting, text)
         if value is not None and name in (
             "index.mapping.total_fields.limit",
             "index.number_of_replicas",

@@ -109,6 +109,11 @@ def _date(value: Any, given: Json) -> None:
         raise BadValue("failed to parse date field")
 
 
+def is_before(value: Any, oldest: float) -> bool:
+    """Say whether a date is given as a number of milliseconds that is less than the oldest."""
+    return bool(_EPOCH.match(str(value))) and float(value) < oldest
+
+
 def _anything(_value: Any, _given: Json) -> None:
     return
 
