@@ -27,6 +27,7 @@ _MOST_DEPTH = 50
 # Differ from run to run, or are not read by the program.
 _LEFT_OUT = frozenset(
     {
+        "_type",
         "took",
         "ingest_took",
         "index_uuid",

@@ -1,17 +1,15 @@
-"""What the model engine answers about indices, mappings, settings, aliases, templates and pipelines."""
+"""What the model engine answers about indices, mappings, settings, aliases and pipelines."""
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable, Mapping
-from itertools import product
 from typing import Any
 
-from tests.simulation.model_flavour import Refusal, bad_argument, because
+from tests.simulation.model_flavour import Refusal, bad_argument
 from tests.simulation.model_index import ModelIndex
-from tests.simulation.model_mapping import ModelMapping
 from tests.simulation.model_names import listed, read_index
-from tests.simulation.model_state import State, check_settings, flat, nested, str_of
+from tests.simulation.model_settings import check_settings, flat, nested, str_of
+from tests.simulation.model_state import State
 
 Json = dict[str, Any]
 Params = Mapping[str, str]
@@ -83,7 +81,7 @@ def get_mapping(state: State, expression: str, params: Params) -> Json:
     """Show mappings."""
     indices = listed(state, expression, params)
     _not_blocked(indices, "metadata")
-    return {index.name: {"mappings": copy.deepcopy(index.mapping.as_json())} for index in indices}
+    return {index.name: {"mappings": index.mapping.as_json()} for index in indices}
 
 
 def put_mapping(state: State, expression: str, body: Json, params: Params) -> Json:
@@ -91,7 +89,7 @@ def put_mapping(state: State, expression: str, body: Json, params: Params) -> Js
     indices = listed(state, expression, params)
     _not_blocked(indices, *_changing(state))
     for index in indices:
-        index.mapping.merge(copy.deepcopy(body))
+        index.mapping.merge(body)
     return dict(_DONE)
 
 
@@ -171,68 +169,9 @@ def _changed_aliases(state: State, body: Json) -> Json:
     return {**_DONE, "errors": False} if state.flavour.is_elastic else dict(_DONE)
 
 
-def get_template(state: State, name: str) -> Json:
-    """Show an index template."""
-    found = state.templates.get(name)
-    if found is None:
-        text = f"index template matching [{name}] not found"
-        raise Refusal(404, "resource_not_found_exception", text)
-    shown = copy.deepcopy(found)
-    inner = shown.get("template", {})
-    if "settings" in inner:
-        inner["settings"] = nested({key: str_of(value) for key, value in flat(inner["settings"]).items()})
-    shown.setdefault("composed_of", [])
-    return {"index_templates": [{"name": name, "index_template": shown}]}
-
-
-def put_template(state: State, name: str, body: Json) -> Json:
-    """Make an index template, or replace it."""
-    if "index_patterns" not in body:
-        raise Refusal(400, "x_content_parse_exception", "Required [index_patterns]")
-    _check_overlap(state, name, body)
-    mappings = body.get("template", {}).get("mappings")
-    if mappings:
-        try:
-            ModelMapping(state.flavour).merge(mappings)
-        except Refusal as refusal:
-            text = f"composable template [{name}] template after composition is invalid"
-            raise bad_argument(text, **because(refusal.type, refusal.reason)) from None
-    state.templates[name] = copy.deepcopy(body)
-    return dict(_DONE)
-
-
-def _check_overlap(state: State, name: str, body: Json) -> None:
-    priority = body.get("priority", 0)
-    for other, template in state.templates.items():
-        if other == name or template.get("priority", 0) != priority:
-            continue
-        pairs = product(body["index_patterns"], template["index_patterns"])
-        if any(_overlap(one, another) for one, another in pairs):
-            text = f"index template [{name}] has patterns of the template [{other}] with the same priority [{priority}]"
-            raise bad_argument(text)
-
-
-def _overlap(one: str, other: str) -> bool:
-    """Say whether there is a name that both patterns match; ``*`` is the only wildcard."""
-    if not one or not other:
-        return not (one or other).strip("*")
-    if one[0] == "*":
-        return _overlap(one[1:], other) or _overlap(one, other[1:])
-    if other[0] == "*":
-        return _overlap(other, one)
-    return one[0] == other[0] and _overlap(one[1:], other[1:])
-
-
-def delete_template(state: State, name: str) -> Json:
-    """Remove an index template."""
-    if state.templates.pop(name, None) is None:
-        raise Refusal(404, "index_template_missing_exception", f"index_template [{name}] missing")
-    return dict(_DONE)
-
-
 def put_pipeline(state: State, name: str, body: Json) -> Json:
     """Make an ingest pipeline."""
-    state.pipelines[name] = copy.deepcopy(body)
+    state.pipelines[name] = body
     return dict(_DONE)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -14,6 +15,7 @@ from tests.simulation.model_names import closed, write_index
 from tests.simulation.model_state import State
 
 Json = dict[str, Any]
+Order = Callable[[list[str]], list[str]]
 
 _MOST_ID_BYTES = 512
 _NO_SEQ_NO = -2
@@ -154,10 +156,10 @@ def _validate(actions: list[Action], flavour: Flavour) -> None:
         raise invalid(*problems)
 
 
-def run(state: State, actions: list[Action]) -> Json:
-    """Carry out the actions; return the answer."""
+def run(state: State, actions: list[Action], pipeline_order: Order = list) -> Json:
+    """Carry out the actions; return the answer. ``pipeline_order``: see `ModelEngine`."""
     # What pipelines drop or refuse takes no further part.
-    done = {number: end for number, action in enumerate(actions) if (end := _piped(state, action)) is not None}
+    done = _ended(state, actions, pipeline_order)
     refused: dict[str, Refusal] = {}
     for number, action in enumerate(actions):
         if number not in done:
@@ -169,6 +171,22 @@ def run(state: State, actions: list[Action]) -> Json:
         errors = errors or "error" in item
         items.append({kind: item})
     return {"took": 0, "errors": errors, "items": items}
+
+
+def _ended(state: State, actions: list[Action], pipeline_order: Order) -> dict[int, tuple[str, Json]]:
+    """Return the items of actions that pipelines end, by their positions in the answer.
+
+    An engine that puts the actions of an index through their pipeline together answers those of one index after those
+    of another, at the positions of any of them: the items are not in the order of the actions.
+    """
+    ends = {number: end for number, action in enumerate(actions) if (end := _piped(state, action)) is not None}
+    if not ends or not state.flavour.groups_piped:
+        return ends
+    groups: dict[str, list[tuple[str, Json]]] = {}
+    for number, end in ends.items():
+        groups.setdefault(actions[number].index, []).append(end)
+    answered = [end for name in pipeline_order(list(groups)) for end in groups[name]]
+    return dict(zip(ends, answered, strict=True))
 
 
 def _make_missing(state: State, action: Action, refused: dict[str, Refusal]) -> None:

@@ -7,6 +7,7 @@
     engine.restart()     # keeps all; every index has a new primary term
     engine.request("POST", "/a/_close", None, {})  # and _open, DELETE /a, PUT /_index_template/t, POST /_aliases ...
     engine.counts        # requests by kind; engine.writes: documents stored or removed
+    engine.pipeline_order = shuffle  # of a list of indices: the order in which OpenSearch puts them through pipelines
     engine.max_content_length = 10_000  # a longer body is answered 413, as http.max_content_length does
 
 An answer is a fresh object at every call. One that the program's JSON parser can't read (a number beyond a double)
@@ -25,7 +26,7 @@ from urllib.parse import unquote
 import orjson
 
 from tests.simulation import model_admin as admin
-from tests.simulation import model_bulk
+from tests.simulation import model_bulk, model_templates
 from tests.simulation.conversation import parsed
 from tests.simulation.model_flavour import FLAVOURS, NoHandler, Refusal
 from tests.simulation.model_json import ParseError, parse
@@ -64,7 +65,8 @@ class ModelEngine:
         self.max_content_length = DEFAULT_MAX_CONTENT_LENGTH
         self.counts: Counter[str] = Counter()
         self.writes = 0
-        self.state = State(self.flavour, now)
+        self.pipeline_order: Callable[[list[str]], list[str]] = list
+        self.state = State(self.flavour, self._now)
 
     def request(
         self, method: str, path: str, body: bytes | None = None, params: Mapping[str, str] | None = None
@@ -117,7 +119,7 @@ class ModelEngine:
             raise NoHandler(405, f"Incorrect HTTP method for this uri and method [{method}], allowed: {list(allowed)}")
 
     def _bulk(self, body: bytes | None) -> Json:
-        answer = model_bulk.run(self.state, model_bulk.read_lines(body, self.flavour))
+        answer = model_bulk.run(self.state, model_bulk.read_lines(body, self.flavour), self.pipeline_order)
         unreadable = False
         for item in answer["items"]:
             for result in item.values():
@@ -155,29 +157,29 @@ class ModelEngine:
         return self._of_index(method, parts, self._json(body), params)
 
     def _of_cluster(self, method: str, parts: list[str], raw: bytes | None) -> tuple[int, Any]:
-        state, body = self.state, self._json(raw)
+        state = self.state
         match method, parts:
             case (("GET" | "POST"), ["_mget"]):
                 if raw is None:
                     raise Refusal(400, "parse_exception", "request body or source parameter is required")
-                return 200, self._mget(body)
+                return 200, self._mget(self._json(raw))
             case "POST", ["_aliases"]:
-                return 200, admin.change_aliases(state, body)
+                return 200, admin.change_aliases(state, self._json(raw))
             case _, ["_cluster", "health"]:
                 self._allow(method, "GET", "HEAD")
                 return 200, admin.health(state)
             case "PUT", ["_cluster", "settings"]:
-                return 200, admin.put_cluster_settings(state, body)
+                return 200, admin.put_cluster_settings(state, self._json(raw))
             case "GET", ["_index_template", name]:
-                return 200, admin.get_template(state, name)
+                return 200, model_templates.get_template(state.templates, name)
             case (("PUT" | "POST"), ["_index_template", name]):
-                return 200, admin.put_template(state, name, body)
+                return 200, model_templates.put_template(state.templates, self.flavour.name, name, raw or b"{}")
             case "DELETE", ["_index_template", name]:
-                return 200, admin.delete_template(state, name)
+                return 200, model_templates.delete_template(state.templates, name)
             case "PUT", ["_ingest", "pipeline", name]:
-                return 200, admin.put_pipeline(state, name, body)
+                return 200, admin.put_pipeline(state, name, self._json(raw))
             case "PUT", [name]:
-                return 200, admin.put_index(state, name, body)
+                return 200, admin.put_index(state, name, self._json(raw))
         raise _no_handler(method, "/".join(parts))
 
     def _of_index(self, method: str, parts: list[str], body: Json, params: Mapping[str, str]) -> tuple[int, Any]:

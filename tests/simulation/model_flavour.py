@@ -27,6 +27,8 @@ class Flavour:
     """Type of the error for a setting that isn't known."""
     oldest_date: float = -INFINITY
     """The least number of milliseconds since 1970 that is a date."""
+    groups_piped: bool = False
+    """Whether the actions of a bulk go through pipelines index by index."""
     has_types: bool = False
     """Whether documents are answered with a ``_type``."""
     lenient_with_objects: frozenset[str] = frozenset()
@@ -48,6 +50,7 @@ FLAVOURS = {
             50_000,
             1000,
             deepest_arrays=20,
+            groups_piped=True,
             unknown_setting="settings_exception",
             lenient_with_objects=frozenset({*WHOLE_NUMBERS, "double", "float", "half_float", "date", "boolean"}),
         ),

@@ -29,12 +29,14 @@ class Stored:
 class ModelIndex:
     """An index of one shard."""
 
-    def __init__(self, name: str, flavour: Flavour, settings: dict[str, str]) -> None:
+    def __init__(
+        self, name: str, flavour: Flavour, settings: dict[str, str], mapping: ModelMapping | None = None
+    ) -> None:
         self.name = name
         self.flavour = flavour
         self.settings = {"index.number_of_shards": "1", "index.number_of_replicas": "1", **settings}
         self.settings["index.provided_name"] = name
-        self.mapping = ModelMapping(flavour)
+        self.mapping = ModelMapping(flavour) if mapping is None else mapping.copy()
         self.aliases: dict[str, Json] = {}
         self.documents: dict[str, Stored] = {}
         self.closed = False

@@ -6,6 +6,8 @@ import fnmatch
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import orjson
+
 from tests.simulation.model_flavour import Flavour, Refusal, bad_argument, because
 from tests.simulation.model_types import TYPES, BadValue, inferred, is_before
 
@@ -52,6 +54,14 @@ class Branch:
         self.enabled = enabled
         self.nested = nested
 
+    def copy(self) -> Branch:
+        """Return one that changes on its own; leaves don't change."""
+        made = Branch(self.dynamic, self.enabled, self.nested)
+        made.children = {
+            name: child.copy() if child.__class__ is Branch else child for name, child in self.children.items()
+        }
+        return made
+
 
 class ModelMapping:
     """A tree of fields. Changes are made at once, and taken back where a document is refused."""
@@ -65,16 +75,27 @@ class ModelMapping:
         self.routing_required = False
         self._undo: list[tuple[dict[str, Leaf | Branch], str]] = []
         self._new: set[int] = set()
+        self._shown: bytes | None = None
 
     # What is asked of it, as JSON
 
     def as_json(self) -> Json:
-        """Return what the engine shows of it."""
-        made = dict(self._others)
-        if self._root.dynamic is not None:
-            made["dynamic"] = self._root.dynamic
-        if self._root.children:
-            made["properties"] = {name: _shown(child) for name, child in sorted(self._root.children.items())}
+        """Return what the engine shows of it, a fresh object."""
+        if self._shown is None:
+            made = dict(self._others)
+            if self._root.dynamic is not None:
+                made["dynamic"] = self._root.dynamic
+            if self._root.children:
+                made["properties"] = {name: _shown(child) for name, child in sorted(self._root.children.items())}
+            self._shown = orjson.dumps(made)
+        return orjson.loads(self._shown)  # type: ignore[no-any-return]
+
+    def copy(self) -> ModelMapping:
+        """Return one that changes on its own."""
+        made = ModelMapping(self._flavour)
+        made._root = self._root.copy()
+        made._others = dict(self._others)
+        made.count, made.routing_required, made._shown = self.count, self.routing_required, self._shown
         return made
 
     def merge(self, addition: Json) -> None:
@@ -84,6 +105,7 @@ class ModelMapping:
             raise self._bad_mapping(f"Root mapping definition has unsupported parameters: {unknown}")
         self._undo = []
         self._new = set()
+        self._shown = None
         count = self.count
         try:
             self._merge_children(self._root, addition.get("properties", {}), "")
@@ -183,6 +205,7 @@ class ModelMapping:
         self.count = count
 
     def _add(self, parent: Branch, name: str, child: Leaf | Branch) -> None:
+        self._shown = None
         parent.children[name] = child
         self._undo.append((parent.children, name))
         self._new.add(id(child))

@@ -9,6 +9,8 @@ from typing import Any
 from tests.simulation.model_flavour import Flavour, Refusal, bad_argument, because, no_index
 from tests.simulation.model_index import ModelIndex
 from tests.simulation.model_names import check_name
+from tests.simulation.model_settings import check_settings, flat, str_of
+from tests.simulation.model_templates import Template
 
 Json = dict[str, Any]
 
@@ -20,7 +22,7 @@ class State:
         self.flavour = flavour
         self.now = now
         self.indices: dict[str, ModelIndex] = {}
-        self.templates: dict[str, Json] = {}
+        self.templates: dict[str, Template] = {}
         self.pipelines: dict[str, Json] = {}
         self.cluster: dict[str, str] = {}
         self._aliases: dict[str, list[ModelIndex]] | None = None
@@ -38,14 +40,10 @@ class State:
         """Note that aliases or indices have changed."""
         self._aliases = None
 
-    def template_of(self, name: str) -> Json | None:
+    def template_of(self, name: str) -> Template | None:
         """Return the template that a new index of a name gets."""
-        found = [
-            template
-            for template in self.templates.values()
-            if any(fnmatch.fnmatchcase(name, pattern) for pattern in template["index_patterns"])
-        ]
-        return max(found, key=lambda template: int(template.get("priority", 0)), default=None)
+        found = [template for template in self.templates.values() if template.matches(name)]
+        return max(found, key=lambda template: template.priority, default=None)
 
     def make(self, name: str, body: Json | None = None) -> ModelIndex:
         """Make an index. Raises Refusal."""
@@ -57,30 +55,24 @@ class State:
         if name in self.aliases():
             text = f"Invalid index name [{name}], already exists as alias"
             raise Refusal(400, "invalid_index_name_exception", text, index=name)
-        template = self.template_of(name) or {}
-        if "data_stream" in template:
+        template = self.template_of(name)
+        if template is not None and template.is_data_stream:
             raise bad_argument(
                 f"cannot create index with name [{name}], because it matches with a data stream template"
             )
         return self._made(name, template, body)
 
-    def _made(self, name: str, template: Json, body: Json) -> ModelIndex:
-        inner = template.get("template", {})
-        own = flat(body.get("settings", {}))
-        check_settings(self.flavour, own)
-        settings = {key: str_of(value) for key, value in {**flat(inner.get("settings", {})), **own}.items()}
-        index = ModelIndex(name, self.flavour, settings)
-        for mappings in (inner.get("mappings"), body.get("mappings")):
-            if mappings:
-                try:
-                    index.mapping.merge(mappings)
-                except Refusal as refusal:
-                    if refusal.type != "mapper_parsing_exception":
-                        raise
-                    text = f"Failed to parse mapping: {refusal.reason}"
-                    raise Refusal(400, refusal.type, text, **because(refusal.type, refusal.reason)) from None
-        for alias, about in {**inner.get("aliases", {}), **body.get("aliases", {})}.items():
-            index.aliases[alias] = dict(about)
+    def _made(self, name: str, template: Template | None, body: Json) -> ModelIndex:
+        settings = dict(template.settings) if template is not None else {}
+        aliases = dict(template.aliases) if template is not None else {}
+        if body:
+            own = flat(body.get("settings", {}))
+            check_settings(self.flavour, own)
+            settings |= {key: str_of(value) for key, value in own.items()}
+            aliases |= body.get("aliases", {})
+        index = ModelIndex(name, self.flavour, settings, template.mapping if template is not None else None)
+        _merge(index, body.get("mappings", {}))
+        index.aliases = {alias: dict(about) for alias, about in aliases.items()}
         self.indices[name] = index
         self.aliases_changed()
         return index
@@ -91,7 +83,7 @@ class State:
         why_not = self._why_not_made(name)
         if why_not:
             raise no_index(name, why_not)
-        if template is None or "data_stream" not in template:
+        if template is None or not template.is_data_stream:
             return self.make(name)
         check_name(name)
         index = self._made(f".ds-{name}-000001", template, {})
@@ -112,77 +104,11 @@ class State:
         return " and [action.auto_create_index] doesn't match"
 
 
-_KNOWN_SETTINGS = (
-    "index.mapping.",
-    "index.blocks.",
-    "index.routing.",
-    "index.lifecycle.",
-    "index.translog.",
-    "index.sort.",
-)
-_KNOWN = frozenset(
-    f"index.{name}"
-    for name in (
-        "number_of_shards",
-        "number_of_replicas",
-        "refresh_interval",
-        "default_pipeline",
-        "final_pipeline",
-        "hidden",
-        "auto_expand_replicas",
-        "codec",
-        "max_result_window",
-        "provided_name",
-        "gc_deletes",
-    )
-)
-
-
-def check_settings(flavour: Flavour, settings: Json) -> None:
-    """Check flat settings of an index. Raises Refusal."""
-    for name, value in settings.items():
-        if name not in _KNOWN and not name.startswith(_KNOWN_SETTINGS):
-            text = f"unknown setting [{name}] please check that any required plugins are installed"
-            raise Refusal(400, flavour.unknown_setting, text)
-        if value is not None and name in (
-            "index.mapping.total_fields.limit",
-            "index.number_of_replicas",
-            "index.number_of_shards",
-        ):
-            try:
-                number = int(value)
-            except ValueError:
-                text = f"Failed to parse value [{value}] for setting [{name}]"
-                raise bad_argument(text, **because("number_format_exception", "no number")) from None
-            if number < (1 if name == "index.number_of_shards" else 0):
-                raise bad_argument(f"Failed to parse value [{value}] for setting [{name}] must be >= 1")
-
-
-def flat(settings: Json, prefix: str = "") -> Json:
-    """Return nested settings as flat ones that begin with ``index.``."""
-    made: Json = {}
-    for name, value in settings.items():
-        if isinstance(value, dict):
-            made |= flat(value, f"{prefix}{name}.")
-        else:
-            made[prefix + name] = value
-    if prefix:
-        return made
-    return {name if name.startswith("index.") else f"index.{name}": value for name, value in made.items()}
-
-
-def nested(settings: Json) -> Json:
-    """Return flat settings as the engine shows them: nested."""
-    made: Json = {}
-    for name, value in settings.items():
-        *parts, last = name.split(".")
-        inner = made
-        for part in parts:
-            inner = inner.setdefault(part, {})
-        inner[last] = value
-    return made
-
-
-def str_of(value: Any) -> str:
-    """Return a setting's value as the engine keeps it."""
-    return str(value).lower() if isinstance(value, bool) else str(value)
+def _merge(index: ModelIndex, mappings: Json) -> None:
+    try:
+        index.mapping.merge(mappings)
+    except Refusal as refusal:
+        if refusal.type != "mapper_parsing_exception":
+            raise
+        text = f"Failed to parse mapping: {refusal.reason}"
+        raise Refusal(400, refusal.type, text, **because(refusal.type, refusal.reason)) from None

@@ -24,6 +24,7 @@ def item(engine: ModelEngine, body: bytes) -> dict[str, Any]:
     """Send a _bulk of one action; return its item."""
     status, answer = engine.request("POST", "/_bulk", body)
     assert status == 200
+    result: dict[str, Any]
     ((result,),) = (tuple(one.values()) for one in answer["items"])
     return result
 
