@@ -149,7 +149,10 @@ def _changed_aliases(state: State, body: Json) -> Json:
     for action in body["actions"]:
         ((kind, about),) = action.items()
         names = about.get("indices") or [about["index"]]
-        for index in listed(state, ",".join(names), {}):
+        indices = listed(state, ",".join(names), {})
+        if kind == "remove" and not any(about["alias"] in index.aliases for index in indices):
+            raise Refusal(404, "aliases_not_found_exception", f"aliases [{about['alias']}] missing")
+        for index in indices:
             if kind == "add":
                 if about["alias"] in state.indices:
                     text = f"Invalid alias name [{about['alias']}]: an index or data stream exists with the same name"

@@ -57,19 +57,23 @@ _TYPES: dict[str, dict[str, object]] = {
 }
 
 
-def _type(name: str, field: dict[str, object]) -> Script:
-    lines = [line for n, value in enumerate(_VALUES) for line in (act("index", "sim-a", str(n)), f'{{"f":{value}}}')]
-    return Script(f"type-{name}", (put("/sim-a", {"mappings": {"properties": {"f": field}}}), bulk(*lines)))
+def _types() -> Script:
+    fields = {f"f{number}": field for number, field in enumerate(_TYPES.values())}
+    steps = [
+        _each("sim-a", *(f'{{"f{number}":{value}}}' for value in _VALUES), ids=f"{name}-")
+        for number, name in enumerate(_TYPES)
+    ]
+    return Script("types", (put("/sim-a", {"mappings": {"properties": fields}}), *steps))
 
 
-def _each(index: str, *sources: str) -> Step:
-    return bulk(*(line for n, source in enumerate(sources) for line in (act("index", index, str(n)), source)))
+def _each(index: str, *sources: str, ids: str = "") -> Step:
+    return bulk(*(line for n, source in enumerate(sources) for line in (act("index", index, f"{ids}{n}"), source)))
 
 
 _LONG = "<<w*32767>>"
 
 FIELDS = (
-    *(_type(name, field) for name, field in _TYPES.items()),
+    _types(),
     Script(
         "dynamic",
         (
@@ -114,7 +118,7 @@ FIELDS = (
         "names-of-fields",
         (
             *(
-                bulk(act("index", f"sim-{n}", "1"), source)
+                bulk(act("index", "sim-a", str(n)), source)
                 for n, source in enumerate(
                     (
                         '{"":1}',
@@ -124,7 +128,7 @@ FIELDS = (
                         '{"x..y":1}',
                         '{".":1}',
                         '{"..":1}',
-                        '{"a. .b":1}',
+                        '{"s. .b":1}',
                         '{"o":{"":1}}',
                         '{"o":{".":1}}',
                         '{"":{"a":1}}',
@@ -135,17 +139,17 @@ FIELDS = (
                         '{"a b":1}',
                         '{"a*":1}',
                         '{"../../etc":1}',
-                        '{"a.b":1,"a":{"c":2}}',
-                        '{"a":1,"a.b":2}',
-                        '{"a.b":2,"a":1}',
+                        '{"p.b":1,"p":{"c":2}}',
+                        '{"q":1,"q.b":2}',
+                        '{"r.b":2,"r":1}',
                         '{" a":1}',
                         '{"a ":1}',
                         '{"\\u0000":1}',
                         '{"é\\n":1}',
                         '{"_field_names":1}',
                         '{"_routing":"x"}',
-                        '{"a._id":1}',
-                        '{"a. ":1}',
+                        '{"s._id":1}',
+                        '{"s. ":1}',
                     )
                 )
             ),

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from tests.conftest import KIND
+from tests.simulation import random_talk
 from tests.simulation.conversation import KINDS, Conversation, Step, parsed, play, recorded
 from tests.simulation.model_engine import ModelEngine
 from tests.simulation.record import answers_of, real_engine
@@ -100,6 +102,22 @@ def test_the_engine_answers_as_recorded(engine: Any, name: str) -> None:
     found = answers_of(script, engine.url)
     if conversation.answers[KIND] != found:
         pytest.fail(differences(conversation, conversation.answers[KIND], found), pytrace=False)
+
+
+@pytest.mark.engine
+@pytest.mark.skipif(KIND not in KINDS, reason="the model knows other kinds")
+@pytest.mark.parametrize("seed", range(int(os.environ.get("RANDOM_TALKS", "3"))))
+def test_model_and_engine_answer_alike_at_random(engine: Any, seed: int) -> None:
+    """Random requests to few documents of few indices, with aliases, closed and blocked ones."""
+    model = ModelEngine(KIND, now=lambda: 1_767_323_045.0, reader=parsed)
+    said: list[str] = []
+    with real_engine(engine.url) as real:
+        for step in random_talk.steps(seed, model, 25):
+            (wanted,), (found,) = play((step,), real.send), play((step,), model.request)
+            said.append(f"{json.dumps(step.as_json())}\n    -> {json.dumps(wanted)[:1000]}")
+            if wanted != found:
+                lines = "\n".join(_parted(wanted, found, ""))
+                pytest.fail("\n".join([*said, "", f"the model's answer to the last differs:\n{lines}"]), pytrace=False)
 
 
 @pytest.mark.engine
