@@ -1,4 +1,4 @@
-"""Conversations with an engine: how their files are read, played to an engine, and compared.
+"""Recorded conversations with an engine: read their files, play them to an engine, normalise answers.
 
 A conversation is a file of ``conversations``: a name and steps. A step is a request and what each kind of engine
 answered, or one ``answer`` where all kinds answer alike. Names of indices begin with ``sim-``; a run on a real engine
@@ -21,10 +21,10 @@ KINDS = ("opensearch", "elasticsearch7-oss", "elasticsearch9")
 Send = Callable[[str, str, "bytes | None", Mapping[str, str]], "tuple[int, Any]"]
 
 _RUN = re.compile(r"<<(.+?)\*(\d+)>>")
-# Shorter runs are readable as they are; no uuid or date has one as long.
+# Shorter runs stay readable, and no uuid or date contains a run of this length.
 _LONG_RUN = re.compile(r"(.)\1{99,}")
 _MOST_DEPTH = 50
-# Differ from run to run, or are not read by the program.
+# Keys whose values differ between runs, or that the program does not read.
 _LEFT_OUT = frozenset(
     {
         "_type",
@@ -39,7 +39,7 @@ _LEFT_OUT = frozenset(
         "modified_date_millis",
     }
 )
-# Of an error: whom it concerns and why. The other keys of errors are not read by the program.
+# Keys of an error object that are compared; the program does not read the others.
 _OF_ERRORS = ("type", "reason", "index", "caused_by", "root_cause")
 _SETTINGS_LEFT_OUT = (
     "index.creation_date",
@@ -67,7 +67,7 @@ class Step:
         return None if self.body is None else _text(self.body).encode()
 
     def as_json(self) -> dict[str, Any]:
-        """Return what a file keeps of it."""
+        """Return the step as it is stored in a file."""
         kept: dict[str, Any] = {"method": self.method, "path": self.path}
         if self.params:
             kept["params"] = dict(self.params)
@@ -79,7 +79,7 @@ class Step:
 
     @classmethod
     def from_json(cls, kept: Mapping[str, Any]) -> Step:
-        """Return the step that a file keeps."""
+        """Return the step that a file stores."""
         lines = tuple(kept["lines"]) if "lines" in kept else None
         return cls(kept["method"], kept["path"], kept.get("body"), lines, kept.get("params", {}))
 
@@ -90,7 +90,7 @@ def _text(value: Any) -> str:
 
 
 def expand(text: str) -> str:
-    """Write out runs such as ``<<9*400>>``."""
+    """Expand runs such as ``<<9*400>>``."""
     return _RUN.sub(lambda match: match[1] * int(match[2]), text)
 
 
@@ -102,7 +102,7 @@ def collapse(text: str) -> str:
 def parsed(text: str | bytes) -> Any:
     """Parse JSON; a whole number of more than 18 digits, which not every parser can read, is given as text."""
     before = sys.getrecursionlimit()
-    # Answers quote bodies that are as deep as engines take them.
+    # Answers repeat documents that are as deeply nested as engines accept.
     sys.setrecursionlimit(max(before, 10_000))
     try:
         return json.loads(text, parse_int=lambda digits: int(digits) if len(digits) < 19 else f"number {digits}")
@@ -111,14 +111,14 @@ def parsed(text: str | bytes) -> Any:
 
 
 def play(steps: tuple[Step, ...], send: Send) -> Iterator[dict[str, Any]]:
-    """Send the requests one after the other; yield the normalised answers."""
+    """Send the requests in order and yield the normalised answers."""
     for step in steps:
         status, answer = send(step.method, expand(step.path), step.raw(), step.params)
         yield {"status": status, "body": normalised(answer)}
 
 
 def normalised(answer: Any, depth: int = 0) -> Any:
-    """Return a parsed answer without what differs from run to run, and without the texts of errors."""
+    """Return a parsed answer without values that differ between runs and without error texts."""
     if depth > _MOST_DEPTH:
         return "(deeper)"
     if isinstance(answer, dict):
@@ -150,14 +150,14 @@ def _of_error(key: str, value: Any) -> Any:
 
 @dataclass(frozen=True)
 class Conversation:
-    """Steps, and by kind of engine its answers; a kind that lacks what they need has none."""
+    """Steps with the answers of each kind of engine; a kind that lacks a required feature has none."""
 
     name: str
     steps: tuple[Step, ...]
     answers: Mapping[str, list[dict[str, Any]]]
 
     def as_text(self) -> str:
-        """Return the text of its file: an answer that all its kinds give stands there once."""
+        """Return the text of its file, where an answer common to all kinds is stored once."""
         entries = []
         for number, step in enumerate(self.steps):
             given = {kind: self.answers[kind][number] for kind in KINDS if kind in self.answers}
@@ -165,7 +165,7 @@ class Conversation:
             alike = all(answer == first for answer in given.values())
             entries.append({**step.as_json(), **({"answer": first} if alike else {"answers": given})})
         kinds = [kind for kind in KINDS if kind in self.answers]
-        # A step is a line. ASCII: some answers have characters that no UTF-8 file can hold.
+        # One line per step. ASCII, because answers may contain lone surrogates, which UTF-8 cannot encode.
         steps = ",\n".join(json.dumps(entry) for entry in entries)
         return f'{{"name": {json.dumps(self.name)}, "kinds": {json.dumps(kinds)}, "steps": [\n{steps}\n]}}\n'
 

@@ -1,4 +1,4 @@
-"""What the model engine answers about indices, mappings, settings, aliases and pipelines."""
+"""Administration requests of the model engine: indices, mappings, settings, aliases, pipelines."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _DONE = {"acknowledged": True}
 
 
 def _changing(state: State) -> tuple[str, ...]:
-    """Return the blocks that keep an index from being changed."""
+    """Return the blocks that forbid changes to the metadata of an index."""
     return (
         ("read_only", "metadata") if state.flavour.is_elastic else ("read_only", "read_only_allow_delete", "metadata")
     )
@@ -68,7 +68,7 @@ def close_index(state: State, expression: str, params: Params) -> Json:
 
 
 def open_index(state: State, expression: str, params: Params) -> Json:
-    """Open indices; each has a new primary then."""
+    """Open indices; this increments their primary terms."""
     for index in listed(state, expression, params):
         if index.closed:
             index.closed = False
@@ -85,7 +85,7 @@ def get_mapping(state: State, expression: str, params: Params) -> Json:
 
 
 def put_mapping(state: State, expression: str, body: Json, params: Params) -> Json:
-    """Add to mappings."""
+    """Merge fields into mappings."""
     indices = listed(state, expression, params)
     _not_blocked(indices, *_changing(state))
     for index in indices:
@@ -94,7 +94,7 @@ def put_mapping(state: State, expression: str, body: Json, params: Params) -> Js
 
 
 def get_settings(state: State, expression: str, params: Params) -> Json:
-    """Show settings, flat where ``flat_settings`` says so."""
+    """Show settings, flat if ``flat_settings`` is true."""
     made = {}
     indices = listed(state, expression, params)
     _not_blocked(indices, "metadata")
@@ -134,7 +134,7 @@ def get_alias(state: State, expression: str, params: Params) -> tuple[int, Json]
 
 
 def change_aliases(state: State, body: Json) -> Json:
-    """Add and remove aliases. Either all is done or nothing."""
+    """Add and remove aliases atomically."""
     before = {index.name: dict(index.aliases) for index in state.indices.values()}
     try:
         return _changed_aliases(state, body)
@@ -159,7 +159,6 @@ def _changed_aliases(state: State, body: Json) -> Json:
                     more = {} if state.flavour.is_elastic else {"index": about["alias"]}
                     raise Refusal(400, "invalid_alias_name_exception", text, **more)
                 more = {"is_write_index": about["is_write_index"]} if "is_write_index" in about else {}
-                # One that has it keeps what isn't said anew.
                 index.aliases[about["alias"]] = more
             elif kind == "remove":
                 index.aliases.pop(about["alias"], None)
@@ -228,5 +227,5 @@ def mget(state: State, body: Json) -> Json:
 
 
 def health(state: State) -> Json:
-    """Say how the cluster is."""
+    """Show the health of the cluster."""
     return {"cluster_name": "model", "status": "green", "timed_out": False, "number_of_nodes": 1}

@@ -1,4 +1,4 @@
-"""A _bulk of the model: the lines are read whole, then the actions are carried out one by one."""
+"""The _bulk API of the model engine: parse all lines, then carry out the actions in order."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Order = Callable[[list[str]], list[str]]
 
 _MOST_ID_BYTES = 512
 _NO_SEQ_NO = -2
-# What engines answer as the version of a document that a pipeline has dropped.
+# The `_version` that engines report for a document that a pipeline dropped.
 _DROPPED, _DROPPED_CREATE = -3, -4
 _ACTIONS = frozenset({"create", "index", "update", "delete"})
 _META = frozenset(
@@ -55,7 +55,7 @@ class Action:
 
 
 def read_lines(raw: bytes | None, flavour: Flavour) -> list[Action]:
-    """Read a body. Raises Refusal, which is that of the whole bulk."""
+    """Parse a body. Raises Refusal, which applies to the whole bulk."""
     if not raw:
         raise Refusal(400, "parse_exception", "request body is required")
     if not raw.endswith(b"\n"):
@@ -158,7 +158,7 @@ def _validate(actions: list[Action], flavour: Flavour) -> None:
 
 def run(state: State, actions: list[Action], pipeline_order: Order = list) -> Json:
     """Carry out the actions; return the answer. ``pipeline_order``: see `ModelEngine`."""
-    # What pipelines drop or refuse takes no further part.
+    # Actions that a pipeline drops or refuses take no further part.
     done = _ended(state, actions, pipeline_order)
     refused: dict[str, Refusal] = {}
     for number, action in enumerate(actions):
@@ -174,10 +174,10 @@ def run(state: State, actions: list[Action], pipeline_order: Order = list) -> Js
 
 
 def _ended(state: State, actions: list[Action], pipeline_order: Order) -> dict[int, tuple[str, Json]]:
-    """Return the items of actions that pipelines end, by their positions in the answer.
+    """Return the items of actions that a pipeline drops or refuses, by position in the answer.
 
-    An engine that puts the actions of an index through their pipeline together answers those of one index after those
-    of another, at the positions of any of them: the items are not in the order of the actions.
+    OpenSearch runs pipelines index by index and fills these positions in order of completion, so that the items are
+    not in the order of the actions.
     """
     ends = {number: end for number, action in enumerate(actions) if (end := _piped(state, action)) is not None}
     if not ends or not state.flavour.groups_piped:
@@ -249,9 +249,9 @@ def _done(index: ModelIndex, action: Action) -> Json:
 
 
 def _piped(state: State, action: Action) -> tuple[str, Json] | None:
-    """Put what is to be stored through its index's pipeline; return the item of an action that ends there.
+    """Run the pipelines of an action's index; return its item if they drop or refuse it, else None.
 
-    An upsert is to the pipeline an index request that has no id, and no index either on some engines.
+    Older engines pass an upsert to the pipeline as an index request without an id, and some without an index.
     """
     is_update = action.kind == "update"
     if action.kind == "delete" or (is_update and (action.body is None or "upsert" not in action.body)):

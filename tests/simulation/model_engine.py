@@ -1,18 +1,21 @@
-"""A search engine in memory, as far as the program's writes can tell it from a real one. Deterministic and fast.
+"""In-memory model of Elasticsearch and OpenSearch at the level of HTTP, for simulations. Deterministic and fast.
 
     engine = ModelEngine("opensearch", now=clock.time)  # or "elasticsearch7-oss", "elasticsearch9"
     status, answer = engine.request("POST", "/_bulk", lines, {})   # lines: bytes; the path as the program encodes it
     engine.documents()   # {(index, id): source}: what is stored, for invariants
-    engine.wipe()        # comes back empty: no index, template or setting is left
-    engine.restart()     # keeps all; every index has a new primary term
+    engine.wipe()        # loses everything: indices, templates, settings
+    engine.restart()     # keeps all data and increments all primary terms
     engine.request("POST", "/a/_close", None, {})  # and _open, DELETE /a, PUT /_index_template/t, POST /_aliases ...
     engine.counts        # requests by kind; engine.writes: documents stored or removed
-    engine.pipeline_order = shuffle  # of a list of indices: the order in which OpenSearch puts them through pipelines
-    engine.max_content_length = 10_000  # a longer body is answered 413, as http.max_content_length does
+    engine.pipeline_order = shuffle  # orders a list of indices: OpenSearch runs pipelines index by index
+    engine.max_content_length = 10_000  # http.max_content_length: 413 for a longer body
 
-An answer is a fresh object at every call. One that the program's JSON parser can't read (a number beyond a double)
-raises UnreadableAnswer, which has the status and what a parser without bounds reads. There are no threads and no I/O.
-What it answers is held to real engines by recorded conversations: see `tests.simulation.test_model`.
+Every answer is a new object. UnreadableAnswer is raised for an answer that the program's JSON parser refuses (a number
+beyond a double); it has the status and the answer as an unbounded parser reads it. No threads, no I/O.
+Recorded conversations hold the model to real engines: see `tests.simulation.test_model`.
+
+Not modelled: searches; several shards (`_seq_no` is per index); duplicate keys in JSON, which engines refuse and the
+program never sends; processors other than `drop` and `fail`; component and legacy templates.
 """
 
 from __future__ import annotations
@@ -38,7 +41,7 @@ DEFAULT_MAX_CONTENT_LENGTH = 100 * 2**20
 
 
 class UnreadableAnswer(Exception):  # noqa: N818  # an answer, not a defect
-    """An answer that the program's JSON parser refuses. ``answer`` is what a parser without bounds makes of it."""
+    """An answer that the program's JSON parser refuses. ``answer`` is the result of an unbounded parser."""
 
     def __init__(self, status: int, answer: Any) -> None:
         super().__init__(f"the answer {status} has a number that is beyond a double")
@@ -71,7 +74,7 @@ class ModelEngine:
     def request(
         self, method: str, path: str, body: bytes | None = None, params: Mapping[str, str] | None = None
     ) -> tuple[int, Any]:
-        """Answer a request: status and parsed body. Raises UnreadableAnswer."""
+        """Return the status and the parsed body of the answer. Raises UnreadableAnswer."""
         if body is not None and len(body) > self.max_content_length:
             self.counts["too large"] += 1
             return 413, ""
@@ -88,7 +91,7 @@ class ModelEngine:
     # For the simulation
 
     def documents(self) -> dict[tuple[str, str], Any]:
-        """Return all documents that are stored: (index, id) -> source."""
+        """Return all stored documents: (index, id) -> source."""
         return {
             (index.name, id): self._read(stored.source)[0]
             for index in self.state.indices.values()
@@ -97,18 +100,18 @@ class ModelEngine:
         }
 
     def wipe(self) -> None:
-        """Lose everything, as an engine that was replaced by an empty one."""
+        """Lose all state, like an engine that was replaced by an empty one."""
         self.state = State(self.flavour, self._now)
 
     def restart(self) -> None:
-        """Come back with all data: every index has a new primary."""
+        """Restart with all data, which increments every primary term."""
         for index in self.state.indices.values():
             index.term += 1
 
     # Answers
 
     def _read(self, source: bytes) -> tuple[Any, bool]:
-        """Return a source as the reader of answers has it, and whether it can read it."""
+        """Return a parsed source, and whether the reader of answers accepts it."""
         try:
             return self._reader(source), True
         except ValueError:

@@ -1,4 +1,4 @@
-"""How kinds of engines differ where the program can tell, and the errors that they answer with."""
+"""Differences between kinds of engines that the program can observe, and the errors that engines answer with."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ INFINITY = float("inf")
 
 @dataclass(frozen=True)
 class Flavour:
-    """One kind of engine. ``None`` for a limit: it has none."""
+    """One kind of engine. A limit of None means no limit."""
 
     name: str
     number: str
-    """Its version, as ``GET /`` says it."""
+    """Its version, as ``GET /`` shows it."""
     distribution: str | None
     parsing: str
     """Type of the error for a document that its mapping refuses."""
@@ -22,19 +22,19 @@ class Flavour:
     longest_name: int | None
     deepest: int | None
     deepest_arrays: int | None = None
-    """How many arrays may be directly in each other."""
+    """Maximum depth of directly nested arrays."""
     unknown_setting: str = "illegal_argument_exception"
-    """Type of the error for a setting that isn't known."""
+    """Type of the error for an unknown setting."""
     oldest_date: float = -INFINITY
-    """The least number of milliseconds since 1970 that is a date."""
+    """Lowest number of milliseconds since 1970 accepted as a date."""
     groups_piped: bool = False
-    """Whether the actions of a bulk go through pipelines index by index."""
+    """Whether the pipelines of a bulk run index by index."""
     has_types: bool = False
-    """Whether documents are answered with a ``_type``."""
+    """Whether answers contain a ``_type``, as in version 7."""
     lenient_with_objects: frozenset[str] = frozenset()
-    """Types of which a field with ignore_malformed takes an object."""
+    """Field types that accept an object with ignore_malformed."""
     is_elastic: bool = False
-    """Whether it is Elastic's, from version 8 on."""
+    """Whether it is Elasticsearch 8 or later."""
 
 
 WHOLE_NUMBERS = ("long", "integer", "short", "byte")
@@ -90,7 +90,7 @@ class Refusal(Exception):  # noqa: N818  # an answer, not a defect
         self.reason = reason
         self.more = more
         self.numbered = False
-        """Whether the write that was refused has used up a seq_no."""
+        """Whether the refused write has consumed a seq_no."""
 
     def cause(self) -> dict[str, Any]:
         """Return the object of a bulk item."""
@@ -112,7 +112,7 @@ class Refusal(Exception):  # noqa: N818  # an answer, not a defect
 
 
 class NoHandler(Exception):  # noqa: N818  # an answer, not a defect
-    """A request of a method or path that the engine doesn't know: its answer has no error object."""
+    """A request with an unknown method or path; its answer has no error object."""
 
     def __init__(self, status: int, text: str) -> None:
         super().__init__(text)
@@ -129,16 +129,16 @@ def bad_argument(reason: str, **more: Any) -> Refusal:
 
 
 def because(type: str, reason: str) -> dict[str, Any]:
-    """Return the keys that say what caused a refusal."""
+    """Return the `caused_by` key of an error."""
     return {"caused_by": {"type": type, "reason": reason}}
 
 
 def no_index(name: str, why: str = "") -> Refusal:
-    """Return the refusal for an index that isn't there."""
+    """Return the refusal for a missing index."""
     return Refusal(404, "index_not_found_exception", f"no such index [{name}]{why}", index=name, index_uuid="_na_")
 
 
 def invalid(*problems: str) -> Refusal:
-    """Return the refusal of a request that is wrong as a whole."""
+    """Return the refusal of a request that fails validation."""
     text = "".join(f"{number}: {problem};" for number, problem in enumerate(problems, 1))
     return Refusal(400, "action_request_validation_exception", f"Validation Failed: {text}")

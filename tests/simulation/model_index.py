@@ -1,4 +1,4 @@
-"""One index of the model: its documents, settings and mapping, and what the actions of a bulk do to a document."""
+"""One index of the model engine: documents, settings, mapping, and the actions of a bulk on a document."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _ON = ("true", "True")
 
 @dataclass(slots=True)
 class Stored:
-    """A document, or the mark of a deleted one (``source`` is None)."""
+    """A document, or the tombstone of a deleted one (``source`` is None)."""
 
     source: bytes | None
     seq_no: int
@@ -40,14 +40,13 @@ class ModelIndex:
         self.aliases: dict[str, Json] = {}
         self.documents: dict[str, Stored] = {}
         self.closed = False
-        self.hidden = False
         self.data_stream = ""
         self.term = 1
         self._next = 0
         self.settings_changed()
 
     def settings_changed(self) -> None:
-        """Work out what depends on the settings."""
+        """Update the values that depend on settings."""
         self.mapping.limit = int(self.settings.get(LIMIT, DEFAULT_LIMIT))
         self.pipelines = [name for key in PIPELINES if (name := self.settings.get(key, "_none")) != "_none"]
         self.shards = {"total": 1 + int(self.settings["index.number_of_replicas"]), "successful": 1, "failed": 0}
@@ -59,7 +58,7 @@ class ModelIndex:
         return self.settings.get(f"index.blocks.{name}") in _ON
 
     def block(self, *names: str) -> Refusal | None:
-        """Return the refusal of the first block of these that is set."""
+        """Return the refusal of the first of these blocks that is set, or None."""
         for name in names:
             if self.has_block(name):
                 if name == "read_only_allow_delete":
@@ -70,21 +69,21 @@ class ModelIndex:
         return None
 
     def get(self, id: str) -> Stored | None:
-        """Return the document, None where there is none."""
+        """Return the document, or None."""
         found = self.documents.get(id)
         return found if found is not None and found.source is not None else None
 
-    # The actions. Each returns the item's answer without index and id, or raises Refusal.
+    # Actions. Each returns the item of the answer without index and id, or raises Refusal.
 
     def create(self, id: str, source: bytes) -> Json:
-        """Store a document that must not be there."""
+        """Store a document that must not exist."""
         if self.get(id) is not None:
             self._check(source)
             raise self._conflict(id, "document already exists")
         return self._store(id, source)
 
     def index(self, id: str, source: bytes, at: tuple[int, int] | None) -> Json:
-        """Store a document; ``at`` is the version (seq_no, primary_term) that must be there."""
+        """Store a document; ``at`` is the required current version (seq_no, primary_term)."""
         if at is not None:
             self._check(source)
             self._require(id, at)
@@ -199,7 +198,7 @@ class ModelIndex:
 
 
 def _merged(there: Json, doc: Json) -> bool:
-    """Merge ``doc`` into ``there``; say whether that changes anything."""
+    """Merge ``doc`` into ``there``; return whether it changed."""
     changed = False
     for name, value in doc.items():
         old = there.get(name)

@@ -1,4 +1,4 @@
-"""What an engine's JSON parser takes: its limits on numbers, names and depth.
+"""The JSON parser of an engine: its limits on numbers, names and depth.
 
 orjson reads nearly all; what it refuses, and what may be over a limit, is read again by the standard library.
 """
@@ -19,13 +19,13 @@ _INFINITY = float("inf")
 _RECURSION = 10_000
 _LOWEST_LIMIT = 900
 _LONGEST_NAME = 50_000
-# Python reads no more; of longer numbers, which only one engine takes, these digits must do.
+# Python's limit. A longer number, which only Elasticsearch 7.10 accepts, is cut to this length.
 _MOST_DIGITS = 4300
 _LITERAL = re.compile(r'"(?:[^"\\]|\\.)*"')
 
 
 class ParseError(ValueError):
-    """The text is not JSON, or over a limit of the parser. ``limit`` says which."""
+    """The text is not JSON (``limit`` False) or exceeds a limit of the parser (True)."""
 
     def __init__(self, limit: bool) -> None:
         super().__init__("over a limit of the parser" if limit else "not JSON")
@@ -33,11 +33,11 @@ class ParseError(ValueError):
 
 
 class Infinite(float):
-    """A number that is beyond a double: an engine that writes it anew makes text of it."""
+    """A number beyond a double, which an engine writes as text when it serialises it again."""
 
 
 def dumped(value: Any) -> bytes:
-    """Return a value as an engine writes it anew."""
+    """Return a value as an engine serialises it."""
     try:
         return orjson.dumps(value)
     except TypeError:
@@ -58,15 +58,15 @@ def _written(value: Any) -> Any:
 
 
 def too_nested(value: Any, limit: int, depth: int = 0) -> bool:
-    """Say whether more arrays are directly in each other than the limit."""
+    """Return whether arrays are directly nested more deeply than the limit."""
     if isinstance(value, list):
         return depth >= limit or any(too_nested(inner, limit, depth + 1) for inner in value)
     return isinstance(value, dict) and any(too_nested(inner, limit) for inner in value.values())
 
 
 def parse(raw: bytes, flavour: Flavour) -> Any:
-    """Return the value, whole numbers exactly. Raises ParseError."""
-    # orjson makes a float of a whole number beyond 64 bits. In fewer bytes than the lowest one no limit can be met.
+    """Return the value, with exact whole numbers. Raises ParseError."""
+    # orjson turns whole numbers beyond 64 bits into floats. A text shorter than the lowest limit exceeds none.
     if not _LONG_NUMBER.search(raw) and (
         len(raw) < _LOWEST_LIMIT or (len(raw) < _LONGEST_NAME and raw.count(b"[") + raw.count(b"{") < _LOWEST_LIMIT)
     ):

@@ -1,4 +1,4 @@
-"""The mapping of an index: which documents it refuses, and which fields it adds for those that it takes."""
+"""The mapping of an index: check documents and add their new fields."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Leaf:
 
 
 class Branch:
-    """An object. ``dynamic`` is None where it is its parent's; ``count`` is kept by the mapping."""
+    """An object field. A ``dynamic`` of None is inherited from its parent."""
 
     __slots__ = ("children", "dynamic", "enabled", "nested")
 
@@ -55,7 +55,7 @@ class Branch:
         self.nested = nested
 
     def copy(self) -> Branch:
-        """Return one that changes on its own; leaves don't change."""
+        """Return an independent copy; leaves are immutable and shared."""
         made = Branch(self.dynamic, self.enabled, self.nested)
         made.children = {
             name: child.copy() if child.__class__ is Branch else child for name, child in self.children.items()
@@ -64,7 +64,7 @@ class Branch:
 
 
 class ModelMapping:
-    """A tree of fields. Changes are made at once, and taken back where a document is refused."""
+    """A tree of fields. Changes are applied immediately and rolled back if a document is refused."""
 
     def __init__(self, flavour: Flavour) -> None:
         self._flavour = flavour
@@ -77,10 +77,10 @@ class ModelMapping:
         self._new: set[int] = set()
         self._shown: bytes | None = None
 
-    # What is asked of it, as JSON
+    # JSON form
 
     def as_json(self) -> Json:
-        """Return what the engine shows of it, a fresh object."""
+        """Return the mapping as the engine shows it, a new object."""
         if self._shown is None:
             made = dict(self._others)
             if self._root.dynamic is not None:
@@ -91,7 +91,7 @@ class ModelMapping:
         return orjson.loads(self._shown)  # type: ignore[no-any-return]
 
     def copy(self) -> ModelMapping:
-        """Return one that changes on its own."""
+        """Return an independent copy."""
         made = ModelMapping(self._flavour)
         made._root = self._root.copy()
         made._others = dict(self._others)
@@ -99,7 +99,7 @@ class ModelMapping:
         return made
 
     def merge(self, addition: Json) -> None:
-        """Add fields. Raises Refusal, and changes nothing then."""
+        """Merge fields. Raises Refusal and leaves the fields unchanged."""
         unknown = [key for key in addition if key not in _ROOT_KEYS]
         if unknown:
             raise self._bad_mapping(f"Root mapping definition has unsupported parameters: {unknown}")
@@ -175,9 +175,9 @@ class ModelMapping:
     # Documents
 
     def take(self, document: Json, frozen: Refusal | None = None) -> None:
-        """Check a document, and add the fields that it needs. Raises Refusal, and adds nothing then.
+        """Check a document and add its new fields. Raises Refusal and then adds none.
 
-        ``frozen`` is raised where a field would have to be added.
+        ``frozen`` is raised if a field would have to be added.
         """
         self._undo = []
         self._new = set()
@@ -297,7 +297,7 @@ class ModelMapping:
             for one in value:
                 self._introduce(node, name, one, path, dynamic, depth)
         elif there is not None and self._flavour.is_elastic:
-            # Its first value has given it a type, as if it had been there before.
+            # Its first value has determined its type, as if the field had existed before.
             self._object(node, {name: value}, path, dynamic, depth)
         elif value.__class__ is dict:
             if isinstance(there, Leaf):
@@ -325,7 +325,7 @@ class ModelMapping:
         return found
 
     def _dotted(self, node: Branch, name: str, value: Any, path: str, dynamic: str, depth: int) -> None:
-        # As Java splits: what is empty at the end is left out.
+        # Java's split ignores trailing empty parts.
         parts = name.rstrip(".").split(".")
         if any(not part.strip() for part in parts):
             raise self._bad_name(

@@ -1,4 +1,4 @@
-"""What a name in a request means: an index, an alias, several of them, or nothing; and which names are valid."""
+"""Resolve names in requests to indices (names, aliases, patterns), and validate names of new indices."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def check_name(name: str) -> None:
 
 
 def write_index(state: State, name: str) -> ModelIndex | None:
-    """Return the index that a write to a name goes to, None where there is none of the name. Raises Refusal."""
+    """Return the index that a write to a name goes to, or None if it does not exist. Raises Refusal."""
     found = state.indices.get(name)
     if found is not None:
         return found
@@ -52,7 +52,7 @@ def write_index(state: State, name: str) -> ModelIndex | None:
 
 
 def read_index(state: State, name: str) -> ModelIndex:
-    """Return the one index of which a name asks for a document. Raises Refusal."""
+    """Return the single index that a name in a get request refers to. Raises Refusal."""
     found = state.indices.get(name)
     if found is None:
         behind = state.aliases().get(name)
@@ -76,7 +76,7 @@ def closed(name: str) -> Refusal:
 
 
 def listed(state: State, expression: str, params: Mapping[str, str]) -> list[ModelIndex]:
-    """Return the indices that a list of names and patterns means. Raises Refusal."""
+    """Return the indices that a list of names and patterns refers to. Raises Refusal."""
     lenient = params.get("ignore_unavailable") == "true"
     wildcards = params.get("expand_wildcards", "open").split(",")
     found: dict[str, ModelIndex] = {}

@@ -1,4 +1,4 @@
-"""Settings of indices in the model: which are known, and their flat and nested forms."""
+"""Index settings in the model engine: known names, flat and nested forms."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def flat(settings: Json, prefix: str = "") -> Json:
 
 
 def nested(settings: Json) -> Json:
-    """Return flat settings as the engine shows them: nested."""
+    """Return the nested form of flat settings."""
     made: Json = {}
     for name, value in settings.items():
         *parts, last = name.split(".")
@@ -80,5 +80,5 @@ def nested(settings: Json) -> Json:
 
 
 def str_of(value: Any) -> str:
-    """Return a setting's value as the engine keeps it."""
+    """Return the text form in which the engine stores a value."""
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,4 +1,4 @@
-"""What the model engine keeps: indices, templates, pipelines, settings of the cluster."""
+"""State of the model engine: indices, templates, pipelines, cluster settings."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Json = dict[str, Any]
 
 
 class State:
-    """All that an engine keeps. ``now`` gives the seconds since 1970."""
+    """All state of an engine. ``now`` returns seconds since 1970."""
 
     def __init__(self, flavour: Flavour, now: Callable[[], float]) -> None:
         self.flavour = flavour
@@ -41,12 +41,12 @@ class State:
         self._aliases = None
 
     def template_of(self, name: str) -> Template | None:
-        """Return the template that a new index of a name gets."""
+        """Return the template for a new index of this name."""
         found = [template for template in self.templates.values() if template.matches(name)]
         return max(found, key=lambda template: template.priority, default=None)
 
     def make(self, name: str, body: Json | None = None) -> ModelIndex:
-        """Make an index. Raises Refusal."""
+        """Create an index. Raises Refusal."""
         body = body or {}
         check_name(name)
         if name in self.indices:
@@ -73,12 +73,13 @@ class State:
         index = ModelIndex(name, self.flavour, settings, template.mapping if template is not None else None)
         _merge(index, body.get("mappings", {}))
         index.aliases = {alias: dict(about) for alias, about in aliases.items()}
+        index.settings["index.creation_date"] = str(int(self.now() * 1000))
         self.indices[name] = index
         self.aliases_changed()
         return index
 
     def make_for_write(self, name: str) -> ModelIndex:
-        """Make the index that a write to a name needs. Raises Refusal."""
+        """Create the index for a write to a missing name. Raises Refusal."""
         template = self.template_of(name)
         why_not = self._why_not_made(name)
         if why_not:
@@ -88,13 +89,12 @@ class State:
         check_name(name)
         index = self._made(f".ds-{name}-000001", template, {})
         index.data_stream = name
-        index.hidden = True
         index.aliases[name] = {"is_write_index": True}
         self.aliases_changed()
         return index
 
     def _why_not_made(self, name: str) -> str:
-        """Say why a write may not make an index; empty where it may."""
+        """Return why a write may not create an index, or an empty text."""
         rule = self.cluster.get("action.auto_create_index", "true")
         if rule in ("true", "false"):
             return "" if rule == "true" else " and [action.auto_create_index] is [false]"

@@ -1,4 +1,4 @@
-"""Index templates of the model. What is worked out of one is kept: simulations install the same ones all the time."""
+"""Index templates of the model engine. Parsed templates are cached, as simulations install the same ones repeatedly."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _KEPT = 64
 
 @dataclass(frozen=True)
 class Template:
-    """One template. ``mapping`` is that of an index that it makes, to be copied; ``shown`` the JSON of an answer."""
+    """One template. ``mapping`` is copied for each new index; ``shown`` is the JSON of an answer."""
 
     patterns: tuple[str, ...]
     priority: int
@@ -33,7 +33,7 @@ class Template:
     shown: bytes
 
     def matches(self, name: str) -> bool:
-        """Say whether an index of a name gets it."""
+        """Return whether it applies to an index of this name."""
         return any(fnmatch.fnmatchcase(name, pattern) for pattern in self.patterns)
 
 
@@ -80,7 +80,7 @@ def get_template(templates: dict[str, Template], name: str) -> Json:
 
 
 def put_template(templates: dict[str, Template], flavour_name: str, name: str, raw: bytes) -> Json:
-    """Make an index template, or replace it."""
+    """Create or replace an index template."""
     template = read_template(flavour_name, raw)
     for other, there in templates.items():
         if other == name or there.priority != template.priority:
@@ -101,7 +101,7 @@ def delete_template(templates: dict[str, Template], name: str) -> Json:
 
 @lru_cache(maxsize=1024)
 def _overlap(one: str, other: str) -> bool:
-    """Say whether there is a name that both patterns match; ``*`` is the only wildcard."""
+    """Return whether any name matches both patterns; ``*`` is the only wildcard."""
     if not one or not other:
         return not (one or other).strip("*")
     if one[0] == "*":

@@ -1,4 +1,4 @@
-"""What a field of each type takes, and the type that a value gives to a field that has none."""
+"""Field types: which values they accept, and the type inferred for a new field."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MOST_FLOAT = 3.4028235e38
 _DAY = r"\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])"
 _TIME = r"T(?:[01]\d|2[0-3])(?::[0-5]\d(?::[0-5]\d(?:[.,]\d{1,9})?)?)?(?:Z|[+-]\d\d(?::?\d\d)?)?"
 _DATE = re.compile(rf"(?:\d{{4}}(?:-(?:0[1-9]|1[0-2]))?|{_DAY}(?:{_TIME}|T)?)\Z")
-# What is guessed to be a date where dates are guessed.
+# Texts for which date detection infers a date.
 _GUESSED = re.compile(
     rf"(?:{_DAY}(?:{_TIME})?|\d{{4}}/(?:0[1-9]|1[0-2])/(?:0[1-9]|[12]\d|3[01])(?: \d\d:\d\d:\d\d)?)\Z"
 )
@@ -23,7 +23,7 @@ _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?\Z")
 
 
 class BadValue(Exception):  # noqa: N818  # a verdict on a value
-    """A field can't take a value. ``structure``: it is an object, which no leniency takes."""
+    """A field does not accept a value. ``structure``: the value is an object; ``immense``: a term is too long."""
 
     def __init__(
         self, reason: str, type: str = "illegal_argument_exception", structure: bool = False, immense: bool = False
@@ -110,7 +110,7 @@ def _date(value: Any, given: Json) -> None:
 
 
 def is_before(value: Any, oldest: float) -> bool:
-    """Say whether a date is given as a number of milliseconds that is less than the oldest."""
+    """Return whether a date is a number of milliseconds lower than the oldest accepted one."""
     return bool(_EPOCH.match(str(value))) and float(value) < oldest
 
 
@@ -127,13 +127,13 @@ TYPES: dict[str, Callable[[Any, Json], None]] = {
     "date": _date,
     **dict.fromkeys(("flattened", "flat_object", "binary", "ip", "geo_point"), _anything),
 }
-"""By type: raises BadValue for a single value that is no array and not null."""
+"""Checks by type. Each takes a value that is neither an array nor null, and raises BadValue."""
 
 _DYNAMIC_TEXT = {"type": "text", "fields": {"keyword": {"type": "keyword", "ignore_above": 256}}}
 
 
 def inferred(value: Any, dates: bool) -> tuple[str, Json]:
-    """Return the type by which dynamic templates match a value, and the field that it gets without one."""
+    """Return the type name that dynamic templates match for a value, and the default field definition."""
     if value.__class__ is bool:
         return "boolean", {"type": "boolean"}
     if isinstance(value, int):

@@ -1,4 +1,4 @@
-"""Conversations at random: what nobody thought to write into a script. The seed decides all of it."""
+"""Random conversations, which find differences that no script covers. A seed determines all of it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _BLOCKS = ("write", "read_only_allow_delete", "metadata")
 
 
 def steps(seed: int, engine: ModelEngine, count: int) -> Iterator[Step]:
-    """Yield so many requests. ``engine`` has had those before, and says which versions there are."""
+    """Yield ``count`` requests. ``engine`` must have answered the earlier ones: it provides current versions."""
     chance = random.Random(seed)
     for _ in range(count):
         kind = chance.choices((_bulk, _mget, _ask, _change), (12, 2, 2, 4))[0]

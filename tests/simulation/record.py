@@ -1,7 +1,7 @@
 """Record what a real engine answers: ``python -m tests.simulation.record --kind elasticsearch9 --url http://...:9209``.
 
 It plays the scripts of `tests.simulation.scripts` and writes the normalised answers of that kind into
-``conversations``; those of other kinds stay. What it makes in the engine it removes.
+``conversations``, next to those of other kinds. It removes everything that it created in the engine.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _PREFIX = "sim-"
 
 
 class RealEngine:
-    """Sends requests to a real engine; names that begin with ``sim-`` are unique there."""
+    """Sends requests to a real engine, with names that begin with ``sim-`` made unique."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -31,7 +31,7 @@ class RealEngine:
         self._session = requests.Session()
 
     def send(self, method: str, path: str, body: bytes | None, params: Mapping[str, str]) -> tuple[int, Any]:
-        """Send a request; return the status and the parsed answer, text where it isn't JSON."""
+        """Return the status and the parsed answer, or its text if it is not JSON."""
         own = self._own.encode()
         content_type = "application/x-ndjson" if path.endswith("_bulk") else "application/json"
         answer = self._session.request(
@@ -49,11 +49,11 @@ class RealEngine:
             return answer.status_code, text
 
     def clean(self) -> None:
-        """Remove all that was made under this engine's prefix, and the cluster's settings of scripts."""
+        """Remove everything with this run's prefix, and reset the cluster settings that scripts change."""
         blocks = dict.fromkeys(("index.blocks.metadata", "index.blocks.read_only"))
         self._plain("PUT", f"/{self._own}*/_settings", blocks, expand_wildcards="all")
         status, listed = self._plain("GET", f"/{self._own}*/_settings", expand_wildcards="all")
-        # An old engine refuses to be asked for a data stream by its backing index.
+        # Data streams first: their backing indices cannot be deleted on their own.
         for kind in ("_data_stream", "_index_template", "_ingest/pipeline"):
             self._plain("DELETE", f"/{kind}/{self._own}*")
         for name in listed if status == 200 else ():
@@ -68,7 +68,7 @@ class RealEngine:
 
 @contextmanager
 def real_engine(url: str) -> Iterator[RealEngine]:
-    """Give an engine that is cleaned at the end."""
+    """Provide a real engine and clean it afterwards."""
     engine = RealEngine(url)
     try:
         yield engine
@@ -83,7 +83,7 @@ def answers_of(script: Script, url: str) -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    """Record one kind."""
+    """Record the scripts for one kind of engine."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kind", choices=KINDS, required=True, help="what the engine is")
     parser.add_argument("--url", default="http://127.0.0.1:9200", help="where it is (default: %(default)s)")
@@ -98,19 +98,19 @@ def main() -> None:
 
 
 def keep(script: Script, kind: str, answers: list[dict[str, Any]]) -> None:
-    """Write the answers of a kind into the script's file, with those of other kinds to the same steps."""
+    """Write the answers of one kind into the script's file; answers of other kinds to the same steps are kept."""
     path = FOLDER / f"{script.name}.json"
     before = Conversation.read(path) if path.exists() else None
     kept = before.answers if before and _same_steps(before.steps, script.steps) else {}
     known = {name: given for name, given in kept.items() if name in script.kinds}
-    # Recorders of other kinds may read it meanwhile.
+    # Atomic, as recorders of other kinds may read the file at the same time.
     new = path.with_suffix(f".{kind}")
     new.write_text(Conversation(script.name, script.steps, {**known, kind: answers}).as_text(), encoding="ascii")
     new.replace(path)
 
 
 def _same_steps(one: tuple[Step, ...], other: tuple[Step, ...]) -> bool:
-    # Through JSON, where a tuple of the script is a list.
+    # Compared as JSON, in which tuples are lists.
     return json.dumps([step.as_json() for step in one]) == json.dumps([step.as_json() for step in other])
 
 

@@ -1,4 +1,4 @@
-"""What the scripts of conversations are made of: requests as the program makes them."""
+"""Building blocks of scripts: requests in the form that the program sends."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.simulation.conversation import KINDS, Step
 
 @dataclass(frozen=True)
 class Script:
-    """Named requests, and the kinds of engines that have what they need."""
+    """Named requests, and the kinds of engines that support them."""
 
     name: str
     steps: tuple[Step, ...]
@@ -55,7 +55,7 @@ def at(seq_no: int, term: int = 1) -> dict[str, int]:
 
 
 def or_read(source: Any) -> str:
-    """Return the second line of an update that creates or reads, as the program writes it."""
+    """Return the second line of an update that creates or reads a document, as the program writes it."""
     text = source if isinstance(source, str) else orjson.dumps(source).decode()
     return f'{{"doc":{{}},"_source":true,"upsert":{text}}}'
 
@@ -84,7 +84,7 @@ def every_way(index: str, id: str = "1") -> Step:
 
 
 def refused_beside(*pairs: Any) -> Step:
-    """Send one bulk whose first and last actions are good."""
+    """Send a bulk with a valid action before and after these lines."""
     return bulk(act("create", "sim-a", "first"), {"a": 1}, *pairs, act("index", "sim-a", "last"), {"a": 1})
 
 

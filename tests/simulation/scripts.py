@@ -1,4 +1,4 @@
-"""All scripts: what the program asks of an engine, and what an engine may be like."""
+"""All scripts: the requests of the program, in the states that an engine may be in."""
 
 from __future__ import annotations
 
@@ -10,4 +10,4 @@ from tests.simulation.scripts_indices import INDICES
 from tests.simulation.scripts_setup import SETUP
 
 SCRIPTS: tuple[Script, ...] = (*DOCUMENTS, *BODIES, *FIELDS, *INDICES, *SETUP)
-"""By name in the order in which they are recorded."""
+"""In the order in which they are recorded."""

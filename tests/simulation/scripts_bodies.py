@@ -1,4 +1,4 @@
-"""Scripts about what an engine's JSON parser takes: numbers, keys, depth, broken lines."""
+"""Scripts about limits of the JSON parser: numbers, keys, depth, malformed lines."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _ways(number: int, source: str) -> tuple[Step, ...]:
     )
 
 
-# Elasticsearch 7.10 takes any depth.
+# Elasticsearch 7.10 has no limit.
 _LIMITED = ("opensearch", "elasticsearch9")
 
 

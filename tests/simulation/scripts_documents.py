@@ -1,4 +1,4 @@
-"""Scripts about documents: each action, found and not found, right and stale."""
+"""Scripts about documents: each action on existing and missing documents, with right and stale versions."""
 
 from __future__ import annotations
 

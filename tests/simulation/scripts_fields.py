@@ -1,4 +1,4 @@
-"""Scripts about mappings: what a field of a type takes, and what becomes of fields that have none."""
+"""Scripts about mappings: accepted values by type, new fields, limits, changes of mappings."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ FIELDS = (
                 '{"n":{"a":1},"m":{"a":1}}',
             ),
             get("/sim-a/_mapping"),
-            # One document that is refused half way leaves no field behind.
+            # A refused document adds none of its fields.
             _each("sim-a", '{"aa":1,"a":"x"}', '{"zz":1,"a":"x"}'),
             get("/sim-a/_mapping"),
         ),

@@ -1,4 +1,4 @@
-"""Scripts about indices that are closed, deleted, blocked or behind an alias: all that the program asks of them."""
+"""Scripts about indices that are closed, deleted, blocked or behind an alias."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _drop(index: str) -> Step:
 
 
 def _asked(name: str) -> tuple[Step, ...]:
-    """Ask all that the program asks of an index, and write to it in every way."""
+    """Send every request of the program about an index, and every kind of write."""
     return (
         every_way(name),
         mget((name, "1"), (name, "none")),

@@ -1,4 +1,4 @@
-"""Scripts about what others have set up: templates, pipelines, data streams, settings, names."""
+"""Scripts about templates, pipelines, data streams, settings and names."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.simulation.script import (
     put,
 )
 
-# Elasticsearch 9 comes without the module that has their processors.
+# The Elasticsearch 9 that tests start lacks the module with these processors.
 _WITH_PIPELINES = ("opensearch", "elasticsearch7-oss")
 
 
@@ -32,7 +32,7 @@ def _template(patterns: list[str], **more: object) -> dict[str, object]:
 
 def _ours(name: str) -> dict[str, object]:
     patterns = {TEMPLATE_NAME: ["sim-log-*"], DEAD_LETTER_INDEX: ["sim-letters"]}
-    # Templates of the same patterns must differ in priority, and the engine may have ours.
+    # The engine may have our templates, and overlapping ones must differ in priority.
     return {**wanted(Settings())[name], "index_patterns": patterns[name], "priority": 900}
 
 
@@ -68,7 +68,7 @@ def _template_steps() -> tuple[Step, ...]:
         get("/sim-over-1/_settings", **FLAT),
         get("/sim-alias/_alias"),
         bulk(act("create", "sim-over-2", "1"), {"x": 1}, act("create", "sim-alias", "1"), {"x": 1}),
-        # More than one of its indices has the alias, so nobody can write to it.
+        # The alias now has two indices and no write index.
         bulk(act("create", "sim-alias", "1"), {}),
         put(
             "/_index_template/sim-bad",

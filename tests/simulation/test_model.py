@@ -1,4 +1,4 @@
-"""The model engine is held to real ones: what they were recorded to answer, it answers, and they still do."""
+"""The model engine and the real ones answer as recorded."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def model_answers(
 
 
 def differences(conversation: Conversation, wanted: list[Any], found: list[Any]) -> str:
-    """Say what differs, a step a paragraph."""
+    """Describe the differences, one paragraph per step."""
     texts = []
     for number, (step, one, other) in enumerate(zip(conversation.steps, wanted, found, strict=True)):
         if one != other:
@@ -70,7 +70,7 @@ def test_the_model_answers_as_recorded(name: str, kind: str) -> None:
 
 
 def test_a_difference_fails() -> None:
-    """The comparison sees a changed status, value, key and length, and names the step."""
+    """The comparison finds a changed status, value, key and length, and names the step."""
     conversation = RECORDED["update"]
     wanted = conversation.answers["opensearch"]
     assert differences(conversation, wanted, wanted) == ""
@@ -108,7 +108,7 @@ def test_the_engine_answers_as_recorded(engine: Any, name: str) -> None:
 @pytest.mark.skipif(KIND not in KINDS, reason="the model knows other kinds")
 @pytest.mark.parametrize("seed", range(int(os.environ.get("RANDOM_TALKS", "3"))))
 def test_model_and_engine_answer_alike_at_random(engine: Any, seed: int) -> None:
-    """Random requests to few documents of few indices, with aliases, closed and blocked ones."""
+    """Random requests about few documents in few indices, some of them closed, blocked or aliased."""
     model = ModelEngine(KIND, now=lambda: 1_767_323_045.0, reader=parsed)
     said: list[str] = []
     with real_engine(engine.url) as real:
@@ -123,7 +123,7 @@ def test_model_and_engine_answer_alike_at_random(engine: Any, seed: int) -> None
 @pytest.mark.engine
 @pytest.mark.skipif(KIND != "opensearch", reason="others keep the order, as the conversations show")
 def test_items_that_pipelines_end_are_answered_index_by_index(engine: Any) -> None:
-    """OpenSearch answers them out of order; which index comes first depends on the names."""
+    """OpenSearch answers them out of order; the order of the indices depends on their names."""
     setup = [Step("PUT", "/_ingest/pipeline/sim-drop", {"processors": [{"drop": {}}]})]
     setup += [
         Step("PUT", f"/sim-{name}", {"settings": {"index.default_pipeline": "sim-drop"} if name != "c" else {}})

@@ -1,4 +1,4 @@
-"""What the model engine has beyond an engine's API: what simulations do to it, and what they see of it."""
+"""The interface of the model engine for simulations: restart, wipe, counters, unreadable answers."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def replace(seq_no: int, term: int) -> bytes:
     return json.dumps(line).encode() + b'\n{"n":2}\n'
 
 
-def test_an_answer_is_nobody_elses(engine: ModelEngine) -> None:
-    """Who changes an answer changes nothing that is stored, nor the next answer."""
+def test_answers_are_new_objects(engine: ModelEngine) -> None:
+    """Changing an answer changes neither stored documents nor later answers."""
     engine.request("PUT", "/a", b'{"mappings":{"properties":{"n":{"type":"object","enabled":false}}}}')
     assert item(engine, CREATE)["result"] == "created"
     first = item(engine, READ)
@@ -53,8 +53,8 @@ def test_an_answer_is_nobody_elses(engine: ModelEngine) -> None:
     assert engine.documents() == {("a", "1"): {"n": [1, {"m": 2}]}}
 
 
-def test_a_restart_keeps_documents_and_has_a_new_primary(engine: ModelEngine) -> None:
-    """A write on the condition of the version before is right; the next version is of the new primary."""
+def test_a_restart_keeps_documents_and_increments_terms(engine: ModelEngine) -> None:
+    """A conditional write with the earlier version succeeds, and its new version has the new term."""
     item(engine, b'{"create":{"_index":"a","_id":"1"}}\n{"n":1}\n')
     engine.restart()
     again = item(engine, replace(0, 1))
@@ -65,7 +65,7 @@ def test_a_restart_keeps_documents_and_has_a_new_primary(engine: ModelEngine) ->
 
 
 def test_wiped_it_has_nothing(engine: ModelEngine) -> None:
-    """Neither documents nor indices, templates, aliases, pipelines and settings are left; counts are."""
+    """No documents, indices, templates, aliases and settings remain; the counters do."""
     item(engine, CREATE.replace(b'[1,{"m":2}]', b"1"))
     engine.request("PUT", "/_index_template/t", b'{"index_patterns":["a*"]}')
     engine.request("POST", "/_aliases", b'{"actions":[{"add":{"index":"a","alias":"b"}}]}')
@@ -96,12 +96,12 @@ def test_an_answer_that_the_program_cannot_parse_is_raised(engine: ModelEngine) 
     with pytest.raises(orjson.JSONDecodeError):
         orjson.loads(b"9" * 400)
     assert engine.writes == 1
-    # Without its source it can be answered.
+    # An answer without the source is readable.
     assert item(engine, b'{"index":{"_index":"a","_id":"1"}}\n{"n":1}\n')["result"] == "updated"
 
 
 def test_a_body_that_is_too_long_is_413(engine: ModelEngine) -> None:
-    """As with http.max_content_length: no body, and nothing of it is done."""
+    """As with http.max_content_length, the answer is empty and nothing is executed."""
     engine.max_content_length = len(CREATE) - 1
     assert engine.request("POST", "/_bulk", CREATE) == (413, "")
     engine.max_content_length += 1
@@ -109,7 +109,7 @@ def test_a_body_that_is_too_long_is_413(engine: ModelEngine) -> None:
 
 
 def test_a_refused_document_leaves_no_field(engine: ModelEngine) -> None:
-    """The fields of a document that is refused at its last value aren't in the mapping."""
+    """A document that is refused at its last value adds no field to the mapping."""
     item(engine, b'{"create":{"_index":"a","_id":"1"}}\n{"n":1}\n')
     refused = item(engine, b'{"create":{"_index":"a","_id":"2"}}\n{"m":{"o":1},"n":"x"}\n')
     assert refused["status"] == 400
@@ -118,7 +118,7 @@ def test_a_refused_document_leaves_no_field(engine: ModelEngine) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_two_engines_answer_alike(kind: str) -> None:
-    """It is deterministic: the same requests have the same answers, on whatever clock."""
+    """The same requests get the same answers, whatever the clock."""
     engines = [ModelEngine(kind, now=lambda: 0.0), ModelEngine(kind, now=lambda: 1e9)]
     for body in (CREATE, READ, replace(0, 1), replace(7, 7), READ):
         one, other = (engine.request("POST", "/_bulk", body) for engine in engines)
