@@ -29,10 +29,13 @@ class RealEngine:
         self._url = url
         self._own = f"{_PREFIX}{uuid.uuid4().hex[:8]}-"
         self._session = requests.Session()
+        # Other runs may depend on the settings of the cluster at the same time.
+        self._changed_cluster = False
 
     def send(self, method: str, path: str, body: bytes | None, params: Mapping[str, str]) -> tuple[int, Any]:
         """Return the status and the parsed answer, or its text if it is not JSON."""
         own = self._own.encode()
+        self._changed_cluster = self._changed_cluster or path == "/_cluster/settings"
         content_type = "application/x-ndjson" if path.endswith("_bulk") else "application/json"
         answer = self._session.request(
             method,
@@ -58,8 +61,9 @@ class RealEngine:
             self._plain("DELETE", f"/{kind}/{self._own}*")
         for name in listed if status == 200 else ():
             self._plain("DELETE", f"/{name}")
-        settings = {"action.auto_create_index": None}
-        self._plain("PUT", "/_cluster/settings", {"persistent": settings})
+        if self._changed_cluster:
+            settings = {"action.auto_create_index": None}
+            self._plain("PUT", "/_cluster/settings", {"persistent": settings})
 
     def _plain(self, method: str, path: str, body: Any = None, **params: str) -> tuple[int, Any]:
         answer = self._session.request(method, self._url + path, json=body, params=params, timeout=60)
