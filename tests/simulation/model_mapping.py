@@ -73,6 +73,8 @@ class ModelMapping:
         self.count = 0
         self.limit = DEFAULT_LIMIT
         self.routing_required = False
+        self._exists = False
+        """Whether there is a mapping, even an empty one: a new index has none before its first document."""
         self._undo: list[tuple[dict[str, Leaf | Branch], str]] = []
         self._new: set[int] = set()
         self._shown: bytes | None = None
@@ -96,6 +98,7 @@ class ModelMapping:
         made._root = self._root.copy()
         made._others = dict(self._others)
         made.count, made.routing_required, made._shown = self.count, self.routing_required, self._shown
+        made._exists = self._exists
         return made
 
     def merge(self, addition: Json) -> None:
@@ -114,6 +117,7 @@ class ModelMapping:
         except Refusal:
             self._roll_back(count)
             raise
+        self._exists = self._exists or bool(addition)
         if "dynamic" in addition:
             self._root.dynamic = _dynamic(addition["dynamic"])
         for key in ("date_detection", "numeric_detection", "_meta", "_source"):
@@ -186,8 +190,9 @@ class ModelMapping:
             self._object(self._root, document, "", self._root.dynamic or "true", 1)
             if self.count > count and self.count > self.limit:
                 raise self._over_limit()
-            if self.count > count and frozen is not None:
+            if frozen is not None and (self.count > count or not self._exists):
                 raise frozen
+            self._exists = True
         except Refusal:
             self._roll_back(count)
             raise
@@ -333,6 +338,9 @@ class ModelMapping:
             )
         first, rest = parts[0], ".".join(parts[1:])
         there = node.children.get(first)
+        if there is None and value is None and not self._flavour.is_elastic and dynamic != "strict":
+            # Only Elasticsearch 8 and later expands the name before it looks at the value.
+            return
         if rest and isinstance(there, Leaf):
             if id(there) in self._new and not self._flavour.is_elastic:
                 raise bad_argument(

@@ -156,6 +156,30 @@ FIELDS = (
         ),
     ),
     Script(
+        "dotted-names-without-values",
+        tuple(
+            step
+            for source in (
+                '{"o.p":null}',
+                '{"q.p":[]}',
+                '{"r.p":{}}',
+                '{"s":{"p":null}}',
+                '{"t.p":[null]}',
+                '{"u.p.q":null}',
+                '{"v":{"p.q":null}}',
+                '{"w.p.q":[]}',
+                '{"o":1,"q":1}',
+                '{"s":1}',
+                '{"t":1}',
+                '{"r":1}',
+                '{"u":1}',
+                '{"v":1}',
+                '{"w":1}',
+            )
+            for step in (bulk(act("index", "sim-a", "1"), source), get("/sim-a/_mapping"))
+        ),
+    ),
+    Script(
         "dynamic-strict",
         (
             put(

@@ -152,4 +152,28 @@ INDICES = (
     Script("block-read-only-allow-delete", _block("read_only_allow_delete")),
     Script("block-read-only", _block("read_only")),
     Script("block-metadata", _block("metadata")),
+    Script(
+        "first-document-of-a-blocked-index",
+        (
+            put("/sim-a"),
+            put("/sim-a/_settings", {"index.blocks.metadata": True}),
+            bulk(act("create", "sim-a", "1"), {}),
+            put("/sim-a/_settings", {"index.blocks.metadata": None}),
+            bulk(act("create", "sim-a", "1"), {}),
+            put("/sim-a/_settings", {"index.blocks.metadata": True}),
+            bulk(act("create", "sim-a", "2"), {}, act("create", "sim-a", "3"), {"a": 1}),
+            put("/sim-a/_settings", {"index.blocks.metadata": None}),
+            put("/sim-b", {"mappings": {"properties": {"a": {"type": "long"}}}}),
+            put("/sim-b/_settings", {"index.blocks.metadata": True}),
+            bulk(
+                act("create", "sim-b", "1"),
+                {},
+                act("create", "sim-b", "2"),
+                {"a": 1},
+                act("create", "sim-b", "3"),
+                {"b": 1},
+            ),
+            put("/sim-b/_settings", {"index.blocks.metadata": None}),
+        ),
+    ),
 )
