@@ -109,6 +109,9 @@ class ModelIndex:
 
     def delete(self, id: str, at: tuple[int, int] | None) -> Json:
         """Remove a document."""
+        if self.flavour.has_types:
+            # A deletion, too, introduces the type, and so a mapping.
+            self.mapping.need(self.frozen)
         if at is not None:
             self._require(id, at)
         found = self.documents.get(id)

@@ -197,6 +197,12 @@ class ModelMapping:
             self._roll_back(count)
             raise
 
+    def need(self, frozen: Refusal | None) -> None:
+        """Create an empty mapping if there is none. Raises ``frozen`` if it must not be created."""
+        if not self._exists and frozen is not None:
+            raise frozen
+        self._exists = True
+
     def _over_limit(self) -> Refusal:
         refusal = bad_argument(f"Limit of total fields [{self.limit}] has been exceeded")
         if self._flavour.is_elastic:
