@@ -73,7 +73,7 @@ def open_index(state: State, expression: str, params: Params) -> Json:
         if index.closed:
             index.closed = False
             index.settings.pop("index.verified_before_close", None)
-            index.term += 1
+            index.reopen()
     return {**_DONE, "shards_acknowledged": True}
 
 

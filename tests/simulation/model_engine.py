@@ -106,7 +106,7 @@ class ModelEngine:
     def restart(self) -> None:
         """Restart with all data, which increments every primary term."""
         for index in self.state.indices.values():
-            index.term += 1
+            index.reopen()
 
     # Answers
 

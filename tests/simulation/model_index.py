@@ -73,6 +73,11 @@ class ModelIndex:
         found = self.documents.get(id)
         return found if found is not None and found.source is not None else None
 
+    def reopen(self) -> None:
+        """Start a new primary: its term is higher, and versions of deleted documents are forgotten."""
+        self.term += 1
+        self.documents = {id: stored for id, stored in self.documents.items() if stored.source is not None}
+
     # Actions. Each returns the item of the answer without index and id, or raises Refusal.
 
     def create(self, id: str, source: bytes) -> Json:

@@ -17,6 +17,7 @@ _IDS = ("1", "2", "3")
 _SCALARS = (1, 1.5, "x", "2026-01-02", True, None)
 _VALUES = (*_SCALARS, [], [1, 2], ["x", None], {}, {"m": 1}, {"m": "x"}, [{"m": 1}], [1, "x"])
 _FIELDS = ("f", "g", "h", "o.p", "o")
+_MOSTLY = 0.95
 _BLOCKS = ("write", "read_only_allow_delete", "metadata")
 
 
@@ -37,6 +38,9 @@ def _bulk(chance: random.Random, engine: ModelEngine) -> Step:
 
 def _action(chance: random.Random, engine: ModelEngine) -> list[Any]:
     name, id = chance.choice(_NAMES), chance.choice(_IDS)
+    if name in _ALIASES and name not in engine.state.aliases() and chance.random() < _MOSTLY:
+        # A write would create an index of this name, and no alias could have it later.
+        name = chance.choice(_INDICES)
     condition = _condition(chance, engine, name, id)
     match chance.choice(("create", "index", "replace", "begin", "read", "delete", "remove")):
         case "create":
