@@ -211,11 +211,12 @@ def _item(state: State, action: Action, refused: dict[str, Refusal]) -> Json:
         if action.index in refused:
             raise refused[action.index]
         index = _target(state, action)
-        head["_index"] = index.name
-        if index.blocked:
-            blocked = index.block("read_only", "read_only_allow_delete", "write")
-            if blocked is not None:
-                raise blocked
+        blocked = index.block("read_only", "read_only_allow_delete", "write") if index.blocked else None
+        # Elasticsearch 8 and later check blocks before they replace an alias by its index.
+        if blocked is None or not state.flavour.is_elastic:
+            head["_index"] = index.name
+        if blocked is not None:
+            raise blocked
         head.update(_done(index, action))
     except Refusal as refusal:
         head["status"] = refusal.status
