@@ -14,6 +14,7 @@ from tests.simulation.model_state import State
 Json = dict[str, Any]
 Params = Mapping[str, str]
 
+_METADATA_BLOCKS = ("index.blocks.metadata", "index.blocks.read_only", "index.blocks.read_only_allow_delete")
 _DONE = {"acknowledged": True}
 
 
@@ -111,7 +112,7 @@ def put_settings(state: State, expression: str, body: Json, params: Params) -> J
     check_settings(state.flavour, changes)
     if "index.number_of_shards" in changes:
         raise bad_argument("Can't update non dynamic settings [[index.number_of_shards]] for open indices")
-    if not all(name.startswith("index.blocks.") for name in changes):
+    if not _only_unblocks(state, changes):
         _not_blocked(indices, *_changing(state))
     for index in indices:
         for name, value in changes.items():
@@ -121,6 +122,14 @@ def put_settings(state: State, expression: str, body: Json, params: Params) -> J
                 index.settings[name] = str_of(value)
         index.settings_changed()
     return dict(_DONE)
+
+
+def _only_unblocks(state: State, changes: Json) -> bool:
+    """Return whether a blocked index accepts these changes of settings."""
+    if len(changes) == 1:
+        return next(iter(changes)) in _METADATA_BLOCKS
+    # Elasticsearch accepts any changes next to one of these.
+    return not state.flavour.unblocks_one_by_one and any(name in changes for name in _METADATA_BLOCKS[1:])
 
 
 def get_alias(state: State, expression: str, params: Params) -> tuple[int, Json]:

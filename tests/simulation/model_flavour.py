@@ -27,6 +27,8 @@ class Flavour:
     """Type of the error for an unknown setting."""
     oldest_date: float = -INFINITY
     """Lowest number of milliseconds since 1970 accepted as a date."""
+    unblocks_one_by_one: bool = False
+    """Whether a blocked index accepts only requests that change a single block."""
     groups_piped: bool = False
     """Whether the pipelines of a bulk run index by index."""
     has_types: bool = False
@@ -50,6 +52,7 @@ FLAVOURS = {
             50_000,
             1000,
             deepest_arrays=20,
+            unblocks_one_by_one=True,
             groups_piped=True,
             unknown_setting="settings_exception",
             lenient_with_objects=frozenset({*WHOLE_NUMBERS, "double", "float", "half_float", "date", "boolean"}),

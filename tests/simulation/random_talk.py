@@ -101,7 +101,8 @@ def _change(chance: random.Random, _engine: ModelEngine) -> Step:
             alias(name, alias=other, is_write_index=chance.random() < 0.7),
             post("/_aliases", {"actions": [{"remove": {"index": name, "alias": other}}]}),
             put(f"/{name}/_settings", {block: True}),
-            *[put(f"/{name}/_settings", {f"index.blocks.{each}": None for each in _BLOCKS})] * 3,
+            *(put(f"/{name}/_settings", {f"index.blocks.{each}": None}) for each in _BLOCKS),
+            put(f"/{name}/_settings", {f"index.blocks.{each}": None for each in _BLOCKS}),
             put(f"/{name}/_settings", {"index.mapping.total_fields.limit": chance.randint(1, 8)}),
             put(f"/{name}/_mapping", {"properties": fields}),
             put(

@@ -53,8 +53,9 @@ class RealEngine:
 
     def clean(self) -> None:
         """Remove everything with this run's prefix, and reset the cluster settings that scripts change."""
-        blocks = dict.fromkeys(("index.blocks.metadata", "index.blocks.read_only"))
-        self._plain("PUT", f"/{self._own}*/_settings", blocks, expand_wildcards="all")
+        for block in ("metadata", "read_only"):
+            # One by one: OpenSearch refuses to change two settings of a blocked index at once.
+            self._plain("PUT", f"/{self._own}*/_settings", {f"index.blocks.{block}": None}, expand_wildcards="all")
         status, listed = self._plain("GET", f"/{self._own}*/_settings", expand_wildcards="all")
         # Data streams first: their backing indices cannot be deleted on their own.
         for kind in ("_data_stream", "_index_template", "_ingest/pipeline"):

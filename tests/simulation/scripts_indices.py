@@ -176,4 +176,18 @@ INDICES = (
             put("/sim-b/_settings", {"index.blocks.metadata": None}),
         ),
     ),
+    Script(
+        "blocks-that-end",
+        (
+            put("/sim-a"),
+            put("/sim-a/_settings", {"index.blocks.metadata": True}),
+            put("/sim-a/_settings", {"index.blocks.metadata": None, "index.blocks.write": None}),
+            put("/sim-a/_settings", {"index.blocks.metadata": True}),
+            put("/sim-a/_settings", {"index.blocks.write": None}),
+            put("/sim-a/_settings", {"index.blocks.metadata": True, "index.number_of_replicas": 0}),
+            put("/sim-a/_settings", {"index.blocks.metadata": None, "index.blocks.read_only": None}),
+            put("/sim-a/_settings", {"index.blocks.metadata": None}),
+            bulk(act("create", "sim-a", "1"), {"a": 1}),
+        ),
+    ),
 )
