@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Protocol
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 import elastic_transport
 import elasticsearch
@@ -24,16 +24,16 @@ from elastic_transport.client_utils import parse_cloud_id
 
 from request_logger.serialize import dumps, loads
 from request_logger.settings import Settings, SettingsError
-from request_logger.store import templates
 from request_logger.store.change import StoreUnavailableError, TooBusyError, TooLargeError
+from request_logger.store.index_admin import IndexAdmin
 from request_logger.store.one_send import ElasticNode, OpenSearchConnection
+from request_logger.store.responses import is_healthy
 
 log = logging.getLogger(__name__)
 
 _ANY_ERROR = tuple(range(400, 600))
 _PING_SECONDS = 2.0
 _WHOLE_BULK = {413: TooLargeError, 429: TooBusyError}
-_FIELD_LIMIT = "index.mapping.total_fields.limit"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class SearchEngine:
             _warn_unverified()
         self._client: _Client | None = None
         self._lock = threading.Lock()
-        self._template_ready = False
+        self._admin = IndexAdmin(self.request, settings)
 
     @property
     def urls(self) -> list[str]:
@@ -105,72 +105,22 @@ class SearchEngine:
     def ping(self) -> bool:
         """Say whether the engine answers, knows who asks, and has no error of its own."""
         try:
-            status, _ = self.request("GET", "/_cluster/health", timeout=_PING_SECONDS)
+            status, answer = self.request("GET", "/_cluster/health", timeout=_PING_SECONDS)
         except StoreUnavailableError:
             return False
-        return status < 500 and status != 401
+        return is_healthy(status, answer)
 
     def prepare(self, index: str) -> bool:
-        """Make sure that an index is there and can take our fields; False: it is blocked, and must be prepared later.
+        """Make sure that an index is there and can take our fields: see IndexAdmin. Raises StoreUnavailableError."""
+        return self._admin.prepare(index)
 
-        A new one gets the types of the template. One that the original made, or that another template of a higher
-        priority shaped, is given the fields that it lacks. What the engine refuses here is warned of once and left to
-        the verdict on each document. Raises StoreUnavailableError.
-        """
-        self.install_template()
-        found = self._mappings(index)
-        if not found:
-            status, answer = self.request("PUT", "/" + quote(index, safe=""))
-            if status >= 500 or status == 429:
-                raise StoreUnavailableError(f"the engine answered {status} to creating an index: {_short(answer)}")
-            if status >= 400 and "already_exists" not in _short(answer):
-                log.warning("index %s can't be created ahead: %s", index, _short(answer))
-                return not _is_blocked(answer)
-            found = self._mappings(index)
-        # An alias answers with the indices behind it.
-        done = [
-            self._complete(name, templates.additions(content.get("mappings", {}))) for name, content in found.items()
-        ]
-        return all(done)
-
-    def _mappings(self, index: str) -> dict[str, Any]:
-        """Give the mapping of an index by its name, or of those behind an alias; nothing where there is none."""
-        status, answer = self.request("GET", f"/{quote(index, safe='')}/_mapping")
-        if status >= 500 or status == 429:
-            raise StoreUnavailableError(f"the engine answered {status} to a question for a mapping: {_short(answer)}")
-        return dict(answer) if status == 200 else {}
-
-    def _complete(self, index: str, additions: Mapping[str, Any]) -> bool:
-        """Give an index what its mapping lacks, and room for it; False where it is blocked."""
-        if not additions:
-            return True
-        path = "/" + quote(index, safe="")
-        status, answer = self.request("GET", f"{path}/_settings", params={"flat_settings": "true"})
-        settings = answer[index]["settings"] if status == 200 else {}
-        if int(settings.get(_FIELD_LIMIT, 0)) < templates.FIELD_LIMIT:
-            status, answer = self.request("PUT", f"{path}/_settings", {_FIELD_LIMIT: templates.FIELD_LIMIT})
-            if status >= 400:
-                log.warning("index %s can't be given room for more fields: %s", index, _short(answer))
-        status, answer = self.request("PUT", f"{path}/_mapping", additions)
-        if status >= 400:
-            log.warning("index %s can't be given the fields of ours: %s", index, _short(answer))
-        return not (status >= 400 and _is_blocked(answer))
+    def forget(self, index: str) -> None:
+        """Note that an index is not there any more: it is prepared anew, and the templates are checked."""
+        self._admin.forget(index)
 
     def install_template(self) -> None:
         """Install the index templates where they are missing or older. Raises StoreUnavailableError."""
-        if self._template_ready:
-            return
-        for name, wanted in templates.wanted(self._settings).items():
-            path = f"/_index_template/{name}"
-            status, answer = self.request("GET", path)
-            if status >= 500 or status == 429:
-                text = f"the engine answered {status} to a question for a template: {_short(answer)}"
-                raise StoreUnavailableError(text)
-            if status != 200 or not templates.is_current(answer, wanted):
-                status, answer = self.request("PUT", path, wanted)
-                if status >= 400:
-                    log.warning("the index template %s can't be installed: %s", name, _short(answer))
-        self._template_ready = True
+        self._admin.install_template()
 
     def _connected(self) -> _Client:
         if self._client is None:
@@ -364,11 +314,6 @@ def _parsed(host: str) -> dict[str, Any]:
         "use_ssl": parts.scheme == "https",
         **({"url_prefix": parts.path.strip("/")} if parts.path.strip("/") else {}),
     }
-
-
-def _is_blocked(answer: Any) -> bool:
-    """Say whether an error is a block (a full disk, no elected master, somebody's setting), which passes."""
-    return "cluster_block_exception" in _short(answer)
 
 
 def _short(answer: Any) -> str:

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from request_logger.store.templates import count_fields, metrics_mapping
 from request_logger.store.templates import mapping as our_mapping
-from request_logger.store.templates import metrics_mapping
 
 Mapping = dict[str, Any]
 Origin = Literal["ours", "original", "original, with our fields added"]
@@ -72,13 +72,6 @@ def _walk(properties: Mapping, prefix: str) -> Iterator[tuple[str, str]]:
             kind = "disabled"
         yield prefix + name, kind
         yield from _walk(field.get("properties", {}), f"{prefix}{name}.")
-
-
-def count_fields(mapping: Mapping) -> int:
-    """Count fields as the engine's limit does: objects and fields beside fields included."""
-    return sum(
-        1 + count_fields(field) + len(field.get("fields", {})) for field in mapping.get("properties", {}).values()
-    )
 
 
 def findings(mapping: Mapping, settings: Mapping) -> list[Finding]:

@@ -7,12 +7,11 @@ import time
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import quote
 
 from request_logger.periods import is_of, pattern
 from request_logger.store.asks import Asks
-from request_logger.store.change import StoreUnavailableError
+from request_logger.store.responses import Refusal, read_aliases
 
 log = logging.getLogger(__name__)
 
@@ -71,13 +70,11 @@ class Indices:
     def ask(self, indices: Collection[str]) -> None:
         """Ask which indices of these names there are now. Raises StoreUnavailableError."""
         for group in _groups(indices):
-            status, answer = self._engine.request("GET", f"{_path(group)}/_alias", params=_LENIENT)
-            if status >= 500 or status == 429:
-                raise StoreUnavailableError(f"the engine answered {status} to a question for its indices")
-            if status not in (200, 404) and not self._refused:
+            answer = read_aliases(*self._engine.request("GET", f"{_path(group)}/_alias", params=_LENIENT))
+            if isinstance(answer, Refusal) and not self._refused:
                 self._refused = True
-                log.warning("documents of other periods can't be found: %s to GET /%s/_alias", status, group[0])
-            found = _usable(answer) if status == 200 else set()
+                log.warning("documents of other periods can't be found: %s to GET /%s/_alias", answer.status, group[0])
+            found = set() if isinstance(answer, Refusal) else _usable(answer)
             for index in group:
                 names = _in_order(index, [name for name in found if name == index or is_of(name, index)])
                 self._listed[index] = _Listed(names, time.monotonic() + REFRESH_SECONDS)
@@ -104,11 +101,11 @@ def _path(indices: Iterable[str]) -> str:
     return "/" + ",".join(quote(name, safe="*") for index in indices for name in (index, pattern(index)))
 
 
-def _usable(answer: Mapping[str, Any]) -> set[str]:
+def _usable(aliases: Mapping[str, set[str]]) -> set[str]:
     """Give the names of indices and aliases; a name with several indices behind it can't be asked for one document."""
-    names = Counter(answer.keys())
-    for entry in answer.values():
-        names.update(entry.get("aliases", {}).keys())
+    names = Counter(aliases.keys())
+    for each in aliases.values():
+        names.update(each)
     return {name for name, count in names.items() if count == 1}
 
 

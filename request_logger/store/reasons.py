@@ -28,7 +28,8 @@ def reason_of(answer: Any) -> str:
 
 def is_partial(answer: Mapping[str, Any]) -> bool:
     """Say whether an answer to a search leaves out documents: of shards that failed, or had no time."""
-    return bool(answer.get("timed_out") or answer.get("_shards", {}).get("failed"))
+    shards = answer.get("_shards")
+    return bool(answer.get("timed_out") or (isinstance(shards, Mapping) and shards.get("failed")))
 
 
 def _first_cause(answer: Any) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
@@ -37,8 +38,10 @@ def _first_cause(answer: Any) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     shards = answer.get("_shards") if isinstance(answer, Mapping) else None
     found = error if isinstance(error, Mapping) else {}
     failures = found.get("failed_shards") or (shards.get("failures") if isinstance(shards, Mapping) else None)
-    if failures:
-        cause = failures[0].get("reason")
-        return failures[0], cause if isinstance(cause, Mapping) else {"reason": cause}
-    causes = found.get("root_cause") or [found]
-    return {}, causes[0]
+    first = failures[0] if isinstance(failures, list) and failures else None
+    if isinstance(first, Mapping):
+        cause = first.get("reason")
+        return first, cause if isinstance(cause, Mapping) else {"reason": cause}
+    causes = found.get("root_cause")
+    root = causes[0] if isinstance(causes, list) and causes else None
+    return {}, root if isinstance(root, Mapping) else found

@@ -8,6 +8,7 @@ for the original's dynamic mapping ask for.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from request_logger.periods import with_periods
@@ -149,9 +150,8 @@ def wanted(settings: Settings) -> dict[str, Mapping]:
     return {TEMPLATE_NAME: own, DEAD_LETTER_INDEX: letters}
 
 
-def is_current(answer: Mapping, template: Mapping) -> bool:
-    """Say whether an engine's answer to a question for a template has this one, or a newer one, for all its indices."""
-    installed = [entry.get("index_template", {}) for entry in answer.get("index_templates", [])]
+def is_current(installed: Sequence[Mapping], template: Mapping) -> bool:
+    """Say whether one of the installed templates is this one, or a newer one, for all its indices."""
     return any(
         there.get("version", 0) >= template["version"]
         and set(template["index_patterns"]) <= set(there.get("index_patterns", []))
@@ -215,6 +215,19 @@ def _missing(ours: Mapping, theirs: Mapping) -> Mapping:
             if inner:
                 missing[name] = {"properties": inner}
     return missing
+
+
+def pieces(additions: Mapping) -> list[Mapping]:
+    """Split additions so that each can be refused by itself: the fields of the document, then what is not a field."""
+    fields = [{"properties": {name: field}} for name, field in additions.get("properties", {}).items()]
+    return fields + [{name: value} for name, value in additions.items() if name != "properties"]
+
+
+def count_fields(mapping: Mapping) -> int:
+    """Count fields as the engine's limit does: objects and fields beside fields included."""
+    return sum(
+        1 + count_fields(field) + len(field.get("fields", {})) for field in mapping.get("properties", {}).values()
+    )
 
 
 def dead_letter_mapping() -> Mapping:
