@@ -15,6 +15,7 @@ from request_logger.store.reasons import reason_of
 
 Json = dict[str, Any]
 
+_NO_ANSWER = "no answer that an engine gives"
 _BLOCK = "cluster_block_exception"
 # Wrong or missing credentials, a time limit, too much to do: the same request can succeed later.
 _PASSING = (401, 408, 429)
@@ -137,10 +138,10 @@ def is_engine_error(status: int, answer: Any) -> bool:
     return error is not None and bool(error.kind)
 
 
-def unavailable(status: int, answer: Any, what: str) -> StoreUnavailableError:
-    """Return the error for an answer that is no verdict on a request; ``what`` names the request."""
+def kind_of(status: int, answer: Any) -> str:
+    """Return what kind of error an answer is, for a message: its reason may quote what was sent."""
     error = _error_of(status, answer)
-    return _unreadable(status, what) if error is None else StoreUnavailableError(_text(status, what, error.reason))
+    return _NO_ANSWER if error is None else error.kind or "an error without a type"
 
 
 def _refusal(status: int, answer: Any, what: str) -> Refusal:
@@ -148,7 +149,7 @@ def _refusal(status: int, answer: Any, what: str) -> Refusal:
     error = _error_of(status, answer)
     if error is not None and ((status not in _PASSING and status < 500) or (status == 429 and error.is_blocked)):
         return error
-    raise unavailable(status, answer, what)
+    raise _unreadable(status, what) if error is None else StoreUnavailableError(_text(status, what, error.reason))
 
 
 def _error_of(status: int, answer: Any) -> Refusal | None:
@@ -202,7 +203,7 @@ def _is_template(template: Any) -> bool:
 
 
 def _unreadable(status: int, what: str) -> StoreUnavailableError:
-    return StoreUnavailableError(_text(status, what, "no answer that an engine gives"))
+    return StoreUnavailableError(_text(status, what, _NO_ANSWER))
 
 
 def _text(status: int, what: str, reason: str) -> str:
