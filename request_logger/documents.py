@@ -101,6 +101,9 @@ def rows_of(decoded: Decoded, *, with_payload: bool, size: int) -> list[Document
             content["elements"] = item.elements
         content["instance"] = item.instance
         content["dataType"] = decoded.data_type
+        if len(decoded.items) > 1:
+            # Feedback for the batch needs it later, when the payload may have been left out of the stored document.
+            content["rows"] = len(decoded.items)
         if decoded.names is not None:
             content["names"] = decoded.names
         if not with_payload:
