@@ -82,6 +82,7 @@ def _prediction() -> Mapping:
         dataType=_KEYWORD,
         names=_KEYWORD,
         rows={"type": "integer"},
+        elements_unindexed=_STORED_TEXT,
         parameters=_STORED,
         outputs=_STORED,
         meta={"properties": {"metrics": _STORED, "routing": _STORED, "requestPath": _STORED}},
