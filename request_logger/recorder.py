@@ -256,11 +256,14 @@ def _timestamp_of(content: Document, document: Document) -> str:
 
 
 def _batch_rows(first: Document) -> int:
-    """How many rows the batch has, read off the payload of its first row."""
+    """Return how many rows the batch has, as its first row says; documents without `rows` are asked for the payload."""
     rows = 1
     for name in ("request", "response"):
-        payload = expand(first.get(name) or {}).get("payload")
-        if payload is not None:
+        part = expand(first.get(name) or {})
+        stored, payload = part.get("rows"), part.get("payload")
+        if isinstance(stored, int):
+            rows = max(rows, stored)
+        elif payload is not None:
             rows = max(rows, _rows_in(payload))
     return rows
 

@@ -49,6 +49,8 @@ _MEANINGS = {
     "instance": "this row",
     "dataType": "`number`, `tabular`, `text`, `image` or `json`",
     "names": "names of the columns",
+    "elements_unindexed": "as JSON text, the elements whose names an index can't have",
+    "rows": "number of rows of the batch; absent where it is one",
     "parameters": "parameters of a V2 message",
     "outputs": "names, shapes and parameters of V2 tensors",
     "meta.metrics": "custom metrics of a Seldon message",

@@ -22,7 +22,7 @@ _NOT_FINITE = frozenset({"NaN", "Infinity", "-Infinity"})
 _MAX_RANK = 64
 
 # Fields of a document's part that are the program's own: a body's field of such a name stays in the payload only.
-RESERVED = frozenset({"payload", "instance", "elements", "dataType", "ce-time", "ce-source"})
+RESERVED = frozenset({"payload", "instance", "elements", "dataType", "rows", "ce-time", "ce-source"})
 # What is a Seldon message's own stays there, too, in a body of another protocol.
 _SELDON = frozenset({"data", "strData", "jsonData", "binData"})
 

@@ -8,7 +8,7 @@ from typing import Any, cast
 from request_logger.payloads import arrays
 from request_logger.payloads.base import DataType, Decoded, Item, UndecodableError
 
-_TAKEN = frozenset({"dataType", "instance", "elements", "names", "ce-time", "ce-source"})
+_TAKEN = frozenset({"dataType", "instance", "elements", "names", "rows", "ce-time", "ce-source"})
 
 
 class ParsedDecoder:

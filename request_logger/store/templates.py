@@ -18,7 +18,7 @@ Mapping = dict[str, Any]
 
 TEMPLATE_NAME = "request-logger"
 # Raise it with every change below: a template of a lower version is replaced at start.
-VERSION = 1
+VERSION = 2
 INDEX_PATTERNS = ["inference-log-*", "reference-log-*", "drift-log-*"]
 DEAD_LETTER_INDEX = "request-logger-dead-letters"
 FIELD_LIMIT = 2000
@@ -82,6 +82,8 @@ def _prediction() -> Mapping:
         instance=_STORED,
         dataType=_KEYWORD,
         names=_KEYWORD,
+        rows={"type": "integer"},
+        elements_unindexed=_STORED_TEXT,
         parameters=_STORED,
         outputs=_STORED,
         meta={"properties": {"metrics": _STORED, "routing": _STORED, "requestPath": _STORED}},
