@@ -24,8 +24,12 @@ _FIELDS_PAGE = """\
 Made by `request-logger reference fields` (`make docs` writes it anew): what the index template maps. Types are those of
 new indices; in indices of the original a field keeps the type that it has ([check.md](check.md)). A *stored* field is
 in `_source` and can't be searched. Keywords that the original had, and elements
-(`request.elements.<name>`: doubles or keywords by their values), have a `.keyword` beside them. The fields of `metrics`
-that a scorer writes beside these are in [scorers.md](scorers.md#fields).
+(`request.elements.<name>`: doubles or keywords by their values), have a `.keyword` beside them. Which scorer writes
+which field of `metrics` is in [scorers.md](scorers.md#fields); a scorer of your own and custom metrics add theirs.
+
+An index takes 2,300 fields: these count 300 from the start, and 2,000 are left for names that documents bring, elements
+and custom metrics (a number is one field, text is two). What doesn't fit is stored and not indexed; feedback and the
+fields of the built-in scorers always fit.
 """
 
 # By the whole path where that says more, else by the name.
@@ -40,11 +44,19 @@ _MEANINGS = {
     "nodes": "the parts by node, where a graph has several",
     "ce-time": "when it was sent",
     "ce-source": "by whom",
+    "trace-id": "the trace in which the prediction was made",
+    "elements": "its values by the names of the columns, a field each",
+    "id": "id of a V2 message",
+    "model_name": "the model that a V2 message names",
+    "model_version": "its version",
+    "signature_name": "the signature that a TensorFlow message names",
     "unindexed": "as JSON text, what the index refused",
     "unindexed_reason": "what the engine said against it",
     "undecodable": "why the body could not be taken apart; `payload` has it in base64",
     "payload_dropped.bytes": "size of a body that was not kept",
     "payload_dropped.sha256": "its SHA-256",
+    "payload_dropped.item": "the row of its batch that has it",
+    "payload_dropped.reason": "why it was not kept",
     "payload": "the whole body",
     "instance": "this row",
     "dataType": "`number`, `tabular`, `text`, `image` or `json`",
@@ -79,6 +91,39 @@ _MEANINGS = {
     "metrics.truth_rank": "rank of the true class",
     "metrics.score_bin": "bin of the positive probability, for AUC",
     "metrics.calibration_bin": "bin of the probability, for calibration",
+    "metrics.probability": "given to the predicted class",
+    "metrics.truth_probability": "given to the true class",
+    "metrics.positive_probability": "given to the positive class",
+    "metrics.truth_positive": "1 where the truth is the positive class, else 0",
+    "metrics.log_loss": "`avg` is the model's",
+    "metrics.brier": "`avg` is the model's",
+    "metrics.reciprocal_rank": "1 / rank of the true class; `avg` is the MRR",
+    "metrics.ndcg": "of this ranking",
+    "metrics.average_precision": "of this ranking",
+    "metrics.precision_at_k": "of this ranking",
+    "metrics.recall_at_k": "of this ranking",
+    "metrics.jaccard": "intersection of the labels by their union",
+    "metrics.hamming_loss": "share of wrong labels",
+    "metrics.off_by": "levels between truth and prediction",
+    "metrics.ranked_probability_score": "mean square distance of the cumulative probabilities",
+    "metrics.prediction_squared": "for the weighted kappa",
+    "metrics.truth": "the true number, or level",
+    "metrics.prediction": "the predicted one",
+    "metrics.truth_squared": "square of the truth, for R2",
+    "metrics.truth_centered": "the truth minus the scorer's offset, for R2",
+    "metrics.absolute_error": "`avg` is the MAE",
+    "metrics.squared_error": "`avg` is the MSE",
+    "metrics.absolute_percentage_error": "`avg` is the MAPE",
+    "metrics.quantile_loss": "pinball loss",
+    "metrics.exact_match": "1 where the texts are the same",
+    "metrics.normalized_match": "1 where they are after normalizing",
+    "metrics.token_f1": "F1 of the words of two texts",
+    "metrics.edit_distance": "Levenshtein distance in characters",
+    "metrics.edit_similarity": "1 minus the distance by the longer length",
+    "metrics.word_errors": "Levenshtein distance in words",
+    "metrics.truth_characters": "length of the true text",
+    "metrics.truth_words": "the same in words",
+    "metrics.series": "custom metrics with their type and tags, as JSON text",
     "metrics.reward_agrees": "whether a reward of 0 or 1 and the truth say the same",
     "metrics.response_disagrees": "whether the feedback brought another response than the one that is stored",
 }

@@ -133,7 +133,9 @@ def _metrics(mapping: Mapping) -> Iterator[Finding]:
         wanted = ours.get(path)
         if kind == wanted or (kind in WHOLE_NUMBERS and wanted in WHOLE_NUMBERS):
             continue
-        if kind in ("text", "match_only_text"):
+        if wanted == "double" and kind in WHOLE_NUMBERS:
+            happens = "fractions are cut off: avg and sum are wrong"
+        elif kind in ("text", "match_only_text"):
             happens = f"a terms aggregation on it fails; {path}.keyword works where the mapping has it"
         elif wanted is None and kind in WHOLE_NUMBERS:
             happens = "fractions are cut off: avg and sum are wrong"
@@ -144,7 +146,7 @@ def _metrics(mapping: Mapping) -> Iterator[Finding]:
         elif {kind, wanted} <= NUMBERS:
             continue
         else:
-            happens = f"it should be {wanted}: values are refused, and metrics stored un-indexed"
+            happens = f"it should be {wanted}: values are refused and stored un-indexed, or can't be summed up"
         yield Finding(path, kind, happens, REINDEX)
 
 
