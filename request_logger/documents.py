@@ -10,16 +10,16 @@ from __future__ import annotations
 
 import base64
 import json
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from request_logger.events import OWNER_FIELDS, Event
-from request_logger.field_names import has_illegal_names, to_set_aside
+from request_logger.field_names import to_set_aside
 from request_logger.messages import drift_content, feedback_content, outlier_contents
 from request_logger.metadata import Schema, apply_schema
 from request_logger.payloads import Decoded, UndecodableError, decode_body
+from request_logger.refused_forms import MOST_REFUSALS, refused_form, split
 from request_logger.serialize import dumps, loads
 from request_logger.times import time_key
 
@@ -30,16 +30,8 @@ PARTS = ("request", "response", "outlier", "drift", "feedback")
 _RANK = {name: rank for rank, name in enumerate(PARTS)}
 _HEADER = ("ServingEngine", "Ce-Inferenceservicename", "Ce-Endpoint", "Ce-Namespace", "RequestId")
 
-_NAMED_FIELD = re.compile(rf"\[((?:{'|'.join(PARTS)}|metrics)(?:\.[^\]]*)?)\]")
-
 TRACE_ID = "trace-id"
-_LAST_REFUSED = ("ce-time", "ce-source", "dataType")
-MOST_REFUSALS = 5
-# Each refusal names one element: after so many of them all elements of the part are set aside together.
-_MOST_SINGLE_REFUSALS = 3
 _ELEMENTS = "elements"
-# Fields that the index template does not index: no name within them is refused.
-_NOT_INDEXED = frozenset({"payload", "instance", "truth", "request", "response", "metrics", "parameters", "outputs"})
 
 # The whole body is kept in every row of a batch, as users know it, until that would multiply it beyond this size.
 MAX_PAYLOAD_COPIES_BYTES = 32 * 2**20
@@ -129,13 +121,8 @@ def _indexable(elements: dict[str, Any] | None) -> Document:
     aside = to_set_aside(elements) if elements else []
     if not elements or not aside:
         return {_ELEMENTS: elements}
-    kept, others = _split(elements, aside)
+    kept, others = split(elements, aside)
     return {_ELEMENTS: kept, "elements_unindexed": dumps(others).decode()}
-
-
-def _split(elements: Document, aside: Iterable[str]) -> tuple[Document, Document]:
-    others = {name: elements[name] for name in aside}
-    return {name: value for name, value in elements.items() if name not in others}, others
 
 
 def undecodable(raw: bytes, content_type: str | None, reason: str) -> Document:
@@ -244,93 +231,14 @@ def _order(content: Document) -> float:
 
 
 def refuse(document: Document, reasons: Sequence[str]) -> Document | None:
-    """Return a document that the engine refused in a form with less to refuse.
+    """Return a document that the engine refused in a form with less to refuse; None where there is no further form.
 
-    ``reasons`` are what the engine has said so far. The single elements that they name (``request.elements.age``), else
-    the fields (``request.elements``), become JSON text that is not indexed; where that isn't enough, or no field is
-    named, all fields of all parts do. None: there is no further form.
+    ``reasons`` are what the engine has said so far: see refused_forms.
     """
     if len(reasons) > MOST_REFUSALS:
         return None
     parts = {name: expand(document.get(name) or {}) for name in (*PARTS, "metrics")}
-    single = {name: _refused_elements(name, part, reasons) for name, part in parts.items()}
-    named = _refused_fields(parts, reasons)
-    last = len(reasons) == MOST_REFUSALS
-    everything = last or named is None
-    named = named or set()
-    refused = dict(document)
-    for name, part in parts.items():
-        fields = [
-            field
-            for field in part
-            # A time that is none is refused, too, where the original's mapping takes the field for a date.
-            if (name, field) in named or last or (field not in _LAST_REFUSED and (everything or (name,) in named))
-        ]
-        content = {field: value for field, value in part.items() if field not in fields}
-        unindexed = {field: part[field] for field in fields}
-        if single[name] and _ELEMENTS in content:
-            content[_ELEMENTS], unindexed[_ELEMENTS] = _split(part[_ELEMENTS], single[name])
-        if unindexed:
-            refused[name] = {
-                **content,
-                "unindexed": dumps(unindexed).decode(),
-                "unindexed_reason": reasons[-1][:1000],
-            }
-    return refused
-
-
-def _refused_elements(name: str, part: Document, reasons: Sequence[str]) -> list[str]:
-    """Return the elements of a part that the reasons name; none where they name too many, to set all aside at once."""
-    elements = part.get(_ELEMENTS)
-    if not isinstance(elements, dict) or not elements:
-        return []
-    found: set[str] = set()
-    about = [reason for reason in reasons if f"[{name}.{_ELEMENTS}." in reason]
-    if len(about) > _MOST_SINGLE_REFUSALS:
-        return []
-    for reason in about:
-        of_reason = {element for element in elements if _names_element(reason, f"{name}.{_ELEMENTS}.{element}")}
-        if not of_reason:
-            return []
-        found |= of_reason
-    return [element for element in elements if element in found]
-
-
-def _names_element(reason: str, path: str) -> bool:
-    """Say whether a reason names the field of an element, one within it, or one that it is within."""
-    if f"[{path}]" in reason or f"[{path}." in reason:
-        return True
-    return any(path.startswith(f"{match}.") and match.count(".") > 1 for match in _NAMED_FIELD.findall(reason))
-
-
-def _refused_fields(parts: Mapping[str, Document], reasons: Sequence[str]) -> set[tuple[str, ...]] | None:
-    """Return the fields (part and name, or the part alone) that the reasons name, but for single elements.
-
-    A reason that names nothing may be about a name that an index can't have: then these are all fields with such names.
-    None: what the engine refuses can't be told.
-    """
-    named: set[tuple[str, ...]] = set()
-    illegal: set[tuple[str, ...]] = set()
-    for reason in reasons:
-        matches = _NAMED_FIELD.findall(reason)
-        for match in matches:
-            steps = tuple(match.split(".")[:2])
-            is_single = match.startswith(f"{steps[0]}.{_ELEMENTS}.")
-            if not is_single or not _refused_elements(steps[0], parts[steps[0]], reasons):
-                named.add(steps)
-        if not matches:
-            if illegal:
-                # Setting them aside was not enough.
-                return None
-            illegal = {
-                (name, field)
-                for name, part in parts.items()
-                for field, value in part.items()
-                if field not in _NOT_INDEXED and has_illegal_names(value)
-            }
-            if not illegal:
-                return None
-    return named | illegal
+    return refused_form(document, parts, reasons)
 
 
 def expand(part: Document) -> Document:
