@@ -61,8 +61,8 @@ def read_mappings(status: int, answer: Any) -> dict[str, Json] | Refusal:
         refusal = _refusal(status, answer, what)
         return {} if refusal.is_missing else refusal
     found: dict[str, Any] = {name: entry.get("mappings") for name, entry in _objects(answer, what).items()}
-    # A named index always has an entry: an empty answer would be taken for a missing one.
-    if not found or not all(_is_mapping(mapping) for mapping in found.values()):
+    # Nothing where the name was taken for a pattern: none that an index can have.
+    if not all(_is_mapping(mapping) for mapping in found.values()):
         raise _unreadable(status, what)
     return found
 

@@ -148,6 +148,16 @@ def test_a_refusal_at_each_step(
     assert templates.additions(engine.mappings[INDEX]) == {}
 
 
+def test_an_index_that_is_never_there(engine: Scripted) -> None:
+    """An answer without the index that exists: not prepared, and asked again after a pause."""
+    engine.answers["GET", "_mapping"] = 200, {}
+    engine.answers["PUT", "index"] = 400, error("resource_already_exists_exception", 400)
+    for _ in range(50):
+        assert not engine.admin.prepare(INDEX)
+        engine.now += RETRY_SECONDS / 50
+    assert engine.asked("PUT", f"/{INDEX}") <= 2
+
+
 def test_one_blocked_index_does_not_hold_up_another(engine: Scripted) -> None:
     engine.answers["PUT", "index"] = BLOCKED
     assert not engine.admin.prepare(INDEX)

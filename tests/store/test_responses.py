@@ -84,6 +84,7 @@ def test_a_refusal(name: str, status: int, answer: Any, kind: str) -> None:
 def test_what_is_not_there() -> None:
     missing = error("index_not_found_exception", 404)
     assert read_mappings(404, missing) == {}
+    assert read_mappings(200, {}) == {}
     assert read_aliases(404, missing) == {}
     assert read_aliases(200, {}) == {}
     assert read_templates(404, error("resource_not_found_exception", 404)) == []
