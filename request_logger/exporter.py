@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from request_logger.custom_metrics import Series
+from request_logger.documents import expand
 from request_logger.exposition import Families, Labels
 from request_logger.names import legal_index, strip_header
 from request_logger.periods import with_periods
@@ -159,7 +160,8 @@ class Exporter:
                     families.count(series.key, labels, bucket["sum"]["value"] or 0.0)
                 elif series.kind == "GAUGE":
                     for hit in bucket["latest"]["hits"]["hits"]:
-                        value = hit["_source"]["metrics"].get(series.field)
+                        # Its field is text where the index had no room for it.
+                        value = expand(hit["_source"].get("metrics", {})).get(series.field)
                         if value is not None:
                             families.set(series.key, labels, value, hit["sort"])
                 else:
@@ -238,7 +240,7 @@ def _aggregations(series: Series) -> dict[str, Any]:
         newest = [
             {name: {"order": "desc", "unmapped_type": "date"}} for name in ("feedback.ce-time", "metrics.scored_at")
         ]
-        return {"latest": {"top_hits": {"size": 1, "sort": newest, "_source": [path]}}}
+        return {"latest": {"top_hits": {"size": 1, "sort": newest, "_source": [path, "metrics.unindexed"]}}}
     aggs: dict[str, Any] = {"sum": {"sum": {"field": path}}}
     if series.kind == "TIMER":
         aggs["below"] = {"range": {"field": path, "ranges": [{"to": 1000 * edge} for edge in Families.timer_edges()]}}

@@ -12,6 +12,9 @@ from typing import Any
 import pytest
 
 from request_logger.documents import expand
+from request_logger.exporter import Exporter
+from request_logger.settings import Settings
+from request_logger.store.client import SearchEngine
 from request_logger.store.templates import DYNAMIC_FIELDS
 from tests.helpers import Index, Sender, event, index_of, ndarray
 
@@ -89,9 +92,9 @@ def test_a_strict_mapping(
 
 
 def test_custom_metrics_with_a_strict_mapping(
-    sender: Sender, index: Index, deployment: str, templates_of_users: Callable[[str, Any], None]
+    sender: Sender, index: Index, deployment: str, templates_of_users: Callable[[str, Any], None], reach: Settings
 ) -> None:
-    """A name that is not listed costs that field its place; those of the scorer count."""
+    """A name that is not listed costs that field its place; those of the scorer count, and gauges are shown."""
     name = index_of(deployment)
     templates_of_users(name, {"mappings": STRICT["as in the case"]})
     metrics = [{"key": key, "type": "GAUGE", "value": 0.5} for key in ("one", "two")]
@@ -101,25 +104,35 @@ def test_custom_metrics_with_a_strict_mapping(
     assert set(json.loads(document["metrics"]["unindexed"])) == {"gauge__one", "gauge__two"}
     assert expand(document["metrics"])["gauge__one"] == 0.5
     assert index.aggregate(name, {"a": {"avg": {"field": "metrics.correct"}}})["a"]["value"] == 1
+    lines = Exporter(SearchEngine(reach), reach).exposition().decode().splitlines()
+    shown = [line for line in lines if line.startswith(("one{", "two{")) and f'"{deployment}"' in line]
+    assert [line.split()[-1] for line in shown] == ["0.5", "0.5"]
     assert letters(index, name) == 0
+
+
+@pytest.fixture
+def wide(index: Index, deployment: str) -> Iterator[str]:
+    """The name of an index that goes at the end: `exists` on its elements is more clauses than a query may have."""
+    yield index_of(deployment)
+    index.drop(index_of(deployment))
 
 
 @pytest.mark.parametrize("columns", [DYNAMIC_FIELDS, DYNAMIC_FIELDS + 300], ids=["just full", "too many"])
 def test_all_names_are_used_up_before_the_first_feedback(
-    sender: Sender, index: Index, deployment: str, columns: int
+    sender: Sender, index: Index, deployment: str, wide: str, columns: int
 ) -> None:
-    """Elements can't use up the room of feedback and metrics, custom ones included: they are stored un-indexed."""
-    name = index_of(deployment)
+    """Elements can't use up the room of feedback and metrics; custom ones for which there is none are un-indexed."""
+    name = wide
     for start in range(0, columns, 500):
         names = [f"x{number}" for number in range(start, min(start + 500, columns))]
         send(sender, deployment, f"w{start}", request=ndarray([[1] * len(names)], names))
-    wide = [f"y{number}" for number in range(200)]
+    more = [f"y{number}" for number in range(200)]
     metrics = [{"key": f"k{number}", "type": "GAUGE", "value": 0.5} for number in range(100)]
     feedback = {**json.loads(FEEDBACK), "reward": 1, "metrics": metrics, "more": {"of": "theirs"}}
-    request = ndarray([[1] * len(wide)], wide)
+    request = ndarray([[1] * len(more)], more)
     send(sender, deployment, "r1", request=request, response=RESPONSE, feedback=json.dumps(feedback).encode())
     document = index.documents(name)[name, "r1"]
-    assert expand(document["request"])["elements"] == dict.fromkeys(wide, 1.0)
+    assert expand(document["request"])["elements"] == dict.fromkeys(more, 1.0)
     assert expand(document["metrics"])["gauge__k99"] == 0.5
     assert document["feedback"]["truth"] == json.loads(FEEDBACK)["truth"]
     query = {"ids": {"values": ["r1"]}}
