@@ -1,0 +1,70 @@
+"""Which indices of a name there are, by whatever the engine answers."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+
+from request_logger.store.change import StoreUnavailableError
+from request_logger.store.indices import Indices
+from tests.store import garbage
+from tests.store.test_responses import error
+
+NAME = "inference-log-x"
+
+
+class Answering:
+    """An engine that gives one answer to everything."""
+
+    def __init__(self, status: int, answer: Any) -> None:
+        self.given = status, answer
+        self.asked = 0
+
+    def request(self, method: str, path: str, body: Any = None, params: Any = None) -> tuple[int, Any]:
+        self.asked += 1
+        return self.given
+
+
+@pytest.mark.parametrize("status", [200, 204, 302, 404, 429, 502])
+def test_garbage_is_unavailable(status: int) -> None:
+    """What was known before stays known."""
+    engine = Answering(200, {NAME: {"aliases": {}}, f"{NAME}-2026.01": {"aliases": {}}})
+    indices = Indices(engine, "month")
+    indices.ask([NAME])
+    for answer in garbage.aliases(NAME) if status == 200 else garbage.PAGES:
+        engine.given = status, answer
+        with pytest.raises(StoreUnavailableError):
+            indices.ask([NAME])
+        assert indices.of(NAME) == [NAME, f"{NAME}-2026.01"]
+
+
+def test_a_user_who_may_not_ask(caplog: pytest.LogCaptureFixture) -> None:
+    """It is said once; documents are looked for where they are expected."""
+    indices = Indices(Answering(403, error("security_exception", 403)), "month")
+    with caplog.at_level(logging.WARNING):
+        for _ in range(3):
+            indices.ask([NAME])
+    assert [record.getMessage() for record in caplog.records] == [
+        f"documents of other periods can't be found: 403 to GET /{NAME}/_alias"
+    ]
+    assert indices.of(NAME) == []
+
+
+def test_an_alias_of_two_indices_is_no_place() -> None:
+    """It can't be asked for one document; an alias of one can."""
+    months = {f"{NAME}-2026.0{month}": {"aliases": {NAME: {}}} for month in (1, 2)}
+    indices = Indices(Answering(200, months), "month")
+    indices.ask([NAME])
+    assert indices.of(NAME) == list(months)
+    indices = Indices(Answering(200, {"another": {"aliases": {NAME: {}}}}), "none")
+    indices.ask([NAME])
+    assert indices.of(NAME) == [NAME]
+    assert indices.is_alone(NAME)
+
+
+def test_nothing_there() -> None:
+    indices = Indices(Answering(404, error("index_not_found_exception", 404)), "none")
+    indices.ask([NAME])
+    assert indices.of(NAME) == []
