@@ -129,7 +129,8 @@ def is_healthy(status: int, answer: Any) -> bool:
         return False
     if status == 200:
         return answer.get("status") in ("green", "yellow", "red")
-    return _error_of(status, answer) is not None
+    error = _error_of(status, answer)
+    return error is not None and (bool(error.kind) or status == 403)
 
 
 def is_engine_error(status: int, answer: Any) -> bool:
@@ -159,7 +160,8 @@ def _error_of(status: int, answer: Any) -> Refusal | None:
     error = answer.get("error")
     if isinstance(error, dict) and isinstance(error.get("type"), str):
         return Refusal(status, error["type"], reason_of(answer))
-    if isinstance(error, str):
+    # What the engine's HTTP layer refuses, a path or a method, has no type.
+    if isinstance(error, str) and status in (400, 405):
         return Refusal(status, "", reason_of(error))
     # Access control in front of an engine, such as that of a cloud, has JSON of its own.
     return Refusal(status, "", "the user may not do this") if status == 403 else None

@@ -89,7 +89,9 @@ def test_what_is_not_there() -> None:
     assert read_aliases(200, {}) == {}
     assert read_templates(404, error("resource_not_found_exception", 404)) == []
     assert isinstance(read_settings(404, missing, INDEX), Refusal)
-    assert isinstance(read_mappings(404, {"error": "no handler found", "status": 404}), Refusal)
+    with pytest.raises(StoreUnavailableError):
+        read_mappings(404, {"error": "no such path", "status": 404})
+    assert isinstance(read_templates(400, {"error": "no handler found for uri [/_index_template/x]"}), Refusal)
 
 
 def test_values() -> None:
@@ -123,6 +125,9 @@ def test_health() -> None:
     assert is_healthy(403, error("security_exception", 403))
     assert is_healthy(429, error("circuit_breaking_exception", 429))
     assert is_healthy(410, error("api_not_available_exception", 410))
+    assert is_healthy(403, {"Message": "User: anonymous is not authorized to perform: es:ESHttpGet"})
+    assert not is_healthy(404, {"error": "no such path", "status": 404})
+    assert not is_healthy(404, {"message": "no Route matched"})
     assert not is_healthy(401, error("security_exception", 401))
     assert not is_healthy(503, error("cluster_block_exception", 503))
     for answer in garbage.health():
