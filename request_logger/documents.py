@@ -20,6 +20,7 @@ from request_logger.field_names import has_illegal_names, to_set_aside
 from request_logger.messages import drift_content, feedback_content, outlier_contents
 from request_logger.metadata import Schema, apply_schema
 from request_logger.payloads import Decoded, UndecodableError, decode_body
+from request_logger.payloads.predictions import predicted
 from request_logger.serialize import dumps, loads
 from request_logger.times import time_key
 
@@ -83,6 +84,8 @@ def _contents(event: Event, schema: Schema | None) -> list[Document]:
             is_response = event.part == "response"
             decoded = decode_body(body.raw, body.content_type, is_response=is_response)
             decoded = apply_schema(decoded, schema, event.part)
+            if is_response:
+                decoded = predicted(decoded)
             return rows_of(decoded, with_payload=event.kind != "reference", size=len(body.raw))
         return _message_contents(event.part, body.raw, body.content_type, schema)
     except UndecodableError as error:

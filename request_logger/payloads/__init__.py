@@ -14,7 +14,7 @@ from functools import cache
 from importlib.metadata import entry_points
 from typing import Any
 
-from request_logger.payloads import arrays, bodies
+from request_logger.payloads import arrays, bodies, predictions
 from request_logger.payloads.base import Decoded, Decoder, Item, UndecodableError
 from request_logger.payloads.bodies import MAX_INFLATED_BYTES
 from request_logger.payloads.protobuf import decode_protobuf, is_protobuf
@@ -53,10 +53,11 @@ def decode_body(
         body = bodies.storable(decode_protobuf(raw, is_response=is_response))
     else:
         body = bodies.parse(raw, content_type, max_bytes=max_bytes)
-    if not isinstance(body.value, dict):
+    value = body.value if isinstance(body.value, dict) else predictions.wrapped(body.value)
+    if value is None:
         found = "a list" if isinstance(body.value, list) else _shorten(body.value)
         raise UndecodableError(f"body is JSON but no object: {found}")
-    rows = _decode(body.value)
+    rows = _decode(value)
     if not rows.has_payload:
         return rows
     return Decoded(rows.data_type, rows.items, rows.names, rows.fields, rows.has_elements, payload=body.stored)
@@ -65,15 +66,16 @@ def decode_body(
 def decode_message(message: Any) -> Decoded:
     """Take a message apart that is JSON already, such as the ``truth`` of a feedback.
 
-    A bare number, text, boolean or list is taken as a Seldon ``ndarray``: a list is a batch with one row an entry.
-    ``payload`` of the result is None. Raises UndecodableError.
+    A bare number, text, boolean or list is taken as a Seldon ``ndarray``: a list is a batch with one row per entry.
+    Rows that say more than a prediction are reduced to it, as those of responses are. ``payload`` of the result is
+    None. Raises UndecodableError.
     """
     bodies.check_depth(message)
-    if isinstance(message, dict):
-        return _decode(message)
     if message is None:
         raise UndecodableError("message is null")
-    return arrays.rows_of(message, None, "message", {}, as_floats=True)
+    if not isinstance(message, dict):
+        return predictions.predicted(arrays.rows_of(message, None, "message", {}, as_floats=True))
+    return predictions.predicted(_decode(message))
 
 
 def parse_body(raw: bytes, content_type: str | None = None, *, max_bytes: int = MAX_INFLATED_BYTES) -> Any:
