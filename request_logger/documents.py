@@ -19,7 +19,7 @@ from request_logger.events import OWNER_FIELDS, Event
 from request_logger.field_names import has_illegal_names, to_set_aside
 from request_logger.messages import drift_content, feedback_content, outlier_contents
 from request_logger.metadata import Schema, apply_schema
-from request_logger.payloads import Decoded, UndecodableError, decode_body
+from request_logger.payloads import Decoded, UndecodableError, decode_body, parse_body
 from request_logger.payloads.predictions import predicted
 from request_logger.serialize import dumps, loads
 from request_logger.times import time_key
@@ -86,7 +86,7 @@ def _contents(event: Event, schema: Schema | None) -> list[Document]:
             decoded = apply_schema(decoded, schema, event.part)
             if is_response:
                 decoded = predicted(decoded)
-            return rows_of(decoded, with_payload=event.kind != "reference", size=len(body.raw))
+            return _counted(rows_of(decoded, with_payload=event.kind != "reference", size=len(body.raw)))
         return _message_contents(event.part, body.raw, body.content_type, schema)
     except UndecodableError as error:
         return [undecodable(body.raw, body.content_type, str(error))]
@@ -110,9 +110,6 @@ def rows_of(decoded: Decoded, *, with_payload: bool, size: int) -> list[Document
             content.update(_indexable(item.elements))
         content["instance"] = item.instance
         content["dataType"] = decoded.data_type
-        if len(decoded.items) > 1:
-            # Feedback for the batch needs it later, when the payload may have been left out of the stored document.
-            content["rows"] = len(decoded.items)
         if decoded.names is not None:
             content["names"] = decoded.names
         if not with_payload:
@@ -125,6 +122,11 @@ def rows_of(decoded: Decoded, *, with_payload: bool, size: int) -> list[Document
                 content["payload_dropped"] = {"bytes": size, "item": 0, "reason": reason}
         contents.append(content)
     return contents
+
+
+def _counted(contents: list[Document]) -> list[Document]:
+    """Return the rows of a batch with their number: feedback needs it, and the payload may not be kept."""
+    return [{**content, "rows": len(contents)} for content in contents] if len(contents) > 1 else contents
 
 
 def _indexable(elements: dict[str, Any] | None) -> Document:
@@ -142,7 +144,11 @@ def _split(elements: Document, aside: Iterable[str]) -> tuple[Document, Document
 
 
 def undecodable(raw: bytes, content_type: str | None, reason: str) -> Document:
-    """Give the content of a part whose body is stored as it came, with the reason."""
+    """Return the content of a part whose body is stored as it came, with the reason: as JSON, or else as base64."""
+    try:
+        return {"undecodable": reason, "payload": parse_body(raw, content_type)}
+    except UndecodableError:
+        pass
     payload: Document = {"base64": base64.b64encode(raw).decode()}
     if content_type:
         payload["content_type"] = content_type
