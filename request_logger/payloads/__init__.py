@@ -10,12 +10,13 @@ line; the decoders are those of the entry point group ``request_logger.payloads`
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from functools import cache
 from importlib.metadata import entry_points
 from typing import Any
 
 from request_logger.payloads import arrays, bodies, predictions
-from request_logger.payloads.base import Decoded, Decoder, Item, UndecodableError
+from request_logger.payloads.base import Decoded, Decoder, Item, UndecodableError, columns_in
 from request_logger.payloads.bodies import MAX_INFLATED_BYTES
 from request_logger.payloads.protobuf import decode_protobuf, is_protobuf
 
@@ -25,10 +26,15 @@ __all__ = [
     "Decoder",
     "Item",
     "UndecodableError",
+    "columns_in",
+    "columns_of",
     "decode_body",
     "decode_message",
     "decode_protobuf",
+    "decode_with",
+    "decoder_of",
     "decoders",
+    "is_own",
     "is_protobuf",
     "parse_body",
 ]
@@ -91,6 +97,50 @@ def decoders() -> tuple[tuple[str, Decoder], ...]:
     """Load the decoders, named as registered: others' before our own, so that they can take a body first."""
     found = sorted(entry_points(group=GROUP), key=lambda point: (point.value.startswith(f"{GROUP}."), point.name))
     return tuple((point.name, point.load()()) for point in found)
+
+
+def decoder_of(message: Any) -> Decoder | None:
+    """Return the decoder that takes a message; None where it is of no known form."""
+    body = _as_body(message)
+    if body is None:
+        return None
+    for name, decoder in decoders():
+        try:
+            if decoder.accepts(body):
+                return decoder
+        except Exception:
+            _log.exception("payload decoder %s failed", name)
+            return None
+    return None
+
+
+def decode_with(decoder: Decoder, message: Any) -> Decoded:
+    """Decode a message with the decoder that takes it. Raises UndecodableError, also for a mistake of the decoder."""
+    try:
+        return decoder.decode(_as_body(message) or {})
+    except UndecodableError:
+        raise
+    except Exception as error:
+        raise UndecodableError(f"a decoder failed: {type(error).__name__}") from error
+
+
+def columns_of(decoder: Decoder, message: Any) -> Sequence[str] | None:
+    """Return the names of a message's columns as its decoder says them; None where it can't say."""
+    columns = getattr(decoder, "columns", None)
+    try:
+        found: Sequence[str] | None = columns(_as_body(message) or {}) if columns is not None else None
+    except Exception:
+        return None
+    return found
+
+
+def is_own(decoder: Decoder) -> bool:
+    """Say whether a decoder is one of the built-in ones."""
+    return type(decoder).__module__.startswith(f"{GROUP}.")
+
+
+def _as_body(message: Any) -> dict[str, Any] | None:
+    return message if isinstance(message, dict) else predictions.wrapped(message)
 
 
 def _decode(body: dict[str, Any]) -> Decoded:

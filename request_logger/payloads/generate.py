@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from request_logger.payloads.base import Decoded, Item, UndecodableError
+from request_logger.payloads.base import Decoded, Item, UndecodableError, columns_in
 
 _TEXTS = ("text_input", "text_output", "generated_text")
 # A body with these is of another protocol, whatever else it has.
@@ -21,9 +21,9 @@ class GenerateDecoder:
             return False
         return any(key in body for key in _TEXTS) or ("answer" in body and "score" in body)
 
-    def columns(self, body: dict[str, Any]) -> list[str] | None:
-        """Return no names: a text has no columns."""
-        return []
+    def columns(self, body: dict[str, Any]) -> list[str]:
+        """Return the names of the columns, and the keys of rows that are objects."""
+        return columns_in(self.decode(body))
 
     def decode(self, body: dict[str, Any]) -> Decoded:
         """Return a row per text; of the other fields ``id``, ``parameters`` and the model's go to the part's top."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from request_logger.payloads import arrays
-from request_logger.payloads.base import Decoded, Item, UndecodableError
+from request_logger.payloads.base import Decoded, Item, UndecodableError, columns_in
 
 _SPLIT, _RECORDS = "dataframe_split", "dataframe_records"
 
@@ -17,9 +17,9 @@ class MLflowDecoder:
         """Take a body with one of the keys."""
         return _SPLIT in body or _RECORDS in body
 
-    def columns(self, body: dict[str, Any]) -> list[str] | None:
-        """Return the names of the frame's columns."""
-        return self.decode(body).names or []
+    def columns(self, body: dict[str, Any]) -> list[str]:
+        """Return the names of the columns, and the keys of rows that are objects."""
+        return columns_in(self.decode(body))
 
     def decode(self, body: dict[str, Any]) -> Decoded:
         """Return the rows; the body's other fields, such as ``params``, go to the part's top."""

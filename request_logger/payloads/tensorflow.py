@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from request_logger.payloads import arrays, columns, v2
-from request_logger.payloads.base import Decoded, UndecodableError
+from request_logger.payloads.base import Decoded, UndecodableError, columns_in
 
 _KEYS = ("instances", "predictions", "inputs", "outputs")
 # Such words occur in other protocols, too: a body of TensorFlow's has nothing else.
@@ -28,6 +28,10 @@ class TensorFlowDecoder:
         if any(key in body for key in _RESULTS):
             return body.keys() <= _RESULT_BODY
         return _EXAMPLES in body and body.keys() <= _EXAMPLE_BODY
+
+    def columns(self, body: dict[str, Any]) -> list[str]:
+        """Return the names of the columns, and the keys of rows that are objects."""
+        return columns_in(self.decode(body))
 
     def decode(self, body: dict[str, Any]) -> Decoded:
         """Return the rows; the body's other fields, such as ``signature_name``, go to the part's top."""

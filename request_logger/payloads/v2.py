@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from request_logger.payloads import arrays, classification, columns, v2_datatypes, v2_protojson
-from request_logger.payloads.base import Decoded, Item, UndecodableError
+from request_logger.payloads.base import Decoded, Item, UndecodableError, columns_in
 
 _KEYS = ("inputs", "outputs")
 _DATA_FRAME = "pd"
@@ -32,6 +32,10 @@ class V2Decoder:
     def accepts(self, body: dict[str, Any]) -> bool:
         """Take a body whose ``inputs`` or ``outputs`` are a list of tensors."""
         return is_v2(body)
+
+    def columns(self, body: dict[str, Any]) -> list[str]:
+        """Return the names of the columns, and the keys of rows that are objects."""
+        return columns_in(self.decode(body))
 
     def decode(self, body: dict[str, Any]) -> Decoded:
         """Give the rows; other fields go to the part's top (``id``, ``parameters``, ...).
