@@ -107,7 +107,12 @@ def rows_of(decoded: Decoded, *, with_payload: bool, size: int) -> list[Document
     for row, item in enumerate(decoded.items):
         content = dict(decoded.fields)
         if decoded.has_elements:
-            content.update(_indexable(item.elements))
+            elements = item.elements
+            aside = to_set_aside(elements) if elements else None
+            if elements and aside:
+                elements, others = _split(elements, aside)
+                content["elements_unindexed"] = dumps(others).decode()
+            content[_ELEMENTS] = elements
         content["instance"] = item.instance
         content["dataType"] = decoded.data_type
         if decoded.names is not None:
@@ -125,17 +130,11 @@ def rows_of(decoded: Decoded, *, with_payload: bool, size: int) -> list[Document
 
 
 def _counted(contents: list[Document]) -> list[Document]:
-    """Return the rows of a batch with their number: feedback needs it, and the payload may not be kept."""
-    return [{**content, "rows": len(contents)} for content in contents] if len(contents) > 1 else contents
-
-
-def _indexable(elements: dict[str, Any] | None) -> Document:
-    """Return a row's elements, those that no index can have as fields apart from the others."""
-    aside = to_set_aside(elements) if elements else []
-    if not elements or not aside:
-        return {_ELEMENTS: elements}
-    kept, others = _split(elements, aside)
-    return {_ELEMENTS: kept, "elements_unindexed": dumps(others).decode()}
+    """Give the rows of a batch their number, and return them: feedback needs it, and the payload may not be kept."""
+    if len(contents) > 1:
+        for content in contents:
+            content["rows"] = len(contents)
+    return contents
 
 
 def _split(elements: Document, aside: Iterable[str]) -> tuple[Document, Document]:

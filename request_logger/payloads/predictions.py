@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
@@ -32,6 +32,7 @@ _SCORES = (
 _PLACES = re.compile(r"start|end|.*(?:box|mask|polygon|keypoint).*")
 _NOT_LETTERS = re.compile(r"[\W_]+")
 _PROBABILITY_OF = re.compile(r"(?:probability|proba|p)(?:_(.+)|\((.+)\))", re.IGNORECASE | re.DOTALL)
+_NUMBERS = frozenset({int, float, bool, type(None)})
 # Rounded probabilities need not add up to exactly 1.
 _SUM_TOLERANCE = 0.02
 # A record of a few thousand classes; longer text is an answer, and takes too long to read as a literal.
@@ -47,6 +48,8 @@ def predicted(decoded: Decoded) -> Decoded:
     is_changed = False
     # Columns of different lengths are one row of kind json: they say nothing of one input.
     names = decoded.names if decoded.data_type != "json" and _tell_roles(tuple(decoded.names or ())) else None
+    if not names and _are_numbers(decoded.items):
+        return decoded
     for item in decoded.items:
         value = item.instance
         if names and isinstance(value, list) and len(value) == len(names):
@@ -60,6 +63,12 @@ def predicted(decoded: Decoded) -> Decoded:
         items.append(Item(found, item.elements or as_elements))
     # The names are those of the record's fields.
     return replace(decoded, items=items, names=None) if is_changed else decoded
+
+
+def _are_numbers(items: Sequence[Item]) -> bool:
+    """Say quickly whether each row is a number, or a list that starts with one: then none is of a known form."""
+    heads = {type(row[0]) if type(row) is list and row else type(row) for row in [item.instance for item in items]}
+    return heads <= _NUMBERS
 
 
 @lru_cache(maxsize=256)
