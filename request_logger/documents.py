@@ -18,7 +18,8 @@ from request_logger.events import OWNER_FIELDS, Event
 from request_logger.field_names import to_set_aside
 from request_logger.messages import drift_content, feedback_content, outlier_contents
 from request_logger.metadata import Schema, apply_schema
-from request_logger.payloads import Decoded, UndecodableError, decode_body
+from request_logger.payloads import Decoded, UndecodableError, decode_body, parse_body
+from request_logger.payloads.predictions import predicted
 from request_logger.refused_forms import MOST_REFUSALS, refused_form, split
 from request_logger.serialize import dumps, loads
 from request_logger.times import time_key
@@ -75,7 +76,9 @@ def _contents(event: Event, schema: Schema | None) -> list[Document]:
             is_response = event.part == "response"
             decoded = decode_body(body.raw, body.content_type, is_response=is_response)
             decoded = apply_schema(decoded, schema, event.part)
-            return rows_of(decoded, with_payload=event.kind != "reference", size=len(body.raw))
+            if is_response:
+                decoded = predicted(decoded)
+            return _counted(rows_of(decoded, with_payload=event.kind != "reference", size=len(body.raw)))
         return _message_contents(event.part, body.raw, body.content_type, schema)
     except UndecodableError as error:
         return [undecodable(body.raw, body.content_type, str(error))]
@@ -96,12 +99,14 @@ def rows_of(decoded: Decoded, *, with_payload: bool, size: int) -> list[Document
     for row, item in enumerate(decoded.items):
         content = dict(decoded.fields)
         if decoded.has_elements:
-            content.update(_indexable(item.elements))
+            elements = item.elements
+            aside = to_set_aside(elements) if elements else None
+            if elements and aside:
+                elements, others = split(elements, aside)
+                content["elements_unindexed"] = dumps(others).decode()
+            content[_ELEMENTS] = elements
         content["instance"] = item.instance
         content["dataType"] = decoded.data_type
-        if len(decoded.items) > 1:
-            # Feedback for the batch needs it later, when the payload may have been left out of the stored document.
-            content["rows"] = len(decoded.items)
         if decoded.names is not None:
             content["names"] = decoded.names
         if not with_payload:
@@ -116,17 +121,20 @@ def rows_of(decoded: Decoded, *, with_payload: bool, size: int) -> list[Document
     return contents
 
 
-def _indexable(elements: dict[str, Any] | None) -> Document:
-    """Return a row's elements, those that no index can have as fields apart from the others."""
-    aside = to_set_aside(elements) if elements else []
-    if not elements or not aside:
-        return {_ELEMENTS: elements}
-    kept, others = split(elements, aside)
-    return {_ELEMENTS: kept, "elements_unindexed": dumps(others).decode()}
+def _counted(contents: list[Document]) -> list[Document]:
+    """Give the rows of a batch their number, and return them: feedback needs it, and the payload may not be kept."""
+    if len(contents) > 1:
+        for content in contents:
+            content["rows"] = len(contents)
+    return contents
 
 
 def undecodable(raw: bytes, content_type: str | None, reason: str) -> Document:
-    """Give the content of a part whose body is stored as it came, with the reason."""
+    """Return the content of a part whose body is stored as it came, with the reason: as JSON, or else as base64."""
+    try:
+        return {"undecodable": reason, "payload": parse_body(raw, content_type)}
+    except UndecodableError:
+        pass
     payload: Document = {"base64": base64.b64encode(raw).decode()}
     if content_type:
         payload["content_type"] = content_type

@@ -12,6 +12,7 @@ Documents are read page by page, so that a file of any size takes the memory of 
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -45,6 +46,8 @@ _KINDS = {
 _TABLES = ("request.elements", "response.elements", "metrics")
 _PAIR = ("feedback", "response.instance", "response.names", "response.unindexed", "response.undecodable")
 PAGE = 500
+_FORMULA = frozenset("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
+_IS_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 # Rows of one row group of a Parquet file, which are in memory together.
 _GROUP = 10_000
 
@@ -175,18 +178,41 @@ def write_parquet(export: Export, path: Path) -> int:
 
 
 def write_csv(export: Export, to: Path | BinaryIO) -> int:
-    """Write a CSV file, whole or not at all, or to an open one; gives the number of rows. Raises as `write_parquet`."""
-    _arrow()
+    """Write a CSV file, whole or not at all, or to an open one; return the number of rows. Raises as `write_parquet`.
+
+    Text that a spreadsheet would take for a formula has an apostrophe before it.
+    """
+    arrow = _arrow()
     import pyarrow.csv  # noqa: PLC0415  # of an optional extra
 
     schema, batches = export.batches()
+    schema = arrow.schema([field.with_name(without_formula(field.name)) for field in schema])
     opened = _whole(to) if isinstance(to, Path) else contextlib.nullcontext(to)
     with opened as file, pyarrow.csv.CSVWriter(file, schema) as writer:
         rows = 0
         for batch in batches:
-            writer.write_batch(batch)
+            columns = [_without_formulas(column) for column in batch.columns]
+            writer.write_batch(arrow.RecordBatch.from_arrays(columns, schema=schema))
             rows += batch.num_rows
     return rows
+
+
+def without_formula(text: str) -> str:
+    """Return text with an apostrophe before it where a spreadsheet would run it as a formula; a number stays one.
+
+    The first characters are those that OWASP names for CSV injection.
+    """
+    return f"'{text}" if text[:1] in _FORMULA and not _IS_NUMBER.fullmatch(text) else text
+
+
+def _without_formulas(column: Any) -> Any:
+    """Return a column of a batch; where it is text, without formulas."""
+    import pyarrow  # noqa: PLC0415  # of an optional extra
+
+    if not pyarrow.types.is_string(column.type):
+        return column
+    cells = column.to_pylist()
+    return pyarrow.array([cell and without_formula(cell) for cell in cells], column.type)
 
 
 def _ahead(pages: Iterator[list[Hit]]) -> Iterator[list[Hit]]:

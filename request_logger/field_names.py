@@ -7,11 +7,13 @@ empty step. So elements with such names are set aside before the document is sen
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 # The engines' default limit is 20 levels of objects (index.mapping.depth.limit): `request.elements` are two of them,
 # and a value may be an object itself.
 MAX_STEPS = 16
+_HOLDERS = frozenset({dict, list})
 
 
 def is_legal(name: str) -> bool:
@@ -36,11 +38,19 @@ def to_set_aside(elements: Mapping[str, Any]) -> list[str]:
     Those are names that are not legal, elements whose own values have such names, and `a.b` beside `a`: an index has
     one field for both.
     """
+    if _are_plain(tuple(elements)) and _HOLDERS.isdisjoint(map(type, elements.values())):
+        return []
     return [
         name
         for name, value in elements.items()
         if not is_legal(name) or has_illegal_names(value) or ("." in name and _is_within_another(name, elements))
     ]
+
+
+@lru_cache(maxsize=64)
+def _are_plain(names: tuple[str, ...]) -> bool:
+    """Say whether names are legal and have no dots: a deployment has the same ones in every row."""
+    return all(name.strip() and "." not in name for name in names)
 
 
 def _is_within_another(name: str, elements: Mapping[str, Any]) -> bool:

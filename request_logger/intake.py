@@ -48,7 +48,7 @@ class RequestLogger:
         self.settings = settings
         self.telemetry = Telemetry(registry)
         self.access = Access(settings)
-        self.redactor = Redactor(settings.redact, settings.redact_key)
+        self.redactor = Redactor(settings.redact, settings.redact_key, strict=settings.redact_strict)
         # The workers' parent has warned.
         self.engine = SearchEngine(settings, warn=False)
         self.metadata = metadata_source(settings, lambda what: self.telemetry.metadata.labels(what).inc())
@@ -103,8 +103,14 @@ class RequestLogger:
         return event
 
     def redact(self, event: events.Event) -> events.Event:
-        """Give the event as it may be stored: once, before it goes anywhere, the spool included."""
-        return self.redactor.redact(event, self._schema_of(event)) if self.redactor else event
+        """Return the event as it may be stored: once, before it goes anywhere, the spool included."""
+        _, namespace, name, _ = event.owner
+        if not self.redactor or not self.redactor.applies(namespace or "", name or ""):
+            return event
+        if event.part not in ("request", "response", "feedback") or event.body.raw is None:
+            return self.redactor.redact(event)
+        schema, is_known = self.metadata.answer_for(*event.owner)
+        return self.redactor.redact(event, schema, is_schema_known=is_known)
 
     def submit(self, event: events.Event) -> Promise[Documents | None]:
         """Queue an event. Without a spool, raises StoreUnavailableError where there is no room for it."""

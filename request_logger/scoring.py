@@ -142,8 +142,10 @@ def _responses(document: Document, feedback: Document, row: int) -> tuple[Row | 
         response = expand(response)
         if "undecodable" in response:
             problem = f"the response can't be read: {response['undecodable']}"
-        elif "instance" not in response:
+        elif "payload_dropped" in response and "instance" not in response:
             problem = "the response's payload was not stored"
+        elif "instance" not in response:
+            problem = "the response's instance was not stored"
         else:
             stored = Row(response["instance"], tuple(response.get("names") or ()))
     if feedback.get("response") is not None:

@@ -104,6 +104,9 @@ class Settings:
     read_password: str = _env("", "password of that user", secret=True)
     allowed_namespaces: str = _env("", "globs with commas: an event of another namespace is answered 403; empty: all")
     redact: str = _env("", "what is dropped or hashed before anything is stored: rules, or a YAML file of them")
+    redact_strict: bool = _env(
+        True, "leave out a body where a rule of REDACT may be about a column that can't be found in it"
+    )
     redact_key: str = _env("", "key of the hashes (HMAC-SHA256), at least 16 characters", secret=True)
     sample_rate: float = _env(1.0, "share of the predictions that is kept, chosen by request id: over 0, at most 1")
     reply_events: bool = _env(

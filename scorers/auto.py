@@ -35,6 +35,7 @@ from typing import Any
 from scorers.base import Row, finite, unwrap
 from scorers.labels import numeric_text
 from scorers.probabilities import SUM_TOLERANCE
+from scorers.structured import is_structured
 
 SCORERS = ("reward", "ranking", "multilabel", "binary", "multiclass", "regression", "text")
 
@@ -103,8 +104,12 @@ def _for_row(truth: Any, prediction: Sequence[Any], names: tuple[str, ...]) -> s
 
 def _for_scalars(truth: Any, prediction: Any) -> str:
     if isinstance(truth, str) or isinstance(prediction, str):
-        both = isinstance(truth, str) and isinstance(prediction, str)
-        return "text" if both and (_is_long(truth) or _is_long(prediction)) else "multiclass"
+        if not isinstance(truth, str) or not isinstance(prediction, str):
+            return "multiclass"
+        if is_structured(truth) != is_structured(prediction):
+            # Which can't score it, and says why; as texts they would be compared, and never be equal.
+            return "multiclass"
+        return "text" if _is_long(truth) or _is_long(prediction) else "multiclass"
     if not isinstance(truth, (int, float)) or not isinstance(prediction, (int, float)):
         return "multiclass"
     if truth in (0, 1) and 0 <= prediction <= 1:

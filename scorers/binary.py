@@ -13,6 +13,7 @@ from scorers.labels import class_names, numbers, numeric_text, one_class, scalar
 from scorers.multiclass import as_probabilities, is_one_hot
 from scorers.options import check_flag, check_range, class_tuple
 from scorers.probabilities import auc_metrics, calibration_bin, calibration_metric, log_loss, score_bin, sigmoid
+from scorers.structured import check_comparable_text
 
 _CELLS = {cell: Count(cell) for cell in ("true_positive", "false_positive", "false_negative", "true_negative")}
 
@@ -81,6 +82,7 @@ class Binary:
         UnscorableError for null, NaN, other classes than two, and labels of which none is known as the positive one.
         """
         value = unwrap(prediction.value)
+        check_comparable_text(unwrap(truth.value), value)
         if type(value) is dict:
             prediction = Row(list(value.values()), tuple(map(str, value)))
             value = prediction.value

@@ -12,6 +12,7 @@ from scorers.classification import CELLS, averages, table
 from scorers.labels import class_names, column_label, numbers, numeric_text, scalar_label
 from scorers.options import check_flag, check_range, class_tuple
 from scorers.probabilities import log_loss, sigmoid
+from scorers.structured import check_comparable_text
 
 _LOSS = (0.0, float("inf"))
 
@@ -69,6 +70,7 @@ class Multilabel:
         UnscorableError for null, NaN, nested lists and rows of different lengths.
         """
         known, said = _named(truth), _named(prediction)
+        check_comparable_text(known.value, said.value)
         width = self._width(known.value, said.value)
         names = class_names(said, width, self.classes) or class_names(known, width, self.classes)
         if self.classes and width and width != len(self.classes):

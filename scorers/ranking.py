@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from scorers.base import Fields, Metric, Row, UnscorableError, mean_of, number, share_at_most, shown
 from scorers.labels import column_label, label, numbers, scalar_label
 from scorers.options import check_count, check_flag
+from scorers.structured import check_comparable_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,7 @@ class Ranking:
         relevant, an item occurs twice, or the lists can't be read.
         """
         listed = _row_of_one(prediction.value)
+        check_comparable_text(_row_of_one(truth.value), listed)
         names = prediction.names if self._has_scores(listed) and len(prediction.names) == len(listed) else ()
         ranked = self._ranked(listed, names)
         gains = self._gains(_row_of_one(truth.value), listed, names)

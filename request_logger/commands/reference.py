@@ -52,7 +52,7 @@ _MEANINGS = {
     "signature_name": "the signature that a TensorFlow message names",
     "unindexed": "as JSON text, what the index refused",
     "unindexed_reason": "what the engine said against it",
-    "undecodable": "why the body could not be taken apart; `payload` has it in base64",
+    "undecodable": "why the body could not be decoded; `payload` has it as JSON, else in base64",
     "payload_dropped.bytes": "size of a body that was not kept",
     "payload_dropped.sha256": "its SHA-256",
     "payload_dropped.item": "the row of its batch that has it",
