@@ -30,7 +30,7 @@ Raises StoreUnavailableError where there is no answer.
 """
 
 # An index that could not be prepared, and templates of an engine that has lost an index, are looked at again after so
-# long: each look is up to eight requests, and the _bulk requests of a busy logger are milliseconds apart.
+# long: a look is several requests, and the _bulk requests of a busy logger are milliseconds apart.
 RETRY_SECONDS = 5.0
 # So many warnings and pauses are remembered: some 100 kB where each is for another index.
 _MOST_REMEMBERED = 1000
@@ -47,7 +47,9 @@ class IndexAdmin:
         self._request = request
         self._settings = settings
         self._clock = clock
-        self._templates_checked = False
+        # How often an index was gone, and what that was when the templates were last found in order.
+        self._losses = 0
+        self._losses_checked = -1
         self._check_templates_at = float("-inf")
         self._retry_at: dict[str, float] = {}
         self._warned: set[tuple[str, str]] = set()
@@ -76,14 +78,14 @@ class IndexAdmin:
         """Note that an index is not there any more.
 
         The engine may have come back empty: the templates are checked, too, before an index is created again, once
-        in RETRY_SECONDS at most.
+        in RETRY_SECONDS at most. A pause of an index that could not be created goes on.
         """
-        self._retry_at.pop(index, None)
-        self._templates_checked = False
+        self._losses += 1
 
     def install_template(self) -> None:
         """Install the index templates where they are missing or older. Raises StoreUnavailableError."""
-        if self._templates_checked or self._clock() < self._check_templates_at:
+        losses = self._losses
+        if self._losses_checked == losses or self._clock() < self._check_templates_at:
             return
         blocked = False
         for name, wanted in templates.wanted(self._settings).items():
@@ -95,7 +97,8 @@ class IndexAdmin:
                     blocked = blocked or refusal.is_blocked
                     self._warn(f"the index template {name} can't be installed", refusal)
         self._check_templates_at = self._clock() + RETRY_SECONDS
-        self._templates_checked = not blocked
+        if not blocked:
+            self._losses_checked = losses
 
     def _create(self, index: str) -> bool:
         """Create an index where there is none, and give it what it lacks; say whether it is there and not blocked."""

@@ -183,6 +183,32 @@ def test_an_engine_that_comes_back_empty(engine: Scripted) -> None:
     assert engine.sent.index(("PUT", f"/_index_template/{templates.TEMPLATE_NAME}")) < created
 
 
+def test_an_index_that_is_lost_while_the_templates_are_checked(engine: Scripted) -> None:
+    """What another thread says meanwhile is not forgotten."""
+    put_template = engine.put_template
+
+    def losing(path: list[str], body: Any) -> Answer:
+        engine.admin.forget("inference-log-another")
+        return put_template(path, body)
+
+    engine.put_template = losing  # type: ignore[method-assign]
+    assert engine.admin.prepare(INDEX)
+    engine.templates.clear()
+    engine.now += RETRY_SECONDS
+    assert engine.admin.prepare("inference-log-another")
+    assert engine.templates
+
+
+def test_an_index_that_is_gone_and_can_not_be_created(engine: Scripted) -> None:
+    """However often the writer says that it is missing: it is tried once in RETRY_SECONDS."""
+    engine.answers["PUT", "index"] = FORBIDDEN
+    for _ in range(100):
+        engine.admin.forget(INDEX)
+        assert not engine.admin.prepare(INDEX)
+        engine.now += RETRY_SECONDS / 50
+    assert engine.asked("PUT", f"/{INDEX}") <= 3
+
+
 def test_templates_are_not_checked_for_each_index_that_is_gone(engine: Scripted) -> None:
     """A thousand indices are removed one by one: one look in RETRY_SECONDS, and the last change is seen."""
     for number in range(1000):
