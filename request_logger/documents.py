@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from request_logger.events import OWNER_FIELDS, Event
-from request_logger.field_names import has_illegal_names, to_set_aside
+from request_logger.field_names import has_illegal_names, is_legal, to_set_aside
 from request_logger.messages import drift_content, feedback_content, outlier_contents
 from request_logger.metadata import Schema, apply_schema
 from request_logger.payloads import Decoded, UndecodableError, decode_body, parse_body
@@ -334,7 +334,7 @@ def _refused_fields(parts: Mapping[str, Document], reasons: Sequence[str]) -> se
                 (name, field)
                 for name, part in parts.items()
                 for field, value in part.items()
-                if field not in _NOT_INDEXED and has_illegal_names(value)
+                if not is_legal(field) or (field not in _NOT_INDEXED and has_illegal_names(value))
             }
             if not illegal:
                 return None
