@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from request_logger import mapped_fields
-from request_logger.field_names import has_illegal_names
+from request_logger.field_names import has_illegal_names, is_legal
 from request_logger.serialize import dumps
 
 Document = dict[str, Any]
@@ -88,7 +88,9 @@ def _stages(parts: Mapping[str, Document]) -> list[_Form]:
             (name, field) for name, part in parts.items() for field in part if wanted(name, field, part[field])
         )
 
-    illegal = those(lambda name, field, value: field not in _NOT_INDEXED and has_illegal_names(value))
+    illegal = those(
+        lambda name, field, value: not is_legal(field) or (field not in _NOT_INDEXED and has_illegal_names(value))
+    )
     brought = illegal | those(lambda name, field, value: field not in mapped_fields.PARTS[name])
     metrics = brought | those(lambda name, field, value: name == "metrics")
     most = metrics | those(lambda name, field, value: field not in _LAST_REFUSED)

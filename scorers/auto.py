@@ -21,6 +21,8 @@ long text (over 64 characters, 5 words or one line)    text                     
 
 .. [1] multiclass where the truth is a whole number other than 0 and 1, or a text that is no class name of the pair.
 
+A record as text (JSON, Python's form, a tensor) beside other text is multiclass, which says why it can't be compared.
+
 Lists of one are their element, and a text that is a number counts as that number. One pair is all that is looked at,
 so a model whose pairs are of several rows of the table (classes 0 to 9, of which 0 and 1 look binary; ratings that
 are sometimes whole numbers) needs its scorer set by name.

@@ -171,12 +171,20 @@ def test_names_within_other_fields_on_an_engine(server: Server, index: Index, de
     body = {"data": {"names": ["age"], "ndarray": [[41]]}, "meta": {"tags": {"": "x"}}}
     sender = Sender(server.url)
     assert sender.send(event("request", "r1", deployment), json.dumps(body).encode())[0] == 200
+    other = {"names": ["age"], "instances": [[43]], "": 5, "x.": 6}
+    assert sender.send(event("request", "r3", deployment), json.dumps(other).encode())[0] == 200
+    feedback = {"reward": 1, "": {"b": 1}, "truth": {"data": {"ndarray": [[1]]}}}
+    assert sender.send(event("feedback", "r3", deployment), json.dumps(feedback).encode())[0] == 200
     rows = {"instances": [{"": 1, "age": 2}]}
     assert sender.send(event("request", "r2", deployment), json.dumps(rows).encode())[0] == 200
     name = index_of(deployment)
     found = index.documents(name)
     assert found[name, "r1"]["request"]["elements"] == {"age": 41.0}
     assert expand(found[name, "r1"]["request"])["meta"] == body["meta"]
+    assert found[name, "r3"]["request"]["instance"] == [43]
+    assert json.loads(found[name, "r3"]["request"]["unindexed"]) == {"": 5, "x.": 6}
+    assert found[name, "r3"]["feedback"]["reward"] == 1
+    assert json.loads(found[name, "r3"]["feedback"]["unindexed"]) == {"": {"b": 1}}
     assert found[name, "r2"]["request"]["instance"] == {"": 1, "age": 2}
     assert "unindexed" not in found[name, "r2"]["request"]
     assert index.count(name, {"term": {"request.elements.age": 41}}) == 1

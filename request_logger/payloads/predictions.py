@@ -35,8 +35,8 @@ _PROBABILITY_OF = re.compile(r"(?:probability|proba|p)(?:_(.+)|\((.+)\))", re.IG
 _NUMBERS = frozenset({int, float, bool, type(None)})
 # Rounded probabilities need not add up to exactly 1.
 _SUM_TOLERANCE = 0.02
-# A record of a few thousand classes; longer text is an answer, and takes too long to read as a literal.
-_MOST_CHARACTERS = 100_000
+# A record of a thousand classes; longer text is an answer, and takes too long to read as a literal of Python's.
+_MOST_CHARACTERS = 20_000
 
 
 def predicted(decoded: Decoded) -> Decoded:

@@ -6,6 +6,8 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from request_logger import events
 from request_logger.documents import parts_of
@@ -13,8 +15,11 @@ from request_logger.metadata import parse_schema
 from request_logger.payloads import UndecodableError, decode_body, decode_message
 from request_logger.payloads.generate import GenerateDecoder
 from request_logger.payloads.mlflow import MLflowDecoder
+from request_logger.payloads.predictions import prediction_of, wrapped
 from request_logger.payloads.tensorflow import TensorFlowDecoder
 from request_logger.settings import Settings
+from scorers.base import Row, UnscorableError
+from scorers.multiclass import Multiclass
 from tests.helpers import event
 from tests.model import in_order
 
@@ -295,3 +300,53 @@ def test_wrong_protojson(outputs: Any) -> None:
     """One line says what was expected, and no value."""
     with pytest.raises(UndecodableError, match=r"outputs\[0\]"):
         decode_body(json.dumps({"modelName": "m", "outputs": outputs}).encode())
+
+
+WORDS = st.sampled_from(
+    [
+        "label",
+        "score",
+        "scores",
+        "predict",
+        "predict_proba",
+        "Probability_a",
+        "probability(b)",
+        "boxes",
+        "x",
+        "",
+        "0",
+        "a",
+    ]
+)
+LEAVES = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | WORDS
+    | st.sampled_from(["0.9:1:a", "{0: 1.5, 1: -2}", "[["])
+)
+ROWS = st.recursive(
+    LEAVES,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS, inner, max_size=4) | st.builds(repr, inner),
+    max_leaves=12,
+)
+
+
+@given(ROWS, ROWS)
+def test_any_row_has_a_prediction_or_stays(row: Any, truth: Any) -> None:
+    """Whatever a server says: the prediction is JSON, and is scored, or it is said why not."""
+    json.dumps(prediction_of(row))
+    wrapped(row)
+    try:
+        Multiclass().score(Row(prediction_of(truth)), Row(prediction_of(row)))
+    except UnscorableError as error:
+        assert "\n" not in str(error)
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 10_000, "{1: " + "-" * 10_000 + "1}", "{" * 300 + "}" * 300, "[" + "1," * 9_000 + "]"]
+)
+def test_text_that_is_hard_to_read(text: str) -> None:
+    """It stays text, soon."""
+    assert prediction_of(text) == text
