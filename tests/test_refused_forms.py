@@ -180,3 +180,10 @@ def test_whatever_an_engine_says(reasons: list[str], left_out: set[str]) -> None
     else:
         raise AssertionError("there is no end")
     assert json.dumps(given_document) == before
+
+
+def test_a_field_whose_own_name_is_illegal() -> None:
+    """It is set aside before anything else is, where the engine names nothing."""
+    odd = document()
+    odd["feedback"]["a..b"] = 1
+    assert aside(refuse(odd, ["field name cannot contain only whitespace"])) == {"feedback": ["a..b"]}
