@@ -15,7 +15,7 @@ ENGINE_TESTS := tests/answers tests/scorers tests/store $(addsuffix .py,$(addpre
 LOCKED = $(shell sed -nE 's/^([a-z0-9._-]+)==.*/\1/p' requirements.lock)
 FORBIDDEN := GPL;AGPL;SSPL;Commons Clause;Proprietary
 
-.PHONY: help venv demo test test-engines fuzz faults lint format bench bench-first bench-writes bench-report docs \
+.PHONY: help venv demo test test-engines fuzz fuzz-coverage faults lint format bench bench-first bench-writes bench-report docs \
   docs-site dist sbom licences audit image-check lock clean
 
 help: ## say what there is
@@ -49,6 +49,19 @@ test-engines: $(READY) ## run the tests that speak to an engine on Elasticsearch
 
 fuzz: $(READY) ## 50,000 requests of garbage: no 5xx, no traceback, memory flat
 	FUZZ_REQUESTS=50000 $(BIN)/python -m pytest -q tests/test_fuzz.py $(ARGS)
+
+# Seconds for each target; ARGS is handed to libFuzzer. The corpus that it grows, and what it finds, are in build/fuzzing.
+FUZZ_SECONDS ?= 900
+FUZZ_TARGETS ?= decode event redact join
+
+fuzz-coverage: $(READY) ## an hour of coverage-guided fuzzing of decoding, events, redaction and joins (FUZZ_SECONDS=900)
+	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/python -m pip install --quiet --editable '.[fuzz]'
+	@for target in $(FUZZ_TARGETS); do \
+	  mkdir -p build/fuzzing/$$target; \
+	  $(BIN)/python -m tests.fuzzing $$target -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -timeout=20 \
+	    -rss_limit_mb=1500 -artifact_prefix=build/fuzzing/$$target- -dict=tests/fuzzing/words.dict $(ARGS) \
+	    build/fuzzing/$$target tests/fuzzing/corpus/$$target || exit 1; \
+	done
 
 faults: $(READY) ## everything that breaks, a row each: what was acknowledged is in the engine, once (ARGS=row ...)
 	@$(BIN)/python -m bench.faults $(ARGS)
