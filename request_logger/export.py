@@ -14,7 +14,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -92,6 +92,8 @@ class Export:
     selection: Selection
     columns: tuple[str, ...] = ()
     everything: bool = False
+    left_out: list[dict[str, str]] = field(default_factory=list, init=False)
+    """The indices that could not be read, each with the reason; known when the first page is."""
 
     def batches(self) -> tuple[pyarrow.Schema, Iterator[pyarrow.RecordBatch]]:
         """Give the table's schema, and its rows in the order of their time, a page at a time."""
@@ -119,12 +121,7 @@ class Export:
 
     def table(self) -> list[Column]:
         """Give the columns: those of every document, then those that the mapping of these indices has."""
-        path = self.selection.path(self.settings)
-        status, answer = self.engine.request("GET", f"{path}/_mapping", params={"ignore_unavailable": "true"})
-        if status >= 500 or status == 429:
-            raise StoreUnavailableError(f"the engine answered {status} to a question for a mapping")
-        mappings = [index["mappings"] for index in answer.values()] if status == 200 else []
-        found = [*_COLUMNS, *_mapped(mappings)]
+        found = [*_COLUMNS, *_mapped(self._mappings())]
         wanted = [column for column in found if not self.columns or _matches(column.name, self.columns)]
         for glob in self.columns:
             if not any(fnmatchcase(column.name, glob) for column in found):
@@ -132,12 +129,21 @@ class Export:
                 raise ExportError(f"no column is named {glob}: there are {names}")
         return wanted
 
+    def _mappings(self) -> list[Mapping[str, Any]]:
+        path = self.selection.path(self.settings)
+        status, answer = self.engine.request("GET", f"{path}/_mapping", params={"ignore_unavailable": "true"})
+        if status >= 500 or status == 429 or (status == 200 and not isinstance(answer, dict)):
+            raise StoreUnavailableError(f"the engine answered {status} to a question for a mapping")
+        found = [each.get("mappings") for each in answer.values() if isinstance(each, dict)] if status == 200 else []
+        return [mapping for mapping in found if isinstance(mapping, dict)]
+
     def _pages(self, columns: Sequence[Column]) -> Iterator[list[Hit]]:
         filters = [*([] if self.everything else [WITH_FEEDBACK]), *self.selection.filters()]
-        fields = sorted({field for column in columns for field in column.fields})
+        fields = sorted({path for column in columns for path in column.fields})
         path = self.selection.path(self.settings)
         # The order of time of the whole needs one slice.
         with Scan(self.engine, path, having(*filters), source=fields or False, page=PAGE) as scan:
+            self.left_out.extend(scan.left_out.as_json())
             yield from scan.pages()
 
 
@@ -302,17 +308,17 @@ def _mapped(mappings: Sequence[Mapping[str, Any]]) -> Iterator[Column]:
             found: Any = mapping
             for name in path:
                 found = found.get("properties", {}).get(name, {})
-            for field, about in found.get("properties", {}).items():
+            for column, about in found.get("properties", {}).items():
                 kind = _KINDS.get(about.get("type", ""), TEXT)
-                known = kinds.setdefault(field, kind)
+                known = kinds.setdefault(column, kind)
                 if known != kind:
                     # One type in one index, another in the next.
-                    kinds[field] = NUMBER if {known, kind} <= {NUMBER, WHOLE} else TEXT
-        for field, kind in kinds.items():
-            if field in ("unindexed", "unindexed_reason"):
+                    kinds[column] = NUMBER if {known, kind} <= {NUMBER, WHOLE} else TEXT
+        for column, kind in kinds.items():
+            if column in ("unindexed", "unindexed_reason"):
                 continue
             refused = f"{path[0]}.unindexed"
-            yield Column(f"{table}.{field}", kind, _single(*path, field), (f"{table}.{field}", refused))
+            yield Column(f"{table}.{column}", kind, _single(*path, column), (f"{table}.{column}", refused))
 
 
 def _number(value: Any) -> float | None:

@@ -9,9 +9,9 @@ from flask import Flask, Response, request
 
 from request_logger.answers.errors import BadQuestionError
 from request_logger.answers.report import Options, make_report
-from request_logger.exporter import Asks
 from request_logger.serialize import dumps
 from request_logger.settings import Settings
+from request_logger.store.asks import Asks
 from request_logger.store.change import StoreUnavailableError
 
 REPORT_PATH = "/v1/report"
