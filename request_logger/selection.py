@@ -95,7 +95,8 @@ _LEAVES = {
     "metrics": ("scorer", "unscorable", "series", "unindexed_reason"),
 }
 # The one definition of these words, for report, export and rescore; docs/report.md states it.
-PREDICTION = any_of(has_part("request"), has_part("response"))
+# A feedback that carries the response itself is scored where none is stored: only a prediction can have a scorer.
+PREDICTION = any_of(has_part("request"), has_part("response"), exists("metrics.scorer"))
 # A feedback of nothing but a truth may have no indexed field; it was scored, if it has a response, and so has metrics.
 FEEDBACK = any_of(has_part("feedback"), has_part("metrics"))
 WITH_FEEDBACK = having(PREDICTION, FEEDBACK)

@@ -24,7 +24,7 @@ _SCORED: Query = {"bool": {"filter": [exists("metrics.scorer")], "must_not": [_U
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """Counts of documents; a prediction is one that has a request or a response."""
+    """Counts of documents; docs/report.md says what a prediction is, and when it has feedback."""
 
     predictions: int
     with_feedback: int

@@ -23,6 +23,7 @@ RESPONSE = b'{"data": {"names": ["no", "yes"], "ndarray": [[0.2, 0.8]]}}'
 REQUEST = b'{"data": {"ndarray": [[1, 2]]}}'
 TRUTH = b'{"truth": {"data": {"ndarray": [1]}}}'
 REWARD = b'{"reward": 1}'
+EMBEDDED = b'{"truth": {"data": {"ndarray": [1]}}, "response": {"data": {"ndarray": [[0.2, 0.8]]}}}'
 # Each a prediction: the bodies of its parts, and whether it has feedback. None is a body that was not kept.
 PREDICTIONS: dict[str, tuple[dict[str, bytes | None], bool]] = {
     "scored": ({"inference.request": REQUEST, "inference.response": RESPONSE, "feedback": TRUTH}, True),
@@ -32,6 +33,7 @@ PREDICTIONS: dict[str, tuple[dict[str, bytes | None], bool]] = {
     "no JSON": ({"inference.response": b"\xff", "feedback": b"\xff"}, True),
     "not kept": ({"inference.request": None, "inference.response": None, "feedback": REWARD}, True),
     "custom metrics": ({"inference.response": RESPONSE, "feedback": b'{"metrics": [{"key": "k", "value": 1}]}'}, True),
+    "response of the feedback": ({"feedback": EMBEDDED}, True),
     "strange feedback": ({"inference.response": RESPONSE, "feedback": b'{"note": "x"}'}, True),
 }
 ALONE = {"reward": REWARD, "no JSON": b"\xff"}
@@ -66,7 +68,11 @@ def test_one_definition(
     ]
     events += [made("feedback", f"alone {id}", raw, index, bare=bare) for id, raw in ALONE.items()]
     documents = list(in_order(events).values())
+    predictions = dict(PREDICTIONS)
     if unindexed:
+        # Of what is known by its metrics alone nothing is left where they are not indexed either.
+        del predictions["response of the feedback"]
+        documents = [document for document in documents if document["RequestId"] != "response of the feedback"]
         refused = [refuse(document, ["a field of it is not taken"]) for document in documents]
         documents = [document for document in refused if document is not None]
     try:
@@ -80,9 +86,9 @@ def test_one_definition(
         capsys.readouterr()
         assert main(["rescore", "--index", index, "--dry-run", "--json"]) == 0
         counts["rescore"] = json.loads(capsys.readouterr().out)["read"]
-        expected = sum(has for _, has in PREDICTIONS.values())
+        expected = sum(has for _, has in predictions.values())
         assert counts == {"report": expected, "export": expected, "rescore": expected}
-        assert (coverage["predictions"], coverage["feedback_only"]) == (len(PREDICTIONS), len(ALONE))
+        assert (coverage["predictions"], coverage["feedback_only"]) == (len(predictions), len(ALONE))
     finally:
         client.request("DELETE", f"/{index}")
 
