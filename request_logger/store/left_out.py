@@ -108,7 +108,7 @@ class LeftOut:
         if status >= 400 and any(_OF_THE_QUESTION.search(type) for failure in failures for type in failure.types):
             return False
         found = dict(self._named(failures))
-        if not failures and _lacks_shards(status, answer):
+        if all(map(_is_missing, failures)) and _lacks_shards(status, answer):
             if self._pauses:
                 # It may be one that is being created, or moved.
                 self._pauses -= 1
@@ -122,12 +122,12 @@ class LeftOut:
         self.reasons.update(new)
         return bool(new) or (bool(found) and self._resolve(indices))
 
-    def _named(self, failures: Iterable[Failure]) -> Iterable[tuple[str, str]]:
+    @staticmethod
+    def _named(failures: Iterable[Failure]) -> Iterable[tuple[str, str]]:
         for failure in failures:
-            is_missing = any(_MISSING.search(type) for type in failure.types)
             # A colon is that of another cluster, whose indices can't be excluded by name.
-            if failure.index and ":" not in failure.index and (self._without_shards or not is_missing):
-                yield failure.index, _NO_SHARD if is_missing else failure.text
+            if failure.index and ":" not in failure.index and not _is_missing(failure):
+                yield failure.index, failure.text
 
     def _resolve(self, indices: str) -> bool:
         """Ask for the indices by name: what an alias leads to can't be excluded from it. False where that was done."""
@@ -203,6 +203,10 @@ def _expected() -> dict[str, str]:
     kinds["metrics.error"] = "number"
     kinds.update({f"{owner}.keyword": "keyword" for owner in _OWNERS})
     return {**kinds, "@timestamp": "date", "feedback.ce-time": "date"}
+
+
+def _is_missing(failure: Failure) -> bool:
+    return any(_MISSING.search(type) for type in failure.types)
 
 
 def _lacks_shards(status: int, answer: Mapping[str, Any]) -> bool:
