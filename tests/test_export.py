@@ -165,7 +165,9 @@ def test_memory_is_that_of_a_page(reach: Settings, deployment: str, index: Index
         lines = [
             dumps({"index": {"_index": name, "_id": str(k)}})
             + b"\n"
-            + dumps({"@timestamp": k, "response": {"instance": f"{text}{k}"}, "feedback": {"reward": 1}})
+            + dumps(
+                {"@timestamp": k, "response": {"instance": f"{text}{k}", "dataType": "text"}, "feedback": {"reward": 1}}
+            )
             for k in range(start, start + PAGE)
         ]
         assert not engine.bulk(b"\n".join(lines) + b"\n")["errors"]
@@ -186,8 +188,14 @@ def test_memory_is_that_of_a_page(reach: Settings, deployment: str, index: Index
 def test_an_index_that_the_original_made(reach: Settings, deployment: str, index: Index) -> None:
     """Whole numbers in one index and fractions in the next are numbers; a type that varies otherwise is text."""
     first, second = (f"inference-log-x-{deployment}-{k}" for k in (1, 2))
-    one = {"@timestamp": "2026-01-01T00:00:00Z", "request": {"elements": {"a": 1, "b": 2, "c": True}}}
-    two = {"@timestamp": "2026-01-02T00:00:00Z", "request": {"elements": {"a": 1.5, "b": "two", "c": False}}}
+    one = {
+        "@timestamp": "2026-01-01T00:00:00Z",
+        "request": {"dataType": "tabular", "elements": {"a": 1, "b": 2, "c": True}},
+    }
+    two = {
+        "@timestamp": "2026-01-02T00:00:00Z",
+        "request": {"dataType": "tabular", "elements": {"a": 1.5, "b": "two", "c": False}},
+    }
     for name, document in ((first, one), (second, two)):
         index.request("PUT", f"/{name}/_doc/1", {**document, "feedback": {"reward": 1}})
     index.refresh()

@@ -61,7 +61,7 @@ def test_half_an_answer(answer: dict[str, Any], partial: bool) -> None:
 @pytest.mark.parametrize("alone", [False, True])
 @pytest.mark.parametrize(
     "command",
-    [("report", "--json"), ("export",), ("check-quality", "--min", "accuracy=0"), ("rescore", "--dry-run")],
+    [("report", "--json"), ("export",), ("check-quality", "--min", "mean_reward=0"), ("rescore", "--dry-run")],
 )
 def test_the_index_is_named(
     command: tuple[str, ...],
