@@ -11,11 +11,13 @@ ARGS ?=
 ENGINE_TESTS := tests/answers tests/scorers tests/store $(addsuffix .py,$(addprefix tests/test_,main_job bad_input \
   golden wire modes orders oracle round_trips metrics_server custom_metrics exporter check_quality dashboards \
   dashboard_figures dead_letters export rescore retention))
+# What runs the store and the spool without an engine.
+COVERAGE_TESTS := tests/store tests/spool tests/test_spool.py tests/test_recorder.py
 # What the image holds, and licences that can't be in it.
 LOCKED = $(shell sed -nE 's/^([a-z0-9._-]+)==.*/\1/p' requirements.lock)
 FORBIDDEN := GPL;AGPL;SSPL;Commons Clause;Proprietary
 
-.PHONY: help venv demo test test-engines fuzz faults lint format bench bench-first bench-writes bench-report docs \
+.PHONY: help venv demo test test-engines fuzz coverage faults lint format bench bench-first bench-writes bench-report docs \
   docs-site dist sbom licences audit image-check lock clean
 
 help: ## say what there is
@@ -49,6 +51,10 @@ test-engines: $(READY) ## run the tests that speak to an engine on Elasticsearch
 
 fuzz: $(READY) ## 50,000 requests of garbage: no 5xx, no traceback, memory flat
 	FUZZ_REQUESTS=50000 $(BIN)/python -m pytest -q tests/test_fuzz.py $(ARGS)
+
+coverage: $(READY) ## show the branch coverage of store, spool and recorder by tests that need no engine
+	$(BIN)/python -m coverage run -m pytest -q -m "not engine" $(COVERAGE_TESTS) $(ARGS)
+	$(BIN)/python -m coverage report
 
 faults: $(READY) ## everything that breaks, a row each: what was acknowledged is in the engine, once (ARGS=row ...)
 	@$(BIN)/python -m bench.faults $(ARGS)

@@ -168,9 +168,8 @@ class Spool:
     def close(self) -> None:
         """Close it; nothing can be appended any more."""
         with self._locked():
-            if self._db is not None:
-                self._db.close()
-                self._db = None
+            self._disconnect()
+            self._db = None
 
     def _commit_waiting(self) -> None:
         entries = [self._waiting.popleft() for _ in range(len(self._waiting))]
@@ -308,9 +307,7 @@ class Spool:
 
     def _open(self) -> sqlite3.Connection:
         with self._locked():
-            self._is_whole = False
-            if self._db is not None:
-                self._db.close()
+            self._disconnect()
             self._db = sqlite3.connect(self._path, timeout=5, isolation_level=None, check_same_thread=False)
             self._inode = self._inode_now()
             for statement in _SCHEMA:
@@ -318,14 +315,18 @@ class Spool:
             self._is_whole = True
             return self._db
 
+    def _disconnect(self) -> None:
+        self._is_whole = False
+        if self._db is not None:
+            self._db.close()
+
     def _replace_damaged(self, error: sqlite3.DatabaseError) -> None:
         """Keep a damaged file under another name and begin a new one. Raises ``error`` where it is no damage."""
         if error_code(error) not in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
             raise error
         with self._locked():
             if self._inode_now() == self._inode:  # else another process has done it
-                if self._db is not None:
-                    self._db.close()
+                self._disconnect()
                 stamp = time.time_ns()
                 for suffix in ("-wal", "-shm", ""):
                     path = self._path.with_name(self._path.name + suffix)

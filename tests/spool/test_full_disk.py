@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 
 from request_logger.spool import Spool
 from request_logger.spool import disk as disk_module
+from request_logger.spool.reserve import Reserve, is_out_of_space
 from request_logger.store.change import StoreUnavailableError
 from tests.test_spool import Seen, ids, some
 
@@ -220,3 +222,22 @@ def test_a_failed_reservation_leaves_no_file(small_disk: Path) -> None:
     spool.append(some("a"))
     assert ids(spool) == ["a"]
     spool.close()
+
+
+def test_other_errors_of_the_reserve(tmp_path: Path) -> None:
+    """What is no lack of space is not taken for one: a folder in the file's place, or none at all."""
+    (tmp_path / "folder").mkdir()
+    for path in (tmp_path / "folder", tmp_path / "none" / "reserve"):
+        with pytest.raises(OSError, match=r"directory"):
+            Reserve(path, 10**9).fill()
+    read_only = Reserve(Path("/proc/self/cmdline"), 2**20)
+    with pytest.raises(OSError):  # which one depends on the kernel
+        read_only.fill()
+
+
+def test_which_errors_mean_a_full_disk() -> None:
+    """Those of the system and of SQLite; not a closed connection, which has no code."""
+    assert is_out_of_space(OSError(errno.ENOSPC, "no space"))
+    assert is_out_of_space(OSError(errno.EDQUOT, "no quota"))
+    assert not is_out_of_space(OSError(errno.EACCES, "no access"))
+    assert not is_out_of_space(sqlite3.ProgrammingError("closed"))
