@@ -78,6 +78,8 @@ def test_the_page_has_every_row() -> None:
     table = [line.split(" | ") for line in text.splitlines() if line.startswith("| `")]
     assert {line[0].strip("| `"): line[1] for line in table} == {name: row.what for name, row in ROWS.items()}
     for line in table:
+        if line[2] == "to be measured":
+            continue
         acknowledged, stored, missing, doubled = line[4:8]
         assert acknowledged == stored == line[2]
         assert (missing, doubled) == ("0", "0")
