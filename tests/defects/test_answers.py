@@ -63,6 +63,8 @@ def test_5_garbage_of_mget(
     proxy, server = proxied(INDEX_PERIOD="month")
     for part in ("request", "response"):
         assert send(server.url, event(part, "r1", deployment), PARTS[part]) == 200
+    # Another one has not seen the document, and looks for it.
+    proxy, server = proxied(INDEX_PERIOD="month")
     proxy.rule = garbage = Garbage(kind, times=2)
     headers = event("feedback", "r1", deployment, Ce_Time="2026-02-03T00:00:00Z")
     assert send(server.url, headers, PARTS["feedback"]) in (200, 503)
