@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import json
 import time
+from urllib.parse import urlsplit
 
 from bench.engines import Client
 from bench.faults.crowd import slow_clients_of
-from bench.faults.culprits import ANSWER_SECONDS, Culprits, Probes, poison_events
+from bench.faults.culprits import ANSWER_SECONDS, Culprits, Probes, poison_events, send
 from bench.faults.registry import row
 from bench.faults.stage import Stage
-from bench.faults.traffic import Traffic
+from bench.faults.traffic import Traffic, headers
 from bench.first import index_of
 
 CLASSES = 19
@@ -124,8 +125,8 @@ def _fill_with_classes(stage: Stage) -> None:
             },
         }
         lines.append(json.dumps({"index": {"_id": str(number)}}) + "\n" + json.dumps(document) + "\n")
-    with stage.logger():
-        # It installs the template, with the first event at the latest.
-        pass
+    with stage.logger() as logger:
+        # The index gets its mapping with its first event.
+        send(urlsplit(logger.url).netloc, headers(f"{stage.name}-classes", (0, "request")), b"{}")
     body = "".join(lines).encode()
     Client(stage.engine.url).ask("POST", f"/{index_of(f'{stage.name}-classes')}/_bulk?refresh=true", body)
