@@ -32,10 +32,13 @@ from request_logger.settings import SettingsError
 from request_logger.spool.observer import Observer, Unobserved
 from request_logger.spool.record import to_bytes
 from request_logger.spool.reserve import Reserve, error_code, is_out_of_space
+from request_logger.spool.salvage import in_groups, intact_rows
 from request_logger.store.change import StoreUnavailableError
 
 RESERVE_BYTES = 8 * 2**20
 """Space kept free for removals: as much as the log may have, whose checkpoint enlarges the database."""
+# Of one transaction that takes over events of a damaged file.
+_SALVAGE_BYTES = 8 * 2**20
 # What a record holds on disk beside its bytes, about.
 _ROW_BYTES = 64
 _SCHEMA = (
@@ -215,7 +218,10 @@ class Spool:
 
     def _delete(self, rows: list[tuple[int, bytes]]) -> None:
         with self._transaction() as db:
-            removed = [row for row in rows if db.execute("DELETE FROM events WHERE id = ?", row[:1]).rowcount]
+            # By the record, too: numbers begin anew where a damaged file was replaced since the rows were read.
+            removed = [
+                row for row in rows if db.execute("DELETE FROM events WHERE id = ? AND record = ?", row).rowcount
+            ]
             self._add(db, -len(removed), -sum(len(record) + _ROW_BYTES for _, record in removed))
 
     def _write_aside(self, path: Path, record: bytes) -> None:
@@ -321,19 +327,37 @@ class Spool:
             self._db.close()
 
     def _replace_damaged(self, error: sqlite3.DatabaseError) -> None:
-        """Keep a damaged file under another name and begin a new one. Raises ``error`` where it is no damage."""
+        """Keep a damaged file under another name, and begin a new one with what can still be read of it.
+
+        Raises ``error`` where it is no damage.
+        """
         if error_code(error) not in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
             raise error
         with self._locked():
+            damaged = None
             if self._inode_now() == self._inode:  # else another process has done it
                 self._disconnect()
-                stamp = time.time_ns()
+                damaged = self._folder / f"bad-{time.time_ns()}.db"
                 for suffix in ("-wal", "-shm", ""):
                     path = self._path.with_name(self._path.name + suffix)
                     if path.exists():
-                        path.rename(self._folder / f"bad-{stamp}.db{suffix}")
-                self._observer.happened("spool_bad", "", f"moved to bad-{stamp}.db: {error}")
+                        path.rename(damaged.with_name(damaged.name + suffix))
             self._open()
+            if damaged is not None:
+                kept = self._salvage(damaged)
+                self._observer.happened("spool_bad", "", f"moved to {damaged}: {error}; {kept} of its events are kept")
+
+    def _salvage(self, damaged: Path) -> int:
+        """Take over the events of a damaged file that can be read; return how many those are."""
+        kept = 0
+        with suppress(sqlite3.Error):  # without room for all of them, those until then
+            for rows in in_groups(intact_rows(damaged), _SALVAGE_BYTES):
+                with self._transaction() as db:
+                    # With their numbers, so that their order stays, and whoever has read them before may remove them.
+                    db.executemany("INSERT INTO events (id, record) VALUES (?, ?)", rows)
+                    self._add(db, len(rows), sum(len(record) + _ROW_BYTES for _, record in rows))
+                kept += len(rows)
+        return kept
 
 
 def _size_of(path: Path) -> int:

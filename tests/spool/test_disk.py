@@ -16,6 +16,7 @@ import pytest
 
 from request_logger.settings import SettingsError
 from request_logger.spool import Spool, check
+from request_logger.spool import disk as disk_module
 from request_logger.spool.observer import Unobserved
 from request_logger.store.change import StoreUnavailableError
 from tests.test_spool import Seen, ids, some, wait_until
@@ -333,4 +334,79 @@ def test_check_leaves_a_usable_folder(tmp_path: Path) -> None:
     spool = Spool(str(tmp_path / "a" / "b"), 2**30, Unobserved())
     spool.append(some("a"))
     assert (tmp_path / "a" / "b" / "spool.reserve").stat().st_blocks > 0
+    spool.close()
+
+
+def test_records_of_a_replaced_file_are_not_taken_for_new_ones(tmp_path: Path) -> None:
+    """Numbers begin anew in a new file: who removes what it has read of the old one must not remove others' events."""
+    checkpointed(tmp_path, 20)
+    replayer, other = (Spool(str(tmp_path), 2**30, Seen()) for _ in range(2))
+    rows = replayer.read(10, 2**30)
+    damage(tmp_path / "spool.db")
+    later = [str(number) for number in range(100, 120)]
+    assert other.append_all([some(id) for id in later]) == [None] * 20
+    replayer.remove(rows)
+    assert ids(other) == later
+    other.refresh()
+    assert not other.is_empty
+    for spool in (replayer, other):
+        spool.close()
+
+
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.8])
+def test_intact_records_of_a_damaged_file_are_kept(tmp_path: Path, share: float) -> None:
+    """What was acknowledged and can still be read is replayed; only what rotted is left in the file aside."""
+    checkpointed(tmp_path, 200)
+    path = tmp_path / "spool.db"
+    pages = path.stat().st_size // 4096
+    with path.open("r+b") as file:
+        file.seek(int(pages * share) * 4096)
+        file.write(b"\xa5" * 4096)
+    seen = Seen()
+    spool = Spool(str(tmp_path), 2**30, seen)
+    with pytest.raises(sqlite3.DatabaseError):
+        spool.read(1000, 2**30)
+    left = [int(id) for id in ids(spool)]
+    assert left == sorted(left)
+    assert 150 < len(left) < 200
+    assert seen.size[0] == len(left)
+    spool.append(some("later"))
+    assert ids(spool)[-1] == "later"
+    rows = spool.read(1000, 2**30)
+    spool.remove(rows)
+    spool.refresh()
+    assert spool.is_empty
+    assert seen.size == (0, 0)
+    spool.close()
+
+
+def test_a_record_that_rotted_is_not_kept_from_a_damaged_file(tmp_path: Path) -> None:
+    """Its checksum is wrong: it stays in the file aside."""
+    checkpointed(tmp_path, 20)
+    with sqlite3.connect(tmp_path / "spool.db") as db:
+        db.execute("UPDATE events SET record = x'00ff' WHERE id = 8")
+        db.execute("DROP TABLE totals")
+    db.close()
+    spool = Spool(str(tmp_path), 2**30, Seen())
+    error = sqlite3.DatabaseError("damaged")
+    error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+    spool._replace_damaged(error)
+    assert ids(spool) == [str(number) for number in range(20) if number != 7]
+    spool.close()
+
+
+def test_no_room_for_what_is_intact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the disk is full, what was kept until then counts, and new events are taken as soon as they can be."""
+    monkeypatch.setattr(disk_module, "_SALVAGE_BYTES", 5000)
+    checkpointed(tmp_path, 20)
+    seen = Seen()
+    spool = Spool(str(tmp_path), 2**30, seen)
+    monkeypatch.setattr(disk_module, "_SCHEMA", (*disk_module._SCHEMA, "PRAGMA max_page_count=12"))
+    error = sqlite3.DatabaseError("damaged")
+    error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+    spool._replace_damaged(error)
+    kept = ids(spool)
+    assert 0 < len(kept) < 20
+    assert kept == [str(number) for number in range(len(kept))]
+    assert seen.size[0] == len(kept)
     spool.close()
