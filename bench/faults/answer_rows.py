@@ -73,6 +73,8 @@ def slow_index(stage: Stage) -> None:
         stage.traffic(logger, rate=stage.rate / 2) as other,
         contextlib.ExitStack() as stack,
     ):
+        for sender in (one, other):
+            stage.wait_for_first(sender)
         time.sleep(stage.seconds / 4)
         for _ in range(2):
             stack.enter_context(stage.traffic(logger, suffix=suffix, rate=5.0))
@@ -92,6 +94,7 @@ def _actions(body: bytes) -> list[bytes]:
 def engine_emptied(stage: Stage) -> None:
     """What is acknowledged from then on is there; templates are back, and new indices have their mapping."""
     with stage.logger() as logger, stage.traffic(logger) as sender:
+        stage.wait_for_first(sender)
         time.sleep(stage.seconds / 2)
         started = time.monotonic()
         _empty(stage)

@@ -71,6 +71,12 @@ class Stage:
         if not true:
             self.problems.append(otherwise)
 
+    def wait_for_first(self, sender: Traffic) -> None:
+        """Wait until a sender's first event is acknowledged: a new index takes its time on a busy machine."""
+        deadline = time.monotonic() + self.patience
+        while not sender.acknowledged and time.monotonic() < deadline:
+            time.sleep(0.05)
+
     def expect_no_retries(self, sender: Traffic) -> None:
         """Note a problem where an event was not acknowledged at its first sending."""
         self.expect(sender.again == 0, f"{sender.again} events had to be sent again: {dict(sender.unacknowledged)}")
