@@ -267,8 +267,7 @@ def spool_full(stage: Stage) -> None:
 @row("one prediction in ten has a value that the mapping refuses")
 def poison(stage: Stage) -> None:
     """It is stored beside the others, un-indexed."""
-    types = {"request": {"properties": {"elements": {"properties": {"sepal_length": {"type": "double"}}}}}}
-    stage.ask("PUT", f"/{index_of(f'{stage.name}-0')}", {"mappings": {"properties": types}})
+    stage.map_poison(0)
     with stage.logger() as logger, stage.traffic(logger, poison=True) as sender:
         time.sleep(stage.seconds)
     stage.expect_no_retries(sender)

@@ -35,6 +35,7 @@ def soak(stage: Stage) -> None:
     rules = [{"deployment": "*-raising", "scorer": "bench.faults.scorers.Raising"}]
     config = stage.file("scorers.yaml", json.dumps({"rules": rules}))
     happened: Counter[str] = Counter()
+    stage.map_poison(1)  # the second sender's
     with (
         FaultProxy(stage.engine.url) as proxy,
         stage.logger(spool=True, SCORERS_CONFIG=config, **engine_settings(proxy.url)) as logger,

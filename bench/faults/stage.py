@@ -14,6 +14,7 @@ from bench.engines import Client
 from bench.faults.counting import Count, count
 from bench.faults.memory import Memory
 from bench.faults.traffic import Traffic
+from bench.first import index_of
 from request_logger.engine import Engine
 from request_logger.local_server import LocalServer, engine_settings
 from request_logger.settings import Settings
@@ -71,6 +72,11 @@ class Stage:
         if not true:
             self.problems.append(otherwise)
 
+    def map_poison(self, number: int) -> None:
+        """Give the index of a sender, by its number, the type that its poisoned values don't have."""
+        types = {"request": {"properties": {"elements": {"properties": {"sepal_length": {"type": "double"}}}}}}
+        self.ask("PUT", f"/{index_of(f'{self.name}-{number}')}", {"mappings": {"properties": types}})
+
     def wait_for_first(self, sender: Traffic) -> None:
         """Wait until a sender's first event is acknowledged: a new index takes its time on a busy machine."""
         deadline = time.monotonic() + self.patience
@@ -97,6 +103,8 @@ class Stage:
             self._memory.pids.add(server.pid)
             if spool:
                 self.expect(self._empties(), "events are left in the spool")
+                aside = sorted(path.name for path in Path(self._spool).glob("bad-*"))
+                self.expect(not aside, f"{len(aside)} records were set aside: {', '.join(aside[:3])}")
 
     def spooled(self) -> int:
         """Say how many events wait in the spool."""
