@@ -101,7 +101,13 @@ def test_7_many_letters_at_once(
         attributes = attributes_of("request", f"r{number}", deployment)
         events.append({**attributes, "data": {"data": {"ndarray": [["x" * 5000]]}}})
     headers = {"Content-Type": "application/cloudevents-batch+json"}
-    assert post_large(server.url, headers, json.dumps(events).encode()) == 200
+    body = json.dumps(events).encode()
+    statuses = []
+    # On a slow machine not all of them are done in time: each sending must get further.
+    while 200 not in statuses and len(statuses) < 4:
+        statuses.append(post_large(server.url, headers, body))
+    assert statuses[-1] == 200
+    assert set(statuses[:-1]) <= {503}
     assert index.count(LETTERS, letters_of(deployment)) == 1500
     server.stop()
 
