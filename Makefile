@@ -8,14 +8,18 @@ READY := $(VENV)/.ready
 PYTHON ?= python3 python3.14 python3.13 python3.12 python3.11
 ARGS ?=
 # What depends on the kind of engine: what is stored, how it is scored, and what is asked.
-ENGINE_TESTS := tests/answers tests/scorers tests/store $(addsuffix .py,$(addprefix tests/test_,main_job bad_input \
+ENGINE_TESTS := tests/answers tests/scorers tests/store tests/simulation/test_model.py \
+  $(addsuffix .py,$(addprefix tests/test_,main_job bad_input \
   golden wire modes orders oracle round_trips metrics_server custom_metrics exporter check_quality dashboards \
   dashboard_figures dead_letters export rescore retention))
+# What runs the store and the spool without an engine.
+COVERAGE_TESTS := tests/store tests/spool tests/test_spool.py tests/test_recorder.py
 # What the image holds, and licences that can't be in it.
 LOCKED = $(shell sed -nE 's/^([a-z0-9._-]+)==.*/\1/p' requirements.lock)
 FORBIDDEN := GPL;AGPL;SSPL;Commons Clause;Proprietary
 
-.PHONY: help venv demo test test-engines fuzz faults lint format bench bench-first bench-writes bench-report docs \
+.PHONY: help venv demo test test-engines fuzz fuzz-coverage coverage simulate faults lint format bench bench-first \
+  bench-writes bench-report docs \
   docs-site dist sbom licences audit image-check lock clean
 
 help: ## say what there is
@@ -50,6 +54,26 @@ test-engines: $(READY) ## run the tests that speak to an engine on Elasticsearch
 fuzz: $(READY) ## 50,000 requests of garbage: no 5xx, no traceback, memory flat
 	FUZZ_REQUESTS=50000 $(BIN)/python -m pytest -q tests/test_fuzz.py $(ARGS)
 
+coverage: $(READY) ## show the branch coverage of store, spool and recorder by tests that need no engine
+	$(BIN)/python -m coverage run -m pytest -q -m "not engine" $(COVERAGE_TESTS) $(ARGS)
+	$(BIN)/python -m coverage report
+
+simulate: $(READY) ## play schedules of faults in virtual time for 5 minutes on all cores (ARGS=--minutes 60, --seed N)
+	@$(BIN)/python -m tests.simulation $(ARGS)
+
+# Seconds for each target; ARGS is handed to libFuzzer. The corpus that it grows, and what it finds, are in build/fuzzing.
+FUZZ_SECONDS ?= 900
+FUZZ_TARGETS ?= decode event redact join
+
+fuzz-coverage: $(READY) ## an hour of coverage-guided fuzzing of decoding, events, redaction and joins (FUZZ_SECONDS=900)
+	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/python -m pip install --quiet --editable '.[fuzz]'
+	@for target in $(FUZZ_TARGETS); do \
+	  mkdir -p build/fuzzing/$$target; \
+	  $(BIN)/python -m tests.fuzzing $$target -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -timeout=20 \
+	    -rss_limit_mb=1500 -artifact_prefix=build/fuzzing/$$target- -dict=tests/fuzzing/words.dict $(ARGS) \
+	    build/fuzzing/$$target tests/fuzzing/corpus/$$target || exit 1; \
+	done
+
 faults: $(READY) ## everything that breaks, a row each: what was acknowledged is in the engine, once (ARGS=row ...)
 	@$(BIN)/python -m bench.faults $(ARGS)
 
@@ -81,6 +105,7 @@ docs: $(READY) ## write the pages that are made from the code anew
 	$(BIN)/request-logger settings > docs/settings.md
 	$(BIN)/request-logger reference commands > docs/commands.md
 	$(BIN)/request-logger reference fields > docs/fields.md
+	$(BIN)/request-logger reference writer > docs/writer.md
 
 docs-site: $(READY) ## build the site of docs/ into build/site; with ARGS=serve, serve it while you write
 	$(BIN)/mkdocs $(if $(ARGS),$(ARGS),build --strict)

@@ -8,22 +8,22 @@ from collections.abc import Callable
 from flask import Flask, Response, request
 from prometheus_client import CollectorRegistry
 from prometheus_flask_exporter import PrometheusMetrics
-from prometheus_flask_exporter.multiprocess import GunicornInternalPrometheusMetrics
 from werkzeug.exceptions import HTTPException
 
+from request_logger import worker_files
 from request_logger.access import FEEDBACK_PATH
 from request_logger.direct_feedback import feedback_event
-from request_logger.exporter import CONTENT_TYPE
 from request_logger.http_answers import Answer, answer_to, error_answer, unauthorized
 from request_logger.intake import RequestLogger
 from request_logger.metadata import metadata_answer
 from request_logger.replies import metrics_of
 from request_logger.report_routes import add_routes
+from request_logger.request_body import small_body
 from request_logger.serialize import dumps
 from request_logger.settings import Settings
-from request_logger.store.change import StoreUnavailableError
 from request_logger.store.turn import Turn
-from request_logger.taking import EventsRoute, small_body
+from request_logger.taking import EventsRoute
+from request_logger.workers_metrics import WorkersMetrics
 
 
 def create_app(
@@ -37,8 +37,8 @@ def create_app(
     settings = settings or Settings.from_env()
     app = Flask("request_logger", static_folder=None)
     registry = CollectorRegistry()
-    if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
-        GunicornInternalPrometheusMetrics(app, registry=registry, group_by="url_rule")
+    if folder := os.environ.get(worker_files.VARIABLE):
+        WorkersMetrics(app, folder, registry)
     else:
         PrometheusMetrics(app, registry=registry, group_by="url_rule")
     logger = RequestLogger(settings, registry, turn)
@@ -51,19 +51,14 @@ def create_app(
 
     @app.post(FEEDBACK_PATH)
     def take_feedback() -> Response:
-        raw = small_body(request.stream, request.content_type, settings.max_payload_bytes)
+        body = request.environ["wsgi.input"]
+        with logger.budget.share() as share:
+            raw = bytes(small_body(body, settings.max_payload_bytes, "MAX_PAYLOAD_BYTES", share))
         event = logger.redact(logger.admit(feedback_event(raw, settings)))
         documents = logger.wait(event, logger.submit(event)) or {}
         return Response(dumps({"metrics": metrics_of(event, documents)}) + b"\n", mimetype="application/json")
 
-    @app.get("/v1/metrics")
-    def model_metrics() -> Response:
-        try:
-            return Response(logger.exporter.exposition(), content_type=CONTENT_TYPE)
-        except StoreUnavailableError as error:
-            return _response(error_answer(503, str(error)))
-
-    add_routes(app, logger.engine, settings)
+    add_routes(app, settings)
 
     if logger.metadata.enabled:
 
@@ -74,6 +69,8 @@ def create_app(
 
     @app.get("/healthz")
     def healthz() -> Response:
+        if not logger.writer.is_alive:
+            return _response(error_answer(503, "the writer of events is stuck or has ended"))
         return Response("ok\n", mimetype="text/plain")
 
     @app.get("/readyz")

@@ -34,7 +34,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "try": ("try_pair", "print what a truth and a response would score"),
     "size": ("size", "calculate the machines that a rate of events needs"),
     "settings": ("settings", "print docs/settings.md: every environment variable"),
-    "reference": ("reference", "print docs/commands.md or docs/fields.md"),
+    "reference": ("reference", "print docs/commands.md, docs/fields.md or docs/writer.md"),
 }
 USAGE_STATUS = 2
 

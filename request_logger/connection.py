@@ -11,7 +11,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol
 
 import gevent
 from gunicorn.util import http_date
@@ -22,24 +22,44 @@ from request_logger.plain_requests import PlainReader
 _READ_BYTES = 64 * 2**10
 _READABLE = 1
 
-Post = Callable[[Mapping[str, str], bytes], Answer]
+# Of a body that arrives in pieces: the pieces, the body that they are joined to, and what is read of the next one.
+_COPIES = 2
+
+
+class Route(Protocol):
+    """What answers requests: see taking.EventsRoute."""
+
+    def post(self, headers: Mapping[str, str], raw: bytes) -> Answer:
+        """Answer a request."""
+        ...
+
+    def reserve(self, size: int) -> Answer | None:
+        """Take room for a body (bytes), or return the answer that there is none."""
+        ...
+
+    def release(self, size: int) -> None:
+        """Return that room."""
+        ...
 
 
 class Connection:
-    """``client`` is gevent's socket, ``post`` answers a request; ``is_open`` says if there may be another."""
+    """``client`` is gevent's socket, ``route`` answers a request; ``is_open`` says if there may be another."""
 
-    def __init__(self, client: Any, post: Post, is_open: Callable[[], bool]) -> None:
+    def __init__(self, client: Any, route: Route, is_open: Callable[[], bool]) -> None:
         client.setblocking(False)
         self._client = client
-        self._post = post
+        self._route = route
         self._is_open = is_open
         self._hub = gevent.get_hub()
         self._watcher = self._hub.loop.io(client.fileno(), _READABLE)
         self._greenlet: Any = None
         self._arrived = b""
         self._ended = self._is_waiting = self._is_paused = False
+        self._reserved = 0
         self.idle_since = time.monotonic()
-        """When it last did something; infinite while a request is being answered."""
+        """When its last request was answered, or the next one began; infinite while one is being answered."""
+        self.has_begun = False
+        """Whether a part of a request has arrived."""
 
     def serve(self) -> bytes | None:
         """Answer until the other side hangs up: None; or until a request is not plain: all that was read of it.
@@ -56,24 +76,46 @@ class Connection:
                     return reader.unread
                 if reader.is_whole:
                     self.idle_since = math.inf
-                    answer = self._post(reader.headers, reader.body)
+                    answer = self._route.post(reader.headers, reader.body)
                     goes_on = self._is_open()
                     self._send(_as_bytes(answer, goes_on))
                     if not goes_on:
                         break
+                    self._release()
                     reader.start()
+                    self.has_begun = False
                     self.idle_since = time.monotonic()
-                elif reader.has_head:
-                    # A head is to come as a whole within the time of an idle connection.
-                    self.idle_since = time.monotonic()
+                elif not self._goes_on_reading(reader):
+                    break
         finally:
+            self._release()
             reader.close()
             self._watcher.stop()
             self._watcher.close()
         return None
 
+    def _goes_on_reading(self, reader: PlainReader) -> bool:
+        """Note that a request has begun to arrive; False where there is no room for its body."""
+        if not self.has_begun:
+            # From here on all of it is to come within the time of an idle connection.
+            self.has_begun = True
+            self.idle_since = time.monotonic()
+        if reader.has_head and not self._reserved:
+            size = _COPIES * reader.length
+            refusal = self._route.reserve(size)
+            if refusal is not None:
+                self._send(_as_bytes(refusal, False))
+                return False
+            self._reserved = size
+        return True
+
+    def _release(self) -> None:
+        if self._reserved:
+            self._route.release(self._reserved)
+            self._reserved = 0
+
     def hang_up(self) -> None:
-        """End it; another greenlet calls this."""
+        """End it; another greenlet calls this, while `serve` runs."""
         self._greenlet.kill(block=False)
 
     def _read(self) -> None:
@@ -122,7 +164,7 @@ class Connection:
 
 
 class Reread:
-    """A socket that first gives what was read of it already."""
+    """Socket wrapper that replays bytes already read."""
 
     def __init__(self, client: Any, unread: bytes) -> None:
         self._client = client

@@ -13,7 +13,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
+from request_logger.reasons import Oddity
 from request_logger.serialize import dumps, loads
+from scorers.base import finite
 
 Fields = dict[str, Any]
 
@@ -23,7 +25,8 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9_]+")
 _FIELD_CHARACTERS = 200
 # Each is a field of the index's mapping, which has room for some thousand.
 MAX_METRICS = 100
-_SHOWN_CHARACTERS = 200
+# A longer keyword is stored and not indexed.
+_TEXT_CHARACTERS = 8000
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,17 +60,17 @@ class Series:
 
 
 def flatten(metrics: Any) -> tuple[Fields, list[str]]:
-    """Give the fields of a list of custom metrics, and what is wrong with those that have none.
+    """Give the fields of a list of custom metrics, and what is wrong with those that have none: fixed texts.
 
     Of two metrics of one field counters and timers add up, of gauges the last counts. Without a type a metric is a
     COUNTER.
     """
     if not isinstance(metrics, (list, tuple)):
-        return {}, [f"expected a list of metrics, found {_shown(metrics)}"]
+        return {}, [Oddity.METRICS_NOT_LIST]
     fields: Fields = {}
     problems: list[str] = []
     if len(metrics) > MAX_METRICS:
-        problems.append(f"only the first {MAX_METRICS} of {len(metrics)} metrics are kept")
+        problems.append(Oddity.METRICS_TOO_MANY)
     for metric in metrics[:MAX_METRICS]:
         try:
             series, value = _read(metric)
@@ -98,14 +101,20 @@ def combine(first: Fields, second: Fields) -> Fields:
     """Put the fields of two sources together, as though all had been one list."""
     fields = {**first, **second}
     for name in first.keys() & second.keys():
-        if name == SERIES:
-            fields[name] = [*first[name], *(text for text in second[name] if text not in first[name])]
-        elif name.startswith(("counter__", "timer__")):
-            fields[name] = first[name] + second[name]
+        one, other = first[name], second[name]
+        if name == SERIES and isinstance(one, list) and isinstance(other, list):
+            fields[name] = [*one, *(text for text in other if text not in one)]
+        elif name.startswith(("counter__", "timer__")) and isinstance(one, (int, float)) and finite(other):
+            total = one + other
+            if finite(total):
+                fields[name] = total
+            else:
+                del fields[name]
     return fields
 
 
 def _read(metric: Any) -> tuple[Series, float]:
+    """Read one metric. Raises ValueError with a fixed text."""
     try:
         kind, key = str(metric.get("type", "COUNTER")).upper(), str(metric["key"])
         tags = tuple(sorted((str(name), str(tag)) for name, tag in (metric.get("tags") or {}).items()))
@@ -114,12 +123,13 @@ def _read(metric: Any) -> tuple[Series, float]:
             # float() would read a number in a text, which the MetricsServer refused.
             raise TypeError
         number = float(value)
-    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
-        raise ValueError(f"not a metric of key, type and value: {_shown(metric)}") from error
-    if kind not in KINDS or not math.isfinite(number):
-        raise ValueError(f"{_shown(metric)} is no {', '.join(KINDS)} or has no finite value")
-    return Series(kind, key, tags), number
-
-
-def _shown(value: Any) -> str:
-    return ascii(value)[:_SHOWN_CHARACTERS]
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError, RecursionError):
+        raise ValueError(Oddity.METRIC_WITHOUT_VALUE) from None
+    if not math.isfinite(number):
+        raise ValueError(Oddity.METRIC_WITHOUT_VALUE)
+    if kind not in KINDS:
+        raise ValueError(Oddity.METRIC_KIND_UNKNOWN)
+    series = Series(kind, key, tags)
+    if len(series.text) > _TEXT_CHARACTERS:
+        raise ValueError(Oddity.METRIC_TOO_LONG)
+    return series, number

@@ -33,6 +33,7 @@ from request_logger.demo_story import (
 from request_logger.engine import start_engine
 from request_logger.events import Body, from_headers
 from request_logger.local_server import LocalServer, RunningServer, engine_settings
+from request_logger.selection import has_part
 from request_logger.settings import Settings
 from request_logger.store.client import SearchEngine
 
@@ -225,7 +226,7 @@ def _invite(engine_url: str, url: str, index: str, deployment: str, engine: Sear
     search = f"curl -s '{engine_url}/{index}/_search?pretty&filter_path=aggregations"
     json_header = "-H 'Content-Type: application/json'"
     query = json.dumps({"size": 0, "aggs": QUERY}, separators=(",", ":"))
-    body = {"size": 1, "query": {"bool": {"must_not": {"exists": {"field": "feedback"}}}}, "_source": ["RequestId"]}
+    body = {"size": 1, "query": {"bool": {"must_not": has_part("feedback")}}, "_source": ["RequestId"]}
     open_id = _search(engine, index, body)["hits"]["hits"][0]["_source"]["RequestId"]
     say(f"engine          {engine_url}")
     say(f"request logger  {url}  (counters at {url}/metrics)")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 from datetime import UTC, datetime
 from typing import Any
 
-from request_logger.events import BadEventError, Body, Event, from_attributes
-from request_logger.serialize import dumps, loads
+from request_logger.events import BadEventError, Body, Event, from_attributes, kind_of
+from request_logger.payloads import UndecodableError, parse_body
+from request_logger.serialize import dumps
 from request_logger.settings import Settings
 from request_logger.times import time_key
 
@@ -19,6 +21,7 @@ _ATTRIBUTES = {
     "model": "modelid",
     "time": "time",
 }
+_LONGEST_NAME = 40
 _NEEDED = ("request_id", "deployment")
 _SAYS_SOMETHING = ("truth", "truths", "reward", "metrics")
 _FIELDS = (*_ATTRIBUTES, "engine", *_SAYS_SOMETHING, "prediction", "predictions")
@@ -29,29 +32,38 @@ _MESSAGE = frozenset(("data", "strData", "jsonData", "binData", "instances", "pr
 def feedback_event(raw: bytes, settings: Settings) -> Event:
     """Read the body of POST /v1/feedback. Raises BadEventError that names the field and what was expected."""
     try:
-        body = loads(raw)
-    except ValueError:
-        raise BadEventError("body: expected a JSON object, found no JSON") from None
+        body = parse_body(raw)
+    except UndecodableError:
+        raise BadEventError("body: expected a JSON object, found no JSON that can be stored") from None
     if not isinstance(body, dict):
         raise BadEventError("body: expected a JSON object")
     for name in body:
         if name not in _FIELDS:
-            raise BadEventError(f"{name}: no such field; there are {', '.join(_FIELDS)}")
+            raise BadEventError(f"{_misspelled(name)}: no such field; there are {', '.join(_FIELDS)}")
     attributes = {"type": _type(body.get("engine", "seldon"))}
     for name, attribute in _ATTRIBUTES.items():
         value = body.get(name)
         if value is None and name not in _NEEDED:
             continue
         if not isinstance(value, str) or not value:
-            raise BadEventError(f"{name}: expected text, found {'nothing' if value is None else dumps(value).decode()}")
+            raise BadEventError(f"{name}: expected text, found {_found(value)}")
         attributes[attribute] = value
     if "time" not in attributes:
         # The latest gauge and the latest correction are told by it.
         attributes["time"] = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     elif time_key(attributes["time"]) is None:
-        raise BadEventError(f"time: expected a time such as 2026-01-02T03:04:05Z, found {attributes['time']!r}")
+        raise BadEventError("time: expected a time such as 2026-01-02T03:04:05Z")
     content = dumps(_content(body))
     return from_attributes(attributes, Body(content, "application/json", len(content)), settings)
+
+
+def _found(value: Any) -> str:
+    return "nothing" if value is None else "empty text" if value == "" else kind_of(value)
+
+
+def _misspelled(name: str) -> str:
+    """Give the name of an unknown field where it is nearly one of ours, else ``body``: a key may hold anything."""
+    return name if len(name) <= _LONGEST_NAME and difflib.get_close_matches(name, _FIELDS, 1) else "body"
 
 
 def _type(engine: Any) -> str:

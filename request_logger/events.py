@@ -21,6 +21,7 @@ import orjson
 
 from request_logger.names import legal_index, strip_header
 from request_logger.periods import day_of
+from request_logger.serialize import has_big_integer, literal, parse_leniently
 from request_logger.settings import Settings
 from request_logger.times import as_timestamp, time_key
 
@@ -147,45 +148,65 @@ def from_structured(value: Any, settings: Settings) -> Event:
     Raises BadEventError and IgnoredEventError as from_headers does.
     """
     if not isinstance(value, dict):
-        raise BadEventError(f"event: expected a JSON object, found {_kind(value)}")
+        raise BadEventError(f"event: expected a JSON object, found {kind_of(value)}")
     attributes = {
-        known: item if isinstance(item, str) else str(item)
+        known: item if isinstance(item, str) else _attribute(known, item)
         for name, item in value.items()
         if item is not None and (known := name if name in _ATTRIBUTES else name.lower()) in _ATTRIBUTES
     }
     content_type = value.get("datacontenttype")
     content_type = content_type if isinstance(content_type, str) else None
     raw = _structured_data(value, content_type)
-    body = Body(raw, content_type, len(raw))
-    if len(raw) > settings.max_payload_bytes:
-        body = Body(None, content_type, len(raw), hashlib.sha256(raw).hexdigest())
+    body = kept_body(raw, content_type, settings.max_payload_bytes)
     return from_attributes(attributes, body, settings, spelling=str)
 
 
-def parse_structured(raw: bytes) -> Any:
+def _attribute(name: str, value: Any) -> str:
+    """Return the canonical text of an attribute that is no text: CloudEvents has integers and booleans, too."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return str(value)
+    raise BadEventError(f"{name}: expected text, an integer or a boolean, found {kind_of(value)}")
+
+
+def kept_body(raw: bytes, content_type: str | None, limit: int) -> Body:
+    """Return what an event carries: the body, of one over ``limit`` bytes only its size and SHA-256."""
+    if len(raw) > limit:
+        return Body(None, content_type, len(raw), hashlib.sha256(raw).hexdigest())
+    return Body(raw, content_type, len(raw))
+
+
+def parse_structured(raw: bytes | bytearray) -> Any:
     """Parse the body of a structured or batched request.
 
     A Go sender puts protobuf into a JSON string as it is, which is no UTF-8: such a body is read as latin-1 within
-    its strings. Raises BadEventError where it is no JSON.
+    its strings. Numbers that orjson would not keep are read as `serialize.parse_leniently` does. Raises BadEventError
+    where it is no JSON.
     """
     try:
-        return orjson.loads(raw)
+        value = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
         try:
-            raw.decode()
-        except UnicodeDecodeError:
-            try:
-                return orjson.loads(raw.decode("latin-1").encode())
-            except orjson.JSONDecodeError:
-                pass
-        raise BadEventError(f"body: expected a CloudEvent as JSON, found no JSON ({error})") from None
+            return parse_leniently(raw.decode() if _is_utf8(raw) else raw.decode("latin-1"))
+        except (ValueError, RecursionError):
+            raise BadEventError(f"body: expected a CloudEvent as JSON, found no JSON ({error})") from None
+    return parse_leniently(raw) if has_big_integer(raw) else value
 
 
-def parse_batch(raw: bytes) -> Iterator[Any]:
+def _is_utf8(raw: bytes | bytearray) -> bool:
+    try:
+        raw.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def parse_batch(raw: bytes | bytearray) -> Iterator[Any]:
     """Take a batched mode body apart. Raises BadEventError where it is no JSON array."""
     value = parse_structured(raw)
     if not isinstance(value, list):
-        raise BadEventError(f"body: expected a JSON array of CloudEvents, found {_kind(value)}")
+        raise BadEventError(f"body: expected a JSON array of CloudEvents, found {kind_of(value)}")
     return iter(value)
 
 
@@ -242,6 +263,9 @@ def _event(
 
 _NAMES = ("inferenceservicename", "modelid", "namespace", "endpoint", "source")
 _MOST_NAMES_KEPT = 1000
+# It is the name of a node under `nodes`, and a longer name of a field has the whole _bulk refused (50,000 characters).
+# No header is as long; only a structured event could have more.
+_LONGEST_NODE = 8192
 
 
 @lru_cache(maxsize=1024)
@@ -250,6 +274,9 @@ def _place(
 ) -> tuple[str, str, str | None, dict[str, Any]]:
     """Give index, node, source and the fields at the top of the document (not to be changed) but the request's id."""
     clean = {attribute: strip_header(name) for attribute, name in zip(_NAMES, names, strict=True) if name}
+    if len(clean.get("modelid", "")) > _LONGEST_NODE:
+        digest = hashlib.sha256(clean["modelid"].encode("utf-8", "surrogatepass")).hexdigest()[:16]
+        clean["modelid"] = f"{clean['modelid'][:_LONGEST_NODE]}~{digest}"
     name = clean.get("inferenceservicename") or clean.get("modelid")
     header: dict[str, Any] = {"ServingEngine": engine, "Ce-Inferenceservicename": name}
     for field, attribute in (("Ce-Endpoint", "endpoint"), ("Ce-Namespace", "namespace"), ("Ce-Modelid", "modelid")):
@@ -306,9 +333,10 @@ def _structured_data(value: dict[str, Any], content_type: str | None) -> bytes:
             except UnicodeEncodeError:
                 return data.encode()
         if content_type and "json" in content_type:
-            return orjson.dumps(data)
+            return literal(data)
         return data.encode("utf-8", "surrogatepass")
-    return orjson.dumps(data)
+    # As it was written, so that a body has one meaning in every mode: a number that can't be stored is one here, too.
+    return literal(data)
 
 
 def _text(value: str) -> str:
@@ -321,7 +349,8 @@ def _text(value: str) -> str:
         return value
 
 
-def _kind(value: Any) -> str:
+def kind_of(value: Any) -> str:
+    """Name the kind of a JSON value, for errors that must not quote it."""
     names = {dict: "an object", list: "an array", str: "text", bool: "a boolean", type(None): "null"}
     return names.get(type(value), "a number")
 

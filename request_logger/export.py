@@ -12,9 +12,10 @@ Documents are read page by page, so that a file of any size takes the memory of 
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -45,6 +46,8 @@ _KINDS = {
 _TABLES = ("request.elements", "response.elements", "metrics")
 _PAIR = ("feedback", "response.instance", "response.names", "response.unindexed", "response.undecodable")
 PAGE = 500
+_FORMULA = frozenset("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
+_IS_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 # Rows of one row group of a Parquet file, which are in memory together.
 _GROUP = 10_000
 
@@ -92,6 +95,8 @@ class Export:
     selection: Selection
     columns: tuple[str, ...] = ()
     everything: bool = False
+    left_out: list[dict[str, str]] = field(default_factory=list, init=False)
+    """The indices that could not be read, each with the reason; known when the first page is."""
 
     def batches(self) -> tuple[pyarrow.Schema, Iterator[pyarrow.RecordBatch]]:
         """Give the table's schema, and its rows in the order of their time, a page at a time."""
@@ -119,12 +124,7 @@ class Export:
 
     def table(self) -> list[Column]:
         """Give the columns: those of every document, then those that the mapping of these indices has."""
-        path = self.selection.path(self.settings)
-        status, answer = self.engine.request("GET", f"{path}/_mapping", params={"ignore_unavailable": "true"})
-        if status >= 500 or status == 429:
-            raise StoreUnavailableError(f"the engine answered {status} to a question for a mapping")
-        mappings = [index["mappings"] for index in answer.values()] if status == 200 else []
-        found = [*_COLUMNS, *_mapped(mappings)]
+        found = [*_COLUMNS, *_mapped(self._mappings())]
         wanted = [column for column in found if not self.columns or _matches(column.name, self.columns)]
         for glob in self.columns:
             if not any(fnmatchcase(column.name, glob) for column in found):
@@ -132,12 +132,21 @@ class Export:
                 raise ExportError(f"no column is named {glob}: there are {names}")
         return wanted
 
+    def _mappings(self) -> list[Mapping[str, Any]]:
+        path = self.selection.path(self.settings)
+        status, answer = self.engine.request("GET", f"{path}/_mapping", params={"ignore_unavailable": "true"})
+        if status >= 500 or status == 429 or (status == 200 and not isinstance(answer, dict)):
+            raise StoreUnavailableError(f"the engine answered {status} to a question for a mapping")
+        found = [each.get("mappings") for each in answer.values() if isinstance(each, dict)] if status == 200 else []
+        return [mapping for mapping in found if isinstance(mapping, dict)]
+
     def _pages(self, columns: Sequence[Column]) -> Iterator[list[Hit]]:
         filters = [*([] if self.everything else [WITH_FEEDBACK]), *self.selection.filters()]
-        fields = sorted({field for column in columns for field in column.fields})
+        fields = sorted({path for column in columns for path in column.fields})
         path = self.selection.path(self.settings)
         # The order of time of the whole needs one slice.
         with Scan(self.engine, path, having(*filters), source=fields or False, page=PAGE) as scan:
+            self.left_out.extend(scan.left_out.as_json())
             yield from scan.pages()
 
 
@@ -175,18 +184,41 @@ def write_parquet(export: Export, path: Path) -> int:
 
 
 def write_csv(export: Export, to: Path | BinaryIO) -> int:
-    """Write a CSV file, whole or not at all, or to an open one; gives the number of rows. Raises as `write_parquet`."""
-    _arrow()
+    """Write a CSV file, whole or not at all, or to an open one; return the number of rows. Raises as `write_parquet`.
+
+    Text that a spreadsheet would take for a formula has an apostrophe before it.
+    """
+    arrow = _arrow()
     import pyarrow.csv  # noqa: PLC0415  # of an optional extra
 
     schema, batches = export.batches()
+    schema = arrow.schema([field.with_name(without_formula(field.name)) for field in schema])
     opened = _whole(to) if isinstance(to, Path) else contextlib.nullcontext(to)
     with opened as file, pyarrow.csv.CSVWriter(file, schema) as writer:
         rows = 0
         for batch in batches:
-            writer.write_batch(batch)
+            columns = [_without_formulas(column) for column in batch.columns]
+            writer.write_batch(arrow.RecordBatch.from_arrays(columns, schema=schema))
             rows += batch.num_rows
     return rows
+
+
+def without_formula(text: str) -> str:
+    """Return text with an apostrophe before it where a spreadsheet would run it as a formula; a number stays one.
+
+    The first characters are those that OWASP names for CSV injection.
+    """
+    return f"'{text}" if text[:1] in _FORMULA and not _IS_NUMBER.fullmatch(text) else text
+
+
+def _without_formulas(column: Any) -> Any:
+    """Return a column of a batch; where it is text, without formulas."""
+    import pyarrow  # noqa: PLC0415  # of an optional extra
+
+    if not pyarrow.types.is_string(column.type):
+        return column
+    cells = column.to_pylist()
+    return pyarrow.array([cell and without_formula(cell) for cell in cells], column.type)
 
 
 def _ahead(pages: Iterator[list[Hit]]) -> Iterator[list[Hit]]:
@@ -302,17 +334,17 @@ def _mapped(mappings: Sequence[Mapping[str, Any]]) -> Iterator[Column]:
             found: Any = mapping
             for name in path:
                 found = found.get("properties", {}).get(name, {})
-            for field, about in found.get("properties", {}).items():
+            for column, about in found.get("properties", {}).items():
                 kind = _KINDS.get(about.get("type", ""), TEXT)
-                known = kinds.setdefault(field, kind)
+                known = kinds.setdefault(column, kind)
                 if known != kind:
                     # One type in one index, another in the next.
-                    kinds[field] = NUMBER if {known, kind} <= {NUMBER, WHOLE} else TEXT
-        for field, kind in kinds.items():
-            if field in ("unindexed", "unindexed_reason"):
+                    kinds[column] = NUMBER if {known, kind} <= {NUMBER, WHOLE} else TEXT
+        for column, kind in kinds.items():
+            if column in ("unindexed", "unindexed_reason"):
                 continue
             refused = f"{path[0]}.unindexed"
-            yield Column(f"{table}.{field}", kind, _single(*path, field), (f"{table}.{field}", refused))
+            yield Column(f"{table}.{column}", kind, _single(*path, column), (f"{table}.{column}", refused))
 
 
 def _number(value: Any) -> float | None:
@@ -336,9 +368,9 @@ def _moment(value: Any) -> datetime | None:
         if isinstance(value, int):
             return datetime.fromtimestamp(value / 1000, UTC)
         moment = datetime.fromisoformat(value)
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
     except (TypeError, ValueError, OverflowError, OSError):
         return None
-    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _text(value: Any) -> str | None:

@@ -7,22 +7,29 @@ MetricsServer; docs/metrics-server.md says where they are not.
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from request_logger.custom_metrics import Series
+from request_logger.documents import expand
 from request_logger.exposition import Families, Labels
 from request_logger.names import legal_index, strip_header
 from request_logger.periods import with_periods
+from request_logger.selection import exists
 from request_logger.serialize import dumps, loads
 from request_logger.settings import Settings
+from request_logger.store.asks import Asks
 from request_logger.store.change import StoreUnavailableError
-from request_logger.store.reasons import is_partial
+from request_logger.store.left_out import LeftOut
+from request_logger.store.reasons import is_partial, reason_of
+from request_logger.store.shapes import check_aggregations
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 CELLS = ("true_positive", "true_negative", "false_positive", "false_negative")
@@ -44,22 +51,12 @@ _MOST_SEARCHES = 100
 # What names.legal_index puts behind a name: ~ and a hash.
 _HASH_CHARACTERS = 17
 
+# Each round leaves out all indices that fail by then.
+_MOST_ROUNDS = 10
+
 Bucket = Mapping[str, Any]
 
-
-class Asks(Protocol):
-    """What is needed of the engine."""
-
-    def request(
-        self,
-        method: str,
-        path: str,
-        body: Any = None,
-        params: Mapping[str, str] | None = None,
-        timeout: float | None = None,
-    ) -> tuple[int, Any]:
-        """Send a request, give status and answer. Raises StoreUnavailableError where there is none."""
-        ...
+log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -90,6 +87,10 @@ class _Search:
         }
 
 
+class _NarrowedError(Exception):
+    """An index is left out from now on: what was read before has it still."""
+
+
 class Exporter:
     """Gives the exposition, at most METRICS_CACHE_SECONDS old. Thread-safe: one thread asks, the others wait for it."""
 
@@ -100,6 +101,7 @@ class Exporter:
         self._lock = threading.Lock()
         self._kept: bytes | StoreUnavailableError = b""
         self._until: float | None = None
+        self._told: dict[str, str] = {}
 
     def exposition(self) -> bytes:
         """Give the metrics in Prometheus' text format. Raises StoreUnavailableError where the engine can't tell."""
@@ -116,21 +118,38 @@ class Exporter:
             return self._kept
 
     def _collect(self) -> bytes:
+        """Collect until all indices but those that are left out have answered everything."""
+        # An index that lacks a shard comes back: counters that fell meanwhile would look like a restart.
+        left_out = LeftOut(self._engine, without_shards=False)
+        for _ in range(_MOST_ROUNDS):
+            try:
+                text = self._collect_from(left_out)
+            except _NarrowedError:
+                continue
+            comments = [f"# left out: {each['index']}: {each['reason']}\n" for each in left_out.as_json()]
+            self._tell(left_out.reasons)
+            return text + "".join(comments).encode()
+        raise StoreUnavailableError("one index after the other can't be counted")
+
+    def _tell(self, reasons: Mapping[str, str]) -> None:
+        for index in reasons.keys() - self._told.keys():
+            log.warning("/v1/metrics leaves out the index %s: %s", index, reasons[index])
+        self._told = dict(reasons)
+
+    def _collect_from(self, left_out: LeftOut) -> bytes:
         families = Families()
         counts = {
-            cell: self._search(
-                {"exists": {"field": f"metrics.{cell}"}}, scorer="metrics.scorer", label=f"metrics.{cell}"
-            )
+            cell: self._search(exists(f"metrics.{cell}"), scorer="metrics.scorer", label=f"metrics.{cell}")
             for cell in CELLS
         }
-        listed = self._search({"exists": {"field": "metrics.series"}}, series="metrics.series")
-        self._read([*counts.values(), listed])
+        listed = self._search(exists("metrics.series"), series="metrics.series")
+        self._read([*counts.values(), listed], left_out)
         for cell, search in counts.items():
             for bucket in search.buckets:
                 self._count(families, cell, bucket)
-        custom = [Series.of(text) for text in sorted({bucket["key"]["series"] for bucket in listed.buckets})]
+        custom = list(_series({bucket["key"]["series"] for bucket in listed.buckets}))
         for start in range(0, len(custom), _MOST_SEARCHES):
-            self._custom(families, custom[start : start + _MOST_SEARCHES])
+            self._custom(families, custom[start : start + _MOST_SEARCHES], left_out)
         return families.text()
 
     def _count(self, families: Families, cell: str, bucket: Bucket) -> None:
@@ -144,13 +163,13 @@ class Exporter:
             # The MetricsServer counts a right answer as both, of the same class.
             families.count("seldon_metric_true_negative", labels, count)
 
-    def _custom(self, families: Families, wanted: Sequence[Series]) -> None:
+    def _custom(self, families: Families, wanted: Sequence[Series], left_out: LeftOut) -> None:
         searches = []
         for series in wanted:
             search = self._search({"term": {"metrics.series": series.text}})
             search.aggs = _aggregations(series)
             searches.append(search)
-        self._read(searches)
+        self._read(searches, left_out)
         for series, search in zip(wanted, searches, strict=True):
             for bucket in search.buckets:
                 # The MetricsServer's own labels go before tags of the same name.
@@ -159,7 +178,8 @@ class Exporter:
                     families.count(series.key, labels, bucket["sum"]["value"] or 0.0)
                 elif series.kind == "GAUGE":
                     for hit in bucket["latest"]["hits"]["hits"]:
-                        value = hit["_source"]["metrics"].get(series.field)
+                        # Its field is text where the index had no room for it.
+                        value = expand(hit["_source"].get("metrics", {})).get(series.field)
                         if value is not None:
                             families.set(series.key, labels, value, hit["sort"])
                 else:
@@ -178,7 +198,7 @@ class Exporter:
         for name, value in (("namespace", settings.seldon_deployment_namespace), ("predictor", settings.predictor_id)):
             if value:
                 path = _FIELDS[name]
-                silent = {"bool": {"must_not": [{"exists": {"field": path}}]}}
+                silent = {"bool": {"must_not": [exists(path)]}}
                 yield {"bool": {"should": [{"term": {path: strip_header(value)}}, silent], "minimum_should_match": 1}}
 
     def _labels(self, key: Mapping[str, Any]) -> Labels:
@@ -201,24 +221,43 @@ class Exporter:
             "worker_id": WORKER_ID,
         }
 
-    def _read(self, searches: Sequence[_Search]) -> None:
-        """Read all pages of some searches, the next of each together. Raises StoreUnavailableError."""
-        header = dumps({"index": ",".join(self._indices()), "ignore_unavailable": True}) + b"\n"
+    def _read(self, searches: Sequence[_Search], left_out: LeftOut) -> None:
+        """Read all pages of some searches, the next of each together.
+
+        Raises _NarrowedError where an index had to be left out, so that everything has to be asked anew, and
+        StoreUnavailableError.
+        """
+        indices = ",".join(self._indices())
+        header = dumps({"index": left_out.narrowed(indices), "ignore_unavailable": True}) + b"\n"
         waiting = list(searches)
         while waiting:
             body = b"".join(header + dumps(search.body()) + b"\n" for search in waiting)
             status, answer = self._engine.request("POST", "/_msearch", body)
             if status != 200:
                 raise StoreUnavailableError(f"the engine answered {status} to a search")
+            answers = answer.get("responses") if isinstance(answer, dict) else None
+            if not isinstance(answers, list) or len(answers) != len(waiting):
+                raise StoreUnavailableError("the engine's answer to a search is none: expected one answer per search")
             unfinished = []
-            for search, found in zip(waiting, answer["responses"], strict=True):
-                _check(found)
-                page = found.get("aggregations", {}).get("series", {"buckets": []})
+            for search, found in zip(waiting, answers, strict=True):
+                self._check(found, indices, left_out)
+                page = check_aggregations(search.body()["aggs"], found).get("series", {"buckets": []})
                 search.buckets.extend(page["buckets"])
                 if len(page["buckets"]) == search.page:
-                    search.after = page["after_key"]
+                    before, search.after = search.after, page.get("after_key")
+                    if search.after is None or search.after == before:
+                        raise StoreUnavailableError("the engine can't count: a page is followed by itself")
                     unfinished.append(search)
             waiting = unfinished
+
+    def _check(self, found: Any, indices: str, left_out: LeftOut) -> None:
+        """Refuse half an answer: counters that fall for a moment look like a restart. Raises as _read does."""
+        if not isinstance(found, dict) or "error" in found or is_partial(found):
+            status = found.get("status", 200) if isinstance(found, dict) else 200
+            if left_out.learn(indices, status if isinstance(status, int) else 200, found):
+                raise _NarrowedError
+            late = isinstance(found, dict) and found.get("timed_out")
+            raise StoreUnavailableError(f"the engine can't count: {'timed out' if late else reason_of(found)}")
 
     def _indices(self) -> list[str]:
         environment = self._settings.seldon_environment
@@ -238,18 +277,18 @@ def _aggregations(series: Series) -> dict[str, Any]:
         newest = [
             {name: {"order": "desc", "unmapped_type": "date"}} for name in ("feedback.ce-time", "metrics.scored_at")
         ]
-        return {"latest": {"top_hits": {"size": 1, "sort": newest, "_source": [path]}}}
+        return {"latest": {"top_hits": {"size": 1, "sort": newest, "_source": [path, "metrics.unindexed"]}}}
     aggs: dict[str, Any] = {"sum": {"sum": {"field": path}}}
     if series.kind == "TIMER":
         aggs["below"] = {"range": {"field": path, "ranges": [{"to": 1000 * edge} for edge in Families.timer_edges()]}}
     return aggs
 
 
-def _check(found: Mapping[str, Any]) -> None:
-    """Refuse half an answer: counters that fall for a moment look like a restart. Raises StoreUnavailableError."""
-    if "error" in found or is_partial(found):
-        reason = found.get("error") or found.get("_shards", {}).get("failures") or "timed out"
-        raise StoreUnavailableError(f"the engine can't count: {dumps(reason).decode()[:300]}")
+def _series(texts: set[str]) -> Iterator[Series]:
+    for text in sorted(texts):
+        # What another program wrote there is none.
+        with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError):
+            yield Series.of(text)
 
 
 def _image(image: str) -> tuple[str, str]:

@@ -8,7 +8,10 @@ from http import HTTPStatus
 from typing import Any
 
 from request_logger.access import ForbiddenEventError
+from request_logger.budget import RequestTooLargeError
 from request_logger.events import BadEventError, IgnoredEventError
+from request_logger.logs import without_values
+from request_logger.request_body import LateBodyError
 from request_logger.sampling import SAMPLED
 from request_logger.serialize import dumps
 from request_logger.store.change import RejectedError, StoreUnavailableError
@@ -37,8 +40,13 @@ EMPTY = Answer(headers={"Content-Type": "text/html; charset=utf-8"})
 
 def json_answer(value: Any, status: int, headers: dict[str, str] | None = None) -> Answer:
     """Answer with one line of JSON."""
+    return line_answer(dumps(value), status, headers)
+
+
+def line_answer(line: bytes, status: int, headers: dict[str, str] | None = None) -> Answer:
+    """Answer with a line of JSON that is serialised already."""
     # What a sender wrote may be in it: it must be no markup, whatever a browser takes the answer for.
-    body = dumps(value).replace(b"<", b"\\u003c").replace(b">", b"\\u003e").replace(b"&", b"\\u0026") + b"\n"
+    body = line.replace(b"<", b"\\u003c").replace(b">", b"\\u003e").replace(b"&", b"\\u0026") + b"\n"
     kind = {"Content-Type": "application/json", "X-Content-Type-Options": "nosniff"}
     return Answer(status, body, kind | (headers or {}))
 
@@ -56,9 +64,15 @@ def unauthorized(challenge: str) -> Answer:
 def answer_to(error: Exception, telemetry: Telemetry) -> Answer:
     """Give the answer to an event that ended with an error, and count it."""
     match error:
+        case RequestTooLargeError():
+            telemetry.turned_away("too_large", str(error))
+            return error_answer(413, str(error))
         case BadEventError():
             telemetry.turned_away("bad", str(error))
             return error_answer(400, str(error))
+        case LateBodyError():
+            telemetry.turned_away("late", str(error))
+            return error_answer(408, str(error), {"Connection": "close"})
         case IgnoredEventError():
             telemetry.events.labels("", "sampled" if error.reason == SAMPLED else "ignored").inc()
             return EMPTY
@@ -66,11 +80,13 @@ def answer_to(error: Exception, telemetry: Telemetry) -> Answer:
             telemetry.turned_away("forbidden", str(error))
             return error_answer(403, str(error))
         case StoreUnavailableError():
-            telemetry.turned_away("unavailable", str(error))
-            return error_answer(503, str(error), {"Retry-After": str(RETRY_AFTER_SECONDS)})
+            # An engine's own words may quote the document.
+            reason = without_values(str(error))
+            telemetry.turned_away("unavailable", reason)
+            return error_answer(503, reason, {"Retry-After": str(RETRY_AFTER_SECONDS)})
         case RejectedError():
             telemetry.events.labels("", "refused").inc()
-            return error_answer(422, str(error))
+            return error_answer(422, without_values(str(error)))
         case _:
             log.error("an event could not be handled", exc_info=error)
             return error_answer(500, "internal error; see the log")

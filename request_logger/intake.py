@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -11,9 +12,9 @@ from prometheus_client import CollectorRegistry
 
 from request_logger import events
 from request_logger.access import Access
+from request_logger.budget import ROW_BYTES, Budget, RequestTooLargeError, event_bytes
 from request_logger.choosing import Chooser
-from request_logger.documents import parts_of, refuse
-from request_logger.exporter import Exporter
+from request_logger.documents import Part, TooManyRowsError, parts_of, refuse
 from request_logger.logs import about
 from request_logger.metadata import Schema, metadata_source
 from request_logger.recorder import merging, record
@@ -40,19 +41,29 @@ Result = Documents | None | Exception
 # What an event holds in memory beside its body, about.
 EVENT_WEIGHT_BYTES = 1000
 
+# For the writer to end what it has given up on. With it, the half second of METADATA_WAIT_SECONDS and the default
+# STORE_TIMEOUT_SECONDS an event is answered within 8 s.
+_GRACE_SECONDS = 0.5
+# Decoding takes up to a second and memory that the budget can't know of: of larger bodies one at a time is decoded.
+_LARGE_BODY_BYTES = 32 * 2**10
+# Before each of them, for the other connections and for the worker's sign of life to its master: gevent would else run
+# 50 of them in a row.
+_PAUSE_SECONDS = 0.001
+
 
 class RequestLogger:
     """What the routes share: settings, the store, and what is counted."""
 
     def __init__(self, settings: Settings, registry: CollectorRegistry, turn: Turn | None = None) -> None:
         self.settings = settings
+        self.budget = Budget(settings.memory_budget_bytes)
+        self._decoding = threading.Lock()
         self.telemetry = Telemetry(registry)
         self.access = Access(settings)
-        self.redactor = Redactor(settings.redact, settings.redact_key)
+        self.redactor = Redactor(settings.redact, settings.redact_key, strict=settings.redact_strict)
         # The workers' parent has warned.
         self.engine = SearchEngine(settings, warn=False)
         self.metadata = metadata_source(settings, lambda what: self.telemetry.metadata.labels(what).inc())
-        self.exporter = Exporter(self.engine, settings)
         self.replies = Replies(settings, lambda outcome: self.telemetry.replies.labels(outcome).inc())
         self.settle = settler(Chooser(settings.scorer, settings.scorers_config or None))
         self.writer = Writer(
@@ -104,8 +115,14 @@ class RequestLogger:
         return event
 
     def redact(self, event: events.Event) -> events.Event:
-        """Give the event as it may be stored: once, before it goes anywhere, the spool included."""
-        return self.redactor.redact(event, self._schema_of(event)) if self.redactor else event
+        """Return the event as it may be stored: once, before it goes anywhere, the spool included."""
+        _, namespace, name, _ = event.owner
+        if not self.redactor or not self.redactor.applies(namespace or "", name or ""):
+            return event
+        if event.part not in ("request", "response", "feedback") or event.body.raw is None:
+            return self.redactor.redact(event)
+        schema, is_known = self.metadata.answer_for(*event.owner)
+        return self.redactor.redact(event, schema, is_schema_known=is_known)
 
     def submit(self, event: events.Event) -> Promise[Documents | None]:
         """Queue an event. Without a spool, raises StoreUnavailableError where there is no room for it."""
@@ -137,18 +154,41 @@ class RequestLogger:
         """Do all of a submission but the queueing, which is what the given function does: it may be called again.
 
         So many events can be queued at once, and what they have to do with one document goes into one write. There
-        is no spool on this way. The function raises StoreUnavailableError where there is no room.
+        is no spool on this way. The function raises StoreUnavailableError where there is no room, RequestTooLargeError
+        where there can't be any.
         """
-        parts = parts_of(event, self._schema_of(event))
+        schema = self._schema_of(event)
+        held = event_bytes(event.body.raw)
+        parts = self._parts_of(event, schema, self.budget.most_rows(held))
+        held += len(parts) * ROW_BYTES
         self._count(event, parts[0].content)
         weight = (event.body.size if event.body.raw is not None else 0) + EVENT_WEIGHT_BYTES
 
         def queue() -> Promise[Documents | None]:
-            plan = record(event, parts, self.settle)
-            then = (lambda stored: self._note(event, stored)) if self._notes else None
-            return self.writer.submit(watched(plan) if event.part == "feedback" else plan, weight, then)
+            self.budget.take(held)
+            try:
+                plan = record(event, parts, self.settle)
+                return self.writer.submit(watched(plan) if event.part == "feedback" else plan, weight, ended)
+            except BaseException:
+                self.budget.give_back(held)
+                raise
+
+        def ended(stored: Promise[Documents | None]) -> None:
+            self.budget.give_back(held)
+            if self._notes:
+                self._note(event, stored)
 
         return queue
+
+    def _parts_of(self, event: events.Event, schema: Schema | None, most_rows: int) -> list[Part]:
+        try:
+            if event.body.size < _LARGE_BODY_BYTES:
+                return parts_of(event, schema, most_rows)
+            with self._decoding:
+                time.sleep(_PAUSE_SECONDS)
+                return parts_of(event, schema, most_rows)
+        except TooManyRowsError:
+            raise RequestTooLargeError("body: has more rows than fit into MEMORY_BUDGET_BYTES") from None
 
     def _note(self, event: events.Event, stored: Promise[Documents | None]) -> None:
         if stored.exception() is None:
@@ -179,12 +219,15 @@ class RequestLogger:
             raise result
         return result
 
-    def wait_all(self, sent: Sequence[tuple[events.Event, Promise[Documents | None]]]) -> list[Result]:
+    def wait_all(
+        self, sent: Sequence[tuple[events.Event, Promise[Documents | None]]], until: float | None = None
+    ) -> list[Result]:
         """Wait for several events as `wait` does, no longer than for one; those to spool go there in one transaction.
 
-        What `wait` would raise is the result of its event.
+        What `wait` would raise is the result of its event. ``until`` (by time.monotonic) is by default
+        STORE_TIMEOUT_SECONDS from now.
         """
-        deadline = time.monotonic() + self.settings.store_timeout_seconds + 1
+        deadline = (until or time.monotonic() + self.settings.store_timeout_seconds) + _GRACE_SECONDS
         results = [self._result(event, stored, deadline) for event, stored in sent]
         self._count_stored(sent, results)
         late = [number for number, result in enumerate(results) if isinstance(result, StoreUnavailableError)]

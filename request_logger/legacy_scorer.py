@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from request_logger.custom_metrics import flatten
+from request_logger.guard import reraise_if_killed, type_name
+from request_logger.reasons import raised, returned
 from scorers.base import Fields, Metric, Row, UnscorableError, unwrap
 from scorers.multiclass import Multiclass
 
@@ -45,7 +47,7 @@ class LegacyScorer:
         """
         fields, problems = flatten(self._transform(truth, prediction))
         if problems:
-            raise UnscorableError(problems[0])
+            raise UnscorableError(problems[0], reason=returned(self.scorer, f"metrics: {problems[0]}"))
         return fields
 
     def _transform(self, truth: Row, prediction: Row) -> list[Any]:
@@ -55,11 +57,15 @@ class LegacyScorer:
         try:
             truths, responses = (np.array([unwrap(row.value)]) for row in (truth, prediction))
             answer = self.scorer.transform(truths, responses, None)
-        except Exception as error:
-            raise UnscorableError(f"{name}.transform failed: {type(error).__name__}: {error}") from error
+        except BaseException as error:
+            reraise_if_killed(error)
+            text = f"{name}.transform failed: {type_name(error)}"
+            raise UnscorableError(text, reason=raised(self.scorer, error)) from error
         found = getattr(answer, "metrics", None)
         if found is None:
             return []
         if not isinstance(found, (list, tuple)):
-            raise UnscorableError(f"{name}.transform returned metrics of type {type(found).__name__}, not a list")
+            text = f"{name}.transform returned metrics of type {type_name(found)}, not a list"
+            reason = returned(self.scorer, f"metrics of type {type_name(found)}, expected a list")
+            raise UnscorableError(text, reason=reason)
         return list(found)

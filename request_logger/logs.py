@@ -1,13 +1,15 @@
 """How log lines look: LOG_FORMAT, for our own lines, the libraries' and gunicorn's.
 
 No line has a payload or a secret in it. What could bring one in by accident is cut here: an exception's text, which
-may quote the value that it is about, is left out of tracebacks.
+may quote the value that it is about, is left out of tracebacks, also of those that nobody caught.
 """
 
 from __future__ import annotations
 
 import logging
 import re
+import sys
+import threading
 import traceback
 from datetime import UTC, datetime
 from types import TracebackType
@@ -15,6 +17,8 @@ from typing import Any
 
 from request_logger.events import Event
 from request_logger.serialize import dumps
+
+log = logging.getLogger(__name__)
 
 FIELDS = ("trace_id", "request_id", "part", "deployment", "namespace", "size")
 """What a record may have beside its message; see `about`."""
@@ -24,6 +28,10 @@ _SILENT = ("opensearch", "elastic_transport", "elasticsearch")
 # At DEBUG they would add lines of their own to each event.
 _QUIET = ("urllib3", "asyncio")
 _QUOTED = re.compile(r"'[^']*'?|\"[^\"]*\"?")
+# "Numeric value (12345678901) out of range", "Text (...) could not be parsed".
+_PARENTHESISED = re.compile(r"\([^()]*\)?")
+# A number of the document's; statuses and limits are shorter, or part of a name.
+_LONG_NUMBER = re.compile(r"(?<![\w.:/-])-?\d[\d.,eE+-]{4,}(?![\w-])")
 _BRACKETED = re.compile(r"\[([^\[\]]*)\]?")
 # Of what stands in brackets only the names of our fields and of types are no values.
 _FIELD_NAME = re.compile(
@@ -37,10 +45,43 @@ def configure(level: str, format: str) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(formatter(format))
     logging.basicConfig(level=level, handlers=[handler], force=True)
+    # A log call that fails would print its arguments.
+    logging.raiseExceptions = False
+    threading.excepthook = _thread_failed
+    sys.excepthook = _program_failed
+    sys.unraisablehook = _cleaning_failed
+    if "gevent.hub" in sys.modules:
+        # Greenlets that no thread stands for, such as those of connections, end here.
+        sys.modules["gevent.hub"].Hub.print_exception = _greenlet_failed
     for name in _SILENT:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     for name in _QUIET:
         logging.getLogger(name).setLevel(max(logging.INFO, logging.getLevelName(level)))
+
+
+def _thread_failed(ended: threading.ExceptHookArgs) -> None:
+    if ended.exc_type is not SystemExit:
+        name = ended.thread.name if ended.thread is not None else "unknown"
+        _log_uncaught(f"thread {name} ended with an error", ended.exc_value)
+
+
+def _program_failed(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    if issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, error, trace)
+    else:
+        _log_uncaught("the program ended with an error", error.with_traceback(trace))
+
+
+def _cleaning_failed(failed: sys.UnraisableHookArgs) -> None:
+    _log_uncaught("an object could not be cleaned up", failed.exc_value)
+
+
+def _greenlet_failed(hub: Any, context: Any, kind: Any, error: Any, trace: Any) -> None:
+    _log_uncaught("a greenlet ended with an error", error if isinstance(error, BaseException) else None)
+
+
+def _log_uncaught(message: str, error: BaseException | None) -> None:
+    log.error(message, exc_info=(type(error), error, error.__traceback__) if error is not None else None)
 
 
 def formatter(format: str) -> logging.Formatter:
@@ -63,10 +104,12 @@ def about(event: Event) -> dict[str, Any]:
 def without_values(reason: str) -> str:
     """Cut what an engine quotes of a document out of its reason for refusing it; names of fields and types stay."""
     reason = reason.partition("Preview of field's value")[0]
+    reason = _PARENTHESISED.sub("(...)", reason)
     # "For input string: ..." has the value bare in some versions.
     reason = re.sub(r"(?i)(for input string:).*?(?= <- |$)", r"\1 ...", reason)
     reason = _QUOTED.sub("'...'", reason)
-    return _BRACKETED.sub(lambda match: match[0] if _FIELD_NAME.match(match[1]) else "[...]", reason)
+    reason = _BRACKETED.sub(lambda match: match[0] if _FIELD_NAME.match(match[1]) else "[...]", reason)
+    return _LONG_NUMBER.sub("...", reason)
 
 
 class TextFormatter(logging.Formatter):

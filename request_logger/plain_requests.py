@@ -56,6 +56,11 @@ class PlainReader:
             self.is_plain = False
 
     @property
+    def length(self) -> int:
+        """Bytes that the body of a request with a plain head has."""
+        return int(self.headers["content-length"])
+
+    @property
     def body(self) -> bytes:
         """The body of a whole request."""
         return b"".join(self._body)

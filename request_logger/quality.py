@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from request_logger import rollups
+from request_logger.answers.asking import Asker
+from request_logger.answers.errors import BadQuestionError
+from request_logger.answers.scope import Scope
 from request_logger.scorer_registry import ScorerError, build, parse, registered
-from request_logger.selection import Selection, having
+from request_logger.selection import Selection, exists
 from request_logger.settings import Settings
-from request_logger.store.change import StoreUnavailableError
-from request_logger.store.client import SearchEngine
-from request_logger.store.reasons import is_partial, reason_of
+from request_logger.store.asks import Asks
 
-_MOST_SCORERS = 100
-_SCORED = {"bool": {"must_not": [{"exists": {"field": "metrics.unscorable"}}]}}
+_SCORED = {"bool": {"must_not": [exists("metrics.unscorable")]}}
 _CONDITION = re.compile(r"(?P<metric>\w+)(?:\[(?P<label>.+)\])?=(?P<limit>[^=\]]+)")
 
 
@@ -70,21 +70,32 @@ class Verdict:
 
 
 def check(
-    engine: SearchEngine,
+    engine: Asks,
     settings: Settings,
     selection: Selection,
     conditions: Sequence[Condition],
     *,
     minimum: int,
     scorer: str = "",
-) -> list[Verdict]:
+) -> tuple[list[Verdict], list[dict[str, str]]]:
     """Ask the engine and judge each condition for each scorer of the pairs that has its metric.
 
-    ``scorer`` takes the pairs of one alone. Empty where there are no pairs at all. Raises QualityError where no such
-    metric can be given, ScorerError where there is no such scorer, StoreUnavailableError where there is no answer.
+    ``scorer`` takes the pairs of one alone. Returns the verdicts, none where there are no pairs at all, and the indices
+    that could not be asked, each with the reason. Raises QualityError where no such metric can be given, ScorerError
+    where there is no such scorer, StoreUnavailableError where there is no answer.
     """
+    asker = Asker(engine)
+    scope = Scope(selection.indices(settings), (_SCORED, *selection.filters()))
+    asked = _Questions(asker, scope)
+    try:
+        verdicts = asker.settled(lambda: _verdicts(asked, conditions, minimum, scorer), scope.indices)
+    except BadQuestionError as error:
+        raise QualityError(str(error)) from None
+    return verdicts, asker.left_out.as_json()
+
+
+def _verdicts(asked: _Questions, conditions: Sequence[Condition], minimum: int, scorer: str) -> list[Verdict]:
     only = build(*parse(scorer)) if scorer else None
-    asked = _Questions(engine, f"{selection.path(settings)}/_search", [_SCORED, *selection.filters()])
     found = asked.scorers()
     if only is not None:
         found = {name: pairs for name, pairs in found.items() if name == only.name}
@@ -125,43 +136,28 @@ def _has(scorer: Any, condition: Condition) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Questions:
-    engine: SearchEngine
-    path: str
-    filters: list[dict[str, Any]]
+    asker: Asker
+    scope: Scope
 
     def scorers(self) -> dict[str, int]:
         """Give how many pairs each scorer has scored."""
-        terms = {"terms": {"field": "metrics.scorer", "size": _MOST_SCORERS}}
-        answer = self._ask({"scorers": terms}, [])
-        return {str(bucket["key"]): int(bucket["doc_count"]) for bucket in answer.get("scorers", {}).get("buckets", [])}
+        pages = self.asker.pages(self.scope, {"scorer": {"terms": {"field": "metrics.scorer"}}})
+        return {str(bucket["key"]["scorer"]): int(bucket["doc_count"]) for bucket in pages}
 
     def value(self, scorer: rollups.HasMetrics, name: str, condition: Condition) -> float | None:
         """Give a metric's value, None where it isn't defined."""
         only: Collection[str] = [condition.metric]
         if condition.label:
             only = [metric.name for metric in scorer.metrics if metric.per_class]
-        answer = self._ask(rollups.aggregations(scorer, only), [{"term": {"metrics.scorer": name}}])
-        try:
-            if not condition.label:
-                value: Any = rollups.compute(scorer, answer, only).get(condition.metric)
-            else:
-                value = _of_class(rollups.per_class(scorer, answer), condition)
-        except rollups.NotExactError as error:
-            raise QualityError(str(error)) from None
+        scored = {"term": {"metrics.scorer": name}}
+        needs = self.asker.answers(self.scope, rollups.needs_of(scorer, only), scored)
+        if not condition.label:
+            value: Any = rollups.from_needs(scorer, needs, only).get(condition.metric)
+        else:
+            value = _of_class(rollups.table_by_class(scorer, needs), condition)
         if isinstance(value, dict):
             raise QualityError(f"{condition.name}: expected a metric that is one number, found a table")
         return None if value is None else float(value)
-
-    def _ask(self, aggregations: Mapping[str, Any], more: list[dict[str, Any]]) -> dict[str, Any]:
-        body = {"size": 0, "query": having(*self.filters, *more), "aggs": aggregations}
-        status, answer = self.engine.request("POST", self.path, body, params={"ignore_unavailable": "true"})
-        if status >= 500 or status == 429:
-            raise StoreUnavailableError(f"the engine answered {status} to a search")
-        if status >= 400 or not isinstance(answer, dict):
-            raise QualityError(f"the engine answered {status} to a search: {reason_of(answer)}")
-        if is_partial(answer):
-            raise StoreUnavailableError(f"the engine left documents out: {reason_of(answer)}")
-        return dict(answer.get("aggregations", {}))
 
 
 def _of_class(table: Mapping[str, Mapping[str, float]], condition: Condition) -> float | None:

@@ -13,7 +13,19 @@ from dataclasses import replace
 from datetime import date
 from typing import Any
 
-from request_logger.documents import PARTS, Document, Part, expand, join, same_content, same_owner
+from request_logger.documents import (
+    PARTS,
+    RECEIVED,
+    Document,
+    Part,
+    expand,
+    join,
+    nodes_in,
+    part_in,
+    same_content,
+    same_owner,
+    without_arrival,
+)
 from request_logger.events import Event, owner_of
 from request_logger.names import document_id, item_id, other_owner, row_named
 from request_logger.payloads import UndecodableError, decode_message
@@ -52,14 +64,13 @@ def record(event: Event, parts: list[Part], settle: Settle) -> Plan:
         ]
 
 
-def restore(index: str, request_id: str, document: Document, settle: Settle) -> Plan:
+def restore(index: str, id: str, document: Document, settle: Settle) -> Plan:
     """Plan how to store a dead letter's document, as if its parts came now; returns the document that has them then.
 
-    ``index`` and ``request_id`` are where the document belongs.
+    ``index`` and ``id`` are those of the document, which must have a part.
     """
     parts = parts_in(document)
     day = day_of(time_key(document.get("@timestamp")))
-    home = _Home(index, request_id, parts[0].header, day, first=False, late=True)
 
     def join_all(stored: Document | None) -> Document | None:
         joined = stored
@@ -67,10 +78,16 @@ def restore(index: str, request_id: str, document: Document, settle: Settle) -> 
             joined = join(joined, part)
         return joined if joined is None or joined is stored else settle(joined)
 
-    (restored,) = yield [home.change(None, join_all)]
-    if restored is not None and not same_owner(restored, home.header):
+    (restored,) = yield [Change(index, id, join_all, day=day, late=True)]
+    request_id = str(document.get("RequestId", id))
+    home = _Home(index, request_id, parts[0].header, day, first=False, late=True)
+    if restored is None or not same_owner(restored, home.header):
         return restored
-    if restored is not None and not ("request" in restored and "response" in restored):
+    if home.id(0) == id:
+        # What came before the rows of this batch may wait for them.
+        yield from _hand_over(home, settle)
+    elif home.id(None) == id and not ("request" in restored and "response" in restored):
+        # Its rows may have come meanwhile.
         (first,) = yield from _run(home, [(0, Reads.CURRENT)])
         if _is_prediction(first):
             yield from _hand_over(home, settle)
@@ -184,7 +201,7 @@ def _record_feedback(home: _Home, part: Part, settle: Settle) -> Plan:
             # Again, now that it waits there for the rows to see: they may have come since.
             (first,) = yield from _run(home, [(0, Reads.CURRENT)])
     if _is_prediction(first):
-        yield from _hand_over(home, settle, mine=part.content)
+        yield from _hand_over(home, settle, mine=part)
     elif single is not None and _embedded_rows(part.content) > 1 and not _is_prediction(single):
         # Nothing is stored of the prediction: the feedback's own response says how many rows there are.
         yield from _move(home, single, [part], _embedded_rows(part.content), settle, at_once=True)
@@ -208,10 +225,10 @@ def _is_prediction(document: Document | None) -> bool:
     return document is not None and ("request" in document or "response" in document)
 
 
-def _hand_over(home: _Home, settle: Settle, mine: Document | None = None) -> Plan:
+def _hand_over(home: _Home, settle: Settle, mine: Part | None = None) -> Plan:
     """Move what waits under the plain id to the rows of the batch.
 
-    Only once its request or response is there: no other part says how many rows there are. ``mine`` is the content of
+    Only once its request or response is there: no other part says how many rows there are. ``mine`` is
     the caller's own feedback, which nobody was told is stored yet: where nothing else waits, moving it and removing
     the plain document may go out together.
     """
@@ -219,6 +236,11 @@ def _hand_over(home: _Home, settle: Settle, mine: Document | None = None) -> Pla
     read = Reads.CURRENT if mine is None else Reads.KNOWN
     while True:
         single, first = yield from _run(home, [(None, read), (0, Reads.KNOWN)])
+        if mine is not None and single is None and first is not None and _is_prediction(first):
+            # Another delivery of this feedback has taken it away. It may fail before all rows have it.
+            rows = _batch_rows(first)
+            yield from _run(home, [(row, _joining(_of_row(mine, row, rows), settle)) for row in range(rows)])
+            return
         if single is None or first is None or ("request" in single and "response" in single):
             return
         if not _is_prediction(first):
@@ -235,7 +257,7 @@ def _hand_over(home: _Home, settle: Settle, mine: Document | None = None) -> Pla
         moving = [part for part in waiting if (not stays if part.name == "feedback" else part.name not in own)]
         if not moving:
             return
-        at_once = mine is not None and [part.content for part in waiting] == [mine]
+        at_once = mine is not None and [part.content for part in waiting] == [mine.content]
         left = yield from _move(home, single, moving, _batch_rows(first), settle, at_once=at_once)
         if left is None:
             return
@@ -250,7 +272,7 @@ def _move(
     for part in moving:
         if part.name == "feedback":
             for row in range(rows):
-                by_row.setdefault(row, []).append(replace(part, content=_row_of_feedback(part.content, row, rows)))
+                by_row.setdefault(row, []).append(_of_row(part, row, rows))
         else:
             by_row.setdefault(0, []).append(part)
     for row, parts in by_row.items():
@@ -284,13 +306,11 @@ def parts_in(document: Document) -> list[Part]:
         for name, value in document.items()
         if name.startswith("Ce-") or name in ("ServingEngine", "RequestId")
     }
-    node = header.pop("Ce-Modelid", "")
-    nodes = document.get("nodes") or {node: document}
+    header.pop("Ce-Modelid", None)
     return [
-        Part(name, expand(parts[name]), node, header, _timestamp_of(parts[name], document))
-        for node, parts in nodes.items()
-        for name in PARTS
-        if name in parts
+        Part(name, without_arrival(expand(content)), node, header, _timestamp_of(expand(content), document))
+        for node, parts in nodes_in(document).items()
+        for name, content in parts.items()
     ]
 
 
@@ -312,16 +332,21 @@ def merging(settle: Settle) -> Callable[[Document, Document], Document | None]:
 
 
 def _timestamp_of(content: Document, document: Document) -> str:
-    time = content.get("ce-time")
-    return document["@timestamp"] if time_key(time) is None else as_timestamp(time)
+    for time in (content.get("ce-time"), content.get(RECEIVED), document.get("@timestamp")):
+        if time_key(time) is not None:
+            return as_timestamp(time)
+    return as_timestamp(None)
 
 
 def _batch_rows(first: Document) -> int:
-    """How many rows the batch has, read off the payload of its first row."""
+    """Return how many rows the batch has, as its first row says; documents without `rows` are asked for the payload."""
     rows = 1
     for name in ("request", "response"):
-        payload = expand(first.get(name) or {}).get("payload")
-        if payload is not None:
+        part = part_in(first, name)
+        stored, payload = part.get("rows"), part.get("payload")
+        if isinstance(stored, int):
+            rows = max(rows, stored)
+        elif payload is not None:
             rows = max(rows, _rows_in(payload))
     return rows
 
@@ -349,6 +374,10 @@ def _embedded_rows(content: Document) -> int:
         return _rows_in(response)
     instance = content.get("instance") if content.get("dataType", "json") != "json" else None
     return len(instance) if isinstance(instance, list) else 0
+
+
+def _of_row(feedback: Part, row: int, rows: int) -> Part:
+    return replace(feedback, content=_row_of_feedback(feedback.content, row, rows))
 
 
 def _row_of_feedback(content: Document, row: int, rows: int) -> Document:

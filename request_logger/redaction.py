@@ -20,6 +20,7 @@ import yaml
 from request_logger.events import Body, Event
 from request_logger.metadata import Schema
 from request_logger.payloads import UndecodableError, bodies, decode_protobuf, is_protobuf
+from request_logger.redaction_check import Check, LeftOutError, is_single
 from request_logger.redaction_walk import Action, Hasher, Step, Walk, written
 from request_logger.settings import SettingsError
 
@@ -27,6 +28,9 @@ LEAST_KEY_CHARACTERS = 16
 UNPARSEABLE = "the body can't be parsed, and so not redacted: only its size is kept"
 
 _GLOBS = ("namespace", "deployment")
+# The parts that are one message; a feedback holds several.
+_MESSAGES = ("request", "response")
+_NESTED = ("request", "response", "truth")
 _ACTIONS: tuple[Action, ...] = ("drop", "hash")
 _INLINE = re.compile(r"\s*(drop|hash):")
 _STEP = re.compile(r"\.([^.\[\]*'\"\s]+)|\[(\d+)\]|\[(\*)\]|\.(\*)|\['([^']+)'\]")
@@ -59,10 +63,11 @@ class Redactor:
 
     A text that starts with ``$`` is a JSON path, any other a name. ``namespace`` and ``deployment`` are globs, ``*``
     where left out; all rules that match apply, and what one of them drops is dropped. ``key`` makes the hashes.
-    Raises RedactionError at once with every problem, one a line.
+    With ``strict``, what a rule by name may be about and nobody can point at is left out (see `redaction_check`).
+    Raises RedactionError at once with every problem, one per line.
     """
 
-    def __init__(self, setting: str = "", key: str = "") -> None:
+    def __init__(self, setting: str = "", key: str = "", *, strict: bool = True) -> None:
         problems: list[str] = []
         setting = setting.strip()
         self._rules: tuple[Rules, ...] = ()
@@ -75,6 +80,7 @@ class Redactor:
             problems.append(f"REDACT_KEY: expected at least {LEAST_KEY_CHARACTERS} characters, since REDACT has hash")
         if problems:
             raise RedactionError("\n".join(problems))
+        self._strict = strict
         self._hasher = Hasher(key.encode())
         # A logger sees few origins, each many times.
         self._for = lru_cache(maxsize=1024)(self._match)
@@ -82,10 +88,11 @@ class Redactor:
     def __bool__(self) -> bool:
         return bool(self._rules)
 
-    def redact(self, event: Event, schema: Schema | None = None) -> Event:
-        """Give the event with its body redacted; as it is where no rule is for its deployment.
+    def redact(self, event: Event, schema: Schema | None = None, *, is_schema_known: bool = True) -> Event:
+        """Return the event with its body redacted; as it is where no rule is for its deployment.
 
-        ``schema`` names columns that the body has no names for. Never raises for a body.
+        ``schema`` names columns that the body has no names for; ``is_schema_known`` is False where it can't be told now
+        whether there is one. Never raises for a body.
         """
         if not self._rules:
             return event
@@ -97,14 +104,50 @@ class Redactor:
         if body.raw is None:
             # The hash of something short or guessable gives it away.
             return replace(event, body=replace(body, sha256=""))
-        columns = _columns(schema, event.part) if schema else ()
         try:
             value = _parsed(body, is_response=event.part == "response")
-            redacted = Walk(rules.names, self._hasher).body(value, rules.paths, columns)
+            redacted = self._redacted(event.part, value, rules, schema, is_schema_known)
         except (UndecodableError, RecursionError):
             return replace(event, body=Body(None, body.content_type, body.size, reason=UNPARSEABLE))
+        except LeftOutError as error:
+            return replace(event, body=Body(None, body.content_type, body.size, reason=str(error)))
         raw = written(redacted)
         return replace(event, body=Body(raw, "application/json", len(raw)))
+
+    def _redacted(self, part: str, value: Any, rules: Rules, schema: Schema | None, is_known: bool) -> Any:
+        """Return a body as it may be stored. Raises LeftOutError."""
+        walk = Walk(rules.names, self._hasher)
+        value = walk.by_paths(value, rules.paths)
+        if part in _MESSAGES:
+            return self._message(value, rules, walk, _columns(schema, part), is_known)
+        if part != "feedback" or not isinstance(value, dict):
+            return walk.body(value)
+        nested = {
+            name: (value[name], _columns(schema, name))
+            for name in _NESTED
+            if value.get(name) is not None and name not in rules.names
+        }
+        body = walk.body({name: content for name, content in value.items() if name not in nested})
+        for name, (content, columns) in nested.items():
+            # A truth of one value says nothing that a schema has to name first.
+            known = is_known or (name == "truth" and is_single(content))
+            try:
+                if isinstance(content, dict):
+                    body[name] = self._message(content, rules, walk, columns, known)
+                else:
+                    whole = self._message({"data": {"ndarray": content}}, rules, walk, columns, known)
+                    body[name] = whole.get("data", {}).get("ndarray")
+            except LeftOutError as error:
+                body["payload_dropped"] = {"reason": str(error)}
+        return body
+
+    def _message(
+        self, message: Any, rules: Rules, walk: Walk, columns: Sequence[frozenset[str]], is_known: bool
+    ) -> Any:
+        redacted = walk.body(message, columns)
+        if not self._strict or not rules.names:
+            return redacted
+        return Check(rules.names, walk, columns, is_known).message(message, redacted)
 
     def applies(self, namespace: str | None, deployment: str | None) -> bool:
         """Say whether there are rules for a deployment; of one that is not known (None), whether there may be."""
@@ -181,9 +224,11 @@ def _with_floats(value: Any, stored: Any) -> Any:
     return float(stored) if value is None and isinstance(stored, str) else value
 
 
-def _columns(schema: Schema, part: str) -> Sequence[frozenset[str]]:
-    """Give each column's names in a schema: its own, and that of its group."""
-    features = schema.responses if part == "response" else schema.requests
+def _columns(schema: Schema | None, part: str) -> Sequence[frozenset[str]]:
+    """Return each column's names in a schema: its own, and that of its group."""
+    if schema is None:
+        return ()
+    features = schema.requests if part == "request" else schema.responses
     return [frozenset({feature.name, name}) for feature in features for name in (feature.parts or ("",))]
 
 

@@ -7,6 +7,7 @@ string is redacted as well.
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import hmac
 import json
@@ -23,9 +24,11 @@ Step = str | int | None
 """A name, a position, or None for all."""
 
 HASH_CHARACTERS = 32
+# Longer text is not read as a literal of Python's: that takes too long.
+_MOST_CHARACTERS = 100_000
 
 _SCALARS = frozenset({int, float, bool, type(None)})
-_ROWS = ("ndarray", "instance", "instances", "predictions", "inputs", "outputs")
+_ROWS = ("ndarray", "instance", "instances", "predictions", "inputs", "outputs", "data")
 _RAW_CONTENTS = frozenset({"raw_input_contents", "raw_output_contents", "rawInputContents", "rawOutputContents"})
 _TENSORS = ("tensor", "tftensor")
 
@@ -59,19 +62,27 @@ class Walk:
         self._names = names
         self._hash = hasher
 
-    def body(
-        self,
-        value: Any,
-        paths: Iterable[tuple[Sequence[Step], Action]] = (),
-        columns: Sequence[frozenset[str]] = (),
-    ) -> Any:
-        """Redact a body: by paths on the body as it came, then by name; ``columns`` are each column's names."""
+    def by_paths(self, value: Any, paths: Iterable[tuple[Sequence[Step], Action]]) -> Any:
+        """Redact a body, as it came, by paths."""
         for path, done in paths:
             value = self._at(value, path, done)
+        return value
+
+    def body(self, value: Any, columns: Sequence[frozenset[str]] = ()) -> Any:
+        """Redact a body by name; ``columns`` are each column's names in a schema."""
+        return self._value(self.by_schema(value, columns))
+
+    def by_schema(self, message: Any, columns: Sequence[frozenset[str]]) -> Any:
+        """Redact the columns of a message that only a schema names; ``columns`` are each column's names."""
         wanted = {i: action for i, names in enumerate(columns) if (action := self._strongest(names))}
-        if wanted and isinstance(value, dict):
-            value = self._by_position(value, wanted, len(columns))
-        return self._value(value)
+        if not wanted:
+            return message
+        if isinstance(message, dict):
+            return self._by_position(message, wanted, len(columns))
+        # A truth may be a bare value, or a list of rows.
+        rows = message if isinstance(message, list) else [message]
+        redacted = self._rows(rows, wanted, len(columns))
+        return redacted if isinstance(message, list) else redacted[0]
 
     def _strongest(self, names: Iterable[str]) -> Action | None:
         actions = {self._names[name] for name in names if name in self._names}
@@ -113,10 +124,22 @@ class Walk:
     def _embedded(self, text: str) -> str:
         try:
             value = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
+            value = self._literal(text)
+        if value is None:
             return text
         redacted = self._value(value)
         return text if redacted == value else json.dumps(redacted, ensure_ascii=False)
+
+    def _literal(self, text: str) -> Any:
+        """Read text in Python's form, which servers write records in; None where it is none, or can't hold a name."""
+        if len(text) > _MOST_CHARACTERS or not any(name in text for name in self._names):
+            return None
+        try:
+            value = ast.literal_eval(text.strip())
+        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+            return None
+        return value if isinstance(value, (dict, list)) and _is_json(value) else None
 
     def _object(self, value: dict[str, Any]) -> dict[str, Any]:
         tensor = self._names.get(value["name"]) if isinstance(value.get("name"), str) else None
@@ -173,16 +196,16 @@ class Walk:
                 return [self._scalar(value, wanted[0]) for value in rows]
             if len(rows) == width:
                 # One row that is written without its batch.
-                return self._row(rows, wanted)
+                return [self._scalar(value, wanted[i]) if i in wanted else value for i, value in enumerate(rows)]
             # Which of the columns these are can't be known.
             return [self._scalar(value, "drop") for value in rows]
         return [self._row(row, wanted) if isinstance(row, list) else row for row in rows]
 
     def _row(self, row: list[Any], wanted: Mapping[int, Action]) -> list[Any]:
-        return [self._scalar(value, wanted[i]) if i in wanted else value for i, value in enumerate(row)]
+        return [self._cell(value, wanted[i]) if i in wanted else value for i, value in enumerate(row)]
 
     def _scalar(self, value: Any, action: Action) -> Any:
-        # An object in a row has names of its own.
+        # An object in the place of a row has names of its own.
         return value if isinstance(value, dict) else self._cell(value, action)
 
     def _by_position(self, body: dict[str, Any], wanted: Mapping[int, Action], width: int) -> dict[str, Any]:
@@ -192,8 +215,9 @@ class Walk:
             tensors = body.get(key)
             if isinstance(tensors, list) and any(isinstance(entry, dict) and "datatype" in entry for entry in tensors):
                 found[key] = self._tensors(tensors, wanted, width)
-        if isinstance(body.get("data"), dict):
-            found["data"] = self._table(body["data"], wanted, width)
+        for key in ("data", "dataframe_split"):
+            if isinstance(body.get(key), dict):
+                found[key] = self._table(body[key], wanted, width)
         return self._table(found, wanted, width)
 
     def _tensors(self, tensors: list[Any], wanted: Mapping[int, Action], width: int) -> list[Any]:
@@ -218,11 +242,22 @@ class Walk:
         return [tensor]
 
 
+def _is_json(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and _is_json(entry) for key, entry in value.items())
+    if isinstance(value, list):
+        return all(map(_is_json, value))
+    return value is None or isinstance(value, (str, int, float))
+
+
 def _column_names(value: Mapping[str, Any]) -> list[str]:
     names = arrays.column_names(value.get("names"))
     if not names and isinstance(value.get("data"), dict):
         # Those of a Seldon message are kept in a body whose rows are another protocol's.
         names = arrays.column_names(value["data"].get("names"))
+    if not names and isinstance(value.get("data"), list):
+        # MLflow's data frames.
+        names = arrays.column_names(value.get("columns"))
     if not names and "instance" in value:
         elements = value.get("elements")
         first = elements[0] if isinstance(elements, list) and elements else elements

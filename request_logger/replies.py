@@ -17,11 +17,12 @@ from cloudevents.core.bindings.http import HTTPMessage, to_binary
 from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
 
-from request_logger.documents import expand, same_owner
+from request_logger.documents import part_in, same_owner
 from request_logger.events import Event
+from request_logger.scoring import place_of
 from request_logger.serialize import dumps
 from request_logger.settings import Settings
-from request_logger.store.change import Document, Plan
+from request_logger.store.change import Document, Plan, UnreadableError
 
 log = logging.getLogger(__name__)
 
@@ -36,25 +37,31 @@ def watched(plan: Plan) -> Plan:
     """Give the same plan; it returns `Documents`."""
     documents: dict[str, Document | None] = {}
     results: list[Document | None] | None = None
+    error: UnreadableError | None = None
     while True:
         try:
-            changes = plan.send(results)  # type: ignore[arg-type]  # a fresh generator takes None
+            # A fresh generator takes None.
+            changes = plan.throw(error) if error is not None else plan.send(results)  # type: ignore[arg-type]
         except StopIteration:
             return documents
-        results = yield changes
-        documents.update(zip((change.id for change in changes), results, strict=True))
+        try:
+            error, results = None, (yield changes)
+        except UnreadableError as caught:
+            error = caught
+        else:
+            documents.update(zip((change.id for change in changes), results, strict=True))
 
 
 def metrics_of(event: Event, documents: Documents) -> Any:
     """Give the metrics of a feedback's document, ``{}`` while it isn't scored; of a batch a list of them, by row."""
     found = [
-        (expand(document["feedback"]), expand(document.get("metrics") or {}))
+        (place_of(part_in(document, "feedback")), part_in(document, "metrics"))
         for document in documents.values()
         if document is not None and "feedback" in document and same_owner(document, event.header)
     ]
-    found.sort(key=lambda pair: pair[0].get("item", 0))
+    found.sort(key=lambda pair: pair[0])
     rows = [metrics for _, metrics in found]
-    if any(feedback.get("items", 1) > 1 for feedback, _ in found):
+    if any(rows_of_batch > 1 for (_, rows_of_batch), _ in found):
         return rows
     return rows[0] if rows else {}
 

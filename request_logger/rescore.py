@@ -19,7 +19,7 @@ from request_logger.documents import Document, expand
 from request_logger.rollups import HasMetrics
 from request_logger.scorer_registry import ScorerError, build
 from request_logger.scoring import ChooserLike, ScorerLike, Settle
-from request_logger.selection import TIME, WITH_FEEDBACK, Query, Selection, any_of, having
+from request_logger.selection import TIME, WITH_FEEDBACK, Query, Selection, any_of, exists, having
 from request_logger.settings import Settings
 from request_logger.store.change import Change, Plan, RejectedError
 from request_logger.store.client import SearchEngine
@@ -71,7 +71,9 @@ class Side:
             # Making one costs far more than adding to it.
             if name not in self.tallies:
                 self.tallies[name] = Tally(scorers[name])
-            self.tallies[name].add(metrics)
+            # Another program's metrics may have text where numbers belong; they are in no sum of an engine either.
+            with contextlib.suppress(TypeError, ValueError, OverflowError):
+                self.tallies[name].add(metrics)
 
 
 class Scorers:
@@ -135,11 +137,12 @@ class Rescore:
         self.before, self.after = Side(), Side()
         self.reasons: list[str] = []
         self.point_in_time = False
+        self.left_out: list[dict[str, str]] = []
 
     def start_at(self, time: int) -> None:
         """Leave out what an earlier run has done: all before this time (ms since 1970)."""
         since = {"range": {TIME: {"gte": time, "format": "epoch_millis"}}}
-        timeless = {"bool": {"must_not": [{"exists": {"field": TIME}}]}}
+        timeless = {"bool": {"must_not": [exists(TIME)]}}
         self._filters.append(any_of(since, timeless))
 
     def count(self) -> int:
@@ -147,7 +150,9 @@ class Rescore:
         lenient = {"ignore_unavailable": "true"}
         self._engine.request("POST", f"{self._path}/_refresh", params=lenient)
         status, answer = self._engine.request("POST", f"{self._path}/_count", self._body(), params=lenient)
-        return int(answer["count"]) if status == 200 else 0
+        found = answer.get("count") if status == 200 and isinstance(answer, dict) else None
+        # It is shown as the length of the run; what an index that can't be read lacks is named by the run itself.
+        return found if isinstance(found, int) else 0
 
     def run(self, *, slices: int, page: int) -> None:
         """Read, score and write all of it. Raises ScanError, StoreUnavailableError; what is done then is done."""
@@ -155,6 +160,7 @@ class Rescore:
         scan = Scan(self._engine, self._path, self._body()["query"], source=SOURCE, page=page, slices=slices)
         with scan, ThreadPoolExecutor(slices, thread_name_prefix="rescore") as threads:
             self.point_in_time = scan.point_in_time
+            self.left_out = scan.left_out.as_json()
             running = [threads.submit(self._run_slice, scan, number, reached) for number in range(slices)]
             try:
                 for future in running:

@@ -91,8 +91,14 @@ def per_class(scorer: HasMetrics, answer: Mapping[str, Any]) -> dict[str, dict[s
     Empty for a scorer that has no classes. Raises as :func:`compute` does.
     """
     tables = [metric.name for metric in scorer.metrics if metric.per_class]
+    return table_by_class(scorer, read(needs_of(scorer, tables), answer))
+
+
+def table_by_class(scorer: HasMetrics, needs: Mapping[Any, Any]) -> dict[str, dict[str, float]]:
+    """Return the same table from the values of the needs, whoever summed them."""
+    tables = [metric.name for metric in scorer.metrics if metric.per_class]
     rows: dict[str, dict[str, float]] = {}
-    for table in compute(scorer, answer, tables).values():
+    for table in from_needs(scorer, needs, tables).values():
         for label, row in table.items() if isinstance(table, dict) else ():
             rows.setdefault(label, {}).update(row)
     return rows

@@ -68,5 +68,35 @@ def any_of(*queries: Query) -> Query:
     return {"bool": {"should": list(queries), "minimum_should_match": 1}}
 
 
-# A feedback of nothing but a truth has no indexed field; it was scored, if it has a response, and so has metrics.
-WITH_FEEDBACK = any_of({"exists": {"field": "feedback"}}, {"exists": {"field": "metrics"}})
+def exists(field: str) -> Query:
+    """Return the query of the documents that have a field, which must be no object.
+
+    An engine makes one clause of a query for each field below an object: of an object with over 1,000 columns it
+    refuses to do so, for all indices that are asked together.
+    """
+    return {"exists": {"field": field}}
+
+
+def has_part(part: str) -> Query:
+    """Return the query of the documents that have a part (request, response, feedback) in any form.
+
+    No field is in each form of a part: a decoded body has ``dataType``, one that was not decoded or kept says so, and
+    only a sender's attributes tell of a feedback that has nothing but a truth.
+    """
+    return any_of(*(exists(f"{part}.{leaf}") for leaf in _LEAVES[part]))
+
+
+_IN_EACH = ("ce-time", "ce-source", "undecodable", "payload_dropped.bytes", "unindexed_reason")
+_LEAVES = {
+    "request": ("dataType", *_IN_EACH),
+    "response": ("dataType", *_IN_EACH),
+    "feedback": ("reward", "items", *_IN_EACH),
+    # Whatever scored it, or could not; custom metrics alone have only their series.
+    "metrics": ("scorer", "unscorable", "series", "unindexed_reason"),
+}
+# The one definition of these words, for report, export and rescore; docs/report.md states it.
+# A feedback that carries the response itself is scored where none is stored: only a prediction can have a scorer.
+PREDICTION = any_of(has_part("request"), has_part("response"), exists("metrics.scorer"))
+# A feedback of nothing but a truth may have no indexed field; it was scored, if it has a response, and so has metrics.
+FEEDBACK = any_of(has_part("feedback"), has_part("metrics"))
+WITH_FEEDBACK = having(PREDICTION, FEEDBACK)

@@ -1,21 +1,249 @@
-"""JSON in and out: orjson, and the standard library for the values that orjson refuses."""
+"""JSON in and out: orjson, and the standard library for the values that orjson refuses.
+
+One rule for what may be stored: JSON that orjson, the engines' parser (Jackson) and this module can read back. Its
+limits are the constants below; a number without a finite double is kept as text. `dumps` takes any Python value and
+never raises; `loads` takes whatever a JSON text holds.
+"""
 
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Iterator, Mapping, Set
+from datetime import date, time
+from decimal import Decimal
+from enum import Enum
+from itertools import islice
+from numbers import Real
 from typing import Any
+from uuid import UUID
 
 import orjson
 
+# orjson writes 254 levels and the engines read 500 (OpenSearch) or 1,000; a document adds a few of its own.
+MAX_DEPTH = 200
+# The engines refuse a longer name of a field, and with it the whole _bulk.
+MAX_KEY_CHARACTERS = 50_000
+# Jackson's own limit for one text is 20 million characters, that of the engines 50 million.
+MAX_TEXT_CHARACTERS = 20_000_000
+# Digits of the greatest double. An integer of more has none: orjson can't read it. Jackson stops at 1,000 digits,
+# CPython at 4,300.
+MAX_INTEGER_DIGITS = 309
+
+# How deep `plain` goes into a value: orjson's limit is 254, and each level takes a frame of CPython's 1,000.
+_DEEPEST = 220
+# How many entries `plain` takes of a mapping that is no dict: it may have no end.
+_MOST_ENTRIES = 1_000_000
+
+# orjson turns integers beyond 64 bits into floats. They are found by rewriting digits (and the minus sign) to `d` and
+# whatever can stand before a number to `,`: two passes at memory speed, where a regular expression costs more than
+# the parse. A number in the text of a string is found too, and only costs a slower parse.
+_NUMBER_SHAPES = bytes(
+    ord("d") if chr(code) in "0123456789-" else ord(",") if chr(code) in "[,: \n\t\r" else code for code in range(256)
+)
+_BIG_INTEGER = b"," + b"d" * 20
+
+
+class UnstorableNumber(str):
+    """The text of a number that has no finite double: its digits, ``NaN``, ``Infinity`` or ``-Infinity``."""
+
+    __slots__ = ()
+
 
 def dumps(value: Any, *, sort_keys: bool = False) -> bytes:
-    """Serialise to UTF-8 JSON. Numbers that are not finite become null; lone surrogates become a question mark."""
+    """Serialise any value to UTF-8 JSON. Never raises.
+
+    Numbers that are not finite become null, lone surrogates a question mark; what is no JSON is converted by `plain`.
+    """
     try:
         return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS | (orjson.OPT_SORT_KEYS if sort_keys else 0))
-    except TypeError:  # an integer beyond 64 bits, a lone surrogate
-        return json.dumps(value, ensure_ascii=False, sort_keys=sort_keys).encode("utf-8", "replace")
+    except Exception:  # an integer beyond 64 bits, a lone surrogate, an object of user code
+        return json.dumps(plain(value), ensure_ascii=False, sort_keys=sort_keys).encode("utf-8", "replace")
 
 
 def loads(raw: bytes | str) -> Any:
-    """Parse JSON. Raises json.JSONDecodeError (orjson's is one) where it is none."""
-    return orjson.loads(raw)
+    """Parse JSON. Raises json.JSONDecodeError (orjson's is one) where it is none.
+
+    A number without a finite double, which other programs may have stored, becomes text: its digits or ``"Infinity"``.
+    """
+    try:
+        value = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        try:
+            return _as_text(parse_leniently(raw))
+        except (ValueError, RecursionError):
+            raise error from None
+    # orjson makes a float of an integer beyond 64 bits; what is read here is written again, and must be the same then.
+    return _as_text(parse_leniently(raw)) if has_big_integer(raw) else value
+
+
+def has_big_integer(raw: bytes | bytearray | str) -> bool:
+    """Say whether JSON may have an integer beyond 64 bits, which `parse_leniently` keeps exact and orjson does not."""
+    raw = raw.encode("utf-8", "surrogatepass") if isinstance(raw, str) else raw
+    return _BIG_INTEGER in raw.translate(_NUMBER_SHAPES)
+
+
+def parse_leniently(raw: bytes | bytearray | str) -> Any:
+    """Parse JSON with the standard library: NaN literals are taken, integers keep their value.
+
+    A number without a finite double becomes an `UnstorableNumber`. The time is linear: no integer of more digits is
+    ever computed. Raises ValueError for what is no JSON, RecursionError for about 1,000 levels and more.
+    """
+    return json.loads(raw, parse_int=_integer, parse_float=_float, parse_constant=UnstorableNumber)
+
+
+def _integer(digits: str) -> int | UnstorableNumber:
+    # One character more, for the minus sign.
+    number = int(digits) if len(digits) <= MAX_INTEGER_DIGITS + 1 else None
+    return number if number is not None and has_double(number) else UnstorableNumber(digits)
+
+
+def _float(text: str) -> float | UnstorableNumber:
+    number = float(text)
+    return number if math.isfinite(number) else UnstorableNumber("Infinity" if number > 0 else "-Infinity")
+
+
+def has_double(number: int) -> bool:
+    """Say whether an integer is within the range of a double."""
+    try:
+        float(number)
+    except OverflowError:
+        return False
+    return True
+
+
+def _as_text(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_as_text(entry) for entry in value]
+    if isinstance(value, dict):
+        return {key: _as_text(entry) for key, entry in value.items()}
+    return str(value) if isinstance(value, UnstorableNumber) else value
+
+
+def literal(value: Any) -> bytes:
+    """Write a parsed value as the JSON that it came from: each `UnstorableNumber` as a number, at any depth."""
+    try:
+        return orjson.dumps(value, option=orjson.OPT_PASSTHROUGH_SUBCLASS)
+    except TypeError:
+        return "".join(_pieces(value)).encode()
+
+
+class _Piece(str):
+    """Text that stands in the result as it is."""
+
+    __slots__ = ()
+
+
+def _pieces(value: Any) -> Iterator[str]:
+    """Give the text of a value piece by piece. A stack of its own, since a sender may nest as deep as it likes."""
+    waiting: list[Any] = [value]
+    while waiting:
+        entry = waiting.pop()
+        if isinstance(entry, (_Piece, UnstorableNumber)):
+            yield entry
+        elif isinstance(entry, dict):
+            waiting.append(_Piece("}"))
+            for position, (key, inner) in enumerate(reversed(entry.items())):
+                comma = "," if position < len(entry) - 1 else ""
+                waiting += (inner, _Piece(f"{comma}{json.dumps(key)}:"))
+            waiting.append(_Piece("{"))
+        elif isinstance(entry, list):
+            waiting.append(_Piece("]"))
+            for position, inner in enumerate(reversed(entry)):
+                waiting.append(inner)
+                if position < len(entry) - 1:
+                    waiting.append(_Piece(","))
+            waiting.append(_Piece("["))
+        else:
+            yield json.dumps(entry)
+
+
+def plain(value: Any) -> Any:
+    """Give a copy of any Python value that has only what JSON can keep. Never raises.
+
+    Scalars and arrays of numpy become numbers and lists; tuples and sets (sorted) lists; mappings objects with text for
+    keys; Decimal and fractions numbers; bytes, dates and UUIDs text; members of an Enum their values. Numbers without a
+    finite double become None. Of anything else only the type's name stays (``"<Foo>"``): its own text may hold
+    anything, and may raise. So it is with a value that contains itself, and with what lies too deep.
+    """
+    return _plain(value, ())
+
+
+def _plain(value: Any, above: tuple[int, ...]) -> Any:
+    kind = type(value)
+    if kind is str or kind is bool or value is None:
+        return value
+    try:
+        if isinstance(value, (dict, list, tuple, Mapping, Set)):
+            if id(value) in above or len(above) >= _DEEPEST:
+                return _named(value)
+            return _container(value, (*above, id(value)))
+        return _scalar(value, above)
+    except Exception:  # an object of user code
+        return _named(value)
+
+
+def _container(value: Any, above: tuple[int, ...]) -> Any:
+    # The methods of dict, list and tuple themselves: those of a subclass may do anything.
+    if isinstance(value, Mapping):
+        found = {}
+        for key, entry in dict.items(value) if isinstance(value, dict) else islice(value.items(), _MOST_ENTRIES):
+            found[_key(key)] = _plain(entry, above)
+        return found
+    listed: list[Any] = []
+    if isinstance(value, Set):
+        for entry in islice(value, _MOST_ENTRIES):
+            listed.append(_plain(entry, above))
+        try:
+            return sorted(listed)
+        except TypeError:
+            return sorted(listed, key=dumps)
+    for entry in list.__iter__(value) if isinstance(value, list) else tuple.__iter__(value):
+        listed.append(_plain(entry, above))
+    return listed
+
+
+def _scalar(value: Any, above: tuple[int, ...]) -> Any:
+    # A subclass of a number or of text becomes the number or the text.
+    if isinstance(value, Enum):
+        return _named(value) if isinstance(value.value, Enum) else _plain(value.value, above)
+    if isinstance(value, int):
+        number = int.__add__(value, 0)
+        return number if has_double(number) else None
+    if isinstance(value, float):
+        return _finite(float.__add__(value, 0.0))
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, Decimal) and not value.is_finite():
+        return None
+    if isinstance(value, (Decimal, Real)):
+        whole = getattr(value, "__index__", None)
+        return _finite(float(value)) if whole is None else _plain(int(whole()), above)
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return bytes(value).decode("utf-8", "replace")
+    if isinstance(value, (date, time)):
+        return value.isoformat()
+    if isinstance(value, UUID):
+        return str(value)
+    if type(value).__module__ == "numpy" and hasattr(value, "tolist"):
+        # Of an array, of numpy's booleans and text; it gives some types, such as complex numbers, as they are.
+        listed = value.tolist()
+        return _named(value) if type(listed) is type(value) else _plain(listed, above)
+    return _named(value)
+
+
+def _finite(number: float) -> float | None:
+    return number if math.isfinite(number) else None
+
+
+def _key(key: Any) -> str:
+    if isinstance(key, str):
+        return str.__str__(key)
+    if key is None or isinstance(key, (bool, int, float)):
+        return dumps(key).decode()
+    found = _plain(key, ())
+    return found if isinstance(found, str) else dumps(found).decode()
+
+
+def _named(value: Any) -> str:
+    return f"<{type(value).__qualname__[:100]}>"

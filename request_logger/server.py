@@ -6,37 +6,38 @@ import atexit
 import os
 import shutil
 import tempfile
-from pathlib import Path
 from typing import Any
 
 from flask import Flask
 from gunicorn.app.base import BaseApplication
 from gunicorn.glogging import Logger
 
-from request_logger import logs
+from request_logger import logs, worker_files
+from request_logger.binding import addresses, with_port
 from request_logger.collector import calm_collector
+from request_logger.connection_limit import MOST_CONNECTIONS, raise_file_limit
 from request_logger.settings import Settings
 from request_logger.stopping import PatientArbiter, Stopping
 from request_logger.store.turn import Turn
 
 _WORKERS = {"gevent": "request_logger.worker.Worker", "gthread": "gthread"}
-# Of one worker, idle ones included; more wait until one of them closes.
-_CONNECTIONS = 4000
+# Gevent's worker has a limit of its own, at which it closes an idle connection: this one, at which gunicorn accepts no
+# more, must not be reached.
+_UNLIMITED_CONNECTIONS = 2**20
 GRACEFUL_SECONDS = 30
 """How long a worker that is to stop has for what is under way."""
 
 
 def serve(settings: Settings) -> None:
-    """Run the server until it is stopped."""
-    directory = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+    """Run the server until it is stopped. Raises SettingsError where PROMETHEUS_MULTIPROC_DIR can't be used."""
+    directory = os.environ.get(worker_files.VARIABLE)
     if not directory:
         # Each worker counts in files of its own; /metrics adds them up. They must be gone at the next start.
         directory = tempfile.mkdtemp(prefix="request-logger-metrics-")
-        os.environ["PROMETHEUS_MULTIPROC_DIR"] = directory
+        os.environ[worker_files.VARIABLE] = directory
         atexit.register(_remove, directory, os.getpid())
-    else:
-        shutil.rmtree(directory, ignore_errors=True)
-        Path(directory).mkdir(parents=True)
+    worker_files.prepare(directory)
+    raise_file_limit()
     _Server(settings).run()
 
 
@@ -56,12 +57,13 @@ class _Server(BaseApplication):  # type: ignore[misc]
         PatientArbiter(self, self._stopping, self._settings.stop_delay_seconds).run()
 
     def load_config(self) -> None:
+        is_gevent = self._settings.gunicorn_worker_class == "gevent"
         options: dict[str, Any] = {
-            "bind": f"0.0.0.0:{self._settings.port}",
+            "bind": [with_port(address, self._settings.port) for address in addresses(self._settings.host)],
             "workers": self._settings.gunicorn_workers,
             "threads": self._settings.gunicorn_threads,
             "worker_class": _WORKERS[self._settings.gunicorn_worker_class],
-            "worker_connections": _CONNECTIONS,
+            "worker_connections": _UNLIMITED_CONNECTIONS if is_gevent else MOST_CONNECTIONS,
             "keepalive": 75,
             "graceful_timeout": GRACEFUL_SECONDS,
             "logger_class": type("GunicornLogger", (_GunicornLogger,), {"line_format": self._settings.log_format}),

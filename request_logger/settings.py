@@ -57,6 +57,16 @@ class Settings:
     index_replicas: str = _env("", "copies of each shard of a new index; empty: the engine's own number")
     seldon_environment: str = _env("", "put into index names after -log-")
     max_payload_bytes: int = _env(300_000, "a larger body is replaced by its size and SHA-256", minimum=1)
+    max_structured_bytes: int = _env(
+        20 * 2**20, "greatest body of a structured or batched request; a larger one is answered 413", minimum=1
+    )
+    memory_budget_bytes: int = _env(
+        64 * 2**20,
+        "memory that requests may hold in one worker until their answer, as estimated: bodies, values, rows; "
+        "full is 503, a request that can never fit is 413",
+        minimum=2**20,
+    )
+    host: str = _env("", "address to listen on; empty: all, IPv6 as well where the system has it")
     port: int = _env(8080, "port to listen on", minimum=0)
     gunicorn_workers: int = _env(
         3, "worker processes; where it isn't set, no more than leave one of the process's cores free", minimum=1
@@ -69,7 +79,10 @@ class Settings:
         3.0, "how long events are still taken after SIGTERM, with /readyz already at 503", minimum=0
     )
     store_timeout_seconds: float = _env(
-        10.0, "how long an event may wait for the engine before it is answered 503", minimum=0.1
+        7.0,
+        "how long an event may wait for the engine before it is spooled or answered 503; the answer is there a second "
+        "later at most (KServe's agent gives up after 10)",
+        minimum=0.1,
     )
     max_pending_bytes: int = _env(
         64 * 2**20, "bodies that may wait for the engine in one worker; full is 503", minimum=1
@@ -104,6 +117,9 @@ class Settings:
     read_password: str = _env("", "password of that user", secret=True)
     allowed_namespaces: str = _env("", "globs with commas: an event of another namespace is answered 403; empty: all")
     redact: str = _env("", "what is dropped or hashed before anything is stored: rules, or a YAML file of them")
+    redact_strict: bool = _env(
+        True, "leave out a body where a rule of REDACT may be about a column that can't be found in it"
+    )
     redact_key: str = _env("", "key of the hashes (HMAC-SHA256), at least 16 characters", secret=True)
     sample_rate: float = _env(1.0, "share of the predictions that is kept, chosen by request id: over 0, at most 1")
     reply_events: bool = _env(

@@ -40,3 +40,7 @@ class PatientArbiter(Arbiter):  # type: ignore[misc]
             self._stopping.begin()
             time.sleep(self._delay)
         super().stop(graceful)
+
+    def handle_usr2(self) -> None:
+        """Refuse gunicorn's upgrade on the fly: a second master would share the counters' folder and the spool."""
+        self.log.warning("SIGUSR2 is ignored: start the new version beside this one, then stop this one with SIGTERM")

@@ -21,7 +21,7 @@ class Telemetry:
     def __init__(self, registry: CollectorRegistry) -> None:
         self.events = Counter(
             "request_logger_events",
-            "Events by part and by what became of them: stored, ignored, sampled, bad, "
+            "Events by part and by what became of them: stored, ignored, sampled, bad, late, too_large, "
             "unauthorized, forbidden, refused, unavailable, spooled",
             ["part", "outcome"],
             registry=registry,
@@ -135,9 +135,9 @@ class Telemetry:
         if what not in ("conflict", "retry", "joined"):
             self.warn(what, index, without_values(reason))
 
-    def turned_away(self, outcome: str, reason: str) -> None:
-        """Count a request that is answered with an error, and warn of it. ``reason`` must quote nothing of a body."""
-        self.events.labels("", outcome).inc()
+    def turned_away(self, outcome: str, reason: str, count: int = 1) -> None:
+        """Count requests that are answered with an error, and warn of them. ``reason`` must quote nothing of a body."""
+        self.events.labels("", outcome).inc(count)
         self.warn(outcome, "", reason)
 
     def warn(self, what: str, index: str, reason: str) -> None:

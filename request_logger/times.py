@@ -11,9 +11,24 @@ from typing import Any
 # What is left out at its end begins: 2026-01 is the first of January, 00:00.
 _TIME = re.compile(
     r"(\d{4})(?:-(\d{2})(?:-(\d{2})"
-    r"(?:[Tt ](\d{2})(?::(\d{2})(?::(\d{2})(?:[.,](\d{1,18}))?)?)?\s*(Z|z|UTC|[+-]\d{2}(?::?\d{2})?)?)?)?)?$",
+    r"(?:[Tt ](\d{2})(?::(\d{2})(?::(\d{2})(?:[.,](\d{1,18}))?)?)?\s*(Z|z|UTC|GMT|[+-]\d{2}(?::?\d{2})?)?)?)?)?$",
     re.ASCII,
 )
+# The three forms of HTTP (RFC 9110, 5.6.7), which some senders write: RFC 1123 (and RFC 2822, whose day may have one
+# digit and whose zone may be an offset), RFC 850 and C's asctime. The day of the week says nothing new.
+_HTTP_TIME = re.compile(
+    r"(?:[a-z]{3,9},?\s+)?(?P<day>\d{1,2})[ -](?P<month>[a-z]{3})[ -](?P<year>\d{4}|\d{2})\s+"
+    r"(?P<hour>\d{2}):(?P<minute>\d{2})(?::(?P<second>\d{2}))?\s*(?P<zone>GMT|UTC?|Z|[+-]\d{4})?$",
+    re.ASCII | re.IGNORECASE,
+)
+_ASCTIME = re.compile(
+    r"[a-z]{3}\s+(?P<month>[a-z]{3})\s+(?P<day>\d{1,2})\s+(?P<hour>\d{2}):(?P<minute>\d{2}):(?P<second>\d{2})\s+"
+    r"(?:(?P<zone>GMT|UTC?|Z)\s+)?(?P<year>\d{4})$",
+    re.ASCII | re.IGNORECASE,
+)
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+# A year of two digits from here on is of the last century, as in POSIX.
+_LAST_CENTURY = 69
 _EPOCH_MILLIS = re.compile(r"\d{5,15}$", re.ASCII)
 # What every engine takes for a date without being told its format.
 _STRICT_TIME = re.compile(
@@ -64,7 +79,7 @@ def _time_key(time: str) -> int | None:
         return int(time) * 10**6
     match = _TIME.match(time)
     if match is None:
-        return None
+        return _http_time_key(time)
     *fields, fraction, zone = match.groups()
     year, month, day, hour, minute, second = (int(field) if field else None for field in fields)
     try:
@@ -83,8 +98,30 @@ def _time_key(time: str) -> int | None:
     return seconds * 10**9 + int((fraction or "0")[:9].ljust(9, "0"))
 
 
+def _http_time_key(time: str) -> int | None:
+    match = _HTTP_TIME.match(time) or _ASCTIME.match(time)
+    if match is None or match["month"].lower() not in _MONTHS:
+        return None
+    year = int(match["year"])
+    if len(match["year"]) == 2:
+        year += 1900 if year >= _LAST_CENTURY else 2000
+    try:
+        moment = datetime(
+            year,
+            _MONTHS.index(match["month"].lower()) + 1,
+            int(match["day"]),
+            int(match["hour"]),
+            int(match["minute"]),
+            int(match["second"] or 0),
+            tzinfo=_zone(match["zone"]),
+        )
+        return int((moment - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds()) * 10**9
+    except (ValueError, OverflowError):
+        return None
+
+
 def _zone(zone: str | None) -> timezone:
-    if zone is None or zone in ("Z", "z", "UTC"):
+    if zone is None or zone.upper() in ("Z", "UTC", "UT", "GMT"):
         return UTC
     sign = -1 if zone[0] == "-" else 1
     return timezone(sign * timedelta(hours=int(zone[1:3]), minutes=int(zone[3:].lstrip(":") or 0)))

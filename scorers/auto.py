@@ -21,6 +21,8 @@ long text (over 64 characters, 5 words or one line)    text                     
 
 .. [1] multiclass where the truth is a whole number other than 0 and 1, or a text that is no class name of the pair.
 
+A record as text (JSON, Python's form, a tensor) beside other text is multiclass, which says why it can't be compared.
+
 Lists of one are their element, and a text that is a number counts as that number. One pair is all that is looked at,
 so a model whose pairs are of several rows of the table (classes 0 to 9, of which 0 and 1 look binary; ratings that
 are sometimes whole numbers) needs its scorer set by name.
@@ -35,6 +37,7 @@ from typing import Any
 from scorers.base import Row, finite, unwrap
 from scorers.labels import numeric_text
 from scorers.probabilities import SUM_TOLERANCE
+from scorers.structured import is_structured
 
 SCORERS = ("reward", "ranking", "multilabel", "binary", "multiclass", "regression", "text")
 
@@ -103,8 +106,12 @@ def _for_row(truth: Any, prediction: Sequence[Any], names: tuple[str, ...]) -> s
 
 def _for_scalars(truth: Any, prediction: Any) -> str:
     if isinstance(truth, str) or isinstance(prediction, str):
-        both = isinstance(truth, str) and isinstance(prediction, str)
-        return "text" if both and (_is_long(truth) or _is_long(prediction)) else "multiclass"
+        if not isinstance(truth, str) or not isinstance(prediction, str):
+            return "multiclass"
+        if is_structured(truth) != is_structured(prediction):
+            # Which can't score it, and says why; as texts they would be compared, and never be equal.
+            return "multiclass"
+        return "text" if _is_long(truth) or _is_long(prediction) else "multiclass"
     if not isinstance(truth, (int, float)) or not isinstance(prediction, (int, float)):
         return "multiclass"
     if truth in (0, 1) and 0 <= prediction <= 1:

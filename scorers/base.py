@@ -15,11 +15,22 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
+from scorers.reasons import of_side
+
 Fields = dict[str, Any]
 
 
 class UnscorableError(ValueError):
-    """This pair can't be scored; the text says why in words that a data scientist understands."""
+    """This pair can't be scored; the text says why in words that a data scientist understands.
+
+    ``reason`` is what is stored in the document: a fixed text (200 characters at most), the same for all pairs of its
+    kind and with nothing of a pair in it, so that documents can be counted by it. Without one only the error's type is
+    stored.
+    """
+
+    def __init__(self, text: str, *, reason: str = "") -> None:
+        super().__init__(text)
+        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +143,8 @@ class Scorer(Protocol):
         """Return the fields of this pair, for the document's ``metrics`` object.
 
         Pure: the same pair gives the same fields. Values are numbers, text, booleans or lists of text; a field that
-        does not apply is left out (never null, NaN or infinite). Raises UnscorableError where the pair can't be
-        scored.
+        does not apply is left out (never null, NaN or infinite). Raises UnscorableError, with a reason, where the pair
+        can't be scored.
         """
         ...
 
@@ -179,9 +190,10 @@ def number(value: Any, what: str) -> float:
     try:
         result = float(value)
     except (TypeError, ValueError, OverflowError):
-        raise UnscorableError(f"the {what} is {shown(value)}, not a number") from None
+        text = f"the {what} is {shown(value)}, not a number"
+        raise UnscorableError(text, reason=of_side(what, "NOT_NUMBER")) from None
     if not math.isfinite(result):
-        raise UnscorableError(f"the {what} is {result}, not a finite number")
+        raise UnscorableError(f"the {what} is {result}, not a finite number", reason=of_side(what, "NOT_FINITE"))
     return result
 
 

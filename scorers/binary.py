@@ -13,6 +13,8 @@ from scorers.labels import class_names, numbers, numeric_text, one_class, scalar
 from scorers.multiclass import as_probabilities, is_one_hot
 from scorers.options import check_flag, check_range, class_tuple
 from scorers.probabilities import auc_metrics, calibration_bin, calibration_metric, log_loss, score_bin, sigmoid
+from scorers.reasons import Reason
+from scorers.structured import check_comparable_text
 
 _CELLS = {cell: Count(cell) for cell in ("true_positive", "false_positive", "false_negative", "true_negative")}
 
@@ -81,13 +83,14 @@ class Binary:
         UnscorableError for null, NaN, other classes than two, and labels of which none is known as the positive one.
         """
         value = unwrap(prediction.value)
+        check_comparable_text(unwrap(truth.value), value)
         if type(value) is dict:
             prediction = Row(list(value.values()), tuple(map(str, value)))
             value = prediction.value
         if isinstance(value, (list, tuple)):
             return self._pair(truth, prediction, value)
         if value is None:
-            raise UnscorableError("the prediction is null")
+            raise UnscorableError("the prediction is null", reason=Reason.PREDICTION_NULL)
         truth_label = self._truth(truth, self.classes)
         probability = self._probability(value)
         if probability is None:
@@ -105,7 +108,8 @@ class Binary:
 
     def _pair(self, truth: Row, prediction: Row, pair: Sequence[float]) -> Fields:
         if len(pair) != 2:
-            raise UnscorableError(f"the prediction has {len(pair)} columns, not 1 or 2: use the scorer multiclass")
+            text = f"the prediction has {len(pair)} columns, not 1 or 2: use the scorer multiclass"
+            raise UnscorableError(text, reason=Reason.PREDICTION_NOT_TWO_COLUMNS)
         total = numbers(pair, "prediction")
         names = class_names(prediction, 2, self.classes) or ("CLASS_0", "CLASS_1")
         truth_label = self._truth(truth, names)
@@ -123,10 +127,11 @@ class Binary:
     def _truth(self, truth: Row, names: tuple[str, ...]) -> str:
         value = unwrap(truth.value)
         if isinstance(value, float) and not value.is_integer() and math.isfinite(value):
-            raise UnscorableError(f"the truth is {value}, neither of two classes")
+            raise UnscorableError(f"the truth is {value}, neither of two classes", reason=Reason.TRUTH_NEITHER_CLASS)
         found = one_class(truth, names)
         if names and found not in names and self.positive_label is None:
-            raise UnscorableError(f"the truth is {found!r}, neither {names[0]!r} nor {names[1]!r}")
+            text = f"the truth is {found!r}, neither {names[0]!r} nor {names[1]!r}"
+            raise UnscorableError(text, reason=Reason.TRUTH_NEITHER_CLASS)
         return found
 
     def _probability(self, value: Any) -> float | None:
@@ -143,7 +148,8 @@ class Binary:
         if self.probabilities or not said.is_integer():
             if 0.0 <= said <= 1.0:
                 return said
-            raise UnscorableError(f"the prediction is {said}, not within [0, 1]: set logits where it is a logit")
+            text = f"the prediction is {said}, not within [0, 1]: set logits where it is a logit"
+            raise UnscorableError(text, reason=Reason.PREDICTION_NOT_PROBABILITY)
         return None
 
     def _positive(self, names: tuple[str, ...], truth_label: str, predicted_label: str) -> str:
@@ -154,7 +160,8 @@ class Binary:
         # Nothing names the classes: 0 is negative, and any other number is positive.
         for found in (truth_label, predicted_label):
             if not found.startswith("CLASS_"):
-                raise UnscorableError(f"{found!r} may be either class: set the option positive_label")
+                text = f"{found!r} may be either class: set the option positive_label"
+                raise UnscorableError(text, reason=Reason.POSITIVE_UNKNOWN)
         return next((found for found in (truth_label, predicted_label) if found != "CLASS_0"), "CLASS_1")
 
     def _negative(self, positive: str, names: tuple[str, ...]) -> str:

@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 from scorers.base import Row, UnscorableError, finite, shown, unwrap
+from scorers.reasons import Reason, of_side
 
 # A keyword of more than 32,766 bytes can't be indexed, and far shorter ones are no class names.
 MAX_LABEL = 512
@@ -29,7 +30,8 @@ def label(value: Any) -> str:
         return f"CLASS_{int(value)}"
     if kind is float and math.isfinite(value):
         return f"CLASS_{int(value) if value.is_integer() else value!r}"
-    raise UnscorableError(f"{shown(value)} is not a class: a number, a text or a boolean is expected")
+    text = f"{shown(value)} is not a class: a number, a text or a boolean is expected"
+    raise UnscorableError(text, reason=Reason.NOT_A_CLASS)
 
 
 def _text_label(text: str) -> str:
@@ -116,8 +118,9 @@ def numbers(value: Any, what: str) -> float:
         return total
     for column, item in enumerate(value):
         if not finite(item):
-            raise UnscorableError(f"column {column} of the {what} is {shown(item)}, not a finite number")
-    raise UnscorableError(f"the numbers of the {what} are too large to add up")
+            text = f"column {column} of the {what} is {shown(item)}, not a finite number"
+            raise UnscorableError(text, reason=of_side(what, "NOT_NUMBERS"))
+    raise UnscorableError(f"the numbers of the {what} are too large to add up", reason=of_side(what, "TOO_LARGE"))
 
 
 def one_class(truth: Row, names: tuple[str, ...]) -> str:
@@ -131,15 +134,16 @@ def one_class(truth: Row, names: tuple[str, ...]) -> str:
         value = truth.value
     if not isinstance(value, (list, tuple)):
         if value is None:
-            raise UnscorableError("the truth is null")
+            raise UnscorableError("the truth is null", reason=Reason.TRUTH_NULL)
         return scalar_label(value, names)
     if not value:
-        raise UnscorableError("the truth is empty")
+        raise UnscorableError("the truth is empty", reason=Reason.TRUTH_EMPTY)
     numbers(value, "truth")
     highest = max(value)
     column = value.index(highest)
     if value.count(highest) > 1:
-        raise UnscorableError(f"the truth {shown(value)} names no class or several: multilabel scores sets of labels")
+        text = f"the truth {shown(value)} names no class or several: multilabel scores sets of labels"
+        raise UnscorableError(text, reason=Reason.TRUTH_NOT_ONE_CLASS)
     own = truth.names
     if len(own) == len(value) and (not names or own[column] in columns(names)):
         return str(own[column])

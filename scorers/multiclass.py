@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import mul
 from typing import ClassVar
 
-from scorers.base import Fields, Metric, Row, UnscorableError, mean_of, share_at_most, shown, unwrap
+from scorers.base import Fields, Metric, Row, UnscorableError, finite, mean_of, share_at_most, shown, unwrap
 from scorers.classification import CELLS, averages, confusion_matrix, single_label_metrics, table
 from scorers.labels import class_names, column_label, columns, numbers, numeric_text, one_class, scalar_label
 from scorers.options import check_flag, class_tuple
 from scorers.probabilities import SUM_TOLERANCE, calibration_bin, calibration_metric, log_loss, softmax
+from scorers.reasons import Reason
+from scorers.structured import check_comparable_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,21 +62,35 @@ class Multiclass:
         for a text truth against an index that nothing names.
         """
         value = unwrap(prediction.value)
-        if type(value) is dict:
-            prediction = Row(list(value.values()), tuple(map(str, value)))
-            value = prediction.value
+        check_comparable_text(unwrap(truth.value), value)
+        if type(value) is dict and value:
+            return self._by_name(truth, value)
+        if value in ({}, [], ()):
+            raise UnscorableError("the prediction is empty", reason=Reason.PREDICTION_EMPTY)
         if isinstance(value, (list, tuple)):
-            if not value:
-                raise UnscorableError("the prediction is empty")
             return self._row(truth, prediction, value)
         if value is None:
-            raise UnscorableError("the prediction is null")
+            raise UnscorableError("the prediction is null", reason=Reason.PREDICTION_NULL)
         names = self.classes
         truth_label = one_class(truth, names)
         predicted_label = scalar_label(value, names)
         if not names:
             _check_comparable(truth, truth_label, value)
         return outcome(truth_label, predicted_label)
+
+    def _by_name(self, truth: Row, scores: dict[str, float]) -> Fields:
+        """Score an object of class -> score: its names count, and its order does not."""
+        names, row = tuple(map(str, scores)), list(scores.values())
+        numbers(row, "prediction")
+        known = unwrap(truth.value)
+        if self.classes:
+            truth = Row(one_class(truth, self.classes))
+        elif finite(known) and scalar_label(known, ()).removeprefix("CLASS_") not in names:
+            text = "the truth is a class index, and nothing connects it with the prediction's names"
+            raise UnscorableError(text, reason=Reason.CLASSES_NOT_CONNECTED)
+        if len(names) == 1:
+            return Multiclass().score(truth, Row(names[0]))
+        return replace(self, classes=())._row(truth, Row(row, names), row)
 
     def _row(self, truth: Row, prediction: Row, row: Sequence[float]) -> Fields:
         total = numbers(row, "prediction")
@@ -164,5 +180,6 @@ def _check_comparable(truth: Row, truth_label: str, prediction: object) -> None:
         return
     raise UnscorableError(
         f"the truth {shown(truth.value)} and the prediction {shown(prediction)} are a class name and an index that "
-        "nothing connects: set the option classes"
+        "nothing connects: set the option classes",
+        reason=Reason.CLASSES_NOT_CONNECTED,
     )

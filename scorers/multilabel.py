@@ -12,6 +12,8 @@ from scorers.classification import CELLS, averages, table
 from scorers.labels import class_names, column_label, numbers, numeric_text, scalar_label
 from scorers.options import check_flag, check_range, class_tuple
 from scorers.probabilities import log_loss, sigmoid
+from scorers.reasons import Reason, of_side
+from scorers.structured import check_comparable_text
 
 _LOSS = (0.0, float("inf"))
 
@@ -69,13 +71,16 @@ class Multilabel:
         UnscorableError for null, NaN, nested lists and rows of different lengths.
         """
         known, said = _named(truth), _named(prediction)
+        check_comparable_text(known.value, said.value)
         width = self._width(known.value, said.value)
         names = class_names(said, width, self.classes) or class_names(known, width, self.classes)
         if self.classes and width and width != len(self.classes):
-            raise UnscorableError(f"the rows have {width} columns, but the option classes {len(self.classes)} names")
+            text = f"the rows have {width} columns, but the option classes {len(self.classes)} names"
+            raise UnscorableError(text, reason=Reason.COLUMNS_NOT_CLASSES)
         if width and not names and (_is_text(known.value) or _is_text(said.value)):
             raise UnscorableError(
-                "labels on one side and a row on the other that nothing names: set the option classes"
+                "labels on one side and a row on the other that nothing names: set the option classes",
+                reason=Reason.COLUMNS_NOT_NAMED,
             )
         actual = self._labels(known.value, names, width, "truth")
         row = said.value
@@ -97,7 +102,8 @@ class Multilabel:
             return 0
         known_row, said_row = _is_numeric(known), _is_numeric(said)
         if known_row and said_row and len(known) != len(said) and self.indicator:
-            raise UnscorableError(f"the truth has {len(known)} columns, the prediction {len(said)}")
+            text = f"the truth has {len(known)} columns, the prediction {len(said)}"
+            raise UnscorableError(text, reason=Reason.LENGTHS_DIFFER)
         within = self.logits or all(0 <= v <= 1 for side in (known, said) if _is_numeric(side) for v in side)
         if known_row and said_row and len(known) == len(said) and (within or self.indicator):
             return len(said)
@@ -108,13 +114,14 @@ class Multilabel:
 
     def _labels(self, value: Any, names: tuple[str, ...], width: int, what: str) -> set[str]:
         if value is None:
-            raise UnscorableError(f"the {what} is null")
+            raise UnscorableError(f"the {what} is null", reason=of_side(what, "NULL"))
         if not isinstance(value, (list, tuple)):
             return {scalar_label(value, names)}
         if width and _is_numeric(value) and len(value) == width:
             numbers(value, what)
             if any(item not in (0, 1) for item in value):
-                raise UnscorableError(f"the {what} {shown(value)} has other values than 0 and 1")
+                text = f"the {what} {shown(value)} has other values than 0 and 1"
+                raise UnscorableError(text, reason=of_side(what, "NOT_INDICATOR"))
             return {column_label(k, names) for k, item in enumerate(value) if item}
         return {scalar_label(item, names) for item in value}
 

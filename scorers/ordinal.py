@@ -27,6 +27,7 @@ from scorers.classification import CELLS, averages, confusion_matrix, single_lab
 from scorers.labels import class_names, column_label, columns, numbers, numeric_text, scalar_label
 from scorers.multiclass import as_probabilities, is_one_hot, outcome
 from scorers.options import check_flag, class_tuple
+from scorers.reasons import of_side
 
 _LOSS = (0.0, float("inf"))
 # Sums of squares of more would leave the whole numbers that a double holds exactly.
@@ -121,13 +122,14 @@ class Ordinal:
         value = unwrap(value)
         if isinstance(value, (list, tuple)):
             if not value:
-                raise UnscorableError(f"the {what} is empty")
+                raise UnscorableError(f"the {what} is empty", reason=of_side(what, "EMPTY"))
             numbers(value, what)
             return value.index(max(value))
         if not names:
             level = round(number(value, what))
             if abs(level) > _MAX_LEVEL:
-                raise UnscorableError(f"the {what} is {level}: no level is beyond {_MAX_LEVEL}")
+                text = f"the {what} is {level}: no level is beyond {_MAX_LEVEL}"
+                raise UnscorableError(text, reason=of_side(what, "BEYOND_LEVELS"))
             return level
         if isinstance(value, str) and value not in names and (figure := numeric_text(value)) is not None:
             value = figure
@@ -135,7 +137,8 @@ class Ordinal:
             value = round(number(value, what))
         column = columns(names).get(scalar_label(value, names))
         if column is None:
-            raise UnscorableError(f"the {what} {shown(value)} is none of the classes {', '.join(names)}")
+            text = f"the {what} {shown(value)} is none of the classes {', '.join(names)}"
+            raise UnscorableError(text, reason=of_side(what, "NOT_AMONG_CLASSES"))
         return column
 
 

@@ -10,6 +10,8 @@ from typing import Any, ClassVar
 from scorers.base import Fields, Metric, Row, UnscorableError, mean_of, number, share_at_most, shown
 from scorers.labels import column_label, label, numbers, scalar_label
 from scorers.options import check_count, check_flag
+from scorers.reasons import Reason
+from scorers.structured import check_comparable_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +54,14 @@ class Ranking:
         relevant, an item occurs twice, or the lists can't be read.
         """
         listed = _row_of_one(prediction.value)
+        check_comparable_text(_row_of_one(truth.value), listed)
         names = prediction.names if self._has_scores(listed) and len(prediction.names) == len(listed) else ()
         ranked = self._ranked(listed, names)
         gains = self._gains(_row_of_one(truth.value), listed, names)
         relevant = {item for item, gain in gains.items() if gain > 0}
         if not relevant:
-            raise UnscorableError(f"the truth {shown(truth.value)} names no relevant item")
+            text = f"the truth {shown(truth.value)} names no relevant item"
+            raise UnscorableError(text, reason=Reason.TRUTH_NOT_RELEVANT)
         ranks = [rank for rank, item in enumerate(ranked, start=1) if item in relevant]
         cut = self.k or max(len(ranked), len(gains))
         found = sum(rank <= cut for rank in ranks)
@@ -85,7 +89,8 @@ class Ranking:
         else:
             items = [label(item) for item in (listed if isinstance(listed, (list, tuple)) else [listed])]
         if not items or len(set(items)) < len(items):
-            raise UnscorableError(f"the prediction {shown(listed)} is empty or has an item twice")
+            text = f"the prediction {shown(listed)} is empty or has an item twice"
+            raise UnscorableError(text, reason=Reason.PREDICTION_NOT_RANKED)
         return items
 
     def _has_scores(self, listed: Any) -> bool:
@@ -105,7 +110,8 @@ class Ranking:
         else:
             return {scalar_label(item, names): 1.0 for item in known}
         if min(gains.values(), default=0.0) < 0:
-            raise UnscorableError(f"the truth {shown(known)} has a gain below 0")
+            text = f"the truth {shown(known)} has a gain below 0"
+            raise UnscorableError(text, reason=Reason.TRUTH_GAIN_BELOW_ZERO)
         return gains
 
 

@@ -9,6 +9,7 @@ from typing import ClassVar
 
 from scorers.base import Count, Fields, Metric, Row, Sum, UnscorableError, Value, Values, mean_of, number, ratio, unwrap
 from scorers.options import check_range
+from scorers.reasons import Reason
 
 _UNBOUNDED = (float("-inf"), float("inf"))
 _LOSS = (0.0, float("inf"))
@@ -94,14 +95,15 @@ class Regression:
             "truth_squared": centered * centered,
         }
         if not math.isfinite(fields["truth_squared"]):
-            raise UnscorableError(f"the truth {y} is too large to be squared")
+            raise UnscorableError(f"the truth {y} is too large to be squared", reason=Reason.TRUTH_TOO_LARGE)
         return fields
 
     def _errors(self, y: float, p: float) -> Fields:
         error = p - y
         squared = error * error
         if not math.isfinite(squared):
-            raise UnscorableError(f"the error between {y} and {p} is too large to be squared")
+            text = f"the error between {y} and {p} is too large to be squared"
+            raise UnscorableError(text, reason=Reason.ERROR_TOO_LARGE)
         fields = {
             "error": error,
             "absolute_error": abs(error),
@@ -116,7 +118,8 @@ class Regression:
     def _several(self, known: object, said: object) -> Fields:
         if not isinstance(known, Sequence) or not isinstance(said, Sequence) or len(known) != len(said) or not known:
             sizes = [len(side) if isinstance(side, (list, tuple)) else 1 for side in (known, said)]
-            raise UnscorableError(f"the truth has {sizes[0]} numbers, the prediction {sizes[1]}")
+            text = f"the truth has {sizes[0]} numbers, the prediction {sizes[1]}"
+            raise UnscorableError(text, reason=Reason.LENGTHS_DIFFER)
         outputs = [
             self._errors(number(y, f"truth of output {k}"), number(p, f"prediction of output {k}"))
             for k, (y, p) in enumerate(zip(known, said, strict=True))

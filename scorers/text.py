@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 from scorers.base import Count, Fields, Metric, Need, Row, Sum, UnscorableError, mean_of, ratio, shown, unwrap
 from scorers.edit_distance import edit_distance
 from scorers.options import check_count
+from scorers.reasons import Reason, of_side
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
@@ -62,7 +63,7 @@ class Text:
         known = unwrap(truth.value)
         references = [_text(each, "truth") for each in (known if isinstance(known, (list, tuple)) else [known])]
         if not references:
-            raise UnscorableError("the truth is an empty list")
+            raise UnscorableError("the truth is an empty list", reason=Reason.TRUTH_EMPTY)
         plain = normalize(said)
         plain_references = [normalize(reference) for reference in references]
         match = int(plain in plain_references)
@@ -80,7 +81,7 @@ def normalize(text: str) -> str:
 
 def _text(value: Any, what: str) -> str:
     if not isinstance(value, str):
-        raise UnscorableError(f"the {what} is {shown(value)}, not a text")
+        raise UnscorableError(f"the {what} is {shown(value)}, not a text", reason=of_side(what, "NOT_TEXT"))
     return value
 
 

@@ -5,6 +5,12 @@
 
 from __future__ import annotations
 
+
+def rows(count: int, *parts: str) -> list[str]:
+    """Name the field `rows` of the first rows of a batch."""
+    return [f"r1-item-{row}: {part}.rows" for row in range(count) for part in parts]
+
+
 # Reason -> case -> fields. "new document": the original stored none; "no document": ours is elsewhere.
 TABLE: dict[str, dict[str, list[str]]] = {
     "`@timestamp` is the request's time; the original's is that of whatever part came last": {
@@ -201,6 +207,28 @@ TABLE: dict[str, dict[str, list[str]]] = {
     },
     "all V2 tensors are in the instance and the elements, not only the first": {
         "v2_multi_inputs_same_type": ["request.dataType", "request.elements", "request.instance", "request.names"],
+    },
+    "each row of a batch has the number of rows as `rows`": {
+        "feedback_batch": rows(2, "request", "response"),
+        "id_item_suffix": rows(2, "request"),
+        "metadata_kf_instances": rows(2, "request", "response"),
+        "metadata_mixed_batch": rows(2, "request", "response"),
+        "outlier_batch_scores": rows(2, "request"),
+        "reference_has_datatype": rows(2, "request"),
+        "reference_request": rows(2, "request"),
+        "seldon_batch_sizes_differ": rows(2, "request"),
+        "seldon_batch_then_single_same_id": rows(2, "request"),
+        "seldon_ndarray_1d_many": rows(3, "request"),
+        "seldon_ndarray_1d_names_many": rows(3, "request"),
+        "seldon_ndarray_2d_strings": rows(2, "request"),
+        "seldon_ndarray_3d": rows(2, "request"),
+        "seldon_ndarray_named_batch": rows(3, "request", "response"),
+        "seldon_ndarray_ragged": rows(2, "request"),
+        "seldon_tensor_1d_names_many": rows(2, "response"),
+        "tf_instances_1d": rows(3, "request"),
+        "tf_instances_batch_kf": rows(2, "request", "response"),
+        "tf_instances_objects": rows(2, "request"),
+        "tf_instances_ragged": rows(2, "request"),
     },
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import time
 
 import pytest
 
@@ -40,9 +41,40 @@ def test_undecodable_body_is_stored_as_it_came(sender: Sender, index: Index, dep
     """A body that can't be decoded is in the document, byte for byte, with the reason beside it."""
     assert sender.send(event("request", "r1", deployment), body) == (200, b"")
     document = index.documents(index_of(deployment))[index_of(deployment), "r1"]
-    assert base64.b64decode(document["request"]["payload"]["base64"]) == body
+    payload = document["request"]["payload"]
+    # What is JSON is stored as JSON.
+    assert payload == json.loads(body) if isinstance(payload, list) else base64.b64decode(payload["base64"]) == body
     assert document["request"]["undecodable"]
     assert document["@timestamp"] == "2026-01-02T03:04:05.100Z"
+
+
+UNSTORABLE = [
+    pytest.param(b'{"jsonData":%s}' % (b"9" * digits), id=f"{digits} digits") for digits in (309, 310, 1000, 1001, 4301)
+] + [
+    pytest.param(b'{"jsonData":-1e400}', id="1e400"),
+    pytest.param(b'{"data":{"ndarray":[[NaN,%s]],"names":["a","b"]}}' % (b"8" * 1500), id="elements"),
+    pytest.param(b'{"jsonData":{"%s":1}}' % (b"k" * 50_001), id="key"),
+    pytest.param(b'{"instances":[1],"%s":1}' % (b"k" * 60_000), id="field"),
+    pytest.param(b'{"data":{"ndarray":[[1]],"names":["%s"]}}' % (b"n" * 50_001), id="name of a column"),
+    pytest.param(b'{"reward":%s,"truth":%s}' % (b"7" * 310, b"6" * 310), id="reward"),
+]
+
+
+@pytest.mark.parametrize("part", ["request", "response", "feedback"])
+@pytest.mark.parametrize("body", UNSTORABLE)
+def test_what_no_engine_gives_back(sender: Sender, index: Index, deployment: str, body: bytes, part: str) -> None:
+    """It is stored in another form; the events before and after it lack nothing, on the same document, too."""
+    assert sender.send(event("outlier", "r1", deployment), b'{"data":{"is_outlier":[0]}}') == (200, b"")
+    started = time.monotonic()
+    assert sender.send(event(part, "r1", deployment), body) == (200, b"")
+    assert sender.send(event(part, "r2", deployment), body) == (200, b"")
+    assert sender.send(event("request", "r3", deployment), ndarray([[1]])) == (200, b"")
+    assert time.monotonic() - started < 5
+    found = {id: source for (_, id), source in index.documents(index_of(deployment)).items()}
+    assert found.keys() == {"r1", "r2", "r3"}
+    assert {"outlier", part} <= found["r1"].keys()
+    # Once more: what is known of the document comes from the engine.
+    assert sender.send(event("outlier", "r1", deployment), b"{}")[0] == 200
 
 
 def test_garbage_of_a_megabyte_is_stored_as_size_and_hash(sender: Sender, index: Index, deployment: str) -> None:

@@ -72,7 +72,7 @@ def test_sources_of_a_feedback() -> None:
     assert (fields["counter__a"], fields["counter__b"], len(fields["series"])) == (3.0, 3.0, 2)
     for feedback in ({}, {"truth": None}, {"truth": 1}, {"truth": {"meta": []}}, {"metrics": []}):
         assert of_feedback(feedback) == ({}, [])
-    assert of_feedback({"metrics": {"a": 1}}) == ({}, ["metrics: expected a list of metrics, found {'a': 1}"])
+    assert of_feedback({"metrics": {"a": 1}}) == ({}, ["metrics: expected a list of metrics"])
     many, problems = flatten([metric(f"k{number}", 1) for number in range(MAX_METRICS + 1)])
     assert (len(many), len(problems)) == (MAX_METRICS + 1, 1)
     assert combine({"gauge__g": 1.0, "correct": 1}, {"gauge__g": 2.0}) == {"gauge__g": 2.0, "correct": 1}

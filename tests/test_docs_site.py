@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from request_logger.commands.reference import commands_page, fields_page, mapped_fields
+from request_logger.commands.reference_writer import writer_page
 from request_logger.commands.scorers import _fields_of
 from request_logger.scorer_registry import registered, scorer_class
 from tests.helpers import Index, Server
@@ -48,7 +49,10 @@ def test_the_site_builds(tmp_path: Path) -> None:
     assert '<pre class="mermaid">' in (tmp_path / "architecture" / "index.html").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize(("name", "page"), [("commands", commands_page), ("fields", fields_page)])
+PAGES = {"commands": commands_page, "fields": fields_page, "writer": writer_page}
+
+
+@pytest.mark.parametrize(("name", "page"), PAGES.items())
 def test_pages_made_from_the_code(name: str, page: Any) -> None:
     """`make docs` writes them; every command, argument and field is there, and no other."""
     assert read(name) == page() + "\n"

@@ -94,6 +94,15 @@ def test_a_time_that_engines_take_stays_as_it_came(time: str) -> None:
         ("2026-01-02T03:04:05,5Z", "2026-01-02T03:04:05.500000000Z"),
         (" 2026-01-02", "2026-01-02T00:00:00Z"),
         ("2026-01-02T03:04:05+01", "2026-01-02T02:04:05Z"),
+        ("2026-01-02 03:04:05 GMT", "2026-01-02T03:04:05Z"),
+        ("Sun, 06 Nov 1994 08:49:37 GMT", "1994-11-06T08:49:37Z"),
+        ("sun, 6 nov 1994 08:49:37 gmt", "1994-11-06T08:49:37Z"),
+        ("Sun, 06 Nov 1994 08:49:37 +0100", "1994-11-06T07:49:37Z"),
+        ("06 Nov 1994 08:49 UT", "1994-11-06T08:49:00Z"),
+        ("Sunday, 06-Nov-94 08:49:37 GMT", "1994-11-06T08:49:37Z"),
+        ("Friday, 02-Jan-26 03:04:05 GMT", "2026-01-02T03:04:05Z"),
+        ("Sun Nov  6 08:49:37 1994", "1994-11-06T08:49:37Z"),
+        ("Fri Jan  2 03:04:05 GMT 2026", "2026-01-02T03:04:05Z"),
     ],
 )
 def test_a_time_that_engines_refuse_is_written_anew(time: str, timestamp: str) -> None:
@@ -102,7 +111,22 @@ def test_a_time_that_engines_refuse_is_written_anew(time: str, timestamp: str) -
 
 
 @pytest.mark.parametrize(
-    "time", ["", "now", "2026-1-2", "2026-00", "2026-13", "2026-02-30", "0000", "2026-01-02T24", "-5"]
+    "time",
+    [
+        "",
+        "now",
+        "2026-1-2",
+        "2026-00",
+        "2026-13",
+        "2026-02-30",
+        "0000",
+        "2026-01-02T24",
+        "-5",
+        "Sun, 32 Nov 1994 08:49:37 GMT",
+        "Sun, 06 Foo 1994 08:49:37 GMT",
+        "Sun, 06 Nov 1994 25:49:37 GMT",
+        "Sun Nov 1994",
+    ],
 )
 def test_what_is_no_time_gives_way_to_now(time: str) -> None:
     """The document is found where people look for it."""

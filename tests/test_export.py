@@ -18,7 +18,7 @@ import pytest
 from sklearn import metrics as sk
 
 from request_logger.cli import main
-from request_logger.export import PAGE, Export, frame
+from request_logger.export import PAGE, Export, frame, without_formula
 from request_logger.selection import Selection
 from request_logger.serialize import dumps
 from request_logger.settings import Settings
@@ -165,7 +165,9 @@ def test_memory_is_that_of_a_page(reach: Settings, deployment: str, index: Index
         lines = [
             dumps({"index": {"_index": name, "_id": str(k)}})
             + b"\n"
-            + dumps({"@timestamp": k, "response": {"instance": f"{text}{k}"}, "feedback": {"reward": 1}})
+            + dumps(
+                {"@timestamp": k, "response": {"instance": f"{text}{k}", "dataType": "text"}, "feedback": {"reward": 1}}
+            )
             for k in range(start, start + PAGE)
         ]
         assert not engine.bulk(b"\n".join(lines) + b"\n")["errors"]
@@ -186,8 +188,14 @@ def test_memory_is_that_of_a_page(reach: Settings, deployment: str, index: Index
 def test_an_index_that_the_original_made(reach: Settings, deployment: str, index: Index) -> None:
     """Whole numbers in one index and fractions in the next are numbers; a type that varies otherwise is text."""
     first, second = (f"inference-log-x-{deployment}-{k}" for k in (1, 2))
-    one = {"@timestamp": "2026-01-01T00:00:00Z", "request": {"elements": {"a": 1, "b": 2, "c": True}}}
-    two = {"@timestamp": "2026-01-02T00:00:00Z", "request": {"elements": {"a": 1.5, "b": "two", "c": False}}}
+    one = {
+        "@timestamp": "2026-01-01T00:00:00Z",
+        "request": {"dataType": "tabular", "elements": {"a": 1, "b": 2, "c": True}},
+    }
+    two = {
+        "@timestamp": "2026-01-02T00:00:00Z",
+        "request": {"dataType": "tabular", "elements": {"a": 1.5, "b": "two", "c": False}},
+    }
     for name, document in ((first, one), (second, two)):
         index.request("PUT", f"/{name}/_doc/1", {**document, "feedback": {"reward": 1}})
     index.refresh()
@@ -214,3 +222,42 @@ def test_an_unknown_selection_is_refused() -> None:
     """A typing error in a name of frame's is not taken for "all"."""
     with pytest.raises(TypeError, match="deploymnt"):
         frame(deploymnt="iris")
+
+
+@pytest.mark.parametrize(
+    "text", ["=1+1", "+1+cmd", "-2+3", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "=", "-", "\uff1d1", "-1e5x", "=5"]
+)
+def test_formulas(text: str) -> None:
+    """What a spreadsheet would run is text in it."""
+    assert without_formula(text) == f"'{text}"
+
+
+@pytest.mark.parametrize(
+    "text", ["", "cat", "-5", "+5", "-5.5e-3", "-.5", "5", "a=1", "'=1", '["=1"]', "\u00e9", " =1"]
+)
+def test_no_formulas(text: str) -> None:
+    """Numbers and all other text stay as they are."""
+    assert without_formula(text) == text
+
+
+@pytest.mark.engine
+def test_formulas_in_a_file(command: Run, sender: Sender, deployment: str, index: Index, tmp_path: Path) -> None:
+    """In every text column of the CSV, ids and names of columns too; Parquet has them as they were stored."""
+    names = ["=cmd|'/C calc'!A0", "age"]
+    assert sender.send(event("request", "@r1", deployment), ndarray([["-2+3", -7]], names))[0] == 200
+    assert sender.send(event("response", "@r1", deployment), ndarray(["=1+1"]))[0] == 200
+    body = json.dumps({"truth": {"data": {"ndarray": ["+x"]}}}).encode()
+    assert sender.send(event("feedback", "@r1", deployment), body)[0] == 200
+    index.refresh()
+    text, parquet = tmp_path / "pairs.csv", tmp_path / "pairs.parquet"
+    for path in (text, parquet):
+        assert command(str(path), "--index", index_of(deployment))[0] == 0
+    with text.open(encoding="utf-8", newline="") as file:
+        [row] = csv.DictReader(file)
+    [stored] = pandas.read_parquet(parquet).to_dict("records")
+    for column, cell in (("request_id", "@r1"), ("prediction", "=1+1"), ("truth", "+x")):
+        assert row[column] == f"'{cell}"
+    column = f"request.elements.{names[0]}"
+    assert (row[column], stored[column]) == ("'-2+3", "-2+3")
+    assert float(row["request.elements.age"]) == -7
+    assert stored["truth"] == "+x"

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from bench.faults.__main__ import main
+from bench.faults.crowd import allow_connections
 from bench.faults.rows import ROWS
 from bench.faults.stage import Stage
 from request_logger.engine import start_engine
@@ -22,6 +23,13 @@ pytestmark = pytest.mark.engine
 
 # Row -> its length in seconds.
 SHORT = {
+    "connection_flood": 2.0,
+    "engine_emptied": 3.0,
+    "garbage_answers": 4.0,
+    "poison_numbers": 3.0,
+    "reports": 3.0,
+    "scorer_fails": 3.0,
+    "slow_index": 4.0,
     "engine_paused_spool": 2.0,
     "logger_killed": 3.0,
     "read_only": 1.5,
@@ -40,6 +48,7 @@ def narrow() -> Iterator[Any]:
 @pytest.mark.parametrize("name", SHORT)
 def test_nothing_acknowledged_is_missing(narrow: Any, name: str) -> None:
     """Whatever happens: all events are acknowledged in the end, each is in the engine, and nothing is there twice."""
+    allow_connections(8192)
     result = Stage([narrow], SHORT[name], rate=150).run(ROWS[name].happen)
     assert result.problems == []
     assert result.stored == result.acknowledged == result.events > 100

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import random
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -22,15 +23,20 @@ from request_logger.engine import Engine, start_cluster, start_engine
 
 SECONDS = 20.0
 RATE = 150.0
+MINUTES = 30.0
+_LONG = [name for name, row in ROWS.items() if row.only_named]
 _HEADINGS = ("what happens", "events", "came again", "acknowledged", "stored", "missing", "doubled", "longest s", "MB")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the rows that are named, all by default; print the table."""
     parser = argparse.ArgumentParser(prog="python -m bench.faults", description="What breaks, and what is lost.")
-    parser.add_argument("rows", nargs="*", metavar="row", help=f"of {', '.join(ROWS)} (default: all)")
+    default = f"default: all but {', '.join(_LONG)}"
+    parser.add_argument("rows", nargs="*", metavar="row", help=f"of {', '.join(ROWS)} ({default})")
     parser.add_argument("--seconds", type=float, default=SECONDS, help=f"a row's length (default: {SECONDS:.0f})")
     parser.add_argument("--rate", type=float, default=RATE, help=f"events a second (default: {RATE:.0f})")
+    parser.add_argument("--minutes", type=float, default=MINUTES, help=f"of the row soak (default: {MINUTES:.0f})")
+    parser.add_argument("--seed", type=int, help="of the row soak (default: a new one, which is told)")
     parser.add_argument("--markdown", action="store_true", help="print the table as docs/faults.md has it")
     chosen = parser.parse_args(arguments)
     unknown = [name for name in chosen.rows if name not in ROWS]
@@ -38,11 +44,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"no row {', '.join(unknown)}: expected some of {', '.join(ROWS)}")
     allow_connections(8192)
     results: dict[str, Count] = {}
-    for engines, row in _staged([ROWS[name] for name in chosen.rows or ROWS]):
+    usual = [name for name in ROWS if name not in _LONG]
+    seed = random.SystemRandom().randrange(2**32) if chosen.seed is None else chosen.seed
+    for engines, row in _staged([ROWS[name] for name in chosen.rows or usual]):
         _tell(f"{row.name}: {row.what} ...")
         started = time.monotonic()
-        results[row.name] = Stage(engines, chosen.seconds, chosen.rate).run(row.happen)
-        _tell(f"  {time.monotonic() - started:.0f} s" + "".join(f"\n  FAILED: {p}" for p in results[row.name].problems))
+        stage = Stage(engines, chosen.seconds, chosen.rate, minutes=chosen.minutes, seed=seed, tell=_tell)
+        result = results[row.name] = stage.run(row.happen)
+        _tell(f"  {time.monotonic() - started:.0f} s")
+        for line in [*(f"note: {note}" for note in result.notes), *(f"FAILED: {text}" for text in result.problems)]:
+            _tell(f"  {line}")
     _print_table(results, markdown=chosen.markdown)
     failed = [name for name, result in results.items() if result.problems]
     if failed:

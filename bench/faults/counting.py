@@ -28,14 +28,16 @@ class Count:
     longest: float = 0.0
     memory: float = 0.0
     problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    """What a reader of the figures should know."""
 
 
 def count(engine: Client, senders: Sequence[Traffic]) -> Count:
     """Compare what the senders know with what the engine holds."""
     total = Count()
     for sender in senders:
-        total.events += len(sender.sent)
-        total.acknowledged += len(sender.acknowledged)
+        total.events += len(sender.sent - sender.gone)
+        total.acknowledged += len(sender.acknowledged - sender.gone)
         total.again += sender.again
         total.longest = max(total.longest, sender.longest)
         _compare(engine, sender, total)
@@ -50,13 +52,13 @@ def count(engine: Client, senders: Sequence[Traffic]) -> Count:
 
 def _compare(engine: Client, sender: Traffic, total: Count) -> None:
     index = index_of(sender.deployment)
-    engine.ask("POST", f"/{index}/_refresh")
+    engine.ask("POST", f"/{index}/_refresh?ignore_unavailable=true")
     documents: dict[str, list[dict[str, Any]]] = {}
     for hit in _all(engine, index):
         documents.setdefault(hit["_source"]["RequestId"], []).append(hit["_source"])
     ids = {f"{sender.deployment}-{number}": number for number, _ in sender.sent}
     total.duplicated += sum(len(found) - (id in ids) for id, found in documents.items())
-    for key in sender.acknowledged:
+    for key in sender.acknowledged - sender.gone:
         found = documents.get(f"{sender.deployment}-{key[0]}", [])
         total.stored += any(_has(document, key, sender) for document in found)
         total.missing += not any(_has(document, key, sender) for document in found)
@@ -64,7 +66,7 @@ def _compare(engine: Client, sender: Traffic, total: Count) -> None:
     for id, found in documents.items():
         for document in found:
             if {"response", "feedback"} <= set(document) and id in ids:
-                unscored += document.get("metrics", {}).get("correct") != int(is_right(ids[id]))
+                unscored += not _is_scored_rightly(document.get("metrics", {}), ids[id], scored=sender.scored)
             refused = any("unindexed" in part for part in document.values() if isinstance(part, dict))
             unexpected += refused != (sender.poison and is_poison(ids.get(id, 0)))
     if unscored:
@@ -76,6 +78,12 @@ def _compare(engine: Client, sender: Traffic, total: Count) -> None:
         total.problems.append(f"{letters} dead letters")
     if sender.refused:
         total.problems.append(f"answers that refuse an event: {dict(sender.refused)}")
+
+
+def _is_scored_rightly(metrics: dict[str, Any], number: int, *, scored: bool | None) -> bool:
+    right = metrics.get("correct") == int(is_right(number))
+    says_why = bool(metrics.get("unscorable"))
+    return bool(metrics) if scored is None else right if scored else says_why
 
 
 def _has(document: dict[str, Any], key: tuple[int, str], sender: Traffic) -> bool:
@@ -92,7 +100,7 @@ def plain(value: Any) -> Any:
 
 
 def _all(engine: Client, index: str) -> Iterator[dict[str, Any]]:
-    page = engine.ask("POST", f"/{index}/_search?scroll=1m", {"size": _PAGE, "sort": ["_doc"]})
+    page = engine.ask("POST", f"/{index}/_search?scroll=1m&ignore_unavailable=true", {"size": _PAGE, "sort": ["_doc"]})
     while page["hits"]["hits"]:
         yield from page["hits"]["hits"]
         page = engine.ask("POST", "/_search/scroll", {"scroll": "1m", "scroll_id": page["_scroll_id"]})

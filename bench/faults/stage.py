@@ -6,7 +6,7 @@ import contextlib
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from bench.engines import Client
 from bench.faults.counting import Count, count
 from bench.faults.memory import Memory
 from bench.faults.traffic import Traffic
+from bench.first import index_of
 from request_logger.engine import Engine
 from request_logger.local_server import LocalServer, engine_settings
 from request_logger.settings import Settings
@@ -26,13 +27,32 @@ PATIENCE_SECONDS = 120.0
 class Stage:
     """One row's. ``engines`` are the nodes of one cluster, usually one; all must run at the end."""
 
-    def __init__(self, engines: Sequence[Engine], seconds: float, rate: float) -> None:
+    def __init__(
+        self,
+        engines: Sequence[Engine],
+        seconds: float,
+        rate: float,
+        *,
+        minutes: float = 30.0,
+        seed: int = 0,
+        tell: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self.engines = engines
+        self.minutes = minutes
+        """How long the soak takes."""
+        self.patience = PATIENCE_SECONDS
+        """How long a sender waits at the end for all that it has sent to be acknowledged (seconds)."""
+        self.seed = seed
+        """Decides what happens in the soak."""
+        self.tell = tell
+        """Takes a line about what happens."""
         self.seconds = seconds
         """How long the fault and what is around it may take, about."""
         self.rate = rate
         self.name = f"faults-{uuid.uuid4().hex[:8]}"
         self.problems: list[str] = []
+        self.notes: list[str] = []
+        """What a reader of the figures should know, one line each."""
         self._memory = Memory()
         self._senders: list[Traffic] = []
         self._folder = tempfile.TemporaryDirectory(prefix="request-logger-faults-")
@@ -52,6 +72,21 @@ class Stage:
         if not true:
             self.problems.append(otherwise)
 
+    def map_poison(self, number: int) -> None:
+        """Give the index of a sender, by its number, the type that its poisoned values don't have."""
+        types = {"request": {"properties": {"elements": {"properties": {"sepal_length": {"type": "double"}}}}}}
+        self.ask("PUT", f"/{index_of(f'{self.name}-{number}')}", {"mappings": {"properties": types}})
+
+    def wait_for_first(self, sender: Traffic) -> None:
+        """Wait until a sender's first event is acknowledged: a new index takes its time on a busy machine."""
+        deadline = time.monotonic() + self.patience
+        while not sender.acknowledged and time.monotonic() < deadline:
+            time.sleep(0.05)
+
+    def expect_no_retries(self, sender: Traffic) -> None:
+        """Note a problem where an event was not acknowledged at its first sending."""
+        self.expect(sender.again == 0, f"{sender.again} events had to be sent again: {dict(sender.unacknowledged)}")
+
     @contextlib.contextmanager
     def logger(self, *, spool: bool = False, **env: str) -> Iterator[LocalServer]:
         """A request logger with its default settings and those given; at the end its spool is emptied first."""
@@ -68,6 +103,8 @@ class Stage:
             self._memory.pids.add(server.pid)
             if spool:
                 self.expect(self._empties(), "events are left in the spool")
+                aside = sorted(path.name for path in Path(self._spool).glob("bad-*"))
+                self.expect(not aside, f"{len(aside)} records were set aside: {', '.join(aside[:3])}")
 
     def spooled(self) -> int:
         """Say how many events wait in the spool."""
@@ -75,9 +112,15 @@ class Stage:
         Spool(self._spool, 2**40, seen).close()
         return seen.events
 
+    def file(self, name: str, text: str) -> str:
+        """Write a file that lives as long as the row; return its path."""
+        path = Path(self._folder.name) / name
+        path.write_text(text, encoding="utf-8")
+        return str(path)
+
     def _empties(self) -> bool:
         """Wait until nothing is left in the spool, and say whether that came."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        deadline = time.monotonic() + self.patience
         while self.spooled():
             if time.monotonic() > deadline:
                 return False
@@ -90,17 +133,30 @@ class Stage:
         self._memory.pids.add(server.pid)
 
     @contextlib.contextmanager
-    def traffic(self, *servers: LocalServer, poison: bool = False) -> Iterator[Traffic]:
-        """A sender for as long as the block runs, and until all it sent is acknowledged."""
-        name = f"{self.name}-{len(self._senders)}"
-        sender = Traffic([server.url for server in servers], name, self.rate, poison=poison)
+    def traffic(
+        self,
+        *servers: LocalServer,
+        poison: bool = False,
+        suffix: str = "",
+        scored: bool | None = True,
+        rate: float = 0.0,
+    ) -> Iterator[Traffic]:
+        """A sender for as long as the block runs, and until all it sent is acknowledged.
+
+        ``suffix`` ends the name of its deployment. ``rate``: events a second, by default the row's.
+        """
+        name = f"{self.name}-{len(self._senders)}{suffix}"
+        urls = [server.url for server in servers]
+        sender = Traffic(urls, name, rate or self.rate, poison=poison, scored=scored)
         self._senders.append(sender)
         try:
             yield sender
         except BaseException:
             sender.finish(0)
             raise
-        sender.finish(PATIENCE_SECONDS)
+        # Where one sender has waited in vain, the others don't wait as long once more.
+        waited_in_vain = any(one.finished and one.acknowledged < one.sent for one in self._senders)
+        sender.finish(self.patience / 10 if waited_in_vain else self.patience)
 
     def run(self, row: Any) -> Count:
         """Let a row happen, and count."""
@@ -109,6 +165,7 @@ class Stage:
         result = count(Client(self.engine.url), self._senders)
         result.memory = self._memory.peak
         result.problems += self.problems
+        result.notes += self.notes
         return result
 
 

@@ -46,13 +46,24 @@ class Traffic:
     them, and one in five to two at the same time.
     """
 
-    def __init__(self, urls: Sequence[str], deployment: str, rate: float, *, poison: bool = False) -> None:
+    def __init__(
+        self, urls: Sequence[str], deployment: str, rate: float, *, poison: bool = False, scored: bool | None = True
+    ) -> None:
         self.deployment = deployment
         self.poison = poison
+        self.scored = scored
+        """Whether its scorer works; else each whole document must say why it has no metrics. None: either will do."""
         self.sent: set[Key] = set()
         self.acknowledged: set[Key] = set()
+        self.acknowledged_at: dict[Key, float] = {}
+        """When (time.monotonic) an event was acknowledged."""
+        self.gone: set[Key] = set()
+        """Events that were acknowledged, and whose engine has lost all that it had since: not to be looked for."""
+        self.unacknowledged: Counter[int] = Counter()
+        """Answers after which an event was sent again, by status (0: no answer)."""
         self.refused: Counter[int] = Counter()
         """Answers that say that coming again can't help, by status."""
+        self.finished = False
         self.again = 0
         self.longest = 0.0
         """The longest that an event took from its first sending to its acknowledgement (seconds)."""
@@ -70,6 +81,7 @@ class Traffic:
         self._give_up_at = time.monotonic() + patience
         self._stop.set()
         self._thread.join(patience + 2 * _ANSWER_SECONDS)
+        self.finished = True
 
     async def _run(self) -> None:
         started = time.monotonic()
@@ -96,8 +108,10 @@ class Traffic:
         started = time.monotonic()
         stored = await asyncio.gather(*(self._until_acknowledged(url, key, raw) for url in chosen))
         if all(stored):
+            now = time.monotonic()
+            self.acknowledged_at[key] = now
             self.acknowledged.add(key)
-            self.longest = max(self.longest, time.monotonic() - started)
+            self.longest = max(self.longest, now - started)
 
     async def _until_acknowledged(self, url: str, key: Key, body: bytes) -> bool:
         raw = post(url, headers(self.deployment, key), body)
@@ -111,6 +125,7 @@ class Traffic:
             if time.monotonic() > self._give_up_at:
                 return False
             self.again += 1
+            self.unacknowledged[status] += 1
             await asyncio.sleep(AGAIN_SECONDS * self._chance.uniform(0.5, 1.5))
 
     async def _send(self, url: str, raw: bytes) -> int:

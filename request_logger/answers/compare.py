@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,8 +18,8 @@ from request_logger.answers.report import Report, as_json
 from request_logger.answers.scope import Query, Scope, find_scope
 from request_logger.answers.tasks import Task, tasks_of
 from request_logger.answers.verdict import difference_as_json, pair_test, verdict
-from request_logger.exporter import Asks
 from request_logger.settings import Settings
+from request_logger.store.asks import Asks
 from scorers.base import Metric
 
 # Looked at for both names where no field is given, in this order.
@@ -54,7 +54,13 @@ def compare(engine: Asks, settings: Settings, question: Question) -> Report:
     """
     asker = Asker(engine)
     scope = find_scope(engine, settings, question.target, question.start, question.end, question.by_date)
-    field, parts = _groups(engine, asker, scope, question)
+    found = asker.settled(lambda: _compare(asker, settings, scope, question), scope.indices)
+    left_out = asker.left_out.as_json()
+    return {**found, **({"left_out": left_out} if left_out else {})}
+
+
+def _compare(asker: Asker, settings: Settings, scope: Scope, question: Question) -> Report:
+    field, parts = _groups(asker, scope, question)
     tasks = [{task.name: task for task in tasks_of(asker, scope.having(part), settings)} for part in parts]
     task = _task(tasks, question)
     both = [scope.having(part, task.only) for part in parts]
@@ -82,29 +88,35 @@ def compare(engine: Asks, settings: Settings, question: Question) -> Report:
     }
 
 
-def _groups(engine: Asks, asker: Asker, scope: Scope, question: Question) -> tuple[Field, list[Query]]:
+def _groups(asker: Asker, scope: Scope, question: Question) -> tuple[Field, list[Query]]:
     """Find the field that has both names, and the queries of the two groups."""
     if question.a == question.b:
         raise BadQuestionError(f"expected two different names, found {question.a!r} twice")
-    missing: list[str] = []
+    homes: dict[str, list[str]] = {question.a: [], question.b: []}
     for name in (question.by,) if question.by else _FIELDS:
         try:
-            field = find_field(engine, scope, name)
+            field = find_field(asker, scope, name)
         except BadQuestionError:
             if question.by:
                 raise
             continue
-        values = [_value(field, text) for text in (question.a, question.b)]
-        parts = [value_part(field, value, 0).only for value in values]
-        absent = [
-            text for text, part in zip((question.a, question.b), parts, strict=True) if not asker.count(scope, part)
-        ]
-        if not absent:
+        parts = [value_part(field, _value(field, text), 0).only for text in homes]
+        there = [bool(asker.count(scope, part)) for part in parts]
+        if all(there):
             return field, parts
-        missing = missing if missing and len(missing) <= len(absent) else absent
-    where = f"--by {question.by}" if question.by else f"a {', '.join(_FIELDS[:-1])} or {_FIELDS[-1]}"
-    named = " or ".join(map(repr, missing or (question.a, question.b)))
-    raise BadQuestionError(f"no prediction has {named} as {where}")
+        for text, is_there in zip(homes, there, strict=True):
+            homes[text] += [name] if is_there else []
+    raise BadQuestionError(_nowhere(homes, question.by))
+
+
+def _nowhere(homes: Mapping[str, Sequence[str]], by: str) -> str:
+    """Say why no field has both names; ``homes`` are the fields that have each of them."""
+    missing = [text for text, fields in homes.items() if not fields]
+    if not missing:
+        found = " and ".join(f"a {' and '.join(fields)} ({text!r})" for text, fields in homes.items())
+        return f"expected two names of one kind, such as two models, found {found}"
+    where = f"--by {by}" if by else f"a {', '.join(_FIELDS[:-1])} or {_FIELDS[-1]}"
+    return f"no prediction has {' or '.join(map(repr, missing))} as {where}"
 
 
 def _value(field: Field, text: str) -> Any:

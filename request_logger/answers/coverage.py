@@ -8,6 +8,9 @@ from typing import Any
 
 from request_logger.answers.asking import Asker
 from request_logger.answers.scope import FEEDBACK_DATE, PREDICTION_DATE, Query, Scope
+from request_logger.selection import FEEDBACK, PREDICTION, WITH_FEEDBACK, exists
+from request_logger.store.change import StoreUnavailableError
+from request_logger.store.shapes import check_aggregations, check_total
 
 # Most documents that one search gives; of more, as many are chosen at random (and always the same ones).
 SAMPLE = 10_000
@@ -15,21 +18,13 @@ _SEED = 20_260_102
 _TIMES = {"prediction": PREDICTION_DATE, "feedback": FEEDBACK_DATE}
 
 
-def exists(field: str) -> Query:
-    """Return the query of the documents that have a field."""
-    return {"exists": {"field": field}}
-
-
-# Parts whose payload is stored un-indexed still show by one of these.
-PREDICTION: Query = {"bool": {"should": [exists("request"), exists("response")], "minimum_should_match": 1}}
-FEEDBACK: Query = {"bool": {"should": [exists("feedback"), exists("metrics")], "minimum_should_match": 1}}
 _UNSCORABLE = exists("metrics.unscorable")
 _SCORED: Query = {"bool": {"filter": [exists("metrics.scorer")], "must_not": [_UNSCORABLE]}}
 
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """Counts of documents; a prediction is one that has a request or a response."""
+    """Counts of documents; docs/report.md says what a prediction is, and when it has feedback."""
 
     predictions: int
     with_feedback: int
@@ -71,7 +66,7 @@ def coverage(asker: Asker, scope: Scope) -> Coverage:
     """Count predictions and feedback. Raises what :class:`Asker` does."""
     parts: dict[str, Query] = {
         "predictions": PREDICTION,
-        "with_feedback": {"bool": {"filter": [PREDICTION, FEEDBACK]}},
+        "with_feedback": WITH_FEEDBACK,
         "scored": _SCORED,
         "by_truth": {"bool": {"filter": [_SCORED, {"term": {"metrics.basis": "truth"}}]}},
         "by_reward": {"bool": {"filter": [_SCORED, {"term": {"metrics.basis": "reward"}}]}},
@@ -105,16 +100,19 @@ def delay(asker: Asker, scope: Scope, *more: Query) -> Delay | None:
         "docvalue_fields": [{"field": field, "format": "epoch_millis"} for field in _TIMES.values()],
     }
     answer = asker.search(scope, {**body, "size": 0}, *both)
-    total = int(answer["hits"]["total"]["value"])
+    total = check_total(answer)
     if not total:
         return None
     shown = asker.sample(scope, body, _SEED, *both) if total > SAMPLE else asker.search(scope, body, *both)
-    averages = answer["aggregations"]
+    averages = check_aggregations(means, answer)
     mean = (averages["feedback"]["value"] - averages["prediction"]["value"]) / 1000
-    delays = sorted(_delay(hit["fields"]) for hit in shown["hits"]["hits"])
+    delays = sorted(_delay(hit.get("fields")) for hit in shown["hits"]["hits"])
     return Delay(total, mean, tuple(delays))
 
 
-def _delay(fields: dict[str, Any]) -> float:
-    prediction, feedback = (float(fields[field][0]) for field in _TIMES.values())
+def _delay(fields: Any) -> float:
+    try:
+        prediction, feedback = (float(fields[field][0]) for field in _TIMES.values())
+    except (KeyError, IndexError, TypeError, ValueError):
+        raise StoreUnavailableError("the engine's answer to a search is none: a hit lacks its times") from None
     return (feedback - prediction) / 1000

@@ -12,6 +12,7 @@ from request_logger.answers.errors import BadQuestionError
 from request_logger.answers.scope import Scope
 from request_logger.names import row_named
 from request_logger.serialize import dumps
+from request_logger.store.change import StoreUnavailableError
 from request_logger.store.scan import SCROLL_ORDER
 
 MOST_DOCUMENTS = 200_000
@@ -59,7 +60,7 @@ def _share_requests(asker: Asker, a: Scope, b: Scope) -> bool:
     """Look whether any of some documents' request ids is on the other side as well: reading all is dear."""
     body = {"size": _PROBE, "_source": False, "docvalue_fields": ["RequestId.keyword"]}
     hits = asker.sample(a, body, _SEED)["hits"]["hits"]
-    ids = sorted({hit["fields"]["RequestId.keyword"][0] for hit in hits if hit.get("fields")})
+    ids = sorted({str(_first(hit, "RequestId.keyword")) for hit in hits if hit.get("fields")})
     return bool(ids) and asker.count(b, {"terms": {"RequestId.keyword": ids}}) > 0
 
 
@@ -72,6 +73,13 @@ def _values(asker: Asker, scope: Scope, field: str, *, by_row: bool) -> tuple[di
     return found, False
 
 
+def _first(hit: dict[str, Any], path: str) -> Any:
+    try:
+        return hit["fields"][path][0]
+    except (KeyError, IndexError, TypeError):
+        raise StoreUnavailableError(f"the engine's answer to a search is none: a hit lacks {path}") from None
+
+
 def _documents(asker: Asker, scope: Scope, field: str, *, by_row: bool) -> Iterator[tuple[Key, float]]:
     path = f"metrics.{field}"
     body: dict[str, Any] = {
@@ -80,10 +88,10 @@ def _documents(asker: Asker, scope: Scope, field: str, *, by_row: bool) -> Itera
         "sort": SCROLL_ORDER,
     }
     for hit in asker.scroll(scope, body, {"exists": {"field": path}}):
-        value = float(hit["fields"][path][0])
-        source = hit.get("_source", {})
+        value = float(_first(hit, path))
+        source = hit.get("_source") or {}
         if by_row:
-            instance = source.get("request", {}).get("instance")
+            instance = (source.get("request") or {}).get("instance")
             if instance is not None:
                 # A row may be an image; its hash tells it as well.
                 yield blake2b(dumps(instance), digest_size=16).digest(), value

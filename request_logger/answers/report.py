@@ -16,8 +16,9 @@ from request_logger.answers.fields import Field, find_field
 from request_logger.answers.label_averages import ask_together
 from request_logger.answers.scope import Scope, find_scope
 from request_logger.answers.tasks import Task, tasks_of
-from request_logger.exporter import Asks
 from request_logger.settings import Settings
+from request_logger.store.asks import Asks
+from request_logger.store.left_out import left_out_note
 from scorers.base import Metric
 from scorers.classification import MATRIX
 
@@ -56,11 +57,21 @@ def make_report(engine: Asks, settings: Settings, options: Options, *, only_own:
     ``only_own``: of no other indices than the logger's, see `find_scope`.
 
     Everything in it is JSON; what isn't defined over these documents is left out, and so is an empty list of points.
+    An index that can't answer is left out of all figures, and named in ``left_out`` and in a note.
     """
     asker = Asker(engine)
     scope = find_scope(engine, settings, options.target, options.start, options.end, options.by_date, only_own=only_own)
-    # Both are wrong for any documents, so they are looked at before the first.
-    field = find_field(engine, scope, options.by) if options.by else None
+    report = asker.settled(lambda: _report(asker, settings, scope, options), scope.indices)
+    left_out = asker.left_out.as_json()
+    if left_out:
+        report["notes"] = [left_out_note(left_out), *report["notes"]]
+        report["left_out"] = left_out
+    return report
+
+
+def _report(asker: Asker, settings: Settings, scope: Scope, options: Options) -> Report:
+    # It is wrong for any documents, so it is looked at before the first.
+    field = find_field(asker, scope, options.by) if options.by else None
     report: Report = {
         "made_at": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
         "target": options.target,

@@ -10,10 +10,10 @@ from typing import Any
 from urllib.parse import quote
 
 from request_logger.answers.errors import BadQuestionError
-from request_logger.exporter import Asks
 from request_logger.names import strip_header
 from request_logger.periods import is_of, with_periods
 from request_logger.settings import Settings
+from request_logger.store.asks import Asks
 from request_logger.store.change import StoreUnavailableError
 
 Query = dict[str, Any]

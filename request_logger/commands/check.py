@@ -15,6 +15,7 @@ from request_logger.periods import with_periods
 from request_logger.settings import Settings
 from request_logger.store.client import SearchEngine
 from request_logger.store.conflicts import REINDEX, Finding, findings, origin
+from request_logger.store.responses import Refusal, read_mappings
 from request_logger.store.templates import INDEX_PATTERNS, TEMPLATE_NAME
 
 PIPELINE = "request-logger-reindex"
@@ -75,11 +76,12 @@ def run(arguments: argparse.Namespace) -> int:
 def _inspect(engine: SearchEngine, pattern: str) -> Iterator[_Index]:
     path = "/" + quote(pattern, safe="*,")
     tolerant = {"ignore_unavailable": "true", "allow_no_indices": "true"}
-    mappings = ask(engine, "GET", f"{path}/_mapping", params=tolerant, missing={})
+    mappings = read_mappings(200, ask(engine, "GET", f"{path}/_mapping", params=tolerant, missing={}))
+    assert not isinstance(mappings, Refusal)
     settings = ask(engine, "GET", f"{path}/_settings", params={**tolerant, "flat_settings": "true"}, missing={})
     counts = ask(engine, "GET", f"{path}/_stats/docs")["indices"] if mappings else {}
     for name in sorted(mappings):
-        mapping = mappings[name].get("mappings", {})
+        mapping = mappings[name]
         found = findings(mapping, settings.get(name, {}).get("settings", {}))
         documents = counts.get(name, {}).get("primaries", {}).get("docs", {}).get("count", 0)
         yield _Index(name, origin(mapping), documents, found)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import sys
 from dataclasses import asdict
 
 from request_logger.commands.errors import CommandError
@@ -13,6 +14,7 @@ from request_logger.commands.selecting import add_selection, selection_of
 from request_logger.quality import Condition, QualityError, Verdict, check
 from request_logger.serialize import dumps
 from request_logger.settings import Settings
+from request_logger.store.left_out import left_out_note
 
 VIOLATED, TOO_FEW = 1, 3
 
@@ -41,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise CommandError("check-quality: expected at least one --min METRIC=NUMBER or --max METRIC=NUMBER")
     settings = Settings.from_env()
     try:
-        verdicts = check(
+        verdicts, left_out = check(
             quiet_engine(settings),
             settings,
             selection_of(arguments),
@@ -53,12 +55,15 @@ def run(arguments: argparse.Namespace) -> int:
         raise CommandError(str(error)) from None
     status = _status(verdicts)
     if arguments.json:
-        print(dumps({"status": status, "conditions": [_as_json(verdict) for verdict in verdicts]}).decode())
+        conditions = [_as_json(verdict) for verdict in verdicts]
+        print(dumps({"status": status, "conditions": conditions, "left_out": left_out}).decode())
     else:
         for verdict in verdicts:
             print(_line(verdict))
         if not verdicts:
             print("not enough data: no scored pairs")
+        if left_out:
+            print(left_out_note(left_out), file=sys.stderr)
     return status
 
 

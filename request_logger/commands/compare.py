@@ -15,6 +15,7 @@ from request_logger.commands.quiet import quiet_engine
 from request_logger.commands.report import add_span
 from request_logger.commands.tables import table
 from request_logger.settings import Settings
+from request_logger.store.left_out import left_out_note
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -80,6 +81,8 @@ def lines(found: Report) -> Iterator[str]:
     yield ""
     yield from _pairs(found)
     yield _verdict(found)
+    if "left_out" in found:
+        yield left_out_note(found["left_out"])
 
 
 def _pairs(found: Report) -> Iterator[str]:

@@ -59,7 +59,14 @@ def run(arguments: argparse.Namespace) -> int:
         signal.signal(signal.SIGTERM, stop)
         signal.signal(signal.SIGINT, stop)
         try:
-            probes = Probes(settings.port, registry, logger.access, alive=consumer.alive, ready=consumer.ready)
+            probes = Probes(
+                settings.port,
+                registry,
+                logger.access,
+                alive=consumer.alive,
+                ready=consumer.ready,
+                host=settings.host,
+            )
         except OSError as error:
             raise CommandError(f"PORT: expected a free port, found {settings.port}: {error.strerror}") from None
         try:

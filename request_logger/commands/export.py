@@ -12,6 +12,7 @@ from request_logger.commands.quiet import quiet_engine
 from request_logger.commands.selecting import add_selection, selection_of
 from request_logger.export import Export, ExportError, write_csv, write_parquet
 from request_logger.settings import Settings
+from request_logger.store.left_out import left_out_note
 from request_logger.store.scan import ScanError
 
 PARQUET, CSV = "parquet", "csv"
@@ -43,6 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         if to_stdout:
             write_csv(export, sys.stdout.buffer)
+            _tell(export)
             return 0
         rows = write_parquet(export, path) if form == PARQUET else write_csv(export, path)
     except (ExportError, ScanError) as error:
@@ -52,4 +54,10 @@ def run(arguments: argparse.Namespace) -> int:
     except OSError as error:
         raise CommandError(f"{path}: can't be written: {error.strerror or error}") from None
     print(f"{path}: {rows:,} rows")
+    _tell(export)
     return 0
+
+
+def _tell(export: Export) -> None:
+    if export.left_out:
+        print(left_out_note(export.left_out), file=sys.stderr)

@@ -9,7 +9,9 @@ from urllib.parse import urlencode
 
 from request_logger.commands.errors import CommandError
 from request_logger.commands.quiet import ask
+from request_logger.store.change import StoreUnavailableError
 from request_logger.store.client import SearchEngine
+from request_logger.store.responses import Refusal, read_templates
 from request_logger.store.templates import is_current
 
 
@@ -29,7 +31,7 @@ class Installer:
         """Install an index template where it is missing or older."""
         path = f"/_index_template/{name}"
         present = self.get(path)
-        current = present is not None and is_current(present, template)
+        current = present is not None and is_current(self._templates(present), template)
         state = "missing" if present is None else "newer version"
         self.put(f"index template {name}", path, None if current else template, state=state)
 
@@ -60,6 +62,13 @@ class Installer:
         if status not in (200, 201):
             raise self._refused("PUT", path, status, answer)
         print(f"{what}: {state}, installed")
+
+    def _templates(self, answer: dict[str, Any]) -> list[dict[str, Any]]:
+        try:
+            found = read_templates(200, answer)
+        except StoreUnavailableError as error:
+            raise CommandError(f"{self.where}: {error}") from None
+        return [] if isinstance(found, Refusal) else found
 
     def _refused(self, method: str, path: str, status: int, answer: object) -> CommandError:
         reason = str(answer)

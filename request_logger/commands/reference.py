@@ -1,4 +1,4 @@
-"""`request-logger reference`: docs/commands.md and docs/fields.md are its output."""
+"""`request-logger reference`: docs/commands.md, docs/fields.md and docs/writer.md are its output."""
 # ruff: noqa: T201  # printing is what a command is for
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ import importlib
 from collections.abc import Iterator
 from typing import Any
 
+from request_logger.commands.reference_writer import writer_page
 from request_logger.store.templates import mapping
 
 _COMMANDS_PAGE = """\
@@ -24,8 +25,12 @@ _FIELDS_PAGE = """\
 Made by `request-logger reference fields` (`make docs` writes it anew): what the index template maps. Types are those of
 new indices; in indices of the original a field keeps the type that it has ([check.md](check.md)). A *stored* field is
 in `_source` and can't be searched. Keywords that the original had, and elements
-(`request.elements.<name>`: doubles or keywords by their values), have a `.keyword` beside them. The fields of `metrics`
-that a scorer writes beside these are in [scorers.md](scorers.md#fields).
+(`request.elements.<name>`: doubles or keywords by their values), have a `.keyword` beside them. Which scorer writes
+which field of `metrics` is in [scorers.md](scorers.md#fields); a scorer of your own and custom metrics add theirs.
+
+An index takes 2,300 fields: these count 300 from the start, and 2,000 are left for names that documents bring, elements
+and custom metrics (a number is one field, text is two). What doesn't fit is stored and not indexed; feedback and the
+fields of the built-in scorers always fit.
 """
 
 # By the whole path where that says more, else by the name.
@@ -40,15 +45,26 @@ _MEANINGS = {
     "nodes": "the parts by node, where a graph has several",
     "ce-time": "when it was sent",
     "ce-source": "by whom",
+    "trace-id": "the trace in which the prediction was made",
+    "elements": "its values by the names of the columns, a field each",
+    "id": "id of a V2 message",
+    "model_name": "the model that a V2 message names",
+    "model_version": "its version",
+    "signature_name": "the signature that a TensorFlow message names",
+    "received-time": "when it arrived, where it has no usable `ce-time` and `@timestamp` is not its time",
     "unindexed": "as JSON text, what the index refused",
     "unindexed_reason": "what the engine said against it",
-    "undecodable": "why the body could not be taken apart; `payload` has it in base64",
+    "undecodable": "why the body could not be decoded; `payload` has it as JSON, else in base64",
     "payload_dropped.bytes": "size of a body that was not kept",
     "payload_dropped.sha256": "its SHA-256",
+    "payload_dropped.item": "the row of its batch that has it",
+    "payload_dropped.reason": "why it was not kept",
     "payload": "the whole body",
     "instance": "this row",
     "dataType": "`number`, `tabular`, `text`, `image` or `json`",
     "names": "names of the columns",
+    "elements_unindexed": "as JSON text, the elements whose names an index can't have",
+    "rows": "number of rows of the batch; absent where it is one",
     "parameters": "parameters of a V2 message",
     "outputs": "names, shapes and parameters of V2 tensors",
     "meta.metrics": "custom metrics of a Seldon message",
@@ -70,13 +86,46 @@ _MEANINGS = {
     "metrics.false_negative": "the same",
     "metrics.true_negative": "the same; for two classes only",
     "metrics.error": "prediction minus truth; of what can't be scored the reason, which is not indexed",
-    "metrics.unscorable": "why it could not be scored",
-    "metrics.warning": "what is odd about the pair",
+    "metrics.unscorable": "why it could not be scored: one of the reasons in [scorers.md](scorers.md#reasons)",
+    "metrics.warning": "what is odd about the pair: one or several of those in [scorers.md](scorers.md#warnings)",
     "metrics.scored_at": "when it was scored",
     "metrics.correct": "1 or 0; `avg` is the accuracy",
     "metrics.truth_rank": "rank of the true class",
     "metrics.score_bin": "bin of the positive probability, for AUC",
     "metrics.calibration_bin": "bin of the probability, for calibration",
+    "metrics.probability": "given to the predicted class",
+    "metrics.truth_probability": "given to the true class",
+    "metrics.positive_probability": "given to the positive class",
+    "metrics.truth_positive": "1 where the truth is the positive class, else 0",
+    "metrics.log_loss": "`avg` is the model's",
+    "metrics.brier": "`avg` is the model's",
+    "metrics.reciprocal_rank": "1 / rank of the true class; `avg` is the MRR",
+    "metrics.ndcg": "of this ranking",
+    "metrics.average_precision": "of this ranking",
+    "metrics.precision_at_k": "of this ranking",
+    "metrics.recall_at_k": "of this ranking",
+    "metrics.jaccard": "intersection of the labels by their union",
+    "metrics.hamming_loss": "share of wrong labels",
+    "metrics.off_by": "levels between truth and prediction",
+    "metrics.ranked_probability_score": "mean square distance of the cumulative probabilities",
+    "metrics.prediction_squared": "for the weighted kappa",
+    "metrics.truth": "the true number, or level",
+    "metrics.prediction": "the predicted one",
+    "metrics.truth_squared": "square of the truth, for R2",
+    "metrics.truth_centered": "the truth minus the scorer's offset, for R2",
+    "metrics.absolute_error": "`avg` is the MAE",
+    "metrics.squared_error": "`avg` is the MSE",
+    "metrics.absolute_percentage_error": "`avg` is the MAPE",
+    "metrics.quantile_loss": "pinball loss",
+    "metrics.exact_match": "1 where the texts are the same",
+    "metrics.normalized_match": "1 where they are after normalizing",
+    "metrics.token_f1": "F1 of the words of two texts",
+    "metrics.edit_distance": "Levenshtein distance in characters",
+    "metrics.edit_similarity": "1 minus the distance by the longer length",
+    "metrics.word_errors": "Levenshtein distance in words",
+    "metrics.truth_characters": "length of the true text",
+    "metrics.truth_words": "the same in words",
+    "metrics.series": "custom metrics with their type and tags, as JSON text",
     "metrics.reward_agrees": "whether a reward of 0 or 1 and the truth say the same",
     "metrics.response_disagrees": "whether the feedback brought another response than the one that is stored",
 }
@@ -84,12 +133,13 @@ _MEANINGS = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Which page."""
-    parser.add_argument("page", choices=("commands", "fields"), help="which page to print")
+    parser.add_argument("page", choices=("commands", "fields", "writer"), help="which page to print")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the page."""
-    print(commands_page() if arguments.page == "commands" else fields_page())
+    pages = {"commands": commands_page, "fields": fields_page, "writer": writer_page}
+    print(pages[arguments.page]())
     return 0
 
 

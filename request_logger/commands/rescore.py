@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -25,6 +26,7 @@ from request_logger.scoring import settler
 from request_logger.serialize import dumps, loads
 from request_logger.settings import Settings
 from request_logger.store.change import StoreUnavailableError
+from request_logger.store.left_out import left_out_note
 from request_logger.store.scan import ScanError
 from request_logger.store.writing.ports import Limits, NullObserver
 from request_logger.store.writing.writer import Writer
@@ -149,7 +151,8 @@ def _print(rescore: Rescore, arguments: argparse.Namespace) -> None:
     rows = list(table(rescore.before, rescore.after))
     if arguments.json:
         changes = [{"scorer": s, "metric": m, "before": b, "after": a} for s, m, b, a in rows]
-        print(dumps({**asdict(rescore.counts), "dry_run": arguments.dry_run, "metrics": changes}).decode())
+        about = {"dry_run": arguments.dry_run, "metrics": changes, "left_out": rescore.left_out}
+        print(dumps({**asdict(rescore.counts), **about}).decode())
         return
     for line in _lines(rows):
         print(line)
@@ -161,6 +164,8 @@ def _print(rescore: Rescore, arguments: argparse.Namespace) -> None:
     )
     for reason in rescore.reasons:
         print(f"  refused: {reason[:300]}")
+    if rescore.left_out:
+        print(left_out_note(rescore.left_out), file=sys.stderr)
 
 
 def _lines(rows: list[tuple[str, str, float | None, float | None]]) -> Iterator[str]:

@@ -22,7 +22,10 @@ wrong is said at once, one line a variable, and the program ends with status 2.
 
 # Variables that belong to a library or to the embedded engine, and are read where they are used.
 OTHERS = {
-    "PROMETHEUS_MULTIPROC_DIR": ("a temporary folder", "where the workers keep their counters; emptied at start"),
+    "PROMETHEUS_MULTIPROC_DIR": (
+        "a temporary folder",
+        "where the workers keep their counters; old ones are removed at start, nothing else is",
+    ),
     "REQUEST_LOGGER_CACHE_DIR": ("`~/.cache/request-logger`", "where the embedded engine's jars are kept"),
     "XDG_CACHE_HOME": ("`~/.cache`", "parent of that folder where REQUEST_LOGGER_CACHE_DIR is not set"),
     "JAVA_HOME": ("", "the embedded engine's Java; without it the PATH and the usual folders are searched"),

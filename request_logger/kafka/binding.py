@@ -16,7 +16,7 @@ from request_logger import events
 from request_logger.names import strip_header
 from request_logger.settings import Settings
 from request_logger.store.promise import Promise
-from request_logger.times import instant
+from request_logger.times import instant, time_key
 
 Headers = tuple[tuple[str, bytes | None], ...]
 
@@ -51,14 +51,15 @@ def event_of(record: Record, settings: Settings, admit: Callable[[events.Event],
     content_type, headers = _headers(record)
     kind = (content_type or "").partition(";")[0].strip().lower()
     if kind == _STRUCTURED:
-        return admit(events.from_structured(_with_time(events.parse_structured(record.value), record), settings))
+        value = _with_time(events.parse_structured(record.value), record)
+        return admit(_arrived(events.from_structured(value, settings), record))
     if kind.startswith(_BATCHED):
         raise events.BadEventError("content-type: expected one event in a record, found a batch")
     if "ce-time" not in headers and record.timestamp is not None:
         # When it was sent, and not when it is read: that may be days later.
         headers["ce-time"] = instant(record.timestamp)
     body = _body(record.value, content_type, settings.max_payload_bytes)
-    return admit(events.from_headers(headers, body, settings))
+    return admit(_arrived(events.from_headers(headers, body, settings), record))
 
 
 class Logger(Protocol):
@@ -113,6 +114,13 @@ def _headers(record: Record) -> tuple[str | None, dict[str, str]]:
         traceparent = plain.get("ce-traceparent")
         return content_type, {**({"traceparent": traceparent} if traceparent else {}), **prefixed}
     return content_type, {**plain, **prefixed}
+
+
+def _arrived(event: events.Event, record: Record) -> events.Event:
+    """Give an event whose own time can't be read the record's: a record that is read again keeps its place in order."""
+    if time_key(event.time) is None and record.timestamp is not None:
+        event.timestamp = instant(record.timestamp)
+    return event
 
 
 def _with_time(value: object, record: Record) -> object:

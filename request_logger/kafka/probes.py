@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import socketserver
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -10,15 +12,28 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from request_logger.access import Access
+from request_logger.binding import addresses
 
 Check = Callable[[], str | None]
 """Says what is wrong, None where nothing is."""
 
 
 class Probes:
-    """Answers on a port, in threads of its own. Raises OSError where the port is taken."""
+    """Answers on a port, in threads of its own.
 
-    def __init__(self, port: int, registry: CollectorRegistry, access: Access, *, alive: Check, ready: Check) -> None:
+    ``host`` is the address to listen on, empty for all. Raises OSError where the port is taken.
+    """
+
+    def __init__(
+        self,
+        port: int,
+        registry: CollectorRegistry,
+        access: Access,
+        *,
+        alive: Check,
+        ready: Check,
+        host: str = "",
+    ) -> None:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 path = self.path.partition("?")[0]
@@ -45,11 +60,25 @@ class Probes:
             def log_message(self, format: str, *args: object) -> None:
                 """Not a line for each probe."""
 
-        self._server = ThreadingHTTPServer(("0.0.0.0", port), Handler)  # noqa: S104  # the orchestrator asks from outside
-        self._server.daemon_threads = True
-        threading.Thread(target=self._server.serve_forever, name="probes", daemon=True).start()
+        self._servers = [_server(address, port, Handler) for address in addresses(host)]
+        for server in self._servers:
+            threading.Thread(target=server.serve_forever, name="probes", daemon=True).start()
 
     def close(self) -> None:
         """Stop answering."""
-        self._server.shutdown()
-        self._server.server_close()
+        for server in self._servers:
+            server.shutdown()
+            server.server_close()
+
+
+def _server(address: str, port: int, handler: type[BaseHTTPRequestHandler]) -> ThreadingHTTPServer:
+    class Server(ThreadingHTTPServer):
+        address_family = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM)[0][0]
+        daemon_threads = True
+
+        def server_bind(self) -> None:
+            # Not that of http.server, which looks up the machine's name and may wait for that.
+            socketserver.TCPServer.server_bind(self)
+            self.server_name, self.server_port = address, port
+
+    return Server((address, port), handler)

@@ -51,6 +51,8 @@ class DeployService:
             urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
             if host.startswith("https://"):
                 log.warning("VERIFY_SSL is off: the certificate of DEPLOY_API_HOST is not verified")
+            if oidc is not None and oidc.provider.startswith("https://"):
+                log.warning("VERIFY_SSL is off: the certificate of OIDC_PROVIDER, which gets secrets, is not verified")
         self._http = urllib3.PoolManager(
             cert_reqs="CERT_REQUIRED" if verify_ssl else "CERT_NONE",
             timeout=urllib3.Timeout(total=REQUEST_SECONDS),

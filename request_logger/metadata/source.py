@@ -12,7 +12,7 @@ import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from request_logger.metadata.file import MetadataFile
 from request_logger.metadata.oidc import MetadataUnavailableError
@@ -27,6 +27,13 @@ RETRY_SECONDS = 5.0
 _TOO_OLD_TTLS = 2.0
 
 Lookup = Callable[[Deployment], Mapping[str, Any] | None]
+
+
+class Answer(NamedTuple):
+    """A deployment's schema (None: it has none), and whether that is known: once the service has answered."""
+
+    schema: Schema | None
+    is_known: bool
 
 
 class _Entry:
@@ -86,16 +93,20 @@ class MetadataSource:
         return self._lookup is not None or self._file is not None
 
     def schema_for(self, engine: str, namespace: str | None, name: str | None, endpoint: str | None) -> Schema | None:
-        """Give a deployment's schema, None where there is none or none can be had now. Never raises.
+        """Return a deployment's schema, None where there is none or none can be had now. Never raises.
 
         A deployment without a name or a namespace has none of the service.
         """
+        return self.answer_for(engine, namespace, name, endpoint).schema
+
+    def answer_for(self, engine: str, namespace: str | None, name: str | None, endpoint: str | None) -> Answer:
+        """Return a deployment's schema as `schema_for` does, and whether it is known that it has this one, or none."""
         if self._file is not None:
             schema = self._file.schema_for(namespace or "", name or "", endpoint or "")
             if schema is not None:
-                return schema
+                return Answer(schema, True)
         if self._lookup is None or not namespace or not name:
-            return None
+            return Answer(None, True)
         return self._kept(Deployment(engine, namespace, name, endpoint or ""))
 
     def raw_schema(self, deployment: Deployment) -> Mapping[str, Any] | None:
@@ -109,7 +120,7 @@ class MetadataSource:
                 return schema.raw
         return self._lookup(deployment) if self._lookup else None
 
-    def _kept(self, deployment: Deployment) -> Schema | None:
+    def _kept(self, deployment: Deployment) -> Answer:
         now = time.monotonic()
         with self._lock:
             entry = self._entries.get(deployment)
@@ -122,12 +133,13 @@ class MetadataSource:
             if now >= entry.due and not entry.pending:
                 self._ask(deployment, entry, now)
             if entry.done.is_set() or not self._prompt:
-                return entry.schema
+                return Answer(entry.schema, entry.answered_at is not None)
             left = entry.deadline - now
         if left > 0 and not entry.done.wait(left):
             self._prompt = False
             self._happened("late")
-        return entry.schema
+        with self._lock:
+            return Answer(entry.schema, entry.answered_at is not None)
 
     def _ask(self, deployment: Deployment, entry: _Entry, now: float) -> None:
         """Queue a fetch; the lock is held."""

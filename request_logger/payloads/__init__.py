@@ -10,14 +10,18 @@ line; the decoders are those of the entry point group ``request_logger.payloads`
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from functools import cache
 from importlib.metadata import entry_points
+from itertools import islice
 from typing import Any
 
-from request_logger.payloads import arrays, bodies
-from request_logger.payloads.base import Decoded, Decoder, Item, UndecodableError
+from request_logger.guard import reraise_if_killed, type_name
+from request_logger.payloads import arrays, bodies, predictions
+from request_logger.payloads.base import Decoded, Decoder, Item, UndecodableError, columns_in
 from request_logger.payloads.bodies import MAX_INFLATED_BYTES
 from request_logger.payloads.protobuf import decode_protobuf, is_protobuf
+from request_logger.serialize import MAX_KEY_CHARACTERS, plain
 
 __all__ = [
     "MAX_INFLATED_BYTES",
@@ -25,15 +29,25 @@ __all__ = [
     "Decoder",
     "Item",
     "UndecodableError",
+    "columns_in",
+    "columns_of",
     "decode_body",
     "decode_message",
     "decode_protobuf",
+    "decode_with",
+    "decoder_of",
     "decoders",
+    "is_own",
     "is_protobuf",
     "parse_body",
 ]
 
 GROUP = "request_logger.payloads"
+_OURS = f"{GROUP}."
+
+# Rows that another package's decoder may return for one body; each becomes a document.
+MAX_ROWS = 1_000_000
+_LONGEST_REASON = 300
 
 _log = logging.getLogger(__name__)
 
@@ -53,10 +67,14 @@ def decode_body(
         body = bodies.storable(decode_protobuf(raw, is_response=is_response))
     else:
         body = bodies.parse(raw, content_type, max_bytes=max_bytes)
-    if not isinstance(body.value, dict):
+    value = body.value if isinstance(body.value, dict) else predictions.wrapped(body.value)
+    if value is None:
         found = "a list" if isinstance(body.value, list) else _shorten(body.value)
         raise UndecodableError(f"body is JSON but no object: {found}")
-    rows = _decode(body.value)
+    rows = _decode(value)
+    if rows.names and len(raw) > MAX_KEY_CHARACTERS:
+        # They become the keys of `elements`.
+        bodies.check_names(rows.names)
     if not rows.has_payload:
         return rows
     return Decoded(rows.data_type, rows.items, rows.names, rows.fields, rows.has_elements, payload=body.stored)
@@ -65,15 +83,16 @@ def decode_body(
 def decode_message(message: Any) -> Decoded:
     """Take a message apart that is JSON already, such as the ``truth`` of a feedback.
 
-    A bare number, text, boolean or list is taken as a Seldon ``ndarray``: a list is a batch with one row an entry.
-    ``payload`` of the result is None. Raises UndecodableError.
+    A bare number, text, boolean or list is taken as a Seldon ``ndarray``: a list is a batch with one row per entry.
+    Rows that say more than a prediction are reduced to it, as those of responses are. ``payload`` of the result is
+    None. Raises UndecodableError.
     """
     bodies.check_depth(message)
-    if isinstance(message, dict):
-        return _decode(message)
     if message is None:
         raise UndecodableError("message is null")
-    return arrays.rows_of(message, None, "message", {}, as_floats=True)
+    if not isinstance(message, dict):
+        return predictions.predicted(arrays.rows_of(message, None, "message", {}, as_floats=True))
+    return predictions.predicted(_decode(message))
 
 
 def parse_body(raw: bytes, content_type: str | None = None, *, max_bytes: int = MAX_INFLATED_BYTES) -> Any:
@@ -86,23 +105,112 @@ def parse_body(raw: bytes, content_type: str | None = None, *, max_bytes: int = 
 
 @cache
 def decoders() -> tuple[tuple[str, Decoder], ...]:
-    """Load the decoders, named as registered: others' before our own, so that they can take a body first."""
-    found = sorted(entry_points(group=GROUP), key=lambda point: (point.value.startswith(f"{GROUP}."), point.name))
-    return tuple((point.name, point.load()()) for point in found)
+    """Load the decoders, named as registered: others' before our own, so that they can take a body first.
+
+    One that can't be loaded is logged and left out.
+    """
+    found = []
+    for point in sorted(entry_points(group=GROUP), key=lambda point: (_is_ours(point.value), point.name)):
+        try:
+            found.append((point.name, point.load()()))
+        except BaseException as error:
+            reraise_if_killed(error)
+            _log.exception("payload decoder %s can't be loaded", point.name)
+    return tuple(found)
+
+
+def _is_ours(module: str) -> bool:
+    return module.startswith(_OURS)
+
+
+def decoder_of(message: Any) -> Decoder | None:
+    """Return the decoder that takes a message; None where it is of no known form."""
+    body = _as_body(message)
+    if body is None:
+        return None
+    for name, decoder in decoders():
+        try:
+            if decoder.accepts(body):
+                return decoder
+        except Exception:
+            _log.exception("payload decoder %s failed", name)
+            return None
+    return None
+
+
+def decode_with(decoder: Decoder, message: Any) -> Decoded:
+    """Decode a message with the decoder that takes it. Raises UndecodableError, also for a mistake of the decoder."""
+    try:
+        return decoder.decode(_as_body(message) or {})
+    except UndecodableError:
+        raise
+    except Exception as error:
+        raise UndecodableError(f"a decoder failed: {type(error).__name__}") from error
+
+
+def columns_of(decoder: Decoder, message: Any) -> Sequence[str] | None:
+    """Return the names of a message's columns as its decoder says them; None where it can't say."""
+    columns = getattr(decoder, "columns", None)
+    try:
+        found: Sequence[str] | None = columns(_as_body(message) or {}) if columns is not None else None
+    except Exception:
+        return None
+    return found
+
+
+def is_own(decoder: Decoder) -> bool:
+    """Say whether a decoder is one of the built-in ones."""
+    return type(decoder).__module__.startswith(f"{GROUP}.")
+
+
+def _as_body(message: Any) -> dict[str, Any] | None:
+    return message if isinstance(message, dict) else predictions.wrapped(message)
 
 
 def _decode(body: dict[str, Any]) -> Decoded:
     for name, decoder in decoders():
         try:
-            if decoder.accepts(body):
-                return decoder.decode(body)
-        except UndecodableError:
-            raise
-        except Exception as error:
+            if not decoder.accepts(body):
+                continue
+            rows = decoder.decode(body)
+            if not _is_ours(type(decoder).__module__):
+                rows = _checked(rows, name)
+        except UndecodableError as error:
+            if _is_ours(type(decoder).__module__):
+                raise
+            raise UndecodableError(" ".join(str(error).split())[:_LONGEST_REASON]) from None
+        except BaseException as error:
             # A decoder's mistake (anyone may register one) must not lose the event.
+            reraise_if_killed(error)
             _log.exception("payload decoder %s failed", name)
-            raise UndecodableError(f"decoder {name} failed: {type(error).__name__}") from error
+            raise UndecodableError(f"decoder {name} failed: {type_name(error)}") from None
+        return rows
     raise UndecodableError(f"message of no known protocol: it has the fields {_shorten(sorted(map(str, body)))}")
+
+
+def _checked(rows: Any, name: str) -> Decoded:
+    """Give what another package's decoder returned, with nothing in it but JSON that can be stored."""
+    if not isinstance(rows, Decoded) or not isinstance(rows.data_type, str):
+        raise UndecodableError(f"decoder {name} returned {type_name(rows)}, expected Decoded")
+    items = list(islice(rows.items, MAX_ROWS + 1))
+    if not items or len(items) > MAX_ROWS or not all(isinstance(item, Item) for item in items):
+        raise UndecodableError(f"decoder {name} returned no items, or more than {MAX_ROWS}, or others than Item")
+    found = plain([[item.instance, item.elements] for item in items])
+    fields = plain(rows.fields)
+    names = None if rows.names is None else arrays.column_names(plain(rows.names))
+    if not isinstance(fields, dict) or not all(isinstance(elements, (dict, type(None))) for _, elements in found):
+        raise UndecodableError(f"decoder {name} returned fields or elements that are no dict")
+    bodies.check_depth([found, fields])
+    bodies.check_lengths([found, fields])
+    bodies.check_names(names or ())
+    return Decoded(
+        rows.data_type,
+        [Item(instance, elements) for instance, elements in found],
+        names,
+        fields,
+        has_elements=bool(rows.has_elements),
+        has_payload=bool(rows.has_payload),
+    )
 
 
 def _shorten(value: Any, limit: int = 80) -> str:

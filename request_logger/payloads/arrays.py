@@ -6,6 +6,7 @@ microseconds and an image of 3,072 numbers well under a millisecond, without num
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain, repeat
@@ -19,10 +20,11 @@ _NO_INTS = frozenset({float, bool, str, type(None)})
 _PLAIN_NUMBERS = frozenset({int, float})
 _NUMBERS_AND_TEXT = NUMERIC | {str}
 _NOT_FINITE = frozenset({"NaN", "Infinity", "-Infinity"})
+_INTEGER = re.compile(r"-?\d+(?:\.0*)?")
 _MAX_RANK = 64
 
 # Fields of a document's part that are the program's own: a body's field of such a name stays in the payload only.
-RESERVED = frozenset({"payload", "instance", "elements", "dataType", "ce-time", "ce-source"})
+RESERVED = frozenset({"payload", "instance", "elements", "dataType", "rows", "ce-time", "ce-source", "received-time"})
 # What is a Seldon message's own stays there, too, in a body of another protocol.
 _SELDON = frozenset({"data", "strData", "jsonData", "binData"})
 
@@ -148,13 +150,23 @@ def elements(row: Any, names: list[str]) -> dict[str, Any] | None:
 
 
 def items(rows: list[Any], names: list[str] | None) -> list[Item]:
-    """Make the items of rows."""
+    """Return the items of rows.
+
+    Rows of a single value, also as lists of one, take none of several names that are integers: ``[[2]]`` with the
+    names 0, 1 and 2 is the label 2 of a classifier, not a value of the class 0.
+    """
     if not names:
+        return list(map(Item, rows))
+    if len(names) > 1 and _are_integers(names) and all(type(row) is list and len(row) == 1 for row in rows):
         return list(map(Item, rows))
     if set(map(type, rows)) == {list}:
         # `elements` of each row without a Python call a row: it is half of the time of a large batch.
         return list(map(Item, rows, map(dict, map(zip, repeat(names), rows))))
     return list(map(Item, rows, map(elements, rows, repeat(names))))
+
+
+def _are_integers(names: list[str]) -> bool:
+    return all(map(_INTEGER.fullmatch, names))
 
 
 def without_markers(array: Any) -> tuple[Any, Survey]:

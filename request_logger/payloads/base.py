@@ -2,7 +2,8 @@
 
 A decoder turns one decoded message body (Seldon, TensorFlow, V2, ...) into rows. It is a class with the
 two methods of :class:`Decoder`, registered under the entry point group ``request_logger.payloads``; the
-built-in ones are registered the same way. Only JSON objects come to a decoder, parsed.
+built-in ones are registered the same way. Only JSON objects come to a decoder, parsed. With the method of
+:class:`NamesColumns`, too, its bodies can be redacted by column.
 """
 
 from __future__ import annotations
@@ -63,3 +64,24 @@ class Decoder(Protocol):
     def decode(self, body: dict[str, Any]) -> Decoded:
         """Take the body apart. Raises UndecodableError with one line that a user understands."""
         ...
+
+
+class NamesColumns(Protocol):
+    """A decoder that says which columns a body has. Where REDACT has names, bodies of any other are left out."""
+
+    def columns(self, body: dict[str, Any]) -> Sequence[str] | None:
+        """Return the names of the body's columns, as far as they have names: empty where none has one.
+
+        None where that can't be said. Raises UndecodableError as ``decode`` does.
+        """
+        ...
+
+
+def columns_in(decoded: Decoded) -> list[str]:
+    """Return the names of the columns of decoded rows, for a decoder whose rows have all that the body has."""
+    names = dict.fromkeys(decoded.names or ())
+    for item in decoded.items:
+        for named in (item.elements, item.instance):
+            if isinstance(named, dict):
+                names.update(dict.fromkeys(map(str, named)))
+    return list(names)

@@ -11,6 +11,7 @@ import json
 import math
 import re
 import zlib
+from collections.abc import Iterable
 from itertools import chain
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs
@@ -19,31 +20,32 @@ import orjson
 
 from request_logger.payloads import v2_binary
 from request_logger.payloads.base import UndecodableError
+from request_logger.serialize import (
+    MAX_DEPTH,
+    MAX_KEY_CHARACTERS,
+    MAX_TEXT_CHARACTERS,
+    UnstorableNumber,
+    has_big_integer,
+    has_double,
+    parse_leniently,
+)
 
 MAX_INFLATED_BYTES = 64 * 1024 * 1024
-
-# orjson writes 254 levels and the engines read 1,000; a document adds a few of its own.
-MAX_DEPTH = 200
 
 GZIP = b"\x1f\x8b"
 _FORM = "application/x-www-form-urlencoded"
 _HOLDERS = frozenset({list, dict})
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
-# orjson turns integers beyond 64 bits into floats. They are found by rewriting digits (and the minus sign) to `d` and
-# whatever can stand before a number to `,`: two passes at memory speed, where a regular expression costs more than
-# the parse. A number in the text of a string is found too, and only costs a slower parse.
-_NUMBER_SHAPES = bytes(
-    ord("d") if chr(code) in "0123456789-" else ord(",") if chr(code) in "[,: \n\t\r" else code for code in range(256)
-)
-_BIG_INTEGER = b"," + b"d" * 20
+# A key that is too long. One with escapes is found by a walk instead; each byte is looked at once, whatever the body.
+_LONG_KEY = re.compile(rb'"[^"]{%d,}"\s*:' % (MAX_KEY_CHARACTERS + 1))
 
 
 class Body(NamedTuple):
     """A parsed body: ``value`` for the decoders, ``stored`` for the document's payload.
 
-    They differ where the body has numbers that JSON can't keep: None in ``value``, ``"NaN"``, ``"Infinity"`` or
-    ``"-Infinity"`` in ``stored``. Else they are the same object.
+    They differ where the body has numbers without a finite double, which no engine gives back: None in ``value``, their
+    text in ``stored`` (``"NaN"``, ``"Infinity"``, ``"-Infinity"``, an integer's digits). Else they are the same object.
     """
 
     value: Any
@@ -79,10 +81,12 @@ def _parse(raw: bytes, content_type: str | None, max_bytes: int) -> Body:
         return _parse_leniently(raw, content_type, str(error))
     if v2_binary.is_likely(raw):
         value = v2_binary.parse(raw) or value
-    if _BIG_INTEGER in raw.translate(_NUMBER_SHAPES):
+    if has_big_integer(raw):
         return _parse_leniently(raw, None, "")
     if raw.count(b"[") + raw.count(b"{") > MAX_DEPTH:
         check_depth(value)
+    if len(raw) > MAX_KEY_CHARACTERS and (b"\\" in raw or len(raw) > MAX_TEXT_CHARACTERS or _LONG_KEY.search(raw)):
+        check_lengths(value)
     return Body(value, value)
 
 
@@ -95,6 +99,25 @@ def check_depth(value: Any) -> None:
         if _HOLDERS.isdisjoint(map(type, level)):
             return
     raise UndecodableError(f"body is nested deeper than {MAX_DEPTH} levels")
+
+
+def check_lengths(value: Any) -> None:
+    """Raise UndecodableError for a JSON value with a key or a text that is longer than engines take."""
+    level = [value]
+    while level:
+        holders = [entry for entry in level if type(entry) in _HOLDERS]
+        for holder in holders:
+            if type(holder) is dict:
+                check_names(holder)
+        level = list(chain.from_iterable(holder.values() if type(holder) is dict else holder for holder in holders))
+        if any(type(entry) is str and len(entry) > MAX_TEXT_CHARACTERS for entry in level):
+            raise UndecodableError(f"body has a text of more than {MAX_TEXT_CHARACTERS} characters")
+
+
+def check_names(names: Iterable[str]) -> None:
+    """Raise UndecodableError for names, of keys or of columns, that are longer than engines take."""
+    if max(map(len, names), default=0) > MAX_KEY_CHARACTERS:
+        raise UndecodableError(f"body has a name of more than {MAX_KEY_CHARACTERS} characters")
 
 
 def inflate(raw: bytes, max_bytes: int) -> bytes:
@@ -121,11 +144,13 @@ def inflate(raw: bytes, max_bytes: int) -> bytes:
 
 
 def storable(value: Any) -> Body:
-    """Make both forms of a value that may hold numbers or text that JSON in UTF-8 can't keep.
+    """Make both forms of a value that may hold numbers or text that can't be stored as JSON in UTF-8.
 
-    Lone surrogates become U+FFFD. Raises UndecodableError for a value nested too deep.
+    Lone surrogates become U+FFFD. Raises UndecodableError for a value nested too deep, for names and texts that are too
+    long.
     """
     check_depth(value)
+    check_lengths(value)
     return Body(_clean(value, as_text=False), _clean(value, as_text=True))
 
 
@@ -134,6 +159,11 @@ def _clean(value: Any, *, as_text: bool) -> Any:
         if not as_text:
             return None
         return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, UnstorableNumber):
+        return str(value) if as_text else None
+    if type(value) is int and not has_double(value):
+        # No parser of ours makes one.
+        return None
     if isinstance(value, str):
         return _SURROGATES.sub("\ufffd", value)
     if isinstance(value, list):
@@ -146,7 +176,9 @@ def _clean(value: Any, *, as_text: bool) -> Any:
 def _is_clean(values: list[Any]) -> bool:
     """Say quickly of a tensor's flat values that they need no change."""
     kinds = set(map(type, values))
-    return (kinds == {float} and all(map(math.isfinite, values))) or kinds <= {int, bool}
+    if kinds == {float}:
+        return all(map(math.isfinite, values))
+    return kinds <= {int, bool} and (not values or (has_double(max(values)) and has_double(min(values))))
 
 
 def _parse_leniently(raw: bytes, content_type: str | None, problem: str) -> Body:
@@ -156,11 +188,13 @@ def _parse_leniently(raw: bytes, content_type: str | None, problem: str) -> Body
     except UnicodeDecodeError:
         return _parse_with_tail(raw, "body is neither JSON nor UTF-8 text")
     try:
-        value = json.loads(text)
+        value = parse_leniently(text)
     except RecursionError:
         raise UndecodableError(f"body is nested deeper than {MAX_DEPTH} levels") from None
     except ValueError:
         return _parse_with_tail(raw, f"body is not JSON: {problem}")
+    if isinstance(value, UnstorableNumber) and value[-1].isdigit():
+        raise UndecodableError("body is not JSON with rows: a number beyond the range of a double")
     return storable(value)
 
 

@@ -6,9 +6,9 @@ from itertools import chain, repeat
 from typing import Any, cast
 
 from request_logger.payloads import arrays
-from request_logger.payloads.base import DataType, Decoded, Item, UndecodableError
+from request_logger.payloads.base import DataType, Decoded, Item, UndecodableError, columns_in
 
-_TAKEN = frozenset({"dataType", "instance", "elements", "names", "ce-time", "ce-source"})
+_TAKEN = frozenset({"dataType", "instance", "elements", "names", "rows", "ce-time", "ce-source"})
 
 
 class ParsedDecoder:
@@ -17,6 +17,10 @@ class ParsedDecoder:
     def accepts(self, body: dict[str, Any]) -> bool:
         """Take a body with both keys; with ``dataType`` alone it is an unknown field of another protocol."""
         return "dataType" in body and "instance" in body
+
+    def columns(self, body: dict[str, Any]) -> list[str]:
+        """Return the names of the columns, and the keys of rows that are objects."""
+        return columns_in(self.decode(body))
 
     def decode(self, body: dict[str, Any]) -> Decoded:
         """Give the rows; every other field goes to the part's top, and no payload is kept beside them.

@@ -12,7 +12,7 @@ from typing import Any
 from google.protobuf.message import DecodeError
 from google.protobuf.unknown_fields import UnknownFieldSet
 
-from request_logger.payloads import v2_binary
+from request_logger.payloads import v2_datatypes
 from request_logger.payloads.base import UndecodableError
 from request_logger.payloads.protobuf_messages import message_class
 
@@ -195,9 +195,9 @@ def _v2(message: Any, key: str) -> dict[str, Any]:
     for index, tensor in enumerate(body[key]):
         what = f"{key}[{index}]"
         if raw_contents:
-            v2_binary.fill(tensor, raw_contents[index], what)
+            v2_datatypes.fill(tensor, raw_contents[index], what)
         elif tensor["datatype"] == "BYTES":
-            v2_binary.put_bytes(tensor, list(tensors[index].contents.bytes_contents))
+            v2_datatypes.put_bytes(tensor, list(tensors[index].contents.bytes_contents))
         elif tensor["datatype"] in _CONTENTS:
             tensor["data"] = list(getattr(tensors[index].contents, _CONTENTS[tensor["datatype"]]))
         else:

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from request_logger.payloads import arrays, tftensor, v2
-from request_logger.payloads.base import Decoded, Item, UndecodableError
+from request_logger.payloads.base import Decoded, Item, UndecodableError, columns_in
 
 # In the order of the message definition's oneof: where a body has several, the first is taken.
 _CONTENTS = ("data", "binData", "strData", "jsonData", "customData")
@@ -27,6 +27,10 @@ class SeldonDecoder:
         if not _CONTENT_KEYS.isdisjoint(body):
             return _ROWS_OF_OTHERS.isdisjoint(body) and not v2.is_v2(body)
         return bool(body) and body.keys() <= _OTHER_KEYS
+
+    def columns(self, body: dict[str, Any]) -> list[str]:
+        """Return the names of the columns, and the keys of rows that are objects."""
+        return columns_in(self.decode(body))
 
     def decode(self, body: dict[str, Any]) -> Decoded:
         """Decode the body's content; one with only ``status`` or ``meta`` (a failure) is kept whole as JSON."""

@@ -1,13 +1,21 @@
-"""TensorFlow Serving and KServe V1: ``instances``, ``predictions`` and the column form ``inputs``, ``outputs``."""
+"""TensorFlow Serving and KServe V1: ``instances``, ``predictions`` and the column form ``inputs``, ``outputs``.
+
+Of TensorFlow Serving's classify and regress also ``examples`` and ``results``.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
 from request_logger.payloads import arrays, columns, v2
-from request_logger.payloads.base import Decoded, UndecodableError
+from request_logger.payloads.base import Decoded, UndecodableError, columns_in
 
 _KEYS = ("instances", "predictions", "inputs", "outputs")
+# Such words occur in other protocols, too: a body of TensorFlow's has nothing else.
+_RESULTS = ("results", "result")
+_RESULT_BODY = frozenset({*_RESULTS, "model_spec"})
+_EXAMPLES = "examples"
+_EXAMPLE_BODY = frozenset({_EXAMPLES, "context", "signature_name"})
 
 
 class TensorFlowDecoder:
@@ -15,12 +23,22 @@ class TensorFlowDecoder:
 
     def accepts(self, body: dict[str, Any]) -> bool:
         """Take a body with one of the keys, whose ``inputs`` or ``outputs`` are not V2 tensors."""
-        return any(key in body for key in _KEYS) and not v2.is_v2(body)
+        if any(key in body for key in _KEYS):
+            return not v2.is_v2(body)
+        if any(key in body for key in _RESULTS):
+            return body.keys() <= _RESULT_BODY
+        return _EXAMPLES in body and body.keys() <= _EXAMPLE_BODY
+
+    def columns(self, body: dict[str, Any]) -> list[str]:
+        """Return the names of the columns, and the keys of rows that are objects."""
+        return columns_in(self.decode(body))
 
     def decode(self, body: dict[str, Any]) -> Decoded:
-        """Give the rows; the body's other fields, such as ``signature_name``, go to the part's top."""
-        key = next(key for key in _KEYS if key in body)
+        """Return the rows; the body's other fields, such as ``signature_name``, go to the part's top."""
+        key = next(key for key in (*_KEYS, *_RESULTS, _EXAMPLES) if key in body)
         content = body[key]
+        if key == _EXAMPLES:
+            return _examples(body, content)
         if content is None:
             raise UndecodableError(f"{key}: expected a list of rows")
         fields = arrays.other_fields(body, key)
@@ -32,3 +50,12 @@ class TensorFlowDecoder:
                 raise UndecodableError(f"{key}: no rows")
             return columns.decode(found, fields)
         return arrays.rows_of(content, None, key, fields, as_floats=False)
+
+
+def _examples(body: dict[str, Any], examples: Any) -> Decoded:
+    """Decode the examples of classify and regress; the features of ``context`` are in each of them."""
+    context = body.get("context") or {}
+    if not isinstance(context, dict) or not isinstance(examples, list):
+        raise UndecodableError("examples: expected a list, and an object as context")
+    rows = [{**context, **example} if isinstance(example, dict) else example for example in examples]
+    return arrays.rows_of(rows, None, _EXAMPLES, arrays.other_fields(body, _EXAMPLES, "context"), as_floats=False)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from request_logger.payloads import arrays, columns, v2_datatypes
-from request_logger.payloads.base import Decoded, Item, UndecodableError
+from request_logger.payloads import arrays, classification, columns, v2_datatypes, v2_protojson
+from request_logger.payloads.base import Decoded, Item, UndecodableError, columns_in
 
 _KEYS = ("inputs", "outputs")
 _DATA_FRAME = "pd"
-_MODEL = ("model_name", "model_version")
+_MODEL = ("model_name", "model_version", "modelName", "modelVersion")
 
 
 def tensors_key(body: dict[str, Any]) -> str | None:
     """Find the field that holds the tensors; ``outputs`` of a request only name what is asked for."""
-    for key in reversed(_KEYS) if "model_name" in body else _KEYS:
+    for key in reversed(_KEYS) if "model_name" in body or "modelName" in body else _KEYS:
         tensors = body.get(key)
         if isinstance(tensors, list) and tensors and isinstance(tensors[0], dict) and "datatype" in tensors[0]:
             return key
@@ -33,20 +33,29 @@ class V2Decoder:
         """Take a body whose ``inputs`` or ``outputs`` are a list of tensors."""
         return is_v2(body)
 
+    def columns(self, body: dict[str, Any]) -> list[str]:
+        """Return the names of the columns, and the keys of rows that are objects."""
+        return columns_in(self.decode(body))
+
     def decode(self, body: dict[str, Any]) -> Decoded:
         """Give the rows; other fields go to the part's top (``id``, ``parameters``, ...).
 
         Those of a response do but for the model's name and version.
 
-        A single tensor is an array without names, unless its content type is ``pd`` (a data frame of one column).
+        A single tensor is an array without names, unless its content type is ``pd`` (a data frame of one column), or
+        an output holds Triton's classifications. protobuf's JSON form is taken, too.
         """
         key = tensors_key(body)
         if key is None:
             raise UndecodableError("expected inputs or outputs with V2 tensors")
-        found = [_column(tensor, f"{key}[{position}]") for position, tensor in enumerate(body[key])]
-        fields = arrays.other_fields(body, key, *(_MODEL if key == "outputs" else ()))
-        if len(found) > 1 or _content_type(body) == _DATA_FRAME or _content_type(body[key][0]) == _DATA_FRAME:
-            return columns.decode(found, fields)
+        tensors = v2_protojson.in_rest_form(body, key)
+        found = [_column(tensor, f"{key}[{position}]") for position, tensor in enumerate(tensors)]
+        fields = arrays.other_fields(body, key, *v2_protojson.RAW_CONTENTS, *(_MODEL if key == "outputs" else ()))
+        classes = list(map(_classes, tensors, found)) if key == "outputs" else [None] * len(found)
+        if len(found) > 1 or _content_type(body) == _DATA_FRAME or _content_type(tensors[0]) == _DATA_FRAME:
+            return columns.decode(list(map(_classified, found, classes)), fields)
+        if classes[0]:
+            return classification.decode(classes[0], fields)
         column = found[0]
         rows = [column.array] if column.size is None else column.array
         return Decoded(arrays.data_type(column.found), list(map(Item, rows)), None, fields)
@@ -55,6 +64,18 @@ class V2Decoder:
 def _content_type(part: dict[str, Any]) -> Any:
     parameters = part.get("parameters")
     return parameters.get("content_type") if isinstance(parameters, dict) else None
+
+
+def _classes(tensor: Any, column: columns.Column) -> list[classification.Row] | None:
+    return classification.rows_of(column.array, column.found.shape) if tensor.get("datatype") == "BYTES" else None
+
+
+def _classified(column: columns.Column, classes: list[classification.Row] | None) -> columns.Column:
+    """Return a column of classifications as one of predictions."""
+    if not classes:
+        return column
+    found = [classification.prediction(row) for row in classes]
+    return columns.Column(column.name, found, arrays.survey(found))
 
 
 def _column(tensor: Any, what: str) -> columns.Column:

@@ -42,31 +42,11 @@ def parse(raw: bytes) -> dict[str, Any] | None:
     for index, tensor in enumerate(body[key]):
         size = _size(tensor)
         if size is not None and "data" not in tensor:
-            fill(tensor, raw[position : position + size], f"{key}[{index}]")
+            v2_datatypes.fill(tensor, raw[position : position + size], f"{key}[{index}]")
             position += size
     if position > len(raw) or raw[position:].strip():
         raise UndecodableError(f"{key}: {len(raw) - end} bytes follow the JSON, its tensors need {position - end}")
     return body if isinstance(body, dict) else None
-
-
-def fill(tensor: dict[str, Any], raw: bytes, what: str) -> None:
-    """Put the values of a tensor's raw bytes into its ``data``; BYTES that are no text are marked as base64."""
-    datatype = tensor.get("datatype")
-    if datatype != "BYTES":
-        tensor["data"] = v2_datatypes.from_raw(str(datatype), raw, what)
-        return
-    put_bytes(tensor, v2_datatypes.split_bytes(raw, what))
-
-
-def put_bytes(tensor: dict[str, Any], parts: list[bytes]) -> None:
-    """Put BYTES elements into a tensor's ``data``."""
-    tensor["data"], encoded = v2_datatypes.text_of_bytes(parts)
-    if encoded:
-        parameters = tensor.get("parameters")
-        tensor["parameters"] = {
-            **(parameters if isinstance(parameters, dict) else {}),
-            "content_type": v2_datatypes.BASE64,
-        }
 
 
 def _size(tensor: Any) -> int | None:

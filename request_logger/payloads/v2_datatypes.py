@@ -103,6 +103,26 @@ def text_of_codes(codes: list[int], length: int, what: str) -> list[str]:
     return text_of_bytes([raw[start : start + length] for start in range(0, len(raw), length)])[0]
 
 
+def fill(tensor: dict[str, Any], raw: bytes, what: str) -> None:
+    """Put the values of a tensor's raw bytes into its ``data``; BYTES that are no text are marked as base64."""
+    datatype = tensor.get("datatype")
+    if datatype != "BYTES":
+        tensor["data"] = from_raw(str(datatype), raw, what)
+        return
+    put_bytes(tensor, split_bytes(raw, what))
+
+
+def put_bytes(tensor: dict[str, Any], parts: list[bytes]) -> None:
+    """Put BYTES elements into a tensor's ``data``."""
+    tensor["data"], encoded = text_of_bytes(parts)
+    if encoded:
+        parameters = tensor.get("parameters")
+        tensor["parameters"] = {
+            **(parameters if isinstance(parameters, dict) else {}),
+            "content_type": BASE64,
+        }
+
+
 def _round(rounding: Callable[[list[Any]], list[Any]], leaves: list[Any], what: str) -> list[Any]:
     try:
         values = rounding(leaves)
@@ -142,6 +162,7 @@ def _bfloat(values: list[Any]) -> list[Any]:
 def _integer(leaf: Any) -> int | float:
     number = int(leaf) if isinstance(leaf, str) else leaf
     whole = int(number)
+    float(whole)  # raises OverflowError for what no engine gives back
     return whole if whole == number else float(number)
 
 

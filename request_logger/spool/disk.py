@@ -9,6 +9,8 @@ All writes and checkpoints are made under an flock of our own. It queues the pro
 and SQLite before 3.51.3 can damage a WAL that two connections reset and write at the same instant.
 
 Replaying an event twice is harmless, as every write is idempotent: it is removed only after the engine has it.
+
+Space for removals is reserved (`reserve.py`). While that space is in use nothing is appended.
 """
 
 from __future__ import annotations
@@ -18,9 +20,10 @@ import os
 import sqlite3
 import threading
 import time
+import zlib
 from collections import deque
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,15 +31,21 @@ from request_logger.events import Event
 from request_logger.settings import SettingsError
 from request_logger.spool.observer import Observer, Unobserved
 from request_logger.spool.record import to_bytes
+from request_logger.spool.reserve import Reserve, error_code, is_out_of_space
+from request_logger.spool.salvage import in_groups, intact_rows
 from request_logger.store.change import StoreUnavailableError
 
+RESERVE_BYTES = 8 * 2**20
+"""Space kept free for removals: as much as the log may have, whose checkpoint enlarges the database."""
+# Of one transaction that takes over events of a damaged file.
+_SALVAGE_BYTES = 8 * 2**20
 # What a record holds on disk beside its bytes, about.
 _ROW_BYTES = 64
 _SCHEMA = (
     "PRAGMA auto_vacuum=INCREMENTAL",
     "PRAGMA journal_mode=WAL",
     "PRAGMA synchronous=FULL",
-    f"PRAGMA journal_size_limit={8 * 2**20}",
+    f"PRAGMA journal_size_limit={RESERVE_BYTES}",
     "CREATE TABLE IF NOT EXISTS events (id INTEGER PRIMARY KEY AUTOINCREMENT, record BLOB NOT NULL)",
     "CREATE TABLE IF NOT EXISTS totals (id INTEGER PRIMARY KEY, events INTEGER NOT NULL, bytes INTEGER NOT NULL)",
     "INSERT OR IGNORE INTO totals VALUES (1, 0, 0)",
@@ -62,7 +71,10 @@ class Spool:
         self._observer = observer
         self._mutex = threading.RLock()
         self._waiting: deque[_Entry] = deque()
+        self._reserve = Reserve(self._folder / "spool.reserve", RESERVE_BYTES)
         self._db: sqlite3.Connection | None = None
+        # False while the file could not be opened, or its tables not be made: the next use tries it again.
+        self._is_whole = False
         self._inode = 0
         self._depth = 0
         self._totals = (0, 0)
@@ -71,7 +83,7 @@ class Spool:
             self._folder.mkdir(parents=True, exist_ok=True)
             self._lock_file = os.open(self._folder / "spool.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
-                self._open()
+                self._with_reserve(self._open)
             except sqlite3.DatabaseError as error:
                 self._replace_damaged(error)
             self.refresh()
@@ -111,12 +123,12 @@ class Spool:
                 self._commit_waiting()
         return [entry.error for entry in entries]
 
-    def read(self, max_events: int, max_bytes: int) -> list[tuple[int, bytes]]:
+    def read(self, max_events: int, max_bytes: int, after: int = 0) -> list[tuple[int, bytes]]:
         """Give the oldest records with their numbers: at least one where there is one."""
         rows: list[tuple[int, bytes]] = []
         size = 0
         with self._reading() as db:
-            cursor = db.execute("SELECT id, record FROM events ORDER BY id LIMIT ?", (max_events,))
+            cursor = db.execute("SELECT id, record FROM events WHERE id > ? ORDER BY id LIMIT ?", (after, max_events))
             for number, record in cursor:
                 size += len(record)
                 if rows and size > max_bytes:
@@ -126,25 +138,27 @@ class Spool:
         return rows
 
     def remove(self, rows: list[tuple[int, bytes]]) -> None:
-        """Remove records that are done with. Raises sqlite3.Error."""
+        """Remove records that are done with. Raises sqlite3.Error and OSError."""
         if not rows:
             return
-        with self._transaction() as db:
-            removed = [row for row in rows if db.execute("DELETE FROM events WHERE id = ?", row[:1]).rowcount]
-            self._add(db, -len(removed), -sum(len(record) + _ROW_BYTES for _, record in removed))
+        try:
+            self._with_reserve(lambda: self._delete(rows))
+        except sqlite3.DatabaseError as error:
+            self._replace_damaged(error)
+            raise
         if self.is_empty:
-            with self._locked():
+            with self._locked(), suppress(sqlite3.OperationalError):  # only to give the disk back
                 db = self._current()
                 db.executescript("PRAGMA incremental_vacuum")  # execute() would stop after its first page
                 db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def set_aside(self, row: tuple[int, bytes], reason: str) -> None:
-        """Move a record that can't be replayed into a file of its own. Raises OSError and sqlite3.Error."""
-        path = self._folder / f"bad-{time.time_ns()}-{row[0]}.bin"
-        with path.open("wb") as file:
-            file.write(row[1])
-            file.flush()
-            os.fsync(file.fileno())
+        """Move a record that can't be replayed into a file of its own. Raises OSError and sqlite3.Error.
+
+        After a crash in between it is in both places, and the next call writes the same file again.
+        """
+        path = self._folder / f"bad-{row[0]}-{zlib.crc32(row[1]):08x}.bin"
+        self._with_reserve(lambda: self._write_aside(path, row[1]))
         self.remove([row])
         self._observer.happened("spool_bad", "", f"moved to {path}: {reason}")
 
@@ -152,14 +166,13 @@ class Spool:
         """Bring up to date what other processes changed. Raises sqlite3.Error and OSError."""
         with self._reading() as db:
             self._set_totals(db.execute("SELECT events, bytes FROM totals").fetchone())
-            self._aside_bytes = sum(path.stat().st_size for path in self._folder.glob("bad-*.bin"))
+            self._aside_bytes = sum(_size_of(path) for path in self._folder.glob("bad-*.bin"))
 
     def close(self) -> None:
         """Close it; nothing can be appended any more."""
         with self._locked():
-            if self._db is not None:
-                self._db.close()
-                self._db = None
+            self._disconnect()
+            self._db = None
 
     def _commit_waiting(self) -> None:
         entries = [self._waiting.popleft() for _ in range(len(self._waiting))]
@@ -182,6 +195,8 @@ class Spool:
     def _insert(self, entries: list[_Entry]) -> None:
         inserted = []
         with self._transaction() as db:
+            if not self._reserve.fill():
+                raise StoreUnavailableError("the engine can't take it now, and the spool's disk is full")
             (free,) = db.execute("SELECT ? - bytes FROM totals", (self._max_bytes - self._aside_bytes,)).fetchone()
             size = 0
             for entry in entries:
@@ -200,7 +215,49 @@ class Spool:
 
     def _add(self, db: sqlite3.Connection, events: int, size: int) -> None:
         db.execute("UPDATE totals SET events = events + ?, bytes = bytes + ?", (events, size))
-        self._set_totals(db.execute("SELECT events, bytes FROM totals").fetchone())
+
+    def _delete(self, rows: list[tuple[int, bytes]]) -> None:
+        with self._transaction() as db:
+            # By the record, too: numbers begin anew where a damaged file was replaced since the rows were read.
+            removed = [
+                row for row in rows if db.execute("DELETE FROM events WHERE id = ? AND record = ?", row).rowcount
+            ]
+            self._add(db, -len(removed), -sum(len(record) + _ROW_BYTES for _, record in removed))
+
+    def _write_aside(self, path: Path, record: bytes) -> None:
+        part = path.with_suffix(".part")
+        try:
+            with part.open("wb") as file:
+                file.write(record)
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(path)
+        except OSError:
+            part.unlink(missing_ok=True)
+            raise
+        # The name must be on disk before the record is removed.
+        folder = os.open(self._folder, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+    def _with_reserve(self, action: Callable[[], object]) -> None:
+        """Do something that must be possible on a full disk: where there is no space for it, use the reserved."""
+        with self._locked():
+            try:
+                action()
+            except (sqlite3.OperationalError, OSError) as error:
+                if not is_out_of_space(error):
+                    raise
+                self._reserve.release()
+                log = _size_of(self._path.with_name(self._path.name + "-wal"))
+                if self._db is not None and self._is_whole and log <= RESERVE_BYTES:
+                    # It gives the log's space back. The database grows by no more than the log's size, and the
+                    # checkpoint of a longer log would use up what is reserved and then fail.
+                    with suppress(sqlite3.OperationalError):
+                        self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+                action()
 
     def _set_totals(self, totals: tuple[int, int]) -> None:
         self._totals = totals
@@ -235,17 +292,19 @@ class Spool:
             db.execute("BEGIN IMMEDIATE")
             try:
                 yield db
+                totals = db.execute("SELECT events, bytes FROM totals").fetchone()
                 db.execute("COMMIT")
             except BaseException:
                 if db.in_transaction:
                     db.execute("ROLLBACK")
                 raise
+            self._set_totals(totals)
 
     def _current(self) -> sqlite3.Connection:
         """Give the connection, a new one where another process has replaced a damaged file."""
         if self._db is None:
             raise StoreUnavailableError("shutting down")
-        if self._inode_now() != self._inode:
+        if not self._is_whole or self._inode_now() != self._inode:
             return self._open()
         return self._db
 
@@ -254,29 +313,58 @@ class Spool:
 
     def _open(self) -> sqlite3.Connection:
         with self._locked():
-            if self._db is not None:
-                self._db.close()
+            self._disconnect()
             self._db = sqlite3.connect(self._path, timeout=5, isolation_level=None, check_same_thread=False)
             self._inode = self._inode_now()
             for statement in _SCHEMA:
                 self._db.execute(statement).fetchall()
+            self._is_whole = True
             return self._db
 
+    def _disconnect(self) -> None:
+        self._is_whole = False
+        if self._db is not None:
+            self._db.close()
+
     def _replace_damaged(self, error: sqlite3.DatabaseError) -> None:
-        """Keep a damaged file under another name and begin a new one. Raises ``error`` where it is no damage."""
-        if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        """Keep a damaged file under another name, and begin a new one with what can still be read of it.
+
+        Raises ``error`` where it is no damage.
+        """
+        if error_code(error) not in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
             raise error
         with self._locked():
+            damaged = None
             if self._inode_now() == self._inode:  # else another process has done it
-                if self._db is not None:
-                    self._db.close()
-                stamp = time.time_ns()
+                self._disconnect()
+                damaged = self._folder / f"bad-{time.time_ns()}.db"
                 for suffix in ("-wal", "-shm", ""):
                     path = self._path.with_name(self._path.name + suffix)
                     if path.exists():
-                        path.rename(self._folder / f"bad-{stamp}.db{suffix}")
-                self._observer.happened("spool_bad", "", f"moved to bad-{stamp}.db: {error}")
+                        path.rename(damaged.with_name(damaged.name + suffix))
             self._open()
+            if damaged is not None:
+                kept = self._salvage(damaged)
+                self._observer.happened("spool_bad", "", f"moved to {damaged}: {error}; {kept} of its events are kept")
+
+    def _salvage(self, damaged: Path) -> int:
+        """Take over the events of a damaged file that can be read; return how many those are."""
+        kept = 0
+        with suppress(sqlite3.Error):  # without room for all of them, those until then
+            for rows in in_groups(intact_rows(damaged), _SALVAGE_BYTES):
+                with self._transaction() as db:
+                    # With their numbers, so that their order stays, and whoever has read them before may remove them.
+                    db.executemany("INSERT INTO events (id, record) VALUES (?, ?)", rows)
+                    self._add(db, len(rows), sum(len(record) + _ROW_BYTES for _, record in rows))
+                kept += len(rows)
+        return kept
+
+
+def _size_of(path: Path) -> int:
+    """Return a file's size in bytes, 0 where it was removed meanwhile."""
+    with suppress(FileNotFoundError):
+        return path.stat().st_size
+    return 0
 
 
 def check(directory: str) -> None:

@@ -23,14 +23,22 @@ def to_bytes(event: Event) -> bytes:
     return _HEAD.pack(_MAGIC, zlib.crc32(rest, len(text)), len(text)) + rest
 
 
+def is_intact(record: bytes) -> bool:
+    """Return whether a record's checksum is right."""
+    if len(record) < _HEAD.size:
+        return False
+    magic, checksum, length = _HEAD.unpack_from(record)
+    return bool(magic == _MAGIC and zlib.crc32(record[_HEAD.size :], length) == checksum)
+
+
 def from_bytes(record: bytes) -> Event:
     """Give the event that `to_bytes` serialised. Raises ValueError where the record is damaged."""
     if len(record) < _HEAD.size:
         raise ValueError("a record of the spool is cut off")
-    magic, checksum, length = _HEAD.unpack_from(record)
-    rest = record[_HEAD.size :]
-    if magic != _MAGIC or zlib.crc32(rest, length) != checksum:
+    if not is_intact(record):
         raise ValueError("a record of the spool is damaged: its checksum is wrong")
+    length = _HEAD.unpack_from(record)[2]
+    rest = record[_HEAD.size :]
     attributes = json.loads(rest[:length])
     has_raw, *described = attributes.pop("body")
     return Event(**attributes, body=Body(rest[length:] if has_raw else None, *described))

@@ -7,22 +7,17 @@ import os
 import random
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from request_logger.events import Event
 from request_logger.spool.disk import Spool
 from request_logger.spool.observer import Observer
-from request_logger.spool.record import from_bytes
-from request_logger.store.change import StoreUnavailableError
+from request_logger.spool.replay import Replay
 from request_logger.store.promise import Promise
 
-BATCH_EVENTS = 500
 _IDLE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 10.0
-
-Row = tuple[int, bytes]
 
 
 class Replayer:
@@ -72,7 +67,7 @@ class Replayer:
         return random.uniform(bound / 2, bound)  # noqa: S311
 
     def _round(self) -> bool:
-        """Replay until nothing is left. Gives False where the engine doesn't take it."""
+        """Replay all that is there once; return False where none of it leaves the spool."""
         self._spool.refresh()
         if self._spool.is_empty:
             return True
@@ -84,38 +79,13 @@ class Replayer:
         except BlockingIOError:
             return True
         try:
-            while rows := self._spool.read(BATCH_EVENTS, self._batch_bytes):
-                if not self._replay(rows) or self._stopping.is_set():
-                    return False
-            return True
+            replay = Replay(self._spool, self._submit, self._observer, self._batch_bytes)
+            while replay.begin():
+                while not replay.is_done and not self._stopping.is_set():
+                    replay.wait(0.2)
+                replay.finish()
+                if self._stopping.is_set() or self._is_down():
+                    break
+            return replay.count > 0
         finally:
             fcntl.flock(self._lock_file, fcntl.LOCK_UN)
-
-    def _replay(self, rows: list[Row]) -> bool:
-        """Replay some events; say whether any of them left the spool."""
-        futures: dict[Promise[Any], Row] = {}
-        bad: list[tuple[Row, str]] = []
-        for row in rows:
-            try:
-                futures[self._submit(from_bytes(row[1]))] = row
-            except StoreUnavailableError:
-                break
-            except Exception as error:
-                bad.append((row, str(error)))
-        for future in futures:
-            while not future.done() and not self._stopping.is_set():
-                with suppress(TimeoutError):
-                    future.exception(0.2)
-        stored = []
-        for future, row in futures.items():
-            failure = future.exception() if future.done() else StoreUnavailableError()
-            if failure is None:
-                stored.append(row)
-            elif not isinstance(failure, StoreUnavailableError):
-                bad.append((row, str(failure)))
-        self._spool.remove(stored)
-        self._observer.replayed(len(stored))
-        for row, reason in bad:
-            # It can't ever be stored: it must not stand in the way of the others.
-            self._spool.set_aside(row, reason)
-        return bool(stored or bad)

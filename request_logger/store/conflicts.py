@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from request_logger.store.templates import count_fields, metrics_mapping
 from request_logger.store.templates import mapping as our_mapping
-from request_logger.store.templates import metrics_mapping
 
 Mapping = dict[str, Any]
 Origin = Literal["ours", "original", "original, with our fields added"]
@@ -72,13 +72,6 @@ def _walk(properties: Mapping, prefix: str) -> Iterator[tuple[str, str]]:
             kind = "disabled"
         yield prefix + name, kind
         yield from _walk(field.get("properties", {}), f"{prefix}{name}.")
-
-
-def count_fields(mapping: Mapping) -> int:
-    """Count fields as the engine's limit does: objects and fields beside fields included."""
-    return sum(
-        1 + count_fields(field) + len(field.get("fields", {})) for field in mapping.get("properties", {}).values()
-    )
 
 
 def findings(mapping: Mapping, settings: Mapping) -> list[Finding]:
@@ -140,7 +133,9 @@ def _metrics(mapping: Mapping) -> Iterator[Finding]:
         wanted = ours.get(path)
         if kind == wanted or (kind in WHOLE_NUMBERS and wanted in WHOLE_NUMBERS):
             continue
-        if kind in ("text", "match_only_text"):
+        if wanted == "double" and kind in WHOLE_NUMBERS:
+            happens = "fractions are cut off: avg and sum are wrong"
+        elif kind in ("text", "match_only_text"):
             happens = f"a terms aggregation on it fails; {path}.keyword works where the mapping has it"
         elif wanted is None and kind in WHOLE_NUMBERS:
             happens = "fractions are cut off: avg and sum are wrong"
@@ -151,7 +146,7 @@ def _metrics(mapping: Mapping) -> Iterator[Finding]:
         elif {kind, wanted} <= NUMBERS:
             continue
         else:
-            happens = f"it should be {wanted}: values are refused, and metrics stored un-indexed"
+            happens = f"it should be {wanted}: values are refused and stored un-indexed, or can't be summed up"
         yield Finding(path, kind, happens, REINDEX)
 
 

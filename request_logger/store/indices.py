@@ -6,12 +6,12 @@ import logging
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import quote
 
 from request_logger.periods import is_of, pattern
 from request_logger.store.asks import Asks
-from request_logger.store.change import StoreUnavailableError, UnreadableAnswerError
+from request_logger.store.change import StoreUnavailableError
+from request_logger.store.responses import Refusal, read_aliases
 
 log = logging.getLogger(__name__)
 
@@ -20,6 +20,7 @@ MOST_PERIODS = 60
 REFRESH_SECONDS = 5.0
 # Some engines and proxies refuse longer ones.
 _MOST_PATH = 3000
+_FORBIDDEN = "security_exception"
 _LENIENT = {"ignore_unavailable": "true", "allow_no_indices": "true", "expand_wildcards": "open"}
 
 
@@ -40,6 +41,7 @@ class Catalog:
         self.period = period
         self._listed: dict[str, _Listed] = {}
         self._alone: set[str] = set()
+        self._is_warned = False
 
     def of(self, index: str) -> list[str]:
         """Return the indices of a name as they are known, the one without a period first, then by period."""
@@ -66,27 +68,33 @@ class Catalog:
                 listed.names = _in_order(index, [*listed.names, name])
                 listed.until = 0.0
 
-    def note(self, found: Mapping[str, list[str]], now: float) -> None:
+    def note(self, found: Mapping[str, list[str] | None], now: float) -> None:
         """Note what `list_indices` has found."""
         for index, names in found.items():
-            self._listed[index] = _Listed(names, now + REFRESH_SECONDS)
+            if names is None and not self._is_warned:
+                self._is_warned = True
+                log.warning("documents of other periods can't be found: this user may not list %s", _path([index])[1:])
+            self._listed[index] = _Listed(names or [], now + REFRESH_SECONDS)
             if not self.is_spread(index):
                 self._alone.add(index)
 
 
-def list_indices(engine: Asks, indices: Collection[str]) -> dict[str, list[str]]:
-    """Ask the engine which indices of these names there are. Raises StoreUnavailableError."""
-    listed: dict[str, list[str]] = {}
+def list_indices(engine: Asks, indices: Collection[str]) -> dict[str, list[str] | None]:
+    """Ask the engine which indices of these names there are; None for a name that this user may not list.
+
+    Raises StoreUnavailableError.
+    """
+    listed: dict[str, list[str] | None] = {}
     for group in _groups(indices):
-        status, answer = engine.request("GET", f"{_path(group)}/_alias", params=_LENIENT)
-        if status >= 500 or status == 429:
-            raise StoreUnavailableError(f"the engine answered {status} to a question for its indices")
-        if status not in (200, 404):
-            # Such as 403: its other indices can't be known; those of the names themselves are enough to go on.
-            log.warning("documents of other periods can't be found: %s to GET /%s/_alias", status, group[0])
-        found = _usable(answer) if status == 200 else set()
-        for index in group:
-            listed[index] = _in_order(index, [name for name in found if name == index or is_of(name, index)])
+        answer = read_aliases(*engine.request("GET", f"{_path(group)}/_alias", params=_LENIENT))
+        if not isinstance(answer, Refusal):
+            found = _usable(answer)
+            for index in group:
+                listed[index] = _in_order(index, [name for name in found if name == index or is_of(name, index)])
+        elif answer.kind == _FORBIDDEN:
+            listed.update(dict.fromkeys(group))
+        else:
+            raise StoreUnavailableError(f"the engine answered {answer.status} to a request for indices")
     return listed
 
 
@@ -105,14 +113,11 @@ def _path(indices: Iterable[str]) -> str:
     return "/" + ",".join(quote(name, safe="*") for index in indices for name in (index, pattern(index)))
 
 
-def _usable(answer: Mapping[str, Any]) -> set[str]:
+def _usable(aliases: Mapping[str, set[str]]) -> set[str]:
     """Give the names of indices and aliases; a name with several indices behind it can't be asked for one document."""
-    try:
-        names = Counter(answer.keys())
-        for entry in answer.values():
-            names.update(entry.get("aliases", {}).keys())
-    except (AttributeError, TypeError):
-        raise UnreadableAnswerError("the engine's answer doesn't list indices") from None
+    names = Counter(aliases.keys())
+    for each in aliases.values():
+        names.update(each)
     return {name for name, count in names.items() if count == 1}
 
 

@@ -11,10 +11,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import quote, unquote
 
 from request_logger.store.asks import Asks
 from request_logger.store.change import Document, StoreUnavailableError
+from request_logger.store.left_out import LENIENT, MOST_PATH_CHARACTERS, LeftOut
 from request_logger.store.reasons import is_partial, reason_of
+from request_logger.store.shapes import check_documents, check_hits
 
 # How long the engine keeps the place between two pages.
 KEEP_ALIVE = "10m"
@@ -24,7 +27,8 @@ _TIME_ORDER = {"@timestamp": {"order": "asc", "unmapped_type": "date"}}
 SCROLL_ORDER = (_TIME_ORDER, "_doc")
 # Where a point in time is opened and closed: OpenSearch's way, then Elastic's (OpenSearch's client warns of refusals).
 _OPENERS = (("/_search/point_in_time", "pit_id"), ("/_pit", "id"))
-_LENIENT = {"ignore_unavailable": "true"}
+# Each round leaves out all indices that fail by then.
+_MOST_ROUNDS = 10
 
 
 class ScanError(Exception):
@@ -45,15 +49,18 @@ class Scan:
     """A context manager that gives the pages of each of its slices.
 
     ``path`` names the indices (``/inference-log-*``), ``source`` is what to read of each document, as the engine's
-    ``_source``. Raises ScanError where the query is refused, StoreUnavailableError where the engine doesn't answer or
-    has forgotten where a slice was.
+    ``_source``. Indices that can't be read are left out from the start; `left_out` names them. Raises ScanError where
+    the query is refused, StoreUnavailableError where the engine doesn't answer, not as an engine does, or has forgotten
+    where a slice was.
     """
 
     def __init__(
         self, engine: Asks, path: str, query: Document, *, source: Any = True, page: int = 200, slices: int = 1
     ) -> None:
         self._engine = engine
+        self._indices = unquote(path.removeprefix("/"))
         self._path = path
+        self.left_out = LeftOut(engine)
         self._search = {"size": page, "query": query, "_source": source, "track_total_hits": False}
         self._slices = slices
         self._pit: tuple[str, str, str] | None = None
@@ -64,6 +71,7 @@ class Scan:
         return self._pit is not None
 
     def __enter__(self) -> Self:
+        self._find_readable()
         self._pit = self._open()
         return self
 
@@ -81,10 +89,28 @@ class Scan:
         else:
             yield from self._scroll(number)
 
+    def _find_readable(self) -> None:
+        """Ask for one document, and leave out each index that can't answer: later a page would be half of one."""
+        self.left_out.note_closed(self._indices)
+        body = {**self._search, "size": 1, "sort": [_TIME_ORDER], "_source": False}
+        for _ in range(_MOST_ROUNDS):
+            self._path = f"/{quote(self.left_out.narrowed(self._indices), safe='*,')}"
+            if len(self._path) > MOST_PATH_CHARACTERS:
+                raise ScanError(f"{len(self.left_out.reasons)} indices can't be read: name those that can")
+            status, answer = self._engine.request("POST", f"{self._path}/_search", body, params=LENIENT)
+            try:
+                check_hits(_complete(status, answer))
+            except (ScanError, StoreUnavailableError):
+                if not self.left_out.learn(self._indices, status, answer):
+                    raise
+            else:
+                return
+        raise StoreUnavailableError("one index after the other can't be read")
+
     def _open(self) -> tuple[str, str, str] | None:
         for path, key in _OPENERS:
             status, answer = self._engine.request(
-                "POST", self._path + path, params={"keep_alive": KEEP_ALIVE, **_LENIENT}
+                "POST", self._path + path, params={"keep_alive": KEEP_ALIVE, "ignore_unavailable": "true"}
             )
             if status == 200 and isinstance(answer, dict) and key in answer:
                 name = str(answer[key])
@@ -109,13 +135,15 @@ class Scan:
             if not hits:
                 return
             yield [_hit(hit) for hit in hits]
-            after = hits[-1]["sort"]
+            before, after = after, hits[-1]["sort"]
+            if after == before:
+                raise StoreUnavailableError("the engine's answer to a search is none: a page is followed by itself")
 
     def _scroll(self, number: int) -> Iterator[list[Hit]]:
         first = {**self._search, **self._slice(number), "sort": SCROLL_ORDER}
         # A scroll counts its hits in any case, and refuses to be told not to.
         del first["track_total_hits"]
-        answer = self._hits(f"{self._path}/_search", first, {"scroll": KEEP_ALIVE, **_LENIENT})
+        answer = self._hits(f"{self._path}/_search", first, {"scroll": KEEP_ALIVE, **LENIENT})
         # Where no index is there, there is no scroll either.
         name = answer.get("_scroll_id")
         try:
@@ -129,13 +157,7 @@ class Scan:
 
     def _hits(self, path: str, body: Document, params: Mapping[str, str] | None = None) -> Any:
         status, answer = self._engine.request("POST", path, body, params=params)
-        if status in (404, 429) or status >= 500:
-            raise StoreUnavailableError(f"the engine answered {status} to a search: {reason_of(answer)}")
-        if status >= 400 or not isinstance(answer, dict):
-            raise ScanError(f"the engine answered {status} to a search: {reason_of(answer)}")
-        if is_partial(answer):
-            raise StoreUnavailableError(f"the engine left documents out: {reason_of(answer)}")
-        return answer
+        return check_documents(_complete(status, answer))
 
     def _forget(self, path: str, body: Document) -> None:
         """Free what the engine keeps for us; it ends by itself, too."""
@@ -143,6 +165,16 @@ class Scan:
             self._engine.request("DELETE", path, body)
         except StoreUnavailableError:
             return
+
+
+def _complete(status: int, answer: Any) -> Any:
+    if status in (404, 429) or status >= 500:
+        raise StoreUnavailableError(f"the engine answered {status} to a search: {reason_of(answer)}")
+    if status >= 400:
+        raise ScanError(f"the engine answered {status} to a search: {reason_of(answer)}")
+    if isinstance(answer, dict) and is_partial(answer):
+        raise StoreUnavailableError(f"the engine left documents out: {reason_of(answer)}")
+    return answer
 
 
 def _hit(hit: Mapping[str, Any]) -> Hit:

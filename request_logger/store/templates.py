@@ -8,8 +8,10 @@ for the original's dynamic mapping ask for.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+from request_logger.mapped_fields import KEYWORD_METRICS, NUMBER_METRICS
 from request_logger.periods import with_periods
 from request_logger.settings import Settings
 
@@ -17,10 +19,15 @@ Mapping = dict[str, Any]
 
 TEMPLATE_NAME = "request-logger"
 # Raise it with every change below: a template of a lower version is replaced at start.
-VERSION = 1
+VERSION = 2
 INDEX_PATTERNS = ["inference-log-*", "reference-log-*", "drift-log-*"]
 DEAD_LETTER_INDEX = "request-logger-dead-letters"
-FIELD_LIMIT = 2000
+# The engine counts all fields of an index together, objects and `.keyword` fields, too. Ours are in the mapping from
+# the start, so no number of elements can use up their room; there are some 200 (a test keeps them within it).
+OWN_FIELDS = 300
+# Of names that documents bring: elements, custom metrics. A number is one field, text is two.
+DYNAMIC_FIELDS = 2000
+FIELD_LIMIT = OWN_FIELDS + DYNAMIC_FIELDS
 # A longer text is stored and not indexed: an engine refuses terms of over 32,766 bytes.
 IGNORE_ABOVE = 8000
 
@@ -34,21 +41,25 @@ _DATE: Mapping = {"type": "date", "ignore_malformed": True}
 _DOUBLE: Mapping = {"type": "double", "ignore_malformed": True}
 _STORED: Mapping = {"type": "object", "enabled": False}
 _STORED_TEXT: Mapping = {"type": "keyword", "index": False, "doc_values": False}
+# What `documents.refuse` adds to a part: without them in the mapping, a form that is to be taken in any case may be
+# refused for them.
+_UNINDEXED: Mapping = {"unindexed": _STORED_TEXT, "unindexed_reason": _PLAIN_KEYWORD}
 
 
 def metrics_mapping() -> Mapping:
-    """Types of the fields that scorers write; any other of theirs is a double or a keyword by its value."""
-    keywords = (
-        "scorer", "basis", "truth_label", "predicted_label",
-        "true_positive", "false_positive", "false_negative", "true_negative",
-    )  # fmt: skip
+    """Return the types of all fields that the built-in scorers write.
+
+    Any other of a scorer's, and each custom metric, is a double or a keyword by its value.
+    """
     return {
         "properties": {
-            **dict.fromkeys(keywords, _PLAIN_KEYWORD),
+            **dict.fromkeys(KEYWORD_METRICS, _PLAIN_KEYWORD),
+            **dict.fromkeys(NUMBER_METRICS, _DOUBLE),
             # A number of regression; of what can't be scored the reason, which is not indexed here but below.
             "error": _DOUBLE,
             "unscorable": _PLAIN_KEYWORD,
             "warning": _PLAIN_KEYWORD,
+            "series": _KEYWORD,
             "scored_at": {"type": "date"},
             "correct": {"type": "byte"},
             "truth_rank": {"type": "integer"},
@@ -57,6 +68,7 @@ def metrics_mapping() -> Mapping:
             "reward": {"type": "double"},
             "reward_agrees": {"type": "boolean"},
             "response_disagrees": {"type": "boolean"},
+            **_UNINDEXED,
         }
     }
 
@@ -66,10 +78,19 @@ def _part(**fields: Mapping) -> Mapping:
         "properties": {
             "ce-time": _DATE,
             "ce-source": _KEYWORD,
-            "unindexed": _STORED_TEXT,
-            "unindexed_reason": _PLAIN_KEYWORD,
+            "received-time": _DATE,
+            "trace-id": _KEYWORD,
+            **_UNINDEXED,
             "undecodable": _PLAIN_KEYWORD,
-            "payload_dropped": {"properties": {"bytes": {"type": "long"}, "sha256": _PLAIN_KEYWORD}},
+            "payload_dropped": {
+                "properties": {
+                    "bytes": {"type": "long"},
+                    "sha256": _PLAIN_KEYWORD,
+                    # Those without a type of their own before have the one that their values got.
+                    "item": _DOUBLE,
+                    "reason": _KEYWORD,
+                }
+            },
             "payload": _STORED,
             **fields,
         }
@@ -78,9 +99,17 @@ def _part(**fields: Mapping) -> Mapping:
 
 def _prediction() -> Mapping:
     return _part(
+        # So that a strict mapping refuses an element by its name, and not all of the part.
+        elements={"type": "object"},
+        id=_KEYWORD,
+        model_name=_KEYWORD,
+        model_version=_KEYWORD,
+        signature_name=_KEYWORD,
         instance=_STORED,
         dataType=_KEYWORD,
         names=_KEYWORD,
+        rows={"type": "integer"},
+        elements_unindexed=_STORED_TEXT,
         parameters=_STORED,
         outputs=_STORED,
         meta={"properties": {"metrics": _STORED, "routing": _STORED, "requestPath": _STORED}},
@@ -149,9 +178,8 @@ def wanted(settings: Settings) -> dict[str, Mapping]:
     return {TEMPLATE_NAME: own, DEAD_LETTER_INDEX: letters}
 
 
-def is_current(answer: Mapping, template: Mapping) -> bool:
-    """Say whether an engine's answer to a question for a template has this one, or a newer one, for all its indices."""
-    installed = [entry.get("index_template", {}) for entry in answer.get("index_templates", [])]
+def is_current(installed: Sequence[Mapping], template: Mapping) -> bool:
+    """Say whether one of the installed templates is this one, or a newer one, for all its indices."""
     return any(
         there.get("version", 0) >= template["version"]
         and set(template["index_patterns"]) <= set(there.get("index_patterns", []))
@@ -215,6 +243,19 @@ def _missing(ours: Mapping, theirs: Mapping) -> Mapping:
             if inner:
                 missing[name] = {"properties": inner}
     return missing
+
+
+def pieces(additions: Mapping) -> list[Mapping]:
+    """Split additions so that each can be refused by itself: the fields of the document, then what is not a field."""
+    fields = [{"properties": {name: field}} for name, field in additions.get("properties", {}).items()]
+    return fields + [{name: value} for name, value in additions.items() if name != "properties"]
+
+
+def count_fields(mapping: Mapping) -> int:
+    """Count fields as the engine's limit does: objects and fields beside fields included."""
+    return sum(
+        1 + count_fields(field) + len(field.get("fields", {})) for field in mapping.get("properties", {}).values()
+    )
 
 
 def dead_letter_mapping() -> Mapping:

@@ -11,7 +11,7 @@ import pytest
 
 from request_logger.answers.verdict import ALPHA, POWER
 from request_logger.commands import compare, report
-from request_logger.report_routes import _PARAMETERS
+from request_logger.readings import _PARAMETERS
 
 PAGE = (Path(__file__).parent.parent.parent / "docs" / "report.md").read_text(encoding="utf-8")
 

@@ -127,7 +127,7 @@ def test_more_values_than_a_terms_aggregation_returns(
 def test_by_field(asker: Asker, scope: Scope, client: SearchEngine, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
     monkeypatch.setattr("request_logger.rollups.TERMS_SIZE", size)
     for name, values in (("color", COLORS), ("model", MODELS)):
-        parts = by_field(asker, scope, needs_of(SCORER), find_field(client, scope, name), SCORED)
+        parts = by_field(asker, scope, needs_of(SCORER), find_field(asker, scope, name), SCORED)
         assert {part.label: part.count for part in parts} == {v or MISSING: n for v, n in Counter(values).items()}
         for part in parts:
             chosen = values == ("" if part.key is None else part.key)
@@ -137,7 +137,7 @@ def test_by_field(asker: Asker, scope: Scope, client: SearchEngine, monkeypatch:
 
 
 def test_by_ranges(asker: Asker, scope: Scope, client: SearchEngine) -> None:
-    field = find_field(client, scope, "age")
+    field = find_field(asker, scope, "age")
     assert field.is_number
     edges = quantile_edges(asker, scope, field, 4, SCORED)
     assert len(edges) == 3
@@ -228,12 +228,12 @@ def test_an_index_that_the_original_made(client: SearchEngine, asker: Asker) -> 
         found = find_scope(client, Settings(index_name=index), "original")
         assert coverage.coverage(asker, found).predictions == 51
         for name, values in (("color", COLORS[:50]), ("model", MODELS[:50])):
-            parts = by_field(asker, found, needs_of(SCORER), find_field(client, found, name), SCORED)
+            parts = by_field(asker, found, needs_of(SCORER), find_field(asker, found, name), SCORED)
             assert {part.label: part.count for part in parts} == dict(Counter(values))
             for part in parts:
                 expected = metrics.accuracy_score(TRUTHS[:50][values == part.key], ANSWERS[:50][values == part.key])
                 assert from_needs(SCORER, part.answers)["accuracy"] == pytest.approx(expected, abs=1e-12)
-        assert find_field(client, found, "age").is_number
+        assert find_field(asker, found, "age").is_number
     finally:
         client.request("DELETE", f"/{index}")
 
@@ -266,7 +266,7 @@ def test_bad_scopes(client: SearchEngine, options: dict[str, str], field: str) -
 
 def test_bad_questions(client: SearchEngine, asker: Asker, scope: Scope) -> None:
     with pytest.raises(BadQuestionError, match=r"--by: .*'size'"):
-        find_field(client, scope, "size")
+        find_field(asker, scope, "size")
     with pytest.raises(BadQuestionError, match=r"--window: .*'fortnight'"):
         over_time(asker, scope, [], "fortnight")
     with pytest.raises(BadQuestionError, match=r"--window: 5s gives more than 2,000 windows"):

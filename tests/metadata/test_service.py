@@ -185,3 +185,27 @@ def test_settings_that_can_give_no_token_are_told(changes: dict[str, str], expec
     with pytest.raises(MetadataError) as caught:
         OidcOptions(**(known | changes))
     assert str(caught.value) == expected
+
+
+@pytest.mark.parametrize(
+    ("host", "provider", "named_in_warnings"),
+    [
+        ("https://deploy/api", "https://keycloak/realm", ["DEPLOY_API_HOST", "OIDC_PROVIDER"]),
+        ("http://deploy/api", "https://keycloak/realm", ["OIDC_PROVIDER"]),
+        ("https://deploy/api", "http://keycloak/realm", ["DEPLOY_API_HOST"]),
+        ("http://deploy/api", "http://keycloak/realm", []),
+        ("https://deploy/api", None, ["DEPLOY_API_HOST"]),
+    ],
+)
+@pytest.mark.parametrize("verify", [False, True])
+def test_what_is_not_verified_is_warned_of(
+    host: str, provider: str | None, named_in_warnings: list[str], verify: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of the service and of the token provider, which is sent the secret; nothing where both are verified."""
+    given = OidcOptions(provider, "id", "a-secret", username="user", password="a-password") if provider else None
+    DeployService(host, given, verify_ssl=verify)
+    said = [record.getMessage() for record in caplog.records]
+    assert [text.split("certificate of ")[1].split()[0].rstrip(",") for text in said] == (
+        [] if verify else named_in_warnings
+    )
+    assert not any("a-secret" in text or "a-password" in text for text in said)

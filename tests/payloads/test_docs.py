@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
 import pytest
 
-from request_logger.payloads import UndecodableError, decoders
+from request_logger.payloads import UndecodableError, decode_body, decoders
+from request_logger.payloads.predictions import predicted
 
 DOCS = (Path(__file__).parents[2] / "docs" / "payloads.md").read_text()
 
@@ -15,6 +17,21 @@ DOCS = (Path(__file__).parents[2] / "docs" / "payloads.md").read_text()
 def test_every_decoder_is_documented() -> None:
     """One line a decoder."""
     assert all(f"| `{name}` |" in DOCS for name, _ in decoders())
+
+
+EXAMPLES = re.findall(r"^\| ([^|]+) \| `([\[{][^|]+)` \| `([^|]+)` \|$", DOCS, re.MULTILINE)
+
+
+@pytest.mark.parametrize(("server", "body", "instance"), EXAMPLES, ids=[server for server, _, _ in EXAMPLES])
+def test_predictions(server: str, body: str, instance: str) -> None:
+    """Each row of the table of predictions is what comes of the body."""
+    [item] = predicted(decode_body(body.encode())).items
+    assert item.instance == json.loads(instance)
+
+
+def test_every_server_has_an_example() -> None:
+    """The expression finds the table."""
+    assert len(EXAMPLES) == 16
 
 
 def test_example_decodes() -> None:

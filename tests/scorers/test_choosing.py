@@ -266,7 +266,12 @@ def test_legacy_class_gets_arrays_of_one_row() -> None:
 
 @pytest.mark.parametrize(
     ("truth", "text"),
-    [(9, "Fails.transform failed: ZeroDivisionError"), (1, "of type dict"), (2, "not a metric"), (3, "HISTOGRAM")],
+    [
+        (9, "Fails.transform failed: ZeroDivisionError"),
+        (1, "of type dict"),
+        (2, "not a metric"),
+        (3, "no COUNTER, GAUGE or TIMER"),
+    ],
 )
 def test_legacy_class_that_fails(truth: int, text: str) -> None:
     """Its error makes the pair unscorable, and does not stop the logger."""

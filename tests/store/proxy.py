@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import ssl
 import threading
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
@@ -41,6 +42,8 @@ class Proxy:
         self.prefix = prefix
         self.seen: list[tuple[str, dict[str, str]]] = []
         """Path and headers (names in lower case) of each request."""
+        self.instead: Callable[[str, str], tuple[int, dict[str, str], bytes] | None] = lambda method, path: None
+        """Give status, headers and body of what a request (method, path) gets instead; None: what the engine says."""
         proxy = self
 
         class Handler(_Handler):
@@ -74,7 +77,10 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         headers = {name.lower(): value for name, value in self.headers.items()}
         self.owner.seen.append((self.path, headers))
-        if self.owner.authorization is not None and headers.get("authorization") != self.owner.authorization:
+        instead = self.owner.instead(self.command, self.path)
+        if instead is not None:
+            self._answer(*instead)
+        elif self.owner.authorization is not None and headers.get("authorization") != self.owner.authorization:
             self._answer(401, {}, b'{"error": "who are you?", "status": 401}')
         elif not self.path.startswith(self.owner.prefix):
             self._answer(404, {}, b'{"error": "no such path", "status": 404}')

@@ -1,4 +1,4 @@
-"""Where one index of many can't be asked, the error of each command names it."""
+"""Where one index of many can't be asked, each command names it, and answers without it."""
 
 from __future__ import annotations
 
@@ -28,6 +28,10 @@ SHARD = {"shard": 0, "index": "bad", "reason": {"type": "query_shard_exception",
         ({"error": "no handler"}, '{"error":"no handler"}'),
         ("<html>", "<html>"),
         (None, "null"),
+        ({"_shards": {"failed": 1, "failures": ["lost"]}}, '{"_shards":{"failed":1,"failures":["lost"]}}'),
+        ({"_shards": {"failures": [{"index": 5, "reason": "lost\nhere"}]}}, "lost here"),
+        ({"error": {"failed_shards": {}, "root_cause": "x", "caused_by": {"type": "t", "reason": "r"}}}, "t: r"),
+        ([1], "[1]"),
     ],
 )  # fmt: skip
 def test_one_line(answer: Any, right: str) -> None:
@@ -42,6 +46,10 @@ def test_one_line(answer: Any, right: str) -> None:
         ({}, False),
         ({"timed_out": True, "_shards": {"total": 2, "failed": 0}}, True),
         ({"timed_out": False, "_shards": {"total": 2, "failed": 1}}, True),
+        ({"timed_out": False, "_shards": {"total": 2, "successful": 1, "failed": 0}}, True),
+        ({"timed_out": False, "_shards": {"total": 2, "successful": 2, "skipped": 1, "failed": 0}}, False),
+        ({"_shards": None}, False),
+        ({"_shards": ["x"]}, False),
     ],
 )
 def test_half_an_answer(answer: dict[str, Any], partial: bool) -> None:
@@ -53,7 +61,7 @@ def test_half_an_answer(answer: dict[str, Any], partial: bool) -> None:
 @pytest.mark.parametrize("alone", [False, True])
 @pytest.mark.parametrize(
     "command",
-    [("report", "--json"), ("export",), ("check-quality", "--min", "accuracy=0"), ("rescore", "--dry-run")],
+    [("report", "--json"), ("export",), ("check-quality", "--min", "mean_reward=0"), ("rescore", "--dry-run")],
 )
 def test_the_index_is_named(
     command: tuple[str, ...],
@@ -66,7 +74,7 @@ def test_the_index_is_named(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """An index with numbers for times, alone and beside one that is in order: one line, with its name in it."""
+    """An index with numbers for times: alone it is an error of one line; beside one that is in order it is left out."""
     good, bad = index_of(deployment), f"{index_of(deployment)}-bad"
     refusing(bad)
     assert sender.send(event("response", "r", deployment), ndarray([[0.2, 0.8]]))[0] == 200
@@ -76,6 +84,11 @@ def test_the_index_is_named(
     where = [indices] if command[0] == "report" else ["--index", indices]
     to = [str(tmp_path / "x.csv")] if command[0] == "export" else []
     status = main([*command, *to, *where, "--from", "2026-01-01"])
-    error = capsys.readouterr().err
-    assert (status, error.count("\n")) == (2, 1), error
-    assert f"index {bad}: " in error
+    said = capsys.readouterr()
+    if alone:
+        assert (status, said.err.count("\n")) == (2, 1), said.err
+        assert f"index {bad}: " in said.err
+    else:
+        # The answer is that of the good one.
+        assert status == 0, said.err
+        assert f"Left out, because they could not be asked: {bad} (" in said.out + said.err

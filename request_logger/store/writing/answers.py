@@ -20,6 +20,12 @@ def learn(document: PendingDocument, action: Action, outcome: Outcome, cache: Ve
     return rule(document, action, outcome, cache) if rule is not None else ""
 
 
+def keep(document: PendingDocument, cache: VersionCache) -> None:
+    """Cache the version that is known of a document: changes that follow are applied to it without asking."""
+    if document.known is not None:
+        cache.put(*document.key, document.known)
+
+
 def types_of(reason: str) -> str:
     """Return the kinds of errors that a reason names, without their texts, which may quote the document.
 
@@ -30,22 +36,24 @@ def types_of(reason: str) -> str:
 
 def _stored(document: PendingDocument, action: Action, outcome: Outcome, cache: VersionCache) -> str:
     assert outcome.version is not None and document.request is not None
-    document.known = Known(*outcome.version, document.request.source, document.place)
-    cache.put(*document.key, document.known)
-    return ""
+    return _knows(document, Known(*outcome.version, document.request.source, document.place), cache)
 
 
 def _found(document: PendingDocument, action: Action, outcome: Outcome, cache: VersionCache) -> str:
     assert outcome.version is not None and outcome.source is not None
-    document.known = Known(*outcome.version, dumps(outcome.source), document.place)
-    cache.put(*document.key, document.known)
-    return ""
+    return _knows(document, Known(*outcome.version, dumps(outcome.source), document.place), cache)
 
 
 def _sighted(document: PendingDocument, action: Action, outcome: Outcome, cache: VersionCache) -> str:
     """Keep what a search has found: the locator has noted it in the document."""
-    if document.known is not None:
-        cache.put(*document.key, document.known)
+    return "" if document.known is None else _knows(document, document.known, cache)
+
+
+def _knows(document: PendingDocument, known: Known, cache: VersionCache) -> str:
+    """Keep a version. That of a document that may have copies is cached once they were searched for: see `keep`."""
+    document.known = known
+    if not document.is_spread:
+        keep(document, cache)
     return ""
 
 
@@ -66,7 +74,7 @@ def _conflict(document: PendingDocument, action: Action, outcome: Outcome, cache
 
 
 def _buried(document: PendingDocument, action: Action, outcome: Outcome, cache: VersionCache) -> str:
-    outcome.reason = document.reasons[-1]
+    outcome.reason = document.reasons[-1] if document.reasons else "a document can't be read"
     return "dead_letter"
 
 

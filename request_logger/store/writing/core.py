@@ -13,10 +13,9 @@ import logging
 import math
 import random
 from collections.abc import Callable
-from itertools import islice
 
 from request_logger.store.change import Document, RejectedError, StoreUnavailableError, UnreadableError
-from request_logger.store.writing.answers import learn, types_of
+from request_logger.store.writing.answers import keep, learn, types_of
 from request_logger.store.writing.backoff import Backoff
 from request_logger.store.writing.bulk import Outcome
 from request_logger.store.writing.bulk_sizes import BulkSizes
@@ -25,17 +24,16 @@ from request_logger.store.writing.locator import Locator
 from request_logger.store.writing.pending import ANY_NUMBER, Entry, PendingDocument, Task
 from request_logger.store.writing.places import Preparation
 from request_logger.store.writing.ports import Degrade, Limits, Observer
-from request_logger.store.writing.rounds import Answer, Bulk, Failure, Listing, Look, NoAnswer, Ping, Round
+from request_logger.store.writing.round_builder import RoundBuilder
+from request_logger.store.writing.rounds import Answer, Bulk, Failure, NoAnswer, Ping, Round
 from request_logger.store.writing.states import Action, End, Kind, State, transition
-from request_logger.store.writing.steps import MAX_APPLIED, Steps
+from request_logger.store.writing.steps import Steps
 from request_logger.store.writing.tasks import Tasks
 from request_logger.store.writing.version_cache import VersionCache
 from request_logger.store.writing.waiting import Waiting
 
 log = logging.getLogger(__name__)
 
-MAX_DOCUMENTS = 1000
-"""Of one _bulk: the engine's answer to more takes longer to parse than a further request costs."""
 MAX_FAILURES = 5
 """So often a document's request may fail alone without a readable answer before its events fail."""
 SLOW_SECONDS = 1.0
@@ -76,8 +74,10 @@ class WriterCore:
         self._waiting = Waiting(self._letters, rng)
         self._places = self._waiting.places
         self._under_way = 0
-        self._lane_is_busy = False
         self._sizes = BulkSizes(limits.bulk_max_bytes)
+        self._builder = RoundBuilder(
+            self._waiting, self._steps, self._sizes, self._letters, self._end, self._fail_by_error
+        )
         self._backoff = Backoff(rng)
         self._answered_at = -math.inf
         self.down_since: float | None = None
@@ -119,7 +119,10 @@ class WriterCore:
         named = all(entry.change.day is None for entry in document.entries)
         document.is_spread = locator is not None and not named and not locator.catalog.is_alone(document.index)
         document.place = "" if document.is_spread else document.index
-        if known is not None:
+        if document.index == self._letters:
+            # A plan's own dead letter: it is stored as any other, and has no letter in its turn.
+            document.state = State.UNINDEXABLE
+        elif known is not None:
             document.state, document.place = State.CACHED, known.place
         elif not document.is_spread:
             document.state = State.PLACED
@@ -136,24 +139,31 @@ class WriterCore:
 
     def next_round(self, now: float) -> Round | None:
         """Return what to ask the engine next, None where there is nothing now: see `wake_at`."""
+        found = self._choose(now)
+        # Those whose documents go out now are let finish: what is half done would have to be found and finished again.
         self._tasks.drop_late(now)
+        return found
+
+    def _choose(self, now: float) -> Round | None:
         if now < self._backoff.until:
             return None
         if self.down_since is not None and not len(self._waiting):
             return Ping(now)
         self._waiting.wake(now)
-        while True:
-            found = self._locating(now) or self._bulk(now)
-            # What ended without a request may have let plans go on.
-            if found is not None or not (self._waiting.to_locate or self._waiting.to_send):
-                return found
+        found = self._builder.next(now)
+        self._under_way += len(found.documents) if found is not None else 0
+        return found
 
-    def wake_at(self) -> float:
-        """Return when to call `next_round` next, where no task and no answer comes before; infinite for never."""
-        times = [self._tasks.next_deadline(), self._places.next_preparation_at(), self._waiting.wake_at()]
-        if self.down_since is not None:
-            times.append(self._backoff.until)
-        return max(min(times), self._backoff.until)
+    def wake_at(self, now: float) -> float:
+        """Return when to look again after `next_round` had nothing; infinite where only a task or an answer helps."""
+        times = (
+            self._tasks.next_deadline(),
+            self._places.next_preparation_at(),
+            self._waiting.wake_at(),
+            self._backoff.until,
+        )
+        # What was due by now has been seen to, or waits for an answer.
+        return min((time for time in times if time > now), default=math.inf)
 
     def preparations(self, now: float) -> list[Preparation]:
         """Return the indices to prepare; each until `prepared` says what came of it."""
@@ -165,100 +175,19 @@ class WriterCore:
             self._locator.catalog.made(index)
         self._waiting.prepared(index, done, now)
 
-    def _locating(self, now: float) -> Round | None:
-        """Return a round that finds out where documents are."""
-        listed: list[PendingDocument] = []
-        looks: list[PendingDocument] = []
-        names: list[list[str]] = []
-        gets, most = 0, MAX_DOCUMENTS
-        for document in list(self._waiting.to_locate):
-            action, found = self._steps.locate(document, now)
-            if action is Action.LIST:
-                listed.append(document)
-            elif action is Action.LOOK:
-                most = min(most, document.most_beside)
-                if not looks or (gets + len(found) <= self._steps.most_gets and len(looks) < most):
-                    looks.append(document)
-                    names.append(found)
-                    gets += len(found)
-            else:
-                del self._waiting.to_locate[document]
-                self._waiting.ready(document)
-        chosen, action = (listed, Action.LIST) if listed else (looks, Action.LOOK)
-        for document in chosen:
-            document.action = action
-            del self._waiting.to_locate[document]
-        self._under_way += len(chosen)
-        if listed:
-            return Listing(listed, frozenset(document.index for document in listed), now)
-        return Look(looks, names, now) if looks else None
-
-    def _bulk(self, now: float) -> Bulk | None:
-        """Return the next _bulk: of an index with a lane, where that is free, else of all others."""
-        lane = "" if self._lane_is_busy else self._places.next_lane()
-        bulk = self._fill(self._places.lanes[lane], lane, now) if lane else None
-        if bulk is not None:
-            self._lane_is_busy = True
-            return bulk
-        return self._fill(self._waiting.to_send, "", now)
-
-    def _fill(self, waiting: dict[PendingDocument, None], lane: str, now: float) -> Bulk | None:
-        documents: list[PendingDocument] = []
-        bodies: list[bytes] = []
-        size = applied = 0
-        most = MAX_DOCUMENTS
-        # Some end without a request, or wait for their index: twice as many fill a request in most cases.
-        for document in list(islice(waiting, 2 * MAX_DOCUMENTS)):
-            if document not in waiting or len(documents) >= document.most_beside:
-                continue
-            if self._waiting.goes_elsewhere(document, lane):
-                del waiting[document]
-                continue
-            try:
-                step = self._steps.next(document)
-            except Exception as error:
-                waiting.pop(document, None)
-                self._fail_by_error(document, error, now)
-                continue
-            if document.live == 0:
-                continue  # its last change has failed
-            if step.request is None:
-                del waiting[document]
-                if isinstance(step.action, End):
-                    self._end(document, step.action, step.wanted, "")
-                else:
-                    self._waiting.ready(document)
-                continue
-            if not self._waiting.admits(document, now):
-                del waiting[document]
-                continue
-            body = step.request.body
-            if documents and size + len(body) > self._sizes.most_bytes:
-                break
-            assert isinstance(step.action, Action)
-            del waiting[document]
-            document.action, document.request, document.wanted = step.action, step.request, step.wanted
-            documents.append(document)
-            bodies.append(body)
-            size += len(body)
-            applied += document.applied
-            most = min(most, document.most_beside)
-            if len(documents) >= most or applied >= 4 * MAX_APPLIED:
-                break
-        self._under_way += len(documents)
-        return Bulk(documents, b"".join(bodies), now, lane) if documents else None
-
     # Answers
 
     def answered(self, wanted: Round, answer: Answer, now: float) -> None:
         """Take the answer to a round."""
-        if isinstance(wanted, Bulk) and wanted.lane:
-            self._lane_is_busy = False
+        if isinstance(wanted, Bulk):
+            self._builder.is_back(wanted)
         if isinstance(answer, NoAnswer):
             self._unanswered(wanted, answer, now)
         elif answer is False:
             self._backoff.failed(now)
         else:
+            if self.down_since is not None:
+                self._places.all_doubtful()
             self._answered_at, self.down_since = now, None
             self._backoff.succeeded()
             if isinstance(wanted, Bulk):
@@ -272,7 +201,6 @@ class WriterCore:
                     self._fail_by_error(document, outcome, now)
                 else:
                     self._outcome(document, outcome, now)
-        self._tasks.drop_late(now)
 
     def abandon(self, wanted: Round, error: Exception, now: float) -> None:
         """Take back the documents of a round of which `answered` has failed: a mistake in this program."""
@@ -314,8 +242,10 @@ class WriterCore:
         happened = learn(document, action, outcome, self._cache)
         if happened:
             self._observer.happened(happened, document.index, outcome.reason)
-        if outcome.kind is Kind.MISSING and action not in (Action.READ, Action.VERIFY, Action.DELETE):
+        if outcome.kind is Kind.MISSING and action not in (Action.READ, Action.DELETE):
             self._places.missing(document.target(self._letters))
+        elif outcome.version is not None and outcome.kind is Kind.DONE and document.request is not None:
+            self._places.stored(document.target(self._letters), outcome.version[0])
         if row.forgets:
             self._cache.forget(*document.key)
             if isinstance(target, State):
@@ -333,12 +263,15 @@ class WriterCore:
             else:
                 self._waiting.ready(document)
 
-    def _end(self, document: PendingDocument, end: End, wanted: Document | None, reason: str) -> None:
+    def _end(self, document: PendingDocument, end: End, wanted: Document | None, reason: str = "") -> None:
         """Give the changes that were applied to their plans; go on with those that came meanwhile."""
         applied = [entry for entry in document.entries[: document.applied] if not entry.task.end.done()]
         document.entries = document.entries[document.applied :]
         document.applied = 0
         document.live -= len(applied)
+        is_stored = end is End.FINISHED and wanted is not None and document.state is not State.UNINDEXABLE
+        if is_stored and document.is_spread:
+            keep(document, self._cache)
         if document.live:
             self._begin(document)
         else:
@@ -374,12 +307,18 @@ class WriterCore:
             self._sizes.too_large(len(wanted.body))
         for document in documents:
             document.most_beside = max(len(documents) // 2, 1)
-            if failure is not Failure.UNREADABLE:
-                self._waiting.ready(document)
-            elif len(documents) > 1:
-                self._pause(document, "retry", answer.reason, now)
+            if failure is Failure.UNREADABLE:
+                self._unreadable(document, len(documents) == 1, answer.reason, now)
             else:
-                self._fail_alone(document, answer.reason, now)
+                self._waiting.ready(document)
+
+    def _unreadable(self, document: PendingDocument, is_alone: bool, reason: str, now: float) -> None:
+        # It may have been written, and what the answer said of the index is lost.
+        self._places.missing(document.target(self._letters))
+        if is_alone:
+            self._fail_alone(document, reason, now)
+        else:
+            self._pause(document, "retry", reason, now)
 
     def _unavailable(self, wanted: Round, failure: Failure, now: float) -> None:
         if isinstance(wanted, Bulk):

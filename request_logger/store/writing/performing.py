@@ -68,8 +68,8 @@ def perform(engine: Engine, wanted: Round) -> Answer:
 
 def send(engine: Engine, bulk: Bulk) -> list[Outcome]:
     """Send a _bulk and return what became of each of its requests. Raises StoreUnavailableError."""
-    requests = [document.request for document in bulk.documents]
-    return read_answer(engine.bulk(bulk.body), [request.verb for request in requests if request is not None])
+    requests = [document.request for document in bulk.documents if document.request is not None]
+    return read_answer(engine.bulk(bulk.body), requests)
 
 
 def _pairs(wanted: Look) -> list[tuple[Any, str]]:
@@ -84,7 +84,7 @@ def look(engine: Asks, gets: list[tuple[str, str]], wanted: Look) -> Sightings:
 
 def find(engine: Asks, index: str, id: str) -> Known | None:
     """Search for a document in all indices of its name; of several the oldest's. Raises StoreUnavailableError."""
-    names = list_indices(engine, [index])[index]
+    names = list_indices(engine, [index])[index] or []
     seen = get_documents(engine, [(name, id) for name in names]) if names else []
     problem = next((sighting.problem for sighting in seen if sighting.problem), "")
     if problem:

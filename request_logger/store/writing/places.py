@@ -29,7 +29,9 @@ class Status(Enum):
 class _Place:
     status: Status = Status.NEW
     is_gone: bool = False
-    """It was prepared before and is missing now."""
+    """It was prepared before and is missing now, or may be."""
+    is_used: bool = False
+    """A document was stored in it since it was made, as far as is known."""
     attempts: int = 0
     not_before: float = -math.inf
     waiting: dict[PendingDocument, None] = field(default_factory=dict)
@@ -119,7 +121,27 @@ class Places:
         """Note that the engine has no such index (any more)."""
         place = self._places.get(index)
         if place is not None and place.status is not Status.PREPARING:
-            place.status, place.is_gone = Status.NEW, True
+            place.status, place.is_gone, place.is_used = Status.NEW, True, False
+
+    def stored(self, index: str, seq_no: int) -> None:
+        """Note that a document was stored, with which number of the engine's.
+
+        Number 0 is that of the first document of a new index (of each of its shards): somebody may have removed the
+        one that was prepared, so that this one was made without its fields. It is looked at once more.
+        """
+        place = self._places.get(index)
+        if place is None:
+            return
+        if seq_no == 0 and place.status is not Status.PREPARING:
+            place.status, place.is_gone = Status.NEW, place.is_used
+            # At once: the next document may be another replica's, which has no reason to look.
+            self._due[index] = None
+        place.is_used = True
+
+    def all_doubtful(self) -> None:
+        """Check every index again before it is written to: the engine was away, and may have come back empty."""
+        for index in self._places:
+            self.missing(index)
 
     def drop(self, document: PendingDocument, index: str) -> None:
         """Forget a document that waits for an index, or in its lane."""

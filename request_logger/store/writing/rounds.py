@@ -81,7 +81,7 @@ class Sighting:
     problem: str = ""
 
 
-Listed = Mapping[str, list[str]]
+Listed = Mapping[str, list[str] | None]
 Sightings = Sequence[Sequence[Sighting]]
 Answer = list[Outcome] | Listed | Sightings | bool | NoAnswer
 """Of a Bulk, a Listing, a Look, a Ping; NoAnswer of any."""

@@ -198,7 +198,7 @@ CHOICES: Mapping[State, tuple[Choice, ...]] = {
         Choice("unchanged, or no document results", Action.REMOVE_COPY),
         Choice("always", Action.REPLACE),
     ),
-    State.UNINDEXABLE: (Choice("always", Action.STORE_LETTER),),
+    State.UNINDEXABLE: (Choice("no document results", End.FINISHED), Choice("always", Action.STORE_LETTER)),
 }
 
 MOVES: Mapping[Action, State] = {
@@ -243,8 +243,7 @@ _NO_INDEX = Transition(State.PLACED, State.LOST, pauses=True, forgets=True)
 
 TRANSITIONS: Mapping[Action, Mapping[Kind, Transition]] = {
     Action.LIST: {
-        Kind.LISTED: Transition(None),  # see LISTED
-        Kind.LATER: _KEEP_LATER,
+        Kind.LISTED: Transition(None),  # see OVERRIDES
     },
     Action.LOOK: {
         Kind.ABSENT: Transition(State.ABSENT),
@@ -296,7 +295,7 @@ TRANSITIONS: Mapping[Action, Mapping[Kind, Transition]] = {
     Action.STORE_LETTER: {
         Kind.DONE: Transition(End.FINISHED, forgets=True),
         Kind.REFUSED: Transition(End.REJECTED),
-        Kind.UNUSABLE: Transition(End.REJECTED),
+        Kind.UNUSABLE: _KEEP_LATER,
         Kind.TOO_LARGE: Transition(End.REJECTED),
         Kind.MISSING: _KEEP_LATER,
         Kind.LATER: _KEEP_LATER,

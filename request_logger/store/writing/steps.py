@@ -161,6 +161,8 @@ class Steps:
             assert known is not None
             return Request.delete(index, id, known)
         assert wanted is not None
+        if action is Action.STORE_LETTER and document.index == self._letters:
+            return Request.store(self._letters, id, dumps(wanted))
         if action is Action.STORE_LETTER:
             return letter_request(self._letters, document.index, id, document.reasons[-1], wanted)
         source = dumps(wanted)

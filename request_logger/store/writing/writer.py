@@ -178,7 +178,8 @@ class Writer:
     def _patience(self) -> float:
         """Return how long to wait for tasks and answers (seconds) before looking again."""
         with self._deciding:
-            return min(max(self._core.wake_at() - time.monotonic(), 0.0), _LONGEST_WAIT_SECONDS)
+            now = time.monotonic()
+            return min(self._core.wake_at(now) - now, _LONGEST_WAIT_SECONDS)
 
     def _prepare(self, preparation: Preparation) -> None:
         """Prepare an index, in a thread for that."""

@@ -1,0 +1,297 @@
+"""Rows in which the engine or the logger breaks. Each leaves its engine running and in order."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+
+from bench.faults.crowd import malformed_requests, slow_clients_of
+from bench.faults.noise import Noise
+from bench.faults.registry import row
+from bench.faults.stage import Stage
+from bench.faults.traffic import Traffic
+from bench.first import index_of
+from request_logger.local_server import LocalServer
+from request_logger.server import GRACEFUL_SECONDS
+from request_logger.settings import Settings
+
+
+@row("the engine is killed (-9) and restarted three times")
+def engine_killed(stage: Stage) -> None:
+    """Killed in mid-load."""
+    with stage.logger() as logger, stage.traffic(logger):
+        for _ in range(3):
+            time.sleep(stage.seconds / 4)
+            stage.engine.kill()
+            time.sleep(stage.seconds / 20)
+            stage.engine.restart()
+        time.sleep(stage.seconds / 4)
+
+
+@row("the same with a spool: no sender comes again")
+def engine_killed_spool(stage: Stage) -> None:
+    """Killed in mid-load, while there is a spool."""
+    with stage.logger(spool=True) as logger, stage.traffic(logger) as sender:
+        for _ in range(3):
+            time.sleep(stage.seconds / 4)
+            stage.engine.kill()
+            time.sleep(stage.seconds / 20)
+            stage.engine.restart()
+        time.sleep(stage.seconds / 4)
+    stage.expect_no_retries(sender)
+
+
+@row("the engine hangs (SIGSTOP) for one and a half times `--seconds`")
+def engine_paused(stage: Stage) -> None:
+    """It keeps its connections and answers nothing."""
+    with stage.logger() as logger, stage.traffic(logger):
+        time.sleep(stage.seconds / 4)
+        stage.engine.suspend()
+        time.sleep(1.5 * stage.seconds)
+        stage.engine.resume()
+        time.sleep(stage.seconds / 4)
+
+
+@row("the same with a spool: no sender comes again")
+def engine_paused_spool(stage: Stage) -> None:
+    """It keeps its connections and answers nothing, while there is a spool."""
+    with stage.logger(spool=True) as logger, stage.traffic(logger) as sender:
+        time.sleep(stage.seconds / 4)
+        stage.engine.suspend()
+        time.sleep(1.5 * stage.seconds)
+        stage.expect(stage.spooled() > 0, "nothing was spooled")
+        stage.engine.resume()
+        time.sleep(stage.seconds / 4)
+    stage.expect_no_retries(sender)
+
+
+@row(
+    "the engine answers 429: one writing thread, a queue of one, 150 kB in flight, and somebody else's load",
+    thread_pool__write__size="1",
+    thread_pool__write__queue_size="1",
+    indexing_pressure__memory__limit="150kb",
+)
+def rejections_429(stage: Stage) -> None:
+    """Both kinds of 429: of a whole _bulk, and of single documents in one that is answered 200."""
+    before = _rejections(stage)
+    with stage.logger() as logger, stage.traffic(logger):
+        time.sleep(stage.seconds / 4)
+        with Noise(stage.engine.url):
+            time.sleep(stage.seconds / 2)
+        time.sleep(stage.seconds / 4)
+    stage.expect(_rejections(stage) > before, "the engine has rejected nothing")
+
+
+def _rejections(stage: Stage) -> int:
+    (node,) = stage.ask("GET", "/_nodes/stats/thread_pool,indexing_pressure")["nodes"].values()
+    pressure = node["indexing_pressure"]["memory"]["total"]
+    return int(node["thread_pool"]["write"]["rejected"] + pressure["coordinating_rejections"])
+
+
+@row("the index is blocked (read_only_allow_delete), then not")
+def read_only(stage: Stage) -> None:
+    """As an engine does by itself at the flood stage."""
+    with stage.logger() as logger, stage.traffic(logger) as sender:
+        time.sleep(stage.seconds / 4)
+        _block(stage, sender, True)
+        time.sleep(stage.seconds / 2)
+        _block(stage, sender, None)
+        time.sleep(stage.seconds / 4)
+    stage.expect(sender.longest > stage.seconds / 4, "the block has held up nothing")
+
+
+def _block(stage: Stage, sender: Traffic, value: bool | None) -> None:
+    stage.ask("PUT", f"/{index_of(sender.deployment)}/_settings", {"index.blocks.read_only_allow_delete": value})
+
+
+@row("the disk passes every watermark, for an old and for a new index; then it has room")
+def disk_full(stage: Stage) -> None:
+    """The engine's own monitor blocks the indices and lifts the block; it looks every 10 s."""
+    with stage.logger() as logger, stage.traffic(logger) as sender:
+        time.sleep(stage.seconds / 4)
+        _watermarks(stage, "10000tb")
+        _wait(lambda: _is_blocked(stage, sender), 60)
+        with stage.traffic(logger):
+            time.sleep(stage.seconds / 2)
+            _watermarks(stage, "1b")
+        _wait(lambda: not _is_blocked(stage, sender), 60)
+    _watermarks(stage, None)
+
+
+def _watermarks(stage: Stage, free: str | None) -> None:
+    start = "cluster.routing.allocation.disk"
+    settings = {f"{start}.watermark.{stage}": free for stage in ("low", "high", "flood_stage")}
+    settings[f"{start}.threshold_enabled"] = free and "true"
+    settings["cluster.info.update.interval"] = free and "10s"
+    stage.ask("PUT", "/_cluster/settings", {"transient": settings})
+
+
+def _is_blocked(stage: Stage, sender: Traffic) -> bool:
+    index = index_of(sender.deployment)
+    settings = stage.ask("GET", f"/{index}/_settings?flat_settings=true")[index]["settings"]
+    return bool(settings.get("index.blocks.read_only_allow_delete") == "true")
+
+
+def _wait(condition: Callable[[], bool], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"it did not happen within {seconds:.0f} s")
+        time.sleep(0.5)
+
+
+@row("the node of the primary is killed (-9), of a cluster of three, and comes back", nodes=3)
+def cluster(stage: Stage) -> None:
+    """The replica takes over."""
+    with stage.logger() as logger, stage.traffic(logger) as sender:
+        time.sleep(stage.seconds / 4)
+        node = _primary(stage, sender)
+        stage.engines[node].kill()
+        time.sleep(stage.seconds / 2)
+        stage.engines[node].restart()
+        time.sleep(stage.seconds / 4)
+
+
+@row("two nodes of three are killed (-9): the third answers 503 until they are back", nodes=3)
+def cluster_503(stage: Stage) -> None:
+    """Without a majority there is no manager, and nothing can be written."""
+    with stage.logger() as logger, stage.traffic(logger) as sender:
+        time.sleep(stage.seconds / 4)
+        first = _primary(stage, sender)
+        nodes = [stage.engines[first], stage.engines[(first + 1) % 3]]
+        for node in nodes:
+            node.kill()
+        time.sleep(stage.seconds / 2)
+        # At the same time: one alone waits for the other.
+        starting = [threading.Thread(target=node.restart) for node in nodes]
+        for thread in starting:
+            thread.start()
+        for thread in starting:
+            thread.join()
+        time.sleep(stage.seconds / 4)
+    stage.expect(sender.again > 0, "nobody has been answered 503")
+
+
+def _primary(stage: Stage, sender: Traffic) -> int:
+    """The number of the node that has the primary; its replica is up to date."""
+    index = index_of(sender.deployment)
+    stage.ask("GET", f"/_cluster/health/{index}?wait_for_status=green&timeout=60s")
+    shards = stage.ask("GET", f"/_cat/shards/{index}?format=json&h=prirep,node")
+    return next(int(shard["node"].removeprefix("node-")) - 1 for shard in shards if shard["prirep"] == "p")
+
+
+@row("the logger is killed (-9) twice, once while the engine hangs and its spool fills; there is a spool")
+def logger_killed(stage: Stage) -> None:
+    """What it had acknowledged is in the engine or on its disk."""
+    with stage.logger(spool=True) as logger, stage.traffic(logger) as sender:
+        time.sleep(stage.seconds / 4)
+        logger.kill()
+        stage.restart(logger)
+        time.sleep(stage.seconds / 8)
+        stage.engine.suspend()
+        # The first that wait for it are spooled after STORE_TIMEOUT_SECONDS.
+        time.sleep(stage.seconds)
+        logger.kill()
+        stage.expect(stage.spooled() > 0, "the logger was killed with an empty spool")
+        stage.restart(logger)
+        time.sleep(stage.seconds / 8)
+        stage.engine.resume()
+        time.sleep(stage.seconds / 8)
+    stage.expect(sender.again > 0, "the logger was killed when nothing was under way")
+
+
+@row("the logger is stopped (SIGTERM) in mid-load while the engine hangs; then both come back")
+def logger_stopped(stage: Stage) -> None:
+    """It ends within its grace, and has acknowledged nothing that it didn't store."""
+    _stopped_while_the_engine_hangs(stage, spool=False)
+
+
+@row("the same with a spool: what waits goes there")
+def logger_stopped_spool(stage: Stage) -> None:
+    """What it had acknowledged is in the engine or on its disk."""
+    _stopped_while_the_engine_hangs(stage, spool=True)
+
+
+def _stopped_while_the_engine_hangs(stage: Stage, *, spool: bool) -> None:
+    # In a short row, less than it lasts; else the default.
+    timeouts = {
+        "STORE_TIMEOUT_SECONDS": str(min(Settings.store_timeout_seconds, stage.seconds / 2)),
+        "ELASTICSEARCH_TIMEOUT_SECONDS": str(min(Settings.elasticsearch_timeout_seconds, 2 * stage.seconds)),
+    }
+    with stage.logger(spool=spool, **timeouts) as logger, stage.traffic(logger) as sender:
+        time.sleep(stage.seconds / 4)
+        stage.engine.suspend()
+        # Some wait for it by then; with a spool none has been put there yet.
+        time.sleep(min(stage.seconds / 4, 3))
+        stage.expect(stage.spooled() == 0, "events were spooled before the logger was stopped")
+        took = _terminate(logger)
+        stage.expect(took < GRACEFUL_SECONDS, f"the logger has taken {took:.0f} s to end")
+        stage.expect((stage.spooled() > 0) == spool, f"{stage.spooled()} events are in the spool")
+        stage.engine.resume()
+        stage.restart(logger)
+        time.sleep(stage.seconds / 4)
+    stage.expect(sender.again > 0, "the logger was stopped when nothing was under way")
+
+
+def _terminate(logger: LocalServer) -> float:
+    """Stop a logger; gives the seconds until it had ended."""
+    started = time.monotonic()
+    os.kill(logger.pid, signal.SIGTERM)
+    _wait(lambda: not logger.running, 2 * GRACEFUL_SECONDS)
+    return time.monotonic() - started
+
+
+@row("two loggers over one engine; one event in five goes to both")
+def two_loggers(stage: Stage) -> None:
+    """Their writes to one document meet."""
+    with stage.logger() as one, stage.logger() as other, stage.traffic(one, other):
+        time.sleep(stage.seconds)
+
+
+@row("the engine hangs until the spool (200 kB) is full, and longer")
+def spool_full(stage: Stage) -> None:
+    """Full, it answers 503; the oldest are kept."""
+    env = {"SPOOL_MAX_BYTES": "200000", "STORE_TIMEOUT_SECONDS": "1"}
+    with stage.logger(spool=True, **env) as logger, stage.traffic(logger) as sender:
+        time.sleep(stage.seconds / 4)
+        stage.engine.suspend()
+        time.sleep(stage.seconds)
+        stage.engine.resume()
+        time.sleep(stage.seconds / 4)
+    stage.expect(sender.again > 0, "the spool has not become full")
+
+
+@row("one prediction in ten has a value that the mapping refuses")
+def poison(stage: Stage) -> None:
+    """It is stored beside the others, un-indexed."""
+    stage.map_poison(0)
+    with stage.logger() as logger, stage.traffic(logger, poison=True) as sender:
+        time.sleep(stage.seconds)
+    stage.expect_no_retries(sender)
+
+
+@row("malformed requests, 1,000 for each second of `--seconds`, beside the others")
+def malformed(stage: Stage) -> None:
+    """Broken HTTP, broken CloudEvents, broken bodies."""
+    with stage.logger() as logger, stage.traffic(logger) as sender:
+        answers = malformed_requests(logger.url, int(1000 * stage.seconds))
+        stage.expect(logger.running, "the logger has ended")
+    errors = {status: number for status, number in answers.items() if status >= 500}
+    stage.expect(not errors, f"malformed requests were answered {errors}")
+    stage.expect_no_retries(sender)
+
+
+@row("1,000 idle connections, 100 that trickle a request, beside the others")
+def slow_clients(stage: Stage) -> None:
+    """Whoever is slow waits for himself."""
+    with (
+        stage.logger() as logger,
+        slow_clients_of(logger.url, idle=1000, trickling=100),
+        stage.traffic(logger) as sender,
+    ):
+        time.sleep(stage.seconds)
+    stage.expect_no_retries(sender)
+    stage.expect(sender.longest < 5, f"an event has waited {sender.longest:.1f} s behind slow clients")

@@ -1,0 +1,138 @@
+"""A proxy between the logger and the engine that answers something else, or later, as a rule tells it."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Self
+from urllib.parse import urlsplit
+
+_TIMEOUT_SECONDS = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer: status, headers, body."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+    @classmethod
+    def of(cls, body: bytes, status: int = 200, kind: str = "application/json") -> Reply:
+        """Make an answer of a body."""
+        return cls(status, (("Content-Type", kind),), body)
+
+    def with_body(self, body: bytes) -> Reply:
+        """Return the same answer with another body."""
+        return Reply(self.status, self.headers, body)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request that is on its way to the engine; ``forward`` gives the engine's own answer to it."""
+
+    method: str
+    path: str
+    body: bytes
+    forward: Callable[[], Reply]
+
+
+Rule = Callable[[Asked], Reply | None]
+"""Gives what is answered; None for the engine's own answer. Raises ConnectionError to close the connection instead."""
+
+
+class FaultProxy:
+    """A context manager; ``rule`` may be changed at any time, None forwards everything."""
+
+    def __init__(self, target: str, rule: Rule | None = None) -> None:
+        self.rule = rule
+        self.changed = 0
+        """How many answers were not the engine's own."""
+        self._target = urlsplit(target).netloc
+        proxy = self
+
+        class Handler(_Handler):
+            owner = proxy
+
+        class Server(ThreadingHTTPServer):
+            request_queue_size = 128
+            daemon_threads = True
+
+            def handle_error(self, request: object, client_address: object) -> None:
+                """Say nothing: a logger that is killed leaves its connections."""
+
+        self._server = Server(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def forward(self, method: str, path: str, headers: dict[str, str], body: bytes) -> Reply:
+        """Give the engine's answer. Raises OSError where there is none."""
+        connection = http.client.HTTPConnection(self._target, timeout=_TIMEOUT_SECONDS)
+        try:
+            connection.request(method, path, body or None, headers)
+            answer = connection.getresponse()
+            return Reply(answer.status, tuple(answer.getheaders()), answer.read())
+        except http.client.HTTPException as error:
+            raise ConnectionError(str(error)) from None
+        finally:
+            connection.close()
+
+    def answer(self, asked: Asked) -> Reply:
+        """Give what is answered. Raises OSError where the connection is to be closed instead."""
+        reply = None if self.rule is None else self.rule(asked)
+        if reply is None:
+            return asked.forward()
+        self.changed += 1
+        return reply
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    owner: FaultProxy
+    timeout = _TIMEOUT_SECONDS
+    # The head and the body of an answer are two writes.
+    disable_nagle_algorithm = True
+
+    def _do(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        kept = {name: value for name, value in self.headers.items() if name.lower() not in ("host", "connection")}
+
+        def forward() -> Reply:
+            return self.owner.forward(self.command, self.path, kept, body)
+
+        try:
+            reply = self.owner.answer(Asked(self.command, self.path, body, forward))
+        except OSError:
+            # As an engine that is not there: no answer.
+            self.close_connection = True
+            self.connection.shutdown(socket.SHUT_RDWR)
+            return
+        self.send_response_only(reply.status)
+        for name, value in reply.headers:
+            if name.lower() not in ("content-length", "transfer-encoding", "connection"):
+                self.send_header(name, value)
+        self.send_header("Content-Length", str(len(reply.body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(reply.body)
+
+    do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = _do  # noqa: N815  # the names that http.server calls
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        """Say nothing."""

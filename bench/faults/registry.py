@@ -1,0 +1,39 @@
+"""What a row is, and the table of all of them, which their modules fill."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from bench.faults.stage import Stage
+
+Happen = Callable[[Stage], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What happens, the settings of the engine that it happens to, and of how many nodes that is.
+
+    ``only_named``: it takes long, and runs only where it is asked for by its name.
+    """
+
+    name: str
+    what: str
+    happen: Happen
+    nodes: int = 1
+    settings: Mapping[str, str] = field(default_factory=dict)
+    only_named: bool = False
+
+
+ROWS: dict[str, Row] = {}
+
+
+def row(what: str, nodes: int = 1, *, only_named: bool = False, **settings: str) -> Callable[[Happen], Happen]:
+    """Add a function to the table as a row of its name; ``settings`` are the engine's, with __ for their dots."""
+
+    def add(happen: Happen) -> Happen:
+        named = {name.replace("__", "."): value for name, value in settings.items()}
+        ROWS[happen.__name__] = Row(happen.__name__, what, happen, nodes, named, only_named)
+        return happen
+
+    return add

@@ -1,0 +1,45 @@
+"""Names of the fields that have a type of their own in every index, whatever documents bring: see store.templates.
+
+All others (elements, custom metrics, what a sender adds to a message) get their types from their first values, as long
+as the index has room for them and its mapping takes new names.
+"""
+
+from __future__ import annotations
+
+# What the built-in scorers write; a test compares this with what they declare and write.
+KEYWORD_METRICS = (
+    "scorer", "basis", "truth_label", "predicted_label",
+    "true_positive", "false_positive", "false_negative", "true_negative",
+)  # fmt: skip
+NUMBER_METRICS = (
+    "probability", "truth_probability", "positive_probability", "truth_positive", "log_loss", "brier",
+    "reciprocal_rank", "ndcg", "average_precision", "precision_at_k", "recall_at_k", "jaccard", "hamming_loss",
+    "off_by", "ranked_probability_score", "prediction_squared",
+    "truth", "prediction", "truth_squared", "truth_centered",
+    "absolute_error", "squared_error", "absolute_percentage_error", "quantile_loss",
+    "exact_match", "normalized_match", "token_f1", "edit_distance", "edit_similarity", "word_errors",
+    "truth_characters", "truth_words",
+)  # fmt: skip
+METRICS = frozenset({
+    *KEYWORD_METRICS, *NUMBER_METRICS, "error", "unscorable", "warning", "series", "scored_at", "correct", "truth_rank",
+    "score_bin", "calibration_bin", "reward", "reward_agrees", "response_disagrees", "unindexed", "unindexed_reason",
+})  # fmt: skip
+
+_ANY_PART = {
+    "ce-time", "ce-source", "received-time", "trace-id", "unindexed", "unindexed_reason", "undecodable",
+    "payload_dropped", "payload",
+}  # fmt: skip
+_PREDICTION = _ANY_PART | {
+    "id", "model_name", "model_version", "signature_name", "instance", "dataType", "names", "rows",
+    "elements_unindexed", "parameters", "outputs",
+}  # fmt: skip
+_FEEDBACK = _ANY_PART | {"reward", "truth", "request", "response", "metrics", "instance", "item", "items"}
+PARTS = {
+    "request": frozenset(_PREDICTION),
+    "response": frozenset(_PREDICTION),
+    "feedback": frozenset(_FEEDBACK),
+    "outlier": frozenset(_ANY_PART),
+    "drift": frozenset(_ANY_PART),
+    "metrics": METRICS,
+}
+"""Part -> its fields that have a type of their own, and no fields of other names within them."""

@@ -1,0 +1,36 @@
+"""Text that goes into a model and comes out of it: Triton's generate extension, and Hugging Face's pipelines."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from request_logger.payloads.base import Decoded, Item, UndecodableError, columns_in
+
+_TEXTS = ("text_input", "text_output", "generated_text")
+# A body with these is of another protocol, whatever else it has.
+_ROWS = frozenset({"instances", "predictions", "inputs", "outputs", "data", "instance"})
+_FIELDS = ("id", "model_name", "model_version", "parameters")
+
+
+class GenerateDecoder:
+    """Decodes ``text_input``, ``text_output``, ``generated_text``, and the ``answer`` of question answering."""
+
+    def accepts(self, body: dict[str, Any]) -> bool:
+        """Take a body with one of the texts, or with an answer and its score."""
+        if not _ROWS.isdisjoint(body):
+            return False
+        return any(key in body for key in _TEXTS) or ("answer" in body and "score" in body)
+
+    def columns(self, body: dict[str, Any]) -> list[str]:
+        """Return the names of the columns, and the keys of rows that are objects."""
+        return columns_in(self.decode(body))
+
+    def decode(self, body: dict[str, Any]) -> Decoded:
+        """Return a row per text; of the other fields ``id``, ``parameters`` and the model's go to the part's top."""
+        key = next((name for name in _TEXTS if name in body), "answer")
+        content = body[key]
+        texts = content if isinstance(content, list) else [content]
+        if not texts or not all(isinstance(text, str) for text in texts):
+            raise UndecodableError(f"{key}: expected text or a list of texts")
+        fields = {name: body[name] for name in _FIELDS if name in body}
+        return Decoded("text", list(map(Item, texts)), None, fields, has_elements=False)

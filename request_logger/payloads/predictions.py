@@ -1,0 +1,264 @@
+"""What of a response's row is the prediction, where a server says more than that beside it. Pure code.
+
+Servers return a label with its probabilities, records of several fields, labels with scores in pairs, or such a record
+as text. Scoring compares one class, or one row of probabilities: this module finds it in the forms that are documented
+in docs/payloads.md. A row of any other form stays as it is.
+"""
+
+from __future__ import annotations
+
+import ast
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any
+
+import orjson
+
+from request_logger.payloads.base import Decoded, Item
+
+# Names in lower case and without anything but letters and digits; of several the first goes first.
+_LABELS = (
+    "predict", "prediction", "predictions", "predicted", "predictedlabel", "predictedclass", "predictedvalue",
+    "outputlabel", "label", "labels", "classid", "classids", "class", "classes",
+)  # fmt: skip
+_SCORES = (
+    "predictproba", "probabilities", "probability", "probas", "proba", "outputprobability", "classprobabilities",
+    "predictionprobabilities", "predictedprobabilities", "scores", "score", "confidences", "confidence",
+)  # fmt: skip
+# What tells that labels and scores are of things found within an input, not of the input.
+_PLACES = re.compile(r"start|end|.*(?:box|mask|polygon|keypoint).*")
+_NOT_LETTERS = re.compile(r"[\W_]+")
+_PROBABILITY_OF = re.compile(r"(?:probability|proba|p)(?:_(.+)|\((.+)\))", re.IGNORECASE | re.DOTALL)
+_NUMBERS = frozenset({int, float, bool, type(None)})
+# Rounded probabilities need not add up to exactly 1.
+_SUM_TOLERANCE = 0.02
+# A record of a thousand classes; longer text is an answer, and takes too long to read as a literal of Python's.
+_MOST_CHARACTERS = 20_000
+
+
+def predicted(decoded: Decoded) -> Decoded:
+    """Return a decoded response with the prediction as the instance of each row; as it is where it says nothing else.
+
+    The elements of a row that is changed are the fields of its record, so that each of them can be searched.
+    """
+    items: list[Item] = []
+    is_changed = False
+    # Columns of different lengths are one row of kind json: they say nothing of one input.
+    names = decoded.names if decoded.data_type != "json" and _tell_roles(tuple(decoded.names or ())) else None
+    if not names and _are_numbers(decoded.items):
+        return decoded
+    for item in decoded.items:
+        value = item.instance
+        if names and isinstance(value, list) and len(value) == len(names):
+            value = dict(zip(names, value, strict=True))
+        found = prediction_of(value)
+        if found is value:
+            items.append(item)
+            continue
+        is_changed = True
+        as_elements = value if isinstance(value, dict) and decoded.has_elements else None
+        items.append(Item(found, item.elements or as_elements))
+    # The names are those of the record's fields.
+    return replace(decoded, items=items, names=None) if is_changed else decoded
+
+
+def _are_numbers(items: Sequence[Item]) -> bool:
+    """Say quickly whether each row is a number, or a list that starts with one: then none is of a known form."""
+    heads = {type(row[0]) if type(row) is list and row else type(row) for row in [item.instance for item in items]}
+    return heads <= _NUMBERS
+
+
+@lru_cache(maxsize=256)
+def _tell_roles(names: tuple[str, ...]) -> bool:
+    """Say whether columns of these names may be a label and its scores, not classes or features."""
+    return len(names) > 1 and any(_plain(name) in _LABELS or _PROBABILITY_OF.fullmatch(name) for name in names)
+
+
+def _plain(name: str) -> str:
+    return _NOT_LETTERS.sub("", name.lower())
+
+
+def wrapped(value: Any) -> dict[str, Any] | None:
+    """Return a list of records with label and score, as Hugging Face's pipelines answer, as a body with predictions.
+
+    None for any other list. A list of different labels whose scores fall and add up to 1 is of one row.
+    """
+    if not isinstance(value, list) or not value:
+        return None
+    if all(isinstance(row, list) and _pairs(row) for row in value):
+        return {"predictions": value}
+    if all(isinstance(row, dict) and isinstance(row.get("generated_text"), str) for row in value):
+        return {"generated_text": [row["generated_text"] for row in value]}
+    pairs = _pairs(value)
+    if not pairs:
+        return None
+    scores = [score for _, score in pairs]
+    is_one = len(pairs) > 1 and _are_distinct(label for label, _ in pairs) and scores == sorted(scores, reverse=True)
+    return {"predictions": [value] if is_one and abs(math.fsum(scores) - 1.0) <= _SUM_TOLERANCE else value}
+
+
+def prediction_of(value: Any) -> Any:
+    """Return the prediction that a row says: a label, a row of probabilities, or an object of label -> probability.
+
+    The row itself where it is of none of the known forms.
+    """
+    if isinstance(value, dict):
+        return _of_record(value)
+    if isinstance(value, list):
+        return _of_list(value)
+    if isinstance(value, str) and value[:1] in ("{", "[") and len(value) <= _MOST_CHARACTERS:
+        return _of_text(value)
+    return value
+
+
+def _of_record(record: dict[str, Any]) -> Any:
+    known = {_plain(name): value for name, value in record.items()}
+    if any(map(_PLACES.fullmatch, known)):
+        return record
+    labels = next((known[name] for name in _LABELS if name in known), None)
+    if labels is not None and len(record) == 1:
+        return labels if _is_label(_unwrapped(labels)) else record
+    by_name = _probabilities_by_name(record)
+    if by_name:
+        said = labels if labels is not None else _class_among(record, by_name)
+        return by_name if said is None else _joined(said, by_name, record)
+    scores = next((known[name] for name in _SCORES if name in known), None)
+    return record if labels is None or scores is None else _joined(labels, scores, record)
+
+
+def _probabilities_by_name(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return class -> probability of PMML's outputs, such as ``Probability_setosa``; empty where there are none."""
+    found = {
+        match[1] or match[2]: value
+        for name, value in record.items()
+        if (match := _PROBABILITY_OF.fullmatch(name)) and _is_number(value)
+    }
+    return found if len(found) > 1 and abs(math.fsum(found.values()) - 1.0) <= _SUM_TOLERANCE else {}
+
+
+def _class_among(record: Mapping[str, Any], classes: Mapping[str, Any]) -> str | None:
+    """Return the one value of a record that is the name of a class: PMML calls the label as the target is called."""
+    found = [value for value in record.values() if isinstance(value, str) and value in classes]
+    return found[0] if len(found) == 1 else None
+
+
+def _joined(labels: Any, scores: Any, record: dict[str, Any]) -> Any:
+    """Return what a label and its scores say together: the scores by class where they fit the label, else the label.
+
+    A list of scores is by class index: it is used where the label is the index of its greatest. Where it is not, the
+    classes have other names, or the server has a threshold of its own, and only the label is known.
+    """
+    label, scores = _unwrapped(labels), _unwrapped(scores)
+    if isinstance(label, list):
+        is_ranking = isinstance(scores, list) and len(label) == len(scores) and all(map(_is_number, scores))
+        if not is_ranking or not all(map(_is_label, label)) or not _are_distinct(label):
+            return record
+        return {str(name): score for name, score in zip(label, scores, strict=True)}
+    if not _is_label(label):
+        return record
+    if isinstance(scores, dict) and scores and all(map(_is_number, scores.values())):
+        return scores if scores.get(str(label)) == max(scores.values()) else label
+    if isinstance(scores, list) and len(scores) > 1 and all(map(_is_number, scores)):
+        index = _index(label)
+        return scores if index is not None and index < len(scores) and scores[index] == max(scores) else label
+    return label if _is_number(scores) else record
+
+
+def _of_list(row: list[Any]) -> Any:
+    if len(row) == 1 and isinstance(row[0], (str, dict)):
+        found = prediction_of(row[0])
+        return row if found is row[0] else found
+    if len(row) == 2 and isinstance(row[0], str) and type(row[1]) is float and 0.0 <= row[1] <= 1.0:
+        return row[0]
+    pairs = _pairs(row)
+    if not pairs:
+        return row
+    if len(pairs) == 1:
+        return pairs[0][0]
+    if not any(label for label, _ in pairs):
+        # TensorFlow's classes without labels are in the order of their indexes.
+        return [score for _, score in pairs]
+    if not _are_distinct(label for label, _ in pairs):
+        return row
+    return {str(label): score for label, score in pairs}
+
+
+def _pairs(row: list[Any]) -> list[tuple[Any, float]]:
+    """Return the labels and scores of a list of pairs, or of records that have nothing else; empty for other lists."""
+    found: list[tuple[Any, float]] = []
+    for entry in row:
+        label: Any = None
+        score: Any = None
+        if isinstance(entry, dict) and entry.keys() == {"label", "score"}:
+            label, score = entry["label"], entry["score"]
+        elif isinstance(entry, list) and len(entry) == 2:
+            label, score = entry
+        if not isinstance(label, str) or not _is_number(score):
+            return []
+        found.append((label, score))
+    return found
+
+
+def _of_text(text: str) -> Any:
+    """Read a record, or an object of class -> score, that was written as text: JSON, or Python's own form."""
+    value = _literal(text.strip())
+    if isinstance(value, dict) and all(isinstance(name, str) for name in value):
+        found = prediction_of(value)
+        return text if found is value and not _is_forecast(value) else found
+    if isinstance(value, dict):
+        # By index, as KServe's Hugging Face server writes them: {0: 0.1, 1: 0.9}, also for logits.
+        scores = {str(name): score for name, score in value.items() if type(name) is int and _is_number(score)}
+        return scores if len(scores) == len(value) > 1 else text
+    found = prediction_of(value) if isinstance(value, list) else value
+    return text if found is value else found
+
+
+def _literal(text: str) -> Any:
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        pass
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        return None
+
+
+def _is_forecast(value: Mapping[str, Any]) -> bool:
+    """Say whether an object has a probability for each of several names."""
+    scores = list(value.values())
+    return (
+        len(scores) > 1
+        and all(type(score) is float and 0.0 <= score <= 1.0 for score in scores)
+        and abs(math.fsum(scores) - 1.0) <= _SUM_TOLERANCE
+    )
+
+
+def _unwrapped(value: Any) -> Any:
+    """Take a list of one out of its list: ``[2]`` is 2, ``[[0.2, 0.8]]`` is ``[0.2, 0.8]``."""
+    while isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    return value
+
+
+def _is_label(value: Any) -> bool:
+    return isinstance(value, (str, bool)) or _is_number(value)
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) is int or (type(value) is float and math.isfinite(value))
+
+
+def _are_distinct(labels: Iterable[Any]) -> bool:
+    listed = list(map(str, labels))
+    return len(set(listed)) == len(listed)
+
+
+def _index(label: Any) -> int | None:
+    """Return a label that is a class index, as number, boolean or text; None for any other."""
+    if isinstance(label, str):
+        return int(label) if label.isascii() and label.isdecimal() else None
+    return int(label) if label >= 0 and label == int(label) else None

@@ -1,0 +1,39 @@
+"""What is still good in a damaged database of the spool."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+
+from request_logger.spool.record import is_intact
+
+Row = tuple[int, bytes]
+
+
+def intact_rows(path: Path) -> Iterator[Row]:
+    """Yield the rows whose record's checksum is right: from the oldest up to the damage, then from the newest down."""
+    seen: set[int] = set()
+    for order in ("ASC", "DESC"):
+        with suppress(sqlite3.Error), closing(sqlite3.connect(path, isolation_level=None)) as db:
+            for number, record in db.execute(f"SELECT id, record FROM events ORDER BY id {order}"):  # noqa: S608
+                if number in seen:
+                    return
+                seen.add(number)
+                if isinstance(record, bytes) and is_intact(record):
+                    yield number, record
+
+
+def in_groups(rows: Iterator[Row], most_bytes: int) -> Iterator[list[Row]]:
+    """Yield rows in groups of about so many bytes."""
+    group: list[Row] = []
+    size = 0
+    for row in rows:
+        group.append(row)
+        size += len(row[1])
+        if size >= most_bytes:
+            yield group
+            group, size = [], 0
+    if group:
+        yield group

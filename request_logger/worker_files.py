@@ -1,0 +1,44 @@
+"""The files in PROMETHEUS_MULTIPROC_DIR: each worker counts in its own, and /metrics adds them up.
+
+The folder may be a mount point or a symbolic link and may hold files of other programs, so only files with a name
+that prometheus_client makes are read or removed.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from pathlib import Path
+
+from request_logger.settings import SettingsError
+
+VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+# <type>_<pid>.db, and gauge_<mode>_<pid>.db: see prometheus_client.values.
+_OWN_NAME = re.compile(
+    r"(?:counter|histogram|summary|gauge_(?:live)?(?:all|min|max|sum|mostrecent))_[0-9]+\.db", re.ASCII
+)
+
+
+def prepare(folder: str) -> None:
+    """Make the folder if it is missing, and remove the counters of an earlier start from it.
+
+    Raises SettingsError where it is no folder or can't be written to.
+    """
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        for path in own_files(folder):
+            path.unlink(missing_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        reason = error.strerror or "it can't be used"
+        text = f"{VARIABLE}: expected a folder that can be written to ({reason}), found {folder!r}"
+        raise SettingsError(text) from None
+
+
+def own_files(folder: str) -> list[Path]:
+    """Return the counters' files in the folder."""
+    # By os.scandir: the folder's name may have characters that mean something to glob.
+    with os.scandir(folder) as entries:
+        return [Path(entry.path) for entry in entries if _OWN_NAME.fullmatch(entry.name)]

@@ -1,0 +1,70 @@
+"""Text that is no class name: a record written as text, or an answer of many characters."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+from scorers.base import UnscorableError
+from scorers.reasons import of_side
+
+# No class has a longer name: `labels.MAX_LABEL` shortens what is stored of one. The reasons name this number.
+LONGEST_NAME = 512
+# Reading a longer text as a literal takes too long; one that starts as a record does is taken for one.
+_MOST_CHARACTERS = 20_000
+_SCORED = re.compile(r"[-+]?\d+\.\d*(?:[eE][-+]?\d+)?:\d+(?::.*)?", re.DOTALL)
+_TENSOR = re.compile(r"(?:tensor|array)\(.*\)", re.DOTALL)
+
+
+def check_comparable_text(truth: Any, prediction: Any) -> None:
+    """Raise UnscorableError where one side is structured or very long text, and the other is not.
+
+    Such a text can't be the name of a class: it would count as a wrong answer, and as a class of its own. Where both
+    are of one form they are compared.
+    """
+    what = _only_one(is_structured, truth, prediction)
+    if what:
+        raise UnscorableError(f"the {what} is structured text", reason=of_side(what, "STRUCTURED"))
+    what = _only_one(_is_long, truth, prediction)
+    if what:
+        raise UnscorableError(f"the {what} is too long for the name of a class", reason=of_side(what, "LONG_TEXT"))
+
+
+def _only_one(judge: Callable[[str], bool], truth: Any, prediction: Any) -> str:
+    """Return the side of which alone a judgement holds; empty where it holds of both or none."""
+    of_truth, of_prediction = _any(judge, truth), _any(judge, prediction)
+    return "" if of_truth == of_prediction else "truth" if of_truth else "prediction"
+
+
+def is_structured(text: str) -> bool:
+    """Say whether text is a list or an object in JSON or Python's form, a tensor, or a class with its score."""
+    text = text.strip()
+    if text[:1] in ("{", "[") and text[-1:] in ("}", "]"):
+        return len(text) > _MOST_CHARACTERS or _is_literal(text)
+    return bool(_SCORED.fullmatch(text) or _TENSOR.fullmatch(text))
+
+
+def _is_long(text: str) -> bool:
+    return len(text) > LONGEST_NAME
+
+
+def _any(judge: Any, value: Any) -> bool:
+    if isinstance(value, str):
+        return bool(judge(value))
+    # A row of numbers has nothing to judge, and may be long.
+    is_texts = isinstance(value, (list, tuple)) and bool(value) and isinstance(value[0], str)
+    return is_texts and any(isinstance(item, str) and judge(item) for item in value)
+
+
+def _is_literal(text: str) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        try:
+            ast.literal_eval(text)
+        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+            return False
+    return True

@@ -1,0 +1,170 @@
+"""Which failures leave an index out, and how the rest is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from request_logger.answers.asking import Asker
+from request_logger.answers.scope import Scope
+from request_logger.exporter import Exporter
+from request_logger.serialize import loads
+from request_logger.settings import Settings
+from request_logger.store.change import StoreUnavailableError
+from request_logger.store.left_out import LeftOut, left_out_note
+
+TEXT = {"type": "illegal_argument_exception", "reason": "Text fields are not optimised"}
+BUSY = {"type": "es_rejected_execution_exception", "reason": "queue full"}
+NOWHERE = {"type": "no_shard_available_action_exception", "reason": None}
+HITS = {"hits": {"hits": [], "total": {"value": 0}}}
+
+
+@pytest.fixture(autouse=True)
+def _no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("request_logger.store.left_out._PAUSE_SECONDS", 0)
+
+
+def partial(*failures: tuple[str, Any], total: int = 3) -> dict[str, Any]:
+    shards = {"total": total, "successful": total - max(len(failures), 1), "failed": len(failures)}
+    return {**HITS, "_shards": {**shards, "failures": [{"index": index, "reason": cause} for index, cause in failures]}}
+
+
+class Engine:
+    """Answers each path that starts like one of `answers` with it."""
+
+    def __init__(self, answers: Mapping[str, Any] | None = None) -> None:
+        self.answers = answers or {}
+        self.paths: list[str] = []
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        params: Mapping[str, str] | None = None,
+        timeout: float | None = None,
+    ) -> tuple[int, Any]:
+        self.paths.append(path)
+        return next(((200, answer) for start, answer in self.answers.items() if path.startswith(start)), (404, {}))
+
+
+@pytest.mark.parametrize(
+    ("indices", "narrowed"),
+    [
+        ("a-*", "a-*,-a-1,-a-2"),
+        ("x,a-*,a-1", "a-*,x,-a-1,-a-2"),
+        ("a-1,a-3", "a-3"),
+        ("a-1", "request-logger-no-index-*"),
+    ],
+)
+def test_how_the_rest_is_asked_for(indices: str, narrowed: str) -> None:
+    """Globs come first: only after them an engine takes an exclusion. Nothing left is nothing, not everything."""
+    left_out = LeftOut(Engine())
+    assert left_out.narrowed(indices) == indices
+    assert left_out.learn(indices, 200, partial(("a-1", TEXT), ("a-2", TEXT)))
+    assert left_out.narrowed(indices) == narrowed
+    assert left_out.as_json()[0] == {"index": "a-1", "reason": f"{TEXT['type']}: {TEXT['reason']}"}
+
+
+@pytest.mark.parametrize(
+    ("status", "answer"),
+    [
+        (200, partial(("a-1", BUSY), ("a-2", TEXT))),
+        (200, partial(("a-1", {**TEXT, "caused_by": {"type": "circuit_breaking_exception", "reason": "x"}}))),
+        (200, {**partial(("a-1", TEXT)), "timed_out": True}),
+        (200, partial(("far:a-1", TEXT))),
+        (400, {"error": {"failed_shards": [{"index": "a-1", "reason": {"type": "parse_exception", "reason": "x"}}]}}),
+        (404, {"error": {"type": "index_not_found_exception", "reason": "x"}}),
+        (429, {"error": BUSY}),
+        (502, "<html>"),
+        (200, None),
+    ],
+)
+def test_what_leaves_nothing_out(status: int, answer: Any) -> None:
+    """What passes by itself, what no index would understand, and what is no answer."""
+    left_out = LeftOut(Engine())
+    assert not left_out.learn("a-*", status, answer)
+    assert left_out.reasons == {}
+
+
+@pytest.mark.parametrize("named", [False, True], ids=["without a word", "named"])
+def test_a_shard_that_is_nowhere(named: bool) -> None:
+    """It is waited for at first. Then the report goes without its index, while counters must not fall."""
+    answer = partial(("a-1", NOWHERE)) if named else partial()
+    counts = {"status": "red", "number_of_shards": 1, "active_primary_shards": 0}
+    whole = {"status": "green", "number_of_shards": 2, "active_primary_shards": 2}
+    engine = Engine({"/_cluster/health": {"indices": {"a-1": counts, "a-2": whole}}})
+    left_out, counters = LeftOut(engine), LeftOut(engine, without_shards=False)
+    for _ in range(3):
+        assert left_out.learn("a-*", 200, answer)
+        assert left_out.reasons == {}
+        assert counters.learn("a-*", 200, answer)
+    assert left_out.learn("a-*", 200, answer)
+    assert left_out.reasons == {"a-1": "a shard of it is on no node"}
+    assert not counters.learn("a-*", 200, answer)
+    # One that is being made has no documents that could be missed.
+    counts["status"] = "yellow"
+    assert counters.learn("a-*", 200, answer)
+
+
+def test_types_that_differ() -> None:
+    """Where an engine only says that answers can't be put together, the types of the fields tell the index."""
+    caps = {"keyword": {"indices": ["a-1", "a-2"]}, "long": {"indices": ["a-3"]}}
+    of_numbers = {"double": {"indices": ["a-1", "a-2"]}, "keyword": {"indices": ["a-4"]}}
+    engine = Engine({"/a-*/_field_caps": {"fields": {"metrics.scorer": caps, "metrics.my_sum": of_numbers}}})
+    left_out = LeftOut(engine)
+    error = {"type": "search_phase_execution_exception", "root_cause": [], "caused_by": {"type": "class_cast"}}
+    assert left_out.learn("a-*", 500, {"error": error})
+    assert left_out.reasons == {
+        "a-3": "metrics.scorer is number, expected keyword",
+        "a-4": "metrics.my_sum is keyword, expected number",
+    }
+    assert not left_out.learn("a-*", 500, {"error": error})
+
+
+def test_more_names_than_a_path_has_room_for() -> None:
+    """Then the names go into the body of the search."""
+    names = [f"inference-log-seldon-somewhere-model-{number}-default" for number in range(200)]
+    engine = Engine({"/_msearch": {"responses": [{**HITS, "status": 200}]}})
+    asker = Asker(engine)
+    assert asker.left_out.learn("inference-log-*", 200, partial(*((name, TEXT) for name in names), total=500))
+    assert asker.count(Scope("inference-log-*")) == 0
+    assert engine.paths == ["/_msearch"]
+    assert left_out_note(asker.left_out.as_json()).endswith("; and 195 more indices.")
+
+
+class Counting:
+    """Has one index of which the scorer is no keyword."""
+
+    def __init__(self, failure: Any) -> None:
+        self.failure = failure
+        self.asked: list[str] = []
+
+    def request(self, method: str, path: str, body: Any = None, *rest: Any, **more: Any) -> tuple[int, Any]:
+        if path != "/_msearch":
+            return 404, {}
+        lines = [loads(line) for line in body.splitlines()]
+        self.asked.append(lines[0]["index"])
+        bad = "-bad" not in lines[0]["index"]
+        right = {**HITS, "aggregations": {"series": {"buckets": []}}, "_shards": {"total": 1, "successful": 1}}
+        return 200, {"responses": [partial(("bad", self.failure)) if bad else right] * (len(lines) // 2)}
+
+
+def test_counters_without_an_index(caplog: pytest.LogCaptureFixture) -> None:
+    """The exposition names it in a comment at its end, which Prometheus does not read; the log names it once."""
+    engine = Counting(TEXT)
+    exporter = Exporter(engine, Settings(metrics_cache_seconds=0))
+    for _ in range(2):
+        said = exporter.exposition().decode()
+        assert said == f"# left out: bad: {TEXT['type']}: {TEXT['reason']}\n"
+    assert len(engine.asked) == 4
+    assert engine.asked[1].endswith(",-bad")
+    assert [record.getMessage().count("bad") for record in caplog.records] == [1]
+
+
+def test_counters_do_not_fall() -> None:
+    """While an index is busy there is no answer at all."""
+    with pytest.raises(StoreUnavailableError, match="the engine can't count: index bad: "):
+        Exporter(Counting(BUSY), Settings()).exposition()

@@ -1,0 +1,176 @@
+"""Answers of the engine that are none: one line that names the field, never an error of Python's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import islice
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from request_logger.answers.asking import Asker
+from request_logger.answers.compare import Question, compare
+from request_logger.answers.errors import BadQuestionError
+from request_logger.answers.report import Options, make_report
+from request_logger.answers.scope import Scope
+from request_logger.export import Export
+from request_logger.exporter import Exporter
+from request_logger.quality import Condition, QualityError, check
+from request_logger.rollups import Moments, ask
+from request_logger.selection import Selection
+from request_logger.settings import Settings
+from request_logger.store.change import StoreUnavailableError
+from request_logger.store.scan import Scan, ScanError
+from request_logger.store.shapes import check_aggregations, check_documents
+from scorers.base import Count, Sum, SumBy, Terms, TermsBy
+
+WRONG: list[Any] = [
+    None,
+    [],
+    "<html>busy</html>",
+    5,
+    {},
+    {"hits": None},
+    {"hits": []},
+    {"hits": {}},
+    {"hits": {"hits": {}}},
+    {"hits": {"hits": [None]}},
+    {"hits": {"hits": [{}]}, "_shards": {"total": 1, "successful": 1}},
+    {"hits": {"hits": []}, "_shards": {"total": 1, "successful": 1}},
+    {"hits": {"hits": []}, "_shards": [], "aggregations": []},
+    {"hits": {"hits": [], "total": 3}, "aggregations": {}},
+    {"hits": {"hits": [], "total": {"value": "x"}}, "aggregations": {"predictions": {"doc_count": "many"}}},
+    {"error": "no"},
+    {"_shards": {"failed": 1, "failures": 5}},
+    {"responses": None},
+    {"responses": [None] * 5},
+    {"responses": [{"hits": {"hits": []}, "aggregations": {"series": {"buckets": [{}]}}}] * 5},
+    {"pit_id": "x", "id": "x"},
+    {"fields": 5},
+]
+
+
+class Answers:
+    """An engine, or a proxy in front of it, that answers everything with the same."""
+
+    def __init__(self, status: int, answer: Any) -> None:
+        self.answer = status, answer
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        params: Mapping[str, str] | None = None,
+        timeout: float | None = None,
+    ) -> tuple[int, Any]:
+        return self.answer
+
+
+def ask_everything(engine: Any) -> list[str]:
+    """Put each kind of question, and return the errors' texts. Any other error than the documented ones is raised."""
+    settings = Settings()
+    accuracy = [Condition.of("accuracy=0.5", is_maximum=False)]
+
+    def read() -> None:
+        with Scan(engine, "/inference-log-*", {"match_all": {}}) as scan:
+            list(islice(scan.pages(), 5))
+
+    questions = [
+        lambda: make_report(engine, settings, Options()),
+        lambda: make_report(engine, settings, Options(by="model", start="now-7d")),
+        lambda: compare(engine, settings, Question("a", "b")),
+        lambda: check(engine, settings, Selection(), accuracy, minimum=1),
+        lambda: Exporter(engine, settings).exposition(),
+        lambda: list(islice(Asker(engine).scroll(Scope("inference-log-*"), {}), 5)),
+        lambda: Export(engine, settings, Selection()).table(),
+        read,
+    ]
+    said = []
+    for question in questions:
+        try:
+            with patch("request_logger.store.left_out._PAUSE_SECONDS", 0):
+                question()
+        except (StoreUnavailableError, BadQuestionError, QualityError, ScanError) as error:
+            said.append(str(error))
+    return said
+
+
+@pytest.mark.parametrize("status", [200, 400, 403, 404, 429, 500, 502, 503])
+@pytest.mark.parametrize("answer", WRONG)
+def test_wrong_answers(status: int, answer: Any) -> None:
+    """Whatever the status, it is one line of a documented error."""
+    said = ask_everything(Answers(status, answer))
+    assert said
+    assert all(text and len(text.splitlines()) == 1 for text in said)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(0, 3) | st.text(max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=2)
+        | st.dictionaries(
+            st.sampled_from(
+                ["hits", "total", "value", "aggregations", "_shards", "failures", "error", "pages", "buckets", "key"]
+            ),
+            inner,
+            max_size=3,
+        )
+    ),
+    max_leaves=8,
+)
+
+
+@given(JSON, st.sampled_from([200, 400, 500]))
+def test_answers_of_any_shape(answer: Any, status: int) -> None:
+    """Whatever is built of an answer's words."""
+    ask_everything(Answers(status, answer))
+
+
+QUESTIONS = [Count(None), Sum("x"), Terms("label"), TermsBy("a", "b"), SumBy(("x",), "bin"), Moments("x")]
+RIGHT: dict[str, Any] = {
+    "count_documents": {"value": 1},
+    "sum_x": {"value": None},
+    "terms_label": {"buckets": [{"key": "a", "doc_count": 1}]},
+    "terms_a_by_b": {"buckets": [{"key": "b", "doc_count": 1, "values": {"buckets": [{"key": 1, "doc_count": 1}]}}]},
+    "sum_x_by_bin": {"buckets": [{"key": 3, "doc_count": 1, "x": {"value": 0.5}}]},
+    "moments_x": {"count": 0, "sum": None, "sum_of_squares": None, "min": None, "max": None},
+}
+
+
+def test_right_aggregations_pass() -> None:
+    """What engines answer is not refused."""
+    assert check_aggregations(ask(QUESTIONS), {"aggregations": RIGHT}) == RIGHT
+    assert check_aggregations(ask(QUESTIONS), {"_shards": {"total": 0}}) == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("count_documents", {}),
+        ("count_documents", {"value": "1"}),
+        ("sum_x", {"value": True}),
+        ("terms_label", {"buckets": {}}),
+        ("terms_label", {"buckets": [{"key": "a"}]}),
+        ("terms_label", {"buckets": [{"doc_count": 1}]}),
+        ("terms_a_by_b", {"buckets": [{"key": "b", "doc_count": 1}]}),
+        ("sum_x_by_bin", {"buckets": [{"key": 3, "doc_count": 1, "x": None}]}),
+        ("moments_x", {"count": 0}),
+        ("moments_x", None),
+    ],
+)
+def test_wrong_aggregations(name: str, wrong: Any) -> None:
+    """Each kind of aggregation, wrong in one place."""
+    with pytest.raises(StoreUnavailableError, match="the engine's answer to a search is none: "):
+        check_aggregations(ask(QUESTIONS), {"aggregations": {**RIGHT, name: wrong}})
+
+
+@pytest.mark.parametrize("hit", [{}, {"_index": "i", "_id": 5, "sort": [1]}, {"_index": "i", "_id": "a", "sort": []},
+                                 {"_index": "i", "_id": "a", "sort": [1], "_source": []}])  # fmt: skip
+def test_wrong_documents(hit: Any) -> None:
+    """A document is its index, its id and its place in the order."""
+    with pytest.raises(StoreUnavailableError):
+        check_documents({"hits": {"hits": [hit]}})
