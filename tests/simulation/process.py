@@ -1,0 +1,203 @@
+"""One replica of the program in virtual time: the real core, plans and client; threads and network are simulated."""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from request_logger.documents import parts_of, refuse
+from request_logger.events import Event
+from request_logger.recorder import merging, record
+from request_logger.replies import watched
+from request_logger.scoring import settler
+from request_logger.settings import Settings
+from request_logger.spool import Spool
+from request_logger.spool.observer import Unobserved as NullSpoolObserver
+from request_logger.spool.replay import Replay
+from request_logger.store.change import Plan, StoreUnavailableError
+from request_logger.store.promise import Promise
+from request_logger.store.writing.core import WriterCore
+from request_logger.store.writing.locator import Locator
+from request_logger.store.writing.pending import Task
+from request_logger.store.writing.performing import perform
+from request_logger.store.writing.places import Preparation
+from request_logger.store.writing.ports import Limits, NullObserver
+from request_logger.store.writing.rounds import Answer, Failure, NoAnswer, Round
+from tests.simulation.clock import Clock
+from tests.simulation.faults import FaultyEngine
+from tests.simulation.user_code import Choice
+
+
+class Mistakes(NullObserver):
+    """Notes errors of the program itself: a schedule must have none."""
+
+    def __init__(self) -> None:
+        self.found: list[str] = []
+
+    def happened(self, what: str, index: str, reason: str) -> None:
+        """Note an internal error."""
+        if what == "failed" and reason.startswith("internal error"):
+            self.found.append(f"{index}: {reason}")
+
+
+SETTLE = settler(Choice("auto", None))
+ROUNDS_AT_ONCE = 2
+TIMEOUT_SECONDS = 7.0
+_CLIENT_TIMEOUT_SECONDS = 30.0
+# Some forms of a refused document, joins with others' versions, and the first, short pauses.
+_MOST_A_SECOND = 50
+
+
+class Process:
+    """A replica. `kill` ends it as SIGKILL does: what is under way may still reach the engine."""
+
+    def __init__(
+        self,
+        name: str,
+        clock: Clock,
+        engine: FaultyEngine,
+        settings: Settings,
+        rng: random.Random,
+        slowness: Callable[[], float],
+        tell: Callable[[str], None],
+    ) -> None:
+        self.name = name
+        self.alive = True
+        self.pending_bytes = 0
+        self.preparing_takes: Callable[[str], float] = lambda index: 0.0
+        """How long it takes to prepare an index (seconds); 0 for as long as any request."""
+        self.late_requests: list[Round] = []
+        """What reached the engine when nobody waited for the answer any more."""
+        self._clock = clock
+        self._engine = engine
+        self._rng = rng
+        self._slowness = slowness
+        self._tell = tell
+        self._settings = settings
+        locator = Locator(settings.index_period, merging(SETTLE))
+        limits = Limits(timeout_seconds=TIMEOUT_SECONDS, bulk_max_bytes=rng.choice((3_000, 5 * 2**20)))
+        self.mistakes = Mistakes()
+        self.core = WriterCore(refuse, self.mistakes, limits, locator, self._finished, random.Random(rng.random()))
+        self._sent_at: dict[tuple[str, str], deque[float]] = {}
+        self._rounds = 0
+        self._wakes_at = float("inf")
+
+    def submit(self, event: Event, then: Callable[[Promise[Any]], None]) -> Promise[Any]:
+        """Take an event, as the ingest pipeline does. The promise ends as the writer's does."""
+        plan = record(event, parts_of(event), SETTLE)
+        return self.carry_out(watched(plan) if event.part == "feedback" else plan, event.body.size, then)
+
+    def carry_out(self, plan: Plan, weight: int, then: Callable[[Promise[Any]], None] | None = None) -> Promise[Any]:
+        """Take a plan."""
+        promise: Promise[Any] = Promise(then)
+        if not self.alive:
+            promise.set_exception(StoreUnavailableError("killed"))
+            return promise
+        self.pending_bytes += weight
+        self.core.start(Task(plan, promise, weight, self._clock.now + TIMEOUT_SECONDS))
+        self._look()
+        return promise
+
+    def replay(self, spool: Spool) -> None:
+        """Begin to give the spool's events to the writer, now and again; see to what came of it."""
+        replay = Replay(spool, lambda event: self.submit(event, lambda promise: None), NullSpoolObserver(), 2**20)
+
+        def advance() -> None:
+            if not self.alive:
+                return
+            if not replay.is_done:
+                self._clock.after(0.05, advance)
+                return
+            replay.finish()
+            if replay.begin():
+                self._clock.after(0.01, advance)
+            else:
+                self._clock.after(1.0, lambda: self.replay(spool))
+
+        if self.alive:
+            advance()
+
+    def kill(self) -> None:
+        """End at once."""
+        self.alive = False
+
+    def _finished(self, task: Task) -> None:
+        self.pending_bytes -= task.weight
+
+    def _look(self) -> None:
+        """Let the core's threads look for work soon."""
+        self._clock.after(self._rng.uniform(0, 0.002), self._turn)
+
+    def _turn(self) -> None:
+        if not self.alive:
+            return
+        now = self._clock.now
+        while self._rounds < ROUNDS_AT_ONCE:
+            wanted = self.core.next_round(now)
+            for preparation in self.core.preparations(now):
+                seconds = self.preparing_takes(preparation.index) or self._slowness()
+                self._clock.after(seconds, lambda preparation=preparation: self._prepare(preparation))
+            if wanted is None:
+                break
+            self._rounds += 1
+            self._send(wanted)
+        # With all threads under way nobody looks before an answer comes.
+        wake_at = self.core.wake_at(now) if self._rounds < ROUNDS_AT_ONCE else float("inf")
+        if wake_at < self._wakes_at or self._wakes_at <= now:
+            self._wakes_at = wake_at
+            if wake_at < float("inf"):
+                self._clock.after(max(wake_at - now, 0.0005), self._turn)
+
+    def _send(self, wanted: Round) -> None:
+        """Let a round reach the engine after a while, and its answer come back after another."""
+        self._note_rates(wanted)
+        there, back = self._slowness(), self._slowness()
+        state = {"given up": False}
+
+        def arrive() -> None:
+            overdue = any(
+                entry.task.deadline < self._clock.now for document in wanted.documents for entry in document.entries
+            )
+            if state["given up"] or overdue or not self.alive:
+                self.late_requests.append(wanted)
+            answer = perform(self._engine, wanted)
+            if not state["given up"]:
+                self._clock.after(back, lambda: self._answered(wanted, answer))
+
+        if there + back > _CLIENT_TIMEOUT_SECONDS:
+            # The client gives up; the request may reach the engine later.
+            state["given up"] = True
+            late = NoAnswer(Failure.UNAVAILABLE, "the engine does not answer: time limit")
+            self._clock.after(_CLIENT_TIMEOUT_SECONDS, lambda: self._answered(wanted, late))
+        self._clock.after(there, arrive)
+
+    def _note_rates(self, wanted: Round) -> None:
+        """See that no document is sent again and again without a pause."""
+        for document in wanted.documents:
+            times = self._sent_at.setdefault(document.key, deque(maxlen=_MOST_A_SECOND))
+            if len(times) == _MOST_A_SECOND and self._clock.now - times[0] < 1.0:
+                self.mistakes.found.append(f"{document.id} was sent {_MOST_A_SECOND} times in a second")
+                times.clear()
+            times.append(self._clock.now)
+
+    def _answered(self, wanted: Round, answer: Answer) -> None:
+        if not self.alive:
+            return
+        self._rounds -= 1
+        self.core.answered(wanted, answer, self._clock.now)
+        self._look()
+
+    def _prepare(self, preparation: Preparation) -> None:
+        if not self.alive:
+            return
+        done: bool | str
+        try:
+            if preparation.is_gone:
+                self._engine.forget(preparation.index)
+            done = self._engine.prepare(preparation.index)
+        except StoreUnavailableError as error:
+            done = str(error)
+        self.core.prepared(preparation.index, done, self._clock.now)
+        self._look()

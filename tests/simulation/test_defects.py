@@ -1,0 +1,38 @@
+"""Each defect of an earlier version, put back as a patch, is found by the simulation."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+DEFECTS = Path(__file__).parent / "defects"
+# Where the search begins: somewhat before the seed that found it last. `pytest -rP tests/simulation/test_defects.py`
+# shows the seeds.
+FIRST = {"02_a_refused_bulk_counts_as_an_outage": 300, "07_a_letter_that_must_wait_is_given_up": 100}
+SCHEDULES = 4_000
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in DEFECTS.glob("*.patch")))
+def test_a_defect_is_found(name: str, tmp_path: Path) -> None:
+    """The patched program violates an invariant where the program doesn't."""
+    for folder in ("request_logger", "scorers", "tests"):
+        ignored = shutil.ignore_patterns("__pycache__", "data", "conversations")
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=ignored)
+    patch = subprocess.run(
+        ["git", "apply", "--unsafe-paths", f"--directory={tmp_path}", str(DEFECTS / f"{name}.patch")],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert patch.returncode == 0, patch.stderr
+    played = subprocess.run(
+        [sys.executable, "-m", "tests.simulation", "--first", str(FIRST.get(name, 0)), "--schedules",
+         str(SCHEDULES), "--until-found"],
+        cwd=tmp_path, capture_output=True, text=True, check=False, timeout=600,
+    )  # fmt: skip
+    print(played.stdout)
+    assert played.returncode == 1, played.stderr[-2000:]
+    assert played.stdout.startswith("seed "), played.stderr[-2000:]

@@ -1,0 +1,91 @@
+"""Events that a simulation sends: predictions of some deployments, in one row or several, with their feedback."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+import orjson
+
+from request_logger.events import Body, Event, from_attributes
+from request_logger.settings import Settings
+
+_DAYS = ("2026-01-30", "2026-01-31", "2026-02-01")
+_TYPES = {"feedback": "feedback", "request": "inference.request", "response": "inference.response"}
+
+
+# Bodies that an engine, or its answers' reader, can't take as they are, or that are no bodies at all.
+_POISON = (
+    b'{"data": {"ndarray": [[1' + 400 * b"0" + b", 2]]}}",
+    b'{"data": {"ndarray": [[' + 1500 * b"7" + b", 2]]}}",
+    b'{"data": {"ndarray": [[1e999, 2]]}}',
+    b'{"data": {"ndarray": [[1, 2]]}, "' + 50_001 * b"k" + b'": 1}',
+    b'{"data": {"ndarray": [[1, 2]]}, "meta": ' + 150 * b"[" + 150 * b"]" + b"}",
+    b'{"reward": ' + 310 * b"9" + b', "truth": {"data": {"ndarray": [1]}}}',
+    b'{"data": {"names": ["", "..", "a.b"], "ndarray": [[1, 2, 3]]}}',
+    b"\x1f\x8bno gzip",
+    b"",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One event as its sender has it: an event is made of it anew for each delivery."""
+
+    deployment: str
+    request_id: str
+    part: str
+    time: str
+    body: bytes
+    sure: bool
+    """Its sender retries until it is acknowledged."""
+
+    def event(self, settings: Settings) -> Event:
+        """Return the event."""
+        attributes = {
+            "id": f"{self.request_id}-{self.part}",
+            "requestid": self.request_id,
+            "type": f"io.seldon.serving.{_TYPES[self.part]}",
+            "time": self.time,
+            "inferenceservicename": self.deployment,
+            "namespace": "sim",
+            "endpoint": "default",
+            "modelid": "m",
+        }
+        return from_attributes(attributes, Body(self.body, "application/json", len(self.body)), settings)
+
+
+def messages(rng: random.Random, deployments: list[str], predictions: int) -> list[Message]:
+    """Draw the events of some predictions, in the order of their times, some of them twice."""
+    drawn: list[Message] = []
+    for number in range(predictions):
+        deployment = rng.choice(deployments)
+        rows = rng.choice((1, 1, 1, 2, 3))
+        request_id = f"p{number}"
+        day, late = sorted(rng.choices(_DAYS, k=2))
+        found = []
+        for part in ("request", "response", "feedback", "feedback"):
+            if rng.random() < 0.85:
+                # Each version has a time of its own: which of two equal ones wins is not defined.
+                second = len(found)
+                time = f"{late if part == 'feedback' else day}T12:00:0{second}.{number:03d}Z"
+                sure = rng.random() < 0.8
+                found.append(Message(deployment, request_id, part, time, _body(rng, part, rows), sure))
+        found += [message for message in found if rng.random() < 0.15]
+        drawn += found
+    return drawn
+
+
+def _body(rng: random.Random, part: str, rows: int) -> bytes:
+    if rows == 1 and rng.random() < 0.05:
+        # In a batch it would be a part without rows, whose place depends on the order: see recorder.
+        return rng.choice(_POISON)
+    if part == "request":
+        return orjson.dumps(
+            {"data": {"names": ["a", "b"], "ndarray": [[row, rng.randrange(9)] for row in range(rows)]}}
+        )
+    if part == "response":
+        scores = [rng.randrange(1, 9) / 10 for _ in range(rows)]
+        return orjson.dumps({"data": {"names": ["no", "yes"], "ndarray": [[1 - score, score] for score in scores]}})
+    truth = {"data": {"ndarray": [rng.randrange(2) for _ in range(rows)]}}
+    return orjson.dumps({"reward": rng.choice((0, 1, 0.5)), "truth": truth})

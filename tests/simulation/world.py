@@ -1,0 +1,398 @@
+"""One schedule: replicas, senders and one engine in virtual time, with the faults that the seed decides.
+
+After a while the faults end, what is broken is repaired, dead letters are retried. Then everything must have been
+answered, and the engine must hold what the pure functions make of the events: see `violations`.
+"""
+
+from __future__ import annotations
+
+import random
+import tempfile
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+from request_logger.documents import expand, parts_of
+from request_logger.recorder import record, restore
+from request_logger.serialize import loads
+from request_logger.settings import Settings
+from request_logger.spool import Spool
+from request_logger.spool.observer import Unobserved as NullSpoolObserver
+from request_logger.store.change import RejectedError, StoreUnavailableError
+from request_logger.store.index_admin import RETRY_SECONDS
+from request_logger.store.promise import Promise
+from request_logger.store.templates import DEAD_LETTER_INDEX, TEMPLATE_NAME
+from tests.model import Store, apply, without_times
+from tests.simulation.clock import Clock
+from tests.simulation.faults import FaultyEngine, Plan
+from tests.simulation.model_engine import ModelEngine
+from tests.simulation.process import SETTLE, TIMEOUT_SECONDS, Process
+from tests.simulation.traffic import Message, messages
+
+FLAVOURS = ("opensearch", "elasticsearch7-oss", "elasticsearch9")
+# A spool there costs no disk: each of its writes is synchronous.
+_MEMORY = "/dev/shm"
+_START = 1_770_000_000.0  # February 2026, when the latest of the events is from
+_PATIENCE_SECONDS = TIMEOUT_SECONDS + 1
+_FAULTS_SECONDS = 20.0
+# Some round trips of at most 20 ms.
+_LONGEST_CALM_SECONDS = 1.0
+DRAIN_SECONDS = 60.0
+"""So long after the end of all faults everything has been answered: some deadlines and the longest pauses."""
+_MOST_STEPS = 60_000
+
+
+class World:
+    """A schedule. `run` returns what is wrong with it: nothing, in the best case."""
+
+    def __init__(self, seed: int, *, tells: bool = False) -> None:
+        self.seed = seed
+        self.story: list[str] = []
+        self._tells = tells
+        self._rng = rng = random.Random(seed)
+        self.clock = Clock(_START)
+        self.flavour = rng.choice(FLAVOURS)
+        self.engine = ModelEngine(self.flavour, now=self.clock.time)
+        self.is_calm = rng.random() < 0.05
+        """Nothing goes wrong, but that new indices of deployment ``b`` are slow to prepare: others must not notice."""
+        self.takes_little = not self.is_calm and rng.random() < 0.1
+        if self.takes_little:
+            self.engine.max_content_length = rng.choice((250, 600, 6_000))
+        self.settings = Settings(index_period=rng.choice(("none", "none", "month", "day")))
+        self.faults = Plan() if self.is_calm else Plan.of(rng)
+        self._is_slow = not self.is_calm and rng.random() < 0.15
+        self.deployments = ["a", "b", "c"][: 3 if self.is_calm else rng.choice((1, 2, 3))]
+        self.messages = messages(rng, self.deployments, rng.choice((1, 2, 3, 6)))
+        self.all_processes: list[Process] = []
+        self.processes = [self._process(f"w{number}") for number in range(rng.choice((1, 2, 2, 3)))]
+        self.spool: Spool | None = None
+        # What an engine never takes is set aside in a file, where the comparison would not find it.
+        if rng.random() < 0.15 and not self.takes_little and not self.is_calm:
+            self._folder = tempfile.TemporaryDirectory(dir=_MEMORY if Path(_MEMORY).is_dir() else None)
+            # Room for some events: a spool that is full is refused as well.
+            self.spool = Spool(self._folder.name, rng.choice((3_000, 2**20)), NullSpoolObserver())
+            self.processes[0].replay(self.spool)
+        self.acknowledged: set[Message] = set()
+        self.refused: dict[Message, str] = {}
+        self.interrupted: set[str] = set()
+        """Predictions of which an event was not answered in time: a join of two copies may have been given up."""
+        self.open = 0
+        self.lost_indices = False
+        self.problems: list[str] = []
+
+    # Actors
+
+    def tell(self, text: str) -> None:
+        """Note a line of the story."""
+        if self._tells:
+            self.story.append(f"{self.clock.now - _START:9.4f} {text}")
+
+    def _process(self, name: str) -> Process:
+        rng = random.Random(self._rng.random())
+
+        def tell(text: str) -> None:
+            self.tell(f"{name}: {text}")
+
+        engine = FaultyEngine(self.engine, self.settings, self.faults, rng, self.clock.time, tell)
+        process = Process(name, self.clock, engine, self.settings, rng, self._slowness, tell)
+        if self.is_calm:
+            process.preparing_takes = lambda index: 6.0 if "-b-" in index else 0.0
+        self.all_processes.append(process)
+        return process
+
+    def _slowness(self) -> float:
+        if self._is_slow and self.faults_are_on and self._rng.random() < 0.05:
+            return self._rng.choice((0.5, 3.0, 12.0, 20.0))
+        return self._rng.choice((0.0005, 0.001, 0.001, 0.01))
+
+    @property
+    def faults_are_on(self) -> bool:
+        """Whether something may still go wrong."""
+        return self.clock.now < _START + _FAULTS_SECONDS
+
+    def _send(self, message: Message) -> None:
+        """Deliver an event to a replica; see to its answer."""
+        process = self._rng.choice(self.processes)
+        self.tell(
+            f"sender: {message.request_id} {message.part} {message.time} of {message.deployment} to {process.name}"
+        )
+        answered: list[bool] = []
+        sent_at = self.clock.now
+
+        def answer(promise: Promise[Any] | None) -> None:
+            if not answered:
+                answered.append(True)
+                if self.is_calm and message.deployment != "b" and self.clock.now - sent_at > _LONGEST_CALM_SECONDS:
+                    self.problems.append(f"{message.request_id} waited for an index of another deployment")
+                self._answered(message, promise)
+
+        process.submit(message.event(self.settings), lambda promise: self.clock.after(0.0, lambda: answer(promise)))
+        self.clock.after(_PATIENCE_SECONDS, lambda: answer(None))
+
+    def _answered(self, message: Message, promise: Promise[Any] | None) -> None:
+        error = promise.exception() if promise is not None else StoreUnavailableError("late")
+        self.tell(f"answer: {message.request_id} {message.part} {message.time}: {'200' if error is None else error!r}")
+        if error is not None:
+            self.interrupted.add(message.request_id)
+        if error is None:
+            self.acknowledged.add(message)
+        elif isinstance(error, RejectedError):
+            self.refused[message] = str(error)
+        elif not isinstance(error, StoreUnavailableError):
+            self.problems.append(f"{message.request_id} {message.part} ended with {error!r}")
+        elif self.spool is not None and self.spool.append_all([message.event(self.settings)]) == [None]:
+            self.tell(f"  {message.request_id} {message.part} is spooled")
+            self.acknowledged.add(message)
+        elif message.sure or not self.faults_are_on:
+            self.clock.after(self._rng.uniform(0.1, 2.0), lambda: self._send(message))
+            return
+        self.open -= 1
+
+    # The course of things
+
+    def run(self) -> list[str]:
+        """Play the schedule; return what is wrong with it."""
+        try:
+            return self._run()
+        except (Exception, SystemExit) as error:
+            return [*self.problems, f"the program raised {error!r:.300}"]
+        finally:
+            if self.spool is not None:
+                self.spool.close()
+                self._folder.cleanup()
+
+    def _run(self) -> list[str]:
+        for message in self.messages:
+            self.open += 1
+            self.clock.after(self._rng.choice((0.0, 0.0005, 0.5, 5.0)) * self._rng.random(), self._sender(message))
+        for _ in range(0 if self.is_calm else self._rng.choice((0, 0, 1, 2, 4))):
+            self.clock.after(self._rng.uniform(0, _FAULTS_SECONDS / 4), self._disturb)
+        end = _START + _FAULTS_SECONDS
+        self.clock.after(_FAULTS_SECONDS, self._repair)
+        drained = self.clock.run(
+            lambda: self.clock.now >= end and self.open == 0, end + DRAIN_SECONDS, _MOST_STEPS
+        ) and self.clock.run(self._is_idle, self.clock.now + DRAIN_SECONDS, _MOST_STEPS)
+        if not drained:
+            busy = {process.name: len(process.core) for process in self.processes if process.alive}
+            return [*self.problems, f"not drained: {self.open} events without an answer, documents under way: {busy}"]
+        if any(process.pending_bytes for process in self.processes if process.alive):
+            self.problems.append("the account of pending bytes is not even")
+        self._retry_letters()
+        if self.lost_indices:
+            self._check_mappings()
+        for process in self.all_processes:
+            self.problems += process.mistakes.found
+        return [*self.problems, *self._compare()]
+
+    def _sender(self, message: Message) -> Any:
+        return lambda: self._send(message)
+
+    def _is_idle(self) -> bool:
+        is_empty = self.spool is None or self.spool.is_empty
+        return is_empty and all(len(process.core) == 0 for process in self.processes if process.alive)
+
+    def _disturb(self) -> None:
+        """Do something to a replica or to the engine."""
+        do = self._rng.choice((self._kill, self._kill, self._restart_engine, self._close, self._block, self._alias))
+        if self._rng.random() < 0.1:
+            do = self._wipe
+        do()
+
+    def _kill(self) -> None:
+        number = self._rng.randrange(len(self.processes))
+        self.tell(f"{self.processes[number].name} is killed")
+        self.processes[number].kill()
+        self.processes[number] = self._process(f"w{number}x{len(self.all_processes)}")
+        if number == 0 and self.spool is not None:
+            self.processes[0].replay(self.spool)
+
+    def _restart_engine(self) -> None:
+        self.tell("the engine restarts")
+        self.engine.restart()
+
+    def _some_index(self) -> str | None:
+        names = sorted({index for index, _ in self.engine.documents() if index != DEAD_LETTER_INDEX})
+        return self._rng.choice(names) if names else None
+
+    def _close(self) -> None:
+        index = self._some_index()
+        # Of a name with several indices a closed one counts as gone: what comes meanwhile begins a document in another.
+        if index is not None and self.settings.index_period == "none":
+            self.tell(f"index {index} is closed")
+            self.engine.request("POST", f"/{index}/_close", None, {})
+
+    def _block(self) -> None:
+        index = self._some_index()
+        if index is not None:
+            self.tell(f"index {index} is blocked")
+            self.engine.request("PUT", f"/{index}/_settings", b'{"index.blocks.write": true}', {})
+
+    def _alias(self) -> None:
+        """Make the name of a deployment that has no index an alias of two, without a write index."""
+        name = f"inference-log-seldon-sim-{self._rng.choice(self.deployments)}-default"
+        for number in (1, 2):
+            self.engine.request("PUT", f"/{name}-00000{number}", b"{}", {})
+            body = b'{"actions":[{"add":{"index":"%b-00000%d","alias":"%b"}}]}' % (name.encode(), number, name.encode())
+            status, _ = self.engine.request("POST", "/_aliases", body, {})
+        self.tell(f"{name} becomes an alias of two: {status}")
+
+    def _wipe(self) -> None:
+        self.tell("the engine comes back empty")
+        self.lost_indices = True
+        self.engine.wipe()
+
+    def _repair(self) -> None:
+        """End all faults."""
+        self.tell("all faults end")
+        self.faults.end()
+        self.engine.max_content_length = 100 * 2**20
+        for index in list(self.engine.state.indices):
+            self.engine.request("POST", f"/{index}/_open", None, {})
+            self.engine.request("PUT", f"/{index}/_settings", b'{"index.blocks.write": null}', {})
+            if index.endswith(("-000001", "-000002")):
+                self.engine.request("DELETE", f"/{index}", None, {})
+
+    # What must be
+
+    def _retry_letters(self) -> None:
+        """Retry all dead letters, as the command does; remove those that are stored."""
+        process = self._process("letters")
+        while True:
+            letters = {key: source for key, source in self.engine.documents().items() if key[0] == DEAD_LETTER_INDEX}
+            if not letters:
+                return
+            for (index, id), letter in letters.items():
+                plan = restore(letter["index"], letter["id"], loads(letter["document"]), SETTLE)
+                promise = process.carry_out(plan, 1)
+                done = self.clock.run(promise.done, self.clock.now + DRAIN_SECONDS, _MOST_STEPS)
+                if not done or promise.exception() is not None:
+                    self.problems.append(f"a dead letter of {letter['id']} can't be retried: {letter['reason'][:200]}")
+                    return
+                self.engine.request(
+                    "POST", "/_bulk", b'{"delete":{"_index":"%b","_id":"%b"}}\n' % (index.encode(), id.encode()), {}
+                )
+
+    def _check_mappings(self) -> None:
+        """See that templates and mappings are back some events after the engine has come back empty."""
+        # Every replica has traffic again: one that has noticed the loss looks with its next event.
+        last = 4 * len(self.processes) - 1
+        for number in range(last + 1):
+            message = Message(
+                "a", f"after{number}", "request", "2026-02-01T12:00:00Z", b'{"data": {"ndarray": [[1]]}}', True
+            )
+            promise = self.processes[number % len(self.processes)].submit(message.event(self.settings), lambda _: None)
+            self.clock.run(promise.done, self.clock.now + DRAIN_SECONDS, _MOST_STEPS)
+            later = self.clock.now + RETRY_SECONDS
+            self.clock.after(RETRY_SECONDS, lambda: None)
+            self.clock.run(lambda: self.clock.now >= later, later, _MOST_STEPS)  # noqa: B023
+        if TEMPLATE_NAME not in self.engine.state.templates:
+            self.problems.append("the engine came back empty, and its templates were not installed again")
+        name = next(index for index, id in self.engine.documents() if id == f"after{last}")
+        _, answer = self.engine.request("GET", f"/{name}/_mapping", None, {})
+        if "metrics" not in answer[name]["mappings"].get("properties", {}):
+            self.problems.append("the engine came back empty, and an index has none of our fields")
+
+    def _compare(self) -> list[str]:
+        stored = without_times(self.engine.documents())
+        if self.refused and not self.takes_little:
+            return [f"refused though it could be stored: {next(iter(self.refused.values()))}"]
+        if self.lost_indices:
+            # What was acknowledged before is gone with the indices.
+            return []
+        # A request that reaches the engine when its sender is dead or has given up is followed by no search for copies:
+        # where a name has several indices, a second copy stays until the next event that searches.
+        late = {
+            id
+            for process in self.all_processes
+            for wanted in process.late_requests
+            for document in wanted.documents
+            for id in (document.id, document.id.partition("-item-")[0])
+        }
+        by_id: dict[str, str] = {}
+        for index, id in stored:
+            if id in by_id and id not in late and not self._has_doubts(id.partition("-item-")[0]):
+                return [f"{id} is in {by_id[id]} and in {index}"]
+            by_id[id] = index
+        found = {id: source for (_, id), source in stored.items()}
+        problems = []
+        for request_id in sorted({message.request_id for message in self.messages}):
+            # A join of two copies that was given up leaves both.
+            if self.settings.index_period != "none" and (request_id in late or self._has_doubts(request_id)):
+                continue
+            problems += self._compare_prediction(request_id, found, late)
+        return problems
+
+    def _has_doubts(self, request_id: str) -> bool:
+        return request_id in self.interrupted or any(
+            each.request_id == request_id and each not in self.acknowledged for each in self.messages
+        )
+
+    def _compare_prediction(self, request_id: str, found: dict[str, Any], late: set[str]) -> list[str]:
+        mine = {
+            id: _plain(source)
+            for id, source in found.items()
+            if id == request_id or id.startswith(f"{request_id}-item-")
+        }
+        sent = [message for message in self.messages if message.request_id == request_id]
+        sure = [message for message in sent if message in self.acknowledged]
+        doubtful = list(dict.fromkeys(message for message in sent if message not in self.acknowledged))
+        possible = [
+            self._oracle([*sure, *extra])
+            for count in range(len(doubtful) + 1)
+            for extra in combinations(doubtful, count)
+        ]
+        if any(mine == each for each in possible):
+            return []
+        if not doubtful:
+            degraded = {id for id in mine if "metrics" not in mine[id] and _is_degraded(found[id])}
+            for id in degraded:
+                # The last form of a refused document has no metrics: they can be had again.
+                possible[0].get(id, {}).pop("metrics", None)
+            rows = {id: source for id, source in mine.items() if id != request_id}
+            stray = mine.get(request_id, {})
+            # A feedback that reached the engine late, when another replica had handed it to the rows already.
+            is_stray = request_id in late and rows == possible[0] and not {"request", "response"} & stray.keys()
+            return [] if is_stray or mine == possible[0] else [f"{request_id}: {_difference(mine, possible[0])}"]
+        # Of an event that was not acknowledged some rows may be stored, and what was waits for the rest of them.
+        for message in sure:
+            if not any(message.part in source for source in mine.values()):
+                return [f"{request_id}, with events that were given up: no {message.part} is stored"]
+        return []
+
+    def _oracle(self, chosen: list[Message]) -> dict[str, Any]:
+        store: Store = {}
+        for message in chosen:
+            event = message.event(self.settings)
+            plan = record(event, parts_of(event), SETTLE)
+            results: Any = None
+            while True:
+                try:
+                    changes = plan.send(results)
+                except StopIteration:
+                    break
+                results = [apply(store, change) for change in changes]
+        return {id: _plain(source) for (_, id), source in without_times(store).items()}
+
+
+def _is_degraded(source: Any) -> bool:
+    return any(isinstance(part, dict) and "unindexed" in part for part in source.values())
+
+
+def _difference(stored: Any, expected: Any) -> str:
+    """Say where two trees part."""
+    if isinstance(stored, dict) and isinstance(expected, dict):
+        for name in sorted(stored.keys() | expected.keys()):
+            if name not in stored:
+                return f"{name} is missing"
+            if name not in expected:
+                return f"{name} is there and should not be"
+            if stored[name] != expected[name]:
+                return f"{name}: {_difference(stored[name], expected[name])}"
+    return f"stored {str(stored)[:200]}, expected {str(expected)[:200]}"
+
+
+def _plain(source: Any) -> Any:
+    """Undo the forms that a refusal has led to: they are in what was stored on the way, and stay."""
+    whole = {name: expand(value) if isinstance(value, dict) else value for name, value in source.items()}
+    whole.get("metrics", {}).pop("scored_at", None)
+    return whole
