@@ -8,6 +8,7 @@ I/O. An exception in a round is an ordinary "no answer": it ends no thread.
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -34,7 +35,7 @@ _LINGER_SECONDS = 0.003
 _ROUNDS_AT_ONCE = 2
 # More indices than that are rarely new at the same moment, and each holds a connection.
 _PREPARATIONS_AT_ONCE = 4
-# A thread wakes up so often though nothing happens: its liveness is judged by that.
+# Nothing should be missed; what is, waits no longer than this.
 _LONGEST_WAIT_SECONDS = 5.0
 STUCK_SECONDS = 120.0
 """A thread that has not come back from a round for longer is stuck: four times the engine's default time limit."""
@@ -69,7 +70,8 @@ class Writer:
         self._expected = 1
         self._turn: AbstractContextManager[object] = turn or nullcontext()
         self._preparing = ThreadPoolExecutor(_PREPARATIONS_AT_ONCE, thread_name_prefix="store-preparing")
-        self._seen_at = [time.monotonic()] * _ROUNDS_AT_ONCE
+        # When each thread's round began; infinite for one that waits for work, however long that takes.
+        self._busy_since = [math.inf] * _ROUNDS_AT_ONCE
         self._threads = [
             threading.Thread(target=self._run, args=(number,), name=f"store-writer-{number}", daemon=True)
             for number in range(_ROUNDS_AT_ONCE)
@@ -86,8 +88,8 @@ class Writer:
     @property
     def is_alive(self) -> bool:
         """Whether its threads run, and come back from their rounds in time."""
-        now = time.monotonic()
-        return all(thread.is_alive() for thread in self._threads) and min(self._seen_at) > now - STUCK_SECONDS
+        latest = time.monotonic() - STUCK_SECONDS
+        return all(thread.is_alive() for thread in self._threads) and min(self._busy_since) > latest
 
     def submit(self, plan: Plan, weight: int, then: Callable[[Promise[Any]], None] | None = None) -> Promise[Any]:
         """Carry out a plan; the promise ends, with what it returns, when the engine has acknowledged all of it.
@@ -118,16 +120,17 @@ class Writer:
             except Exception as error:
                 # What was under way in it is lost to this thread only where the core itself failed.
                 log.error("a round of the writer failed: %s", type(error).__name__, exc_info=error)
+                self._busy_since[number] = math.inf
                 time.sleep(_LINGER_SECONDS)
 
     def _round(self, number: int) -> bool:
         """Carry out one round; return False at the end."""
         with ExitStack() as turn:
             with self._collecting:
-                wanted = self._collect(turn, number)
+                wanted = self._collect(turn)
             if wanted is None:
                 return False
-            self._seen_at[number] = started = time.monotonic()
+            self._busy_since[number] = started = time.monotonic()
             self._observer.waiting(self._queue.pending_bytes)
             answer = perform(self._engine, wanted)
         now = time.monotonic()
@@ -139,16 +142,16 @@ class Writer:
             except Exception as error:
                 self._core.abandon(wanted, error, now)
                 raise
-        self._seen_at[number] = now
+            finally:
+                self._busy_since[number] = math.inf
         self._observer.waiting(self._queue.pending_bytes)
         if self._core.has_work:
             self._queue.wake()
         return True
 
-    def _collect(self, turn: ExitStack, number: int) -> Round | None:
+    def _collect(self, turn: ExitStack) -> Round | None:
         """Wait for what goes into the next round; None at the end. ``turn`` is to be closed after it was sent."""
         while True:
-            self._seen_at[number] = time.monotonic()
             if not self._queue and not self._core.has_work:
                 if self._queue.closing:
                     return None
