@@ -10,7 +10,7 @@ from request_logger.choosing import Chooser
 from request_logger.documents import parts_of
 from request_logger.events import Event
 from request_logger.recorder import record
-from request_logger.scoring import settler
+from request_logger.scoring import Settle, settler
 from request_logger.store.change import Change
 
 Store = dict[tuple[str, str], dict[str, Any]]
@@ -30,11 +30,11 @@ def apply(store: Store, change: Change) -> dict[str, Any] | None:
     return wanted
 
 
-def in_order(events: Iterable[Event]) -> Store:
-    """Store events one after the other."""
+def in_order(events: Iterable[Event], settle: Settle = SETTLE) -> Store:
+    """Store events one after the other. ``settle`` is what scores them."""
     store: Store = {}
     for event in events:
-        plan = record(event, parts_of(event), SETTLE)
+        plan = record(event, parts_of(event), settle)
         results: Any = None
         while True:
             try:

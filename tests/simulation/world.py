@@ -12,8 +12,8 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from request_logger.documents import expand, parts_of
-from request_logger.recorder import record, restore
+from request_logger.documents import expand
+from request_logger.recorder import restore
 from request_logger.serialize import loads
 from request_logger.settings import Settings
 from request_logger.spool import Spool
@@ -22,7 +22,7 @@ from request_logger.store.change import RejectedError, StoreUnavailableError
 from request_logger.store.index_admin import RETRY_SECONDS
 from request_logger.store.promise import Promise
 from request_logger.store.templates import DEAD_LETTER_INDEX, TEMPLATE_NAME
-from tests.model import Store, apply, without_times
+from tests.model import in_order, without_times
 from tests.simulation.clock import Clock
 from tests.simulation.faults import FaultyEngine, Plan
 from tests.simulation.model_engine import ModelEngine
@@ -360,18 +360,8 @@ class World:
         return []
 
     def _oracle(self, chosen: list[Message]) -> dict[str, Any]:
-        store: Store = {}
-        for message in chosen:
-            event = message.event(self.settings)
-            plan = record(event, parts_of(event), SETTLE)
-            results: Any = None
-            while True:
-                try:
-                    changes = plan.send(results)
-                except StopIteration:
-                    break
-                results = [apply(store, change) for change in changes]
-        return {id: _plain(source) for (_, id), source in without_times(store).items()}
+        store = in_order((message.event(self.settings) for message in chosen), SETTLE)
+        return {id: _plain(source) for (_, id), source in store.items()}
 
 
 def _is_degraded(source: Any) -> bool:
