@@ -27,7 +27,7 @@ FIELDS = ("trace_id", "request_id", "part", "deployment", "namespace", "size")
 _SILENT = ("opensearch", "elastic_transport", "elasticsearch")
 # At DEBUG they would add lines of their own to each event.
 _QUIET = ("urllib3", "asyncio")
-_QUOTED = re.compile(r"'[^']*'?|\"[^\"]*\"?")
+_QUOTED = re.compile(r"(?<!\w)(['\"]).*?(?:\1(?!\w)|$)", re.DOTALL)
 # "Numeric value (12345678901) out of range", "Text (...) could not be parsed".
 _PARENTHESISED = re.compile(r"\([^()]*\)?")
 # A number of the document's; statuses and limits are shorter, or part of a name.

@@ -130,6 +130,19 @@ def test_an_engines_reason_has_no_values(reason: str) -> None:
     assert "[request.x]" in cut
 
 
+@pytest.mark.parametrize(
+    ("reason", "kept"),
+    [
+        ("the engine can't take it now, and the spool is full", "the engine can't take it now, and the spool is full"),
+        ("can't parse 'I don't know' as long", "can't parse '...' as long"),
+        ("can't parse \"a\" or 'b", "can't parse '...' or '...'"),
+    ],
+)
+def test_an_apostrophe_opens_no_quote(reason: str, kept: str) -> None:
+    """Only what stands in quotes is cut."""
+    assert without_values(reason) == kept
+
+
 def test_a_format_that_is_none() -> None:
     """Said at start."""
     with pytest.raises(SettingsError, match=r"^LOG_FORMAT: "):

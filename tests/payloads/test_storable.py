@@ -67,7 +67,8 @@ def feedback(raw: bytes) -> list[Document]:
 
 
 def direct_feedback(raw: bytes) -> list[Document]:
-    body = b'{"request_id":"r1","deployment":"d","reward":' + raw + b',"truth":' + raw + b"}"
+    # With an empty list of metrics, a null for reward and truth still makes a feedback.
+    body = b'{"request_id":"r1","deployment":"d","metrics":[],"reward":' + raw + b',"truth":' + raw + b"}"
     return [part.content for part in parts_of(feedback_event(body, SETTINGS))]
 
 
