@@ -33,12 +33,14 @@ class Index:
     def refresh(self) -> None:
         self.request("POST", "/_refresh")
 
-    def documents(self, pattern: str, size: int = 10_000) -> dict[tuple[str, str], dict[str, Any]]:
-        """All documents of some indices: (index, id) -> source."""
+    def documents(self, pattern: str, query: Any = None) -> dict[tuple[str, str], dict[str, Any]]:
+        """Return the documents of some indices that match a query: (index, id) -> source."""
         self.refresh()
-        path = f"/{pattern}/_search"
-        answer = self.request("POST", path, {"size": size, "query": {"match_all": {}}}, ignore_unavailable="true")
-        return {(hit["_index"], hit["_id"]): hit["_source"] for hit in answer["hits"]["hits"]}
+        # As many as an engine gives in one answer by default.
+        body = {"size": 10_000, "query": query or {"match_all": {}}}
+        hits = self.request("POST", f"/{pattern}/_search", body, ignore_unavailable="true")["hits"]["hits"]
+        assert len(hits) < body["size"], "more documents than one answer holds: narrow the pattern or the query"
+        return {(hit["_index"], hit["_id"]): hit["_source"] for hit in hits}
 
     def count(self, pattern: str, query: Any = None) -> int:
         self.refresh()
