@@ -14,7 +14,7 @@ from bench import load
 from bench.engines import Client
 from bench.first import index_of, make_events
 from bench.measure import engine_processes, measure
-from request_logger.local_server import LocalServer, engine_settings
+from request_logger.demo.local_server import LocalServer, engine_settings
 
 BULK = 2000
 LARGE_INDEX = 1_000_000

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
-from request_logger.engine import start_engine
+from request_logger.embedded_engine import start_engine
 
 
 @contextlib.contextmanager

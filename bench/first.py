@@ -23,7 +23,7 @@ from typing import Any
 
 from bench import load
 from bench.engines import Client, engine_url
-from request_logger.local_server import LocalServer, engine_settings
+from request_logger.demo.local_server import LocalServer, engine_settings
 from request_logger.settings import Settings, cores
 
 CONNECTIONS = 16

@@ -27,10 +27,10 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from bench.engines import Client, engine_url
-from request_logger.local_server import engine_settings
-from request_logger.serialize import dumps
+from request_logger.common.json import dumps
+from request_logger.demo.local_server import engine_settings
 from request_logger.settings import Settings
-from request_logger.store.client import SearchEngine
+from request_logger.store.client.client import SearchEngine
 from scorers.base import Row
 from scorers.multiclass import Multiclass
 

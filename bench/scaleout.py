@@ -32,8 +32,8 @@ from bench.faults.counting import plain
 from bench.faults.traffic import headers
 from bench.first import CLASSES, PARTS, bodies, index_of
 from bench.measure import Measured, engine_processes, measure
-from request_logger.engine import start_cluster
-from request_logger.local_server import LocalServer
+from request_logger.demo.local_server import LocalServer
+from request_logger.embedded_engine import start_cluster
 
 LOGGERS = 3
 NODES = 3

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from sklearn import metrics as sk
 
-from request_logger.choosing import Chooser
-from request_logger.scorer_registry import build
+from request_logger.scoring.registry import build
+from request_logger.scoring.rules import Chooser
 from scorers.base import Row, Scorer
 
 N = 2_000

@@ -28,7 +28,7 @@ from bench import curves, load
 from bench.engines import Client, engine_url
 from bench.first import CONNECTIONS, CORES, ONE_UPDATE, PARTS, bodies, check, index_of, make_events
 from bench.measure import Measured, compiler_cpu, cpu, engine_processes, measure, processes, timed
-from request_logger.local_server import LocalServer, engine_settings
+from request_logger.demo.local_server import LocalServer, engine_settings
 
 PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
 BARE = (*ONE_UPDATE[:-1], "bench.bare:app")

@@ -15,13 +15,12 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any
 
-from request_logger.events import Event
-from request_logger.serialize import dumps
+from request_logger.common.json import dumps
 
 log = logging.getLogger(__name__)
 
 FIELDS = ("trace_id", "request_id", "part", "deployment", "namespace", "size")
-"""What a record may have beside its message; see `about`."""
+"""What a record may have beside its message, such as `documents.log_fields` gives."""
 
 # They log each failed request with a traceback; the store says the same in one line.
 _SILENT = ("opensearch", "elastic_transport", "elasticsearch")
@@ -87,18 +86,6 @@ def _log_uncaught(message: str, error: BaseException | None) -> None:
 def formatter(format: str) -> logging.Formatter:
     """Give the formatter for a value of LOG_FORMAT."""
     return JsonFormatter() if format == "json" else TextFormatter()
-
-
-def about(event: Event) -> dict[str, Any]:
-    """Give what a log line says of an event, for ``extra=``: never its body."""
-    return {
-        "trace_id": event.trace_id,
-        "request_id": event.request_id,
-        "part": event.part,
-        "deployment": event.header.get("Ce-Inferenceservicename"),
-        "namespace": event.header.get("Ce-Namespace"),
-        "size": event.body.size,
-    }
 
 
 def without_values(reason: str) -> str:

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from request_logger.names import is_legal_index
-from request_logger.periods import PERIODS, has_period
-from request_logger.serialize import loads
+from request_logger.common.json import loads
+from request_logger.common.names import is_legal_index
+from request_logger.common.periods import PERIODS, has_period
 
 # What engines allow without a setting of their own.
 _MOST_SHARDS = 1024

@@ -12,11 +12,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from request_logger.engine import Engine, start_engine
+from request_logger.embedded_engine import Engine, start_engine
 from request_logger.settings import Settings
 from tests.helpers import Index, Sender, Server
 
-# Which engine the session's tests run on; see request_logger.engine.KINDS.
+# Which engine the session's tests run on; see request_logger.embedded_engine.KINDS.
 KIND = os.environ.get("TEST_ENGINE", "opensearch")
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from sklearn import metrics as sk
 
 from request_logger.dashboards.panels import BARS, LINES, MATRIX, NUMBER, TABLE, Panel
-from request_logger.scorer_registry import registered
+from request_logger.scoring.registry import registered
 from tests.scorers import oracle
 
 DAYS = ("2026-03-02", "2026-03-04")

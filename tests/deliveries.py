@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
-from request_logger import events
+from request_logger.documents.event import Body, from_headers
 from request_logger.settings import Settings
 from tests.helpers import Index, Sender, event
 from tests.model import Store, in_order
@@ -67,7 +67,7 @@ class Deliveries(RuleBasedStateMachine):
         for request_id, part, body, time in self.messages:
             sent = event(part, request_id, self.deployment, Ce_Time=time)
             headers = {name.lower(): value for name, value in sent.items()}
-            made.append(events.from_headers(headers, events.Body(body, "application/json", len(body)), Settings()))
+            made.append(from_headers(headers, Body(body, "application/json", len(body)), Settings()))
         return in_order(made)
 
     def stored(self) -> Store:

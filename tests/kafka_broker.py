@@ -14,9 +14,9 @@ from pathlib import Path
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from request_logger.engine.jars import cache_folder, fetch
-from request_logger.engine.java import find_java
-from request_logger.engine.kinds import Kind, read_lock
+from request_logger.embedded_engine.jars import cache_folder, fetch
+from request_logger.embedded_engine.java import find_java
+from request_logger.embedded_engine.kinds import Kind, read_lock
 from tests.helpers import free_port
 
 KIND = Kind(name="kafka", title="Kafka", version="3.9.1", java=17, launcher="kafka.Kafka")

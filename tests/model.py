@@ -6,12 +6,12 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from request_logger.choosing import Chooser
-from request_logger.documents import parts_of
-from request_logger.events import Event
-from request_logger.recorder import record
-from request_logger.scoring import Settle, settler
-from request_logger.store.change import Change
+from request_logger.documents.document import parts_of
+from request_logger.documents.event import Event
+from request_logger.ingest.write_plan import record
+from request_logger.scoring.rules import Chooser
+from request_logger.scoring.score import Settle, settler
+from request_logger.store.changes import Change
 
 Store = dict[tuple[str, str], dict[str, Any]]
 SETTLE = settler(Chooser("auto", None))

@@ -11,8 +11,8 @@ import requests
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from request_logger.access import Access, ForbiddenEventError
-from request_logger.events import Body, Event, from_headers
+from request_logger.documents.event import Body, Event, from_headers
+from request_logger.ingest.access import Access, ForbiddenEventError
 from request_logger.settings import Settings, SettingsError
 from tests.helpers import Index, Sender, Server, event, index_of, ndarray
 

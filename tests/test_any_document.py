@@ -8,17 +8,17 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from request_logger.choosing import Chooser
-from request_logger.documents import PARTS, Part, expand, join, part_in, parts_of, refuse
-from request_logger.events import Body, from_headers
-from request_logger.export import _COLUMNS, _CONVERT, _Found
-from request_logger.recorder import merging, parts_in, record
-from request_logger.replies import metrics_of
-from request_logger.rescore import Scorers, Side
-from request_logger.scoring import pair, score, settler
-from request_logger.serialize import dumps, loads
+from request_logger.common.json import dumps, loads
+from request_logger.documents.document import PARTS, Part, degrade, expand, join, part_in, parts_of
+from request_logger.documents.event import Body, from_headers
+from request_logger.ingest.replies import metrics_of
+from request_logger.ingest.write_plan import merging, parts_in, record
+from request_logger.jobs.export import _COLUMNS, _CONVERT, _Found
+from request_logger.jobs.rescore import Scorers, Side
+from request_logger.scoring.rules import Chooser
+from request_logger.scoring.score import pair, score, settler
 from request_logger.settings import Settings
-from request_logger.store.scan import Hit
+from request_logger.store.client.scan import Hit
 from tests.model import apply
 
 NAMES = [
@@ -107,7 +107,7 @@ def test_any_document_is_read(document: dict[str, Any]) -> None:
     score(document, CHOOSER)
     pair(document)
     for reasons in (["failed to parse field [feedback.truth] of type [long]"], ["no field"], ["x"] * 5):
-        refused = refuse(document, reasons)
+        refused = degrade(document, reasons)
         # A document without parts has nothing that could be set aside; one with little has few forms.
         assert refused is not None or len(reasons) > 1 or not any(part_in(document, n) for n in (*PARTS, "metrics"))
         score(refused or {}, CHOOSER)

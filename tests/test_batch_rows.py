@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from request_logger import events
-from request_logger.documents import parts_of
-from request_logger.recorder import record
+from request_logger.documents.document import parts_of
+from request_logger.documents.event import Body, from_headers
+from request_logger.ingest.write_plan import record
 from request_logger.settings import Settings
 from tests.helpers import Index, Sender, Server, event, index_of, ndarray
 from tests.model import SETTLE, Store, apply
@@ -26,7 +26,7 @@ BODIES = {
 def store(documents: Store, part: str, body: bytes, keep: Callable[[Any], Any]) -> None:
     """Store one event in a store that reads its documents through ``keep``."""
     headers = {name.lower(): value for name, value in event(part, "r1", "iris").items()}
-    made = events.from_headers(headers, events.Body(body, "application/json", len(body)), Settings())
+    made = from_headers(headers, Body(body, "application/json", len(body)), Settings())
     plan = record(made, parts_of(made), SETTLE)
     results: Any = None
     while True:

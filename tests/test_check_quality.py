@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
+from request_logger.analytics.quality_gate import Condition
 from request_logger.cli import main
-from request_logger.quality import Condition
 from tests.helpers import Index, Sender, event, ndarray
 from tests.scorers import oracle
 

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 import request_logger
-from request_logger.cli import COMMANDS, main
-from request_logger.scorer_registry import registered
+from request_logger.cli import main
+from request_logger.commands.registry import COMMANDS
+from request_logger.scoring.registry import registered
 
 
 def files(folder: Path, truth: object, response: object) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from request_logger.custom_metrics import MAX_METRICS, Series, combine, flatten, of_feedback
+from request_logger.scoring.custom_metrics import MAX_METRICS, Series, combine, flatten, of_feedback
 from tests.helpers import Index, Sender, Server, event, index_of, ndarray
 from tests.test_metrics_server import samples, scrape
 

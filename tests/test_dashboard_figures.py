@@ -12,10 +12,10 @@ import pytest
 import yaml
 from sklearn import metrics as sk
 
+from request_logger.analytics.selection import FIELDS, PREDICTIONS
 from request_logger.dashboards.grafana import ALL, EXPRESSION
 from request_logger.dashboards.panels import LINES, NUMBER, Panel
-from request_logger.scorer_registry import registered
-from request_logger.selection import FIELDS, PREDICTIONS
+from request_logger.scoring.registry import registered
 from tests import dashboard_queries as asked
 from tests.dashboard_traffic import CLASSES, DAYS, HALVES, RANGE, REWARDS, TAGS, cases, labels_of, wanted
 from tests.helpers import Index, Sender, Server, event, ndarray

@@ -16,13 +16,13 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 from grafana_foundation_sdk.models.expr import TypeMath
 from prometheus_client import CollectorRegistry
 
+from request_logger.analytics.selection import FIELDS, PREDICTIONS
 from request_logger.cli import main
 from request_logger.dashboards import files
 from request_logger.dashboards.grafana import EXPRESSION
 from request_logger.dashboards.panels import means, rows
-from request_logger.exporter import CELLS
-from request_logger.scorer_registry import build, registered
-from request_logger.selection import FIELDS, PREDICTIONS
+from request_logger.metrics_server.exporter import CELLS
+from request_logger.scoring.registry import build, registered
 from request_logger.telemetry import Telemetry
 from tests import dashboard_queries as asked
 from tests.k8s.manifests import problems

@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-from request_logger.demo import Figure
-from request_logger.demo_story import PREDICTIONS, REWARDED, WITH_FEEDBACK, make_story, recorded
+from request_logger.demo.run import Figure
+from request_logger.demo.story import PREDICTIONS, REWARDED, WITH_FEEDBACK, make_story, recorded
 from tests.helpers import Index, Server
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
-from request_logger.cli import COMMANDS
+from request_logger.commands.registry import COMMANDS
 from request_logger.commands.settings import OTHERS, page
-from request_logger.scorer_registry import registered
+from request_logger.scoring.registry import registered
 from request_logger.settings import Settings
 from request_logger.telemetry import Telemetry
 

@@ -18,7 +18,7 @@ import yaml
 from request_logger.commands.reference import commands_page, fields_page, mapped_fields
 from request_logger.commands.reference_writer import writer_page
 from request_logger.commands.scorers import _fields_of
-from request_logger.scorer_registry import registered, scorer_class
+from request_logger.scoring.registry import registered, scorer_class
 from tests.helpers import Index, Server
 
 ROOT = Path(__file__).parent.parent

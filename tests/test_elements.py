@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from request_logger import events
-from request_logger.documents import MOST_REFUSALS, expand, join, parts_of, refuse
-from request_logger.field_names import MAX_STEPS, has_illegal_names, is_legal, to_set_aside
+from request_logger.documents.document import MOST_REFUSALS, degrade, expand, join, parts_of
+from request_logger.documents.event import Body, from_headers
+from request_logger.documents.field_names import MAX_STEPS, has_illegal_names, is_legal, to_set_aside
 from request_logger.settings import Settings
 from tests.helpers import Index, Sender, Server, event, index_of, ndarray
 
@@ -20,7 +20,7 @@ LEGAL = ["ok", " a", "a b", "a.b", "*", "[x]", "\x00", "a/b", 'a"b', "type", "_i
 def part_of(names: list[Any], row: list[Any], part: str = "request") -> dict[str, Any]:
     headers = {name.lower(): value for name, value in event(part, "r1", "iris").items()}
     body = ndarray([row], names)
-    [made] = parts_of(events.from_headers(headers, events.Body(body, "application/json", len(body)), Settings()))
+    [made] = parts_of(from_headers(headers, Body(body, "application/json", len(body)), Settings()))
     return made.content
 
 
@@ -68,7 +68,7 @@ REASONS = {
 def test_only_the_element_that_is_named(reason: str) -> None:
     """The rest of the part stays as it is, and nothing is lost."""
     whole = document(age={"years": "x"}, income=5.0)
-    refused = refuse(whole, [reason])
+    refused = degrade(whole, [reason])
     assert refused is not None
     assert refused["request"]["elements"] == {"income": 5.0}
     assert refused["request"]["instance"] == whole["request"]["instance"]
@@ -80,10 +80,10 @@ def test_only_the_element_that_is_named(reason: str) -> None:
 def test_dotted_and_bracketed_names() -> None:
     """A field that an element is within is named for it; a bracket in a name does not end it."""
     whole = document(**{"a.b": 1, "x[1]": {}, "c": 3})
-    refused = refuse(whole, ["Existing mapping for [request.elements.a] must be of type object but found [double]"])
+    refused = degrade(whole, ["Existing mapping for [request.elements.a] must be of type object but found [double]"])
     assert refused is not None
     assert refused["request"]["elements"] == {"x[1]": {}, "c": 3}
-    refused = refuse(whole, ["failed to parse field [request.elements.x[1]] of type [double]"])
+    refused = degrade(whole, ["failed to parse field [request.elements.x[1]] of type [double]"])
     assert refused is not None
     assert refused["request"]["elements"] == {"a.b": 1, "c": 3}
 
@@ -92,17 +92,17 @@ def test_many_refusals_set_aside_more_and_more() -> None:
     """First single elements, then all elements, at last everything; there is an end, and nothing is lost on the way."""
     whole = document(a={}, b={}, c={}, d={}, e=1)
     reasons = [f"failed to parse field [request.elements.{name}] of type [double]" for name in "abcd"]
-    forms = [refuse(whole, reasons[:count]) for count in (1, 2, 3, 4)]
+    forms = [degrade(whole, reasons[:count]) for count in (1, 2, 3, 4)]
     assert [form and sorted(form["request"].get("elements", {})) for form in forms] == [
         ["b", "c", "d", "e"],
         ["c", "d", "e"],
         ["d", "e"],
         [],
     ]
-    last = refuse(whole, [*reasons, reasons[0]])
+    last = degrade(whole, [*reasons, reasons[0]])
     assert last is not None
     assert set(last["request"]) == {"unindexed", "unindexed_reason"}
-    assert refuse(whole, reasons[:1] * (MOST_REFUSALS + 1)) is None
+    assert degrade(whole, reasons[:1] * (MOST_REFUSALS + 1)) is None
     assert all(form and expand(form["request"]) == whole["request"] for form in [*forms, last])
 
 
@@ -110,11 +110,11 @@ def test_a_reason_that_names_nothing() -> None:
     """It may be a name within another field: then that field is set aside, and everything only where that fails."""
     whole = document(age=1)
     whole["request"]["meta"] = {"tags": {"": "x"}}
-    refused = refuse(whole, ["failed to parse: field name cannot be an empty string"])
+    refused = degrade(whole, ["failed to parse: field name cannot be an empty string"])
     assert refused is not None
     assert refused["request"]["elements"] == {"age": 1}
     assert json.loads(refused["request"]["unindexed"]) == {"meta": {"tags": {"": "x"}}}
-    again = refuse(whole, ["failed to parse: field name cannot be an empty string"] * 2)
+    again = degrade(whole, ["failed to parse: field name cannot be an empty string"] * 2)
     assert again is not None
     assert "elements" not in again["request"]
 
@@ -123,10 +123,10 @@ def test_an_event_that_comes_twice_changes_nothing() -> None:
     """Neither where its names are set aside, nor where the engine refused an element."""
     headers = {name.lower(): value for name, value in event("request", "r1", "iris").items()}
     body = ndarray([[1, {"x": 1}, 3]], ["", "age", "income"])
-    [part] = parts_of(events.from_headers(headers, events.Body(body, "application/json", len(body)), Settings()))
+    [part] = parts_of(from_headers(headers, Body(body, "application/json", len(body)), Settings()))
     stored = join(None, part)
     assert join(stored, part) is stored
-    refused = refuse(stored, [REASONS["type"]])
+    refused = degrade(stored, [REASONS["type"]])
     assert refused is not None
     assert join(refused, part) is refused
 

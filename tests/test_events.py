@@ -6,17 +6,18 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from request_logger import events, times
-from request_logger.documents import parts_of
+from request_logger.common import times
+from request_logger.documents.document import parts_of
+from request_logger.documents.event import Body, Event, from_headers
 from request_logger.settings import Settings
 from tests.helpers import Index, Sender, Server, event, index_of, ndarray
 
 SETTINGS = Settings.from_env({})
 
 
-def of(part: str, body: bytes = b"", **headers: str) -> events.Event:
+def of(part: str, body: bytes = b"", **headers: str) -> Event:
     found = {name.lower(): value for name, value in event(part, "r1", "dep", **headers).items()}
-    return events.from_headers(found, events.Body(body, "application/json", len(body)), SETTINGS)
+    return from_headers(found, Body(body, "application/json", len(body)), SETTINGS)
 
 
 @pytest.mark.parametrize(
@@ -34,14 +35,14 @@ def of(part: str, body: bytes = b"", **headers: str) -> events.Event:
 def test_a_drift_detector_is_named_by_its_source_else_by_its_deployment(source: str, detector: str) -> None:
     """What follows the type prefix; a source without one, as of a detector that is called directly, names nothing."""
     headers = {name.lower(): value for name, value in event("drift", "r1", "dep").items()}
-    found = events.from_headers({**headers, "ce-source": source}, events.Body(b""), SETTINGS)
+    found = from_headers({**headers, "ce-source": source}, Body(b""), SETTINGS)
     assert found.index == f"drift-log-seldon-test-{detector}"
 
 
 def test_an_empty_header_is_none() -> None:
     """As if it were not sent."""
     headers = {name.lower(): value for name, value in event("request", "r1", "dep").items()}
-    found = events.from_headers({**headers, "ce-source": "", "ce-time": ""}, events.Body(b"{}"), SETTINGS)
+    found = from_headers({**headers, "ce-source": "", "ce-time": ""}, Body(b"{}"), SETTINGS)
     assert (found.source, found.time) == (None, None)
     assert {"ce-source", "ce-time"}.isdisjoint(parts_of(found)[0].content)
 

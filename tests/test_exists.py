@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from request_logger.serialize import loads
-from request_logger.store.templates import mapping
+from request_logger.common.json import loads
+from request_logger.store.indices.templates import mapping
 from tests.store.test_shapes import ask_everything
 
 ROOT = Path(__file__).parents[1]

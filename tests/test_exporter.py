@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from request_logger.exporter import Exporter
-from request_logger.exposition import Families
+from request_logger.metrics_server.exporter import Exporter
+from request_logger.metrics_server.exposition import Families
 from request_logger.settings import Settings
-from request_logger.store.change import StoreUnavailableError
+from request_logger.store.changes import StoreUnavailableError
 
 EMPTY = {"responses": [{"aggregations": {"series": {"buckets": []}}}] * 5}
 

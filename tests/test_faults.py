@@ -17,7 +17,7 @@ from bench.faults.__main__ import main
 from bench.faults.crowd import allow_connections
 from bench.faults.rows import ROWS
 from bench.faults.stage import Stage
-from request_logger.engine import start_engine
+from request_logger.embedded_engine import start_engine
 
 pytestmark = pytest.mark.engine
 

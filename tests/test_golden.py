@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from request_logger import events
+from request_logger.documents.event import Body, from_headers, from_structured, parse_structured
 from request_logger.settings import Settings
 from tests.golden_differences import DIFFERENCES, STATUS, TABLE
 from tests.helpers import DATA, Index, Sender, Server
@@ -37,11 +37,11 @@ def indices_of(case: dict[str, Any]) -> set[str]:
         headers = {name.lower(): value for name, value in message["headers"].items()}
         try:
             if headers.get("content-type", "").startswith("application/cloudevents"):
-                values = events.parse_structured(body_of(message))
+                values = parse_structured(body_of(message))
                 for value in values if isinstance(values, list) else [values]:
-                    names.add(events.from_structured(value, settings).index)
+                    names.add(from_structured(value, settings).index)
             else:
-                names.add(events.from_headers(headers, events.Body(b""), settings).index)
+                names.add(from_headers(headers, Body(b""), settings).index)
         except ValueError:
             continue
     return names

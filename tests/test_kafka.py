@@ -19,8 +19,8 @@ import pytest
 import requests
 from sklearn.metrics import accuracy_score, log_loss, precision_recall_fscore_support
 
+from request_logger.common.names import other_owner
 from request_logger.kafka.binding import Record, event_of
-from request_logger.names import other_owner
 from request_logger.settings import Settings
 from tests.helpers import DATA, Index, index_of
 from tests.kafka_broker import Broker, start_kafka

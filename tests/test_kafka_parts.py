@@ -11,19 +11,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
-from request_logger.events import Event
+from request_logger.common.json import dumps, loads
+from request_logger.documents.event import Event
+from request_logger.ingest.redaction import Redactor
+from request_logger.ingest.redaction_walk import Hasher
 from request_logger.kafka.binding import Record, event_of
 from request_logger.kafka.config import consumer_config, parse, producer_config, topics
-from request_logger.kafka.kept import Kept, NotKeptError, content, kept, record_of
-from request_logger.kafka.letters import PREFIX
+from request_logger.kafka.dead_letters import PREFIX
+from request_logger.kafka.letter_content import Kept, NotKeptError, content, kept, record_of
 from request_logger.kafka.partition import DONE, Partition, Work
 from request_logger.kafka.telemetry import KafkaTelemetry
-from request_logger.redaction import Redactor
-from request_logger.redaction_walk import Hasher
-from request_logger.serialize import dumps, loads
 from request_logger.settings import Settings, SettingsError
-from request_logger.store.change import StoreUnavailableError
-from request_logger.store.promise import Promise
+from request_logger.store.changes import StoreUnavailableError
+from request_logger.store.writing.future import Future
 from tests.test_docs import ROOT, first_column
 
 MINIMAL = [("type", b"io.seldon.serving.inference.request"), ("requestid", b"r1")]
@@ -184,7 +184,7 @@ def test_garbage_is_a_bad_event_and_nothing_else(headers: Any, value: bytes) -> 
 def test_position_never_passes_what_is_not_stored(count: int, chance: random.Random) -> None:
     """In whatever order records are done: the position is the first that isn't, and in the end behind the last."""
     partition = Partition("t", 0)
-    futures = [DONE if chance.random() < 0.2 else Promise() for _ in range(count)]
+    futures = [DONE if chance.random() < 0.2 else Future() for _ in range(count)]
     for number, future in enumerate(futures):
         kept = Record("t", 0, 100 + 2 * number, None, None, (), b"")
         partition.add(Work(kept, lambda: DONE, weight=5, future=future))
@@ -210,7 +210,7 @@ def test_failed_work_stays_until_it_is_sent_again() -> None:
     """A record that the store can't take holds up the position, also where the store says so at once."""
     answers: list[Any] = [StoreUnavailableError("down"), DONE]
 
-    def send() -> Promise[Any]:
+    def send() -> Future[Any]:
         answer = answers.pop(0)
         if isinstance(answer, Exception):
             raise answer

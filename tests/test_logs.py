@@ -13,9 +13,10 @@ import requests
 from hypothesis import given
 from hypothesis import strategies as st
 
-from request_logger.documents import parts_of
-from request_logger.events import Body, Event, from_headers, from_structured
-from request_logger.logs import about, formatter, without_values
+from request_logger.documents.document import parts_of
+from request_logger.documents.event import Body, Event, from_headers, from_structured
+from request_logger.documents.log_fields import log_fields
+from request_logger.logs import formatter, without_values
 from request_logger.settings import Settings, SettingsError
 from tests.helpers import Sender, Server, event, index_of, ndarray
 from tests.model import in_order
@@ -47,7 +48,7 @@ def test_trace_id(headers: dict[str, str], expected: str | None) -> None:
     """Taken from the event's own traceparent, else from the message's; what is none is left out."""
     (part,) = parts_of(made(**headers))
     assert part.content.get("trace-id") == expected
-    assert about(made(**headers))["trace_id"] == expected
+    assert log_fields(made(**headers))["trace_id"] == expected
 
 
 def test_trace_id_of_a_structured_event() -> None:
@@ -71,7 +72,7 @@ def test_a_second_delivery_in_another_trace_changes_nothing(part: str) -> None:
 
 def record(message: str, level: int = logging.WARNING, error: BaseException | None = None, **extra: Any) -> Any:
     info = (type(error), error, error.__traceback__) if error else None
-    made = logging.LogRecord("request_logger.app", level, "app.py", 1, message, (), info)
+    made = logging.LogRecord("request_logger.server.app", level, "app.py", 1, message, (), info)
     made.__dict__.update(extra)
     return made
 
@@ -87,7 +88,7 @@ def test_one_record_is_one_line(message: str) -> None:
 
 def test_fields_of_an_event() -> None:
     """Both formats say of which event a line is; none has its body."""
-    extra = about(made(PAYLOAD.encode(), traceparent=PARENT, **{"ce-inferenceservicename": "fraud"}))
+    extra = log_fields(made(PAYLOAD.encode(), traceparent=PARENT, **{"ce-inferenceservicename": "fraud"}))
     line = json.loads(formatter("json").format(record("stored", **extra)))
     assert line["time"].endswith("Z")
     wanted = {"trace_id": TRACE, "request_id": "r1", "part": "request", "deployment": "fraud", "message": "stored"}

@@ -15,13 +15,20 @@ import pytest
 import requests
 from prometheus_client import CollectorRegistry
 
-from request_logger import events, http_answers, logs
-from request_logger.direct_feedback import feedback_event
-from request_logger.events import BadEventError, IgnoredEventError
+from request_logger import logs
+from request_logger.documents.event import (
+    BadEventError,
+    IgnoredEventError,
+    from_structured,
+    parse_batch,
+    parse_structured,
+)
 from request_logger.kafka.binding import Record, event_of
-from request_logger.scoring import score
+from request_logger.scoring.score import score
+from request_logger.server import responses
+from request_logger.server.feedback_route import feedback_event
 from request_logger.settings import Settings
-from request_logger.store.change import RejectedError, StoreUnavailableError
+from request_logger.store.changes import RejectedError, StoreUnavailableError
 from request_logger.telemetry import Telemetry
 from tests.helpers import Index, Sender, Server, event, index_of
 
@@ -98,10 +105,10 @@ def test_errors_of_structured_events() -> None:
     raws = [json.dumps(value).encode() for value in envelopes()] + list(malformed())
 
     def read(raw: bytes) -> None:
-        events.from_structured(events.parse_structured(raw), SETTINGS)
+        from_structured(parse_structured(raw), SETTINGS)
 
     texts = [error_of(lambda raw=raw: read(raw)) for raw in raws]  # type: ignore[misc]
-    texts += [error_of(lambda raw=raw: list(events.parse_batch(raw))) for raw in raws]  # type: ignore[misc]
+    texts += [error_of(lambda raw=raw: list(parse_batch(raw))) for raw in raws]  # type: ignore[misc]
     assert len(set(texts)) > 4
     assert not [text for text in texts if has_marker(text) or "\n" in text]
 
@@ -134,7 +141,7 @@ REASONS = [
 @pytest.mark.parametrize("kind", [RejectedError, StoreUnavailableError])
 def test_the_engines_words(reason: str, kind: Callable[[str], Exception], caplog: pytest.LogCaptureFixture) -> None:
     """422 and 503 say what an engine says but what it quotes."""
-    answer = http_answers.answer_to(kind(reason), Telemetry(CollectorRegistry()))
+    answer = responses.answer_to(kind(reason), Telemetry(CollectorRegistry()))
     assert answer.status in (422, 503)
     assert not has_marker(answer.body.decode() + caplog.text)
     assert "exception" in answer.error or "400" in answer.error
@@ -258,5 +265,5 @@ def _without_identity(line: dict[str, Any]) -> dict[str, Any]:
 def test_marked_base64() -> None:
     """The marker of `data_base64` is no base64: it is refused without being shown."""
     with pytest.raises(BadEventError) as caught:
-        events.from_structured({"id": "1", "type": "io.seldon.serving.feedback", "data_base64": TEXT + "x"}, SETTINGS)
+        from_structured({"id": "1", "type": "io.seldon.serving.feedback", "data_base64": TEXT + "x"}, SETTINGS)
     assert not has_marker(str(caught.value))

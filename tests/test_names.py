@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from request_logger.names import MAX_ID_BYTES, document_id, item_id, other_owner
+from request_logger.common.names import MAX_ID_BYTES, document_id, item_id, other_owner
 
 
 @pytest.mark.parametrize("size", [1, 460, 461, 500, 504, 505, 511, 512, 513, 2000])

@@ -1,4 +1,4 @@
-"""The example notebook runs as it is, and shows the figures that it promises."""
+"""The example notebook runs as it is, and shows the figures that it futures."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from nbclient import NotebookClient
 from sklearn import metrics as sk
 
-from request_logger.demo_story import PREDICTIONS, REWARDED, WITH_FEEDBACK, make_story, messages_of, send
+from request_logger.demo.story import PREDICTIONS, REWARDED, WITH_FEEDBACK, make_story, messages_of, send
 from tests.helpers import Index, Server
 
 NOTEBOOK = Path(__file__).parent.parent / "examples" / "prediction_analytics.ipynb"

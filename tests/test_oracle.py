@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 import yaml
 
-from request_logger.rollups import aggregations, compute, per_class
-from request_logger.scorer_registry import build
+from request_logger.analytics.rollups import aggregations, compute, per_class
+from request_logger.scoring.registry import build
 from tests.helpers import Index, Sender, Server, event, index_of, ndarray
 from tests.scorers import oracle
 

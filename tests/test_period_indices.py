@@ -12,7 +12,7 @@ from sklearn import metrics as sk
 
 from request_logger.cli import main
 from request_logger.settings import Settings
-from request_logger.store.templates import TEMPLATE_NAME, wanted
+from request_logger.store.indices.templates import TEMPLATE_NAME, wanted
 from tests.helpers import Index, Sender, Server, event, index_of, ndarray
 from tests.test_http import counted
 

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from request_logger import events, periods
-from request_logger.access import Access
-from request_logger.names import is_legal_index
+from request_logger.common import periods
+from request_logger.common.names import is_legal_index
+from request_logger.documents.event import Body, Event, from_headers
+from request_logger.ingest.access import Access
 from request_logger.settings import Settings, SettingsError
 from tests.deliveries import Deliveries, Traffic, deliver, feedback
 from tests.helpers import Index, Server, event, index_of, ndarray
@@ -52,9 +53,9 @@ def test_two_names_never_meet(one: str, other: str, day: date, another: date) ->
         assert periods.stem(name) != name
 
 
-def made(**attributes: str) -> events.Event:
+def made(**attributes: str) -> Event:
     headers = {name.lower(): value for name, value in event("request", "r1", "iris", **attributes).items()}
-    return events.from_headers(headers, events.Body(b"{}"), Settings())
+    return from_headers(headers, Body(b"{}"), Settings())
 
 
 @pytest.mark.parametrize(

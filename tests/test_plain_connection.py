@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from request_logger.connection import _READ_BYTES
-from request_logger.plain_requests import MOST_BODY_BYTES
+from request_logger.server.fast_connection import _READ_BYTES
+from request_logger.server.fast_parser import MOST_BODY_BYTES
 from tests.helpers import Index, Server, event, index_of
 
 pytestmark = pytest.mark.engine

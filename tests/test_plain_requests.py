@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from request_logger.plain_requests import MOST_BODY_BYTES, MOST_HEAD_BYTES, PlainReader
+from request_logger.server.fast_parser import MOST_BODY_BYTES, MOST_HEAD_BYTES, PlainReader
 
 PLAIN = b"POST / HTTP/1.1\r\nHost: here\r\nCE-Id:  \xe9a \r\nContent-Length: 5\r\n\r\nhello"
 HEADERS = {"host": "here", "ce-id": "\xe9a", "content-length": "5"}

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from request_logger import events
-from request_logger.documents import parts_of
-from request_logger.recorder import record
+from request_logger.documents.document import parts_of
+from request_logger.documents.event import Body, Event, from_headers
+from request_logger.ingest.write_plan import record
 from request_logger.settings import Settings
 from tests.helpers import event, ndarray
 from tests.model import SETTLE, Store, apply, in_order, without_times
@@ -20,11 +20,11 @@ from tests.model import SETTLE, Store, apply, in_order, without_times
 Message = tuple[str, ...] | tuple[Any, ...]  # part, body, ce-time, and the node of a graph where there are several
 
 
-def make(message: Message, request_id: str = "r1") -> events.Event:
+def make(message: Message, request_id: str = "r1") -> Event:
     part, body, time, *node = message
     headers = event(part, request_id, "iris", Ce_Time=time, **({"Ce_Modelid": node[0]} if node else {}))
     headers = {name.lower(): value for name, value in headers.items()}
-    return events.from_headers(headers, events.Body(body, "application/json", len(body)), Settings())
+    return from_headers(headers, Body(body, "application/json", len(body)), Settings())
 
 
 def interleaved(messages: list[Message], choose: random.Random) -> Store:

@@ -14,12 +14,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from request_logger.documents import parts_of
-from request_logger.events import Body, Event, from_headers
+from request_logger.common.json import dumps
+from request_logger.documents.document import parts_of
+from request_logger.documents.event import Body, Event, from_headers
+from request_logger.ingest.redaction import UNPARSEABLE, RedactionError, Redactor
+from request_logger.ingest.redaction_walk import Hasher
 from request_logger.metadata import Schema, parse_schema
-from request_logger.redaction import UNPARSEABLE, RedactionError, Redactor
-from request_logger.redaction_walk import Hasher
-from request_logger.serialize import dumps
 from request_logger.settings import Settings
 from tests.helpers import Index, Sender, Server, event, index_of
 

@@ -12,15 +12,15 @@ from typing import Any
 import pytest
 
 from request_logger import payloads
-from request_logger.documents import parts_of
-from request_logger.events import Body, Event, from_headers
+from request_logger.common.json import dumps
+from request_logger.documents.document import parts_of
+from request_logger.documents.event import Body, Event, from_headers
+from request_logger.ingest.redaction import Redactor
+from request_logger.ingest.redaction_check import NO_COLUMNS, NO_SCHEMA, STILL_THERE
+from request_logger.ingest.redaction_walk import Hasher
 from request_logger.metadata import MetadataSource, Schema, parse_schema
 from request_logger.metadata.oidc import MetadataUnavailableError
 from request_logger.payloads import Decoded, Item, columns_in
-from request_logger.redaction import Redactor
-from request_logger.redaction_check import NO_COLUMNS, NO_SCHEMA, STILL_THERE
-from request_logger.redaction_walk import Hasher
-from request_logger.serialize import dumps
 from request_logger.settings import Settings
 from tests.helpers import Index, Sender, Server, event, index_of
 

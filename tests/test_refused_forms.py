@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from request_logger.documents import MOST_REFUSALS, PARTS, expand, refuse
+from request_logger.documents.document import MOST_REFUSALS, PARTS, degrade, expand
 
 LIMIT = "illegal_argument_exception: Limit of total fields [2300] has been exceeded while adding new fields [3]"
 STRICT = "strict_dynamic_mapping_exception: [1:7] dynamic introduction of [{}] within [{}] is not allowed"
@@ -55,16 +55,16 @@ BROUGHT = {"request": ["elements", "more"], "response": ["elements"], "feedback"
 
 def test_no_room_for_more_fields() -> None:
     """The names that the document brings are set aside: feedback and the scorer's fields stay."""
-    refused = refuse(document(), [LIMIT])
+    refused = degrade(document(), [LIMIT])
     assert aside(refused) == {**BROUGHT, "metrics": ["gauge__one", "gauge__two"]}
     assert whole(refused) == document()
 
 
 def test_metrics_go_before_other_parts() -> None:
     """They can be had again by scoring: first as text, then not at all, while the feedback stays as it is."""
-    refused = refuse(document(), [LIMIT] * 2)
+    refused = degrade(document(), [LIMIT] * 2)
     assert aside(refused) == {**BROUGHT, "metrics": ["correct", "gauge__one", "gauge__two", "log_loss"]}
-    refused = refuse(document(), [LIMIT] * 3)
+    refused = degrade(document(), [LIMIT] * 3)
     assert aside(refused) == BROUGHT
     assert whole(refused) == without_metrics(document())
 
@@ -74,7 +74,7 @@ def test_a_reason_that_never_names_anything(metrics: bool) -> None:
     """Each form has less to refuse; the last two are text alone, with and without metrics; then there is none."""
     given = document() if metrics else without_metrics(document())
     forms = []
-    while (form := refuse(given, [LIMIT] * (len(forms) + 1))) is not None:
+    while (form := degrade(given, [LIMIT] * (len(forms) + 1))) is not None:
         forms.append(form)
     assert len(forms) == (MOST_REFUSALS if metrics else 3)
     texts = [json.dumps(form, sort_keys=True) for form in forms]
@@ -107,7 +107,7 @@ def test_a_reason_that_never_names_anything(metrics: bool) -> None:
 )  # fmt: skip
 def test_only_what_is_named(reasons: list[str], text: dict[str, list[str]]) -> None:
     """Nothing is lost, and no other part changes."""
-    refused = refuse(document(), reasons)
+    refused = degrade(document(), reasons)
     assert aside(refused) == text
     assert whole(refused) == document()
 
@@ -123,7 +123,7 @@ def test_only_what_is_named(reasons: list[str], text: dict[str, list[str]]) -> N
 )
 def test_an_index_that_takes_no_metrics(reasons: list[str]) -> None:
     """They are left out, and all else is indexed as before."""
-    refused = refuse(document(), reasons)
+    refused = degrade(document(), reasons)
     assert aside(refused) == {}
     assert refused == without_metrics(document())
 
@@ -133,7 +133,7 @@ def test_a_strict_mapping_with_many_columns() -> None:
     reasons = [STRICT.format(name, "request.elements") for name in ("age", "income")]
     wide = document()
     wide["request"]["elements"] = dict.fromkeys(("age", "income", "zip"), 1)
-    first, second = refuse(wide, reasons[:1]), refuse(wide, reasons)
+    first, second = degrade(wide, reasons[:1]), degrade(wide, reasons)
     assert first is not None and second is not None
     assert first["request"]["elements"] == {"income": 1, "zip": 1}
     assert "elements" not in second["request"]
@@ -168,7 +168,7 @@ def test_whatever_an_engine_says(reasons: list[str], left_out: set[str]) -> None
     before = json.dumps(given_document)
     last = None
     for count in range(1, len(reasons) + 1):
-        form = refuse(given_document, reasons[:count])
+        form = degrade(given_document, reasons[:count])
         if form is None:
             break
         shown = json.dumps(form, sort_keys=True).replace(json.dumps(reasons[count - 1]), "")
@@ -186,4 +186,4 @@ def test_a_field_whose_own_name_is_illegal() -> None:
     """It is set aside before anything else is, where the engine names nothing."""
     odd = document()
     odd["feedback"]["a..b"] = 1
-    assert aside(refuse(odd, ["field name cannot contain only whitespace"])) == {"feedback": ["a..b"]}
+    assert aside(degrade(odd, ["field name cannot contain only whitespace"])) == {"feedback": ["a..b"]}

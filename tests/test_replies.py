@@ -19,8 +19,8 @@ import requests
 from cloudevents.core.bindings.http import HTTPMessage, from_binary
 from cloudevents.core.formats.json import JSONFormat
 
-from request_logger.direct_feedback import feedback_event
-from request_logger.events import BadEventError
+from request_logger.documents.event import BadEventError
+from request_logger.server.feedback_route import feedback_event
 from request_logger.settings import Settings
 from tests.helpers import Index, Sender, Server, event, free_port, index_of, ndarray
 

@@ -13,19 +13,19 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from request_logger.choosing import Chooser
+from request_logger.analytics.accumulator import Tally
+from request_logger.analytics.rollups import aggregations, compute
+from request_logger.analytics.selection import Selection
 from request_logger.cli import main
-from request_logger.documents import refuse
-from request_logger.rescore import Counts, Rescore, Scorers
-from request_logger.rollups import aggregations, compute
-from request_logger.scorer_registry import build
-from request_logger.scoring import score, settler
-from request_logger.selection import Selection
+from request_logger.documents.document import degrade
+from request_logger.jobs.rescore import Counts, Rescore, Scorers
+from request_logger.scoring.registry import build
+from request_logger.scoring.rules import Chooser
+from request_logger.scoring.score import score, settler
 from request_logger.settings import Settings
-from request_logger.store.client import SearchEngine
+from request_logger.store.client.client import SearchEngine
 from request_logger.store.writing.ports import Limits, NullObserver
 from request_logger.store.writing.writer import Writer
-from request_logger.tally import Tally
 from scorers.base import Row
 from tests.helpers import Index, Sender, Server, event, index_of, ndarray
 from tests.scorers import aggregate, oracle
@@ -150,7 +150,7 @@ def test_what_was_never_scored(command: Run, reach: Settings, deployment: str, i
 def test_a_run_that_was_stopped_goes_on(reach: Settings, stored: str, index: Index) -> None:
     """What is done before the time that it told needs no second look, and nothing is left out."""
     engine = SearchEngine(reach)
-    writer = Writer(engine, refuse, NullObserver(), Limits(cache_max_bytes=0))
+    writer = Writer(engine, degrade, NullObserver(), Limits(cache_max_bytes=0))
 
     def begin(tell: Callable[[Counts, int | None], None]) -> Rescore:
         scorers = Scorers(Chooser("binary:threshold=0.3"))

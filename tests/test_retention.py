@@ -12,8 +12,8 @@ import pytest
 from request_logger.cli import main
 from request_logger.commands import prune
 from request_logger.settings import Settings
-from request_logger.store import retention
-from request_logger.store.templates import DEAD_LETTER_INDEX, TEMPLATE_NAME, mapping, wanted
+from request_logger.store.indices import retention
+from request_logger.store.indices.templates import DEAD_LETTER_INDEX, TEMPLATE_NAME, mapping, wanted
 from tests.helpers import Index, Sender, event, index_of, ndarray
 
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from request_logger.events import Body, IgnoredEventError, from_headers
-from request_logger.sampling import SAMPLED, is_kept, sample
+from request_logger.documents.event import Body, IgnoredEventError, from_headers
+from request_logger.ingest.sampling import SAMPLED, is_kept, sample
 from request_logger.settings import Settings, SettingsError
 from tests.helpers import Index, Sender, Server, event, index_of, ndarray
 from tests.test_http import counted

@@ -14,7 +14,7 @@ import pytest
 
 from bench.first import bodies
 from request_logger.cli import main
-from request_logger.sizing import Costs, Demand, HttpCosts, size
+from request_logger.commands.sizing import Costs, Demand, HttpCosts, size
 
 COSTS = Costs(
     logger_ms=0.2,

@@ -16,11 +16,11 @@ from typing import Any
 
 import pytest
 
-from request_logger.events import Body, Event, from_headers
+from request_logger.documents.event import Body, Event, from_headers
 from request_logger.settings import Settings, SettingsError
 from request_logger.spool import Replayer, Spool, from_bytes, to_bytes
-from request_logger.store.change import RejectedError, StoreUnavailableError
-from request_logger.store.promise import Promise
+from request_logger.store.changes import RejectedError, StoreUnavailableError
+from request_logger.store.writing.future import Future
 from tests.helpers import event
 
 APPENDER = """
@@ -224,9 +224,9 @@ def test_replay_in_order_by_one_at_a_time(tmp_path: Path) -> None:
     order: list[str] = []
     failing = 3
 
-    def submit(one: Event) -> Promise[None]:
+    def submit(one: Event) -> Future[None]:
         nonlocal failing
-        future: Promise[None] = Promise()
+        future: Future[None] = Future()
         if failing:
             failing -= 1
             raise StoreUnavailableError("away")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from request_logger.scorer_registry import build
-from request_logger.tally import Tally
+from request_logger.analytics.accumulator import Tally
+from request_logger.scoring.registry import build
 from scorers.base import Row
 from tests.dashboard_traffic import cases
 from tests.scorers.aggregate import roll_up

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from request_logger import events
-from request_logger.choosing import Chooser
-from request_logger.documents import parts_of
-from request_logger.scoring import score
+from request_logger.documents.document import parts_of
+from request_logger.documents.event import Body, from_headers
+from request_logger.scoring.rules import Chooser
+from request_logger.scoring.score import score
 from request_logger.settings import Settings
 from tests.helpers import Index, Sender, Server, event, index_of
 
@@ -21,7 +21,7 @@ JSON: list[Any] = [CHAT, {"": {"a..b": [1, None]}}, [1, [2, "x"]], [], {}, 5, 0.
 
 def content_of(body: bytes, part: str = "request", content_type: str = "application/json") -> dict[str, Any]:
     headers = {name.lower(): value for name, value in event(part, "r1", "iris").items()}
-    [made] = parts_of(events.from_headers(headers, events.Body(body, content_type, len(body)), Settings()))
+    [made] = parts_of(from_headers(headers, Body(body, content_type, len(body)), Settings()))
     return made.content
 
 
@@ -53,7 +53,7 @@ def test_a_label_with_the_names_of_classes(names: list[Any], rows: list[Any]) ->
     """Of several names none is that of a single value."""
     body = json.dumps({"data": {"names": names, "ndarray": rows}}).encode()
     headers = {name.lower(): value for name, value in event("response", "r1", "iris").items()}
-    parts = parts_of(events.from_headers(headers, events.Body(body, "application/json", len(body)), Settings()))
+    parts = parts_of(from_headers(headers, Body(body, "application/json", len(body)), Settings()))
     assert all(part.content["elements"] is None for part in parts)
     assert parts[0].content["names"] == list(map(str, names))
 

@@ -14,15 +14,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from request_logger import payloads, user_scorers
-from request_logger.documents import parts_of
-from request_logger.events import Body, Event, from_headers
-from request_logger.legacy_scorer import LegacyScorer
+from request_logger import payloads
+from request_logger.common.json import dumps, loads
+from request_logger.documents.document import parts_of
+from request_logger.documents.event import Body, Event, from_headers
+from request_logger.ingest.write_plan import merging
 from request_logger.metadata import Schema
 from request_logger.payloads import Decoded, Item, UndecodableError, decode_body
-from request_logger.recorder import merging
-from request_logger.scoring import score, settler
-from request_logger.serialize import dumps, loads
+from request_logger.scoring import user_scorers
+from request_logger.scoring.legacy import LegacyScorer
+from request_logger.scoring.score import score, settler
 from request_logger.settings import Settings
 from scorers.base import Row, UnscorableError
 

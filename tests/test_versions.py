@@ -12,13 +12,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from request_logger import events
-from request_logger.choosing import Chooser
-from request_logger.documents import RECEIVED, Part, join, parts_of, refuse
-from request_logger.events import Body, Event
+from request_logger.documents.document import RECEIVED, Part, degrade, join, parts_of
+from request_logger.documents.event import Body, Event, from_headers
+from request_logger.ingest.write_plan import merging, parts_in
 from request_logger.kafka.binding import Record, event_of
-from request_logger.recorder import merging, parts_in
-from request_logger.scoring import settler
+from request_logger.scoring.rules import Chooser
+from request_logger.scoring.score import settler
 from request_logger.settings import Settings
 from request_logger.spool.record import from_bytes, to_bytes
 from tests.helpers import DATA
@@ -45,7 +44,7 @@ def version(
     headers |= {"ce-time": time} if time else {}
     headers |= {"ce-modelid": node} if node else {}
     headers |= {"ce-traceparent": trace} if trace else {}
-    event = events.from_headers(headers, Body(body, "application/json", len(body)), Settings())
+    event = from_headers(headers, Body(body, "application/json", len(body)), Settings())
     return replace(event, timestamp=NOON.format(arrival)) if not time or time == "tomorrow" else event
 
 
@@ -99,7 +98,7 @@ def test_the_recorded_document_without_a_time() -> None:
     (message,) = case["events"]
     headers = {name.lower(): value for name, value in message["headers"].items()}
     body = message["body"].encode()
-    event = events.from_headers(headers, Body(body, headers["content-type"], len(body)), Settings())
+    event = from_headers(headers, Body(body, headers["content-type"], len(body)), Settings())
     (recorded,) = case["documents"]
     assert only([event])["request"] == recorded["source"]["request"]
 
@@ -138,7 +137,7 @@ def test_a_refused_part_keeps_its_arrival() -> None:
     """Beside the text that is not indexed, or within it."""
     document = only([version("request", 1, 1), version("response", 2, 5)])
     for reasons in (["[response.instance]"], ["no field"], ["x"] * 2):
-        refused = refuse(document, reasons)
+        refused = degrade(document, reasons)
         assert refused is not None
         assert join(refused, parts_of(version("response", 1, 4))[0]) is refused
         assert join(refused, parts_of(version("response", 1, 6))[0])["response"]["instance"] == [1.0, 0.0]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from request_logger import events
+from request_logger.documents.event import Body, Event, from_headers, from_structured, parse_structured
 from request_logger.settings import Settings
 from tests.helpers import DATA, Index, Sender
 from tests.model import in_order, without_times
@@ -23,12 +23,12 @@ def messages(name: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines if line.strip()]
 
 
-def as_event(message: dict[str, Any]) -> events.Event:
+def as_event(message: dict[str, Any]) -> Event:
     headers = {name.lower(): value for name, value in message["headers"]}
     raw = base64.b64decode(message["body_base64"])
     if headers.get("content-type", "").startswith("application/cloudevents+json"):
-        return events.from_structured(events.parse_structured(raw), Settings())
-    return events.from_headers(headers, events.Body(raw, headers.get("content-type"), len(raw)), Settings())
+        return from_structured(parse_structured(raw), Settings())
+    return from_headers(headers, Body(raw, headers.get("content-type"), len(raw)), Settings())
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -19,7 +19,7 @@ from bench.faults.counting import Count
 from bench.faults.crowd import allow_connections
 from bench.faults.rows import ROWS, Row
 from bench.faults.stage import Stage
-from request_logger.engine import Engine, start_cluster, start_engine
+from request_logger.embedded_engine import Engine, start_cluster, start_engine
 
 SECONDS = 20.0
 RATE = 150.0

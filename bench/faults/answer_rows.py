@@ -14,9 +14,9 @@ from bench.faults.registry import row
 from bench.faults.stage import Stage
 from bench.faults.traffic import Traffic, headers
 from bench.first import index_of
-from request_logger.local_server import engine_settings
+from request_logger.demo.local_server import engine_settings
 from request_logger.settings import Settings
-from request_logger.store.templates import INDEX_PATTERNS, TEMPLATE_NAME
+from request_logger.store.indices.templates import INDEX_PATTERNS, TEMPLATE_NAME
 
 _SHARE = 0.1
 _SEED = 16

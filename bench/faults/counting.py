@@ -9,7 +9,7 @@ from typing import Any
 from bench.engines import Client
 from bench.faults.traffic import Traffic, content, is_poison
 from bench.first import index_of, is_right
-from request_logger.documents import expand
+from request_logger.documents.document import expand
 
 _PAGE = 2000
 _LETTERS = "request-logger-dead-letters"

@@ -14,8 +14,8 @@ from bench.faults.registry import row
 from bench.faults.stage import Stage
 from bench.faults.traffic import Traffic
 from bench.first import index_of
-from request_logger.local_server import LocalServer
-from request_logger.server import GRACEFUL_SECONDS
+from request_logger.demo.local_server import LocalServer
+from request_logger.server.master import GRACEFUL_SECONDS
 from request_logger.settings import Settings
 
 

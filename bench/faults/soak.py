@@ -16,7 +16,7 @@ from bench.faults.garbage import SomeGarbage, too_many_requests
 from bench.faults.proxy import FaultProxy
 from bench.faults.registry import row
 from bench.faults.stage import Stage
-from request_logger.local_server import LocalServer, engine_settings
+from request_logger.demo.local_server import LocalServer, engine_settings
 
 # Of a pause or of refusals, in seconds: below and above the 8 s within which an event is answered.
 _FAULT_SECONDS = (0.5, 15.0)

@@ -15,8 +15,8 @@ from bench.faults.counting import Count, count
 from bench.faults.memory import Memory
 from bench.faults.traffic import Traffic
 from bench.first import index_of
-from request_logger.engine import Engine
-from request_logger.local_server import LocalServer, engine_settings
+from request_logger.demo.local_server import LocalServer, engine_settings
+from request_logger.embedded_engine import Engine
 from request_logger.settings import Settings
 from request_logger.spool import Spool
 from request_logger.spool.observer import Unobserved

@@ -10,13 +10,13 @@ from dataclasses import asdict, dataclass
 from typing import Any
 from urllib.parse import quote
 
-from request_logger.commands.quiet import ask, quiet_engine
-from request_logger.periods import with_periods
+from request_logger.commands.engine_access import ask, quiet_engine
+from request_logger.common.periods import with_periods
 from request_logger.settings import Settings
-from request_logger.store.client import SearchEngine
-from request_logger.store.conflicts import REINDEX, Finding, findings, origin
+from request_logger.store.client.client import SearchEngine
+from request_logger.store.indices.mapping_check import REINDEX, Finding, findings, origin
+from request_logger.store.indices.templates import INDEX_PATTERNS, TEMPLATE_NAME
 from request_logger.store.responses import Refusal, read_mappings
-from request_logger.store.templates import INDEX_PATTERNS, TEMPLATE_NAME
 
 PIPELINE = "request-logger-reindex"
 _PARTS = ("request", "response", "feedback", "outlier", "drift", "metrics")

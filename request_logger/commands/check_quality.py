@@ -8,13 +8,13 @@ import functools
 import sys
 from dataclasses import asdict
 
-from request_logger.commands.errors import CommandError
-from request_logger.commands.quiet import quiet_engine
-from request_logger.commands.selecting import add_selection, selection_of
-from request_logger.quality import Condition, QualityError, Verdict, check
-from request_logger.serialize import dumps
+from request_logger.analytics.quality_gate import Condition, QualityError, Verdict, check
+from request_logger.commands.engine_access import quiet_engine
+from request_logger.commands.selection_args import add_selection, selection_of
+from request_logger.common.json import dumps
+from request_logger.errors import CommandError
 from request_logger.settings import Settings
-from request_logger.store.left_out import left_out_note
+from request_logger.store.excluded_indices import left_out_note
 
 VIOLATED, TOO_FEW = 1, 3
 

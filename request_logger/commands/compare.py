@@ -7,15 +7,15 @@ import argparse
 import json
 from collections.abc import Iterator
 
-from request_logger.answers.compare import Question, compare
-from request_logger.answers.figures import number, p_value, words
-from request_logger.answers.pairs import WAYS
-from request_logger.answers.report import Report
-from request_logger.commands.quiet import quiet_engine
+from request_logger.analytics.compare import Question, compare
+from request_logger.analytics.formatting import number, p_value, words
+from request_logger.analytics.paired_samples import WAYS
+from request_logger.analytics.report import Report
+from request_logger.commands.engine_access import quiet_engine
 from request_logger.commands.report import add_span
-from request_logger.commands.tables import table
+from request_logger.commands.text_table import table
 from request_logger.settings import Settings
-from request_logger.store.left_out import left_out_note
+from request_logger.store.excluded_indices import left_out_note
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

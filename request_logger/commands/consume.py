@@ -10,11 +10,11 @@ from types import FrameType
 from prometheus_client import CollectorRegistry
 
 from request_logger import logs
-from request_logger.collector import calm_collector
-from request_logger.commands.errors import CommandError
-from request_logger.intake import RequestLogger
+from request_logger.errors import CommandError
+from request_logger.ingest.pipeline import IngestPipeline
 from request_logger.kafka.config import consumer_config
 from request_logger.kafka.probes import Probes
+from request_logger.server.gc_tuning import calm_collector
 from request_logger.settings import Settings
 
 # Nobody waits for an answer, and what fails is only sent again: of STORE_TIMEOUT_SECONDS that many pass before.
@@ -46,7 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
     calm_collector()
     registry = CollectorRegistry()
     patient = replace(settings, store_timeout_seconds=PATIENCE * settings.store_timeout_seconds)
-    logger = RequestLogger(patient, registry)
+    logger = IngestPipeline(patient, registry)
     try:
         try:
             consumer = KafkaConsumer(settings, logger, registry)

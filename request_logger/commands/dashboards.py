@@ -6,8 +6,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from request_logger.commands.errors import CommandError
 from request_logger.dashboards import files
+from request_logger.errors import CommandError
 
 FOLDER = Path("k8s/dashboards")
 

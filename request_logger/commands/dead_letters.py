@@ -9,21 +9,21 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from request_logger.choosing import Chooser
-from request_logger.commands.errors import CommandError
-from request_logger.commands.quiet import quiet_engine
-from request_logger.documents import Document, Part, refuse, same_owner
-from request_logger.kafka.kept import INDEX, NotKeptError, record_of
-from request_logger.kafka.replay import Replayer
-from request_logger.recorder import merging, parts_in, restore
-from request_logger.scoring import Settle, settler
-from request_logger.serialize import dumps, loads
+from request_logger.commands.engine_access import quiet_engine
+from request_logger.common.json import dumps, loads
+from request_logger.documents.document import Document, Part, degrade, same_owner
+from request_logger.errors import CommandError
+from request_logger.ingest.write_plan import merging, parts_in, restore
+from request_logger.kafka.letter_content import INDEX, NotKeptError, record_of
+from request_logger.kafka.retry import Replayer
+from request_logger.scoring.rules import Chooser
+from request_logger.scoring.score import Settle, settler
 from request_logger.settings import Settings
-from request_logger.store.change import RejectedError
-from request_logger.store.client import SearchEngine
-from request_logger.store.scan import SCROLL_ORDER
+from request_logger.store.changes import RejectedError
+from request_logger.store.client.client import SearchEngine
+from request_logger.store.client.scan import SCROLL_ORDER
+from request_logger.store.writing.bulk_sender import find
 from request_logger.store.writing.locator import Locator
-from request_logger.store.writing.performing import find
 from request_logger.store.writing.ports import Limits, NullObserver
 from request_logger.store.writing.writer import Writer
 
@@ -153,7 +153,7 @@ def _retry(engine: SearchEngine, settings: Settings, letters: Iterator[Letter], 
     records = _Records(settings)
 
     limits = Limits(timeout_seconds=settings.store_timeout_seconds)
-    writer = Writer(engine, refuse, burials, limits, locator=Locator(settings.index_period, merging(settle)))
+    writer = Writer(engine, degrade, burials, limits, locator=Locator(settings.index_period, merging(settle)))
     stored = left = 0
     try:
         # One after the other, so that it is known which of them was refused again.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import functools
 
-from request_logger.demo import run as run_demo
+from request_logger.demo.run import run as run_demo
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

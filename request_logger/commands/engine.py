@@ -8,9 +8,9 @@ import functools
 import sys
 from pathlib import Path
 
-from request_logger.commands.errors import CommandError
-from request_logger.commands.waiting import stopped_by_signals, wait_for_stop
-from request_logger.engine import KINDS, start_engine
+from request_logger.embedded_engine import KINDS, start_engine
+from request_logger.errors import CommandError
+from request_logger.signals import stopped_by_signals, wait_for_stop
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

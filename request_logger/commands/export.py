@@ -7,13 +7,13 @@ import argparse
 import sys
 from pathlib import Path
 
-from request_logger.commands.errors import CommandError
-from request_logger.commands.quiet import quiet_engine
-from request_logger.commands.selecting import add_selection, selection_of
-from request_logger.export import Export, ExportError, write_csv, write_parquet
+from request_logger.commands.engine_access import quiet_engine
+from request_logger.commands.selection_args import add_selection, selection_of
+from request_logger.errors import CommandError
+from request_logger.jobs.export import Export, ExportError, write_csv, write_parquet
 from request_logger.settings import Settings
-from request_logger.store.left_out import left_out_note
-from request_logger.store.scan import ScanError
+from request_logger.store.client.scan import ScanError
+from request_logger.store.excluded_indices import left_out_note
 
 PARQUET, CSV = "parquet", "csv"
 

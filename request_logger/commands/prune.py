@@ -8,13 +8,13 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
-from request_logger.commands.ages import duration
-from request_logger.commands.errors import CommandError
-from request_logger.commands.quiet import ask, quiet_engine
-from request_logger.periods import end_of, with_periods
+from request_logger.commands.durations import duration
+from request_logger.commands.engine_access import ask, quiet_engine
+from request_logger.common.periods import end_of, with_periods
+from request_logger.errors import CommandError
 from request_logger.settings import Settings
-from request_logger.store.client import SearchEngine
-from request_logger.store.templates import DEAD_LETTER_INDEX, INDEX_PATTERNS
+from request_logger.store.client.client import SearchEngine
+from request_logger.store.indices.templates import DEAD_LETTER_INDEX, INDEX_PATTERNS
 
 # One request removes so many, so that it ends soon and the engine has pauses.
 CHUNK = 10_000

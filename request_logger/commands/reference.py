@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from request_logger.commands.reference_writer import writer_page
-from request_logger.store.templates import mapping
+from request_logger.commands.registry import COMMANDS
+from request_logger.store.indices.templates import mapping
 
 _COMMANDS_PAGE = """\
 # Commands
@@ -145,8 +146,6 @@ def run(arguments: argparse.Namespace) -> int:
 
 def commands_page() -> str:
     """Give docs/commands.md."""
-    from request_logger.cli import COMMANDS  # noqa: PLC0415  # which imports this module when it is asked for
-
     lines = [_COMMANDS_PAGE]
     for name, (module_name, summary) in COMMANDS.items():
         parser = argparse.ArgumentParser(add_help=False)

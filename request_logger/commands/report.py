@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from request_logger.answers.figures import duration, interval, number, percent, words
-from request_logger.answers.report import Options, Report, make_report
-from request_logger.commands.errors import CommandError
-from request_logger.commands.quiet import quiet_engine
-from request_logger.commands.tables import table
+from request_logger.analytics.formatting import duration, interval, number, percent, words
+from request_logger.analytics.report import Options, Report, make_report
+from request_logger.commands.engine_access import quiet_engine
+from request_logger.commands.text_table import table
+from request_logger.errors import CommandError
 from request_logger.settings import Settings
 
 _MOST_CLASSES = 20
@@ -66,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _write(path: Path, report: Report) -> None:
-    from request_logger.answers.page import page  # noqa: PLC0415 - only a page needs its templates
+    from request_logger.analytics.page import page  # noqa: PLC0415 - only a page needs its templates
 
     try:
         path.write_text(page(report), encoding="utf-8")

@@ -15,19 +15,19 @@ from typing import Any
 
 from tqdm import tqdm
 
-from request_logger.choosing import Chooser
-from request_logger.commands.errors import CommandError
-from request_logger.commands.quiet import quiet_engine
-from request_logger.commands.selecting import add_selection, selection_of
-from request_logger.commands.waiting import stopped_by_signals
-from request_logger.documents import refuse
-from request_logger.rescore import Counts, Rescore, Scorers, table
-from request_logger.scoring import settler
-from request_logger.serialize import dumps, loads
+from request_logger.commands.engine_access import quiet_engine
+from request_logger.commands.selection_args import add_selection, selection_of
+from request_logger.common.json import dumps, loads
+from request_logger.documents.document import degrade
+from request_logger.errors import CommandError
+from request_logger.jobs.rescore import Counts, Rescore, Scorers, table
+from request_logger.scoring.rules import Chooser
+from request_logger.scoring.score import settler
 from request_logger.settings import Settings
-from request_logger.store.change import StoreUnavailableError
-from request_logger.store.left_out import left_out_note
-from request_logger.store.scan import ScanError
+from request_logger.signals import stopped_by_signals
+from request_logger.store.changes import StoreUnavailableError
+from request_logger.store.client.scan import ScanError
+from request_logger.store.excluded_indices import left_out_note
 from request_logger.store.writing.ports import Limits, NullObserver
 from request_logger.store.writing.writer import Writer
 
@@ -71,7 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
     )
     with stopped_by_signals():
         # What the engine refuses is in the counts.
-        writer = None if arguments.dry_run else Writer(engine, refuse, NullObserver(), limits)
+        writer = None if arguments.dry_run else Writer(engine, degrade, NullObserver(), limits)
         progress = _Progress(state)
         rescore = Rescore(engine, settings, selection, scorers, settler(scorers), writer=writer, tell=progress.tell)
         if state is not None and state.reached is not None:

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from dataclasses import MISSING, fields, is_dataclass
 from typing import Any
 
-from request_logger.commands.errors import CommandError
-from request_logger.scorer_registry import ScorerError, registered, scorer_class
+from request_logger.errors import CommandError
+from request_logger.scoring.registry import ScorerError, registered, scorer_class
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -7,7 +7,7 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
 from request_logger import logs
-from request_logger.server import serve
+from request_logger.server.master import serve
 from request_logger.settings import Settings
 
 
@@ -29,12 +29,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _check(settings: Settings) -> None:
     """Make everything once ahead of the workers: what is wrong is one line here, not a stack trace in each of them."""
-    from request_logger.access import Access  # noqa: PLC0415
-    from request_logger.choosing import Chooser  # noqa: PLC0415
+    from request_logger.ingest.access import Access  # noqa: PLC0415
+    from request_logger.ingest.redaction import Redactor  # noqa: PLC0415
     from request_logger.metadata import metadata_source  # noqa: PLC0415
-    from request_logger.redaction import Redactor  # noqa: PLC0415
+    from request_logger.scoring.rules import Chooser  # noqa: PLC0415
     from request_logger.spool import check  # noqa: PLC0415
-    from request_logger.store.client import SearchEngine  # noqa: PLC0415
+    from request_logger.store.client.client import SearchEngine  # noqa: PLC0415
 
     SearchEngine(settings)
     Chooser(settings.scorer, settings.scorers_config or None)

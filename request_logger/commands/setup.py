@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 
-from request_logger.commands.ages import duration
-from request_logger.commands.errors import CommandError
-from request_logger.commands.installing import Installer
-from request_logger.commands.quiet import quiet_engine
+from request_logger.commands.durations import duration
+from request_logger.commands.engine_access import quiet_engine
+from request_logger.commands.installer import Installer
+from request_logger.errors import CommandError
 from request_logger.settings import Settings
-from request_logger.store import retention
-from request_logger.store.templates import wanted
+from request_logger.store.indices import retention
+from request_logger.store.indices.templates import wanted
 
 _ISM = ("/_plugins/_ism", "/_opendistro/_ism")
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 
 import argparse
 
-from request_logger.commands.errors import CommandError
-from request_logger.sizing import (
+from request_logger.commands.sizing import (
     CPU_SHARE,
     DISK_SHARE,
     EVENTS_PER_DOCUMENT,
@@ -18,6 +17,7 @@ from request_logger.sizing import (
     Size,
     size,
 )
+from request_logger.errors import CommandError
 
 RATES = (1_000, 100_000, 1_000_000)
 

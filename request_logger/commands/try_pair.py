@@ -9,13 +9,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from request_logger.choosing import Chooser
-from request_logger.commands.errors import CommandError
-from request_logger.documents import Document, rows_of
-from request_logger.messages import numeric_reward
+from request_logger.common.json import dumps
+from request_logger.documents.document import Document, rows_of
+from request_logger.errors import CommandError
 from request_logger.payloads import UndecodableError, decode_body, decode_message
-from request_logger.scoring import score
-from request_logger.serialize import dumps
+from request_logger.payloads.messages import numeric_reward
+from request_logger.scoring.rules import Chooser
+from request_logger.scoring.score import score
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

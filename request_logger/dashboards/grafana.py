@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from request_logger.analytics.selection import FIELDS, PREDICTIONS, TIME
 from request_logger.dashboards.panels import (
     BARS,
     CLASSES,
@@ -21,7 +22,6 @@ from request_logger.dashboards.panels import (
     Panel,
     Row,
 )
-from request_logger.selection import FIELDS, PREDICTIONS, TIME
 
 Json = dict[str, Any]
 

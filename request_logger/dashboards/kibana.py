@@ -10,8 +10,8 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from request_logger.analytics.selection import FIELDS, PREDICTIONS, TIME
 from request_logger.dashboards.panels import BARS, CLASSES, LINES, MATRIX, NUMBER, TABLE, TRUTH, By, Figure, Panel, Row
-from request_logger.selection import FIELDS, PREDICTIONS, TIME
 
 Json = dict[str, Any]
 

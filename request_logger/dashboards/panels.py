@@ -12,9 +12,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from request_logger.rollups import PREFIX
-from request_logger.scorer_registry import build, registered
-from request_logger.selection import FIELDS
+from request_logger.analytics.rollups import PREFIX
+from request_logger.analytics.selection import FIELDS
+from request_logger.scoring.registry import build, registered
 from scorers.base import Count, Metric, Sum
 
 CORRECT = f"{PREFIX}correct"

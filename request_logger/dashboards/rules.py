@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from request_logger.exporter import CELLS
+from request_logger.metrics_server.exporter import CELLS
 
 Json = dict[str, Any]
 

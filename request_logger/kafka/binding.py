@@ -12,11 +12,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from request_logger import events
-from request_logger.names import strip_header
+from request_logger.common.names import strip_header
+from request_logger.common.times import instant, time_key
+from request_logger.documents.event import BadEventError, Body, Event, from_headers, from_structured, parse_structured
 from request_logger.settings import Settings
-from request_logger.store.promise import Promise
-from request_logger.times import instant, time_key
+from request_logger.store.writing.future import Future
 
 Headers = tuple[tuple[str, bytes | None], ...]
 
@@ -38,44 +38,44 @@ class Record:
     value: bytes
 
     @property
-    def place(self) -> str:
+    def position(self) -> str:
         """Where it lies, for logs and dead letters."""
         return f"{self.topic}[{self.partition}]@{self.offset}"
 
 
-def event_of(record: Record, settings: Settings, admit: Callable[[events.Event], events.Event]) -> events.Event:
+def event_of(record: Record, settings: Settings, admit: Callable[[Event], Event]) -> Event:
     """Read a record. ``admit`` may refuse the event.
 
-    Raises BadEventError and IgnoredEventError as events.from_headers does, and what ``admit`` raises.
+    Raises BadEventError and IgnoredEventError as from_headers does, and what ``admit`` raises.
     """
     content_type, headers = _headers(record)
     kind = (content_type or "").partition(";")[0].strip().lower()
     if kind == _STRUCTURED:
-        value = _with_time(events.parse_structured(record.value), record)
-        return admit(_arrived(events.from_structured(value, settings), record))
+        value = _with_time(parse_structured(record.value), record)
+        return admit(_arrived(from_structured(value, settings), record))
     if kind.startswith(_BATCHED):
-        raise events.BadEventError("content-type: expected one event in a record, found a batch")
+        raise BadEventError("content-type: expected one event in a record, found a batch")
     if "ce-time" not in headers and record.timestamp is not None:
         # When it was sent, and not when it is read: that may be days later.
         headers["ce-time"] = instant(record.timestamp)
     body = _body(record.value, content_type, settings.max_payload_bytes)
-    return admit(_arrived(events.from_headers(headers, body, settings), record))
+    return admit(_arrived(from_headers(headers, body, settings), record))
 
 
 class Logger(Protocol):
-    """What does with an event all that is done with one over HTTP: `request_logger.intake.RequestLogger`."""
+    """What does with an event all that is done with one over HTTP: `request_logger.ingest.pipeline.IngestPipeline`."""
 
-    def admit(self, event: events.Event) -> events.Event:
+    def admit(self, event: Event) -> Event:
         """Give an event that may be stored."""
 
-    def redact(self, event: events.Event) -> events.Event:
+    def redact(self, event: Event) -> Event:
         """Give the event as it may be stored."""
 
-    def prepared(self, event: events.Event) -> Callable[[], Promise[Any]]:
+    def prepared(self, event: Event) -> Callable[[], Future[Any]]:
         """Do all of a submission but the queueing."""
 
 
-def prepared(logger: Logger, record: Record, settings: Settings) -> tuple[events.Event, Callable[[], Promise[Any]]]:
+def prepared(logger: Logger, record: Record, settings: Settings) -> tuple[Event, Callable[[], Future[Any]]]:
     """Read a record and make ready what stores it: the event, and a function that queues it.
 
     Raises what `event_of` does.
@@ -116,7 +116,7 @@ def _headers(record: Record) -> tuple[str | None, dict[str, str]]:
     return content_type, {**plain, **prefixed}
 
 
-def _arrived(event: events.Event, record: Record) -> events.Event:
+def _arrived(event: Event, record: Record) -> Event:
     """Give an event whose own time can't be read the record's: a record that is read again keeps its place in order."""
     if time_key(event.time) is None and record.timestamp is not None:
         event.timestamp = instant(record.timestamp)
@@ -129,7 +129,7 @@ def _with_time(value: object, record: Record) -> object:
     return value
 
 
-def _body(value: bytes, content_type: str | None, limit: int) -> events.Body:
+def _body(value: bytes, content_type: str | None, limit: int) -> Body:
     if len(value) > limit:
-        return events.Body(None, content_type, len(value), hashlib.sha256(value).hexdigest())
-    return events.Body(value, content_type, len(value))
+        return Body(None, content_type, len(value), hashlib.sha256(value).hexdigest())
+    return Body(value, content_type, len(value))

@@ -17,18 +17,18 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 from prometheus_client import CollectorRegistry
 
-from request_logger import events
-from request_logger.access import ForbiddenEventError
-from request_logger.intake import EVENT_WEIGHT_BYTES, RequestLogger
+from request_logger.documents.event import BadEventError, IgnoredEventError
+from request_logger.ingest.access import ForbiddenEventError
+from request_logger.ingest.pipeline import EVENT_WEIGHT_BYTES, IngestPipeline
+from request_logger.ingest.sampling import SAMPLED
 from request_logger.kafka.binding import Record, prepared
 from request_logger.kafka.config import consumer_config, topics
-from request_logger.kafka.letters import Letters
+from request_logger.kafka.dead_letters import DeadLetters
 from request_logger.kafka.offsets import Offsets
 from request_logger.kafka.partition import UNDONE, Partition, Work
 from request_logger.kafka.telemetry import KafkaTelemetry
-from request_logger.sampling import SAMPLED
 from request_logger.settings import Settings
-from request_logger.store.change import StoreUnavailableError
+from request_logger.store.changes import StoreUnavailableError
 
 log = logging.getLogger(__name__)
 
@@ -51,13 +51,13 @@ class KafkaConsumer:
     Raises SettingsError, and KafkaException where librdkafka does not know a setting.
     """
 
-    def __init__(self, settings: Settings, logger: RequestLogger, registry: CollectorRegistry) -> None:
+    def __init__(self, settings: Settings, logger: IngestPipeline, registry: CollectorRegistry) -> None:
         self._settings = settings
         self._logger = logger
         self._telemetry = KafkaTelemetry(registry)
         self._partitions: dict[tuple[str, int], Partition] = {}
         self._offsets = Offsets(self._partitions, self._telemetry)
-        self._letters = Letters(settings, logger, lambda where: self._telemetry.poison.labels(where).inc())
+        self._letters = DeadLetters(settings, logger, lambda where: self._telemetry.poison.labels(where).inc())
         config = {**consumer_config(settings), "on_commit": self._offsets.answered, "error_cb": self._troubled}
         self._consumer = Consumer(config, logger=log)
         self._fresh: list[Work] = []
@@ -182,17 +182,17 @@ class KafkaConsumer:
         telemetry = self._logger.telemetry
         try:
             event, send = prepared(self._logger, record, self._settings)
-        except events.IgnoredEventError as error:
+        except IgnoredEventError as error:
             telemetry.events.labels("", "sampled" if error.reason == SAMPLED else "ignored").inc()
             return Work(record)
         except ForbiddenEventError as error:
             telemetry.turned_away("forbidden", str(error))
             return Work(record)
-        except events.BadEventError as error:
+        except BadEventError as error:
             telemetry.turned_away("bad", str(error))
             return self._letter(record, str(error))
         except Exception as error:
-            log.exception("the record at %s could not be handled", record.place)
+            log.exception("the record at %s could not be handled", record.position)
             return self._letter(record, f"internal error: {type(error).__name__}")
         return Work(record, send, event, len(record.value) + EVENT_WEIGHT_BYTES, UNDONE)
 

@@ -7,15 +7,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from request_logger.events import Event
+from request_logger.documents.event import Event
 from request_logger.kafka.binding import Record
-from request_logger.store.change import StoreUnavailableError
-from request_logger.store.promise import Promise
+from request_logger.store.changes import StoreUnavailableError
+from request_logger.store.writing.future import Future
 
-DONE: Promise[Any] = Promise()
+DONE: Future[Any] = Future()
 """Of a record that needs nothing, such as one of another namespace."""
 DONE.set_result(None)
-UNDONE: Promise[Any] = Promise()
+UNDONE: Future[Any] = Future()
 """Of a record that was not sent yet."""
 
 
@@ -28,10 +28,10 @@ class Work:
     """
 
     record: Record
-    send: Callable[[], Promise[Any]] | None = None
+    send: Callable[[], Future[Any]] | None = None
     event: Event | None = None
     weight: int = 0
-    future: Promise[Any] = DONE
+    future: Future[Any] = DONE
 
     def start(self) -> None:
         """Send it; what the store can't take now fails the future as it would later."""
@@ -39,7 +39,7 @@ class Work:
         try:
             self.future = self.send()
         except StoreUnavailableError as error:
-            self.future = Promise()
+            self.future = Future()
             self.future.set_exception(error)
 
     @property

@@ -11,8 +11,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-from request_logger.access import Access
-from request_logger.binding import addresses
+from request_logger.common.listen_addresses import addresses
+from request_logger.ingest.access import Access
 
 Check = Callable[[], str | None]
 """Says what is wrong, None where nothing is."""

@@ -9,7 +9,6 @@ for either longer than METADATA_WAIT_SECONDS, once a deployment, and none is los
 """
 
 from request_logger.metadata.configure import MetadataSettings, metadata_source
-from request_logger.metadata.route import metadata_answer
 from request_logger.metadata.schema import MetadataError, Schema, apply_schema, parse_schema
 from request_logger.metadata.service import Deployment
 from request_logger.metadata.source import MetadataSource
@@ -21,7 +20,6 @@ __all__ = [
     "MetadataSource",
     "Schema",
     "apply_schema",
-    "metadata_answer",
     "metadata_source",
     "parse_schema",
 ]

@@ -15,9 +15,9 @@ from urllib.parse import urlencode
 
 import urllib3
 
+from request_logger.common.json import loads
 from request_logger.metadata.oidc import MetadataUnavailableError, OidcOptions, Tokens
 from request_logger.metadata.schema import MetadataError
-from request_logger.serialize import loads
 
 log = logging.getLogger(__name__)
 

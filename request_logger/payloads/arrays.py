@@ -85,7 +85,7 @@ def resolve_shape(shape: Any, count: int, what: str) -> tuple[int, ...]:
 
 
 def floats(value: Any) -> Any:
-    """Turn every integer into a float, at any depth, as protobuf's Value does (booleans stay booleans).
+    """BulkTokens every integer into a float, at any depth, as protobuf's Value does (booleans stay booleans).
 
     Lists that hold none are returned as they are. An integer beyond the range of a double becomes None.
     """

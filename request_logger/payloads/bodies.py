@@ -18,9 +18,7 @@ from urllib.parse import parse_qs
 
 import orjson
 
-from request_logger.payloads import v2_binary
-from request_logger.payloads.base import UndecodableError
-from request_logger.serialize import (
+from request_logger.common.json import (
     MAX_DEPTH,
     MAX_KEY_CHARACTERS,
     MAX_TEXT_CHARACTERS,
@@ -29,6 +27,8 @@ from request_logger.serialize import (
     has_double,
     parse_leniently,
 )
+from request_logger.payloads import v2_binary
+from request_logger.payloads.base import UndecodableError
 
 MAX_INFLATED_BYTES = 64 * 1024 * 1024
 

@@ -27,13 +27,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from request_logger.events import Event
+from request_logger.documents.event import Event
 from request_logger.settings import SettingsError
 from request_logger.spool.observer import Observer, Unobserved
 from request_logger.spool.record import to_bytes
 from request_logger.spool.reserve import Reserve, error_code, is_out_of_space
 from request_logger.spool.salvage import in_groups, intact_rows
-from request_logger.store.change import StoreUnavailableError
+from request_logger.store.changes import StoreUnavailableError
 
 RESERVE_BYTES = 8 * 2**20
 """Space kept free for removals: as much as the log may have, whose checkpoint enlarges the database."""

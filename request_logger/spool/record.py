@@ -7,7 +7,7 @@ import struct
 import zlib
 from dataclasses import fields
 
-from request_logger.events import Body, Event
+from request_logger.documents.event import Body, Event
 
 _MAGIC = b"RLS1"
 _HEAD = struct.Struct(">4sII")  # magic, CRC-32 of the rest, length of the attributes (JSON); the body follows them

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from request_logger.events import Event
+from request_logger.documents.event import Event
 from request_logger.spool.disk import Spool
 from request_logger.spool.observer import Observer
 from request_logger.spool.record import from_bytes
-from request_logger.store.change import StoreUnavailableError
-from request_logger.store.promise import Promise
+from request_logger.store.changes import StoreUnavailableError
+from request_logger.store.writing.future import Future
 
 BATCH_EVENTS = 500
 
@@ -26,14 +26,14 @@ class Replay:
     """
 
     def __init__(
-        self, spool: Spool, submit: Callable[[Event], Promise[Any]], observer: Observer, batch_bytes: int
+        self, spool: Spool, submit: Callable[[Event], Future[Any]], observer: Observer, batch_bytes: int
     ) -> None:
         self._spool = spool
         self._submit = submit
         self._observer = observer
         self._batch_bytes = batch_bytes
         self._after = 0
-        self._under_way: list[tuple[Promise[Any], Row]] = []
+        self._under_way: list[tuple[Future[Any], Row]] = []
         self._bad: list[tuple[Row, str]] = []
         self.count = 0
 
@@ -55,14 +55,14 @@ class Replay:
     @property
     def is_done(self) -> bool:
         """Whether it is known what became of the whole batch."""
-        return all(promise.done() for promise, _ in self._under_way)
+        return all(future.done() for future, _ in self._under_way)
 
     def wait(self, seconds: float) -> None:
         """Wait for the batch, at most so long."""
-        for promise, _ in self._under_way:
-            if not promise.done():
+        for future, _ in self._under_way:
+            if not future.done():
                 with suppress(TimeoutError):
-                    promise.exception(seconds)
+                    future.exception(seconds)
                 return
 
     def finish(self) -> None:
@@ -70,8 +70,8 @@ class Replay:
         under_way, self._under_way = self._under_way, []
         bad, self._bad = self._bad, []
         stored = []
-        for promise, row in under_way:
-            failure = promise.exception() if promise.done() else StoreUnavailableError()
+        for future, row in under_way:
+            failure = future.exception() if future.done() else StoreUnavailableError()
             if failure is None:
                 stored.append(row)
             elif not isinstance(failure, StoreUnavailableError):

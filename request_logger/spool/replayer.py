@@ -10,11 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from request_logger.events import Event
+from request_logger.documents.event import Event
 from request_logger.spool.disk import Spool
 from request_logger.spool.observer import Observer
 from request_logger.spool.replay import Replay
-from request_logger.store.promise import Promise
+from request_logger.store.writing.future import Future
 
 _IDLE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 10.0
@@ -27,7 +27,7 @@ class Replayer:
         self,
         spool: Spool,
         folder: str,
-        submit: Callable[[Event], Promise[Any]],
+        submit: Callable[[Event], Future[Any]],
         is_down: Callable[[], bool],
         observer: Observer,
         batch_bytes: int = 8 * 2**20,

@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from request_logger.store.change import StoreUnavailableError
-from request_logger.store.reasons import reason_of
+from request_logger.store.changes import StoreUnavailableError
+from request_logger.store.errors import reason_of
 
 Json = dict[str, Any]
 

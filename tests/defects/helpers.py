@@ -13,7 +13,7 @@ from typing import Any
 import requests
 
 from bench.faults.proxy import Asked, Reply
-from request_logger.serialize import loads
+from request_logger.common.json import loads
 from tests.helpers import Index, Sender, Server, event, index_of, ndarray
 
 ANSWER_SECONDS = 8.0

@@ -19,7 +19,7 @@ import requests
 
 from bench.faults.garbage import KINDS, Garbage
 from bench.faults.proxy import Asked, FaultProxy, Reply
-from request_logger.store.templates import TEMPLATE_NAME
+from request_logger.store.indices.templates import TEMPLATE_NAME
 from tests.defects.helpers import (
     DOCUMENTED,
     PARTS,

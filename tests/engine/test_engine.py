@@ -18,10 +18,17 @@ from typing import Any
 
 import pytest
 
-from request_logger.engine import KINDS, Engine, EngineFailed, EngineUnavailable, engine_available, start_engine
-from request_logger.engine import jars as jars_module
-from request_logger.engine import java as java_module
-from request_logger.engine.kinds import Jar, read_lock
+from request_logger.embedded_engine import (
+    KINDS,
+    Engine,
+    EngineFailed,
+    EngineUnavailable,
+    engine_available,
+    start_engine,
+)
+from request_logger.embedded_engine import jars as jars_module
+from request_logger.embedded_engine import java as java_module
+from request_logger.embedded_engine.kinds import Jar, read_lock
 
 REAL = pytest.mark.engine
 WITHOUT = pytest.mark.skipif(engine_available("opensearch") is not None, reason=str(engine_available("opensearch")))
@@ -159,7 +166,7 @@ def test_a_failed_start_shows_the_log() -> None:
 def test_it_dies_with_its_parent(suspended: bool, tmp_path: Path) -> None:
     """SIGKILL of the parent ends the engine, even a suspended one, and removes its temporary data."""
     program = (
-        "import time\nfrom request_logger.engine import start_engine\n"
+        "import time\nfrom request_logger.embedded_engine import start_engine\n"
         "engine = start_engine('opensearch', heap='256m')\n"
         f"{'engine.suspend()' if suspended else ''}\n"
         "print(engine.pid, engine.log_path.parent, flush=True)\ntime.sleep(600)\n"

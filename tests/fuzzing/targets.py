@@ -14,8 +14,10 @@ from typing import Any
 
 import orjson
 
-from request_logger.documents import expand, parts_of
-from request_logger.events import (
+from request_logger.common.json import dumps
+from request_logger.common.names import document_id, item_id, row_named
+from request_logger.documents.document import expand, parts_of
+from request_logger.documents.event import (
     BadEventError,
     Body,
     Event,
@@ -25,14 +27,12 @@ from request_logger.events import (
     parse_batch,
     parse_structured,
 )
-from request_logger.messages import drift_content, feedback_content, outlier_contents
-from request_logger.names import document_id, item_id, row_named
+from request_logger.ingest.redaction import Redactor
+from request_logger.ingest.write_plan import record
 from request_logger.payloads import UndecodableError, decode_body
-from request_logger.recorder import record
-from request_logger.redaction import Redactor
-from request_logger.serialize import dumps
+from request_logger.payloads.messages import drift_content, feedback_content, outlier_contents
 from request_logger.settings import Settings
-from request_logger.store.change import RejectedError
+from request_logger.store.changes import RejectedError
 from tests.model import SETTLE, Store, apply
 
 CONTENT_TYPES = (

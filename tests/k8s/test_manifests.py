@@ -13,7 +13,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from request_logger import __version__
-from request_logger.cli import COMMANDS
+from request_logger.commands.registry import COMMANDS
 from request_logger.commands.settings import OTHERS
 from request_logger.kafka.telemetry import KafkaTelemetry
 from request_logger.settings import Settings

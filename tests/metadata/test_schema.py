@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from request_logger.documents import rows_of
+from request_logger.documents.document import rows_of
 from request_logger.metadata import Schema, apply_schema, parse_schema
 from request_logger.payloads import decode_body
 

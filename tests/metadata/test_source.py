@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from request_logger.metadata import MetadataError, MetadataSource, metadata_answer, metadata_source
+from request_logger.metadata import MetadataError, MetadataSource, metadata_source
 from request_logger.metadata.oidc import MetadataUnavailableError
+from request_logger.server.metadata_route import metadata_answer
 from tests.metadata.stub import CLIENT, PASSWORD, SECRET, USER, DeployStub
 
 LOAN = ("seldon", "gold", "g-md-loan-v2", "default")

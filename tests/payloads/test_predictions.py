@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from request_logger import events
-from request_logger.documents import parts_of
+from request_logger.documents.document import parts_of
+from request_logger.documents.event import Body, from_headers
 from request_logger.metadata import parse_schema
 from request_logger.payloads import UndecodableError, decode_body, decode_message
 from request_logger.payloads.generate import GenerateDecoder
@@ -32,7 +32,7 @@ def response(body: Any, schema: Any = None) -> list[dict[str, Any]]:
     """The parts of a response with this body."""
     headers = {name.lower(): value for name, value in event("response", "r1", "iris").items()}
     raw = json.dumps(body).encode()
-    made = events.from_headers(headers, events.Body(raw, "application/json", len(raw)), Settings())
+    made = from_headers(headers, Body(raw, "application/json", len(raw)), Settings())
     return [part.content for part in parts_of(made, parse_schema(schema)[0] if schema else None)]
 
 
@@ -46,7 +46,7 @@ def scored(body: Any, *truths: Any) -> list[dict[str, Any]]:
     for part, content in (("response", body), ("feedback", {"truth": {"predictions": list(truths)}})):
         headers = {name.lower(): value for name, value in event(part, "r1", "iris").items()}
         raw = json.dumps(content).encode()
-        made.append(events.from_headers(headers, events.Body(raw, "application/json", len(raw)), Settings()))
+        made.append(from_headers(headers, Body(raw, "application/json", len(raw)), Settings()))
     return [source["metrics"] for _, source in sorted(in_order(made).items())]
 
 

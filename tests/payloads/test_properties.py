@@ -80,7 +80,7 @@ messages = st.fixed_dictionaries(
 
 
 def check(decoded: Decoded) -> None:
-    """What every result promises."""
+    """What every result futures."""
     assert decoded.items
     assert all(item.elements is None or isinstance(item.elements, dict) for item in decoded.items)
     stored = [[item.instance, item.elements] for item in decoded.items]

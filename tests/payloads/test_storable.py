@@ -17,13 +17,20 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from request_logger import events
-from request_logger.direct_feedback import feedback_event
-from request_logger.documents import Document, parts_of
+from request_logger.common.json import MAX_DEPTH, MAX_KEY_CHARACTERS, dumps, literal, loads, parse_leniently, plain
+from request_logger.documents.document import Document, parts_of
+from request_logger.documents.event import (
+    BadEventError,
+    Body,
+    from_headers,
+    from_structured,
+    parse_batch,
+    parse_structured,
+)
 from request_logger.kafka.binding import Record, event_of
 from request_logger.payloads import UndecodableError, decode_body, decode_protobuf
 from request_logger.payloads.protobuf_messages import message_class
-from request_logger.serialize import MAX_DEPTH, MAX_KEY_CHARACTERS, dumps, literal, loads, parse_leniently, plain
+from request_logger.server.feedback_route import feedback_event
 from request_logger.settings import Settings
 
 SETTINGS = Settings(max_payload_bytes=50_000_000)
@@ -33,18 +40,18 @@ Contents = Callable[[bytes], list[Document]]
 
 def binary(raw: bytes) -> list[Document]:
     headers = {"ce-type": ENVELOPE["type"], "ce-id": "r1"}
-    body = events.Body(raw, "application/json", len(raw))
-    return [part.content for part in parts_of(events.from_headers(headers, body, SETTINGS))]
+    body = Body(raw, "application/json", len(raw))
+    return [part.content for part in parts_of(from_headers(headers, body, SETTINGS))]
 
 
 def structured(raw: bytes) -> list[Document]:
-    value = events.parse_structured(json.dumps(ENVELOPE).encode()[:-1] + b',"data":' + raw + b"}")
-    return [part.content for part in parts_of(events.from_structured(value, SETTINGS))]
+    value = parse_structured(json.dumps(ENVELOPE).encode()[:-1] + b',"data":' + raw + b"}")
+    return [part.content for part in parts_of(from_structured(value, SETTINGS))]
 
 
 def batched(raw: bytes) -> list[Document]:
-    (value,) = events.parse_batch(b"[" + json.dumps(ENVELOPE).encode()[:-1] + b',"data":' + raw + b"}]")
-    return [part.content for part in parts_of(events.from_structured(value, SETTINGS))]
+    (value,) = parse_batch(b"[" + json.dumps(ENVELOPE).encode()[:-1] + b',"data":' + raw + b"}]")
+    return [part.content for part in parts_of(from_structured(value, SETTINGS))]
 
 
 def kafka(raw: bytes) -> list[Document]:
@@ -62,8 +69,8 @@ def kafka_structured(raw: bytes) -> list[Document]:
 
 def feedback(raw: bytes) -> list[Document]:
     headers = {"ce-type": "io.seldon.serving.feedback", "ce-id": "r1"}
-    body = events.Body(b'{"reward":' + raw + b',"truth":' + raw + b"}", "application/json", len(raw))
-    return [part.content for part in parts_of(events.from_headers(headers, body, SETTINGS))]
+    body = Body(b'{"reward":' + raw + b',"truth":' + raw + b"}", "application/json", len(raw))
+    return [part.content for part in parts_of(from_headers(headers, body, SETTINGS))]
 
 
 def direct_feedback(raw: bytes) -> list[Document]:
@@ -192,7 +199,7 @@ def test_a_long_model_id() -> None:
     found = []
     for ending in "ab":
         value = {**ENVELOPE, "modelid": "m" * 60_000 + ending, "data": {"strData": "x"}}
-        found.append(events.from_structured(value, SETTINGS))
+        found.append(from_structured(value, SETTINGS))
     first, second = (event.node for event in found)
     assert first != second
     assert len(first) < MAX_KEY_CHARACTERS
@@ -224,7 +231,7 @@ def test_depth_within_an_envelope(way: str, depth: int) -> None:
     raw = b'{"jsonData":' + b"[" * depth + b"]" * depth + b"}"
     try:
         contents = WAYS[way](raw)
-    except events.BadEventError:
+    except BadEventError:
         assert depth == 1000
     else:
         check(contents)

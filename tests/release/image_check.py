@@ -19,7 +19,7 @@ from typing import Any
 import requests
 
 from request_logger import __version__
-from request_logger.engine import start_engine
+from request_logger.embedded_engine import start_engine
 from tests.helpers import event, free_port, ndarray
 from tests.release.dockerfile import ROOT, healthcheck
 

@@ -16,8 +16,8 @@ import pytest
 import yaml
 
 from request_logger import __version__
-from request_logger.cli import COMMANDS
-from request_logger.local_server import LocalServer, engine_settings
+from request_logger.commands.registry import COMMANDS
+from request_logger.demo.local_server import LocalServer, engine_settings
 from request_logger.settings import Settings
 from tests.helpers import Server, free_port
 from tests.release.dockerfile import ROOT, carry_out, healthcheck, is_sent, stages
@@ -62,7 +62,7 @@ def test_labels() -> None:
 def test_only_what_is_needed_is_sent() -> None:
     """No test, no .git, no secret that lies about goes to the builder."""
     assert [
-        name for name in ("requirements.lock", "request_logger/app.py", "scorers/base.py") if not is_sent(name)
+        name for name in ("requirements.lock", "request_logger/server/app.py", "scorers/base.py") if not is_sent(name)
     ] == []
     for name in (
         ".git/config",

@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from typing import Any
 
-from request_logger.rollups import HasMetrics, from_needs, needs_of
+from request_logger.analytics.rollups import HasMetrics, from_needs, needs_of
 from scorers.base import AtMost, Bucket, Count, Fields, Need, Row, Scorer, Sum, SumBy, Terms, TermsBy
 
 Pair = tuple[Row, Row]

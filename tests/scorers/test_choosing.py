@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 
-from request_logger.choosing import Chooser
-from request_logger.scorer_registry import ALIASES, ScorerError, build, parse, registered, scorer_class
+from request_logger.scoring.registry import ALIASES, ScorerError, build, parse, registered, scorer_class
+from request_logger.scoring.rules import Chooser
 from scorers.auto import SCORERS, scorer_name
 from scorers.base import Row, Scorer, UnscorableError
 from scorers.binary import Binary

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
-from request_logger.choosing import Chooser
-from request_logger.scorer_registry import registered, scorer_class
+from request_logger.scoring.registry import registered, scorer_class
+from request_logger.scoring.rules import Chooser
 from scorers import auto
 from scorers.base import Row, Scorer, UnscorableError
 from tests.scorers.aggregate import metrics_of

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from request_logger.scorer_registry import build
+from request_logger.scoring.registry import build
 from scorers.base import Row, UnscorableError
 
 CASES = Path(__file__).parent.parent / "data" / "golden_metrics"

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from request_logger.choosing import Chooser
-from request_logger.reasons import LONGEST_REASON, Oddity, PairReason
-from request_logger.scorer_registry import build, registered
-from request_logger.scoring import score
+from request_logger.scoring.reasons import LONGEST_REASON, Oddity, PairReason
+from request_logger.scoring.registry import build, registered
+from request_logger.scoring.rules import Chooser
+from request_logger.scoring.score import score
 from scorers.base import Row, UnscorableError, number
 from scorers.labels import numbers
 from scorers.reasons import Reason

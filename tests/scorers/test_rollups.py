@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from request_logger.rollups import NotExactError, aggregations, compute, per_class
-from request_logger.scorer_registry import build
+from request_logger.analytics.rollups import NotExactError, aggregations, compute, per_class
+from request_logger.scoring.registry import build
 from scorers.base import Row, Scorer
 from tests.scorers.aggregate import engine_answer, roll_up
 

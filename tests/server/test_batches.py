@@ -15,10 +15,10 @@ import requests
 from hypothesis import given
 from hypothesis import strategies as st
 
-from request_logger.batch_elements import one_by_one
-from request_logger.batched import MOST_EVENTS
-from request_logger.budget import Budget, RequestTooLargeError
-from request_logger.events import BadEventError
+from request_logger.documents.event import BadEventError
+from request_logger.ingest.memory_budget import Budget, RequestTooLargeError
+from request_logger.server.batch_elements import one_by_one
+from request_logger.server.batch_route import MOST_EVENTS
 from request_logger.settings import Settings
 from tests.helpers import Index, Sender, Server, event, index_of, ndarray
 
@@ -181,7 +181,7 @@ def test_more_events_than_one_answer_has(lonely: Server) -> None:
 
 def test_answered_within_eight_seconds() -> None:
     """With the defaults; KServe's agent gives up after 10."""
-    from request_logger.intake import _GRACE_SECONDS
+    from request_logger.ingest.pipeline import _GRACE_SECONDS
 
     settings = Settings()
     assert settings.store_timeout_seconds + _GRACE_SECONDS + settings.metadata_wait_seconds <= 8

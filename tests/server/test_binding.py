@@ -9,8 +9,8 @@ import pytest
 import requests
 from prometheus_client import CollectorRegistry
 
-from request_logger.access import Access
-from request_logger.binding import addresses, with_port
+from request_logger.common.listen_addresses import addresses, with_port
+from request_logger.ingest.access import Access
 from request_logger.kafka.probes import Probes
 from request_logger.settings import Settings
 from tests.helpers import Server, free_port

@@ -14,7 +14,7 @@ import psutil
 import pytest
 import requests
 
-from request_logger.budget import Budget, NoRoomError, RequestTooLargeError, parsed_bytes
+from request_logger.ingest.memory_budget import Budget, NoRoomError, RequestTooLargeError, parsed_bytes
 from request_logger.settings import Settings
 from tests.helpers import Sender, Server, event, ndarray
 from tests.server.test_cut_bodies import request

@@ -13,11 +13,11 @@ from urllib.parse import urlsplit
 import psutil
 import pytest
 
-from request_logger import connection_limit
-from request_logger.connection import Connection
-from request_logger.connection_limit import MOST_CONNECTIONS, most_connections
-from request_logger.plain_requests import PlainReader
-from request_logger.taking import EventsRoute
+from request_logger.server import connection_limit
+from request_logger.server.connection_limit import MOST_CONNECTIONS, most_connections
+from request_logger.server.events_route import EventsRoute
+from request_logger.server.fast_connection import Connection
+from request_logger.server.fast_parser import PlainReader
 from tests.helpers import Index, Sender, Server, event, index_of, ndarray
 from tests.server.test_cut_bodies import request
 

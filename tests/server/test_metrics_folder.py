@@ -14,7 +14,7 @@ import psutil
 import pytest
 import requests
 
-from request_logger import worker_files
+from request_logger.server import worker_files
 from request_logger.settings import SettingsError
 from tests.helpers import Sender, Server, event, free_port, ndarray
 from tests.test_http import counted

@@ -11,7 +11,7 @@ import psutil
 import pytest
 import requests
 
-from request_logger.reading_process import WAIT_SECONDS, ReadingProcess
+from request_logger.server.report_process import WAIT_SECONDS, ReportProcess
 from request_logger.settings import Settings
 from tests.helpers import Sender, Server, event, free_port, ndarray
 from tests.store.proxy import Proxy
@@ -126,12 +126,12 @@ def test_it_ends_with_its_worker(make_server: Callable[..., Server]) -> None:
 
 def test_errors(reach: Settings) -> None:
     """A question of no sense is 400, an engine that is down 503: one line that says which."""
-    process = ReadingProcess(reach)
+    process = ReportProcess(reach)
     answer = process.ask("/v1/report", {"colour": "red"})
     assert (answer.status, answer.body.count(b"\n")) == (400, 1)
     assert answer.error.startswith("expected parameters of target, from,")
     process._end()
-    process = ReadingProcess(Settings(elasticsearch_host="127.0.0.1", elasticsearch_port=free_port()))
+    process = ReportProcess(Settings(elasticsearch_host="127.0.0.1", elasticsearch_port=free_port()))
     for path in PATHS:
         started = time.monotonic()
         answer = process.ask(path, {})

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from request_logger.events import BadEventError, Event, from_structured
+from request_logger.documents.event import BadEventError, Event, from_structured
 from request_logger.settings import Settings
 
 

@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from request_logger.serialize import dumps, loads
+from request_logger.common.json import dumps, loads
 from request_logger.settings import Settings
-from request_logger.store.change import StoreUnavailableError, UnreadableAnswerError
-from request_logger.store.client import SearchEngine
-from request_logger.store.index_admin import IndexAdmin
-from request_logger.store.templates import DEAD_LETTER_INDEX
+from request_logger.store.changes import StoreUnavailableError, UnreadableAnswerError
+from request_logger.store.client.client import SearchEngine
+from request_logger.store.indices.admin import IndexAdmin
+from request_logger.store.indices.templates import DEAD_LETTER_INDEX
 from tests.simulation.model_engine import ModelEngine, UnreadableAnswer
 
 Answer = tuple[int, Any]

@@ -7,22 +7,22 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from request_logger.documents import parts_of, refuse
-from request_logger.events import Event
-from request_logger.recorder import merging, record
-from request_logger.replies import watched
-from request_logger.scoring import settler
+from request_logger.documents.document import degrade, parts_of
+from request_logger.documents.event import Event
+from request_logger.ingest.replies import watched
+from request_logger.ingest.write_plan import merging, record
+from request_logger.scoring.score import settler
 from request_logger.settings import Settings
 from request_logger.spool import Spool
 from request_logger.spool.observer import Unobserved as NullSpoolObserver
 from request_logger.spool.replay import Replay
-from request_logger.store.change import Plan, StoreUnavailableError
-from request_logger.store.promise import Promise
+from request_logger.store.changes import Plan, StoreUnavailableError
+from request_logger.store.writing.bulk_sender import perform
 from request_logger.store.writing.core import WriterCore
+from request_logger.store.writing.future import Future
+from request_logger.store.writing.index_states import Preparation
 from request_logger.store.writing.locator import Locator
 from request_logger.store.writing.pending import Task
-from request_logger.store.writing.performing import perform
-from request_logger.store.writing.places import Preparation
 from request_logger.store.writing.ports import Limits, NullObserver
 from request_logger.store.writing.rounds import Answer, Failure, NoAnswer, Round
 from tests.simulation.clock import Clock
@@ -79,30 +79,30 @@ class Process:
         locator = Locator(settings.index_period, merging(SETTLE))
         limits = Limits(timeout_seconds=TIMEOUT_SECONDS, bulk_max_bytes=rng.choice((3_000, 5 * 2**20)))
         self.mistakes = Mistakes()
-        self.core = WriterCore(refuse, self.mistakes, limits, locator, self._finished, random.Random(rng.random()))
+        self.core = WriterCore(degrade, self.mistakes, limits, locator, self._finished, random.Random(rng.random()))
         self._sent_at: dict[tuple[str, str], deque[float]] = {}
         self._rounds = 0
         self._wakes_at = float("inf")
 
-    def submit(self, event: Event, then: Callable[[Promise[Any]], None]) -> Promise[Any]:
-        """Take an event, as the ingest pipeline does. The promise ends as the writer's does."""
+    def submit(self, event: Event, then: Callable[[Future[Any]], None]) -> Future[Any]:
+        """Take an event, as the ingest pipeline does. The future ends as the writer's does."""
         plan = record(event, parts_of(event), SETTLE)
         return self.carry_out(watched(plan) if event.part == "feedback" else plan, event.body.size, then)
 
-    def carry_out(self, plan: Plan, weight: int, then: Callable[[Promise[Any]], None] | None = None) -> Promise[Any]:
+    def carry_out(self, plan: Plan, weight: int, then: Callable[[Future[Any]], None] | None = None) -> Future[Any]:
         """Take a plan."""
-        promise: Promise[Any] = Promise(then)
+        future: Future[Any] = Future(then)
         if not self.alive:
-            promise.set_exception(StoreUnavailableError("killed"))
-            return promise
+            future.set_exception(StoreUnavailableError("killed"))
+            return future
         self.pending_bytes += weight
-        self.core.start(Task(plan, promise, weight, self._clock.now + TIMEOUT_SECONDS))
+        self.core.start(Task(plan, future, weight, self._clock.now + TIMEOUT_SECONDS))
         self._look()
-        return promise
+        return future
 
     def replay(self, spool: Spool) -> None:
         """Begin to give the spool's events to the writer, now and again; see to what came of it."""
-        replay = Replay(spool, lambda event: self.submit(event, lambda promise: None), NullSpoolObserver(), 2**20)
+        replay = Replay(spool, lambda event: self.submit(event, lambda future: None), NullSpoolObserver(), 2**20)
 
         def advance() -> None:
             if not self.alive:

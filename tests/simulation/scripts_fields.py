@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from request_logger.store.templates import additions, dead_letter_mapping, mapping
+from request_logger.store.indices.templates import additions, dead_letter_mapping, mapping
 from tests.simulation.conversation import Step
 from tests.simulation.script import Script, act, at, bulk, get, mget, or_read, put
 

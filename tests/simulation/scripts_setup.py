@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from request_logger.settings import Settings
-from request_logger.store.templates import DEAD_LETTER_INDEX, TEMPLATE_NAME, wanted
+from request_logger.store.indices.templates import DEAD_LETTER_INDEX, TEMPLATE_NAME, wanted
 from tests.simulation.conversation import Step
 from tests.simulation.script import (
     FLAT,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import orjson
 
-from request_logger.events import Body, Event, from_attributes
+from request_logger.documents.event import Body, Event, from_attributes
 from request_logger.settings import Settings
 
 _DAYS = ("2026-01-30", "2026-01-31", "2026-02-01")

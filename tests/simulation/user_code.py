@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from request_logger.choosing import Chooser
+from request_logger.scoring.rules import Chooser
 from scorers.base import Metric, Row
 
 _RETURNS: tuple[Any, ...] = (

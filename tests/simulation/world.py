@@ -12,16 +12,16 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from request_logger.documents import expand
-from request_logger.recorder import restore
-from request_logger.serialize import loads
+from request_logger.common.json import loads
+from request_logger.documents.document import expand
+from request_logger.ingest.write_plan import restore
 from request_logger.settings import Settings
 from request_logger.spool import Spool
 from request_logger.spool.observer import Unobserved as NullSpoolObserver
-from request_logger.store.change import RejectedError, StoreUnavailableError
-from request_logger.store.index_admin import RETRY_SECONDS
-from request_logger.store.promise import Promise
-from request_logger.store.templates import DEAD_LETTER_INDEX, TEMPLATE_NAME
+from request_logger.store.changes import RejectedError, StoreUnavailableError
+from request_logger.store.indices.admin import RETRY_SECONDS
+from request_logger.store.indices.templates import DEAD_LETTER_INDEX, TEMPLATE_NAME
+from request_logger.store.writing.future import Future
 from tests.model import in_order, without_times
 from tests.simulation.clock import Clock
 from tests.simulation.faults import FaultyEngine, Plan
@@ -119,18 +119,18 @@ class World:
         answered: list[bool] = []
         sent_at = self.clock.now
 
-        def answer(promise: Promise[Any] | None) -> None:
+        def answer(future: Future[Any] | None) -> None:
             if not answered:
                 answered.append(True)
                 if self.is_calm and message.deployment != "b" and self.clock.now - sent_at > _LONGEST_CALM_SECONDS:
                     self.problems.append(f"{message.request_id} waited for an index of another deployment")
-                self._answered(message, promise)
+                self._answered(message, future)
 
-        process.submit(message.event(self.settings), lambda promise: self.clock.after(0.0, lambda: answer(promise)))
+        process.submit(message.event(self.settings), lambda future: self.clock.after(0.0, lambda: answer(future)))
         self.clock.after(_PATIENCE_SECONDS, lambda: answer(None))
 
-    def _answered(self, message: Message, promise: Promise[Any] | None) -> None:
-        error = promise.exception() if promise is not None else StoreUnavailableError("late")
+    def _answered(self, message: Message, future: Future[Any] | None) -> None:
+        error = future.exception() if future is not None else StoreUnavailableError("late")
         self.tell(f"answer: {message.request_id} {message.part} {message.time}: {'200' if error is None else error!r}")
         if error is not None:
             self.interrupted.add(message.request_id)
@@ -263,9 +263,9 @@ class World:
                 return
             for (index, id), letter in letters.items():
                 plan = restore(letter["index"], letter["id"], loads(letter["document"]), SETTLE)
-                promise = process.carry_out(plan, 1)
-                done = self.clock.run(promise.done, self.clock.now + DRAIN_SECONDS, _MOST_STEPS)
-                if not done or promise.exception() is not None:
+                future = process.carry_out(plan, 1)
+                done = self.clock.run(future.done, self.clock.now + DRAIN_SECONDS, _MOST_STEPS)
+                if not done or future.exception() is not None:
                     self.problems.append(f"a dead letter of {letter['id']} can't be retried: {letter['reason'][:200]}")
                     return
                 self.engine.request(
@@ -280,8 +280,8 @@ class World:
             message = Message(
                 "a", f"after{number}", "request", "2026-02-01T12:00:00Z", b'{"data": {"ndarray": [[1]]}}', True
             )
-            promise = self.processes[number % len(self.processes)].submit(message.event(self.settings), lambda _: None)
-            self.clock.run(promise.done, self.clock.now + DRAIN_SECONDS, _MOST_STEPS)
+            future = self.processes[number % len(self.processes)].submit(message.event(self.settings), lambda _: None)
+            self.clock.run(future.done, self.clock.now + DRAIN_SECONDS, _MOST_STEPS)
             later = self.clock.now + RETRY_SECONDS
             self.clock.after(RETRY_SECONDS, lambda: None)
             self.clock.run(lambda: self.clock.now >= later, later, _MOST_STEPS)  # noqa: B023

@@ -18,7 +18,7 @@ from request_logger.settings import SettingsError
 from request_logger.spool import Spool, check
 from request_logger.spool import disk as disk_module
 from request_logger.spool.observer import Unobserved
-from request_logger.store.change import StoreUnavailableError
+from request_logger.store.changes import StoreUnavailableError
 from tests.test_spool import Seen, ids, some, wait_until
 
 # Appends one event that is acknowledged, begins to append another, and is killed inside of its transaction.

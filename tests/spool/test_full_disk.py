@@ -16,7 +16,7 @@ import pytest
 from request_logger.spool import Spool
 from request_logger.spool import disk as disk_module
 from request_logger.spool.reserve import Reserve, is_out_of_space
-from request_logger.store.change import StoreUnavailableError
+from request_logger.store.changes import StoreUnavailableError
 from tests.test_spool import Seen, ids, some
 
 RESERVE = 2**20

@@ -11,8 +11,8 @@ import pytest
 import requests
 
 from request_logger.settings import Settings, SettingsError
-from request_logger.store.client import SearchEngine
-from request_logger.store.templates import FIELD_LIMIT, TEMPLATE_NAME, index_template
+from request_logger.store.client.client import SearchEngine
+from request_logger.store.indices.templates import FIELD_LIMIT, TEMPLATE_NAME, index_template
 from tests.store.proxy import Proxy
 
 

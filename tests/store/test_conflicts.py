@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from request_logger.store import templates
-from request_logger.store.conflicts import count_fields, field_types, findings, origin
+from request_logger.store.indices import templates
+from request_logger.store.indices.mapping_check import count_fields, field_types, findings, origin
 
 TEXT = {"type": "text", "fields": {"keyword": {"type": "keyword", "ignore_above": 256}}}
 

@@ -11,9 +11,9 @@ from urllib.parse import quote
 
 import pytest
 
-from request_logger import events
 from request_logger.commands import check
-from request_logger.documents import expand
+from request_logger.documents.document import expand
+from request_logger.documents.event import Body, Event, from_headers
 from request_logger.settings import Settings
 from tests.helpers import DATA, Index, Sender, Server, event, index_of, ndarray
 from tests.model import in_order, without_times
@@ -104,16 +104,14 @@ def messages(name: str) -> list[tuple[dict[str, str], bytes, bool]]:
     return result
 
 
-def as_event(headers: dict[str, str], body: bytes, settings: Settings) -> events.Event:
+def as_event(headers: dict[str, str], body: bytes, settings: Settings) -> Event:
     lowered = {name.lower(): value for name, value in headers.items()}
     kept = body if len(body) <= settings.max_payload_bytes else None
     digest = hashlib.sha256(body).hexdigest()
-    return events.from_headers(lowered, events.Body(kept, lowered.get("content-type"), len(body), digest), settings)
+    return from_headers(lowered, Body(kept, lowered.get("content-type"), len(body), digest), settings)
 
 
-def replay(
-    sender: Sender, settings: Settings, names: Iterable[str]
-) -> tuple[list[events.Event], list[tuple[str, int]]]:
+def replay(sender: Sender, settings: Settings, names: Iterable[str]) -> tuple[list[Event], list[tuple[str, int]]]:
     """Send cases; give the events that were to be taken, and the answers other than 200 to them."""
     sent, refused = [], []
     for name in names:
@@ -128,7 +126,7 @@ def replay(
     return sent, refused
 
 
-def assert_all_is_stored(index: Index, sent: list[events.Event], pattern: str) -> None:
+def assert_all_is_stored(index: Index, sent: list[Event], pattern: str) -> None:
     """Each event's content is in the documents: indexed, or in the form that can't be refused."""
     expected = in_order(sent)
     query = {"ids": {"values": sorted({id for _, id in expected})}}

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from request_logger.settings import Settings
-from request_logger.store import templates
-from request_logger.store.change import StoreUnavailableError
-from request_logger.store.index_admin import RETRY_SECONDS, IndexAdmin
+from request_logger.store.changes import StoreUnavailableError
+from request_logger.store.indices import templates
+from request_logger.store.indices.admin import RETRY_SECONDS, IndexAdmin
 from tests.store import garbage
 from tests.store.test_responses import error
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from request_logger.store.change import StoreUnavailableError
-from request_logger.store.indices import Catalog, list_indices
+from request_logger.store.changes import StoreUnavailableError
+from request_logger.store.indices.catalog import Catalog, list_indices
 from tests.store import garbage
 from tests.store.test_responses import error
 

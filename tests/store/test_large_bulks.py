@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from request_logger.engine import start_engine
+from request_logger.embedded_engine import start_engine
 from tests.conftest import KIND
 from tests.helpers import Index, Sender, Server, event, index_of, ndarray
 from tests.test_modes import BATCHED, structured

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from request_logger.answers.asking import Asker
-from request_logger.answers.scope import Scope
-from request_logger.exporter import Exporter
-from request_logger.serialize import loads
+from request_logger.analytics.queries import Asker
+from request_logger.analytics.scope import Scope
+from request_logger.common.json import loads
+from request_logger.metrics_server.exporter import Exporter
 from request_logger.settings import Settings
-from request_logger.store.change import StoreUnavailableError
-from request_logger.store.left_out import LeftOut, left_out_note
+from request_logger.store.changes import StoreUnavailableError
+from request_logger.store.excluded_indices import LeftOut, left_out_note
 
 TEXT = {"type": "illegal_argument_exception", "reason": "Text fields are not optimised"}
 BUSY = {"type": "es_rejected_execution_exception", "reason": "queue full"}
@@ -23,7 +23,7 @@ HITS = {"hits": {"hits": [], "total": {"value": 0}}}
 
 @pytest.fixture(autouse=True)
 def _no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("request_logger.store.left_out._PAUSE_SECONDS", 0)
+    monkeypatch.setattr("request_logger.store.excluded_indices._PAUSE_SECONDS", 0)
 
 
 def partial(*failures: tuple[str, Any], total: int = 3) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from request_logger.store.change import Change
+from request_logger.store.changes import Change
 from request_logger.store.writing import writer as module
 from request_logger.store.writing.ports import NullObserver
 from request_logger.store.writing.writer import Writer

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from request_logger import mapped_fields
-from request_logger.scorer_registry import registered
-from request_logger.store import templates
-from request_logger.store.conflicts import NUMBERS, field_types
+from request_logger.common import mapped_fields
+from request_logger.scoring.registry import registered
+from request_logger.store.indices import templates
+from request_logger.store.indices.mapping_check import NUMBERS, field_types
 from scorers.base import AtMost, Count, Need, Row, Sum, SumBy, Terms, TermsBy
 
 TYPES = field_types(templates.mapping())

@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 import pytest
 
 from request_logger.settings import Settings
-from request_logger.store import templates
-from request_logger.store.client import SearchEngine
-from request_logger.store.index_admin import RETRY_SECONDS, IndexAdmin
+from request_logger.store.client.client import SearchEngine
+from request_logger.store.indices import templates
+from request_logger.store.indices.admin import RETRY_SECONDS, IndexAdmin
 from tests.helpers import Index
 
 pytestmark = pytest.mark.engine

@@ -11,7 +11,7 @@ import pytest
 
 from request_logger.cli import main
 from request_logger.settings import Settings
-from request_logger.store.reasons import is_partial, reason_of
+from request_logger.store.errors import is_partial, reason_of
 from tests.helpers import Index, Sender, event, index_of, ndarray
 
 SAID = "index bad: query_shard_exception: no number"

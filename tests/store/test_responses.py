@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from request_logger.store.change import StoreUnavailableError
+from request_logger.store.changes import StoreUnavailableError
 from request_logger.store.responses import (
     Refusal,
     is_healthy,

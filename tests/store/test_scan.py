@@ -9,12 +9,12 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from request_logger.answers.asking import Asker
-from request_logger.answers.scope import Scope
+from request_logger.analytics.queries import Asker
+from request_logger.analytics.scope import Scope
 from request_logger.settings import Settings
-from request_logger.store.change import StoreUnavailableError
-from request_logger.store.client import SearchEngine
-from request_logger.store.scan import SCROLL_ORDER, Hit, Scan, ScanError
+from request_logger.store.changes import StoreUnavailableError
+from request_logger.store.client.client import SearchEngine
+from request_logger.store.client.scan import SCROLL_ORDER, Hit, Scan, ScanError
 from tests.helpers import Index, index_of
 
 pytestmark = pytest.mark.engine

@@ -11,20 +11,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from request_logger.answers.asking import Asker
-from request_logger.answers.compare import Question, compare
-from request_logger.answers.errors import BadQuestionError
-from request_logger.answers.report import Options, make_report
-from request_logger.answers.scope import Scope
-from request_logger.export import Export
-from request_logger.exporter import Exporter
-from request_logger.quality import Condition, QualityError, check
-from request_logger.rollups import Moments, ask
-from request_logger.selection import Selection
+from request_logger.analytics.compare import Question, compare
+from request_logger.analytics.errors import BadQuestionError
+from request_logger.analytics.quality_gate import Condition, QualityError, check
+from request_logger.analytics.queries import Asker
+from request_logger.analytics.report import Options, make_report
+from request_logger.analytics.rollups import Moments, ask
+from request_logger.analytics.scope import Scope
+from request_logger.analytics.selection import Selection
+from request_logger.jobs.export import Export
+from request_logger.metrics_server.exporter import Exporter
 from request_logger.settings import Settings
-from request_logger.store.change import StoreUnavailableError
-from request_logger.store.scan import Scan, ScanError
-from request_logger.store.shapes import check_aggregations, check_documents
+from request_logger.store.changes import StoreUnavailableError
+from request_logger.store.client.scan import Scan, ScanError
+from request_logger.store.search_answers import check_aggregations, check_documents
 from scorers.base import Count, Sum, SumBy, Terms, TermsBy
 
 WRONG: list[Any] = [
@@ -92,7 +92,7 @@ def ask_everything(engine: Any) -> list[str]:
     said = []
     for question in questions:
         try:
-            with patch("request_logger.store.left_out._PAUSE_SECONDS", 0):
+            with patch("request_logger.store.excluded_indices._PAUSE_SECONDS", 0):
                 question()
         except (StoreUnavailableError, BadQuestionError, QualityError, ScanError) as error:
             said.append(str(error))

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from request_logger.documents import expand
-from request_logger.exporter import Exporter
+from request_logger.documents.document import expand
+from request_logger.metrics_server.exporter import Exporter
 from request_logger.settings import Settings
-from request_logger.store.client import SearchEngine
-from request_logger.store.templates import DYNAMIC_FIELDS
+from request_logger.store.client.client import SearchEngine
+from request_logger.store.indices.templates import DYNAMIC_FIELDS
 from tests.helpers import Index, Sender, event, index_of, ndarray
 
 pytestmark = pytest.mark.engine

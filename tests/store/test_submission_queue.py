@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from request_logger.store.change import StoreUnavailableError
-from request_logger.store.promise import Promise
+from request_logger.store.changes import StoreUnavailableError
+from request_logger.store.writing.future import Future
 from request_logger.store.writing.pending import Task
 from request_logger.store.writing.submission_queue import SubmissionQueue
 
@@ -18,7 +18,7 @@ LONG = 20.0
 
 def task(weight: int = 1) -> Task:
     plan: Any = None
-    return Task(plan, Promise(), weight, 0.0)
+    return Task(plan, Future(), weight, 0.0)
 
 
 def later(do: Any) -> None:

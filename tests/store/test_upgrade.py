@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from request_logger.cli import main
-from request_logger.documents import expand
+from request_logger.documents.document import expand
 from tests.helpers import Index, Sender, Server, event, ndarray
 from tests.store.test_existing_indices import CASES, QUERIES, put
 

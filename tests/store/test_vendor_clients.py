@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from request_logger.settings import Settings
-from request_logger.store.change import StoreUnavailableError
-from request_logger.store.client import SearchEngine
-from request_logger.store.vendor_clients import is_of_elastic
+from request_logger.store.changes import StoreUnavailableError
+from request_logger.store.client.client import SearchEngine
+from request_logger.store.client.vendor_clients import is_of_elastic
 from tests.store.proxy import Certificates
 from tests.store.raw_server import RawServer, http
 from tests.store.test_responses import error

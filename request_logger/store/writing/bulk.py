@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import orjson
 
-from request_logger.store.change import UnreadableAnswerError
+from request_logger.store.changes import UnreadableAnswerError
 from request_logger.store.writing.states import Kind
 from request_logger.store.writing.version_cache import Known
 

@@ -14,23 +14,23 @@ import math
 import random
 from collections.abc import Callable
 
-from request_logger.store.change import Document, RejectedError, StoreUnavailableError, UnreadableError
-from request_logger.store.writing.answers import keep, learn, types_of
+from request_logger.store.changes import Document, RejectedError, StoreUnavailableError, UnreadableError
 from request_logger.store.writing.backoff import Backoff
 from request_logger.store.writing.bulk import Outcome
 from request_logger.store.writing.bulk_sizes import BulkSizes
 from request_logger.store.writing.create_policy import CreatePolicy
+from request_logger.store.writing.index_states import Preparation
 from request_logger.store.writing.locator import Locator
+from request_logger.store.writing.outcomes import keep, learn, types_of
 from request_logger.store.writing.pending import ANY_NUMBER, Entry, PendingDocument, Task
-from request_logger.store.writing.places import Preparation
+from request_logger.store.writing.plan_runner import Tasks
 from request_logger.store.writing.ports import Degrade, Limits, Observer
 from request_logger.store.writing.round_builder import RoundBuilder
 from request_logger.store.writing.rounds import Answer, Bulk, Failure, NoAnswer, Ping, Round
+from request_logger.store.writing.schedule import Waiting
 from request_logger.store.writing.states import Action, End, Kind, State, transition
 from request_logger.store.writing.steps import Steps
-from request_logger.store.writing.tasks import Tasks
 from request_logger.store.writing.version_cache import VersionCache
-from request_logger.store.writing.waiting import Waiting
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ class WriterCore:
         self._steps = Steps(degrade, limits, locator, self._policy, self._tasks)
         self._letters = limits.dead_letter_index
         self._waiting = Waiting(self._letters, rng)
-        self._places = self._waiting.places
+        self._index_states = self._waiting.index_states
         self._under_way = 0
         self._sizes = BulkSizes(limits.bulk_max_bytes)
         self._builder = RoundBuilder(
@@ -117,14 +117,14 @@ class WriterCore:
         document.known = known = self._cache.get(*document.key)
         # A tool's change has no day: it names the very index.
         named = all(entry.change.day is None for entry in document.entries)
-        document.is_spread = locator is not None and not named and not locator.catalog.is_alone(document.index)
-        document.place = "" if document.is_spread else document.index
+        document.is_multi_index = locator is not None and not named and not locator.catalog.is_alone(document.index)
+        document.target_index = "" if document.is_multi_index else document.index
         if document.index == self._letters:
             # A plan's own dead letter: it is stored as any other, and has no letter in its turn.
             document.state = State.UNINDEXABLE
         elif known is not None:
-            document.state, document.place = State.CACHED, known.place
-        elif not document.is_spread:
+            document.state, document.target_index = State.CACHED, known.index
+        elif not document.is_multi_index:
             document.state = State.PLACED
         else:
             document.state = State.LOST if document.has_current_read() else State.UNPLACED
@@ -158,7 +158,7 @@ class WriterCore:
         """Return when to look again after `next_round` had nothing; infinite where only a task or an answer helps."""
         times = (
             self._tasks.next_deadline(),
-            self._places.next_preparation_at(),
+            self._index_states.next_preparation_at(),
             self._waiting.wake_at(),
             self._backoff.until,
         )
@@ -170,7 +170,7 @@ class WriterCore:
         return self._waiting.preparations(now)
 
     def prepared(self, index: str, done: bool | str, now: float) -> None:
-        """Note what came of the preparation of an index: see Places.prepared."""
+        """Note what came of the preparation of an index: see IndexStates.prepared."""
         if done is True and self._locator is not None:
             self._locator.catalog.made(index)
         self._waiting.prepared(index, done, now)
@@ -187,7 +187,7 @@ class WriterCore:
             self._backoff.failed(now)
         else:
             if self.down_since is not None:
-                self._places.all_doubtful()
+                self._index_states.all_doubtful()
             self._answered_at, self.down_since = now, None
             self._backoff.succeeded()
             if isinstance(wanted, Bulk):
@@ -219,9 +219,9 @@ class WriterCore:
             if isinstance(outcome, Outcome) and outcome.is_trouble
         }
         for index in guilty:
-            self._places.suspect(index)
+            self._index_states.suspect(index)
         if wanted.lane and wanted.lane not in guilty:
-            for document in self._places.acquit(wanted.lane):
+            for document in self._index_states.acquit(wanted.lane):
                 self._waiting.ready(document)
 
     def _back(self, document: PendingDocument) -> None:
@@ -238,19 +238,19 @@ class WriterCore:
             self._policy.learn(outcome.kind)
             document.guesses_new = False
         row = transition(document.state, action, outcome.kind)
-        target = row.spread if document.is_spread and row.spread is not None else row.state
+        target = row.spread if document.is_multi_index and row.spread is not None else row.state
         happened = learn(document, action, outcome, self._cache)
         if happened:
             self._observer.happened(happened, document.index, outcome.reason)
         if outcome.kind is Kind.MISSING and action not in (Action.READ, Action.DELETE):
-            self._places.missing(document.target(self._letters))
+            self._index_states.missing(document.target(self._letters))
         elif outcome.version is not None and outcome.kind is Kind.DONE and document.request is not None:
-            self._places.stored(document.target(self._letters), outcome.version[0])
+            self._index_states.stored(document.target(self._letters), outcome.version[0])
         if row.forgets:
             self._cache.forget(*document.key)
             if isinstance(target, State):
                 document.forget()
-                document.place = "" if document.is_spread else document.index
+                document.target_index = "" if document.is_multi_index else document.index
                 document.exists = outcome.kind is Kind.CONFLICT
         if document.live == 0:
             self._release(document)
@@ -270,7 +270,7 @@ class WriterCore:
         document.applied = 0
         document.live -= len(applied)
         is_stored = end is End.FINISHED and wanted is not None and document.state is not State.UNINDEXABLE
-        if is_stored and document.is_spread:
+        if is_stored and document.is_multi_index:
             keep(document, self._cache)
         if document.live:
             self._begin(document)
@@ -314,7 +314,7 @@ class WriterCore:
 
     def _unreadable(self, document: PendingDocument, is_alone: bool, reason: str, now: float) -> None:
         # It may have been written, and what the answer said of the index is lost.
-        self._places.missing(document.target(self._letters))
+        self._index_states.missing(document.target(self._letters))
         if is_alone:
             self._fail_alone(document, reason, now)
         else:
@@ -328,7 +328,7 @@ class WriterCore:
                 # One slow index makes a whole _bulk late. Which one it is shows when each goes alone.
                 targets = {document.target(self._letters) for document in wanted.documents}
                 for index in targets if len(targets) > 1 else ():
-                    self._places.suspect(index)
+                    self._index_states.suspect(index)
             if wanted.lane and self._answered_at > wanted.started:
                 # The engine has answered others meanwhile: only this index is slow, and in its lane it waits alone.
                 return

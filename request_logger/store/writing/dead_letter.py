@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 from datetime import UTC, datetime
 
-from request_logger.serialize import dumps
-from request_logger.store.change import Change, Document
+from request_logger.common.json import dumps
+from request_logger.store.changes import Change, Document
 from request_logger.store.writing.bulk import Request
 
 # As much of an engine's reason as a person reads; it is a keyword in the mapping.

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from request_logger.periods import index_at
-from request_logger.serialize import loads
-from request_logger.store.change import Document, Reads
-from request_logger.store.indices import Catalog
+from request_logger.common.json import loads
+from request_logger.common.periods import index_at
+from request_logger.store.changes import Document, Reads
+from request_logger.store.indices.catalog import Catalog
 from request_logger.store.writing.pending import PendingDocument
 from request_logger.store.writing.rounds import Sighting
 from request_logger.store.writing.states import Kind, State
@@ -41,8 +41,8 @@ class Locator:
         """Return the indices in which a document is to be searched for, for its state."""
         catalog = self.catalog
         if document.state is State.UNCHECKED:
-            return [name for name in catalog.of(document.index) if name != document.place]
-        home = self.home(document)
+            return [name for name in catalog.of(document.index) if name != document.target_index]
+        home = self.address(document)
         listed = catalog.of(document.index)
         others = [name for name in listed if name != home]
         if document.state is State.UNPLACED:
@@ -50,7 +50,7 @@ class Locator:
             return [home, *others] if others and asks else []
         return [home, *others] if listed else []
 
-    def home(self, document: PendingDocument) -> str:
+    def address(self, document: PendingDocument) -> str:
         """Return the index in which a document begins."""
         days = (entry.change.day for entry in document.entries if entry.change.day is not None)
         day = next(days, None)
@@ -70,10 +70,10 @@ class Locator:
                 return Kind.ABSENT, ""
             found = [mine, *others]
         elif not found:
-            document.place = self.home(document)
+            document.target_index = self.address(document)
             return Kind.ABSENT, ""
-        first, *copies = sorted(found, key=lambda known: (known.place != document.index, known.place))
-        document.place, document.known = first.place, first
+        first, *copies = sorted(found, key=lambda known: (known.index != document.index, known.index))
+        document.target_index, document.known = first.index, first
         document.copies = [known for known in copies if self._are_one(first, known)]
         return (Kind.SEVERAL if document.copies else Kind.FOUND), ""
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from request_logger.store.change import Change, Document, Plan, Reads, UnreadableError
-from request_logger.store.promise import Promise
+from request_logger.store.changes import Change, Document, Plan, Reads, UnreadableError
 from request_logger.store.writing.bulk import Request
+from request_logger.store.writing.future import Future
 from request_logger.store.writing.states import Action, State
 from request_logger.store.writing.version_cache import Known
 
@@ -20,7 +20,7 @@ class Task:
     """
 
     plan: Plan
-    end: Promise[Any]
+    end: Future[Any]
     weight: int
     deadline: float
     results: list[Document | None] | None = None
@@ -50,9 +50,9 @@ class PendingDocument:
     index: str
     id: str
     state: State
-    is_spread: bool = False
+    is_multi_index: bool = False
     """Documents of its name may be in several indices."""
-    place: str = ""
+    target_index: str = ""
     """The index that has the document, or will have it; empty until that is known."""
     action: Action | None = None
     """The request under way, None while it waits."""
@@ -90,7 +90,7 @@ class PendingDocument:
 
     def target(self, letters: str) -> str:
         """Return the index that its next request in a _bulk goes to; ``letters`` is that of dead letters."""
-        return letters if self.state is State.UNINDEXABLE else self.place
+        return letters if self.state is State.UNINDEXABLE else self.target_index
 
     def has_current_read(self) -> bool:
         """Return whether a change wants the document as the engine has it now."""

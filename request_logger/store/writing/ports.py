@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from request_logger.store.change import Document
-from request_logger.store.templates import DEAD_LETTER_INDEX
+from request_logger.store.changes import Document
+from request_logger.store.indices.templates import DEAD_LETTER_INDEX
 
 
 class Engine(Protocol):

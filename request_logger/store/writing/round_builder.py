@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import islice
 
-from request_logger.store.change import Document
+from request_logger.store.changes import Document
 from request_logger.store.writing.bulk_sizes import BulkSizes
 from request_logger.store.writing.pending import PendingDocument
 from request_logger.store.writing.rounds import Bulk, Listing, Look, Round
+from request_logger.store.writing.schedule import Waiting
 from request_logger.store.writing.states import Action, End
 from request_logger.store.writing.steps import MAX_APPLIED, Steps
-from request_logger.store.writing.waiting import Waiting
 
 MAX_DOCUMENTS = 1000
 """Of one round: the engine's answer to more takes longer to parse than a further request costs."""
@@ -33,7 +33,7 @@ class RoundBuilder:
         fail: Callable[[PendingDocument, Exception, float], None],
     ) -> None:
         self._waiting = waiting
-        self._places = waiting.places
+        self._index_states = waiting.index_states
         self._steps = steps
         self._sizes = sizes
         self._letters = letters
@@ -83,8 +83,8 @@ class RoundBuilder:
 
     def _bulk(self, now: float) -> Bulk | None:
         """Return the next _bulk: of an index with a lane, where that is free, else of all others."""
-        lane = "" if self._lane_is_busy else self._places.next_lane()
-        bulk = self._fill(self._places.lanes[lane], lane, now) if lane else None
+        lane = "" if self._lane_is_busy else self._index_states.next_lane()
+        bulk = self._fill(self._index_states.lanes[lane], lane, now) if lane else None
         if bulk is not None:
             self._lane_is_busy = True
             return bulk

@@ -111,7 +111,7 @@ class Facts(NamedTuple):
     """The list of its indices is recent."""
     has_others: bool = False
     """There are other indices that may have it, and its changes want to know."""
-    is_spread: bool = False
+    is_multi_index: bool = False
     """Documents of its name may be in several indices."""
     has_copies: bool = False
     """Copies in other indices are known."""
@@ -134,7 +134,7 @@ CONDITIONS: Mapping[str, Condition] = {
     "no form is left": lambda facts: facts.is_exhausted,
     "the list is old": lambda facts: not facts.is_listed,
     "others may have it": lambda facts: facts.has_others,
-    "no document results, and others may have it": lambda facts: facts.is_empty and facts.is_spread,
+    "no document results, and others may have it": lambda facts: facts.is_empty and facts.is_multi_index,
     "no copy is left": lambda facts: not facts.has_copies,
     "no document results": lambda facts: facts.is_empty,
     "most likely new": lambda facts: facts.is_new,

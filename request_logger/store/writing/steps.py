@@ -6,17 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from request_logger.serialize import dumps, loads
-from request_logger.store.change import Document, Reads
+from request_logger.common.json import dumps, loads
+from request_logger.store.changes import Document, Reads
 from request_logger.store.writing.bulk import Outcome, Request
 from request_logger.store.writing.create_policy import CreatePolicy
 from request_logger.store.writing.dead_letter import letter_request
 from request_logger.store.writing.locator import Locator
 from request_logger.store.writing.pending import PendingDocument
+from request_logger.store.writing.plan_runner import Tasks
 from request_logger.store.writing.ports import Degrade, Limits
 from request_logger.store.writing.rounds import Bulk, Listing, Look, Round, Sighting
 from request_logger.store.writing.states import LOCATING, MOVES, Action, End, Facts, Kind, State, next_action
-from request_logger.store.writing.tasks import Tasks
 
 MAX_APPLIED = 500
 """Changes of one document that are applied at once: more would hold up all others while they are applied."""
@@ -68,7 +68,7 @@ class Steps:
             assert locator is not None
             locator.catalog.note(answer, now)
             for document in wanted.documents:
-                document.is_spread = not locator.catalog.is_alone(document.index)
+                document.is_multi_index = not locator.catalog.is_alone(document.index)
             return [Outcome(Kind.LISTED) for _ in wanted.documents]
         if isinstance(wanted, Look):
             return [self._seen(document, each) for document, each in zip(wanted.documents, answer, strict=True)]
@@ -90,7 +90,7 @@ class Steps:
     def _move(self, document: PendingDocument, action: Action) -> None:
         if action in (Action.PLACE, Action.CONCLUDE):
             assert self._locator is not None
-            document.place = self._locator.home(document)
+            document.target_index = self._locator.address(document)
         document.state = MOVES[action]
 
     # What is sent
@@ -115,7 +115,7 @@ class Steps:
         several = document.applied > 1 and not document.exists
         is_first = several and any(entry.change.first for entry in document.entries[: document.applied])
         facts = Facts(
-            is_spread=document.is_spread,
+            is_multi_index=document.is_multi_index,
             has_copies=bool(document.copies),
             is_new=is_first and self._policy.is_likely,
             is_empty=whole is None,
@@ -152,11 +152,11 @@ class Steps:
         return result
 
     def _request(self, document: PendingDocument, action: Action, wanted: Document | None) -> Request:
-        index, id, known = document.place, document.id, document.known
+        index, id, known = document.target_index, document.id, document.known
         if action in (Action.READ, Action.VERIFY):
             return Request.read(index, id)
         if action is Action.REMOVE_COPY:
-            return Request.delete(document.copies[0].place, id, document.copies[0])
+            return Request.delete(document.copies[0].index, id, document.copies[0])
         if action is Action.DELETE:
             assert known is not None
             return Request.delete(index, id, known)

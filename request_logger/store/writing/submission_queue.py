@@ -6,7 +6,7 @@ import math
 import threading
 from collections import deque
 
-from request_logger.store.change import StoreUnavailableError
+from request_logger.store.changes import StoreUnavailableError
 from request_logger.store.writing.pending import Task
 
 

@@ -13,7 +13,7 @@ class Known:
     seq_no: int
     primary_term: int
     source: bytes
-    place: str
+    index: str
 
 
 class VersionCache:

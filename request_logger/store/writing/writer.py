@@ -16,14 +16,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from typing import Any
 
-from request_logger.store.change import Plan, StoreUnavailableError
-from request_logger.store.promise import Promise
-from request_logger.store.turn import Turn
+from request_logger.store.changes import Plan, StoreUnavailableError
+from request_logger.store.writing.bulk_sender import perform
+from request_logger.store.writing.bulk_tokens import BulkTokens
 from request_logger.store.writing.core import WriterCore
+from request_logger.store.writing.future import Future
+from request_logger.store.writing.index_states import Preparation
 from request_logger.store.writing.locator import Locator
 from request_logger.store.writing.pending import Task
-from request_logger.store.writing.performing import perform
-from request_logger.store.writing.places import Preparation
 from request_logger.store.writing.ports import Degrade, Engine, Limits, Observer
 from request_logger.store.writing.rounds import Bulk, Look, Round
 from request_logger.store.writing.submission_queue import SubmissionQueue
@@ -53,7 +53,7 @@ class Writer:
         degrade: Degrade,
         observer: Observer,
         limits: Limits | None = None,
-        turn: Turn | None = None,
+        tokens: BulkTokens | None = None,
         locator: Locator | None = None,
         looked_up: Callable[[int, float], None] = lambda gets, seconds: None,
     ) -> None:
@@ -68,7 +68,7 @@ class Writer:
         # Held by the thread that waits for the next round's tasks.
         self._collecting = threading.Lock()
         self._expected = 1
-        self._turn: AbstractContextManager[object] = turn or nullcontext()
+        self._tokens: AbstractContextManager[object] = tokens or nullcontext()
         self._preparing = ThreadPoolExecutor(_PREPARATIONS_AT_ONCE, thread_name_prefix="store-preparing")
         # When each thread's round began; infinite for one that waits for work, however long that takes.
         self._busy_since = [math.inf] * _ROUNDS_AT_ONCE
@@ -91,16 +91,16 @@ class Writer:
         latest = time.monotonic() - STUCK_SECONDS
         return all(thread.is_alive() for thread in self._threads) and min(self._busy_since) > latest
 
-    def submit(self, plan: Plan, weight: int, then: Callable[[Promise[Any]], None] | None = None) -> Promise[Any]:
-        """Carry out a plan; the promise ends, with what it returns, when the engine has acknowledged all of it.
+    def submit(self, plan: Plan, weight: int, then: Callable[[Future[Any]], None] | None = None) -> Future[Any]:
+        """Carry out a plan; the future ends, with what it returns, when the engine has acknowledged all of it.
 
-        ``weight`` is what it holds in memory (bytes), ``then`` is called at the end. The promise fails with
+        ``weight`` is what it holds in memory (bytes), ``then`` is called at the end. The future fails with
         StoreUnavailableError or RejectedError.
         Raises StoreUnavailableError at once where too much waits already, or the engine has been down for long.
         """
         if self.down_for > self._limits.timeout_seconds:
             raise StoreUnavailableError("the engine does not answer")
-        task = Task(plan, Promise(then), weight, time.monotonic() + self._limits.timeout_seconds)
+        task = Task(plan, Future(then), weight, time.monotonic() + self._limits.timeout_seconds)
         self._queue.put(task)
         return task.end
 
@@ -125,9 +125,9 @@ class Writer:
 
     def _round(self, number: int) -> bool:
         """Carry out one round; return False at the end."""
-        with ExitStack() as turn:
+        with ExitStack() as held:
             with self._collecting:
-                wanted = self._collect(turn)
+                wanted = self._collect(held)
             if wanted is None:
                 return False
             self._busy_since[number] = started = time.monotonic()
@@ -149,8 +149,8 @@ class Writer:
             self._queue.wake()
         return True
 
-    def _collect(self, turn: ExitStack) -> Round | None:
-        """Wait for what goes into the next round; None at the end. ``turn`` is to be closed after it was sent."""
+    def _collect(self, held: ExitStack) -> Round | None:
+        """Wait for what goes into the next round; None at the end. ``held`` is to be closed after it was sent."""
         while True:
             if not self._queue and not self._core.has_work:
                 if self._queue.closing:
@@ -160,7 +160,7 @@ class Writer:
                 self._queue.linger(self._expected, _LINGER_SECONDS)
             if self._core.down_since is None:
                 # What arrives while others have their turn goes into this round. An engine that is down delays nobody.
-                turn.enter_context(self._turn)
+                held.enter_context(self._tokens)
             with self._deciding:
                 now = time.monotonic()
                 for task in self._queue.take():
@@ -174,7 +174,7 @@ class Writer:
             if wanted is not None:
                 return wanted
             self._expected = 1
-            turn.close()
+            held.close()
             if self._core.has_work:
                 self._queue.wait(self._patience())
 

@@ -1,0 +1,118 @@
+"""How many predictions have feedback, what became of it, and how late it comes."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from request_logger.analytics.queries import Asker
+from request_logger.analytics.scope import FEEDBACK_DATE, PREDICTION_DATE, Query, Scope
+from request_logger.analytics.selection import FEEDBACK, PREDICTION, WITH_FEEDBACK, exists
+from request_logger.store.changes import StoreUnavailableError
+from request_logger.store.search_answers import check_aggregations, check_total
+
+# Most documents that one search gives; of more, as many are chosen at random (and always the same ones).
+SAMPLE = 10_000
+_SEED = 20_260_102
+_TIMES = {"prediction": PREDICTION_DATE, "feedback": FEEDBACK_DATE}
+
+
+_UNSCORABLE = exists("metrics.unscorable")
+_SCORED: Query = {"bool": {"filter": [exists("metrics.scorer")], "must_not": [_UNSCORABLE]}}
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """Counts of documents; docs/report.md says what a prediction is, and when it has feedback."""
+
+    predictions: int
+    with_feedback: int
+    scored: int
+    by_truth: int
+    by_reward: int
+    unscorable: int
+    feedback_only: int
+    """Feedback for which no prediction is stored (yet)."""
+
+    @property
+    def share(self) -> float | None:
+        """The share of the predictions that have feedback, None without predictions."""
+        return self.with_feedback / self.predictions if self.predictions else None
+
+
+@dataclass(frozen=True, slots=True)
+class Delay:
+    """How long after the prediction its feedback came, in seconds.
+
+    ``n`` documents have both times; ``mean`` is over all of them. ``sample`` has the delays (sorted) of all, or, of
+    more than SAMPLE, of a random choice.
+    """
+
+    n: int
+    mean: float
+    sample: tuple[float, ...]
+
+    def quantile(self, share: float) -> float:
+        """Return the delay within which this share of the sample had come: the smallest with at least that share."""
+        return self.sample[max(math.ceil(len(self.sample) * share) - 1, 0)]
+
+    def within(self, seconds: float) -> float:
+        """Return the share of the sample whose feedback came within some seconds."""
+        return sum(delay <= seconds for delay in self.sample) / len(self.sample)
+
+
+def coverage(asker: Asker, scope: Scope) -> Coverage:
+    """Count predictions and feedback. Raises what :class:`Asker` does."""
+    parts: dict[str, Query] = {
+        "predictions": PREDICTION,
+        "with_feedback": WITH_FEEDBACK,
+        "scored": _SCORED,
+        "by_truth": {"bool": {"filter": [_SCORED, {"term": {"metrics.basis": "truth"}}]}},
+        "by_reward": {"bool": {"filter": [_SCORED, {"term": {"metrics.basis": "reward"}}]}},
+        "unscorable": _UNSCORABLE,
+        "feedback_only": {"bool": {"filter": [FEEDBACK], "must_not": [PREDICTION]}},
+    }
+    found = asker.aggregate(scope, {name: {"filter": only} for name, only in parts.items()})
+    return Coverage(**{name: int(found.get(name, {}).get("doc_count", 0)) for name in parts})
+
+
+def reasons(asker: Asker, scope: Scope, most: int = 10) -> list[tuple[str, int]]:
+    """Return why feedback could not be scored, the most frequent reasons first, with their counts."""
+    pages = asker.pages(scope, {"reason": {"terms": {"field": "metrics.unscorable"}}})
+    counts = [(str(bucket["key"]["reason"]), int(bucket["doc_count"])) for bucket in pages]
+    return sorted(counts, key=lambda pair: (-pair[1], pair[0]))[:most]
+
+
+def delay(asker: Asker, scope: Scope, *more: Query) -> Delay | None:
+    """Measure how late feedback comes; None where no document has both times. Raises what :class:`Asker` does.
+
+    An engine subtracts no two fields without a script: the mean is the difference of two means, which is exact, and the
+    distribution is that of the documents themselves.
+    """
+    both = (*more, exists(PREDICTION_DATE), exists(FEEDBACK_DATE), PREDICTION)
+    means = {name: {"avg": {"field": field}} for name, field in _TIMES.items()}
+    body: dict[str, Any] = {
+        "aggs": means,
+        "size": SAMPLE,
+        "track_total_hits": True,
+        "_source": False,
+        "docvalue_fields": [{"field": field, "format": "epoch_millis"} for field in _TIMES.values()],
+    }
+    answer = asker.search(scope, {**body, "size": 0}, *both)
+    total = check_total(answer)
+    if not total:
+        return None
+    shown = asker.sample(scope, body, _SEED, *both) if total > SAMPLE else asker.search(scope, body, *both)
+    averages = check_aggregations(means, answer)
+    mean = (averages["feedback"]["value"] - averages["prediction"]["value"]) / 1000
+    delays = sorted(_delay(hit.get("fields")) for hit in shown["hits"]["hits"])
+    return Delay(total, mean, tuple(delays))
+
+
+def _delay(fields: Any) -> float:
+    try:
+        prediction, feedback = (float(fields[field][0]) for field in _TIMES.values())
+    except (KeyError, IndexError, TypeError, ValueError):
+        raise StoreUnavailableError("the engine's answer to a search is none: a hit lacks its times") from None
+    return (feedback - prediction) / 1000

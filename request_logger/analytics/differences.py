@@ -1,0 +1,137 @@
+"""The difference of a metric between two groups of documents, as far as sums tell it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from request_logger.analytics.estimates import (
+    auc_of,
+    binary_trials,
+    drawn_from_cells,
+    drawn_values,
+    is_proportion,
+    mean_field,
+    percentile_interval,
+    value_of,
+)
+from request_logger.analytics.intervals import Difference, Mean, mean_of, newcombe, normal_interval, welch
+from request_logger.analytics.label_averages import average_of
+from request_logger.analytics.queries import Answers
+from request_logger.analytics.rollups import Moments
+from scorers.base import AtMost, Count, Metric
+
+_BINARY_SHARES = ("precision", "recall", "specificity")
+
+
+def difference(metric: Metric, a: Answers, b: Answers) -> Difference | None:
+    """Return b minus a with interval and p-value, for two independent groups; None where sums alone don't tell.
+
+    Shares by Newcombe and chi-squared, means by Welch, and so is the root of a mean through the delta method. The AUC
+    by DeLong, averages over labels by the delta method, what is made of the confusion matrix by a bootstrap of both.
+    """
+    shares = proportions(metric, a, b)
+    if shares is not None:
+        (hits_a, n_a), (hits_b, n_b) = shares
+        return newcombe(hits_a, n_a, hits_b, n_b)
+    means = plain_means(metric, a, b)
+    if means is not None:
+        return welch(*means)
+    roots = _roots(metric, a, b)
+    if roots is not None:
+        found = welch(*roots)
+        interval = replace(found.interval, method="Welch t, delta method")
+        return replace(found, interval=interval)
+    if metric.name == "auc":
+        return _normal(auc_of(metric, a), auc_of(metric, b), "DeLong on bins", "DeLong")
+    averages = average_of(metric, a), average_of(metric, b)
+    return _normal(*averages, "delta method", "normal") or _drawn(metric, a, b)
+
+
+def proportions(metric: Metric, a: Answers, b: Answers) -> tuple[tuple[float, float], tuple[float, float]] | None:
+    """Return hits and trials of both groups where the metric is a share in both."""
+    field = mean_field(metric)
+    kinds = {key: type(need) for key, need in metric.needs.items()}
+    if field is not None and is_proportion(metric, a) and is_proportion(metric, b):
+        one, two = a[Moments(field)], b[Moments(field)]
+        return (one.total, one.n), (two.total, two.n)
+    if kinds == {"hits": AtMost, "n": Count}:
+        hits, n = metric.needs["hits"], metric.needs["n"]
+        return (a[hits], a[n]), (b[hits], b[n])
+    if metric.name in _BINARY_SHARES and "true_negative" in metric.needs:
+        return binary_trials(metric.name, a), binary_trials(metric.name, b)
+    return None
+
+
+def plain_means(metric: Metric, a: Answers, b: Answers) -> tuple[Mean, Mean] | None:
+    """Return mean and variance of both groups where the metric is a mean, and no root of one."""
+    return _means(metric, a, b, power=1)
+
+
+def _roots(metric: Metric, a: Answers, b: Answers) -> tuple[Mean, Mean] | None:
+    """Return both groups' roots of a mean, where the metric is one, with their variances by the delta method.
+
+    The variance of the root of m is that of m, divided by 4 m.
+    """
+    squares = _means(metric, a, b, power=2)
+    if squares is None or not all(each.mean > 0.0 for each in squares):
+        return None
+    first, second = (Mean(each.n, math.sqrt(each.mean), each.variance / (4 * each.mean)) for each in squares)
+    return first, second
+
+
+def _means(metric: Metric, a: Answers, b: Answers, *, power: int) -> tuple[Mean, Mean] | None:
+    """Return mean and variance of the field of both groups, where this power of the metric is the mean."""
+    field = mean_field(metric)
+    if field is None or Moments(field) not in a or Moments(field) not in b:
+        return None
+    one, two = a[Moments(field)], b[Moments(field)]
+    first, second = mean_of(one), mean_of(two)
+    if first is None or second is None:
+        return None
+    for mean, answers in ((first, a), (second, b)):
+        value = value_of(metric, answers)
+        if value is None or not math.isclose(value**power, mean.mean, rel_tol=1e-12, abs_tol=1e-300):
+            return None
+    return first, second
+
+
+def variance_of(metric: Metric, a: Answers, b: Answers) -> float | None:
+    """Return the sum of the two groups' variances of one document, for how many of them are needed."""
+    shares = proportions(metric, a, b)
+    if shares is not None:
+        return sum((hits / n) * (1 - hits / n) if n else 0.0 for hits, n in shares)
+    means = plain_means(metric, a, b) or _roots(metric, a, b)
+    if means:
+        return sum(mean.variance for mean in means)
+    averages = [(average_of(metric, answers), answers) for answers in (a, b)]
+    known = [average[1] * answers[metric.needs["n"]] for average, answers in averages if average]
+    return sum(known) if len(known) == len(averages) else None
+
+
+def _normal(a: tuple[float, float] | None, b: tuple[float, float] | None, method: str, test: str) -> Difference | None:
+    """Return the difference of two normal estimates (value and variance)."""
+    if a is None or b is None:
+        return None
+    value, variance = b[0] - a[0], a[1] + b[1]
+    p_value = math.erfc(abs(value) / math.sqrt(2 * variance)) if variance else float(value == 0.0)
+    return Difference(value, normal_interval(value, variance, method), p_value, test)
+
+
+def _drawn(metric: Metric, a: Answers, b: Answers) -> Difference | None:
+    values = value_of(metric, a), value_of(metric, b)
+    drawn: list[Sequence[float]] = [
+        drawn_from_cells(metric, answers, seed=seed) or drawn_values([metric], answers, seed=seed).get(metric.name, [])
+        for seed, answers in enumerate((a, b))
+    ]
+    count = min(map(len, drawn))
+    if values[0] is None or values[1] is None or not count:
+        return None
+    differences = np.subtract(drawn[1][:count], drawn[0][:count])
+    # At least one more than seen: no number of draws shows that something never happens.
+    tail = min((differences <= 0).sum(), (differences >= 0).sum()) + 1
+    p_value = min(1.0, 2.0 * float(tail) / (count + 1))
+    return Difference(values[1] - values[0], percentile_interval(differences.tolist()), p_value, "bootstrap")

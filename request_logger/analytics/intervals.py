@@ -1,0 +1,205 @@
+"""Confidence intervals and tests, as pure functions of counts and sums.
+
+All treat the documents as independent. Rows of one batch often are not: then the true interval is wider.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+
+from request_logger.analytics import t_distribution
+from request_logger.analytics.rollups import Spread
+
+LEVEL = 0.95
+# Of a sum of squares no more can be told than its rounding leaves.
+_RELATIVE_NOISE = 1e-11
+_EXACT_LIMIT = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A confidence interval of the level LEVEL, and the method that gave it."""
+
+    low: float
+    high: float
+    method: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mean:
+    """A mean with its sample variance (divided by n - 1) and the number of values."""
+
+    n: int
+    mean: float
+    variance: float
+
+    @property
+    def standard_error(self) -> float:
+        """The standard error of the mean."""
+        return math.sqrt(self.variance / self.n)
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A difference (second minus first) with its interval and two-sided p-value."""
+
+    value: float
+    interval: Interval
+    p_value: float
+    test: str
+
+
+def z_of(level: float) -> float:
+    """Return the standard normal quantile that holds ``level`` between -z and z."""
+    return NormalDist().inv_cdf(0.5 + level / 2)
+
+
+def wilson(hits: float, n: float, level: float = LEVEL) -> Interval | None:
+    """Wilson's score interval of a proportion (Wilson 1927); None without a trial."""
+    if n <= 0:
+        return None
+    z = z_of(level)
+    share = hits / n
+    center = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    low = 0.0 if hits <= 0 else max(center - half, 0.0)
+    high = 1.0 if hits >= n else min(center + half, 1.0)
+    return Interval(low, high, "Wilson")
+
+
+def f1_interval(true_positive: float, wrong: float, level: float = LEVEL) -> Interval | None:
+    """Interval of F1: Wilson's of J = TP / (TP + FP + FN), through F1 = 2 J / (1 + J). ``wrong`` is FP + FN."""
+    found = wilson(true_positive, true_positive + wrong, level)
+    if found is None:
+        return None
+    low, high = (2 * j / (1 + j) for j in (found.low, found.high))
+    return Interval(low, high, "Wilson on Jaccard")
+
+
+def mean_of(spread: Spread) -> Mean | None:
+    """Return mean and variance from sums; None below two values, or where rounding has eaten the variance."""
+    if spread.n < 2:
+        return None
+    mean = spread.total / spread.n
+    if spread.low == spread.high:
+        return Mean(spread.n, mean, 0.0)
+    rest = spread.squares - spread.total * mean
+    if rest <= _RELATIVE_NOISE * spread.squares:
+        return None
+    return Mean(spread.n, mean, rest / (spread.n - 1))
+
+
+def mean_interval(mean: Mean, level: float = LEVEL) -> Interval:
+    """Student's interval of a mean: mean plus or minus t s / sqrt(n), with n - 1 degrees of freedom."""
+    half = t_distribution.quantile(level, mean.n - 1) * mean.standard_error
+    return Interval(mean.mean - half, mean.mean + half, "Student t")
+
+
+def newcombe(hits_a: float, n_a: float, hits_b: float, n_b: float, level: float = LEVEL) -> Difference | None:
+    """Difference of two independent proportions, b minus a; None where one has no trial.
+
+    The interval is Newcombe's hybrid of the two Wilson intervals (1998, method 10), the p-value that of the score test,
+    which is Pearson's chi-squared without a correction.
+    """
+    one, two = wilson(hits_a, n_a, level), wilson(hits_b, n_b, level)
+    if one is None or two is None:
+        return None
+    a, b = hits_a / n_a, hits_b / n_b
+    value = b - a
+    low = value - math.hypot(b - two.low, one.high - a)
+    high = value + math.hypot(two.high - b, a - one.low)
+    pooled = (hits_a + hits_b) / (n_a + n_b)
+    error = math.sqrt(pooled * (1 - pooled) * (1 / n_a + 1 / n_b))
+    p_value = math.erfc(abs(value) / error / math.sqrt(2)) if error else 1.0
+    return Difference(value, Interval(low, high, "Newcombe"), p_value, "chi-squared")
+
+
+def welch(a: Mean, b: Mean, level: float = LEVEL) -> Difference:
+    """Difference of two independent means, b minus a, by Welch's t-test (unequal variances)."""
+    value = b.mean - a.mean
+    parts = [a.variance / a.n, b.variance / b.n]
+    variance = sum(parts)
+    if variance == 0.0:
+        return Difference(value, Interval(value, value, "Welch t"), float(value == 0.0), "Welch t")
+    freedom = variance**2 / (parts[0] ** 2 / (a.n - 1) + parts[1] ** 2 / (b.n - 1))
+    error = math.sqrt(variance)
+    half = t_distribution.quantile(level, freedom) * error
+    p_value = t_distribution.two_sided(value / error, freedom)
+    return Difference(value, Interval(value - half, value + half, "Welch t"), p_value, "Welch t")
+
+
+def paired_t(differences: Sequence[float], level: float = LEVEL) -> Difference | None:
+    """Mean of paired differences (b minus a) by Student's t-test of one sample; None below two pairs."""
+    n = len(differences)
+    if n < 2:
+        return None
+    value = math.fsum(differences) / n
+    variance = math.fsum((each - value) ** 2 for each in differences) / (n - 1)
+    interval = mean_interval(Mean(n, value, variance), level)
+    error = math.sqrt(variance / n)
+    p_value = t_distribution.two_sided(value / error, n - 1) if error else float(value == 0.0)
+    return Difference(value, Interval(interval.low, interval.high, "paired t"), p_value, "paired t")
+
+
+def mcnemar(only_a: int, only_b: int) -> float:
+    """Two-sided p-value that the discordant pairs (one right, the other wrong) fall either way alike.
+
+    Exact (binomial with p = 1/2) up to 1,000 of them; beyond, chi-squared (a - b)^2 / (a + b) with one degree.
+    """
+    n = only_a + only_b
+    if n == 0:
+        return 1.0
+    if n > _EXACT_LIMIT:
+        return math.erfc(abs(only_a - only_b) / math.sqrt(n) / math.sqrt(2))
+    tail = sum(math.comb(n, k) for k in range(min(only_a, only_b) + 1))
+    return min(1.0, 2 * tail / (1 << n))
+
+
+def needed(difference: float, variance: float, power: float = 0.8, level: float = LEVEL) -> int | None:
+    """How many values each side needs to tell a true difference from 0: (z + z_power)^2 variance / difference^2.
+
+    ``variance`` is the sum of the two sides' variances (of the pairs' differences, for pairs). None for a difference
+    of 0: no number is enough.
+    """
+    if difference == 0.0:
+        return None
+    z = z_of(level) + NormalDist().inv_cdf(power)
+    return math.ceil(z * z * variance / difference**2)
+
+
+def delong(positives: Mapping[int, float], negatives: Mapping[int, float]) -> tuple[float, float] | None:
+    """Return the AUC of binned scores and its variance (DeLong 1988, ties count a half); None below two of each class.
+
+    ``positives`` and ``negatives`` are counts by bin, a higher bin being a higher score.
+    """
+    p, n = sum(positives.values()), sum(negatives.values())
+    if p < 2 or n < 2:
+        return None
+    ranks_p = _placements(positives, negatives, n, rising=True)
+    ranks_n = _placements(negatives, positives, p, rising=False)
+    area = sum(count * rank for count, rank in ranks_p) / p
+    variance = sum(count * (rank - area) ** 2 for count, rank in ranks_p) / (p - 1) / p
+    variance += sum(count * (rank - area) ** 2 for count, rank in ranks_n) / (n - 1) / n
+    return area, variance
+
+
+def _placements(
+    own: Mapping[int, float], others: Mapping[int, float], total: float, *, rising: bool
+) -> list[tuple[float, float]]:
+    """For each bin: the count of its own, and the share of the others that they are on the right side of."""
+    passed = 0.0
+    placed = []
+    for key in sorted({*own, *others}, reverse=not rising):
+        here = others.get(key, 0.0)
+        placed.append((own.get(key, 0.0), (passed + here / 2) / total))
+        passed += here
+    return placed
+
+
+def normal_interval(value: float, variance: float, method: str, level: float = LEVEL) -> Interval:
+    """Interval of a normal estimate: value plus or minus z times the root of its variance."""
+    half = z_of(level) * math.sqrt(variance)
+    return Interval(value - half, value + half, method)

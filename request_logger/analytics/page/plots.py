@@ -1,0 +1,214 @@
+"""The plots of a report: from its numbers to pictures with a title, a caption and the numbers beside."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import pairwise
+from typing import Any
+
+from markupsafe import Markup
+
+from request_logger.analytics.formatting import duration, interval, number, percent, words
+from request_logger.analytics.page import svg
+from request_logger.analytics.page.svg import Axes
+
+Report = dict[str, Any]
+_UNIT = (0.0, 1.0)
+_UNIT_TICKS = [(share / 5, f"{share / 5:g}") for share in range(6)]
+_TIMES = (0.1, 1.0, 10.0, 60.0, 600.0, 3600.0, 21_600.0, 86_400.0, 604_800.0, 2_592_000.0, 31_536_000.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Plot:
+    """A picture, with the table of what it shows."""
+
+    title: str
+    picture: Markup
+    caption: str
+    header: tuple[str, ...]
+    rows: Sequence[tuple[str, ...]]
+
+
+def of_report(report: Report) -> Iterator[Plot]:
+    """Draw what is about all documents: how many have feedback, and when it came."""
+    counts = report["coverage"]
+    steps = [
+        ("Predictions", counts["predictions"]),
+        ("with feedback", counts["with_feedback"]),
+        ("scored", counts["scored"]),
+        ("by a truth", counts["by_truth"]),
+    ]
+    drawn, height = svg.rows(steps)
+    share = percent(counts.get("share"))
+    caption = f"{share} of the predictions have feedback."
+    yield Plot(
+        "Coverage",
+        svg.picture("coverage", "Coverage", caption, drawn, height=height),
+        caption,
+        ("Step", "Documents"),
+        [(name, f"{count:,}") for name, count in steps],
+    )
+    if report.get("delay", {}).get("points"):
+        yield _delay(report["delay"])
+
+
+def _delay(found: Report) -> Plot:
+    points = [(math.log10(max(point["seconds"], 0.001)), point["share"]) for point in found["points"]]
+    low, high = points[0][0], points[-1][0]
+    span = (low, high) if high > low else (low - 1, high + 1)
+    marks = [(math.log10(seconds), duration(seconds)) for seconds in _TIMES]
+    marks = [mark for mark in marks if span[0] <= mark[0] <= span[1]] or [(edge, duration(10**edge)) for edge in span]
+    axes = Axes(span, _UNIT, marks, _UNIT_TICKS, "time after the prediction", "share of the feedback")
+    half, most = (duration(found["quantiles"][key]) for key in ("0.5", "0.9"))
+    caption = f"Half of the feedback came within {half}, 90 % within {most}."
+    if found["sample"] < found["n"]:
+        caption += f" A random sample of {found['sample']:,} of {found['n']:,}."
+    return Plot(
+        "Feedback delay",
+        svg.picture("delay", "Feedback delay", caption, axes.drawn(), svg.curve(axes, points)),
+        caption,
+        ("Within", "Share of the feedback"),
+        [(f"a {name}", percent(share)) for name, share in found["within"].items()],
+    )
+
+
+def of_task(task: Report, key: str) -> Iterator[Plot]:
+    """Draw what a task has; ``key`` is of this task alone."""
+    if task.get("over_time", {}).get("points"):
+        yield _over_time(task, key)
+    for name, draw in _PLOTS.items():
+        if task.get(name):
+            yield draw(task, key)
+
+
+def _over_time(task: Report, key: str) -> Plot:
+    found = task["over_time"]
+    points = [point for point in found["points"] if "value" in point]
+    name = words(found["metric"])
+    times = [datetime.fromisoformat(point["start"]).timestamp() for point in points]
+    sure = [(time, point) for time, point in zip(times, points, strict=True) if "low" in point]
+    values = [point[part] for point in points for part in ("value", "low", "high") if part in point]
+    is_share = all(0 <= value <= 1 for value in values)
+    height = svg.spread(values, bounds=_UNIT if is_share else (-math.inf, math.inf))
+    span = (times[0], times[-1]) if len(times) > 1 else (times[0] - 1, times[0] + 1)
+    axes = Axes(span, height, _time_ticks(times), svg.ticks(height), f"time, in windows of {found['window']}", name)
+    drawn = [axes.drawn()]
+    if len(sure) > 1:
+        low, high = ([(time, point[part]) for time, point in sure] for part in ("low", "high"))
+        drawn.append(svg.band(axes, low, high))
+    elif sure:
+        drawn.append(svg.whiskers(axes, [(time, point["low"], point["high"]) for time, point in sure]))
+    line = [(time, point["value"]) for time, point in zip(times, points, strict=True)]
+    drawn += [svg.curve(axes, line), svg.dots(axes, line, 2.5)]
+    title = f"{name[0].upper()}{name[1:]} over time"
+    last = points[-1]
+    caption = f"Last: {number(last['value'])} of {last['n']:,} documents." + (
+        " The band is the 95 % interval." if sure else ""
+    )
+    rows = [
+        (point["start"][:16].replace("T", " "), number(point["value"]), interval(point), f"{point['n']:,}")
+        for point in points
+    ]
+    picture = svg.picture(f"{key}-time", title, caption, *drawn)
+    return Plot(title, picture, caption, ("From (UTC)", name, "95 % interval", "n"), rows)
+
+
+def _time_ticks(times: Sequence[float]) -> list[svg.Tick]:
+    chosen = sorted({times[0], times[len(times) // 2], times[-1]})
+    form = "%m-%d" if times[-1] - times[0] > 2 * 86_400 else "%H:%M"
+    return [(time, datetime.fromtimestamp(time, tz=_UTC).strftime(form)) for time in chosen]
+
+
+_UTC = datetime.fromisoformat("1970-01-01T00:00:00+00:00").tzinfo
+
+
+def _reliability(task: Report, key: str) -> Plot:
+    bins = task["reliability"]
+    axes = Axes(_UNIT, _UNIT, _UNIT_TICKS, _UNIT_TICKS, "probability that was said", "share that came true")
+    points = [(found["said"], found["happened"]) for found in bins]
+    drawn = (
+        axes.drawn(),
+        svg.curve(axes, [(0, 0), (1, 1)], "guide"),
+        svg.whiskers(axes, [(found["said"], found["low"], found["high"]) for found in bins]),
+        svg.curve(axes, points),
+        svg.dots(axes, points),
+    )
+    error = _metric(task, "ece")
+    caption = f"Expected calibration error {number(error)}. On the dashed line a probability means what it says."
+    rows = [
+        (f"{found['from']:.2f} to {found['to']:.2f}", number(found["said"]), number(found["happened"]),
+         interval(found), f"{found['n']:,}")
+        for found in bins
+    ]  # fmt: skip
+    header = ("Probability", "said", "came true", "95 % interval", "n")
+    picture = svg.picture(f"{key}-reliability", "Reliability", caption, *drawn)
+    return Plot("Reliability", picture, caption, header, rows)
+
+
+def _roc(task: Report, key: str) -> Plot:
+    points = [(found["false_positive_rate"], found["true_positive_rate"]) for found in task["roc"]]
+    axes = Axes(_UNIT, _UNIT, _UNIT_TICKS, _UNIT_TICKS, "false positive rate", "true positive rate")
+    upper, lower = [points[0]], [points[0]]
+    for before, after in pairwise(points):
+        upper += [(before[0], after[1]), after]
+        lower += [(after[0], before[1]), after]
+    drawn = (
+        axes.drawn(),
+        svg.curve(axes, [(0, 0), (1, 1)], "guide"),
+        svg.band(axes, lower, upper),
+        svg.curve(axes, points),
+    )
+    area, bound = _metric(task, "auc"), _metric(task, "auc_bound")
+    caption = (
+        f"Area {number(area)}, from 100 bins of the score: the exact one differs by at most {number(bound)},"
+        " and its curve is within the band."
+    )
+    rows = [(number(x), number(y)) for x, y in points]
+    picture = svg.picture(f"{key}-roc", "ROC curve", caption, *drawn)
+    return Plot("ROC curve", picture, caption, ("False positive rate", "True positive rate"), rows)
+
+
+def _residuals(task: Report, key: str) -> Plot:
+    bins = task["residuals"]
+    span = (bins[0]["from"], bins[-1]["to"])
+    height = svg.spread([found["n"] for found in bins], zero=True)
+    axes = Axes(span, height, svg.ticks(span, 4), svg.ticks(height), "error: prediction minus truth", "documents")
+    drawn = (axes.drawn(), svg.columns(axes, [(found["from"], found["to"], found["n"]) for found in bins]))
+    caption = f"Mean error {number(_metric(task, 'mean_error'))}. The outermost bars hold all that is beyond."
+    rows = [(f"{number(found['from'])} to {number(found['to'])}", f"{found['n']:,}") for found in bins]
+    picture = svg.picture(f"{key}-residuals", "Residuals", caption, *drawn)
+    return Plot("Residuals", picture, caption, ("Error", "Documents"), rows)
+
+
+def _errors_by_prediction(task: Report, key: str) -> Plot:
+    parts = task["errors_by_prediction"]
+    span = svg.spread([part["mean_prediction"] for part in parts])
+    height = svg.spread([part[name] for part in parts for name in ("low", "high")], zero=True)
+    axes = Axes(span, height, svg.ticks(span, 4), svg.ticks(height), "prediction", "mean error")
+    points = [(part["mean_prediction"], part["mean_error"]) for part in parts]
+    drawn = (
+        axes.drawn(),
+        svg.curve(axes, [(span[0], 0.0), (span[1], 0.0)], "guide"),
+        svg.whiskers(axes, [(part["mean_prediction"], part["low"], part["high"]) for part in parts]),
+        svg.dots(axes, points),
+    )
+    caption = "The mean error in about ten equal shares of the predictions, with 95 % intervals; on the line it is 0."
+    rows = [(part["predictions"], number(part["mean_error"]), interval(part), f"{part['n']:,}") for part in parts]
+    title = "Error by prediction"
+    picture = svg.picture(f"{key}-errors", title, caption, *drawn)
+    return Plot(title, picture, caption, ("Prediction", "Mean error", "95 % interval", "n"), rows)
+
+
+_PLOTS: dict[str, Callable[[Report, str], Plot]] = {
+    "reliability": _reliability,
+    "roc": _roc,
+    "residuals": _residuals,
+    "errors_by_prediction": _errors_by_prediction,
+}
+
+
+def _metric(task: Report, name: str) -> float | None:
+    return next((found["value"] for found in task.get("metrics", []) if found["name"] == name), None)

@@ -1,0 +1,65 @@
+"""Puts the page together: the template, the plots, the figures as text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+
+from request_logger.analytics import formatting
+from request_logger.analytics.page.plots import of_report, of_task
+
+_MOST_LABELS = 12
+
+
+def page(report: dict[str, Any], form: Mapping[str, str] | None = None) -> str:
+    """Return the page of a report. With ``form`` (the options as text) it has a form to ask for another one."""
+    tasks = [
+        {
+            **task,
+            "plots": list(of_task(task, f"task{number}")),
+            "matrix": _matrix(task.get("confusion_matrix", {})),
+            "classes": sorted(task.get("per_class", {}).items(), key=lambda pair: -pair[1].get("support", 0)),
+        }
+        for number, task in enumerate(report["tasks"])
+    ]
+    reasons = [(problem["reason"], f"{problem['n']:,}") for problem in report.get("unscorable", [])]
+    return _template("report.html.jinja").render(
+        report=report, tasks=tasks, plots=list(of_report(report)), form=form, unscorable=reasons
+    )
+
+
+def error_page(problem: str, form: Mapping[str, str]) -> str:
+    """Return the page that says what is wrong with what was asked."""
+    return _template("error.html.jinja").render(problem=problem, form=form)
+
+
+def _matrix(matrix: dict[str, dict[str, int]]) -> dict[str, Any] | None:
+    """Return the confusion matrix by row, each cell with its share of the row in tenths, for its shade."""
+    labels = sorted({*matrix, *(label for row in matrix.values() for label in row)})
+    if not labels or len(labels) > _MOST_LABELS:
+        return None
+    rows = []
+    for truth in labels:
+        row = matrix.get(truth, {})
+        total = sum(row.values()) or 1
+        cells = [(row.get(said, 0), round(10 * row.get(said, 0) / total)) for said in labels]
+        rows.append((truth, cells))
+    return {"labels": labels, "rows": rows}
+
+
+@lru_cache(maxsize=4)
+def _template(name: str) -> Template:
+    environment = Environment(
+        loader=PackageLoader("request_logger.analytics.page", "templates"),
+        # Also for names that end in .jinja: what is in documents must never be markup.
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    helpers = {name: getattr(formatting, name) for name in ("number", "interval", "percent", "duration", "words")}
+    environment.filters.update(helpers)
+    return environment.get_template(name)

@@ -1,0 +1,168 @@
+"""Conditions on the metrics of stored pairs, such as "accuracy at least 0.9"."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from request_logger.analytics import rollups
+from request_logger.analytics.errors import BadQuestionError
+from request_logger.analytics.queries import Asker
+from request_logger.analytics.scope import Scope
+from request_logger.analytics.selection import Selection, exists
+from request_logger.scoring.registry import ScorerError, build, parse, registered
+from request_logger.settings import Settings
+from request_logger.store.ports import EngineReader
+
+_SCORED = {"bool": {"must_not": [exists("metrics.unscorable")]}}
+_CONDITION = re.compile(r"(?P<metric>\w+)(?:\[(?P<label>.+)\])?=(?P<limit>[^=\]]+)")
+
+
+class QualityError(Exception):
+    """What is asked for can't be answered; the text is one line that says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A metric, of one class where ``label`` is given, is to be at least (at most, with ``is_maximum``) ``limit``."""
+
+    metric: str
+    label: str
+    limit: float
+    is_maximum: bool
+
+    @classmethod
+    def of(cls, text: str, *, is_maximum: bool) -> Condition:
+        """Read ``accuracy=0.9`` or ``recall[virginica]=0.8``. Raises ValueError."""
+        found = _CONDITION.fullmatch(text.strip())
+        if found is None:
+            raise ValueError(f"expected metric=number or metric[class]=number, found {text!r}")
+        try:
+            limit = float(found["limit"])
+        except ValueError:
+            raise ValueError(f"expected a number after =, found {found['limit']!r}") from None
+        if math.isnan(limit):
+            raise ValueError(f"expected a number after =, found {found['limit']!r}")
+        return cls(found["metric"], found["label"] or "", limit, is_maximum)
+
+    @property
+    def name(self) -> str:
+        """The metric, and its class."""
+        return f"{self.metric}[{self.label}]" if self.label else self.metric
+
+    def holds(self, value: float) -> bool:
+        """Say whether a value fulfils it."""
+        return value <= self.limit if self.is_maximum else value >= self.limit
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A condition on the pairs of one scorer: ``holds`` is None where there are too few, or no value."""
+
+    condition: Condition
+    scorer: str
+    pairs: int
+    value: float | None
+    holds: bool | None
+
+
+def check(
+    engine: EngineReader,
+    settings: Settings,
+    selection: Selection,
+    conditions: Sequence[Condition],
+    *,
+    minimum: int,
+    scorer: str = "",
+) -> tuple[list[Verdict], list[dict[str, str]]]:
+    """Ask the engine and judge each condition for each scorer of the pairs that has its metric.
+
+    ``scorer`` takes the pairs of one alone. Returns the verdicts, none where there are no pairs at all, and the indices
+    that could not be asked, each with the reason. Raises QualityError where no such metric can be given, ScorerError
+    where there is no such scorer, StoreUnavailableError where there is no answer.
+    """
+    asker = Asker(engine)
+    scope = Scope(selection.indices(settings), (_SCORED, *selection.filters()))
+    asked = _Questions(asker, scope)
+    try:
+        verdicts = asker.settled(lambda: _verdicts(asked, conditions, minimum, scorer), scope.indices)
+    except BadQuestionError as error:
+        raise QualityError(str(error)) from None
+    return verdicts, asker.left_out.as_json()
+
+
+def _verdicts(asked: _Questions, conditions: Sequence[Condition], minimum: int, scorer: str) -> list[Verdict]:
+    only = build(*parse(scorer)) if scorer else None
+    found = asked.scorers()
+    if only is not None:
+        found = {name: pairs for name, pairs in found.items() if name == only.name}
+    scorers: dict[str, Any] = {}
+    for name in found or ([] if only is not None else registered()):
+        scorers[name] = only if only is not None else _known(name)
+    if only is not None:
+        scorers[only.name] = only
+    verdicts = []
+    for condition in conditions:
+        having_it = [name for name, each in scorers.items() if _has(each, condition)]
+        if not having_it:
+            metrics = sorted({metric.name for each in scorers.values() for metric in getattr(each, "metrics", ())})
+            kinds = ", ".join(sorted(scorers))
+            raise QualityError(f"no metric {condition.name} of the scorers {kinds}: there are {', '.join(metrics)}")
+        for name in having_it:
+            pairs = found.get(name, 0)
+            enough = pairs >= max(minimum, 1)
+            value = asked.value(scorers[name], name, condition) if enough else None
+            verdicts.append(Verdict(condition, name, pairs, value, None if value is None else condition.holds(value)))
+    return [verdict for verdict in verdicts if found]
+
+
+def _known(name: str) -> Any:
+    """The scorer of a stored name; None for somebody's own, which `--scorer` names by its path."""
+    try:
+        return build(name, {})
+    except ScorerError:
+        return None
+
+
+def _has(scorer: Any, condition: Condition) -> bool:
+    metrics = getattr(scorer, "metrics", ())
+    if condition.label:
+        return any(metric.per_class for metric in metrics)
+    return any(metric.name == condition.metric and not metric.per_class for metric in metrics)
+
+
+@dataclass(frozen=True, slots=True)
+class _Questions:
+    asker: Asker
+    scope: Scope
+
+    def scorers(self) -> dict[str, int]:
+        """Give how many pairs each scorer has scored."""
+        pages = self.asker.pages(self.scope, {"scorer": {"terms": {"field": "metrics.scorer"}}})
+        return {str(bucket["key"]["scorer"]): int(bucket["doc_count"]) for bucket in pages}
+
+    def value(self, scorer: rollups.HasMetrics, name: str, condition: Condition) -> float | None:
+        """Give a metric's value, None where it isn't defined."""
+        only: Collection[str] = [condition.metric]
+        if condition.label:
+            only = [metric.name for metric in scorer.metrics if metric.per_class]
+        scored = {"term": {"metrics.scorer": name}}
+        needs = self.asker.answers(self.scope, rollups.needs_of(scorer, only), scored)
+        if not condition.label:
+            value: Any = rollups.from_needs(scorer, needs, only).get(condition.metric)
+        else:
+            value = _of_class(rollups.table_by_class(scorer, needs), condition)
+        if isinstance(value, dict):
+            raise QualityError(f"{condition.name}: expected a metric that is one number, found a table")
+        return None if value is None else float(value)
+
+
+def _of_class(table: Mapping[str, Mapping[str, float]], condition: Condition) -> float | None:
+    columns = sorted({name for row in table.values() for name in row})
+    if columns and condition.metric not in columns:
+        raise QualityError(f"no figure {condition.metric} by class: there are {', '.join(columns)}")
+    # A class that no pair has is not defined; a typing error can't be told from it.
+    return table.get(condition.label, {}).get(condition.metric)

@@ -1,0 +1,89 @@
+"""Which tasks some documents hold: the scorers that scored them, with what each declares."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from request_logger.analytics.queries import Asker
+from request_logger.analytics.scope import Query, Scope, scored_by
+from request_logger.scoring.registry import ScorerError, registered, scorer_class
+from request_logger.scoring.rules import Chooser
+from request_logger.settings import Settings
+from scorers.base import Metric, mean_of
+
+MEAN_REWARD = mean_of("mean_reward", "reward", bounds=(float("-inf"), float("inf")))
+# Of each built-in scorer the metrics that a table by segment has room for. The first is the headline: what a curve over
+# time and a comparison show.
+_SHOWN = {
+    "binary": ("accuracy", "precision", "recall", "auc"),
+    "multiclass": ("accuracy", "f1_macro", "log_loss"),
+    "multilabel": ("f1_micro", "f1_macro", "subset_accuracy"),
+    "ordinal": ("accuracy", "quadratic_weighted_kappa", "mean_off_by"),
+    "regression": ("rmse", "mae", "r2"),
+    "ranking": ("ndcg", "mrr", "map"),
+    "text": ("token_f1", "exact_match", "word_error_rate"),
+    "reward": ("mean_reward",),
+}
+_MOST_SHOWN = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What one scorer scored: its name, how many documents, and the metrics that it declares."""
+
+    name: str
+    count: int
+    metrics: tuple[Metric, ...]
+
+    @property
+    def only(self) -> Query:
+        """The query of its documents."""
+        return scored_by(self.name)
+
+    @property
+    def shown(self) -> tuple[Metric, ...]:
+        """The few metrics that stand for all, the most telling first: by default the first that are no tables."""
+        named = {metric.name: metric for metric in self.metrics}
+        chosen = _SHOWN.get(self.name) or [name for name in named if not named[name].per_class][:_MOST_SHOWN]
+        return tuple(named[name] for name in chosen if name in named)
+
+
+def tasks_of(asker: Asker, scope: Scope, settings: Settings) -> list[Task]:
+    """Find the scorers of some documents, the one with the most first.
+
+    Feedback with a reward beside a truth adds the metric ``mean_reward`` to any task. A scorer that is not known here
+    (another logger's) has no metrics. Raises what :class:`Asker` does.
+    """
+    rewards = {"rewards": {"value_count": {"field": "metrics.reward"}}}
+    ours = {"bool": {"must_not": [{"exists": {"field": "metrics.unscorable"}}]}}
+    pages = asker.pages(scope, {"scorer": {"terms": {"field": "metrics.scorer"}}}, rewards, ours)
+    found = []
+    for bucket in pages:
+        name = str(bucket["key"]["scorer"])
+        metrics = metrics_of(name, settings)
+        if bucket["rewards"]["value"] and all(metric.name != MEAN_REWARD.name for metric in metrics):
+            metrics = (*metrics, MEAN_REWARD)
+        found.append(Task(name, int(bucket["doc_count"]), metrics))
+    return sorted(found, key=lambda task: (-task.count, task.name))
+
+
+def metrics_of(name: str, settings: Settings) -> tuple[Metric, ...]:
+    """Return the metrics that a scorer declares, by the name that is in the documents; empty for an unknown one.
+
+    One of the user's own is found by the settings SCORER and SCORERS_CONFIG.
+    """
+    found: Any = None
+    if name in registered():
+        found = scorer_class(name)
+    elif settings.scorer or settings.scorers_config:
+        found = next((scorer for scorer in _own(settings) if scorer.name == name), None)
+    return tuple(getattr(found, "metrics", ()))
+
+
+def _own(settings: Settings) -> list[Any]:
+    """Return the scorers that the settings name."""
+    try:
+        return list(Chooser(settings.scorer, settings.scorers_config or None).scorers)
+    except ScorerError:
+        return []

@@ -1,6 +1,0 @@
-"""Answers from what is stored: how good a model is, over which documents, and how sure that is.
-
-``scope`` says which documents, ``asking`` gets sums of them that are exact, ``buckets`` splits them by time and field.
-Metrics are declared by the scorers; what the engine must add up for them is in `request_logger.rollups`. Nothing here
-writes, and no script runs in the engine.
-"""

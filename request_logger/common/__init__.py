@@ -1,0 +1,1 @@
+"""Names, periods, times, JSON: pure helpers that import nothing else of this program."""

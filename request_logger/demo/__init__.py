@@ -1,0 +1,1 @@
+"""The demo: an embedded engine, a server, replayed traffic and the figures that result."""

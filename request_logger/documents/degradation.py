@@ -1,0 +1,197 @@
+"""Forms of a document that an engine refuses less: what it refuses becomes JSON text that is not indexed.
+
+An engine says why it refuses a document, and mostly which field it was. So a form is made of its reasons, one after the
+other: what they name is set aside, one element, one field or one part. Where a reason names nothing, or what is text
+already, what is most likely refused is set aside step by step, and what can be had again first: see `_stages`. Each
+reason leads to a form that is another than the one before it, and there is an end. Pure code.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from request_logger.common import mapped_fields
+from request_logger.common.json import dumps
+from request_logger.documents.field_names import has_illegal_names, is_legal
+
+Document = dict[str, Any]
+
+_NAMED_FIELD = re.compile(rf"\[((?:{'|'.join(mapped_fields.PARTS)})(?:\.[^\]]*)?)\]")
+_LAST_REFUSED = ("ce-time", "ce-source", "received-time", "dataType")
+# Each costs one round trip. The last two forms are those that have least to refuse, whatever the reasons were.
+MOST_REFUSALS = 6
+_STRICT = re.compile(r"dynamic introduction of \[([^\]]*)\] within \[([^\]]*)\]")
+_NOT_LISTED = "not in the mapping: "
+# Each refusal names one element: after so many of them all elements of the part are set aside together.
+_MOST_SINGLE_REFUSALS = 3
+_ELEMENTS = "elements"
+# Fields that the index template does not index: no name within them is refused.
+_NOT_INDEXED = frozenset({"payload", "instance", "truth", "request", "response", "metrics", "parameters", "outputs"})
+
+
+def refused_form(document: Document, parts: Mapping[str, Document], reasons: Sequence[str]) -> Document | None:
+    """Return a document that the engine refused in a form with less to refuse; None where there is no further form.
+
+    ``reasons`` are what the engine has said so far. What they name (an element, a field, a part) becomes JSON text that
+    is not indexed. A reason that names nothing, or what is text already, leads to the next of `_stages`.
+    """
+    stages = _stages(parts)
+    form = told = _Form()
+    stage = 0
+    telling: list[str] = []
+    for number, reason in enumerate(map(_plain, reasons), start=1):
+        left = MOST_REFUSALS - number
+        further = told | _named(parts, [*telling, reason])
+        if further | stages[stage] == form and "[metrics" in reason and parts["metrics"]:
+            # They are text already: what is left is to leave them out.
+            further |= _Form(has_metrics=False)
+        if left > 1 and further | stages[stage] != form:
+            telling.append(reason)
+            told = further
+        else:
+            least = stage + 1 if left > 1 else max(stage + 1, len(stages) - 1 - left)
+            following = [each for each in range(least, len(stages)) if told | stages[each] != form]
+            if not following:
+                return None
+            stage = following[0]
+        form = told | stages[stage]
+    return _in_form(document, parts, form, reasons[-1])
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """What of a document is text: fields as (part, field), single elements as (part, name)."""
+
+    fields: frozenset[tuple[str, str]] = frozenset()
+    elements: frozenset[tuple[str, str]] = frozenset()
+    has_metrics: bool = True
+
+    def __or__(self, other: _Form) -> _Form:
+        fields = self.fields | other.fields
+        singles = frozenset(each for each in self.elements | other.elements if (each[0], _ELEMENTS) not in fields)
+        has_metrics = self.has_metrics and other.has_metrics
+        return _Form(fields if has_metrics else frozenset(f for f in fields if f[0] != "metrics"), singles, has_metrics)
+
+
+def _stages(parts: Mapping[str, Document]) -> list[_Form]:
+    """Return what is set aside step by step where the engine doesn't say what it refuses.
+
+    The names that an index can't have; the names that documents bring, for which an index may have no room; metrics,
+    which can be had again from the feedback by scoring; all but a few fields; all, and at last without metrics.
+    """
+
+    def those(wanted: Callable[[str, str, Any], bool]) -> frozenset[tuple[str, str]]:
+        return frozenset(
+            (name, field) for name, part in parts.items() for field in part if wanted(name, field, part[field])
+        )
+
+    illegal = those(
+        lambda name, field, value: not is_legal(field) or (field not in _NOT_INDEXED and has_illegal_names(value))
+    )
+    brought = illegal | those(lambda name, field, value: field not in mapped_fields.PARTS[name])
+    metrics = brought | those(lambda name, field, value: name == "metrics")
+    most = metrics | those(lambda name, field, value: field not in _LAST_REFUSED)
+    everything = those(lambda name, field, value: True)
+    return [
+        _Form(),
+        _Form(illegal),
+        _Form(brought),
+        _Form(metrics),
+        _Form(brought, has_metrics=not parts["metrics"]),
+        _Form(most),
+        _Form(everything),
+        _Form(everything, has_metrics=not parts["metrics"]),
+    ]
+
+
+def _named(parts: Mapping[str, Document], reasons: Sequence[str]) -> _Form:
+    """Return the form in which what the reasons name is text."""
+    fields: set[tuple[str, str]] = set()
+    has_metrics = True
+    not_listed = {match for reason in reasons if _NOT_LISTED in reason for match in _NAMED_FIELD.findall(reason)}
+    for steps in _refused_fields(parts, reasons):
+        name, field = steps if len(steps) > 1 else (steps[0], "")
+        if field in parts[name]:
+            fields.add((name, field))
+            if field not in mapped_fields.PARTS[name] and f"{name}.{field}" in not_listed:
+                # A strict mapping refuses one name after the other: the first stands for all that documents bring.
+                # Elements are in the mapping, each of theirs is refused by its own name.
+                others = parts[name].keys() - mapped_fields.PARTS[name] - {_ELEMENTS}
+                fields |= {(name, each) for each in others}
+        elif name == "metrics" and (field or name in not_listed):
+            # The mapping takes no metrics, or not the mark of a text.
+            has_metrics = not parts["metrics"]
+        elif not field:
+            # A time that is none is refused, too, where the original's mapping takes the field for a date.
+            fields |= {(name, each) for each in parts[name] if each not in _LAST_REFUSED}
+    for name in parts:
+        if sum(match.startswith(f"{name}.{_ELEMENTS}.") for match in not_listed) > 1:
+            fields.add((name, _ELEMENTS))
+    elements = {(name, each) for name, part in parts.items() for each in _refused_elements(name, part, reasons)}
+    return _Form(frozenset(fields), frozenset(elements), has_metrics) | _Form()
+
+
+def _in_form(document: Document, parts: Mapping[str, Document], form: _Form, reason: str) -> Document:
+    refused = dict(document)
+    for name, part in parts.items():
+        unindexed = {field: part[field] for field in part if (name, field) in form.fields}
+        content = {field: value for field, value in part.items() if field not in unindexed}
+        single = [each for part_name, each in form.elements if part_name == name]
+        if single:
+            kept, others = split(part[_ELEMENTS], [each for each in part[_ELEMENTS] if each in single])
+            content[_ELEMENTS], unindexed[_ELEMENTS] = kept, others
+        if unindexed:
+            text = dumps(unindexed).decode()
+            refused[name] = {**content, "unindexed": text, "unindexed_reason": reason[:1000]}
+    if not form.has_metrics:
+        refused.pop("metrics", None)
+    return refused
+
+
+def _plain(reason: str) -> str:
+    """Return a reason; that of a strict mapping names what it refuses by its whole path, as the others do."""
+    return _STRICT.sub(lambda found: f"{_NOT_LISTED}[{found[2]}.{found[1]}]".replace("[_doc.", "["), reason)
+
+
+def _refused_elements(name: str, part: Document, reasons: Sequence[str]) -> list[str]:
+    """Return the elements of a part that the reasons name; none where they name too many, to set all aside at once."""
+    elements = part.get(_ELEMENTS)
+    if not isinstance(elements, dict) or not elements:
+        return []
+    found: set[str] = set()
+    about = [reason for reason in reasons if f"[{name}.{_ELEMENTS}." in reason]
+    if len(about) > _MOST_SINGLE_REFUSALS:
+        return []
+    for reason in about:
+        of_reason = {element for element in elements if _names_element(reason, f"{name}.{_ELEMENTS}.{element}")}
+        if not of_reason:
+            return []
+        found |= of_reason
+    return [element for element in elements if element in found]
+
+
+def _names_element(reason: str, path: str) -> bool:
+    """Say whether a reason names the field of an element, one within it, or one that it is within."""
+    if f"[{path}]" in reason or f"[{path}." in reason:
+        return True
+    return any(path.startswith(f"{match}.") and match.count(".") > 1 for match in _NAMED_FIELD.findall(reason))
+
+
+def _refused_fields(parts: Mapping[str, Document], reasons: Sequence[str]) -> set[tuple[str, ...]]:
+    """Return the fields (part and name, or the part alone) that the reasons name, but for single elements."""
+    named: set[tuple[str, ...]] = set()
+    for match in (match for reason in reasons for match in _NAMED_FIELD.findall(reason)):
+        steps = tuple(match.split(".")[:2])
+        is_single = match.startswith(f"{steps[0]}.{_ELEMENTS}.")
+        if not is_single or not _refused_elements(steps[0], parts[steps[0]], reasons):
+            named.add(steps)
+    return named
+
+
+def split(elements: Document, aside: Iterable[str]) -> tuple[Document, Document]:
+    """Return the elements that stay, and those that are set aside."""
+    others = {name: elements[name] for name in aside}
+    return {name: value for name, value in elements.items() if name not in others}, others

@@ -1,0 +1,57 @@
+"""A cluster of which each node is a process of its own, so that one can be killed and the others go on."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from request_logger.embedded_engine.jars import engine_home
+from request_logger.embedded_engine.java import find_java
+from request_logger.embedded_engine.kinds import kind_named
+from request_logger.embedded_engine.process import Engine, _choose_ports, _Launch
+
+
+@contextlib.contextmanager
+def start_cluster(
+    nodes: int = 3,
+    *,
+    heap: str = "400m",
+    progress: Callable[[str], None] | None = None,
+    settings: Mapping[str, str] | None = None,
+    timeout: float = 120.0,
+) -> Iterator[list[Engine]]:
+    """Start OpenSearch nodes that make one cluster, for as long as the block runs; their data are temporary.
+
+    Each node is an `Engine` that can be killed, suspended and restarted. `restart` returns when all are there again.
+
+    Raises EngineUnavailable if something is missing, EngineFailed if the cluster doesn't get ready.
+    """
+    chosen = kind_named("opensearch")
+    tell = progress or (lambda _line: None)
+    java = find_java(chosen)
+    home = engine_home(chosen, java, tell)
+    folder = Path(tempfile.mkdtemp(prefix="request-logger-cluster-")).resolve()
+    ports = _choose_ports(nodes, None)
+    peers = tuple(ports[nodes:])
+    engines = []
+    try:
+        tell(f"starting {nodes} nodes of {chosen.label} ...")
+        started = time.monotonic()
+        for number, (http_port, transport_port) in enumerate(zip(ports, peers, strict=False)):
+            data = folder / f"{number + 1}"
+            data.mkdir()
+            launch = _Launch(chosen, java, home, data, 1, heap, timeout, dict(settings or {}), peers, number)
+            engines.append(Engine(launch, [http_port, transport_port], False, 0.0))
+            engines[-1]._begin()
+        for engine in engines:
+            engine._until_ready(started)
+        tell(f"ready after {time.monotonic() - started:.1f} s")
+        yield engines
+    finally:
+        for engine in engines:
+            engine.stop()
+        shutil.rmtree(folder, ignore_errors=True)

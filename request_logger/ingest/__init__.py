@@ -1,0 +1,1 @@
+"""One event, from admission to a write plan: access, sampling, redaction, pipeline, replies."""

@@ -1,0 +1,320 @@
+"""What is dropped or hashed before anything is stored: the setting REDACT. Pure code.
+
+An event's body is parsed, redacted and written anew before any decoder sees it, so that payload, instance, elements,
+undecodable bodies and dead letters can't hold what a rule names. A body that can't be parsed can't be redacted: where
+rules apply to its deployment, only its size is kept.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from request_logger.documents.event import Body, Event
+from request_logger.ingest.redaction_check import Check, LeftOutError, is_single
+from request_logger.ingest.redaction_walk import Action, Hasher, Step, Walk, written
+from request_logger.metadata import Schema
+from request_logger.payloads import UndecodableError, bodies, decode_protobuf, is_protobuf
+from request_logger.settings import SettingsError
+
+LEAST_KEY_CHARACTERS = 16
+UNPARSEABLE = "the body can't be parsed, and so not redacted: only its size is kept"
+
+_GLOBS = ("namespace", "deployment")
+# The parts that are one message; a feedback holds several.
+_MESSAGES = ("request", "response")
+_NESTED = ("request", "response", "truth")
+_ACTIONS: tuple[Action, ...] = ("drop", "hash")
+_INLINE = re.compile(r"\s*(drop|hash):")
+_STEP = re.compile(r"\.([^.\[\]*'\"\s]+)|\[(\d+)\]|\[(\*)\]|\.(\*)|\['([^']+)'\]")
+
+
+class RedactionError(SettingsError):
+    """REDACT or its file is wrong; one line for each problem."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What is done to the bodies of some deployments: by key or column name, and by JSON path."""
+
+    names: Mapping[str, Action] = field(default_factory=dict)
+    paths: tuple[tuple[tuple[Step, ...], Action], ...] = ()
+    globs: tuple[str, str] = ("*", "*")
+
+    def __bool__(self) -> bool:
+        return bool(self.names or self.paths)
+
+
+class Redactor:
+    """Redacts events by the setting REDACT: rules (``drop:customer_id,hash:email``) or the path of a YAML file::
+
+        rules:
+          - namespace: prod-*
+            deployment: fraud-*
+            drop: [customer_id, "$.data.names"]
+            hash: [email]
+
+    A text that starts with ``$`` is a JSON path, any other a name. ``namespace`` and ``deployment`` are globs, ``*``
+    where left out; all rules that match apply, and what one of them drops is dropped. ``key`` makes the hashes.
+    With ``strict``, what a rule by name may be about and nobody can point at is left out (see `redaction_check`).
+    Raises RedactionError at once with every problem, one per line.
+    """
+
+    def __init__(self, setting: str = "", key: str = "", *, strict: bool = True) -> None:
+        problems: list[str] = []
+        setting = setting.strip()
+        self._rules: tuple[Rules, ...] = ()
+        if _INLINE.match(setting):
+            self._rules = (_inline(setting, problems),)
+        elif setting:
+            self._rules = _read(Path(setting), problems)
+        hashes = any("hash" in (*rule.names.values(), *(action for _, action in rule.paths)) for rule in self._rules)
+        if hashes and len(key) < LEAST_KEY_CHARACTERS:
+            problems.append(f"REDACT_KEY: expected at least {LEAST_KEY_CHARACTERS} characters, since REDACT has hash")
+        if problems:
+            raise RedactionError("\n".join(problems))
+        self._strict = strict
+        self._hasher = Hasher(key.encode())
+        # A logger sees few origins, each many times.
+        self._for = lru_cache(maxsize=1024)(self._match)
+
+    def __bool__(self) -> bool:
+        return bool(self._rules)
+
+    def redact(self, event: Event, schema: Schema | None = None, *, is_schema_known: bool = True) -> Event:
+        """Return the event with its body redacted; as it is where no rule is for its deployment.
+
+        ``schema`` names columns that the body has no names for; ``is_schema_known`` is False where it can't be told now
+        whether there is one. Never raises for a body.
+        """
+        if not self._rules:
+            return event
+        header = event.header
+        rules = self._for(header.get("Ce-Namespace") or "", header.get("Ce-Inferenceservicename") or "")
+        if not rules:
+            return event
+        body = event.body
+        if body.raw is None:
+            # The hash of something short or guessable gives it away.
+            return replace(event, body=replace(body, sha256=""))
+        try:
+            value = _parsed(body, is_response=event.part == "response")
+            redacted = self._redacted(event.part, value, rules, schema, is_schema_known)
+        except (UndecodableError, RecursionError):
+            return replace(event, body=Body(None, body.content_type, body.size, reason=UNPARSEABLE))
+        except LeftOutError as error:
+            return replace(event, body=Body(None, body.content_type, body.size, reason=str(error)))
+        raw = written(redacted)
+        return replace(event, body=Body(raw, "application/json", len(raw)))
+
+    def _redacted(self, part: str, value: Any, rules: Rules, schema: Schema | None, is_known: bool) -> Any:
+        """Return a body as it may be stored. Raises LeftOutError."""
+        walk = Walk(rules.names, self._hasher)
+        value = walk.by_paths(value, rules.paths)
+        if part in _MESSAGES:
+            return self._message(value, rules, walk, _columns(schema, part), is_known)
+        if part != "feedback" or not isinstance(value, dict):
+            return walk.body(value)
+        nested = {
+            name: (value[name], _columns(schema, name))
+            for name in _NESTED
+            if value.get(name) is not None and name not in rules.names
+        }
+        body = walk.body({name: content for name, content in value.items() if name not in nested})
+        for name, (content, columns) in nested.items():
+            # A truth of one value says nothing that a schema has to name first.
+            known = is_known or (name == "truth" and is_single(content))
+            try:
+                if isinstance(content, dict):
+                    body[name] = self._message(content, rules, walk, columns, known)
+                else:
+                    whole = self._message({"data": {"ndarray": content}}, rules, walk, columns, known)
+                    body[name] = whole.get("data", {}).get("ndarray")
+            except LeftOutError as error:
+                body["payload_dropped"] = {"reason": str(error)}
+        return body
+
+    def _message(
+        self, message: Any, rules: Rules, walk: Walk, columns: Sequence[frozenset[str]], is_known: bool
+    ) -> Any:
+        redacted = walk.body(message, columns)
+        if not self._strict or not rules.names:
+            return redacted
+        return Check(rules.names, walk, columns, is_known).message(message, redacted)
+
+    def applies(self, namespace: str | None, deployment: str | None) -> bool:
+        """Say whether there are rules for a deployment; of one that is not known (None), whether there may be."""
+        return bool(self._for(namespace, deployment))
+
+    def headers(
+        self, pairs: Iterable[tuple[str, bytes | None]], namespace: str | None, deployment: str | None
+    ) -> tuple[tuple[str, bytes | None], ...]:
+        """Redact headers of a deployment, by name: without ``ce_`` or ``ce-``, whatever the case, - as _.
+
+        A value that is JSON is redacted within. Where the deployment is not known (None), all rules apply.
+        """
+        rules = self._for(namespace, deployment)
+        named: dict[str, Action] = {}
+        for name, action in rules.names.items():
+            _join(named, [(_header_name(name), action)])
+        walk = Walk(rules.names, self._hasher)
+        found: list[tuple[str, bytes | None]] = []
+        for name, value in pairs:
+            done = named.get(_header_name(name))
+            if done is None and value is not None:
+                text = walk.body(value.decode("utf-8", "surrogateescape"))
+                found.append((name, text.encode("utf-8", "surrogateescape")))
+            elif done == "hash" and value is not None:
+                found.append((name, self._hasher(value.decode("utf-8", "surrogateescape")).encode()))
+            elif done is None:
+                found.append((name, value))
+        return tuple(found)
+
+    def _match(self, *origin: str | None) -> Rules:
+        names: dict[str, Action] = {}
+        paths: dict[tuple[Step, ...], Action] = {}
+        for rule in self._rules:
+            if all(text is None or fnmatchcase(text, glob) for text, glob in zip(origin, rule.globs, strict=True)):
+                _join(names, rule.names.items())
+                _join(paths, rule.paths)
+        return Rules(names, tuple(paths.items()))
+
+
+def _header_name(name: str) -> str:
+    plain = name.lower().replace("-", "_")
+    return plain.removeprefix("ce_")
+
+
+def _join(known: dict[Any, Action], found: Any) -> None:
+    for what, action in found:
+        if known.get(what) != "drop":
+            known[what] = action
+
+
+def _parsed(body: Body, *, is_response: bool) -> Any:
+    """Parse a body as the decoders do. Numbers that JSON can't keep are floats again, as `written` writes them.
+
+    Raises UndecodableError, also for a body that is neither an object nor a list.
+    """
+    raw = body.raw or b""
+    if raw.startswith(bodies.GZIP):
+        raw = bodies.inflate(raw, bodies.MAX_INFLATED_BYTES)
+    if is_protobuf(body.content_type) and raw:
+        parsed = bodies.storable(decode_protobuf(raw, is_response=is_response))
+    else:
+        parsed = bodies.parse(raw, body.content_type)
+    value = parsed.value if parsed.value is parsed.stored else _with_floats(parsed.value, parsed.stored)
+    if not isinstance(value, (dict, list)):
+        raise UndecodableError("a bare value has no names to redact by")
+    return value
+
+
+def _with_floats(value: Any, stored: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _with_floats(entry, stored[key]) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [_with_floats(entry, other) for entry, other in zip(value, stored, strict=True)]
+    return float(stored) if value is None and isinstance(stored, str) else value
+
+
+def _columns(schema: Schema | None, part: str) -> Sequence[frozenset[str]]:
+    """Return each column's names in a schema: its own, and that of its group."""
+    if schema is None:
+        return ()
+    features = schema.requests if part == "request" else schema.responses
+    return [frozenset({feature.name, name}) for feature in features for name in (feature.parts or ("",))]
+
+
+def _inline(setting: str, problems: list[str]) -> Rules:
+    names: dict[str, Action] = {}
+    paths: dict[tuple[Step, ...], Action] = {}
+    for entry in filter(None, map(str.strip, setting.split(","))):
+        action, colon, what = entry.partition(":")
+        if not colon or action not in _ACTIONS or not what.strip():
+            problems.append(f"REDACT: expected drop:NAME or hash:NAME (or $.a.path), found {entry!r:.80}")
+        else:
+            _add(what.strip(), action, names, paths, "REDACT", problems)
+    return Rules(names, tuple(paths.items()))
+
+
+def _add(
+    what: str,
+    action: Action,
+    names: dict[str, Action],
+    paths: dict[tuple[Step, ...], Action],
+    where: str,
+    problems: list[str],
+) -> None:
+    if not what.startswith("$"):
+        _join(names, [(what, action)])
+        return
+    path = _path(what)
+    if path is None:
+        problems.append(
+            f"{where}: expected a path such as $.data.names, $.rows[*].name or $['a key'], found {what!r:.80}"
+        )
+    else:
+        _join(paths, [(path, action)])
+
+
+def _path(text: str) -> tuple[Step, ...] | None:
+    """Read a JSON path of names, positions and ``[*]``; None for what is no such path, or the root."""
+    steps: list[Step] = []
+    position = 1
+    while position < len(text):
+        match = _STEP.match(text, position)
+        if match is None:
+            return None
+        name, number, star, other_star, quoted = match.groups()
+        steps.append(None if star or other_star else int(number) if number else name or quoted)
+        position = match.end()
+    return tuple(steps) or None
+
+
+def _read(path: Path, problems: list[str]) -> tuple[Rules, ...]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        problems.append(f"REDACT: {path}: can't be read ({error.strerror}); rules start with drop: or hash:")
+        return ()
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        problems.append(f"{path}: is not YAML: {' '.join(str(error).split())}")
+        return ()
+    if not isinstance(content, dict) or not isinstance(content.get("rules"), list) or len(content) > 1:
+        problems.append(f"{path}: must be a mapping with a list of rules under the key rules, and nothing else")
+        return ()
+    return tuple(
+        _rule(entry, f"{path}: rule {position}", problems) for position, entry in enumerate(content["rules"], start=1)
+    )
+
+
+def _rule(entry: Any, where: str, problems: list[str]) -> Rules:
+    if not isinstance(entry, Mapping):
+        problems.append(f"{where}: must be a mapping, not {entry!r:.80}")
+        return Rules()
+    known = (*_GLOBS, *_ACTIONS)
+    problems.extend(
+        f"{where}: unknown key {key!r:.80}: there are {', '.join(known)}" for key in entry if key not in known
+    )
+    names: dict[str, Action] = {}
+    paths: dict[tuple[Step, ...], Action] = {}
+    for action in _ACTIONS:
+        listed = entry.get(action, [])
+        if not isinstance(listed, list) or not all(isinstance(what, str) and what for what in listed):
+            problems.append(f"{where}: {action} must be a list of names and paths as text, not {listed!r:.80}")
+            continue
+        for what in listed:
+            _add(what, action, names, paths, f"{where}: {action}", problems)
+    for key in _GLOBS:
+        if not isinstance(entry.get(key, "*"), str):
+            problems.append(f"{where}: {key} must be text, not {entry[key]!r:.80}: put it in quotes")
+    if not names and not paths:
+        problems.append(f"{where}: expected something under drop or hash")
+    return Rules(names, tuple(paths.items()), (str(entry.get("namespace", "*")), str(entry.get("deployment", "*"))))

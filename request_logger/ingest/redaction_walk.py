@@ -1,0 +1,279 @@
+"""Drops and hashes within one parsed body, in every form in which a message names a value.
+
+A key of an object, wherever it is: dropped with its value. A column of a table, or a tensor, by its name: the cells
+become null, since positions carry meaning (a dropped column must not give its name to the next). A JSON text within a
+string is redacted as well.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import hmac
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
+
+from request_logger.common.json import dumps
+from request_logger.payloads import arrays
+from request_logger.payloads.seldon import SeldonDecoder
+
+Action = Literal["drop", "hash"]
+Step = str | int | None
+"""A name, a position, or None for all."""
+
+HASH_CHARACTERS = 32
+# Longer text is not read as a literal of Python's: that takes too long.
+_MOST_CHARACTERS = 100_000
+
+_SCALARS = frozenset({int, float, bool, type(None)})
+_ROWS = ("ndarray", "instance", "instances", "predictions", "inputs", "outputs", "data")
+_RAW_CONTENTS = frozenset({"raw_input_contents", "raw_output_contents", "rawInputContents", "rawOutputContents"})
+_TENSORS = ("tensor", "tftensor")
+
+
+class Hasher:
+    """Hashes values with a secret key, so that they can be told apart and joined on, and not guessed."""
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+
+    def __call__(self, value: Any) -> Any:
+        """Give the hash (hex) of a value; a list's entries are hashed one by one, null stays.
+
+        5, 5.0 and "5" have one hash: senders write the same id in each of these ways.
+        """
+        if value is None:
+            return None
+        if isinstance(value, list):
+            return [self(entry) for entry in value]
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)
+        text = value if isinstance(value, str) else json.dumps(value, sort_keys=True, ensure_ascii=False)
+        digest = hmac.new(self._key, text.encode("utf-8", "surrogatepass"), hashlib.sha256)
+        return digest.hexdigest()[:HASH_CHARACTERS]
+
+
+class Walk:
+    """One body's redaction by names; ``body`` gives a new one, and changes nothing in place."""
+
+    def __init__(self, names: Mapping[str, Action], hasher: Hasher) -> None:
+        self._names = names
+        self._hash = hasher
+
+    def by_paths(self, value: Any, paths: Iterable[tuple[Sequence[Step], Action]]) -> Any:
+        """Redact a body, as it came, by paths."""
+        for path, done in paths:
+            value = self._at(value, path, done)
+        return value
+
+    def body(self, value: Any, columns: Sequence[frozenset[str]] = ()) -> Any:
+        """Redact a body by name; ``columns`` are each column's names in a schema."""
+        return self._value(self.by_schema(value, columns))
+
+    def by_schema(self, message: Any, columns: Sequence[frozenset[str]]) -> Any:
+        """Redact the columns of a message that only a schema names; ``columns`` are each column's names."""
+        wanted = {i: action for i, names in enumerate(columns) if (action := self._strongest(names))}
+        if not wanted:
+            return message
+        if isinstance(message, dict):
+            return self._by_position(message, wanted, len(columns))
+        # A truth may be a bare value, or a list of rows.
+        rows = message if isinstance(message, list) else [message]
+        redacted = self._rows(rows, wanted, len(columns))
+        return redacted if isinstance(message, list) else redacted[0]
+
+    def _strongest(self, names: Iterable[str]) -> Action | None:
+        actions = {self._names[name] for name in names if name in self._names}
+        return "drop" if "drop" in actions else "hash" if actions else None
+
+    def _at(self, value: Any, path: Sequence[Step], action: Action) -> Any:
+        step, rest = path[0], path[1:]
+        if isinstance(value, dict) and not isinstance(step, int):
+            found = {}
+            for key, entry in value.items():
+                if step is not None and key != step:
+                    found[key] = entry
+                elif rest:
+                    found[key] = self._at(entry, rest, action)
+                elif action == "hash":
+                    found[key] = self._hash(entry)
+            return found
+        if isinstance(value, list) and not isinstance(step, str):
+            return [
+                entry if step not in (None, i) else self._at(entry, rest, action) if rest else self._cell(entry, action)
+                for i, entry in enumerate(value)
+            ]
+        return value
+
+    def _cell(self, value: Any, action: Action) -> Any:
+        if action == "hash":
+            return self._hash(value)
+        return [self._cell(entry, action) for entry in value] if isinstance(value, list) else None
+
+    def _value(self, value: Any) -> Any:
+        if isinstance(value, dict):
+            return self._object(value)
+        if isinstance(value, list):
+            return value if _SCALARS.issuperset(map(type, value)) else [self._value(entry) for entry in value]
+        if isinstance(value, str) and value.lstrip()[:1] in ("{", "[", '"'):
+            return self._embedded(value)
+        return value
+
+    def _embedded(self, text: str) -> str:
+        try:
+            value = json.loads(text)
+        except (ValueError, RecursionError):
+            value = self._literal(text)
+        if value is None:
+            return text
+        redacted = self._value(value)
+        return text if redacted == value else json.dumps(redacted, ensure_ascii=False)
+
+    def _literal(self, text: str) -> Any:
+        """Read text in Python's form, which servers write records in; None where it is none, or can't hold a name."""
+        if len(text) > _MOST_CHARACTERS or not any(name in text for name in self._names):
+            return None
+        try:
+            value = ast.literal_eval(text.strip())
+        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+            return None
+        return value if isinstance(value, (dict, list)) and _is_json(value) else None
+
+    def _object(self, value: dict[str, Any]) -> dict[str, Any]:
+        tensor = self._names.get(value["name"]) if isinstance(value.get("name"), str) else None
+        if tensor and "datatype" in value:
+            value = self._tensor(value, tensor)
+        columns = _column_names(value)
+        wanted = {i: self._names[name] for i, name in enumerate(columns) if name in self._names}
+        if wanted:
+            value = self._table(value, wanted, len(columns))
+        found = {}
+        for key, entry in value.items():
+            action = self._names.get(key)
+            if action is None:
+                found[key] = self._value(entry)
+            elif action == "hash":
+                found[key] = self._hash(entry)
+        if not _RAW_CONTENTS.isdisjoint(found) and any(self._is_named(found.get(key)) for key in ("inputs", "outputs")):
+            # One entry a tensor, in a form of its own.
+            return {key: entry for key, entry in found.items() if key not in _RAW_CONTENTS}
+        return found
+
+    def _is_named(self, tensors: Any) -> bool:
+        return isinstance(tensors, list) and any(
+            isinstance(tensor, dict) and tensor.get("name") in self._names for tensor in tensors
+        )
+
+    def _tensor(self, tensor: dict[str, Any], action: Action) -> dict[str, Any]:
+        """Redact a V2 tensor; its parameters describe values that aren't there any more."""
+        found = {key: entry for key, entry in tensor.items() if key not in ("parameters", "contents")}
+        data = tensor.get("data")
+        if tensor.get("datatype") == "BYTES" and arrays.survey(data).kinds <= {int}:
+            # Text as codes of its characters: hashed one by one they could be guessed.
+            action = "drop"
+        if "data" in tensor:
+            found["data"] = self._cell(data, action)
+        return {**found, "datatype": "BYTES"} if action == "hash" else found
+
+    def _table(self, table: dict[str, Any], wanted: Mapping[int, Action], width: int) -> dict[str, Any]:
+        """Redact columns of whatever holds the rows beside their names."""
+        found = dict(table)
+        for key in _TENSORS:
+            if found.get(key) is not None:
+                # Its flat values have no place for a hash, so it becomes rows.
+                decoded = SeldonDecoder().decode({"data": {key: found.pop(key)}})
+                found.setdefault("ndarray", [item.instance for item in decoded.items])
+        for key in _ROWS:
+            if isinstance(found.get(key), list):
+                found[key] = self._rows(found[key], wanted, width)
+        return found
+
+    def _rows(self, rows: list[Any], wanted: Mapping[int, Action], width: int) -> list[Any]:
+        if not any(isinstance(row, list) for row in rows):
+            if width == 1:
+                return [self._scalar(value, wanted[0]) for value in rows]
+            if len(rows) == width:
+                # One row that is written without its batch.
+                return [self._scalar(value, wanted[i]) if i in wanted else value for i, value in enumerate(rows)]
+            # Which of the columns these are can't be known.
+            return [self._scalar(value, "drop") for value in rows]
+        return [self._row(row, wanted) if isinstance(row, list) else row for row in rows]
+
+    def _row(self, row: list[Any], wanted: Mapping[int, Action]) -> list[Any]:
+        return [self._cell(value, wanted[i]) if i in wanted else value for i, value in enumerate(row)]
+
+    def _scalar(self, value: Any, action: Action) -> Any:
+        # An object in the place of a row has names of its own.
+        return value if isinstance(value, dict) else self._cell(value, action)
+
+    def _by_position(self, body: dict[str, Any], wanted: Mapping[int, Action], width: int) -> dict[str, Any]:
+        """Redact the columns that only a schema names."""
+        found = dict(body)
+        for key in ("inputs", "outputs"):
+            tensors = body.get(key)
+            if isinstance(tensors, list) and any(isinstance(entry, dict) and "datatype" in entry for entry in tensors):
+                found[key] = self._tensors(tensors, wanted, width)
+        for key in ("data", "dataframe_split"):
+            if isinstance(body.get(key), dict):
+                found[key] = self._table(body[key], wanted, width)
+        return self._table(found, wanted, width)
+
+    def _tensors(self, tensors: list[Any], wanted: Mapping[int, Action], width: int) -> list[Any]:
+        if len(tensors) > 1:
+            # One tensor a column, or fewer where a group of columns is one: then all of them may be meant.
+            aligned = len(tensors) == width
+            strongest: Action = "drop" if "drop" in wanted.values() else "hash"
+            actions = [wanted.get(i) if aligned else strongest for i in range(len(tensors))]
+            return [
+                self._tensor(tensor, action) if action and isinstance(tensor, dict) else tensor
+                for tensor, action in zip(tensors, actions, strict=True)
+            ]
+        tensor = dict(tensors[0])
+        data = tensor.get("data")
+        if isinstance(data, list):
+            # Hashes are text, and a tensor has one datatype: columns of it can only be dropped.
+            dropped: dict[int, Action] = dict.fromkeys(wanted, "drop")
+            if any(isinstance(row, list) for row in data):
+                tensor["data"] = self._rows(data, dropped, width)
+            else:
+                tensor["data"] = [None if i % width in dropped else value for i, value in enumerate(data)]
+        return [tensor]
+
+
+def _is_json(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and _is_json(entry) for key, entry in value.items())
+    if isinstance(value, list):
+        return all(map(_is_json, value))
+    return value is None or isinstance(value, (str, int, float))
+
+
+def _column_names(value: Mapping[str, Any]) -> list[str]:
+    names = arrays.column_names(value.get("names"))
+    if not names and isinstance(value.get("data"), dict):
+        # Those of a Seldon message are kept in a body whose rows are another protocol's.
+        names = arrays.column_names(value["data"].get("names"))
+    if not names and isinstance(value.get("data"), list):
+        # MLflow's data frames.
+        names = arrays.column_names(value.get("columns"))
+    if not names and "instance" in value:
+        elements = value.get("elements")
+        first = elements[0] if isinstance(elements, list) and elements else elements
+        names = list(first) if isinstance(first, dict) else None
+    return names or []
+
+
+def written(value: Any) -> bytes:
+    """Write a redacted body as JSON; numbers that are not finite in the form that parsers of today take (NaN)."""
+    return dumps(value) if _is_plain(value) else json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")
+
+
+def _is_plain(value: Any) -> bool:
+    """Say whether a value has only finite numbers."""
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if isinstance(value, dict):
+        return all(map(_is_plain, value.values()))
+    return all(map(_is_plain, value)) if isinstance(value, list) else True

@@ -1,0 +1,148 @@
+"""What feedback is answered with: an ``io.seldon.serving.feedback.metrics`` event that carries its metrics.
+
+With REPLY_EVENTS it is the HTTP answer, with REPLY_URL it is sent there as well. That goes through a bounded queue and
+a thread of its own: a receiver that is slow or dead costs its events, never the feedback, which is stored already.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import urllib3
+from cloudevents.core.bindings.http import HTTPMessage, to_binary
+from cloudevents.core.formats.json import JSONFormat
+from cloudevents.core.v1.event import CloudEvent
+
+from request_logger.common.json import dumps
+from request_logger.documents.document import part_in, same_owner
+from request_logger.documents.event import Event
+from request_logger.scoring.score import place_of
+from request_logger.settings import Settings
+from request_logger.store.changes import Document, Plan, UnreadableError
+
+log = logging.getLogger(__name__)
+
+MAX_WAITING = 1000
+_TIMEOUT = urllib3.Timeout(connect=2.0, read=5.0)
+
+Documents = Mapping[str, Document | None]
+"""What a plan has left in the engine: document id -> document, None for one that was removed."""
+
+
+def watched(plan: Plan) -> Plan:
+    """Give the same plan; it returns `Documents`."""
+    documents: dict[str, Document | None] = {}
+    results: list[Document | None] | None = None
+    error: UnreadableError | None = None
+    while True:
+        try:
+            # A fresh generator takes None.
+            changes = plan.throw(error) if error is not None else plan.send(results)  # type: ignore[arg-type]
+        except StopIteration:
+            return documents
+        try:
+            error, results = None, (yield changes)
+        except UnreadableError as caught:
+            error = caught
+        else:
+            documents.update(zip((change.id for change in changes), results, strict=True))
+
+
+def metrics_of(event: Event, documents: Documents) -> Any:
+    """Give the metrics of a feedback's document, ``{}`` while it isn't scored; of a batch a list of them, by row."""
+    found = [
+        (place_of(part_in(document, "feedback")), part_in(document, "metrics"))
+        for document in documents.values()
+        if document is not None and "feedback" in document and same_owner(document, event.header)
+    ]
+    found.sort(key=lambda pair: pair[0])
+    rows = [metrics for _, metrics in found]
+    if any(rows_of_batch > 1 for (_, rows_of_batch), _ in found):
+        return rows
+    return rows[0] if rows else {}
+
+
+def reply(event: Event, documents: Documents, settings: Settings) -> HTTPMessage:
+    """Make the event that answers a feedback, in binary mode."""
+    attributes = {
+        "specversion": "1.0",
+        "id": event.id,
+        "source": settings.reply_source,
+        "type": settings.reply_type,
+        "datacontenttype": "application/json",
+        "requestid": event.request_id,
+        "modelid": event.header.get("Ce-Modelid"),
+        "inferenceservicename": event.header.get("Ce-Inferenceservicename"),
+        "namespace": event.header.get("Ce-Namespace"),
+        "endpoint": event.header.get("Ce-Endpoint"),
+    }
+    known = {name: value for name, value in attributes.items() if value}
+    return to_binary(CloudEvent(known, dumps(metrics_of(event, documents))), JSONFormat())
+
+
+class Replies:
+    """Sends replies to REPLY_URL. ``count`` is told what became of each: sent, failed or dropped. Thread-safe."""
+
+    def __init__(self, settings: Settings, count: Callable[[str], None]) -> None:
+        self._settings = settings
+        self._count = count
+        self._waiting: queue.Queue[HTTPMessage | None] = queue.Queue(MAX_WAITING)
+        self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()
+        self._failing = False
+
+    def answer(self, event: Event, documents: Documents | None) -> HTTPMessage | None:
+        """Give the HTTP answer to an event that is stored, None for an empty one. Only feedback has ``documents``."""
+        if documents is None or not self._settings.reply_events:
+            return None
+        return reply(event, documents, self._settings)
+
+    def send(self, event: Event, documents: Documents | None) -> None:
+        """Send the reply to REPLY_URL, where there is one, without waiting for it."""
+        if documents is None or not self._settings.reply_url:
+            return
+        self._start()
+        try:
+            self._waiting.put_nowait(reply(event, documents, self._settings))
+        except queue.Full:
+            self._count("dropped")
+
+    def close(self, timeout: float) -> None:
+        """Send what waits (at most ``timeout`` seconds) and stop."""
+        if self._thread is None:
+            return
+        try:
+            self._waiting.put(None, timeout=timeout)
+        except queue.Full:
+            return
+        self._thread.join(timeout)
+
+    def _start(self) -> None:
+        with self._lock:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="replies", daemon=True)
+                self._thread.start()
+
+    def _run(self) -> None:
+        pool = urllib3.PoolManager(timeout=_TIMEOUT, retries=False)
+        while (message := self._waiting.get()) is not None:
+            problem = _post(pool, self._settings.reply_url, message)
+            self._count("failed" if problem else "sent")
+            if problem and not self._failing:
+                log.warning("REPLY_URL %s takes no events: %s", self._settings.reply_url, problem)
+            elif self._failing and not problem:
+                log.warning("REPLY_URL %s takes events again", self._settings.reply_url)
+            self._failing = bool(problem)
+
+
+def _post(pool: urllib3.PoolManager, url: str, message: HTTPMessage) -> str | None:
+    """Send a message; say what went wrong, None where nothing did."""
+    try:
+        answer = pool.request("POST", url, body=message.body, headers=message.headers)
+    except (urllib3.exceptions.HTTPError, ValueError) as error:
+        return str(error)[:200]
+    return None if 200 <= answer.status < 300 else f"it answered {answer.status}"

@@ -1,0 +1,1 @@
+"""Batch runs over stored documents: rescore, export."""

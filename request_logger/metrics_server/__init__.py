@@ -1,0 +1,1 @@
+"""The counters that Seldon's MetricsServer exposed: /v1/metrics."""

@@ -1,0 +1,299 @@
+"""``/v1/metrics``: the counters of Seldon's MetricsServer, read from the engine.
+
+Nothing is counted in this process: the figures are aggregations over the documents, so they are the same after a
+restart, on every replica and after a repeated delivery. Names, labels and the meaning of the counts are those of the
+MetricsServer; docs/metrics-server.md says where they are not.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+from request_logger.analytics.selection import exists
+from request_logger.common.json import dumps, loads
+from request_logger.common.names import legal_index, strip_header
+from request_logger.common.periods import with_periods
+from request_logger.documents.document import expand
+from request_logger.metrics_server.exposition import Families, Labels
+from request_logger.scoring.custom_metrics import Series
+from request_logger.settings import Settings
+from request_logger.store.changes import StoreUnavailableError
+from request_logger.store.errors import is_partial, reason_of
+from request_logger.store.excluded_indices import LeftOut
+from request_logger.store.ports import EngineReader
+from request_logger.store.search_answers import check_aggregations
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+CELLS = ("true_positive", "true_negative", "false_positive", "false_negative")
+# What the MetricsServer writes where its environment says nothing.
+UNKNOWN = "NOT_IMPLEMENTED"
+# The original has the process id here, which is another after a restart and on every replica.
+WORKER_ID = "0"
+# Text in an index that the original made is not keyword, but has this beside it; so have ours.
+_FIELDS = {
+    "namespace": "Ce-Namespace.keyword",
+    "deployment": "Ce-Inferenceservicename.keyword",
+    "predictor": "Ce-Endpoint.keyword",
+    "model": "Ce-Modelid.keyword",
+}
+# With the 50 ranges of a timer a page must have less than the 10,000 buckets that old engines allow.
+_PAGE = 1000
+_PAGE_WITH_MORE = 150
+_MOST_SEARCHES = 100
+# What names.legal_index puts behind a name: ~ and a hash.
+_HASH_CHARACTERS = 17
+
+# Each round leaves out all indices that fail by then.
+_MOST_ROUNDS = 10
+
+Bucket = Mapping[str, Any]
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Search:
+    """A composite aggregation, exact because it is read page by page."""
+
+    filters: list[Any]
+    sources: dict[str, str]
+    aggs: dict[str, Any] = field(default_factory=dict)
+    buckets: list[Bucket] = field(default_factory=list)
+    after: Any = None
+
+    @property
+    def page(self) -> int:
+        """Buckets that one answer has at most."""
+        return _PAGE_WITH_MORE if self.aggs else _PAGE
+
+    def body(self) -> dict[str, Any]:
+        sources = [
+            {name: {"terms": {"field": path, "missing_bucket": name in _FIELDS}}} for name, path in self.sources.items()
+        ]
+        composite = {"size": self.page, "sources": sources, **({"after": self.after} if self.after else {})}
+        return {
+            "size": 0,
+            "track_total_hits": False,
+            "query": {"bool": {"filter": self.filters}},
+            "aggs": {"series": {"composite": composite, **({"aggs": self.aggs} if self.aggs else {})}},
+        }
+
+
+class _NarrowedError(Exception):
+    """An index is left out from now on: what was read before has it still."""
+
+
+class Exporter:
+    """Gives the exposition, at most METRICS_CACHE_SECONDS old. Thread-safe: one thread asks, the others wait for it."""
+
+    def __init__(self, engine: EngineReader, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
+        self._engine = engine
+        self._settings = settings
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._kept: bytes | StoreUnavailableError = b""
+        self._until: float | None = None
+        self._told: dict[str, str] = {}
+
+    def exposition(self) -> bytes:
+        """Give the metrics in Prometheus' text format. Raises StoreUnavailableError where the engine can't tell."""
+        with self._lock:
+            if self._until is None or self._clock() >= self._until:
+                try:
+                    self._kept = self._collect()
+                except StoreUnavailableError as error:
+                    # Kept as well: those who wait must not each wait for a dead engine in their turn.
+                    self._kept = error
+                self._until = self._clock() + self._settings.metrics_cache_seconds
+            if isinstance(self._kept, StoreUnavailableError):
+                raise StoreUnavailableError(str(self._kept))
+            return self._kept
+
+    def _collect(self) -> bytes:
+        """Collect until all indices but those that are left out have answered everything."""
+        # An index that lacks a shard comes back: counters that fell meanwhile would look like a restart.
+        left_out = LeftOut(self._engine, without_shards=False)
+        for _ in range(_MOST_ROUNDS):
+            try:
+                text = self._collect_from(left_out)
+            except _NarrowedError:
+                continue
+            comments = [f"# left out: {each['index']}: {each['reason']}\n" for each in left_out.as_json()]
+            self._tell(left_out.reasons)
+            return text + "".join(comments).encode()
+        raise StoreUnavailableError("one index after the other can't be counted")
+
+    def _tell(self, reasons: Mapping[str, str]) -> None:
+        for index in reasons.keys() - self._told.keys():
+            log.warning("/v1/metrics leaves out the index %s: %s", index, reasons[index])
+        self._told = dict(reasons)
+
+    def _collect_from(self, left_out: LeftOut) -> bytes:
+        families = Families()
+        counts = {
+            cell: self._search(exists(f"metrics.{cell}"), scorer="metrics.scorer", label=f"metrics.{cell}")
+            for cell in CELLS
+        }
+        listed = self._search(exists("metrics.series"), series="metrics.series")
+        self._read([*counts.values(), listed], left_out)
+        for cell, search in counts.items():
+            for bucket in search.buckets:
+                self._count(families, cell, bucket)
+        custom = list(_series({bucket["key"]["series"] for bucket in listed.buckets}))
+        for start in range(0, len(custom), _MOST_SEARCHES):
+            self._custom(families, custom[start : start + _MOST_SEARCHES], left_out)
+        return families.text()
+
+    def _count(self, families: Families, cell: str, bucket: Bucket) -> None:
+        key, count = bucket["key"], bucket["doc_count"]
+        labels = self._labels(key)
+        if key["scorer"] != "binary":
+            label = key["label"]
+            labels["class"] = label if label.startswith("CLASS_") else f"CLASS_{label}"
+        families.count(f"seldon_metric_{cell}", labels, count)
+        if cell == "true_positive" and key["scorer"] in ("multiclass", "ordinal"):
+            # The MetricsServer counts a right answer as both, of the same class.
+            families.count("seldon_metric_true_negative", labels, count)
+
+    def _custom(self, families: Families, wanted: Sequence[Series], left_out: LeftOut) -> None:
+        searches = []
+        for series in wanted:
+            search = self._search({"term": {"metrics.series": series.text}})
+            search.aggs = _aggregations(series)
+            searches.append(search)
+        self._read(searches, left_out)
+        for series, search in zip(wanted, searches, strict=True):
+            for bucket in search.buckets:
+                # The MetricsServer's own labels go before tags of the same name.
+                labels = {**dict(series.tags), **self._labels(bucket["key"])}
+                if series.kind == "COUNTER":
+                    families.count(series.key, labels, bucket["sum"]["value"] or 0.0)
+                elif series.kind == "GAUGE":
+                    for hit in bucket["latest"]["hits"]["hits"]:
+                        # Its field is text where the index had no room for it.
+                        value = expand(hit["_source"].get("metrics", {})).get(series.field)
+                        if value is not None:
+                            families.set(series.key, labels, value, hit["sort"])
+                else:
+                    below = [entry["doc_count"] for entry in bucket["below"]["buckets"]]
+                    families.observe(series.key, labels, below, bucket["doc_count"], bucket["sum"]["value"] or 0.0)
+
+    def _search(self, having: Any, **sources: str) -> _Search:
+        return _Search([having, *self._filters()], {**_FIELDS, **sources})
+
+    def _filters(self) -> Iterator[Any]:
+        """Restrict to the deployment that the environment names."""
+        settings = self._settings
+        if settings.seldon_deployment_id:
+            yield {"term": {_FIELDS["deployment"]: strip_header(settings.seldon_deployment_id)}}
+        # What a document doesn't say is no difference: the original counts such an event as well.
+        for name, value in (("namespace", settings.seldon_deployment_namespace), ("predictor", settings.predictor_id)):
+            if value:
+                path = _FIELDS[name]
+                silent = {"bool": {"must_not": [exists(path)]}}
+                yield {"bool": {"should": [{"term": {path: strip_header(value)}}, silent], "minimum_should_match": 1}}
+
+    def _labels(self, key: Mapping[str, Any]) -> Labels:
+        settings = self._settings
+        image, version = _image(settings.predictive_unit_image)
+        labels = loads(settings.predictor_labels) if settings.predictor_labels else {}
+        deployment = settings.seldon_deployment_id or key["deployment"] or UNKNOWN
+        return {
+            "deployment_name": deployment,
+            "image_name": image,
+            "image_version": version,
+            "method": settings.reply_type,
+            "model_image": image,
+            "model_name": settings.predictive_unit_id or key["model"] or UNKNOWN,
+            "model_version": version,
+            "predictor_name": settings.predictor_id or key["predictor"] or UNKNOWN,
+            "predictor_version": str(labels.get("version", UNKNOWN)),
+            "seldon_deployment_name": deployment,
+            "seldon_deployment_namespace": settings.seldon_deployment_namespace or key["namespace"] or UNKNOWN,
+            "worker_id": WORKER_ID,
+        }
+
+    def _read(self, searches: Sequence[_Search], left_out: LeftOut) -> None:
+        """Read all pages of some searches, the next of each together.
+
+        Raises _NarrowedError where an index had to be left out, so that everything has to be asked anew, and
+        StoreUnavailableError.
+        """
+        indices = ",".join(self._indices())
+        header = dumps({"index": left_out.narrowed(indices), "ignore_unavailable": True}) + b"\n"
+        waiting = list(searches)
+        while waiting:
+            body = b"".join(header + dumps(search.body()) + b"\n" for search in waiting)
+            status, answer = self._engine.request("POST", "/_msearch", body)
+            if status != 200:
+                raise StoreUnavailableError(f"the engine answered {status} to a search")
+            answers = answer.get("responses") if isinstance(answer, dict) else None
+            if not isinstance(answers, list) or len(answers) != len(waiting):
+                raise StoreUnavailableError("the engine's answer to a search is none: expected one answer per search")
+            unfinished = []
+            for search, found in zip(waiting, answers, strict=True):
+                self._check(found, indices, left_out)
+                page = check_aggregations(search.body()["aggs"], found).get("series", {"buckets": []})
+                search.buckets.extend(page["buckets"])
+                if len(page["buckets"]) == search.page:
+                    before, search.after = search.after, page.get("after_key")
+                    if search.after is None or search.after == before:
+                        raise StoreUnavailableError("the engine can't count: a page is followed by itself")
+                    unfinished.append(search)
+            waiting = unfinished
+
+    def _check(self, found: Any, indices: str, left_out: LeftOut) -> None:
+        """Refuse half an answer: counters that fall for a moment look like a restart. Raises as _read does."""
+        if not isinstance(found, dict) or "error" in found or is_partial(found):
+            status = found.get("status", 200) if isinstance(found, dict) else 200
+            if left_out.learn(indices, status if isinstance(status, int) else 200, found):
+                raise _NarrowedError
+            late = isinstance(found, dict) and found.get("timed_out")
+            raise StoreUnavailableError(f"the engine can't count: {'timed out' if late else reason_of(found)}")
+
+    def _indices(self) -> list[str]:
+        environment = self._settings.seldon_environment
+        if not environment:
+            # Not those of an environment of another logger, whose name would come before the engine's.
+            patterns = ["inference-log-seldon-*", "inference-log-inferenceservice-*"]
+        else:
+            start = f"inference-log-{environment}-"
+            # A name that had to be made legal ends in a hash of all of it.
+            patterns = [f"{start if legal_index(start) == start else legal_index(start)[:-_HASH_CHARACTERS]}*"]
+        return [*patterns, *with_periods(self._settings.index_name, self._settings.index_period)]
+
+
+def _aggregations(series: Series) -> dict[str, Any]:
+    path = f"metrics.{series.field}"
+    if series.kind == "GAUGE":
+        newest = [
+            {name: {"order": "desc", "unmapped_type": "date"}} for name in ("feedback.ce-time", "metrics.scored_at")
+        ]
+        return {"latest": {"top_hits": {"size": 1, "sort": newest, "_source": [path, "metrics.unindexed"]}}}
+    aggs: dict[str, Any] = {"sum": {"sum": {"field": path}}}
+    if series.kind == "TIMER":
+        aggs["below"] = {"range": {"field": path, "ranges": [{"to": 1000 * edge} for edge in Families.timer_edges()]}}
+    return aggs
+
+
+def _series(texts: set[str]) -> Iterator[Series]:
+    for text in sorted(texts):
+        # What another program wrote there is none.
+        with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError):
+            yield Series.of(text)
+
+
+def _image(image: str) -> tuple[str, str]:
+    """Take name and version of an image apart; a colon before a slash is a port's."""
+    name, colon, version = image.rpartition(":")
+    if not colon or "/" in version:
+        return image or UNKNOWN, UNKNOWN
+    return name, version

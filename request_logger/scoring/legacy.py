@@ -1,0 +1,71 @@
+"""Classes of Seldon's MetricsServer, and those that were written for it, work as they are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from request_logger.common.guard import reraise_if_killed, type_name
+from request_logger.scoring.custom_metrics import flatten
+from request_logger.scoring.reasons import raised, returned
+from scorers.base import Fields, Metric, Row, UnscorableError, unwrap
+from scorers.multiclass import Multiclass
+
+
+@dataclass(frozen=True, slots=True)
+class ByColumn(Multiclass):
+    """The scorer ``multiclass`` under the MetricsServer's class paths: classes are called by their column.
+
+    The MetricsServer knows no names, so CLASS_1 must not become what a response calls its second column.
+    """
+
+    def score(self, truth: Row, prediction: Row) -> Fields:
+        """Score as `Multiclass` does, without the names of the pair."""
+        return Multiclass.score(self, Row(truth.value), Row(prediction.value))
+
+
+@dataclass(frozen=True, slots=True)
+class LegacyScorer:
+    """Wrap an object with ``transform(truth, response, request=None)`` that returns one with a list ``metrics``.
+
+    Each metric ``{key, type, value, tags}`` becomes one numeric field ``<type>__<key>`` and, with tags,
+    ``<type>__<key>__<tag>__<value>`` (tags in order of their names), all but letters, digits and underscores replaced
+    by ``_``: a COUNTER ``hits`` of value 1 with the tag ``class: A`` is ``counter__hits__class__A: 1.0``, and the
+    field's sum over documents is the counter's value. Two metrics of one field add up, gauges keep the last. ``series``
+    has what each is called, with its tags as they came.
+    """
+
+    name: ClassVar[str] = "legacy"
+    metrics: ClassVar[tuple[Metric, ...]] = ()
+
+    scorer: Any
+
+    def score(self, truth: Row, prediction: Row) -> Fields:
+        """Call ``transform`` with two numpy arrays of one row each, as the MetricsServer did, and flatten the answer.
+
+        Raises UnscorableError where the class fails, or answers something else than a list of metrics.
+        """
+        fields, problems = flatten(self._transform(truth, prediction))
+        if problems:
+            raise UnscorableError(problems[0], reason=returned(self.scorer, f"metrics: {problems[0]}"))
+        return fields
+
+    def _transform(self, truth: Row, prediction: Row) -> list[Any]:
+        import numpy as np  # noqa: PLC0415 - only users of such classes pay for it
+
+        name = type(self.scorer).__name__
+        try:
+            truths, responses = (np.array([unwrap(row.value)]) for row in (truth, prediction))
+            answer = self.scorer.transform(truths, responses, None)
+        except BaseException as error:
+            reraise_if_killed(error)
+            text = f"{name}.transform failed: {type_name(error)}"
+            raise UnscorableError(text, reason=raised(self.scorer, error)) from error
+        found = getattr(answer, "metrics", None)
+        if found is None:
+            return []
+        if not isinstance(found, (list, tuple)):
+            text = f"{name}.transform returned metrics of type {type_name(found)}, not a list"
+            reason = returned(self.scorer, f"metrics of type {type_name(found)}, expected a list")
+            raise UnscorableError(text, reason=reason)
+        return list(found)

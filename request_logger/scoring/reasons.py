@@ -1,0 +1,54 @@
+"""Why a feedback can't be scored, beside the scorers' own reasons, and what is odd about a pair that can.
+
+Fixed texts with nothing of a body in them: documents are counted by them. Each is listed in docs/scorers.md.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from request_logger.common.guard import path_of, type_name
+
+LONGEST_REASON = 200
+
+
+class PairReason(StrEnum):
+    """Why there is no pair to score."""
+
+    FEEDBACK_UNDECODABLE = "the feedback can't be decoded: feedback.undecodable says why"
+    NOTHING_SAID = "the feedback has neither a truth nor a reward"
+    TRUTH_UNDECODABLE = "the truth can't be decoded to rows"
+    TRUTH_SHORT = "the truth has fewer rows than the response"
+    REWARD_SHORT = "the reward has fewer entries than the response has rows"
+    RESPONSE_UNDECODABLE = "the response can't be decoded: response.undecodable says why"
+    RESPONSE_DROPPED = "the response's payload was not stored: response.payload_dropped says why"
+    RESPONSE_WITHOUT_INSTANCE = "the response has no instance"
+    FEEDBACK_RESPONSE_UNDECODABLE = "the response in the feedback can't be decoded to rows"
+    NO_RESPONSE = "no response is stored"
+
+
+class Oddity(StrEnum):
+    """What ``metrics.warning`` says; of custom metrics with the field that they came from before it."""
+
+    TRUTH_LONG = "the truth has more rows than the response"
+    REWARD_NOT_FINITE = "the reward is not a finite number"
+    METRICS_NOT_LIST = "expected a list of metrics"
+    METRICS_TOO_MANY = "only the first 100 metrics are kept"
+    METRIC_WITHOUT_VALUE = "not a metric of key, type and value"
+    METRIC_KIND_UNKNOWN = "a metric that is no COUNTER, GAUGE or TIMER"
+    METRIC_TOO_LONG = "a metric's key and tags have more than 8000 characters"
+
+
+def raised(scorer: object, error: BaseException) -> str:
+    """Return the reason for a scorer that failed: its class and the type of the error."""
+    return f"scorer {path_of(scorer)} raised {type_name(error)}"
+
+
+def returned(scorer: object, found: str) -> str:
+    """Return the reason for a scorer that returned something unusable; ``found`` names it without its value."""
+    return f"scorer {path_of(scorer)} returned {found}"
+
+
+def choosing_raised(error: BaseException) -> str:
+    """Return the reason for a choice of a scorer that failed."""
+    return f"the choice of a scorer raised {type_name(error)}"

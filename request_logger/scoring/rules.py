@@ -1,0 +1,149 @@
+"""Which scorer scores an event: the setting SCORER, and the rules of the file SCORERS_CONFIG."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from request_logger.scoring.registry import AUTO, ScorerError, build, parse
+from scorers.auto import SCORERS, scorer_name
+from scorers.base import Row, Scorer
+from scorers.reward import Reward
+
+_GLOBS = ("namespace", "deployment", "predictor", "model")
+_KEYS = frozenset({*_GLOBS, "scorer", "options"})
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule of the file: globs on where the event is from, and the scorer, None for ``auto``."""
+
+    globs: tuple[str, str, str, str]
+    scorer: Scorer | None
+
+
+class Chooser:
+    """Chooses the scorer of a pair.
+
+    ``scorer`` is the setting SCORER: ``auto``, a name (``multiclass``), a name with options
+    (``binary:threshold=0.3,classes=no|yes``) or a dotted path to a class. ``config`` is the path of a YAML file::
+
+        rules:
+          - namespace: prod-*
+            deployment: fraud-*
+            scorer: binary
+            options: {threshold: 0.3, positive_label: fraud}
+
+    The keys ``namespace``, ``deployment``, ``predictor`` and ``model`` are globs, ``*`` where left out; the first rule
+    that matches wins, and SCORER is for the events that none matches. Raises ScorerError at once with every problem,
+    one a line.
+    """
+
+    def __init__(self, scorer: str = AUTO, config: str | None = None) -> None:
+        problems: list[str] = []
+        self._default = _from_setting(scorer, problems)
+        self._rules = _read(Path(config), problems) if config else ()
+        if problems:
+            raise ScorerError("\n".join(problems))
+        self._reward = Reward()
+        # A logger sees few origins, each many times.
+        self._fixed = lru_cache(maxsize=1024)(self._match)
+        self._auto = {name: build(name, {}) for name in SCORERS}
+
+    def choose(
+        self,
+        namespace: str,
+        deployment: str,
+        predictor: str,
+        model: str,
+        truth: Row | None,
+        prediction: Row | None,
+    ) -> Scorer:
+        """Return the scorer for a pair: ``reward`` without a truth, else by rule, by SCORER, or by its shapes.
+
+        The same arguments always give the same scorer. Never raises for a pair: one that can't be scored gets a
+        scorer whose UnscorableError says why.
+        """
+        if truth is None or prediction is None:
+            return self._reward
+        fixed = self._fixed(namespace, deployment, predictor, model)
+        return fixed if fixed is not None else self._auto[scorer_name(truth, prediction)]
+
+    @property
+    def scorers(self) -> tuple[Scorer, ...]:
+        """The scorers that SCORER and the rules name, without those of ``auto``."""
+        named = (self._default, *(rule.scorer for rule in self._rules))
+        return tuple(scorer for scorer in named if scorer is not None)
+
+    def _match(self, *origin: str) -> Scorer | None:
+        for rule in self._rules:
+            if all(fnmatchcase(text or "", glob) for text, glob in zip(origin, rule.globs, strict=True)):
+                return rule.scorer
+        return self._default
+
+
+def _from_setting(setting: str, problems: list[str]) -> Scorer | None:
+    if setting.strip() in ("", AUTO):
+        return None
+    try:
+        name, options = parse(setting)
+        return build(name, options)
+    except ScorerError as error:
+        problems.extend(f"SCORER: {line}" for line in str(error).splitlines())
+        return None
+
+
+def _read(path: Path, problems: list[str]) -> tuple[Rule, ...]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        problems.append(f"{path}: can't be read: {error.strerror}")
+        return ()
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        problems.append(f"{path}: is not YAML: {' '.join(str(error).split())}")
+        return ()
+    if not isinstance(content, dict) or not isinstance(content.get("rules"), list):
+        problems.append(f"{path}: must be a mapping with a list of rules under the key rules")
+        return ()
+    problems.extend(f"{path}: unknown key {key!r}" for key in content if key != "rules")
+    rules = []
+    for position, entry in enumerate(content["rules"], start=1):
+        found: list[str] = []
+        rule = _rule(entry, found)
+        problems.extend(f"{path}: rule {position}: {problem}" for problem in found)
+        if rule is not None:
+            rules.append(rule)
+    return tuple(rules)
+
+
+def _rule(entry: Any, problems: list[str]) -> Rule | None:
+    if not isinstance(entry, Mapping):
+        problems.append(f"must be a mapping, not {entry!r}")
+        return None
+    problems.extend(f"unknown key {key!r}: there are {', '.join(sorted(_KEYS))}" for key in entry if key not in _KEYS)
+    for key in _GLOBS:
+        if not isinstance(entry.get(key, "*"), str):
+            problems.append(f"{key} must be text, not {entry[key]!r}: put it in quotes")
+    name, options = entry.get("scorer"), entry.get("options") or {}
+    if not isinstance(name, str):
+        problems.append("scorer is missing" if name is None else f"scorer must be text, not {name!r}")
+        return None
+    if not isinstance(options, Mapping) or not all(isinstance(key, str) for key in options):
+        problems.append(f"options must be a mapping of names to values, not {options!r}")
+        return None
+    scorer = None
+    if name != AUTO:
+        try:
+            scorer = build(name, options)
+        except ScorerError as error:
+            problems.extend(str(error).splitlines())
+    elif options:
+        problems.append("auto has no options")
+    first, second, third, fourth = (str(entry.get(key, "*")) for key in _GLOBS)
+    return Rule((first, second, third, fourth), scorer)

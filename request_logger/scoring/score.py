@@ -1,0 +1,241 @@
+"""A document that has both a response and a feedback -> its ``metrics``.
+
+Scoring is a pure function of what the document holds, so that whoever completes the pair, and however often, gets
+the same fields.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from request_logger.common.guard import reraise_if_killed, type_name
+from request_logger.common.times import now
+from request_logger.documents.document import Document, part_in
+from request_logger.payloads import UndecodableError, decode_message
+from request_logger.scoring import custom_metrics, user_scorers
+from request_logger.scoring.reasons import Oddity, PairReason, choosing_raised
+from scorers.base import Row, UnscorableError, finite
+
+Settle = Callable[[Document], Document]
+
+log = logging.getLogger(__name__)
+
+
+class ScorerLike(Protocol):
+    """What scoring needs of a scorer."""
+
+    @property
+    def name(self) -> str:
+        """The scorer's name, kept in the document."""
+        ...
+
+    def score(self, truth: Row, prediction: Row) -> dict[str, Any]:
+        """Score one pair."""
+        ...
+
+
+class ChooserLike(Protocol):
+    """What scoring needs of the choice of a scorer."""
+
+    def choose(
+        self,
+        namespace: str,
+        deployment: str,
+        predictor: str,
+        model: str,
+        truth: Row | None,
+        prediction: Row | None,
+    ) -> ScorerLike:
+        """Choose the scorer of a pair."""
+        ...
+
+
+def settler(chooser: ChooserLike) -> Settle:
+    """Make the function that brings a joined document's ``metrics`` up to date."""
+
+    def settle(document: Document) -> Document:
+        metrics = score(document, chooser) if "feedback" in document else None
+        kept = document.get("metrics")
+        if metrics is None:
+            return {name: value for name, value in document.items() if name != "metrics"} if kept else document
+        if isinstance(kept, dict) and {**kept, "scored_at": None} == {**metrics, "scored_at": None}:
+            return document
+        return {**document, "metrics": {**metrics, "scored_at": now()}}
+
+    return settle
+
+
+def score(document: Document, chooser: ChooserLike) -> dict[str, Any] | None:
+    """Score a document: None while its response is missing and its feedback has no metrics of its own.
+
+    The stored response counts; the feedback's own is scored only where none is stored, and a difference between the
+    two is recorded as ``response_disagrees``. What can't be scored gives ``error``, a fixed text that says why, and the
+    same as ``unscorable``: in regression ``error`` is a number, so that only the latter can be counted by its text.
+    Never raises, whatever the scorer does and whoever wrote the document.
+    """
+    try:
+        return _score(document, chooser)
+    except BaseException as error:
+        # A document that another program wrote, or a defect here: no reason to end the thread that stores events.
+        reraise_if_killed(error)
+        log.exception("a document could not be scored")
+        return _unscorable(f"scoring raised {type_name(error)}")
+
+
+def _score(document: Document, chooser: ChooserLike) -> dict[str, Any] | None:
+    feedback = part_in(document, "feedback")
+    if "undecodable" in feedback:
+        return _unscorable(PairReason.FEEDBACK_UNDECODABLE)
+    row, rows = place_of(feedback)
+    stored, embedded, problem = _responses(document, feedback, row)
+    prediction = stored or embedded
+    own, wrong = custom_metrics.of_feedback(feedback)
+    # Those of a batch's feedback are about all of it: they count once, in its first row.
+    metrics = dict(own) if row == 0 else {}
+    says_only_metrics = own and feedback.get("truth") is None and "reward" not in feedback
+    if says_only_metrics or (prediction is None and problem is None):
+        return metrics or None
+    reward = _reward(feedback.get("reward"), row, wrong)
+    if reward is not None:
+        metrics["reward"] = reward
+    if stored is not None and embedded is not None and stored.value != embedded.value:
+        metrics["response_disagrees"] = True
+    try:
+        truth, unused = _truth(feedback, row, rows, prediction)
+        if unused:
+            wrong.append(Oddity.TRUTH_LONG)
+        if prediction is None and truth is not None:
+            raise _no_pair(problem or PairReason.NO_RESPONSE)
+        if truth is None and "reward" not in feedback:
+            raise _no_pair(PairReason.NOTHING_SAID)
+        scorer = _chosen(chooser, document, truth, prediction)
+        metrics["scorer"] = user_scorers.name_of(scorer)
+        metrics["basis"] = "reward" if truth is None else "truth"
+        known = Row(_row_of(feedback["reward"], row)) if truth is None else truth
+        metrics = custom_metrics.combine(metrics, user_scorers.run(scorer, known, prediction or Row(None)))
+    except UnscorableError as error:
+        metrics.update(_unscorable(error.reason))
+    if wrong:
+        told = sorted(set(map(str, wrong)))
+        metrics["warning"] = told[0] if len(told) == 1 else told
+    if reward in (0, 1) and "correct" in metrics:
+        metrics["reward_agrees"] = bool(reward) == bool(metrics["correct"])
+    return metrics
+
+
+def _chosen(chooser: ChooserLike, document: Document, truth: Row | None, prediction: Row | None) -> ScorerLike:
+    try:
+        return chooser.choose(*_names(document), truth, prediction)
+    except BaseException as error:
+        reraise_if_killed(error)
+        raise _no_pair(choosing_raised(error)) from None
+
+
+def pair(document: Document) -> tuple[Row | None, Row | None]:
+    """Give the truth and the prediction that scoring compares; None where there is none, or none that can be read."""
+    feedback = part_in(document, "feedback")
+    row, rows = place_of(feedback)
+    stored, embedded, _ = _responses(document, feedback, row)
+    prediction = stored or embedded
+    try:
+        truth, _ = _truth(feedback, row, rows, prediction)
+    except UnscorableError:
+        truth = None
+    return truth, prediction
+
+
+def _unscorable(reason: str) -> dict[str, str]:
+    return {"error": str(reason), "unscorable": str(reason)}
+
+
+def _no_pair(reason: str) -> UnscorableError:
+    return UnscorableError(reason, reason=reason)
+
+
+def place_of(feedback: Document) -> tuple[int, int]:
+    """Return which row of how many a feedback is for: 0 of 1 where it says nothing that makes sense."""
+    row, rows = feedback.get("item", 0), feedback.get("items", 1)
+    is_row = type(row) is int and type(rows) is int and 0 <= row < max(rows, 1)
+    return (row, rows) if is_row else (0, 1)
+
+
+def _names(document: Document) -> tuple[str, str, str, str]:
+    """Namespace, deployment, predictor (endpoint) and model of a document."""
+    found = (document.get(f"Ce-{name}") for name in ("Namespace", "Inferenceservicename", "Endpoint", "Modelid"))
+    namespace, deployment, predictor, model = (value if isinstance(value, str) else "" for value in found)
+    return namespace, deployment, predictor, model
+
+
+def _responses(document: Document, feedback: Document, row: int) -> tuple[Row | None, Row | None, str | None]:
+    """The stored response's row, the feedback's own, and why neither can be used although one is there."""
+    problem: str | None = None
+    stored = embedded = None
+    if document.get("response") is not None:
+        response = part_in(document, "response")
+        if "undecodable" in response:
+            problem = PairReason.RESPONSE_UNDECODABLE
+        elif "instance" in response:
+            stored = Row(response["instance"], _column_names(response.get("names")))
+        elif "payload_dropped" in response:
+            problem = PairReason.RESPONSE_DROPPED
+        else:
+            problem = PairReason.RESPONSE_WITHOUT_INSTANCE
+    if feedback.get("response") is not None:
+        try:
+            rows = _rows(feedback["response"])
+            if row < len(rows):
+                embedded = rows[row]
+        except UndecodableError:
+            problem = problem or PairReason.FEEDBACK_RESPONSE_UNDECODABLE
+    return stored, embedded, problem
+
+
+def _column_names(names: Any) -> tuple[str, ...]:
+    return tuple(names) if isinstance(names, list) and set(map(type, names)) <= {str} else ()
+
+
+def _truth(feedback: Document, row: int, expected: int, prediction: Row | None) -> tuple[Row | None, int]:
+    """The truth of a row of ``expected``, and how many more rows there are than the prediction has."""
+    if feedback.get("truth") is None:
+        return None, 0
+    try:
+        rows = _rows(feedback["truth"])
+    except UndecodableError:
+        raise _no_pair(PairReason.TRUTH_UNDECODABLE) from None
+    if expected == 1 and len(rows) > 1 and prediction is not None:
+        # [0, 0, 1] for one prediction of three classes is one row, though a flat array is a batch elsewhere.
+        flat = [each.value for each in rows]
+        columns = prediction.value
+        if isinstance(columns, list) and len(columns) == len(flat) and not any(isinstance(v, list) for v in flat):
+            return Row(flat, prediction.names), 0
+    if row >= len(rows):
+        raise _no_pair(PairReason.TRUTH_SHORT)
+    return rows[row], max(len(rows) - expected, 0)
+
+
+def _rows(message: Any) -> list[Row]:
+    decoded = decode_message(message)
+    names = tuple(decoded.names or ())
+    return [Row(item.instance, names) for item in decoded.items]
+
+
+def _row_of(value: Any, row: int) -> Any:
+    if not isinstance(value, list):
+        return value
+    if row >= len(value):
+        raise _no_pair(PairReason.REWARD_SHORT)
+    return value[row]
+
+
+def _reward(reward: Any, row: int, wrong: list[str]) -> float | None:
+    """Give a row's reward as a number, None where it is none; ``wrong`` is told of what is there and can't be kept."""
+    if isinstance(reward, list):
+        reward = reward[row] if row < len(reward) else None
+    if reward is None or isinstance(reward, bool):
+        return None
+    if not finite(reward):
+        wrong.append(Oddity.REWARD_NOT_FINITE)
+        return None
+    return float(reward)

@@ -1,0 +1,140 @@
+"""Take a batched request apart, one event after the other: parsed whole, a large one holds several times its size."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+
+from request_logger.documents.event import BadEventError, parse_batch
+from request_logger.ingest.memory_budget import Budget, RequestTooLargeError, Share, parsed_bytes
+
+# Up to this size a batch is parsed whole: then it is all JSON, or nothing of it is taken.
+WHOLE_BYTES = 2**20
+
+_SPACE = re.compile(rb"[ \t\n\r]*")
+# Where an event may end. Within an event it may look the same: then what is before it is no JSON.
+_EDGE = re.compile(rb"\}(?=[ \t\n\r]*(?:,[ \t\n\r]*\{|\][ \t\n\r]*\Z))")
+# Parsed at once: enough that a value costs no more than in one parse of all, and a few MB at most.
+_TOGETHER_BYTES = 64 * 2**10
+# An event with more such places is walked through, for each of them costs a parse of all before it.
+_MOST_TRIES = 8
+# A text that doesn't end is one token up to the end: else each quote in it would be tried as its start.
+_TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\Z)|[\[\]{},]', re.DOTALL)
+
+
+def elements(raw: bytes | bytearray, budget: Budget) -> Iterator[Any]:
+    """Return the values of a JSON array, parsed as they are asked for where the array is large.
+
+    Raises BadEventError where it is no JSON array (for a large one that shows only when the place is reached), and
+    what Budget.take raises where there is no room for the values.
+    """
+    if len(raw) <= WHOLE_BYTES:
+        with budget.share() as share:
+            share.take(parsed_bytes(raw))
+            yield from parse_batch(raw)
+    else:
+        yield from one_by_one(_as_utf8(raw), budget)
+
+
+def _as_utf8(raw: bytes | bytearray) -> bytes | bytearray:
+    """Return the text as UTF-8. A Go sender's protobuf within strings is read as latin-1: see parse_structured."""
+    if raw.isascii():
+        return raw
+    try:
+        raw.decode()
+    except UnicodeDecodeError:
+        return raw.decode("latin-1").encode()
+    return raw
+
+
+def one_by_one(raw: bytes | bytearray, budget: Budget) -> Iterator[Any]:
+    """Return the values of a JSON array, some of them parsed at once. Raises what `elements` raises."""
+    view = memoryview(raw)
+    at = _skip(raw, 0)
+    if raw[at : at + 1] != b"[":
+        raise BadEventError("body: expected a JSON array of CloudEvents")
+    at = _skip(raw, at + 1)
+    if raw[at : at + 1] == b"]":
+        _check_end(raw, at + 1)
+        return
+    while True:
+        with budget.share() as share:
+            values, at = _next(raw, view, at, share)
+            yield from values
+            # Not to be held while the next ones are parsed.
+            del values
+        at = _skip(raw, at)
+        mark = raw[at : at + 1]
+        if mark == b"]":
+            _check_end(raw, at + 1)
+            return
+        if mark != b",":
+            raise _bad()
+        at = _skip(raw, at + 1)
+
+
+def _next(raw: bytes | bytearray, view: memoryview, start: int, share: Share) -> tuple[list[Any], int]:
+    """Return some values from ``start`` on, one at least, and where they end."""
+    for size in (_TOGETHER_BYTES, 0):
+        at = start + size
+        for _ in range(_MOST_TRIES):
+            edge = _EDGE.search(raw, at)
+            if edge is None:
+                break
+            at = edge.end()
+            try:
+                return _parse(raw, view, start, at, share), at
+            except orjson.JSONDecodeError:
+                continue
+            except RequestTooLargeError:
+                if size:
+                    break
+                raise
+    at = _walk(raw, start)
+    try:
+        return _parse(raw, view, start, at, share), at
+    except orjson.JSONDecodeError:
+        raise _bad() from None
+
+
+def _parse(raw: bytes | bytearray, view: memoryview, start: int, end: int, share: Share) -> list[Any]:
+    share.give_back()
+    share.take(parsed_bytes(raw, start, end))
+    # With brackets around, so that an edge within a value is no JSON.
+    values: list[Any] = orjson.loads(b"".join((b"[", view[start:end], b"]")))
+    return values
+
+
+def _walk(raw: bytes | bytearray, start: int) -> int:
+    """Return where the value at ``start`` ends, by its brackets."""
+    depth = 0
+    for match in _TOKEN.finditer(raw, start):
+        token = match.group()[:1]
+        if token in b"[{":
+            depth += 1
+        elif token in b"]}":
+            if not depth:
+                return match.start()
+            depth -= 1
+            if not depth:
+                return match.end()
+        elif token == b"," and not depth:
+            return match.start()
+    raise _bad()
+
+
+def _skip(raw: bytes | bytearray, at: int) -> int:
+    match = _SPACE.match(raw, at)
+    return match.end() if match else at
+
+
+def _check_end(raw: bytes | bytearray, at: int) -> None:
+    if _skip(raw, at) != len(raw):
+        raise _bad()
+
+
+def _bad() -> BadEventError:
+    return BadEventError("body: expected a CloudEvent as JSON, found no JSON")

@@ -1,0 +1,165 @@
+"""One HTTP request to /: an event, or a batch of them, read, stored and answered. Knows WSGI, and no framework.
+
+Flask's own way costs more than all that is done with an event (`python -m bench.speed`), so that the events' route
+stands before it; every other route is Flask's.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+
+from request_logger.documents.event import (
+    Body,
+    Event,
+    from_headers,
+    from_structured,
+    kept_body,
+    parse_structured,
+    with_body,
+)
+from request_logger.ingest.access import EVENTS_PATH
+from request_logger.ingest.memory_budget import RequestTooLargeError, Share, parsed_bytes
+from request_logger.ingest.pipeline import IngestPipeline
+from request_logger.server.batch_route import Acknowledged, take_batch
+from request_logger.server.request_body import WholeBody, read_body, small_body
+from request_logger.server.responses import EMPTY, STATUS, Answer, answer_to, error_answer, unauthorized
+from request_logger.store.changes import StoreUnavailableError
+
+Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+
+# Anything else is counted as "other": a label value takes memory and room in the metrics folder for good.
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
+_OTHER_METHOD = "other"
+# What Flask's exporter writes for a path without a route.
+_NO_RULE = "None"
+
+
+class EventsRoute:
+    """A WSGI application that takes the requests to /, and hands all others on to ``inner``.
+
+    ``request`` is what WSGI calls the environ.
+    """
+
+    def __init__(self, logger: IngestPipeline, inner: Wsgi, registry: CollectorRegistry) -> None:
+        self._logger = logger
+        self._acknowledged = Acknowledged()
+        self._inner = inner
+        # The exporter counts what goes through Flask; here the same metrics count the rest.
+        metrics = registry._names_to_collectors  # it has no public way to find them
+        self._total: Any = metrics["flask_http_request_total"]
+        self._seconds: Any = metrics["flask_http_request_duration_seconds"]
+        self._counters = cache(self._find_counters)
+
+    def __call__(self, request: dict[str, Any], start_response: Callable[..., Any], /) -> Iterable[bytes]:
+        """Answer a request."""
+        method = request["REQUEST_METHOD"]
+        is_event = (request["PATH_INFO"] or "/") == EVENTS_PATH
+        if method not in _METHODS:
+            # Not even Flask's exporter must see it: that counts by method, too.
+            answer = _wrong_method()
+            self._count(_OTHER_METHOD, EVENTS_PATH if is_event else _NO_RULE, answer.status, 0.0)
+        elif not is_event:
+            # What reads a body behind this gets a whole one, too.
+            request["wsgi.input"], request["wsgi.input_terminated"] = WholeBody(request), True
+            return self._inner(request, start_response)
+        else:
+            answer = self._answer(method, _headers_of(request), WholeBody(request))
+        headers = [*answer.headers.items(), ("Content-Length", str(len(answer.body)))]
+        start_response(STATUS[answer.status], headers)
+        return (answer.body,)
+
+    def post(self, headers: Mapping[str, str], raw: bytes) -> Answer:
+        """Answer a POST request to / by its headers (lower-case names, latin-1 values) and its whole body."""
+        return self._answer("POST", headers, raw)
+
+    def reserve(self, size: int) -> Answer | None:
+        """Take room for a body of so many bytes that is still to arrive; where there is none, return the answer."""
+        try:
+            self._logger.budget.take(size)
+        except (StoreUnavailableError, RequestTooLargeError) as error:
+            return answer_to(error, self._logger.telemetry)
+        return None
+
+    def release(self, size: int) -> None:
+        """Return what `reserve` took."""
+        self._logger.budget.give_back(size)
+
+    def _count(self, method: str, rule: str, status: int, seconds: float) -> None:
+        total, duration = self._counters(method, rule, status)
+        total.inc()
+        duration.observe(seconds)
+
+    def _find_counters(self, method: str, rule: str, status: int) -> tuple[Any, Any]:
+        return self._total.labels(method, str(status)), self._seconds.labels(method, rule, str(status))
+
+    def _answer(self, method: str, headers: Mapping[str, str], body: bytes | WholeBody) -> Answer:
+        started = time.perf_counter()
+        answer = self._uncounted(method, headers, body)
+        self._count(method, EVENTS_PATH, answer.status, time.perf_counter() - started)
+        return answer
+
+    def _uncounted(self, method: str, headers: Mapping[str, str], body: bytes | WholeBody) -> Answer:
+        if method not in ("GET", "POST"):
+            return _wrong_method()
+        challenge = self._logger.access.challenge(EVENTS_PATH, headers.get("authorization"))
+        if challenge is not None:
+            self._logger.telemetry.turned_away("unauthorized", "no or a wrong token")
+            return unauthorized(challenge)
+        try:
+            return self._take(headers, body)
+        except Exception as error:
+            return answer_to(error, self._logger.telemetry)
+
+    def _take(self, headers: Mapping[str, str], body: bytes | WholeBody) -> Answer:
+        content_type = headers.get("content-type", "")
+        media_type = content_type.partition(";")[0].strip().lower()
+        logger = self._logger
+        if media_type == "application/cloudevents-batch+json":
+            started = time.monotonic()
+            with logger.budget.share() as share:
+                return take_batch(logger, self._acknowledged, self._small(body, share), started)
+        if media_type == "application/cloudevents+json":
+            with logger.budget.share() as share:
+                event = self._structured(self._small(body, share), share)
+        else:
+            # A body is read only for an event that can be taken.
+            event = logger.admit(from_headers(headers, Body(b""), logger.settings))
+            event = with_body(event, self._body(body, content_type))
+        event = logger.redact(event)
+        documents = logger.wait(event, logger.submit(event))
+        reply = logger.replies.answer(event, documents)
+        return EMPTY if reply is None else Answer(200, reply.body, dict(reply.headers))
+
+    def _small(self, body: bytes | WholeBody, share: Share) -> bytes | bytearray:
+        limit = self._logger.settings.max_structured_bytes
+        if not isinstance(body, bytes):
+            return small_body(body, limit, "MAX_STRUCTURED_BYTES", share)
+        if len(body) > limit:
+            raise RequestTooLargeError("body: larger than MAX_STRUCTURED_BYTES allows")
+        return body
+
+    def _structured(self, raw: bytes | bytearray, share: Share) -> Event:
+        share.take(parsed_bytes(raw))
+        return self._logger.admit(from_structured(parse_structured(raw), self._logger.settings))
+
+    def _body(self, body: bytes | WholeBody, content_type: str) -> Body:
+        limit = self._logger.settings.max_payload_bytes
+        if isinstance(body, bytes):
+            return kept_body(body, content_type, limit)
+        with self._logger.budget.share() as share:
+            return read_body(body, content_type, limit, share)
+
+
+def _wrong_method() -> Answer:
+    return error_answer(405, "method: expected POST", {"Allow": "GET, POST"})
+
+
+def _headers_of(request: Mapping[str, Any]) -> Mapping[str, str]:
+    headers = {name[5:].replace("_", "-").lower(): value for name, value in request.items() if name.startswith("HTTP_")}
+    headers["content-type"] = request.get("CONTENT_TYPE", "")
+    return headers

@@ -1,0 +1,197 @@
+"""A connection whose requests are single events: read and answered with as few system calls as can be.
+
+A request costs gunicorn's gevent worker more than this program does with its event: it asks for data that isn't there
+yet, watches the connection anew for each request, and makes of the request what WSGI wants. Here a connection is
+watched once, and what is plain is answered at once. The first request that is not, and all after it, are gunicorn's.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any, Protocol
+
+import gevent
+from gunicorn.util import http_date
+
+from request_logger.server.fast_parser import PlainReader
+from request_logger.server.responses import STATUS, Answer
+
+_READ_BYTES = 64 * 2**10
+_READABLE = 1
+
+# Of a body that arrives in pieces: the pieces, the body that they are joined to, and what is read of the next one.
+_COPIES = 2
+
+
+class Route(Protocol):
+    """What answers requests: see taking.EventsRoute."""
+
+    def post(self, headers: Mapping[str, str], raw: bytes) -> Answer:
+        """Answer a request."""
+        ...
+
+    def reserve(self, size: int) -> Answer | None:
+        """Take room for a body (bytes), or return the answer that there is none."""
+        ...
+
+    def release(self, size: int) -> None:
+        """Return that room."""
+        ...
+
+
+class Connection:
+    """``client`` is gevent's socket, ``route`` answers a request; ``is_open`` says if there may be another."""
+
+    def __init__(self, client: Any, route: Route, is_open: Callable[[], bool]) -> None:
+        client.setblocking(False)
+        self._client = client
+        self._route = route
+        self._is_open = is_open
+        self._hub = gevent.get_hub()
+        self._watcher = self._hub.loop.io(client.fileno(), _READABLE)
+        self._greenlet: Any = None
+        self._arrived = b""
+        self._ended = self._is_waiting = self._is_paused = False
+        self._reserved = 0
+        self.idle_since = time.monotonic()
+        """When its last request was answered, or the next one began; infinite while one is being answered."""
+        self.has_begun = False
+        """Whether a part of a request has arrived."""
+
+    def serve(self) -> bytes | None:
+        """Answer until the other side hangs up: None; or until a request is not plain: all that was read of it.
+
+        Raises OSError where an answer can't be sent.
+        """
+        self._greenlet = gevent.getcurrent()
+        reader = PlainReader()
+        self._watcher.start(self._read)
+        try:
+            while data := self._wait():
+                reader.feed(data)
+                if not reader.is_plain:
+                    return reader.unread
+                if reader.is_whole:
+                    self.idle_since = math.inf
+                    answer = self._route.post(reader.headers, reader.body)
+                    goes_on = self._is_open()
+                    self._send(_as_bytes(answer, goes_on))
+                    if not goes_on:
+                        break
+                    self._release()
+                    reader.start()
+                    self.has_begun = False
+                    self.idle_since = time.monotonic()
+                elif not self._goes_on_reading(reader):
+                    break
+        finally:
+            self._release()
+            reader.close()
+            self._watcher.stop()
+            self._watcher.close()
+        return None
+
+    def _goes_on_reading(self, reader: PlainReader) -> bool:
+        """Note that a request has begun to arrive; False where there is no room for its body."""
+        if not self.has_begun:
+            # From here on all of it is to come within the time of an idle connection.
+            self.has_begun = True
+            self.idle_since = time.monotonic()
+        if reader.has_head and not self._reserved:
+            size = _COPIES * reader.length
+            refusal = self._route.reserve(size)
+            if refusal is not None:
+                self._send(_as_bytes(refusal, False))
+                return False
+            self._reserved = size
+        return True
+
+    def _release(self) -> None:
+        if self._reserved:
+            self._route.release(self._reserved)
+            self._reserved = 0
+
+    def hang_up(self) -> None:
+        """End it; another greenlet calls this, while `serve` runs."""
+        self._greenlet.kill(block=False)
+
+    def _read(self) -> None:
+        """Take what has arrived; the event loop calls this."""
+        if self._arrived:
+            # The sender doesn't wait for its answers: what more it sends waits in the system.
+            self._is_paused = True
+            self._watcher.stop()
+            return
+        try:
+            self._arrived = self._client.recv(_READ_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            self._arrived = b""
+        if not self._arrived:
+            self._ended = True
+            self._watcher.stop()
+        if self._is_waiting:
+            self._is_waiting = False
+            self._greenlet.switch()
+
+    def _wait(self) -> bytes:
+        """Wait for what arrives next; empty at the end."""
+        if self._is_paused:
+            self._is_paused = False
+            self._watcher.start(self._read)
+        while not self._arrived and not self._ended:
+            self._is_waiting = True
+            try:
+                self._hub.switch()
+            finally:
+                self._is_waiting = False
+        data, self._arrived = self._arrived, b""
+        return data
+
+    def _send(self, data: bytes) -> None:
+        try:
+            sent = self._client.send(data)
+        except BlockingIOError:
+            sent = 0
+        if sent < len(data):
+            self._client.setblocking(True)
+            self._client.sendall(data[sent:])
+            self._client.setblocking(False)
+
+
+class Reread:
+    """Socket wrapper that replays bytes already read."""
+
+    def __init__(self, client: Any, unread: bytes) -> None:
+        self._client = client
+        self._unread = unread
+
+    def recv(self, size: int) -> bytes:
+        """Receive at most ``size`` bytes."""
+        if not self._unread:
+            return self._client.recv(size)  # type: ignore[no-any-return]
+        data, self._unread = self._unread[:size], self._unread[size:]
+        return data
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+
+def _as_bytes(answer: Answer, goes_on: bool) -> bytes:
+    """Give an answer as gunicorn sends it."""
+    head = _head(answer.status, goes_on, int(time.time()))
+    lines = [f"{name}: {value}\r\n" for name, value in answer.headers.items()]
+    return b"%b%bContent-Length: %d\r\n\r\n%b" % (head, "".join(lines).encode("latin-1"), len(answer.body), answer.body)
+
+
+@lru_cache(maxsize=32)
+def _head(status: int, goes_on: bool, second: int) -> bytes:
+    connection = "keep-alive" if goes_on else "close"
+    lines = (
+        f"HTTP/1.1 {STATUS[status]}\r\nServer: gunicorn\r\nDate: {http_date(second)}\r\nConnection: {connection}\r\n"
+    )
+    return lines.encode("latin-1")

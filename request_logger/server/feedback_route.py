@@ -1,0 +1,97 @@
+"""``POST /v1/feedback``: feedback as a small JSON object, for those whose senders speak no CloudEvents."""
+
+from __future__ import annotations
+
+import difflib
+from datetime import UTC, datetime
+from typing import Any
+
+from request_logger.common.json import dumps
+from request_logger.common.times import time_key
+from request_logger.documents.event import BadEventError, Body, Event, from_attributes, kind_of
+from request_logger.payloads import UndecodableError, parse_body
+from request_logger.settings import Settings
+
+_TYPES = {"seldon": "io.seldon.serving.feedback", "inferenceservice": "org.kubeflow.serving.feedback"}
+_ATTRIBUTES = {
+    "request_id": "requestid",
+    "deployment": "inferenceservicename",
+    "namespace": "namespace",
+    "predictor": "endpoint",
+    "model": "modelid",
+    "time": "time",
+}
+_LONGEST_NAME = 40
+_NEEDED = ("request_id", "deployment")
+_SAYS_SOMETHING = ("truth", "truths", "reward", "metrics")
+_FIELDS = (*_ATTRIBUTES, "engine", *_SAYS_SOMETHING, "prediction", "predictions")
+# An object with one of these is a message of Seldon, TensorFlow or V2; any other is the truth itself.
+_MESSAGE = frozenset(("data", "strData", "jsonData", "binData", "instances", "predictions", "inputs", "outputs"))
+
+
+def feedback_event(raw: bytes, settings: Settings) -> Event:
+    """Read the body of POST /v1/feedback. Raises BadEventError that names the field and what was expected."""
+    try:
+        body = parse_body(raw)
+    except UndecodableError:
+        raise BadEventError("body: expected a JSON object, found no JSON that can be stored") from None
+    if not isinstance(body, dict):
+        raise BadEventError("body: expected a JSON object")
+    for name in body:
+        if name not in _FIELDS:
+            raise BadEventError(f"{_misspelled(name)}: no such field; there are {', '.join(_FIELDS)}")
+    attributes = {"type": _type(body.get("engine", "seldon"))}
+    for name, attribute in _ATTRIBUTES.items():
+        value = body.get(name)
+        if value is None and name not in _NEEDED:
+            continue
+        if not isinstance(value, str) or not value:
+            raise BadEventError(f"{name}: expected text, found {_found(value)}")
+        attributes[attribute] = value
+    if "time" not in attributes:
+        # The latest gauge and the latest correction are told by it.
+        attributes["time"] = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    elif time_key(attributes["time"]) is None:
+        raise BadEventError("time: expected a time such as 2026-01-02T03:04:05Z")
+    content = dumps(_content(body))
+    return from_attributes(attributes, Body(content, "application/json", len(content)), settings)
+
+
+def _found(value: Any) -> str:
+    return "nothing" if value is None else "empty text" if value == "" else kind_of(value)
+
+
+def _misspelled(name: str) -> str:
+    """Give the name of an unknown field where it is nearly one of ours, else ``body``: a key may hold anything."""
+    return name if len(name) <= _LONGEST_NAME and difflib.get_close_matches(name, _FIELDS, 1) else "body"
+
+
+def _type(engine: Any) -> str:
+    if not isinstance(engine, str) or engine not in _TYPES:
+        raise BadEventError(f"engine: expected {' or '.join(_TYPES)}")
+    return _TYPES[engine]
+
+
+def _content(body: dict[str, Any]) -> dict[str, Any]:
+    """Make the body of a feedback event."""
+    if all(body.get(name) is None for name in _SAYS_SOMETHING):
+        raise BadEventError(f"{', '.join(_SAYS_SOMETHING)}: expected one of them")
+    content = {name: body[name] for name in ("reward", "metrics") if body.get(name) is not None}
+    if not isinstance(content.get("metrics", []), list):
+        raise BadEventError("metrics: expected a list of {key, type, value, tags}")
+    for name, one, many in (("truth", "truth", "truths"), ("response", "prediction", "predictions")):
+        if body.get(one) is not None and body.get(many) is not None:
+            raise BadEventError(f"{one}, {many}: expected one of them")
+        if body.get(many) is not None:
+            if not isinstance(body[many], list) or not body[many]:
+                raise BadEventError(f"{many}: expected a list with one entry a row")
+            content[name] = {"data": {"ndarray": body[many]}}
+        elif body.get(one) is not None:
+            content[name] = _message(body[one])
+    return content
+
+
+def _message(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return {"data": {"ndarray": [value]}}
+    return value if _MESSAGE & value.keys() else {"jsonData": value}

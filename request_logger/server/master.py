@@ -1,0 +1,116 @@
+"""`request-logger serve`: gunicorn with the original's environment."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import tempfile
+from typing import Any
+
+from flask import Flask
+from gunicorn.app.base import BaseApplication
+from gunicorn.glogging import Logger
+
+from request_logger import logs
+from request_logger.common.listen_addresses import addresses, with_port
+from request_logger.server import worker_files
+from request_logger.server.connection_limit import MOST_CONNECTIONS, raise_file_limit
+from request_logger.server.gc_tuning import calm_collector
+from request_logger.server.shutdown import PatientArbiter, Stopping
+from request_logger.settings import Settings
+from request_logger.store.writing.bulk_tokens import BulkTokens
+
+_WORKERS = {"gevent": "request_logger.server.worker.Worker", "gthread": "gthread"}
+# Gevent's worker has a limit of its own, at which it closes an idle connection: this one, at which gunicorn accepts no
+# more, must not be reached.
+_UNLIMITED_CONNECTIONS = 2**20
+GRACEFUL_SECONDS = 30
+"""How long a worker that is to stop has for what is under way."""
+
+
+def serve(settings: Settings) -> None:
+    """Run the server until it is stopped. Raises SettingsError where PROMETHEUS_MULTIPROC_DIR can't be used."""
+    directory = os.environ.get(worker_files.VARIABLE)
+    if not directory:
+        # Each worker counts in files of its own; /metrics adds them up. They must be gone at the next start.
+        directory = tempfile.mkdtemp(prefix="request-logger-metrics-")
+        os.environ[worker_files.VARIABLE] = directory
+        atexit.register(_remove, directory, os.getpid())
+    worker_files.prepare(directory)
+    raise_file_limit()
+    _Server(settings).run()
+
+
+def _remove(directory: str, pid: int) -> None:
+    if os.getpid() == pid:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+class _Server(BaseApplication):  # type: ignore[misc]
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._tokens = BulkTokens() if settings.gunicorn_workers > 1 else None
+        self._stopping = Stopping()
+        super().__init__()
+
+    def run(self) -> None:
+        PatientArbiter(self, self._stopping, self._settings.stop_delay_seconds).run()
+
+    def load_config(self) -> None:
+        is_gevent = self._settings.gunicorn_worker_class == "gevent"
+        options: dict[str, Any] = {
+            "bind": [with_port(address, self._settings.port) for address in addresses(self._settings.host)],
+            "workers": self._settings.gunicorn_workers,
+            "threads": self._settings.gunicorn_threads,
+            "worker_class": _WORKERS[self._settings.gunicorn_worker_class],
+            "worker_connections": _UNLIMITED_CONNECTIONS if is_gevent else MOST_CONNECTIONS,
+            "keepalive": 75,
+            "graceful_timeout": GRACEFUL_SECONDS,
+            "logger_class": type("GunicornLogger", (_GunicornLogger,), {"line_format": self._settings.log_format}),
+            "loglevel": self._settings.log_level.lower(),
+            "child_exit": _child_exit,
+            "worker_exit": _worker_exit,
+            "control_socket_disable": True,
+        }
+        for name, value in options.items():
+            if name in self.cfg.settings:
+                self.cfg.set(name, value)
+
+    def load(self) -> Flask:
+        # In the worker: threads don't survive a fork, and gevent has to patch what these import.
+        from prometheus_client import values  # noqa: PLC0415
+
+        from request_logger.server.app import create_app  # noqa: PLC0415
+
+        logs.configure(self._settings.log_level, self._settings.log_format)
+        # By default it asks the system at each count.
+        pid = os.getpid()
+        values.ValueClass = values.MultiProcessValue(lambda: pid)  # type: ignore[no-untyped-call]
+        app = create_app(self._settings, self._tokens, lambda: bool(self._stopping))
+        calm_collector()
+        return app
+
+
+class _GunicornLogger(Logger):  # type: ignore[misc]
+    """Gunicorn's own lines in our format."""
+
+    line_format = "text"
+
+    def setup(self, cfg: Any) -> None:
+        super().setup(cfg)
+        for handler in self.error_log.handlers:
+            handler.setFormatter(logs.formatter(self.line_format))
+
+
+def _child_exit(server: Any, worker: Any) -> None:
+    from prometheus_flask_exporter.multiprocess import GunicornInternalPrometheusMetrics  # noqa: PLC0415
+
+    GunicornInternalPrometheusMetrics.mark_process_dead_on_child_exit(worker.pid)
+
+
+def _worker_exit(server: Any, worker: Any) -> None:
+    app = getattr(worker, "wsgi", None)
+    extensions = getattr(app, "extensions", {})
+    if "request_logger" in extensions:
+        extensions["request_logger"].close()

@@ -1,0 +1,94 @@
+"""What can be read over HTTP: the report as JSON and as a page, and the MetricsServer's counters.
+
+Knows no web framework: it runs in a process of its own, see reading_process.py.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+from request_logger.analytics.errors import BadQuestionError
+from request_logger.analytics.report import Options, make_report
+from request_logger.metrics_server.exporter import CONTENT_TYPE, Exporter
+from request_logger.server.report_process import METRICS_PATH, PAGE_PATH, REPORT_PATH
+from request_logger.server.responses import Answer, error_answer, json_answer
+from request_logger.settings import Settings
+from request_logger.store.changes import StoreUnavailableError
+from request_logger.store.client.client import SearchEngine
+
+log = logging.getLogger(__name__)
+
+_PARAMETERS = ("target", "from", "to", "by", "window", "by_date")
+_HEADERS = {
+    # The page has no script, and what is in it must not become one.
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'self'; "
+    "base-uri 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+
+
+class ReportAnswers:
+    """Answers questions from the engine, one at a time."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        # The workers' parent has warned.
+        self._engine = SearchEngine(settings, warn=False)
+        self._exporter = Exporter(self._engine, settings)
+
+    def answer(self, path: str, parameters: Mapping[str, str]) -> Answer:
+        """Answer a GET request to one of the paths, errors included."""
+        answers = {REPORT_PATH: self._report, PAGE_PATH: self._page, METRICS_PATH: self._metrics}
+        try:
+            return answers[path](parameters)
+        except BadQuestionError as error:
+            return error_answer(400, _problem(error))
+        except StoreUnavailableError as error:
+            return error_answer(503, str(error))
+        except Exception as error:
+            log.error("%s could not be answered", path, exc_info=error)
+            return error_answer(500, "internal error; see the log")
+
+    def _metrics(self, parameters: Mapping[str, str]) -> Answer:
+        return Answer(200, self._exporter.exposition(), {"Content-Type": CONTENT_TYPE})
+
+    def _report(self, parameters: Mapping[str, str]) -> Answer:
+        return json_answer(make_report(self._engine, self._settings, options_of(parameters), only_own=True), 200)
+
+    def _page(self, parameters: Mapping[str, str]) -> Answer:
+        # Whoever reads no page needs no templates.
+        from request_logger.analytics.page import error_page, page  # noqa: PLC0415
+
+        form = {name: parameters.get(name, "") for name in _PARAMETERS}
+        try:
+            found = make_report(self._engine, self._settings, options_of(parameters), only_own=True)
+            text, status = page(found, form), 200
+        except BadQuestionError as error:
+            text, status = error_page(_problem(error), form), 400
+        except StoreUnavailableError as error:
+            text, status = error_page(str(error), form), 503
+        return Answer(status, text.encode(), {"Content-Type": "text/html; charset=utf-8", **_HEADERS})
+
+
+def options_of(parameters: Mapping[str, str]) -> Options:
+    """Read the options from a query string; an empty one is not given. Raises BadQuestionError for an unknown name."""
+    for name in parameters:
+        if name not in _PARAMETERS:
+            raise BadQuestionError(f"expected parameters of {', '.join(_PARAMETERS)}, found {name!r}")
+    given = {name: value.strip() for name, value in parameters.items()}
+    return Options(
+        given.get("target", ""),
+        given.get("from") or None,
+        given.get("to") or None,
+        given.get("by", ""),
+        given.get("window", ""),
+        given.get("by_date") or "prediction",
+    )
+
+
+def _problem(error: BadQuestionError) -> str:
+    """Say what is wrong; a parameter has the name of the command's option without its dashes."""
+    return str(error).removeprefix("--").replace("by-date", "by_date", 1)

@@ -1,0 +1,109 @@
+"""The body of an HTTP request: read whole or not at all, within its limits of size and time."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from typing import IO, Any
+
+from werkzeug.wsgi import get_input_stream
+
+from request_logger.documents.event import BadEventError, Body
+from request_logger.ingest.memory_budget import RequestTooLargeError, Share
+
+_CHUNK = 64 * 2**10
+# A body has this long to arrive, and longer by what its bytes take at this rate: slower than any network that could
+# carry the events of a model, and fast enough that nobody can hold the memory of a body for hours.
+SECONDS = 60.0
+BYTES_PER_SECOND = 64 * 2**10
+
+
+class IncompleteBodyError(BadEventError):
+    """The body ended before its last byte, or is in chunks that are none."""
+
+
+class LateBodyError(ValueError):
+    """The body did not arrive in time."""
+
+
+class WholeBody:
+    """The body of a WSGI request. Its end before its last byte is an error, where WSGI servers just end it."""
+
+    def __init__(self, request: dict[str, Any]) -> None:
+        self._stream: IO[bytes] = get_input_stream(request)
+        length = request.get("CONTENT_LENGTH") or ""
+        is_chunked = "HTTP_TRANSFER_ENCODING" in request
+        self.length: int | None = int(length) if length.isdecimal() and not is_chunked else None
+        self._left = self.length or 0
+        self._deadline = time.monotonic() + SECONDS
+
+    def read(self, size: int = -1) -> bytes:
+        """Return at most ``size`` bytes; none at the end. Raises IncompleteBodyError and LateBodyError."""
+        if time.monotonic() > self._deadline:
+            raise LateBodyError("body: did not arrive in time")
+        try:
+            data = self._stream.read(size)
+        except TimeoutError:
+            raise LateBodyError("body: did not arrive in time") from None
+        except Exception:
+            # The server's own errors for a broken chunk, and for a connection that ends within one.
+            raise IncompleteBodyError(
+                "body: expected a whole body, found one that is cut off or in bad chunks"
+            ) from None
+        self._left -= len(data)
+        self._deadline += len(data) / BYTES_PER_SECOND
+        if self._left > 0 and (size < 0 or (size > 0 and not data)):
+            raise IncompleteBodyError(f"body: expected {self.length} bytes, found {self._left} fewer")
+        return data
+
+
+def read_body(stream: WholeBody, content_type: str | None, limit: int, share: Share) -> Body:
+    """Read the body, no more of it into memory than ``limit`` bytes; beyond that only its size and SHA-256 are kept.
+
+    Raises what WholeBody.read and Share.take raise.
+    """
+    kept = bytearray()
+    size = 0
+    digest = None
+    reserved = _reserve(stream, limit, share)
+    while chunk := stream.read(_CHUNK):
+        size += len(chunk)
+        if digest is None and size > limit:
+            digest = hashlib.sha256(kept)
+            kept = bytearray()
+        if digest is None:
+            if not reserved:
+                share.take(len(chunk))
+            kept += chunk
+        else:
+            digest.update(chunk)
+    if digest is not None:
+        return Body(None, content_type, size, digest.hexdigest())
+    return Body(bytes(kept), content_type, size)
+
+
+def small_body(stream: WholeBody, limit: int, setting: str, share: Share) -> bytearray:
+    """Read a body whole.
+
+    Raises RequestTooLargeError, which names the ``setting``, where it is over ``limit`` bytes, and what
+    WholeBody.read and Share.take raise.
+    """
+    if stream.length is not None and stream.length > limit:
+        raise RequestTooLargeError(f"body: larger than {setting} allows")
+    kept = bytearray()
+    reserved = _reserve(stream, limit, share)
+    while chunk := stream.read(_CHUNK):
+        if len(kept) + len(chunk) > limit:
+            raise RequestTooLargeError(f"body: larger than {setting} allows")
+        if not reserved:
+            share.take(len(chunk))
+        kept += chunk
+    return kept
+
+
+def _reserve(stream: WholeBody, limit: int, share: Share) -> bool:
+    """Take room for the whole body where its length is known: of bodies that are half read none could go on."""
+    if stream.length is None:
+        return False
+    share.take(min(stream.length, limit))
+    return True

@@ -1,0 +1,1 @@
+"""The search engine's HTTP API: connection, transport, scan."""

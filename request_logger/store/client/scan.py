@@ -1,0 +1,184 @@
+"""Reads all documents of a query, page by page, in the order of their time, while others write.
+
+A point in time where the engine has one that can be read in a definite order (Elasticsearch from 7.12, OpenSearch from
+3.3), else a scroll: the engine is asked for it and its answer decides, not its name. Either shows the documents as
+they were when it was opened. Slices are read independently of each other, each by a thread of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import quote, unquote
+
+from request_logger.store.changes import Document, StoreUnavailableError
+from request_logger.store.errors import is_partial, reason_of
+from request_logger.store.excluded_indices import LENIENT, MOST_PATH_CHARACTERS, LeftOut
+from request_logger.store.ports import EngineReader
+from request_logger.store.search_answers import check_documents, check_hits
+
+# How long the engine keeps the place between two pages.
+KEEP_ALIVE = "10m"
+_TIME_ORDER = {"@timestamp": {"order": "asc", "unmapped_type": "date"}}
+# Of a scroll. OpenSearch looks at a shard's newest segment first or last, and of equal times takes what it meets first;
+# but it goes on after the last document's number, so that those of equal times in other segments would be lost.
+SCROLL_ORDER = (_TIME_ORDER, "_doc")
+# Where a point in time is opened and closed: OpenSearch's way, then Elastic's (OpenSearch's client warns of refusals).
+_OPENERS = (("/_search/point_in_time", "pit_id"), ("/_pit", "id"))
+# Each round leaves out all indices that fail by then.
+_MOST_ROUNDS = 10
+
+
+class ScanError(Exception):
+    """The engine refuses to be read like this; the text is its reason, in one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One document as it was read. ``time`` is its ``@timestamp`` (ms since 1970), None where it has none."""
+
+    index: str
+    id: str
+    source: Document
+    time: int | None
+
+
+class Scan:
+    """A context manager that gives the pages of each of its slices.
+
+    ``path`` names the indices (``/inference-log-*``), ``source`` is what to read of each document, as the engine's
+    ``_source``. Indices that can't be read are left out from the start; `left_out` names them. Raises ScanError where
+    the query is refused, StoreUnavailableError where the engine doesn't answer, not as an engine does, or has forgotten
+    where a slice was.
+    """
+
+    def __init__(
+        self, engine: EngineReader, path: str, query: Document, *, source: Any = True, page: int = 200, slices: int = 1
+    ) -> None:
+        self._engine = engine
+        self._indices = unquote(path.removeprefix("/"))
+        self._path = path
+        self.left_out = LeftOut(engine)
+        self._search = {"size": page, "query": query, "_source": source, "track_total_hits": False}
+        self._slices = slices
+        self._pit: tuple[str, str, str] | None = None
+
+    @property
+    def point_in_time(self) -> bool:
+        """Whether it reads a point in time; else it scrolls."""
+        return self._pit is not None
+
+    def __enter__(self) -> Self:
+        self._find_readable()
+        self._pit = self._open()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._pit is not None:
+            path, key, name = self._pit
+            self._forget(path, {key: name if key == "id" else [name]})
+
+    def pages(self, number: int = 0) -> Iterator[list[Hit]]:
+        """Give the pages of one slice, of ``slices``, the oldest documents first."""
+        if self._pit is not None:
+            yield from self._read(self._pit[2], number)
+        else:
+            yield from self._scroll(number)
+
+    def _find_readable(self) -> None:
+        """Ask for one document, and leave out each index that can't answer: later a page would be half of one."""
+        self.left_out.note_closed(self._indices)
+        body = {**self._search, "size": 1, "sort": [_TIME_ORDER], "_source": False}
+        for _ in range(_MOST_ROUNDS):
+            self._path = f"/{quote(self.left_out.narrowed(self._indices), safe='*,')}"
+            if len(self._path) > MOST_PATH_CHARACTERS:
+                raise ScanError(f"{len(self.left_out.reasons)} indices can't be read: name those that can")
+            status, answer = self._engine.request("POST", f"{self._path}/_search", body, params=LENIENT)
+            try:
+                check_hits(_complete(status, answer))
+            except (ScanError, StoreUnavailableError):
+                if not self.left_out.learn(self._indices, status, answer):
+                    raise
+            else:
+                return
+        raise StoreUnavailableError("one index after the other can't be read")
+
+    def _open(self) -> tuple[str, str, str] | None:
+        for path, key in _OPENERS:
+            status, answer = self._engine.request(
+                "POST", self._path + path, params={"keep_alive": KEEP_ALIVE, "ignore_unavailable": "true"}
+            )
+            if status == 200 and isinstance(answer, dict) and key in answer:
+                name = str(answer[key])
+                # An older one can be opened, but not be read in an order in which no two documents are equal.
+                status, _ = self._engine.request("POST", "/_search", {**self._of_pit(name), "size": 0})
+                if status == 200:
+                    return path, key, name
+                self._forget(path, {key: name if key == "id" else [name]})
+        return None
+
+    def _of_pit(self, name: str) -> Document:
+        return {**self._search, "pit": {"id": name, "keep_alive": KEEP_ALIVE}, "sort": [_TIME_ORDER, "_shard_doc"]}
+
+    def _slice(self, number: int) -> Document:
+        return {"slice": {"id": number, "max": self._slices}} if self._slices > 1 else {}
+
+    def _read(self, name: str, number: int) -> Iterator[list[Hit]]:
+        after: Sequence[Any] | None = None
+        while True:
+            more = {"search_after": after} if after else {}
+            hits = self._hits("/_search", {**self._of_pit(name), **self._slice(number), **more})["hits"]["hits"]
+            if not hits:
+                return
+            yield [_hit(hit) for hit in hits]
+            before, after = after, hits[-1]["sort"]
+            if after == before:
+                raise StoreUnavailableError("the engine's answer to a search is none: a page is followed by itself")
+
+    def _scroll(self, number: int) -> Iterator[list[Hit]]:
+        first = {**self._search, **self._slice(number), "sort": SCROLL_ORDER}
+        # A scroll counts its hits in any case, and refuses to be told not to.
+        del first["track_total_hits"]
+        answer = self._hits(f"{self._path}/_search", first, {"scroll": KEEP_ALIVE, **LENIENT})
+        # Where no index is there, there is no scroll either.
+        name = answer.get("_scroll_id")
+        try:
+            while answer["hits"]["hits"]:
+                yield [_hit(hit) for hit in answer["hits"]["hits"]]
+                answer = self._hits("/_search/scroll", {"scroll": KEEP_ALIVE, "scroll_id": name})
+                name = answer.get("_scroll_id", name)
+        finally:
+            if name:
+                self._forget("/_search/scroll", {"scroll_id": name})
+
+    def _hits(self, path: str, body: Document, params: Mapping[str, str] | None = None) -> Any:
+        status, answer = self._engine.request("POST", path, body, params=params)
+        return check_documents(_complete(status, answer))
+
+    def _forget(self, path: str, body: Document) -> None:
+        """Free what the engine keeps for us; it ends by itself, too."""
+        try:
+            self._engine.request("DELETE", path, body)
+        except StoreUnavailableError:
+            return
+
+
+def _complete(status: int, answer: Any) -> Any:
+    if status in (404, 429) or status >= 500:
+        raise StoreUnavailableError(f"the engine answered {status} to a search: {reason_of(answer)}")
+    if status >= 400:
+        raise ScanError(f"the engine answered {status} to a search: {reason_of(answer)}")
+    if isinstance(answer, dict) and is_partial(answer):
+        raise StoreUnavailableError(f"the engine left documents out: {reason_of(answer)}")
+    return answer
+
+
+def _hit(hit: Mapping[str, Any]) -> Hit:
+    time = hit["sort"][0]
+    # Documents without a time are sorted to the end, as the greatest number that there is.
+    known = time if isinstance(time, int) and abs(time) < 2**62 else None
+    return Hit(hit["_index"], hit["_id"], hit.get("_source") or {}, known)

@@ -1,0 +1,254 @@
+"""The two vendors' clients behind one way to send a request, and the choice between them.
+
+`elasticsearch` talks to Elastic's servers from 7.14 on, which name themselves in a header of every answer.
+`opensearch-py` talks to OpenSearch, Open Distro and the older builds of Elastic's, which Elastic's client refuses. The
+choice is made by an answer that only an engine gives; the page of a proxy before it decides nothing.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from http.client import HTTPException
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+import elastic_transport
+import elasticsearch
+import opensearchpy
+import urllib3
+
+from request_logger.common.json import dumps, loads
+from request_logger.settings import Settings
+from request_logger.store.changes import StoreUnavailableError, UnreadableAnswerError
+from request_logger.store.client.transport import ElasticNode, OpenSearchConnection
+from request_logger.store.responses import is_engine_error
+
+_ANY_STATUS = tuple(range(300, 600))
+# What may be asked of an engine to learn what it is: the first may be closed to some users, and some builds lack it.
+_QUESTIONS = ("/", "/_cluster/health")
+# Something came, and it was not HTTP, or broke off.
+_BROKEN_ANSWER = (urllib3.exceptions.ProtocolError, urllib3.exceptions.DecodeError, HTTPException, ValueError)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a request is sent. ``timeout`` is in seconds."""
+
+    content_type: str
+    params: Mapping[str, str]
+    timeout: float
+
+
+class Client(Protocol):
+    """Sends requests to an engine."""
+
+    def request(self, method: str, path: str, body: bytes | None, options: Options) -> tuple[int, Any]:
+        """Return the status and the parsed answer, also of an error.
+
+        Raises StoreUnavailableError where there is no answer that can be read, whatever the reason.
+        """
+        ...
+
+
+def connect(hosts: Sequence[str], settings: Settings) -> Client:
+    """Return the client of the vendor whose engine answers.
+
+    Raises StoreUnavailableError where none of the hosts gives an answer that only an engine gives.
+    """
+    if settings.elasticsearch_cloud_id:
+        return _Elastic(hosts, settings)
+    asker = _OpenSearch(hosts, settings)
+    return _Elastic(hosts, settings) if asker.is_elastic() else asker
+
+
+def verifies(settings: Settings) -> bool:
+    """Return whether the engine's certificate is verified."""
+    # What answers to a cloud id has a certificate that every machine knows.
+    return bool(
+        settings.elasticsearch_verify_certs or settings.elasticsearch_ca_cert or settings.elasticsearch_cloud_id
+    )
+
+
+def is_of_elastic(status: int, headers: Mapping[str, str], raw: str) -> bool | None:
+    """Return whether an answer to one of the questions is of Elastic's server; None where it is of no engine.
+
+    ``headers`` have names in lower case; ``raw`` is the body.
+    """
+    if headers.get("x-elastic-product") == "Elasticsearch":
+        return True
+    if "x-opensearch-version" in headers:
+        return False
+    try:
+        answer = loads(raw)
+    except json.JSONDecodeError:
+        return None
+    if status == 200:
+        version = answer.get("version") if isinstance(answer, dict) else None
+        says_version = isinstance(version, dict) and isinstance(version.get("number"), str)
+        says_health = isinstance(answer, dict) and {"cluster_name", "status", "number_of_nodes"} <= answer.keys()
+        return False if says_version or says_health else None
+    # An engine's own refusal of the question: of a path, a method or a user. Wrong credentials and what passes say
+    # nothing: the same request can have another answer later.
+    return False if status in (400, 403, 404, 405) and is_engine_error(status, answer) else None
+
+
+def _credentials(settings: Settings) -> dict[str, str]:
+    """Give the header that says who asks. The clients' own ways refuse a password that isn't ASCII or Latin-1."""
+    if settings.elasticsearch_token:
+        return {"authorization": f"Bearer {settings.elasticsearch_token}"}
+    if settings.elasticsearch_api_key:
+        return {"authorization": f"ApiKey {settings.elasticsearch_api_key}"}
+    if settings.elasticsearch_user:
+        pair = f"{settings.elasticsearch_user}:{settings.elasticsearch_pass}".encode()
+        return {"authorization": f"Basic {base64.b64encode(pair).decode()}"}
+    return {}
+
+
+class _OrjsonSerializer(opensearchpy.serializer.Serializer):
+    mimetype = "application/json"
+
+    def loads(self, s: Any) -> Any:
+        return loads(s)
+
+    def dumps(self, data: Any) -> Any:
+        return data if isinstance(data, (str, bytes)) else dumps(data)
+
+
+class _OpenSearch:
+    def __init__(self, hosts: Sequence[str], settings: Settings) -> None:
+        self._count = len(hosts)
+        self._transport = opensearchpy.OpenSearch(
+            [_parsed(host) for host in hosts],
+            headers=_credentials(settings),
+            verify_certs=verifies(settings),
+            ssl_show_warn=False,
+            ssl_assert_hostname=None if verifies(settings) else False,
+            ca_certs=settings.elasticsearch_ca_cert or None,
+            timeout=settings.elasticsearch_timeout_seconds,
+            max_retries=len(hosts) - 1,
+            serializer=_OrjsonSerializer(),
+            pool_maxsize=10,
+            connection_class=OpenSearchConnection,
+        ).transport
+
+    def request(self, method: str, path: str, body: bytes | None, options: Options) -> tuple[int, Any]:
+        try:
+            answer = self._transport.perform_request(
+                method,
+                path,
+                params=dict(options.params),
+                body=body,
+                timeout=options.timeout,
+                headers={"content-type": options.content_type},
+            )
+            return 200, answer
+        except opensearchpy.exceptions.ConnectionError as error:
+            raise _no_answer(error) from None
+        except opensearchpy.exceptions.TransportError as error:
+            if not isinstance(error.status_code, int):
+                raise _unreadable(error) from None
+            return error.status_code, error.info or error.error
+        except Exception as error:
+            raise _unreadable(error) from None
+
+    def is_elastic(self) -> bool:
+        """Ask the hosts what they are, until one gives an answer of an engine. Raises StoreUnavailableError."""
+        reason = ""
+        for _ in range(self._count):
+            # Each call gets the next host.
+            connection = self._transport.get_connection()
+            for path in _QUESTIONS:
+                try:
+                    status, headers, raw = connection.perform_request("GET", path, ignore=_ANY_STATUS)
+                except Exception as error:
+                    reason = str(_no_answer(error))
+                    break
+                found = is_of_elastic(status, {name.lower(): value for name, value in headers.items()}, raw)
+                if found is not None:
+                    return found
+                reason = f"the engine does not answer: {status} to GET {path} without an engine's answer"
+        raise StoreUnavailableError(reason)
+
+
+class _ElasticSerializer(elasticsearch.OrjsonSerializer):
+    def loads(self, data: Any) -> Any:
+        # Documents of other writers may have numbers that orjson refuses.
+        return loads(data)
+
+
+class _Elastic:
+    def __init__(self, hosts: Sequence[str], settings: Settings) -> None:
+        options: dict[str, Any] = {}
+        if settings.elasticsearch_cloud_id:
+            options["cloud_id"] = settings.elasticsearch_cloud_id
+        else:
+            options["hosts"] = hosts
+        if not settings.elasticsearch_cloud_id and hosts[0].startswith("https"):
+            options |= {"verify_certs": verifies(settings), "ssl_show_warn": False}
+            if settings.elasticsearch_ca_cert:
+                options["ca_certs"] = settings.elasticsearch_ca_cert
+        client = elasticsearch.Elasticsearch(
+            **options,
+            headers=_credentials(settings),
+            request_timeout=settings.elasticsearch_timeout_seconds,
+            max_retries=max(len(hosts) - 1, 0),
+            serializer=_ElasticSerializer(),
+            node_class=ElasticNode,
+        ).options(ignore_status=_ANY_STATUS)
+        # The client makes a new one of itself for other options, which takes as long as the request. There are few.
+        self._waiting = lru_cache(maxsize=16)(lambda timeout: client.options(request_timeout=timeout))
+
+    def request(self, method: str, path: str, body: bytes | None, options: Options) -> tuple[int, Any]:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", elasticsearch.ElasticsearchWarning)
+                answer = self._waiting(options.timeout).perform_request(
+                    method,
+                    path,
+                    params=dict(options.params),
+                    body=body,
+                    headers={"content-type": options.content_type, "accept": "application/json"},
+                )
+            return answer.meta.status, answer.body
+        except (elastic_transport.SerializationError, elasticsearch.UnsupportedProductError) as error:
+            raise _unreadable(error) from None
+        except elasticsearch.ApiError as error:
+            return error.meta.status, error.body
+        except elastic_transport.TransportError as error:
+            raise _no_answer(error) from None
+        except Exception as error:
+            raise _unreadable(error) from None
+
+
+def _parsed(host: str) -> dict[str, Any]:
+    parts = urlsplit(host)
+    return {
+        "host": parts.hostname,
+        "port": parts.port,
+        "use_ssl": parts.scheme == "https",
+        **({"url_prefix": parts.path.strip("/")} if parts.path.strip("/") else {}),
+    }
+
+
+def _no_answer(error: Exception) -> StoreUnavailableError:
+    """Say what failed in a few words; the clients' own texts repeat themselves."""
+    causes = [error, getattr(error, "info", None), *getattr(error, "errors", ())]
+    broken = next((cause for cause in causes if isinstance(cause, _BROKEN_ANSWER)), None)
+    if broken is not None:
+        return _unreadable(broken)
+    text = str(getattr(error, "message", None) or error)
+    return StoreUnavailableError(f"the engine does not answer: {text.replace(chr(10), ' ')[:200]}")
+
+
+def _unreadable(error: Exception) -> UnreadableAnswerError:
+    """Say what kind of error it was: its text may quote the answer, and with it documents.
+
+    The clients and what they are made of raise many kinds (of JSON, of encodings, of HTTP, of recursion), and future
+    no list of them; whatever it is, the engine gave no answer that can be used.
+    """
+    return UnreadableAnswerError(f"the engine's answer can't be read: {type(error).__name__}")

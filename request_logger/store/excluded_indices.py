@@ -1,0 +1,223 @@
+"""Which indices a question leaves out: closed ones, and those that can't answer it.
+
+One index in which a field is text where all others have keywords, or that has no shard, must not be the end of an
+answer that is about many. It is left out of all that is asked, and named.
+
+What passes by itself (an engine that has too much to do) leaves no index out: half an answer would be a wrong one.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+from urllib.parse import quote
+
+from request_logger.store.errors import Failure, failures_of
+from request_logger.store.indices.templates import mapping
+from request_logger.store.ports import EngineReader
+
+# Engines take a request line of 4,096 bytes; parameters need a few hundred.
+MOST_PATH_CHARACTERS = 3500
+LENIENT = {"ignore_unavailable": "true", "allow_no_indices": "true"}
+# For a shard that is on no node for the moment.
+_MOST_PAUSES, _PAUSE_SECONDS = 3, 0.2
+# A pattern that matches no index; an empty path would mean all of them.
+_NONE = "request-logger-no-index-*"
+# Types of causes (of any vendor) that pass by themselves, and those of a question that no index understands.
+_PASSING = re.compile(
+    r"reject|circuit_break|cancel|time_?out|timed_out|disconnect|not_connected|node_closed|transport|too_many_buckets"
+    r"|too_many_scroll|out_of_memory|search_context_missing|already_closed"
+)
+_OF_THE_QUESTION = re.compile(r"pars|number_format|date_time")
+# Of a shard that is nowhere, or not yet.
+# Shards that failed, or answers of theirs that can't be put together.
+_SHARDS_DIFFER = "search_phase_execution_exception"
+_NO_SHARD = "a shard of it is on no node"
+_MISSING = re.compile(r"no_shard_available|unavailable_shards|illegal_index_shard_state|shard_not_found")
+
+# Indices that a note names; JSON has all of them.
+_MOST_NAMED = 5
+_NUMBERS = frozenset(
+    ("long", "integer", "short", "byte", "double", "float", "half_float", "scaled_float", "unsigned_long")
+)
+_FAMILIES = {**dict.fromkeys(_NUMBERS, "number"), "date_nanos": "date", "constant_keyword": "keyword"}
+_OWNERS = ("Ce-Namespace", "Ce-Inferenceservicename", "Ce-Endpoint", "Ce-Modelid", "RequestId")
+
+
+class LeftOut:
+    """The indices that are left out of one answer, by name, with the reason in one line.
+
+    ``without_shards``: also those of which a shard is on no node. They come back: where a figure must not fall
+    meanwhile, they are not to be left out.
+    """
+
+    def __init__(self, engine: EngineReader, *, without_shards: bool = True) -> None:
+        self.reasons: dict[str, str] = {}
+        self._engine = engine
+        self._without_shards = without_shards
+        self._bad: set[str] = set()
+        self._pauses = _MOST_PAUSES
+        self._resolved: dict[str, list[str]] = {}
+        self._watched: dict[str, str | None] = {}
+
+    def as_json(self) -> list[dict[str, str]]:
+        """Return them as JSON, in order of their names."""
+        return [{"index": index, "reason": reason} for index, reason in sorted(self.reasons.items())]
+
+    def narrowed(self, indices: str) -> str:
+        """Return names, globs and commas for the same indices without those that are left out."""
+        bad = self._bad
+        if not bad:
+            return indices
+        if indices in self._resolved:
+            return ",".join(name for name in self._resolved[indices] if name not in bad) or _NONE
+        kept = [name for name in indices.split(",") if name not in bad]
+        globs = [name for name in kept if "*" in name]
+        if not globs:
+            return ",".join(kept) or _NONE
+        # Engines take what starts with - for an exclusion only after a glob.
+        return ",".join([*globs, *(name for name in kept if "*" not in name), *(f"-{name}" for name in sorted(bad))])
+
+    def watch(self, field: str, family: str | None = None) -> None:
+        """Note a field that is asked for by the user's wish, and what it is expected to be where that is known."""
+        self._watched[field] = family
+
+    def note_closed(self, indices: str) -> None:
+        """Note the closed ones of some indices. An engine skips them without a word; this names them."""
+        params = {**LENIENT, "expand_wildcards": "open,closed", "filter_path": "*.settings.index.verified_before_close"}
+        status, answer = self._engine.request("GET", f"/{quote(indices, safe='*,')}/_settings", params=params)
+        if status == 200 and isinstance(answer, Mapping):
+            for index, about in answer.items():
+                if str(_get(about, "settings", "index", "verified_before_close")).lower() == "true":
+                    self.reasons[index] = "closed"
+
+    def learn(self, indices: str, status: int, answer: Any) -> bool:
+        """Leave out what a failed or partial answer about ``indices`` shows to be unable to answer.
+
+        False where that is nothing more: then the failure is that of the question, or passes by itself. ``status`` is
+        that of the HTTP answer. Raises StoreUnavailableError.
+        """
+        failures = failures_of(answer)
+        if not isinstance(answer, Mapping) or answer.get("timed_out"):
+            return False
+        whole = str(_get(answer, "error", "caused_by", "type") or "")
+        if any(_PASSING.search(type) for type in [whole, *(type for failure in failures for type in failure.types)]):
+            return False
+        if status >= 400 and any(_OF_THE_QUESTION.search(type) for failure in failures for type in failure.types):
+            return False
+        found = dict(self._named(failures))
+        if all(map(_is_missing, failures)) and _lacks_shards(status, answer):
+            if self._pauses:
+                # It may be one that is being created, or moved.
+                self._pauses -= 1
+                time.sleep(_PAUSE_SECONDS)
+                return True
+            found = dict.fromkeys(self._without_a_shard(indices), _NO_SHARD)
+        elif not failures and _get(answer, "error", "type") == _SHARDS_DIFFER:
+            found = self._wrongly_mapped(indices)
+        new = {index: reason for index, reason in found.items() if index not in self._bad}
+        self._bad.update(new)
+        self.reasons.update(new)
+        return bool(new) or (bool(found) and self._resolve(indices))
+
+    @staticmethod
+    def _named(failures: Iterable[Failure]) -> Iterable[tuple[str, str]]:
+        for failure in failures:
+            # A colon is that of another cluster, whose indices can't be excluded by name.
+            if failure.index and ":" not in failure.index and not _is_missing(failure):
+                yield failure.index, failure.text
+
+    def _resolve(self, indices: str) -> bool:
+        """Ask for the indices by name: what an alias leads to can't be excluded from it. False where that was done."""
+        if indices in self._resolved:
+            return False
+        params = {**LENIENT, "expand_wildcards": "open", "filter_path": "*.settings.index.uuid"}
+        status, answer = self._engine.request("GET", f"/{quote(indices, safe='*,')}/_settings", params=params)
+        if status != 200 or not isinstance(answer, Mapping):
+            return False
+        self._resolved[indices] = sorted(map(str, answer))
+        return True
+
+    def _without_a_shard(self, indices: str) -> list[str]:
+        names = ("status", "number_of_shards", "active_primary_shards")
+        params = {"level": "indices", "filter_path": ",".join(f"indices.*.{name}" for name in names)}
+        status, answer = self._engine.request("GET", f"/_cluster/health/{quote(indices, safe='*,')}", params=params)
+        known = answer.get("indices") if status == 200 and isinstance(answer, Mapping) else None
+        listed = known.items() if isinstance(known, Mapping) else ()
+        return [
+            str(index)
+            for index, about in listed
+            if _get(about, "active_primary_shards") != _get(about, "number_of_shards")
+            # One that is not red is new: it has nothing to count yet.
+            and (self._without_shards or _get(about, "status") != "red")
+        ]
+
+    def _wrongly_mapped(self, indices: str) -> dict[str, str]:
+        """Find indices in which a field of the logger has another type than its mapping says, or than most have."""
+        expected = {**self._watched, **_expected()}
+        status, answer = self._engine.request(
+            "GET",
+            f"/{quote(self.narrowed(indices), safe='*,')}/_field_caps",
+            params={**LENIENT, "fields": ",".join([*expected, "metrics.*"])},
+        )
+        fields = answer.get("fields") if status == 200 and isinstance(answer, Mapping) else None
+        found: dict[str, str] = {}
+        for field, kinds in fields.items() if isinstance(fields, Mapping) else ():
+            if isinstance(kinds, Mapping) and len(kinds) > 1:
+                found = {**_others(str(field), kinds, expected.get(field)), **found}
+        return found
+
+
+def left_out_note(left_out: Sequence[dict[str, str]]) -> str:
+    """Return the sentence that names the indices that could not be asked, the first few with their reasons."""
+    named = "; ".join(f"{each['index']} ({each['reason']})" for each in left_out[:_MOST_NAMED])
+    more = len(left_out) - _MOST_NAMED
+    return f"Left out, because they could not be asked: {named}" + (
+        f"; and {more:,} more indices." if more > 0 else "."
+    )
+
+
+def _others(field: str, kinds: Mapping[str, Any], expected: str | None) -> dict[str, str]:
+    """Return the indices whose type of a field is not the expected one, or, where none is, not that of most."""
+    by_family: dict[str, list[str]] = {}
+    for kind, about in kinds.items():
+        listed = about.get("indices") if isinstance(about, Mapping) else None
+        if kind not in ("unmapped", "object", "nested") and isinstance(listed, list):
+            by_family.setdefault(_FAMILIES.get(kind, kind), []).extend(map(str, listed))
+    most = expected or max(by_family, key=lambda family: len(by_family[family]), default="")
+    return {
+        index: f"{field} is {family}, expected {most}"
+        for family, listed in by_family.items()
+        if family != most
+        for index in listed
+    }
+
+
+def _expected() -> dict[str, str]:
+    """Return what each field that questions are about is: number, keyword, date or boolean."""
+    metrics = mapping()["properties"]["metrics"]["properties"]
+    kinds = {f"metrics.{name}": _FAMILIES.get(about["type"], about["type"]) for name, about in metrics.items()}
+    # A number in regression, a text where nothing could be scored: no question is about it as text.
+    kinds["metrics.error"] = "number"
+    kinds.update({f"{owner}.keyword": "keyword" for owner in _OWNERS})
+    return {**kinds, "@timestamp": "date", "feedback.ce-time": "date"}
+
+
+def _is_missing(failure: Failure) -> bool:
+    return any(_MISSING.search(type) for type in failure.types)
+
+
+def _lacks_shards(status: int, answer: Mapping[str, Any]) -> bool:
+    shards = answer.get("_shards")
+    if status == 503:
+        return bool(_get(answer, "error", "type") == _SHARDS_DIFFER)
+    total, successful = _get(shards, "total"), _get(shards, "successful")
+    return status == 200 and isinstance(total, int) and isinstance(successful, int) and successful < total
+
+
+def _get(value: Any, *path: str) -> Any:
+    for name in path:
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value

@@ -1,0 +1,1 @@
+"""Index templates, the catalog of indices, the mapping check, retention."""

@@ -1,0 +1,126 @@
+"""Carries plans forward: their changes wait in documents, their results come back, their deadlines end them. No I/O."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable
+
+from request_logger.store.changes import Document, StoreUnavailableError, UnreadableError
+from request_logger.store.writing.pending import Entry, PendingDocument, Task
+
+LATE = "the engine did not take it in time"
+
+
+class Tasks:
+    """The plans under way. For one thread at a time.
+
+    ``enqueue`` is told of each change, and returns the document that it waits in; ``release`` of each document that
+    may have lost its last change; ``finished`` of each task that has ended.
+    """
+
+    def __init__(
+        self,
+        enqueue: Callable[[Entry], PendingDocument],
+        release: Callable[[PendingDocument], None],
+        finished: Callable[[Task], None],
+    ) -> None:
+        self._enqueue = enqueue
+        self._release = release
+        self._finished = finished
+        # All have the same time limit, so the first submitted is the first that is late.
+        self._by_deadline: deque[Task] = deque()
+        self._overdue: list[Task] = []
+        """Late, with requests under way whose answers may still come."""
+
+    def start(self, task: Task) -> None:
+        """Run a plan to its first changes."""
+        self._by_deadline.append(task)
+        self._advance(task)
+
+    def deliver(self, entries: list[Entry], document: Document | None) -> None:
+        """Give the final document to the plans whose changes were carried out."""
+        for entry in entries:
+            if not entry.task.end.done():
+                assert entry.task.results is not None
+                entry.task.results[entry.position] = document
+                self._settle(entry)
+
+    def deliver_error(self, entries: list[Entry], error: UnreadableError) -> None:
+        """Raise an error in the plans, once their other changes are carried out."""
+        for entry in entries:
+            if not entry.task.end.done():
+                entry.task.unreadable = error
+                self._settle(entry)
+
+    def reject(self, entries: list[Entry], error: Exception) -> None:
+        """End the tasks of entries that don't wait in a document any more with an error."""
+        for entry in entries:
+            entry.task.documents[entry.position] = None
+        for entry in entries:
+            self.fail(entry.task, error)
+
+    def fail(self, task: Task, error: Exception) -> None:
+        """End a task with an error; its changes are not carried out any more."""
+        if task.end.done():
+            return
+        task.plan.close()
+        documents, task.documents = task.documents, []
+        self._finished(task)
+        task.end.set_exception(error)
+        for document in documents:
+            if document is not None:
+                document.live -= 1
+                self._release(document)
+
+    def next_deadline(self) -> float:
+        """Return when the next task is late; infinite where none is under way."""
+        return self._by_deadline[0].deadline if self._by_deadline else math.inf
+
+    def drop_late(self, now: float) -> None:
+        """Fail the tasks that are late, unless a request of theirs is under way."""
+        while self._by_deadline and (self._by_deadline[0].deadline < now or self._by_deadline[0].end.done()):
+            self._overdue.append(self._by_deadline.popleft())
+        if self._overdue:
+            self._overdue = [task for task in self._overdue if not self._is_dropped(task)]
+
+    def _is_dropped(self, task: Task) -> bool:
+        if task.end.done():
+            return True
+        documents = [document for document in task.documents if document is not None]
+        if any(document.action is not None for document in documents):
+            return False
+        reasons = [document.delayed_by for document in documents if document.delayed_by]
+        self.fail(task, StoreUnavailableError(f"{LATE}: {reasons[0]}" if reasons else LATE))
+        return True
+
+    def _settle(self, entry: Entry) -> None:
+        task = entry.task
+        task.documents[entry.position] = None
+        task.missing -= 1
+        if task.missing == 0:
+            self._advance(task)
+
+    def _advance(self, task: Task) -> None:
+        """Run a plan to its next changes, and queue them; finish the task where there are none."""
+        results, error = task.results, task.unreadable
+        task.documents = []
+        while True:
+            try:
+                # A fresh generator takes None.
+                changes = task.plan.throw(error) if error is not None else task.plan.send(results)  # type: ignore[arg-type]
+            except StopIteration as end:
+                self._finished(task)
+                task.end.set_result(end.value)
+                return
+            except Exception as failure:
+                self._finished(task)
+                task.end.set_exception(failure)
+                return
+            if changes:
+                break
+            results, error = [], None
+        task.results = [None] * len(changes)
+        task.unreadable = None
+        task.missing = len(changes)
+        task.documents = [self._enqueue(Entry(task, position, change)) for position, change in enumerate(changes)]

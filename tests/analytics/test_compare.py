@@ -1,0 +1,217 @@
+"""`request-logger compare`: the A/B test of two ElasticNet models on real data, as scipy judges it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from urllib.parse import urlsplit
+
+import numpy as np
+import pytest
+from scipy import stats
+from sklearn.datasets import load_breast_cancer, load_diabetes
+from sklearn.linear_model import ElasticNet, LogisticRegression
+from sklearn.metrics import f1_score, mean_squared_error
+
+from request_logger.cli import main
+from request_logger.scoring.registry import build
+from tests.answers.stored import document, engine_at, store
+from tests.helpers import Sender, Server, event, ndarray
+
+pytestmark = pytest.mark.engine
+
+DATA, TARGETS = load_diabetes(return_X_y=True)
+TRAIN = slice(0, 202)
+ROWS, TRUTHS = DATA[202:], TARGETS[202:]
+N = len(TRUTHS)
+BATCH = 20
+THREADS = 8
+# model-b is regularized less: the better one here.
+MODELS = {"model-a": ElasticNet(alpha=0.1, l1_ratio=0.5), "model-b": ElasticNet(alpha=0.001, l1_ratio=0.5)}
+SAID = {name: model.fit(DATA[TRAIN], TARGETS[TRAIN]).predict(ROWS) for name, model in MODELS.items()}
+ROUTES = np.where(np.random.default_rng(3).random(N) < 0.5, "model-a", "model-b")
+
+
+def reward(truth: float, prediction: float) -> float:
+    """The reward of the notebook that this test follows: 1 / (y - p)^2, or 500 for a hit."""
+    return 500.0 if truth == prediction else 1 / (truth - prediction) ** 2
+
+
+def converse(sender: Sender, deployment: str, name: str, request_id: str, rows: slice) -> None:
+    truths, said = TRUTHS[rows].tolist(), SAID[name][rows].tolist()
+    rewards = [reward(t, p) for t, p in zip(truths, said, strict=True)]
+    feedback = {"reward": rewards if len(rewards) > 1 else rewards[0], "truth": {"data": {"ndarray": truths}}}
+    bodies = {
+        "request": ndarray(ROWS[rows].tolist()),
+        "response": ndarray(said),
+        "feedback": json.dumps(feedback).encode(),
+    }
+    for part, body in bodies.items():
+        headers = event(part, request_id, deployment, Ce_Endpoint=name, Ce_Modelid="wine")
+        assert sender.send(headers, body)[0] == 200
+
+
+@pytest.fixture(scope="module")
+def traffic(server: Server, engine: Any) -> Iterator[Any]:
+    """Two deployments: one whose requests are routed to either model, one with a shadow, in batches."""
+
+    def talk(first: int) -> None:
+        sender = Sender(server.url)
+        for k in range(first, N, THREADS):
+            converse(sender, "c-routed", str(ROUTES[k]), f"r{k}", slice(k, k + 1))
+        for start in range(BATCH * first, N, BATCH * THREADS):
+            for name in MODELS:
+                converse(sender, "c-shadow", name, f"b{start}", slice(start, min(start + BATCH, N)))
+        sender.close()
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        list(pool.map(talk, range(THREADS)))
+    client = engine_at(engine.url)
+    client.request("POST", "/inference-log-*/_refresh")
+    yield client
+    client.request("DELETE", "/inference-log-seldon-test-c-routed-*")
+    client.request("DELETE", "/inference-log-seldon-test-c-shadow-*")
+
+
+@pytest.fixture
+def run(
+    engine: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    parts = urlsplit(engine.url)
+
+    def command(*argv: str) -> tuple[int, str, str]:
+        monkeypatch.setenv("ELASTICSEARCH_HOST", parts.hostname or "")
+        monkeypatch.setenv("ELASTICSEARCH_PORT", str(parts.port))
+        status = main(["compare", *argv])
+        out, err = capsys.readouterr()
+        return status, out, err
+
+    return command
+
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+def compared(run: Run, *argv: str) -> dict[str, Any]:
+    status, out, err = run(*argv, "--json")
+    assert err == ""
+    found: dict[str, Any] = json.loads(out)
+    assert status == int(not found["verdict"]["differ"])
+    return found
+
+
+def row(found: dict[str, Any], name: str) -> dict[str, Any]:
+    return next(each for each in found["metrics"] if each["name"] == name)
+
+
+def errors(name: str, chosen: Any = slice(None)) -> Any:
+    return (SAID[name] - TRUTHS)[chosen]
+
+
+def test_routed(run: Run, traffic: Any) -> None:
+    """Welch's test of the squared errors and of the rewards is scipy's on the same pairs."""
+    found = compared(run, "model-a", "model-b", "--in", "test/c-routed", "--by", "predictor")
+    chosen = {name: name == ROUTES for name in MODELS}
+    assert [found[side]["documents"] for side in "ab"] == [int(mask.sum()) for mask in chosen.values()]
+    squares = {name: errors(name, mask) ** 2 for name, mask in chosen.items()}
+    rewards = {
+        name: np.array([reward(t, p) for t, p in zip(TRUTHS[mask], SAID[name][mask], strict=True)])
+        for name, mask in chosen.items()
+    }
+    absolute = {name: np.abs(errors(name, mask)) for name, mask in chosen.items()}
+    for metric, values in (("mse", squares), ("mean_reward", rewards), ("mae", absolute)):
+        a, b = values.values()
+        expected = stats.ttest_ind(b, a, equal_var=False)
+        limits = expected.confidence_interval()
+        got = row(found, metric)
+        assert got["a"]["value"] == pytest.approx(a.mean(), rel=1e-9)
+        assert got["difference"] == pytest.approx(b.mean() - a.mean(), rel=1e-9)
+        assert (got["low"], got["high"]) == pytest.approx((limits.low, limits.high), rel=1e-9)
+        assert got["p_value"] == pytest.approx(expected.pvalue, rel=1e-9)
+    assert "paired" not in found
+    assert found["verdict"]["better"] == "model-b"
+    assert mean_squared_error(TRUTHS, SAID["model-b"]) < mean_squared_error(TRUTHS, SAID["model-a"])
+    status, out, _ = run("model-b", "model-a", "--in", "c-routed")
+    assert status == 0
+    assert out.splitlines()[-1].startswith("model-b is better: MSE, p ")
+
+
+def test_shadow(run: Run, traffic: Any) -> None:
+    """The same requests went to both: the paired test is scipy's."""
+    found = compared(run, "model-a", "model-b", "--in", "c-shadow")
+    a, b = errors("model-a") ** 2, errors("model-b") ** 2
+    expected = stats.ttest_rel(b, a)
+    limits = expected.confidence_interval()
+    pairs = found["paired"]
+    assert (pairs["pairs"], pairs["way"], pairs["cut"]) == (N, "request", False)
+    assert pairs["difference"] == pytest.approx((b - a).mean(), rel=1e-9)
+    assert (pairs["low"], pairs["high"]) == pytest.approx((limits.low, limits.high), rel=1e-9)
+    assert pairs["p_value"] == pytest.approx(expected.pvalue, rel=1e-9)
+    assert found["verdict"] == {
+        "metric": "mse", "by": "pairs", "p_value": pairs["p_value"], "differ": True, "better": "model-b",
+    }  # fmt: skip
+    by_row = compared(run, "model-a", "model-b", "--in", "c-shadow", "--pair", "row")["paired"]
+    assert by_row["pairs"] == N
+    assert by_row["p_value"] == pytest.approx(expected.pvalue, rel=1e-9)
+    assert "paired" not in compared(run, "model-a", "model-b", "--in", "c-shadow", "--pair", "none")
+
+
+def test_not_enough_yet(run: Run, engine: Any) -> None:
+    """Of two good classifiers on a few rows nothing can be told yet; the number needed is by the formula."""
+    data, classes = load_breast_cancer(return_X_y=True)
+    models = {"a": LogisticRegression(max_iter=10_000, C=1e-4), "b": LogisticRegression(max_iter=10_000, C=1e-3)}
+    scorer, client, index = build("binary", {}), engine_at(engine.url), "inference-log-seldon-test-c-few-x"
+    right, scores, documents = {}, {}, []
+    for name, model in models.items():
+        rows = slice(400, 480) if name == "a" else slice(480, 569)
+        model.fit(data[:400, :4], classes[:400])
+        scores[name] = model.predict_proba(data[rows, :4])[:, 1]
+        right[name] = (scores[name] >= 0.5) == classes[rows]
+        documents += [
+            document(scorer, int(truth), float(score), deployment="c-few", model=name)
+            for truth, score in zip(classes[rows], scores[name], strict=True)
+        ]
+        if name == "a":
+            f1 = f1_score(classes[rows], scores[name] >= 0.5, average="macro")
+    store(client, index, documents)
+    found = compared(run, "a", "b", "--in", "c-few")
+    assert found["by"] == "Ce-Modelid.keyword"
+    n, hits = [len(x) for x in right.values()], [int(x.sum()) for x in right.values()]
+    got = row(found, "accuracy")
+    table = [[h, m - h] for h, m in zip(hits, n, strict=True)]
+    p_value = stats.chi2_contingency(table, correction=False).pvalue
+    assert got["p_value"] == pytest.approx(p_value, rel=1e-9)
+    shares = np.divide(hits, n)
+    z = stats.norm.ppf(0.975) + stats.norm.ppf(0.8)
+    needed = int(np.ceil(z**2 * (shares * (1 - shares)).sum() / (shares[1] - shares[0]) ** 2))
+    assert found["verdict"] == {
+        "metric": "accuracy", "by": "groups", "p_value": got["p_value"], "differ": False,
+        "needed": needed, "more": needed - min(n),
+    }  # fmt: skip
+    status, out, _ = run("a", "b", "--in", "c-few", "--metric", "f1_macro")
+    assert status == 1
+    assert out.splitlines()[-1].startswith("No difference in F1 macro") or "Not enough data yet" in out
+    assert row(found, "f1_macro")["a"]["value"] == pytest.approx(f1, abs=1e-9)
+    assert {each["test"] for each in found["metrics"] if "test" in each} == {
+        "chi-squared", "Welch t", "DeLong", "bootstrap",
+    }  # fmt: skip
+    client.request("DELETE", f"/{index}")
+
+
+@pytest.mark.parametrize(
+    ("argv", "problem"),
+    [
+        (["model-a", "model-z"], "no prediction has 'model-z' as a predictor, model or deployment"),
+        (["model-a", "model-a"], "expected two different names, found 'model-a' twice"),
+        (["model-a", "model-b", "--metric", "beauty"], "--metric: expected one of mse, rmse, mae"),
+        (["model-a", "model-b", "--metric", "r2"], "--metric: expected one that can be tested with these documents"),
+        (["model-a", "model-b", "--pair", "request"], "--pair: no two documents of 'model-a' and 'model-b' have"),
+    ],
+)
+def test_wrong_use(run: Run, traffic: Any, argv: list[str], problem: str) -> None:
+    status, out, err = run(*argv, "--in", "c-routed")
+    assert (status, out) == (2, "")
+    assert err.startswith(f"request-logger: {problem}")
+    assert err.count("\n") == 1

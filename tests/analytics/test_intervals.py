@@ -1,0 +1,123 @@
+"""Intervals and tests against scipy, and against their definitions where scipy has none."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import special, stats
+
+from request_logger.analytics import intervals, t_distribution
+from request_logger.analytics.intervals import Mean
+from request_logger.analytics.rollups import Spread
+
+RNG = np.random.default_rng(7)
+
+
+@pytest.mark.parametrize("freedom", [1, 1.5, 2, 3, 7.3, 30, 200, 1e4, 1e7, 1e12])
+@pytest.mark.parametrize("t", [0.0, 0.01, 0.3, 1.0, 1.96, 5.0, 40.0])
+def test_student(t: float, freedom: float) -> None:
+    assert t_distribution.two_sided(t, freedom) == pytest.approx(2 * stats.t.sf(t, freedom), rel=1e-9, abs=1e-14)
+    assert t_distribution.two_sided(-t, freedom) == t_distribution.two_sided(t, freedom)
+
+
+@pytest.mark.parametrize("freedom", [1, 2, 9.7, 100, 1e5, 1e9])
+@pytest.mark.parametrize("level", [0.5, 0.9, 0.95, 0.999])
+def test_student_quantile(level: float, freedom: float) -> None:
+    assert t_distribution.quantile(level, freedom) == pytest.approx(stats.t.ppf(0.5 + level / 2, freedom), rel=1e-9)
+
+
+def test_incomplete_beta() -> None:
+    for a, b, x in RNG.random((50, 3)) * (20, 20, 1):
+        assert t_distribution.incomplete_beta(x, 1 - x, a, b) == pytest.approx(
+            special.betainc(a, b, x), rel=1e-9, abs=1e-14
+        )
+
+
+@pytest.mark.parametrize(("hits", "n"), [(0, 1), (1, 1), (0, 30), (30, 30), (7, 19), (123, 4567), (999_999, 1_000_000)])
+def test_wilson(hits: int, n: int) -> None:
+    expected = stats.binomtest(hits, n).proportion_ci(method="wilson")
+    found = intervals.wilson(hits, n)
+    assert found is not None
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=1e-12)
+
+
+def test_no_trials() -> None:
+    assert intervals.wilson(0, 0) is None
+    assert intervals.newcombe(0, 0, 3, 4) is None
+    assert intervals.f1_interval(0, 0) is None
+    assert intervals.delong({1: 1}, {1: 5}) is None
+    assert intervals.paired_t([1.0]) is None
+
+
+def test_newcombe() -> None:
+    """The classic example of Newcombe (1998): 56/70 and 48/80, interval 0.0524 to 0.3339; the test is scipy's."""
+    found = intervals.newcombe(48, 80, 56, 70)
+    assert found is not None
+    assert (found.interval.low, found.interval.high) == pytest.approx((0.0524, 0.3339), abs=5e-5)
+    expected = stats.chi2_contingency([[48, 32], [56, 14]], correction=False)
+    assert found.p_value == pytest.approx(expected.pvalue, rel=1e-9)
+    assert found.value == pytest.approx(56 / 70 - 48 / 80, abs=1e-15)
+
+
+def test_means() -> None:
+    a, b = RNG.normal(3, 1, 40), RNG.normal(3.4, 2, 25)
+    sums = [intervals.mean_of(Spread(len(x), x.sum(), (x * x).sum(), x.min(), x.max())) for x in (a, b)]
+    first, second = sums
+    assert first is not None
+    assert second is not None
+    interval = intervals.mean_interval(first)
+    expected = stats.ttest_1samp(a, 0).confidence_interval()
+    assert (interval.low, interval.high) == pytest.approx((expected.low, expected.high), rel=1e-9)
+    test = stats.ttest_ind(b, a, equal_var=False)
+    found = intervals.welch(first, second)
+    limits = test.confidence_interval()
+    assert found.p_value == pytest.approx(test.pvalue, rel=1e-9)
+    assert (found.interval.low, found.interval.high) == pytest.approx((limits.low, limits.high), rel=1e-9)
+
+
+def test_paired() -> None:
+    a = RNG.normal(3, 1, 40)
+    b = a + RNG.normal(0.2, 0.5, 40)
+    found = intervals.paired_t((b - a).tolist())
+    expected = stats.ttest_rel(b, a)
+    limits = expected.confidence_interval()
+    assert found is not None
+    assert found.p_value == pytest.approx(expected.pvalue, rel=1e-9)
+    assert (found.interval.low, found.interval.high) == pytest.approx((limits.low, limits.high), rel=1e-9)
+
+
+def test_variance_that_rounding_has_eaten() -> None:
+    """At a mean of 1e9 times the spread, a sum of squares can't tell the spread: then there is no interval."""
+    x = 1e9 + RNG.normal(0, 1, 100)
+    assert intervals.mean_of(Spread(100, x.sum(), (x * x).sum(), x.min(), x.max())) is None
+    assert intervals.mean_of(Spread(3, 1500.0, 750_000.0, 500.0, 500.0)) == Mean(3, 500.0, 0.0)
+    assert intervals.mean_of(Spread(1, 3.0, 9.0, 3.0, 3.0)) is None
+
+
+@pytest.mark.parametrize(("a", "b"), [(0, 0), (3, 3), (1, 9), (40, 12), (0, 1), (400, 500)])
+def test_mcnemar(a: int, b: int) -> None:
+    expected = stats.binomtest(a, a + b).pvalue if a + b else 1.0
+    assert intervals.mcnemar(a, b) == pytest.approx(expected, rel=1e-9)
+
+
+def test_mcnemar_of_many() -> None:
+    expected = stats.chi2.sf((6000 - 6200) ** 2 / 12200, 1)
+    assert intervals.mcnemar(6000, 6200) == pytest.approx(expected, rel=1e-9)
+
+
+def test_needed() -> None:
+    """With the number that it says, four of five such experiments tell the difference."""
+    n = intervals.needed(0.5, 2.0)
+    assert n is not None
+    seen = [stats.ttest_ind(RNG.normal(0.5, 1, n), RNG.normal(0, 1, n)).pvalue < 0.05 for _ in range(1000)]
+    assert np.mean(seen) == pytest.approx(0.8, abs=0.05)
+    assert intervals.needed(0.0, 2.0) is None
+
+
+def test_delong() -> None:
+    """Area and variance from bins are those over all pairs of binned scores."""
+    p, n = RNG.integers(30, 70, 60), RNG.integers(20, 60, 90)
+    kernel = (p[:, None] > n) + (p[:, None] == n) / 2
+    found = intervals.delong(*({int(k): float((x == k).sum()) for k in np.unique(x)} for x in (p, n)))
+    expected = kernel.mean(axis=1).var(ddof=1) / len(p) + kernel.mean(axis=0).var(ddof=1) / len(n)
+    assert found == pytest.approx((kernel.mean(), expected), rel=1e-12)

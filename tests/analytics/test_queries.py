@@ -1,0 +1,312 @@
+"""The query layer on a real engine: exact sums by metric, time and field; coverage; delays."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+from sklearn import metrics
+
+from request_logger.analytics import coverage, queries
+from request_logger.analytics.buckets import MISSING, by_field, by_ranges, over_time, quantile_edges
+from request_logger.analytics.errors import BadQuestionError
+from request_logger.analytics.fields import find_field
+from request_logger.analytics.queries import Asker
+from request_logger.analytics.rollups import Moments, Spread, from_needs, needs_of
+from request_logger.analytics.scope import Scope, find_scope, scored_by
+from request_logger.analytics.tasks import metrics_of, tasks_of
+from request_logger.scoring.registry import build
+from request_logger.settings import Settings
+from request_logger.store.client.client import SearchEngine
+from scorers.base import Count, Metric, Row, Terms, TermsBy, mean_of
+from tests.answers.stored import START, document, engine_at, store
+
+pytestmark = pytest.mark.engine
+
+N = 1200
+NAMES = ("ant", "bee", "cow")
+SCORER = build("multiclass", {})
+RNG = np.random.default_rng(20)
+TRUTHS = RNG.integers(0, 3, N)
+ROWS = RNG.dirichlet((1.5, 1.0, 0.7), N)
+ANSWERS = ROWS.argmax(axis=1)
+AGES = RNG.integers(18, 80, N)
+COLORS = np.where(RNG.random(N) < 0.1, "", RNG.choice(["red", "green", "blue"], N))
+MODELS = np.where(RNG.random(N) < 0.4, "b", "a")
+HOURS = np.arange(N) * 7 / 60
+LATE = RNG.exponential(3600, N).round(3)
+INDEX = "inference-log-seldon-test-queries-default"
+
+
+@pytest.fixture(scope="module")
+def client(engine: Any) -> SearchEngine:
+    return engine_at(engine.url)
+
+
+@pytest.fixture(scope="module")
+def scope(client: SearchEngine) -> Iterator[Scope]:
+    """1,200 scored predictions, 300 without feedback, 5 that could not be scored, one feedback alone."""
+    made = [
+        document(
+            SCORER,
+            NAMES[TRUTHS[k]],
+            ROWS[k].tolist(),
+            names=NAMES,
+            at=START + timedelta(hours=float(HOURS[k])),
+            late=timedelta(seconds=float(LATE[k])),
+            deployment="queries",
+            model=str(MODELS[k]),
+            elements={"age": int(AGES[k]), **({"color": str(COLORS[k])} if COLORS[k] else {})},
+        )
+        for k in range(N)
+    ]
+    made += [document(None, None, None, deployment="queries") for _ in range(300)]
+    for each in made[-5:]:
+        each["metrics"] = {"scorer": "multiclass", "unscorable": "the truth is null", "error": "the truth is null"}
+    alone = document(None, None, None, deployment="queries")
+    del alone["request"], alone["response"]
+    alone["feedback"] = {"ce-time": alone["@timestamp"], "reward": 1}
+    store(client, INDEX, [*made, alone])
+    yield find_scope(client, Settings(), "test/queries")
+    client.request("DELETE", f"/{INDEX}")
+
+
+@pytest.fixture
+def asker(client: SearchEngine) -> Asker:
+    return Asker(client)
+
+
+def accuracy(chosen: Any) -> float:
+    return float(metrics.accuracy_score(TRUTHS[chosen], ANSWERS[chosen]))
+
+
+def test_all_metrics(asker: Asker, scope: Scope) -> None:
+    answers = asker.answers(scope, needs_of(SCORER), SCORED)
+    found = from_needs(SCORER, answers)
+    assert found["accuracy"] == pytest.approx(accuracy(slice(None)), abs=1e-12)
+    assert found["f1_macro"] == pytest.approx(metrics.f1_score(TRUTHS, ANSWERS, average="macro"), abs=1e-9)
+    assert found["log_loss"] == pytest.approx(metrics.log_loss(TRUTHS, ROWS), abs=1e-9)
+
+
+SCORED = scored_by("multiclass")
+
+
+def test_moments(asker: Asker, scope: Scope) -> None:
+    spread: Spread = asker.answers(scope, [Moments("log_loss")], SCORED)[Moments("log_loss")]
+    losses = -np.log(ROWS[np.arange(N), TRUTHS])
+    assert (spread.n, spread.low, spread.high) == (N, losses.min(), losses.max())
+    assert spread.total == pytest.approx(losses.sum(), rel=1e-12)
+    assert spread.squares == pytest.approx((losses**2).sum(), rel=1e-12)
+
+
+@pytest.mark.parametrize("page", [2, 1000])
+def test_more_values_than_a_terms_aggregation_returns(
+    asker: Asker, scope: Scope, monkeypatch: pytest.MonkeyPatch, page: int
+) -> None:
+    """With room for one value only, the answer is as exact: it is read page by page."""
+    questions = needs_of(SCORER)
+    whole = asker.answers(scope, questions, SCORED)
+    monkeypatch.setattr("request_logger.analytics.rollups.TERMS_SIZE", 1)
+    monkeypatch.setattr(queries, "PAGE", page)
+    monkeypatch.setattr(Asker.pages, "__kwdefaults__", {"size": page})
+    paged = asker.answers(scope, questions, SCORED)
+    for question in questions:
+        if isinstance(question, (Terms, TermsBy, Count)):
+            assert paged[question] == whole[question]
+        found, expected = from_needs(SCORER, paged), from_needs(SCORER, whole)
+    assert found["ece"] == pytest.approx(expected["ece"], abs=1e-12)
+    assert found.keys() == expected.keys()
+
+
+@pytest.mark.parametrize("size", [10_000, 1])
+def test_by_field(asker: Asker, scope: Scope, client: SearchEngine, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    monkeypatch.setattr("request_logger.analytics.rollups.TERMS_SIZE", size)
+    for name, values in (("color", COLORS), ("model", MODELS)):
+        parts = by_field(asker, scope, needs_of(SCORER), find_field(asker, scope, name), SCORED)
+        assert {part.label: part.count for part in parts} == {v or MISSING: n for v, n in Counter(values).items()}
+        for part in parts:
+            chosen = values == ("" if part.key is None else part.key)
+            assert from_needs(SCORER, part.answers)["accuracy"] == pytest.approx(accuracy(chosen), abs=1e-12)
+            f1 = metrics.f1_score(TRUTHS[chosen], ANSWERS[chosen], average="macro")
+            assert from_needs(SCORER, part.answers)["f1_macro"] == pytest.approx(f1, abs=1e-9)
+
+
+def test_by_ranges(asker: Asker, scope: Scope, client: SearchEngine) -> None:
+    field = find_field(asker, scope, "age")
+    assert field.is_number
+    edges = quantile_edges(asker, scope, field, 4, SCORED)
+    assert len(edges) == 3
+    parts = by_ranges(asker, scope, needs_of(SCORER, ["accuracy"]), field, edges, SCORED)
+    assert sum(part.count for part in parts) == N
+    bounds = [-np.inf, *edges, np.inf]
+    for part, low, high in zip(parts, bounds, bounds[1:], strict=False):
+        chosen = (low <= AGES) & (high > AGES)
+        assert part.count == chosen.sum()
+        assert 0.15 * N < part.count < 0.35 * N
+        values = from_needs(SCORER, part.answers, ["accuracy"])
+        assert values["accuracy"] == pytest.approx(accuracy(chosen), abs=1e-12)
+
+
+@pytest.mark.parametrize("size", [10_000, 1])
+@pytest.mark.parametrize(("window", "hours"), [("6h", 6), ("1d", 24), ("1w", 168)])
+def test_over_time(
+    asker: Asker, scope: Scope, monkeypatch: pytest.MonkeyPatch, window: str, hours: int, size: int
+) -> None:
+    monkeypatch.setattr("request_logger.analytics.rollups.TERMS_SIZE", size)
+    parts = over_time(asker, scope, needs_of(SCORER), window, SCORED)
+    assert [part.key for part in parts] == [START + timedelta(hours=hours * k) for k in range(len(parts))]
+    for number, part in enumerate(parts):
+        chosen = (hours * number <= HOURS) & (hours * (number + 1) > HOURS)
+        assert part.count == chosen.sum()
+        assert from_needs(SCORER, part.answers)["accuracy"] == pytest.approx(accuracy(chosen), abs=1e-12)
+
+
+def test_by_feedback_date(client: SearchEngine, asker: Asker) -> None:
+    """The span is that of the feedback's own date, the end not included."""
+    end = START + timedelta(hours=50)
+    found = find_scope(client, Settings(), INDEX, START.isoformat(), end.isoformat(), "feedback")
+    came = HOURS * 3600 + LATE
+    assert asker.count(found, SCORED) == (came.round(3) < 50 * 3600).sum()
+    parts = over_time(asker, found, [], "1d", SCORED)
+    assert [part.count for part in parts] == [
+        ((k * 24 <= came / 3600) & (came / 3600 < min(k * 24 + 24, 50))).sum() for k in range(3)
+    ]
+
+
+def test_coverage(asker: Asker, scope: Scope) -> None:
+    assert coverage.coverage(asker, scope) == coverage.Coverage(N + 300, N + 5, N, N, 0, 5, 1)
+    assert coverage.reasons(asker, scope) == [("the truth is null", 5)]
+
+
+@pytest.mark.parametrize("most", [10_000, 400])
+def test_delay(asker: Asker, scope: Scope, monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+    """All delays where they are few; else a random choice, the same one each time."""
+    monkeypatch.setattr(coverage, "SAMPLE", most)
+    found = coverage.delay(asker, scope)
+    assert found is not None
+    assert found.n == N
+    assert found.mean == pytest.approx(LATE.mean(), abs=1e-3)
+    if most >= N:
+        assert found.sample == pytest.approx(sorted(LATE), abs=2e-3)
+        assert found.quantile(0.5) == pytest.approx(np.quantile(LATE, 0.5, method="inverted_cdf"), abs=2e-3)
+        assert found.within(3600) == pytest.approx((LATE <= 3600).mean(), abs=1e-12)
+    else:
+        assert len(found.sample) == most
+        assert found == coverage.delay(asker, scope)
+        assert found.quantile(0.5) == pytest.approx(np.median(LATE), rel=0.25)
+
+
+def test_tasks(asker: Asker, scope: Scope) -> None:
+    (task,) = tasks_of(asker, scope, Settings())
+    assert (task.name, task.count, task.shown[0].name) == ("multiclass", N, "accuracy")
+
+
+def test_an_index_that_the_original_made(client: SearchEngine, asker: Asker) -> None:
+    """Its text fields are no keywords, and the first document of it has no metrics: the answers are the same."""
+    index = "g-original"
+    first = document(None, None, None, deployment="original", elements={"color": "red", "age": 3})
+    try:
+        client.request("PUT", f"/{index}/_doc/first", first)
+        made = [
+            document(
+                SCORER,
+                NAMES[TRUTHS[k]],
+                ROWS[k].tolist(),
+                names=NAMES,
+                deployment="original",
+                model=str(MODELS[k]),
+                elements={"age": int(AGES[k]), "color": str(COLORS[k])},
+            )
+            for k in range(50)
+        ]
+        store(client, index, made)
+        found = find_scope(client, Settings(index_name=index), "original")
+        assert coverage.coverage(asker, found).predictions == 51
+        for name, values in (("color", COLORS[:50]), ("model", MODELS[:50])):
+            parts = by_field(asker, found, needs_of(SCORER), find_field(asker, found, name), SCORED)
+            assert {part.label: part.count for part in parts} == dict(Counter(values))
+            for part in parts:
+                expected = metrics.accuracy_score(TRUTHS[:50][values == part.key], ANSWERS[:50][values == part.key])
+                assert from_needs(SCORER, part.answers)["accuracy"] == pytest.approx(expected, abs=1e-12)
+        assert find_field(asker, found, "age").is_number
+    finally:
+        client.request("DELETE", f"/{index}")
+
+
+def test_nothing_there(asker: Asker, client: SearchEngine) -> None:
+    """No index and no document are no errors: there is nothing to tell."""
+    for target in ("inference-log-nothing-*", "no-such-deployment"):
+        empty = find_scope(client, Settings(), target)
+        assert coverage.coverage(asker, empty).predictions == 0
+        assert coverage.delay(asker, empty) is None
+        assert tasks_of(asker, empty, Settings()) == []
+        found = from_needs(SCORER, asker.answers(empty, needs_of(SCORER)))
+        assert found == {"confusion_matrix": {}, "per_class": {}}
+        assert over_time(asker, empty, needs_of(SCORER), "1d") == []
+
+
+@pytest.mark.parametrize(
+    ("options", "field"),
+    [
+        ({"start": "yesterday"}, "--from"),
+        ({"end": "2026-13-01"}, "--to"),
+        ({"by_date": "birth"}, "--by-date"),
+        ({"target": "a//b"}, "namespace/deployment"),
+    ],
+)
+def test_bad_scopes(client: SearchEngine, options: dict[str, str], field: str) -> None:
+    with pytest.raises(BadQuestionError, match=field):
+        find_scope(client, Settings(), **options)
+
+
+def test_bad_questions(client: SearchEngine, asker: Asker, scope: Scope) -> None:
+    with pytest.raises(BadQuestionError, match=r"--by: .*'size'"):
+        find_field(asker, scope, "size")
+    with pytest.raises(BadQuestionError, match=r"--window: .*'fortnight'"):
+        over_time(asker, scope, [], "fortnight")
+    with pytest.raises(BadQuestionError, match=r"--window: 5s gives more than 2,000 windows"):
+        over_time(asker, scope, [], "5s", SCORED)
+
+
+@dataclass(frozen=True)
+class Half:
+    """A scorer of a user's own."""
+
+    name: ClassVar[str] = "half"
+    metrics: ClassVar[tuple[Metric, ...]] = (mean_of("half", "half"),)
+
+    def score(self, truth: Row, prediction: Row) -> dict[str, float]:
+        return {"half": 0.5}
+
+
+def test_scorers_of_a_users_own() -> None:
+    """They are found by the settings that the server has."""
+    assert [metric.name for metric in metrics_of("half", Settings(scorer=f"{__name__}.Half"))] == ["half"]
+    assert metrics_of("half", Settings()) == ()
+    assert metrics_of("half", Settings(scorer="no.such.Half")) == ()
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["secret*", ".kibana,inference-log-a", "inference-log-*,secret", "inference-log-*:secret", "far:inference-log-a"],
+)
+def test_through_the_server_no_other_index_is_read(client: SearchEngine, target: str) -> None:
+    """Who may ask the server may not ask all that the server may."""
+    with pytest.raises(BadQuestionError, match="target: "):
+        find_scope(client, Settings(), target, only_own=True)
+
+
+def test_a_foreign_index_is_no_deployment(client: SearchEngine) -> None:
+    client.request("PUT", "/g-secret")
+    try:
+        assert find_scope(client, Settings(), "g-secret").indices == "g-secret"
+        assert find_scope(client, Settings(), "g-secret", only_own=True).indices == "inference-log-*"
+        named = find_scope(client, Settings(index_name="g-secret"), "g-secret", only_own=True)
+        assert named.indices == "g-secret"
+    finally:
+        client.request("DELETE", "/g-secret")

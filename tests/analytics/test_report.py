@@ -1,0 +1,362 @@
+"""`request-logger report` on a real engine: the figures are scikit-learn's, the page needs nothing else."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import numpy as np
+import pytest
+import requests
+from scipy import stats
+from sklearn import metrics
+
+from request_logger.cli import main
+from request_logger.common.json import loads
+from request_logger.scoring.registry import build
+from tests.answers.stored import START, document, engine_at, store
+from tests.helpers import Server
+
+pytestmark = pytest.mark.engine
+
+N = 600
+RNG = np.random.default_rng(11)
+SCORES = RNG.beta(1, 2, N)
+FRAUD = (RNG.random(N) < SCORES).astype(int)
+PRICES = RNG.normal(50, 10, N)
+SAID = PRICES + RNG.normal(1, 3, N)
+HOURS = np.sort(RNG.uniform(0, 240, N))
+LATE = RNG.exponential(7200, N)
+AREAS = RNG.choice(["north", "<b>south</b>", "west"], N)
+SIZES = RNG.integers(0, 1000, N)
+# What a sender could call a class to get markup or a script into the page.
+HOSTILE = "<script>alert(1)</script>\"'&"
+CLASSES = ("ant", "bee", HOSTILE)
+TRUTHS = RNG.integers(0, 3, N)
+ROWS = RNG.dirichlet((1, 1, 1), N)
+INDICES = {name: f"inference-log-seldon-test-report-{name}-default" for name in ("binary", "regression", "multiclass")}
+
+
+def stored(kind: str) -> list[dict[str, Any]]:
+    made = []
+    for k in range(N):
+        what: tuple[Any, ...] = {
+            "binary": (build("binary", {"probabilities": True}), int(FRAUD[k]), float(SCORES[k])),
+            "regression": (build("regression", {}), float(PRICES[k]), float(SAID[k])),
+            "multiclass": (build("multiclass", {}), CLASSES[TRUTHS[k]], ROWS[k].tolist()),
+        }[kind]
+        made.append(
+            document(
+                *what,
+                names=CLASSES if kind == "multiclass" else (),
+                at=START + timedelta(hours=float(HOURS[k])),
+                late=timedelta(seconds=float(LATE[k])),
+                deployment=f"report-{kind}",
+                elements={"area": str(AREAS[k]), "size": float(SIZES[k])},
+            )
+        )
+    made += [document(None, None, None, deployment=f"report-{kind}", at=START) for _ in range(200)]
+    made[-1]["metrics"] = {"scorer": kind, "unscorable": "the truth is null & <void>"}
+    return made
+
+
+@pytest.fixture(scope="module")
+def env(engine: Any) -> Iterator[dict[str, str]]:
+    """The environment of a command, with the indices of all three tasks."""
+    client = engine_at(engine.url)
+    for kind, index in INDICES.items():
+        store(client, index, stored(kind))
+    parts = urlsplit(engine.url)
+    yield {"ELASTICSEARCH_HOST": parts.hostname or "", "ELASTICSEARCH_PORT": str(parts.port)}
+    for index in INDICES.values():
+        client.request("DELETE", f"/{index}")
+
+
+@pytest.fixture
+def run(
+    env: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    def command(*argv: str) -> tuple[int, str, str]:
+        for name, value in env.items():
+            monkeypatch.setenv(name, value)
+        status = main(argv)
+        out, err = capsys.readouterr()
+        return status, out, err
+
+    return command
+
+
+def report_of(run: Callable[..., tuple[int, str, str]], *argv: str) -> dict[str, Any]:
+    status, out, err = run("report", *argv, "--json")
+    assert (status, err) == (0, "")
+    found: dict[str, Any] = json.loads(out)
+    return found
+
+
+def values(task: dict[str, Any]) -> dict[str, float]:
+    return {found["name"]: found["value"] for found in task["metrics"]}
+
+
+def test_binary(run: Callable[..., tuple[int, str, str]]) -> None:
+    found = report_of(run, "test/report-binary")
+    (task,) = found["tasks"]
+    assert (task["scorer"], task["documents"]) == ("binary", N)
+    assert found["coverage"]["predictions"] == N + 200
+    assert found["coverage"]["with_feedback"] == N + 1
+    assert found["unscorable"] == [{"reason": "the truth is null & <void>", "n": 1}]
+    got, said = values(task), (SCORES >= 0.5).astype(int)
+    assert got["accuracy"] == pytest.approx(metrics.accuracy_score(FRAUD, said), abs=1e-9)
+    assert got["log_loss"] == pytest.approx(metrics.log_loss(FRAUD, SCORES), abs=1e-9)
+    assert abs(got["auc"] - metrics.roc_auc_score(FRAUD, SCORES)) <= got["auc_bound"] + 1e-12
+    curve = task["roc"]
+    assert curve[0] == {"false_positive_rate": 0.0, "true_positive_rate": 0.0}
+    assert curve[-1] == {"false_positive_rate": 1.0, "true_positive_rate": 1.0}
+    area = np.trapezoid(*([point[name] for point in curve] for name in ("true_positive_rate", "false_positive_rate")))
+    assert area == pytest.approx(got["auc"], abs=1e-9)
+    for row in task["reliability"]:
+        chosen = (row["from"] <= SCORES) & (row["to"] > SCORES)
+        assert row["n"] == chosen.sum()
+        assert row["said"] == pytest.approx(SCORES[chosen].mean(), abs=1e-9)
+        assert row["happened"] == pytest.approx(FRAUD[chosen].mean(), abs=1e-9)
+    assert found["delay"]["mean"] == pytest.approx(LATE.mean(), abs=2e-3)
+    half = np.quantile(LATE, 0.5, method="inverted_cdf")
+    assert found["delay"]["quantiles"]["0.5"] == pytest.approx(half, abs=2e-3)
+
+
+def test_regression(run: Callable[..., tuple[int, str, str]]) -> None:
+    (task,) = report_of(run, "report-regression", "--by", "size", "--window", "1d")["tasks"]
+    got = values(task)
+    assert got["r2"] == pytest.approx(metrics.r2_score(PRICES, SAID), abs=1e-9)
+    assert got["rmse"] == pytest.approx(metrics.root_mean_squared_error(PRICES, SAID), abs=1e-9)
+    errors = SAID - PRICES
+    assert sum(row["n"] for row in task["residuals"]) == N
+    middle = task["residuals"][12]
+    assert middle["n"] == ((errors >= middle["from"]) & (errors < middle["to"])).sum()
+    assert sum(row["n"] for row in task["errors_by_prediction"]) == N
+    points = task["over_time"]["points"]
+    for k, point in enumerate(points):
+        chosen = (24 * k <= HOURS) & (24 * (k + 1) > HOURS)
+        assert point["n"] == chosen.sum()
+        rmse = metrics.root_mean_squared_error(PRICES[chosen], SAID[chosen])
+        assert point["value"] == pytest.approx(rmse, abs=1e-9)
+    assert len(points) == 10
+    assert task["by"]["ranges"] is True
+    assert sum(part["n"] for part in task["by"]["parts"]) == N
+
+
+def test_by_value_and_time(run: Callable[..., tuple[int, str, str]]) -> None:
+    end = START + timedelta(days=4)
+    span = ("--from", START.isoformat(), "--to", end.date().isoformat())
+    (task,) = report_of(run, INDICES["multiclass"], "--by", "area", *span)["tasks"]
+    said = ROWS.argmax(axis=1)
+    assert {part["value"] for part in task["by"]["parts"]} == set(AREAS)
+    for part in task["by"]["parts"]:
+        chosen = (part["value"] == AREAS) & (HOURS < 96)
+        assert part["n"] == chosen.sum()
+        got = {found["name"]: found for found in part["metrics"]}
+        hits = int((said == TRUTHS)[chosen].sum())
+        expected = stats.binomtest(hits, int(chosen.sum())).proportion_ci(method="wilson")
+        assert got["accuracy"]["value"] == pytest.approx(hits / chosen.sum(), abs=1e-9)
+        assert (got["accuracy"]["low"], got["accuracy"]["high"]) == pytest.approx((expected.low, expected.high))
+        f1 = metrics.f1_score(TRUTHS[chosen], said[chosen], average="macro")
+        assert got["f1_macro"]["value"] == pytest.approx(f1, abs=1e-9)
+
+
+def keys(value: Any) -> set[str]:
+    """All names in a report, without those that are classes or shares."""
+    if isinstance(value, list):
+        return {name for each in value for name in keys(each)}
+    if not isinstance(value, dict):
+        return set()
+    free = ("per_class", "confusion_matrix", "quantiles", "within")
+    return set(value) | {name for key, each in value.items() if key not in free for name in keys(each)}
+
+
+def test_the_json_is_documented(run: Callable[..., tuple[int, str, str]]) -> None:
+    """docs/report.md has every name that is in a report."""
+    page = (Path(__file__).parent.parent.parent / "docs" / "report.md").read_text(encoding="utf-8")
+    table = page.split("\n### The JSON\n")[1].split("\n## ")[0]
+    found = {name for kind in INDICES for name in keys(report_of(run, f"report-{kind}", "--by", "area"))}
+    assert found - set(re.findall(r"`(\w+)`", table)) == set()
+
+
+def test_in_the_terminal(run: Callable[..., tuple[int, str, str]]) -> None:
+    status, out, err = run("report", "report-multiclass", "--by", "area")
+    assert (status, err) == (0, "")
+    accuracy = metrics.accuracy_score(TRUTHS, ROWS.argmax(axis=1))
+    assert re.search(rf"^  accuracy +{accuracy:.4g} ", out, re.MULTILINE)
+    assert "800 predictions, 601 with feedback (75.1 %), 600 scored" in out
+    for text in ("best constant", "truth \\ prediction", "north", "can't be scored: the truth is null"):
+        assert text in out
+    assert max(map(len, out.splitlines())) < 160
+
+
+@pytest.mark.parametrize(
+    ("argv", "problem"),
+    [
+        (
+            ["--by", "taste"],
+            "--by: expected a field that the documents have, such as model or an element, found 'taste'",
+        ),
+        (["--from", "monday"], "--from: expected a date"),
+        (["--window", "2 moons"], "--window: expected a length"),
+        (["--html", "/no/such/folder/report.html"], "--html: /no/such/folder/report.html can't be written"),
+    ],
+)
+def test_wrong_use(run: Callable[..., tuple[int, str, str]], argv: list[str], problem: str) -> None:
+    status, out, err = run("report", "report-binary", *argv)
+    assert (status, out) == (2, "")
+    assert err.startswith(f"request-logger: {problem}")
+    assert err.count("\n") == 1
+
+
+def test_nothing_to_report(run: Callable[..., tuple[int, str, str]]) -> None:
+    status, out, _ = run("report", "nobody")
+    assert (status, out) == (1, "nobody in inference-log-*\nNo predictions.\n")
+
+
+class Page(HTMLParser):
+    """What a page has of what a reader, and one who can't see it, needs."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str]]] = []
+        self.open: list[str] = []
+        self.texts: list[tuple[str, str]] = []
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, {name: value or "" for name, value in attrs}))
+        if tag not in ("meta", "link", "input", "br"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and data.strip():
+            self.texts.append((self.open[-1], data))
+
+    def all(self, *names: str) -> list[dict[str, str]]:
+        return [attributes for tag, attributes in self.tags if tag in names]
+
+
+def check_page(text: str) -> Page:
+    """Nothing is fetched from anywhere, and who can't see the page is told all that it says."""
+    page = Page(text)
+    assert page.all("script", "iframe", "img", "object", "embed", "base") == []
+    for _, attributes in page.tags:
+        for name, value in attributes.items():
+            assert not name.startswith("on"), name
+            if name in ("src", "href", "action", "srcset", "data", "poster", "xlink:href", "formaction"):
+                assert value.startswith(("#", "data:")), value
+    styles = "".join(data for tag, data in page.texts if tag == "style")
+    assert not re.search(r"url\(|@import|//", styles)
+    assert [a.get("lang") for a in page.all("html")] == ["en"]
+    assert "width=device-width" in page.all("meta")[1]["content"]
+    assert len(page.all("title")) == 1 + len(page.all("svg"))
+    ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    for picture in page.all("svg"):
+        assert picture["role"] == "img"
+        assert set(picture["aria-labelledby"].split()) <= set(ids)
+    assert len(page.all("table")) == len(page.all("caption"))
+    assert all(attributes.get("scope") in ("col", "row") for attributes in page.all("th"))
+    assert {a["id"] for a in page.all("input", "select")} == {a["for"] for a in page.all("label")}
+    levels = [int(tag[1]) for tag, _ in page.tags if re.fullmatch(r"h\d", tag)]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after - before <= 1 for before, after in pairwise(levels))
+    return page
+
+
+@pytest.mark.parametrize(
+    ("kind", "titles"),
+    [
+        ("binary", {"Accuracy over time", "Reliability", "ROC curve", "Coverage", "Feedback delay"}),
+        ("regression", {"RMSE over time", "Residuals", "Error by prediction", "Coverage", "Feedback delay"}),
+        ("multiclass", {"Accuracy over time", "Reliability", "Coverage", "Feedback delay"}),
+    ],
+)
+def test_page(run: Callable[..., tuple[int, str, str]], tmp_path: Path, kind: str, titles: set[str]) -> None:
+    path = tmp_path / "report.html"
+    assert run("report", f"report-{kind}", "--by", "area", "--html", str(path)) == (0, f"{path} written\n", "")
+    text = path.read_text(encoding="utf-8")
+    page = check_page(text)
+    assert {data for tag, data in page.texts if tag == "title"} == {f"Report: report-{kind}", *titles}
+    assert "<script" not in text
+    cells = [data for tag, data in page.texts if tag in ("th", "td")]
+    assert "<b>south</b>" in cells
+    if kind == "multiclass":
+        assert cells.count(HOSTILE) >= 3
+        matrix = metrics.confusion_matrix(TRUTHS, ROWS.argmax(axis=1))
+        shown = [data for tag, data in page.texts if tag in ("td",)]
+        assert all(str(count) in shown for count in matrix.flatten())
+
+
+@pytest.mark.parametrize(
+    ("scorer", "truth", "prediction"),
+    [("binary", 1, 0.75), ("regression", 2.5, 2.0), ("regression", [1.0, 2.0], [1.5, 2.0]), ("reward", 0.5, 1.0)],
+)
+def test_a_single_document(
+    run: Callable[..., tuple[int, str, str]], engine: Any, tmp_path: Path, scorer: str, truth: Any, prediction: Any
+) -> None:
+    """One prediction has no spread and no second point; of a scorer that nobody knows here there is a count."""
+    client, index = engine_at(engine.url), "inference-log-seldon-test-report-single-default"
+    known = document(build(scorer, {}), truth, prediction, elements={"area": "north"})
+    foreign = document(build("reward", {}), 1, None, elements={"area": "south"})
+    foreign["metrics"] = {"scorer": "theirs", "glory": 3.0}
+    store(client, index, [known, foreign])
+    try:
+        found = report_of(run, index, "--by", "area")
+        assert {task["scorer"]: task["documents"] for task in found["tasks"]} == {scorer: 1, "theirs": 1}
+        assert "Nothing is known here of the scorer theirs" in found["notes"][-1]
+        path = tmp_path / "report.html"
+        assert run("report", index, "--by", "area", "--html", str(path))[0] == 0
+        check_page(path.read_text(encoding="utf-8"))
+        assert run("report", index, "--by", "area")[0] == 0
+    finally:
+        client.request("DELETE", f"/{index}")
+
+
+def test_over_http(env: dict[str, str], make_server: Callable[..., Server]) -> None:
+    """GET /v1/report is the command's JSON, /ui its page with a form; both want the reader's password."""
+    server = make_server(UI="true", READ_USER="reader", READ_PASSWORD="secret")
+    query = {"target": "report-binary", "by": "area", "from": "2026-01-05", "window": "1w"}
+    for path in ("/v1/report", "/ui"):
+        assert requests.get(server.url + path, params=query, timeout=30).status_code == 401
+    session = requests.Session()
+    session.auth = ("reader", "secret")
+    answer = session.get(server.url + "/v1/report", params=query, timeout=30)
+    assert answer.headers["Content-Type"] == "application/json"
+    (task,) = loads(answer.content)["tasks"]
+    assert values(task)["accuracy"] == pytest.approx(metrics.accuracy_score(FRAUD, SCORES >= 0.5), abs=1e-9)
+    assert task["over_time"]["window"] == "1w"
+    assert task["by"]["name"] == "area"
+    answer = session.get(server.url + "/ui", params=query, timeout=30)
+    assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'")
+    page = check_page(answer.text)
+    assert {a["name"]: a["value"] for a in page.all("input")} == {
+        "target": "report-binary", "from": "2026-01-05", "to": "", "by": "area", "window": "1w",
+    }  # fmt: skip
+    for path in ("/v1/report", "/ui"):
+        answer = session.get(server.url + path, params={"window": "<i>"}, timeout=30)
+        assert answer.status_code == 400
+        assert "window: expected a length" in answer.text
+        assert "--window" not in answer.text
+        assert "<i>" not in answer.text
+        assert session.get(server.url + path, params={"horizon": "1"}, timeout=30).status_code == 400
+        assert session.post(server.url + path, timeout=30).status_code == 405
+
+
+def test_the_page_is_off_by_default(server: Server) -> None:
+    assert requests.get(server.url + "/ui", timeout=30).status_code == 404
+    assert requests.get(server.url + "/v1/report", params={"target": "nobody"}, timeout=30).json()["tasks"] == []
