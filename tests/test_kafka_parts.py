@@ -18,7 +18,7 @@ from request_logger.ingest.redaction_walk import Hasher
 from request_logger.kafka.binding import Record, event_of
 from request_logger.kafka.config import consumer_config, parse, producer_config, topics
 from request_logger.kafka.dead_letters import PREFIX
-from request_logger.kafka.letter_content import Kept, NotKeptError, content, kept, record_of
+from request_logger.kafka.letter_content import LetterContent, NotKeptError, content, kept, record_of
 from request_logger.kafka.partition import DONE, Partition, Work
 from request_logger.kafka.telemetry import KafkaTelemetry
 from request_logger.settings import Settings, SettingsError
@@ -119,7 +119,7 @@ def test_of_a_letter_that_may_be_anybodys_all_rules_hold(redactor: Redactor, mor
 def test_of_a_deployment_without_rules_all_is_kept(redactor: Redactor) -> None:
     """Nothing is left out of a record that no rule is for."""
     whole = record(("namespace", b"quiet"), ("modelid", b"a"), ("customer_id", b"c"), value=b"v")
-    assert kept(whole, redactor) == Kept(whole.headers, b"v", None)
+    assert kept(whole, redactor) == LetterContent(whole.headers, b"v", None)
 
 
 @given(

@@ -19,8 +19,8 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, sync_playwright
 
 from request_logger.cli import main
-from tests.answers.stored import engine_at, store
-from tests.answers.test_report import INDICES, stored
+from tests.analytics.stored import engine_at, store
+from tests.analytics.test_report import INDICES, stored
 from tests.helpers import Server
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome")

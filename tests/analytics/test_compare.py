@@ -17,7 +17,7 @@ from sklearn.metrics import f1_score, mean_squared_error
 
 from request_logger.cli import main
 from request_logger.scoring.registry import build
-from tests.answers.stored import document, engine_at, store
+from tests.analytics.stored import document, engine_at, store
 from tests.helpers import Sender, Server, event, ndarray
 
 pytestmark = pytest.mark.engine

@@ -14,7 +14,7 @@ from request_logger.analytics.intervals import Difference
 from request_logger.analytics.label_averages import TOGETHER
 from request_logger.scoring.registry import build
 from scorers.base import Metric
-from tests.answers.sums import answers_of
+from tests.analytics.sums import answers_of
 
 N = (500, 700)
 DRAWS = 2000

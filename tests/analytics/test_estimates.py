@@ -13,7 +13,7 @@ from sklearn.dummy import DummyClassifier, DummyRegressor
 from request_logger.analytics.estimates import Estimate, estimates
 from request_logger.scoring.registry import build
 from scorers.base import Scorer
-from tests.answers.sums import answers_of
+from tests.analytics.sums import answers_of
 
 RNG = np.random.default_rng(5)
 N = 800

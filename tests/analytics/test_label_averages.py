@@ -14,8 +14,8 @@ from request_logger.analytics.queries import Asker
 from request_logger.analytics.scope import Scope, scored_by
 from request_logger.scoring.registry import build
 from scorers.base import Metric
-from tests.answers.stored import document, engine_at, store
-from tests.answers.sums import answers_of
+from tests.analytics.stored import document, engine_at, store
+from tests.analytics.sums import answers_of
 
 N, LABELS = 600, 5
 SCORER = build("multilabel", {"indicator": True})

@@ -17,7 +17,7 @@ from request_logger.scoring.registry import build
 from request_logger.settings import Settings
 from request_logger.store.client.client import SearchEngine
 from request_logger.store.indices.templates import mapping
-from tests.answers.stored import document, engine_at, store
+from tests.analytics.stored import document, engine_at, store
 
 pytestmark = pytest.mark.engine
 

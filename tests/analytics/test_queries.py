@@ -24,7 +24,7 @@ from request_logger.scoring.registry import build
 from request_logger.settings import Settings
 from request_logger.store.client.client import SearchEngine
 from scorers.base import Count, Metric, Row, Terms, TermsBy, mean_of
-from tests.answers.stored import START, document, engine_at, store
+from tests.analytics.stored import START, document, engine_at, store
 
 pytestmark = pytest.mark.engine
 

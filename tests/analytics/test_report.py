@@ -21,7 +21,7 @@ from sklearn import metrics
 from request_logger.cli import main
 from request_logger.common.json import loads
 from request_logger.scoring.registry import build
-from tests.answers.stored import START, document, engine_at, store
+from tests.analytics.stored import START, document, engine_at, store
 from tests.helpers import Server
 
 pytestmark = pytest.mark.engine

@@ -14,7 +14,7 @@ from request_logger.documents.document import degrade
 from request_logger.documents.event import Body, Event, from_headers
 from request_logger.settings import Settings
 from request_logger.store.client.client import SearchEngine
-from tests.answers.stored import engine_at, store
+from tests.analytics.stored import engine_at, store
 from tests.model import in_order
 
 pytestmark = pytest.mark.engine
