@@ -62,7 +62,7 @@ def event_of(record: Record, settings: Settings, admit: Callable[[Event], Event]
     return admit(_arrived(from_headers(headers, body, settings), record))
 
 
-class Logger(Protocol):
+class Pipeline(Protocol):
     """What does with an event all that is done with one over HTTP: `request_logger.ingest.pipeline.IngestPipeline`."""
 
     def admit(self, event: Event) -> Event:
@@ -75,13 +75,13 @@ class Logger(Protocol):
         """Do all of a submission but the queueing."""
 
 
-def prepared(logger: Logger, record: Record, settings: Settings) -> tuple[Event, Callable[[], Future[Any]]]:
+def prepared(pipeline: Pipeline, record: Record, settings: Settings) -> tuple[Event, Callable[[], Future[Any]]]:
     """Read a record and make ready what stores it: the event, and a function that queues it.
 
     Raises what `event_of` does.
     """
-    event = logger.redact(event_of(record, settings, logger.admit))
-    return event, logger.prepared(event)
+    event = pipeline.redact(event_of(record, settings, pipeline.admit))
+    return event, pipeline.prepared(event)
 
 
 def origin_of(record: Record) -> tuple[str | None, str | None]:

@@ -13,13 +13,15 @@ from hashlib import blake2b
 
 from request_logger.common.json import dumps
 from request_logger.documents.event import Event, from_structured
-from request_logger.ingest.memory_budget import RequestTooLargeError
+from request_logger.ingest.memory_budget import Budget, RequestTooLargeError
 from request_logger.ingest.pipeline import IngestPipeline
 from request_logger.ingest.replies import Documents
 from request_logger.server.batch_elements import elements
 from request_logger.server.responses import EMPTY, RETRY_AFTER_SECONDS, Answer, answer_to, error_answer, line_answer
+from request_logger.settings import Settings
 from request_logger.store.changes import StoreUnavailableError
 from request_logger.store.writing.future import Future
+from request_logger.telemetry import Telemetry
 
 # Each event has its own line in the answer, whatever it is: an array of millions of numbers would make gigabytes of it.
 MOST_EVENTS = 100_000
@@ -77,34 +79,52 @@ class Acknowledged:
         self._turned_at = time.monotonic()
 
 
-def take_batch(logger: IngestPipeline, known: Acknowledged, raw: bytes | bytearray, started: float) -> Answer:
-    """Take a batched request: 200 and empty where all is stored, else what became of each event.
+class BatchRoute:
+    """Answers batched requests. Thread-safe."""
 
-    ``started`` is when it began to be read, by time.monotonic.
+    def __init__(self, settings: Settings, pipeline: IngestPipeline, budget: Budget, telemetry: Telemetry) -> None:
+        self._settings = settings
+        self._pipeline = pipeline
+        self._budget = budget
+        self._telemetry = telemetry
+        self._acknowledged = Acknowledged()
 
-    Raises BadEventError where it is no JSON array, RequestTooLargeError and NoRoomError.
-    """
-    batch = _Batch(logger, known, started)
-    for number, value in enumerate(elements(raw, logger.budget)):
-        if number >= MOST_EVENTS:
-            raise RequestTooLargeError(f"body: more than {MOST_EVENTS} events")
-        if number % _EVENTS_PER_TURN == 0:
-            time.sleep(0)
-        batch.take(value)
-    return batch.answer()
+    def take(self, raw: bytes | bytearray, started: float) -> Answer:
+        """Store a batch: 200 and empty when all of it is stored, else the status of each event.
+
+        ``started`` is when reading it began, by time.monotonic. Raises BadEventError where it is no JSON array,
+        RequestTooLargeError and NoRoomError.
+        """
+        batch = _Batch(self._settings, self._pipeline, self._telemetry, self._acknowledged, started)
+        for number, value in enumerate(elements(raw, self._budget)):
+            if number >= MOST_EVENTS:
+                raise RequestTooLargeError(f"body: more than {MOST_EVENTS} events")
+            if number % _EVENTS_PER_TURN == 0:
+                time.sleep(0)
+            batch.take(value)
+        return batch.answer()
 
 
 Waiting = tuple[int, Event, Future[Documents | None], bytes]
 
 
 class _Batch:
-    def __init__(self, logger: IngestPipeline, known: Acknowledged, started: float) -> None:
-        self._logger = logger
+    def __init__(
+        self,
+        settings: Settings,
+        pipeline: IngestPipeline,
+        telemetry: Telemetry,
+        known: Acknowledged,
+        started: float,
+    ) -> None:
+        self._settings = settings
+        self._pipeline = pipeline
+        self._telemetry = telemetry
         self._known = known
         self._looks_up = not known.is_empty
         self._started = started
-        self._until = self._started + _STORING_SHARE * logger.settings.store_timeout_seconds
-        self._most_bytes = logger.settings.max_pending_bytes // _WINDOW_SHARE
+        self._until = self._started + _STORING_SHARE * settings.store_timeout_seconds
+        self._most_bytes = settings.max_pending_bytes // _WINDOW_SHARE
         self._answers: list[Answer] = []
         # One object for all events with the same answer.
         self._same: dict[tuple[int, str], Answer] = {}
@@ -121,15 +141,15 @@ class _Batch:
             return
         self._answers.append(EMPTY)
         try:
-            event = self._logger.admit(from_structured(value, self._logger.settings))
+            event = self._pipeline.admit(from_structured(value, self._settings))
             digest = b""
             # What is redacted is another event afterwards.
-            if self._looks_up or self._logger.redactor or now - self._started > _SHORT_SECONDS:
+            if self._looks_up or self._pipeline.redacts or now - self._started > _SHORT_SECONDS:
                 digest = _digest(event)
                 if self._looks_up and digest in self._known:
                     self._digests.add(digest)
                     return
-            event = self._logger.redact(event)
+            event = self._pipeline.redact(event)
             self._waiting.append((len(self._answers) - 1, event, self._submit(event), digest))
         except Exception as error:
             self._failed(-1, error)
@@ -143,7 +163,7 @@ class _Batch:
         self._wait(len(self._waiting))
         left = sum(answer is _LEFT for answer in self._answers)
         if left:
-            self._logger.telemetry.turned_away("unavailable", _LEFT.error, left)
+            self._telemetry.turned_away("unavailable", _LEFT.error, left)
         statuses = {answer.status for answer in self._answers}
         if statuses <= {200}:
             return EMPTY
@@ -163,18 +183,18 @@ class _Batch:
 
     def _submit(self, event: Event) -> Future[Documents | None]:
         try:
-            return self._logger.submit(event)
+            return self._pipeline.submit(event)
         except StoreUnavailableError:
             if not self._waiting:
                 raise
         # What holds the room may be this batch.
         self._wait(len(self._waiting))
-        return self._logger.submit(event)
+        return self._pipeline.submit(event)
 
     def _wait(self, count: int) -> None:
         """Wait for the oldest of those that are under way."""
         waiting = [self._waiting.popleft() for _ in range(count)]
-        results = self._logger.wait_all([(event, stored) for _, event, stored, _ in waiting], self._until)
+        results = self._pipeline.wait_all([(event, stored) for _, event, stored, _ in waiting], self._until)
         notes = time.monotonic() - self._started > _SHORT_SECONDS
         for (position, event, _, digest), result in zip(waiting, results, strict=True):
             self._waiting_bytes -= event.body.size
@@ -184,7 +204,7 @@ class _Batch:
                 self._digests.add(digest or _digest(event))
 
     def _failed(self, position: int, error: Exception) -> None:
-        answer = answer_to(error, self._logger.telemetry)
+        answer = answer_to(error, self._telemetry)
         self._answers[position] = self._same.setdefault((answer.status, answer.error), answer)
 
 

@@ -110,7 +110,6 @@ def _child_exit(server: Any, worker: Any) -> None:
 
 
 def _worker_exit(server: Any, worker: Any) -> None:
-    app = getattr(worker, "wsgi", None)
-    extensions = getattr(app, "extensions", {})
-    if "request_logger" in extensions:
-        extensions["request_logger"].close()
+    from request_logger.server.app import close  # noqa: PLC0415
+
+    close(getattr(worker, "wsgi", None))
