@@ -16,6 +16,7 @@ from request_logger.analytics.label_averages import ask_together
 from request_logger.analytics.queries import Answers, Asker
 from request_logger.analytics.scope import Scope, find_scope
 from request_logger.analytics.tasks import Task, tasks_of
+from request_logger.analytics.vocabularies import DISJOINT, are_disjoint
 from request_logger.settings import Settings
 from request_logger.store.excluded_indices import left_out_note
 from request_logger.store.ports import EngineReader
@@ -114,13 +115,16 @@ def _delay(asker: Asker, scope: Scope) -> Report | None:
 def _task(asker: Asker, scope: Scope, task: Task, field: Field | None, options: Options) -> Report:
     answers = asker.answers(scope, questions_of(task.metrics), task.only)
     answers |= ask_together(asker, scope, answers, task.only)
+    matrix = answers.get(MATRIX["matrix"])
+    if are_disjoint(matrix):
+        return {"scorer": task.name, "documents": task.count, "reason": DISJOINT, "confusion_matrix": matrix}
     found: Report = {
         "scorer": task.name,
         "documents": task.count,
         "shown": [metric.name for metric in task.shown],
         "metrics": [as_json(each) for each in estimates(task.metrics, answers)],
         "per_class": _per_class(task, answers),
-        "confusion_matrix": answers.get(MATRIX["matrix"]),
+        "confusion_matrix": matrix,
         "reliability": curves.reliability(task.metrics, answers),
         "roc": curves.roc(task.metrics, answers),
         "over_time": _over_time(asker, scope, task, options),
@@ -219,7 +223,7 @@ def _notes(asker: Asker, scope: Scope, report: Report, options: Options) -> list
         )
     if options.by_date == "feedback":
         notes.append("By the date of the feedback: predictions without feedback are in no span of time.")
-    unknown = [task["scorer"] for task in report["tasks"] if not task["metrics"]]
+    unknown = [task["scorer"] for task in report["tasks"] if not task.get("metrics") and "reason" not in task]
     if unknown:
         notes.append(
             f"Nothing is known here of the scorer {', '.join(unknown)}: name it in SCORER or SCORERS_CONFIG, as for the"
