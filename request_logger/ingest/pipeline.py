@@ -28,19 +28,19 @@ from request_logger.telemetry import Telemetry
 
 log = logging.getLogger(__name__)
 
-# What a feedback left in the engine, nothing for any other event and for one that is spooled, or what went wrong.
+# The documents that feedback changed, None for other events and for spooled ones, or the error.
 Result = Documents | None | Exception
 
-# What an event holds in memory beside its body, about.
+# Estimate of the memory that an event holds in addition to its body.
 EVENT_WEIGHT_BYTES = 1000
 
-# For the writer to end what it has given up on. With it, the half second of METADATA_WAIT_SECONDS and the default
-# STORE_TIMEOUT_SECONDS an event is answered within 8 s.
+# The writer needs it to end plans whose deadline has passed. Together with METADATA_WAIT_SECONDS (0.5 s) and the
+# default of STORE_TIMEOUT_SECONDS (7 s), an event is answered within 8 s.
 _GRACE_SECONDS = 0.5
-# Decoding takes up to a second and memory that the budget can't know of: of larger bodies one at a time is decoded.
+# Decoding larger bodies takes up to a second, and memory that the budget doesn't know of: one at a time.
 _LARGE_BODY_BYTES = 32 * 2**10
-# Before each of them, for the other connections and for the worker's sign of life to its master: gevent would else run
-# 50 of them in a row.
+# Pause before each of them, in which other connections and the worker's heartbeat get their turn: gevent would
+# otherwise run 50 of them in a row.
 _PAUSE_SECONDS = 0.001
 
 
@@ -86,13 +86,13 @@ class IngestPipeline:
         return bool(self._redactor)
 
     def admit(self, event: Event) -> Event:
-        """Give an event that may be stored. Raises ForbiddenEventError, and IgnoredEventError for one to leave out."""
+        """Return the event if it may be stored. Raises ForbiddenEventError, IgnoredEventError if not sampled."""
         event = self._access.admit(event)
         sample(event, self._settings.sample_rate)
         return event
 
     def redact(self, event: Event) -> Event:
-        """Return the event as it may be stored: once, before it goes anywhere, the spool included."""
+        """Return the event without what REDACT names. To be called once, before the event is queued or spooled."""
         _, namespace, name, _ = event.owner
         if not self._redactor or not self._redactor.applies(namespace or "", name or ""):
             return event
@@ -102,7 +102,7 @@ class IngestPipeline:
         return self._redactor.redact(event, schema, is_schema_known=is_known)
 
     def submit(self, event: Event) -> Future[Documents | None]:
-        """Queue an event. Without a spool, raises StoreUnavailableError where there is no room for it."""
+        """Queue an event. Without a spool, raises StoreUnavailableError when there is no room for it."""
         try:
             if self._spool is not None and self._is_failing(self._spool):
                 raise StoreUnavailableError("the engine does not answer")
@@ -125,15 +125,15 @@ class IngestPipeline:
         return False
 
     def submit_to_engine(self, event: Event) -> Future[Documents | None]:
-        """Queue an event for the engine, never for the spool. Raises what `prepared` says."""
+        """Queue an event for the engine, never for the spool. Raises what the function of `prepared` raises."""
         return self.prepared(event)()
 
     def prepared(self, event: Event) -> Callable[[], Future[Documents | None]]:
-        """Do all of a submission but the queueing, which is what the given function does: it may be called again.
+        """Decode an event and return a function that queues it, which may be called again to retry.
 
-        So many events can be queued at once, and what they have to do with one document goes into one write. There
-        is no spool on this way. The function raises StoreUnavailableError where there is no room, RequestTooLargeError
-        where there can't be any.
+        With it many events can be queued at once, so that the writer joins those of one document into one write. The
+        spool isn't used. The function raises StoreUnavailableError when there is no room, and RequestTooLargeError
+        when there never can be.
         """
         schema = self._schema_of(event)
         held = event_bytes(event.body.raw)
@@ -171,7 +171,7 @@ class IngestPipeline:
     def _note(self, event: Event, stored: Future[Documents | None]) -> None:
         if stored.exception() is None:
             self._try_again_at = 0.0
-            # Here, so that feedback which comes back from the spool has its reply, too.
+            # Not in the route, so that feedback which is replayed from the spool gets its reply too.
             self._replies.send(event, stored.result())
 
     def _count(self, event: Event, content: dict[str, Any]) -> None:
@@ -188,7 +188,7 @@ class IngestPipeline:
         return self._metadata.schema_for(*event.owner)
 
     def wait(self, event: Event, stored: Future[Documents | None]) -> Documents | None:
-        """Wait until an event is stored or spooled; give what a feedback left in the engine, None where it is spooled.
+        """Wait until an event is stored or spooled; return the documents that feedback changed, None if spooled.
 
         Raises StoreUnavailableError and RejectedError.
         """
@@ -200,9 +200,9 @@ class IngestPipeline:
     def wait_all(
         self, sent: Sequence[tuple[Event, Future[Documents | None]]], until: float | None = None
     ) -> list[Result]:
-        """Wait for several events as `wait` does, no longer than for one; those to spool go there in one transaction.
+        """Wait for several events as `wait` does for one, with one deadline; spool the late ones in one transaction.
 
-        What `wait` would raise is the result of its event. ``until`` (by time.monotonic) is by default
+        Errors are returned as results, not raised. ``until`` (by time.monotonic) is by default
         STORE_TIMEOUT_SECONDS from now.
         """
         deadline = (until or time.monotonic() + self._settings.store_timeout_seconds) + _GRACE_SECONDS
@@ -219,7 +219,7 @@ class IngestPipeline:
         return results
 
     def _count_stored(self, sent: Sequence[tuple[Event, Future[Documents | None]]], results: Sequence[Result]) -> None:
-        """Count once for all: each count of its own costs a lock, and a write to a shared file."""
+        """Count all results at once: each increment costs a lock and a write to a shared file."""
         counts: dict[str, int] = {}
         for (event, _), result in zip(sent, results, strict=True):
             if not isinstance(result, Exception):

@@ -1,8 +1,8 @@
-"""One batched request: its events go to the store in windows, and it is answered in time whatever is left.
+"""Batched requests: events are stored in windows, and the answer is in time even if some are left.
 
-A sender gives up after some seconds (KServe's agent after 10) and then sends all of it again. What is not stored within
-STORE_TIMEOUT_SECONDS is therefore answered 503, event by event, and what was acknowledged is remembered for a minute or
-two, so that a retry starts where this one ended.
+A sender gives up after some seconds (KServe's agent after 10) and then sends the whole batch again. Events that aren't
+stored within STORE_TIMEOUT_SECONDS are therefore answered 503, one by one, and acknowledged events are remembered for
+one to two minutes, so that a retry continues where the first attempt ended.
 """
 
 from __future__ import annotations
@@ -23,27 +23,27 @@ from request_logger.store.changes import StoreUnavailableError
 from request_logger.store.writing.future import Future
 from request_logger.telemetry import Telemetry
 
-# Each event has its own line in the answer, whatever it is: an array of millions of numbers would make gigabytes of it.
+# Each element gets its own entry in the answer: for an array of millions of numbers that would be gigabytes.
 MOST_EVENTS = 100_000
-# As many as one _bulk takes, and half as many again are on their way while the first half is waited for. More of them
-# in the writer at once make nothing faster, and hold memory.
+# As many as one _bulk takes; when half of them are stored, as many are added. More in the writer at once is no faster
+# and takes memory.
 _WINDOW_EVENTS = 1_000
-# Events of a batch that wait at once, by the size of their bodies: a share of MAX_PENDING_BYTES, for others wait, too.
+# Most bytes of a batch in the writer at once, as a share of MAX_PENDING_BYTES: other requests need room as well.
 _WINDOW_SHARE = 4
-# Other connections, and the worker's sign of life to its master, have their turn after so many events (some ms).
+# After so many events (some ms) other connections and the worker's heartbeat get their turn.
 _EVENTS_PER_TURN = 50
-# What is stored within the first second of a batch is not noted: a digest costs some per cent of an event, most batches
-# are done by then, and a retry stores the first second's events again at the cost of that second.
+# Events stored within the first second of a batch aren't remembered: a digest costs some per cent of an event, most
+# batches are done by then, and storing them again on a retry costs that second at most.
 _SHORT_SECONDS = 1.0
 _DIGEST_BYTES = 16
-# Of STORE_TIMEOUT_SECONDS: the rest is for reading what is left of the batch and for writing the answer.
+# Share of STORE_TIMEOUT_SECONDS for storing; the rest is for reading what is left and for writing the answer.
 _STORING_SHARE = 0.9
 
 _LEFT = error_answer(503, "the batch took too long; send this event again")
 
 
 class Acknowledged:
-    """Digests of events that were acknowledged within the last minute or two, in answers that left others out.
+    """Digests of events that were acknowledged within the last one to two minutes by answers that left others out.
 
     A retry within that time answers them from here: the engine, or the spool, has them. At most 100,000 are kept, of
     about 100 bytes each. Thread-safe: a set that is turned meanwhile at worst forgets early.
@@ -62,13 +62,13 @@ class Acknowledged:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing is known; drops what is too old."""
+        """Whether it holds no digest; drops those that are too old."""
         if time.monotonic() - self._turned_at > self._SECONDS:
             self._turn()
         return not self._new and not self._old
 
     def add(self, digests: set[bytes]) -> None:
-        """Remember these."""
+        """Remember some digests."""
         for digest in digests:
             if len(self._new) >= self._MOST:
                 self._turn()
@@ -133,7 +133,7 @@ class _Batch:
         self._digests: set[bytes] = set()
 
     def take(self, value: object) -> None:
-        """Take the next event, as parsed; wait for earlier ones where many are under way."""
+        """Submit the next event, as parsed; wait for earlier ones first when the window is full."""
         now = time.monotonic()
         if now > self._until:
             # There may be tens of thousands of these.
@@ -143,7 +143,7 @@ class _Batch:
         try:
             event = self._pipeline.admit(from_structured(value, self._settings))
             digest = b""
-            # What is redacted is another event afterwards.
+            # Redaction changes the event, and with it the digest.
             if self._looks_up or self._pipeline.redacts or now - self._started > _SHORT_SECONDS:
                 digest = _digest(event)
                 if self._looks_up and digest in self._known:
@@ -159,7 +159,7 @@ class _Batch:
             self._wait((len(self._waiting) + 1) // 2)
 
     def answer(self) -> Answer:
-        """Wait for the rest, and sum up."""
+        """Wait for the remaining events, and return the answer to the batch."""
         self._wait(len(self._waiting))
         left = sum(answer is _LEFT for answer in self._answers)
         if left:
@@ -187,12 +187,12 @@ class _Batch:
         except StoreUnavailableError:
             if not self._waiting:
                 raise
-        # What holds the room may be this batch.
+        # This batch itself may hold the room.
         self._wait(len(self._waiting))
         return self._pipeline.submit(event)
 
     def _wait(self, count: int) -> None:
-        """Wait for the oldest of those that are under way."""
+        """Wait for the ``count`` oldest events in flight."""
         waiting = [self._waiting.popleft() for _ in range(count)]
         results = self._pipeline.wait_all([(event, stored) for _, event, stored, _ in waiting], self._until)
         notes = time.monotonic() - self._started > _SHORT_SECONDS
@@ -209,7 +209,7 @@ class _Batch:
 
 
 def _digest(event: Event) -> bytes:
-    """Return what tells an event from any other, whatever its time of arrival."""
+    """Return a digest of an event, independent of its time of arrival."""
     known = (event.index, event.request_id, event.part, event.node, event.time, event.source, event.header)
     body = event.body
     digest = blake2b(

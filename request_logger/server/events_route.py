@@ -1,7 +1,7 @@
-"""One HTTP request to /: an event, or a batch of them, read, stored and answered. Knows WSGI, and no framework.
+"""The events route, ``POST /``: reads a single event or a batch, has it stored, and answers. Plain WSGI.
 
-Flask's own way costs more than all that is done with an event (`python -m bench.speed`), so that the events' route
-stands before it; every other route is Flask's.
+It stands in front of Flask, whose own handling of a request costs more than everything that is done with an event
+(`python -m bench.speed` measures both). Flask handles all other routes.
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ from request_logger.telemetry import Telemetry
 
 Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
-# Anything else is counted as "other": a label value takes memory and room in the metrics folder for good.
+# All others are counted as "other": label values are never freed, neither in memory nor in the metrics folder.
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
 _OTHER_METHOD = "other"
-# What Flask's exporter writes for a path without a route.
+# The label that Flask's exporter uses for a path without a route.
 _NO_RULE = "None"
 
 
 class EventsRoute:
-    """A WSGI application that takes the requests to /, and hands all others on to ``inner``.
+    """A WSGI application that answers requests to / and passes all others to ``inner``. Thread-safe.
 
-    ``request`` is what WSGI calls the environ.
+    ``request`` is the WSGI environ.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class EventsRoute:
         self._telemetry = telemetry
         self._batches = BatchRoute(settings, pipeline, budget, telemetry)
         self._inner = inner
-        # The exporter counts what goes through Flask; here the same metrics count the rest.
+        # The exporter counts requests that Flask handles; this route counts its own in the same metrics.
         metrics = registry._names_to_collectors  # it has no public way to find them
         self._total: Any = metrics["flask_http_request_total"]
         self._seconds: Any = metrics["flask_http_request_duration_seconds"]
@@ -79,11 +79,11 @@ class EventsRoute:
         method = request["REQUEST_METHOD"]
         is_event = (request["PATH_INFO"] or "/") == EVENTS_PATH
         if method not in _METHODS:
-            # Not even Flask's exporter must see it: that counts by method, too.
+            # Flask's exporter would count it by its method.
             answer = _wrong_method()
             self._count(_OTHER_METHOD, EVENTS_PATH if is_event else _NO_RULE, answer.status, 0.0)
         elif not is_event:
-            # What reads a body behind this gets a whole one, too.
+            # Flask's routes get a body that is whole, too.
             request["wsgi.input"], request["wsgi.input_terminated"] = WholeBody(request), True
             return self._inner(request, start_response)
         else:
@@ -97,7 +97,7 @@ class EventsRoute:
         return self._answer("POST", headers, raw)
 
     def reserve(self, size: int) -> Answer | None:
-        """Take room for a body of so many bytes that is still to arrive; where there is none, return the answer."""
+        """Reserve memory for a body of ``size`` bytes still to arrive; return the refusal when there is none."""
         try:
             self._budget.take(size)
         except (StoreUnavailableError, RequestTooLargeError) as error:
@@ -105,7 +105,7 @@ class EventsRoute:
         return None
 
     def release(self, size: int) -> None:
-        """Return what `reserve` took."""
+        """Release memory that `reserve` took."""
         self._budget.give_back(size)
 
     def _count(self, method: str, rule: str, status: int, seconds: float) -> None:
@@ -145,7 +145,7 @@ class EventsRoute:
             with self._budget.share() as share:
                 event = self._structured(self._small(body, share), share)
         else:
-            # A body is read only for an event that can be taken.
+            # The body is read only if its headers are acceptable.
             event = self._pipeline.admit(from_headers(headers, Body(b""), self._settings))
             event = with_body(event, self._body(body, content_type))
         event = self._pipeline.redact(event)

@@ -1,4 +1,4 @@
-"""``GET /v1/report``, ``GET /v1/metrics`` and ``GET /ui``: they read, and nothing else."""
+"""``GET /v1/report``, ``GET /v1/metrics`` and ``GET /ui``, answered by the report process."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from request_logger.settings import Settings
 
 
 def add_routes(app: Flask, settings: Settings) -> None:
-    """Add the routes; the page only where UI is set."""
+    """Add the routes; the page only if UI is set."""
     process = ReportProcess(settings)
 
     def read() -> Response:
