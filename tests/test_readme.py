@@ -49,6 +49,15 @@ def test_the_shown_document_has_the_scores_of_its_pair(tmp_path: Path) -> None:
     assert shown == {name: scored.get(name) for name in shown}
 
 
+def test_anchors_lead_to_a_heading() -> None:
+    """A link to a section of a page has the anchor of one of its headings."""
+    links = re.findall(r"\]\(([^)#]+\.md)#([^)]+)\)", README)
+    assert len(links) > 0
+    for page, anchor in links:
+        headings = re.findall(r"^#+ (.+)$", (ROOT / page).read_text(encoding="utf-8"), re.MULTILINE)
+        assert anchor in {heading.lower().replace(" ", "-") for heading in headings}
+
+
 @pytest.mark.engine
 def test_the_report_prints_what_is_shown(engine: Any, index: Index) -> None:
     """After the demo, `request-logger report` prints every line that the README quotes of it."""
