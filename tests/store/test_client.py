@@ -108,6 +108,7 @@ def test_a_ca_file_that_is_none(tmp_path: Path) -> None:
         SearchEngine(Settings(elasticsearch_ca_cert=str(path)))
 
 
+@pytest.mark.engine
 def test_shards_and_replicas_of_new_indices(engine: Any) -> None:
     """INDEX_SHARDS and INDEX_REPLICAS are in the template, also of one that is there; unset they leave it alone."""
     parts = urlsplit(engine.url)
