@@ -78,15 +78,10 @@ class _Server(BaseApplication):  # type: ignore[misc]
                 self.cfg.set(name, value)
 
     def load(self) -> Flask:
-        # In the worker: threads don't survive a fork, and gevent has to patch what these import.
-        from prometheus_client import values  # noqa: PLC0415
-
+        # In the worker: threads don't survive a fork, and gevent has to patch what this imports.
         from request_logger.server.app import create_app  # noqa: PLC0415
 
         logs.configure(self._settings.log_level, self._settings.log_format)
-        # By default it asks the system for the process id at each increment.
-        pid = os.getpid()
-        values.ValueClass = values.MultiProcessValue(lambda: pid)  # type: ignore[no-untyped-call]
         app = create_app(self._settings, self._tokens, lambda: bool(self._stopping))
         calm_collector()
         return app
@@ -104,9 +99,9 @@ class _GunicornLogger(Logger):  # type: ignore[misc]
 
 
 def _child_exit(server: Any, worker: Any) -> None:
-    from prometheus_flask_exporter.multiprocess import GunicornInternalPrometheusMetrics  # noqa: PLC0415
+    from prometheus_client.multiprocess import mark_process_dead  # noqa: PLC0415
 
-    GunicornInternalPrometheusMetrics.mark_process_dead_on_child_exit(worker.pid)
+    mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
 
 
 def _worker_exit(server: Any, worker: Any) -> None:
