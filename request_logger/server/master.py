@@ -21,7 +21,13 @@ from request_logger.server.shutdown import PatientArbiter, Stopping
 from request_logger.settings import Settings
 from request_logger.store.writing.bulk_tokens import BulkTokens
 
-_WORKERS = {"gevent": "request_logger.server.worker.Worker", "gthread": "gthread"}
+# By GUNICORN_WORKER_CLASS and FAST_HTTP.
+_WORKERS = {
+    ("gevent", True): "request_logger.server.fast_worker.FastWorker",
+    ("gevent", False): "request_logger.server.worker.Worker",
+    ("gthread", True): "gthread",
+    ("gthread", False): "gthread",
+}
 # Gevent's worker has a limit of its own, at which it closes an idle connection: this one, at which gunicorn accepts no
 # more, must not be reached.
 _UNLIMITED_CONNECTIONS = 2**20
@@ -63,7 +69,7 @@ class _Server(BaseApplication):  # type: ignore[misc]
             "bind": [with_port(address, self._settings.port) for address in addresses(self._settings.host)],
             "workers": self._settings.gunicorn_workers,
             "threads": self._settings.gunicorn_threads,
-            "worker_class": _WORKERS[self._settings.gunicorn_worker_class],
+            "worker_class": _WORKERS[self._settings.gunicorn_worker_class, self._settings.fast_http],
             "worker_connections": _UNLIMITED_CONNECTIONS if is_gevent else MOST_CONNECTIONS,
             "keepalive": 75,
             "graceful_timeout": GRACEFUL_SECONDS,
