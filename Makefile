@@ -108,6 +108,7 @@ docs: $(READY) ## write the pages that are made from the code anew
 	$(BIN)/request-logger settings > docs/settings.md
 	$(BIN)/request-logger reference commands > docs/commands.md
 	$(BIN)/request-logger reference fields > docs/fields.md
+	$(BIN)/request-logger reference telemetry > docs/telemetry.md
 	$(BIN)/request-logger reference writer > docs/writer.md
 	$(BIN)/python -m tests.design
 

@@ -23,7 +23,9 @@ FIELDS = ("trace_id", "request_id", "part", "deployment", "namespace", "size")
 """What a record may have beside its message, such as `documents.log_fields` gives."""
 
 # They log each failed request with a traceback; the store says the same in one line.
-_SILENT = ("opensearch", "elastic_transport", "elasticsearch")
+_SILENT = ("elastic_transport", "elasticsearch")
+# It makes a text of each request and its body, whatever its level, if there is a handler for it.
+_DETACHED = "elastic_transport.node"
 # At DEBUG they would add lines of their own to each event.
 _QUIET = ("urllib3", "asyncio")
 _QUOTED = re.compile(r"(?<!\w)(['\"]).*?(?:\1(?!\w)|$)", re.DOTALL)
@@ -54,6 +56,7 @@ def configure(level: str, format: str) -> None:
         sys.modules["gevent.hub"].Hub.print_exception = _greenlet_failed
     for name in _SILENT:
         logging.getLogger(name).setLevel(logging.CRITICAL)
+    logging.getLogger(_DETACHED).propagate = False
     for name in _QUIET:
         logging.getLogger(name).setLevel(max(logging.INFO, logging.getLevelName(level)))
 

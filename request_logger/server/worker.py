@@ -1,4 +1,4 @@
-"""Gunicorn's gevent worker, with a shorter way for plain events, that always accepts and stops in time.
+"""Gunicorn's gevent worker, which always accepts and stops in time.
 
 Gunicorn's own worker accepts no more once a number of connections is open, idle ones included: a flood of them, or one
 sender that leaks them, keeps the probes out, and the pod is restarted for it. Here a new connection takes the place of
@@ -10,18 +10,13 @@ from __future__ import annotations
 import errno
 import time
 from collections.abc import Callable
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import gevent
 from gevent.server import StreamServer
-from gunicorn.util import close
 from gunicorn.workers.ggevent import GeventWorker
 
 from request_logger.server.connection_limit import most_connections
-
-if TYPE_CHECKING:
-    from request_logger.server.fast_connection import Connection
 
 # Of all connections; closing one by one would look at all others each time.
 _CLOSED_AT_ONCE = 0.01
@@ -29,7 +24,6 @@ _ACCEPTED_AT_ONCE = 10
 _LOOK_SECONDS = 0.1
 # How long a sender may pause within a body, or within reading an answer.
 _PAUSE_SECONDS = 30.0
-_GONE = (errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN)
 
 
 class Worker(GeventWorker):  # type: ignore[misc]
@@ -37,7 +31,6 @@ class Worker(GeventWorker):  # type: ignore[misc]
 
     def init_process(self) -> None:
         """Start, as gunicorn's does."""
-        self._connections: set[Connection] = set()
         self._idle: dict[Any, _Wait] = {}
         self._open = 0
         self._most = most_connections()
@@ -52,30 +45,28 @@ class Worker(GeventWorker):  # type: ignore[misc]
         super().run()
 
     def handle(self, listener: Any, client: Any, addr: Any) -> None:
-        """Serve a connection: plain events here, all else as gunicorn does."""
-        # Not before gevent has patched what this imports: see `patch`.
-        from request_logger.server.fast_connection import Connection, Reread  # noqa: PLC0415
-
+        """Serve a connection."""
         if self._open >= self._most:
             self._make_room()
-        unread = None
-        connection = Connection(client, self.wsgi.wsgi_app, lambda: self.alive)
-        self._connections.add(connection)
         self._open += 1
         try:
-            try:
-                unread = connection.serve()
-            except OSError as error:
-                if error.errno not in _GONE:
-                    raise
-            finally:
-                self._connections.discard(connection)
-                if unread is None:
-                    close(client)
-            if unread is not None:
-                super().handle(self._listeners[id(listener)], Reread(client, unread), addr)
+            self.serve(self._listeners[id(listener)], client, addr)
         finally:
             self._open -= 1
+
+    def serve(self, listener: Any, client: Any, addr: Any) -> None:
+        """Answer the requests of a connection, as gunicorn does."""
+        super().handle(listener, client, addr)
+
+    def idle_connections(self) -> list[tuple[float, Callable[[], None]]]:
+        """Return since when each idle connection has been so (or has sent parts of a request), and what ends it."""
+        return [(wait.since, wait.end) for wait in self._idle.values()]
+
+    def end_idle(self) -> None:
+        """Close the connections that have no more time; this is called several times a second."""
+        if not self.alive:
+            for wait in list(self._idle.values()):
+                wait.end()
 
     def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> Any:
         """Answer a request, as gunicorn does, of a sender that doesn't pause for long within its body."""
@@ -93,35 +84,15 @@ class Worker(GeventWorker):  # type: ignore[misc]
         return _Wait(self._idle, self.cfg.keepalive)
 
     def _make_room(self) -> None:
-        """Close those connections that have been idle, or have sent parts of a request, for longest."""
-        ways: list[tuple[float, Callable[[], None]]] = [
-            (connection.idle_since, partial(self._end, connection))
-            for connection in self._connections
-            if connection.idle_since < float("inf")
-        ]
-        ways += [(wait.since, wait.end) for wait in self._idle.values()]
-        ways.sort(key=lambda way: way[0])
-        for _, end in ways[: max(int(self._most * _CLOSED_AT_ONCE), 1)]:
+        """Close those connections that have been idle for longest."""
+        idle = sorted(self.idle_connections(), key=lambda connection: connection[0])
+        for _, end in idle[: max(int(self._most * _CLOSED_AT_ONCE), 1)]:
             end()
-
-    def _end(self, connection: Connection) -> None:
-        # It ends later, and another new connection must not find it again.
-        self._connections.discard(connection)
-        connection.hang_up()
 
     def _hang_up(self) -> None:
         while True:
             gevent.sleep(_LOOK_SECONDS)
-            if not self.alive:
-                for wait in list(self._idle.values()):
-                    wait.end()
-            now = time.monotonic()
-            for connection in list(self._connections):
-                # While a request is answered, the time is infinite.
-                is_late = connection.idle_since < now - self.cfg.keepalive
-                is_idle = connection.idle_since <= now and not connection.has_begun
-                if is_late or (is_idle and not self.alive):
-                    connection.hang_up()
+            self.end_idle()
 
 
 class _Listener:
