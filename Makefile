@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 PYTHON ?= python3 python3.14 python3.13 python3.12 python3.11
 ARGS ?=
 # What depends on the kind of engine: what is stored, how it is scored, and what is asked.
-ENGINE_TESTS := tests/analytics tests/scorers tests/store tests/simulation/test_model.py \
+ENGINE_TESTS := tests/analytics tests/contract tests/scorers tests/store tests/simulation/test_model.py \
   $(addsuffix .py,$(addprefix tests/test_,main_job bad_input \
   golden wire modes orders oracle round_trips metrics_server custom_metrics exporter check_quality dashboards \
   dashboard_figures dead_letters export rescore retention))
