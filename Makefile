@@ -18,7 +18,7 @@ COVERAGE_TESTS := tests/store tests/spool tests/test_spool.py tests/test_recorde
 LOCKED = $(shell sed -nE 's/^([a-z0-9._-]+)==.*/\1/p' requirements.lock)
 FORBIDDEN := GPL;AGPL;SSPL;Commons Clause;Proprietary
 
-.PHONY: help venv demo test test-engines fuzz fuzz-coverage coverage simulate faults lint format bench bench-first \
+.PHONY: help venv demo test test-engines fuzz fuzz-coverage coverage simulate faults mutate lint format bench bench-first \
   bench-writes bench-report docs \
   docs-site dist sbom licences audit image-check lock clean
 
@@ -73,6 +73,9 @@ fuzz-coverage: $(READY) ## an hour of coverage-guided fuzzing of decoding, event
 	    -rss_limit_mb=1500 -artifact_prefix=build/fuzzing/$$target- -dict=tests/fuzzing/words.dict $(ARGS) \
 	    build/fuzzing/$$target tests/fuzzing/corpus/$$target || exit 1; \
 	done
+
+mutate: $(READY) ## make small mistakes in scorers and roll-ups, show those that no test notices (ARGS=scorers.binary)
+	@$(BIN)/python -m tests.mutation $(ARGS)
 
 faults: $(READY) ## everything that breaks, a row each: what was acknowledged is in the engine, once (ARGS=row ...)
 	@$(BIN)/python -m bench.faults $(ARGS)

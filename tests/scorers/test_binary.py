@@ -75,6 +75,18 @@ def test_cells(truth: object, prediction: object, cell: str, positive: str) -> N
     assert fields["correct"] == int(cell.startswith("true"))
 
 
+@pytest.mark.parametrize("truth", ["no", "yes"])
+@pytest.mark.parametrize("answer", ["no", "yes"])
+@pytest.mark.parametrize("positive_label", [None, "yes", "no"])
+def test_labels_of_named_columns(truth: str, answer: str, positive_label: str | None) -> None:
+    """Truth and answer have the names of their columns, whichever of them is the positive class."""
+    row = Row([0.9, 0.1] if answer == "no" else [0.1, 0.9], ("no", "yes"))
+    fields = Binary(positive_label=positive_label).score(Row(truth), row)
+    assert (fields["truth_label"], fields["predicted_label"], fields["correct"]) == (truth, answer, truth == answer)
+    assert fields["probability"] == 0.9
+    assert fields["truth_probability"] == (0.9 if truth == answer else 0.1)
+
+
 @pytest.mark.parametrize(
     ("truth", "prediction", "names", "text"),
     [
