@@ -35,19 +35,24 @@ _KILLED, _SURVIVED, _ENDLESS = "killed", "survived", "endless"
 # The tests of a module, the quickest to notice first; all without an engine.
 TESTS: dict[str, tuple[str, ...]] = {
     "scorers.auto": ("scorers/test_choosing.py", "scorers/test_reasons.py"),
-    "scorers.binary": ("scorers/test_binary.py", "scorers/test_reasons.py"),
-    "scorers.classification": ("scorers/test_binary.py", "scorers/test_multiclass.py", "scorers/test_multilabel.py"),
+    "scorers.binary": ("scorers/test_directions.py", "scorers/test_binary.py", "scorers/test_reasons.py"),
+    "scorers.classification": (
+        "scorers/test_directions.py",
+        "scorers/test_binary.py",
+        "scorers/test_multiclass.py",
+        "scorers/test_multilabel.py",
+    ),
     "scorers.edit_distance": ("scorers/test_text.py",),
     "scorers.labels": ("scorers/test_multiclass.py", "scorers/test_multilabel.py", "scorers/test_binary.py"),
-    "scorers.multiclass": ("scorers/test_multiclass.py",),
-    "scorers.multilabel": ("scorers/test_multilabel.py",),
-    "scorers.ordinal": ("scorers/test_ordinal.py",),
+    "scorers.multiclass": ("scorers/test_directions.py", "scorers/test_multiclass.py",),
+    "scorers.multilabel": ("scorers/test_directions.py", "scorers/test_multilabel.py",),
+    "scorers.ordinal": ("scorers/test_directions.py", "scorers/test_ordinal.py",),
     "scorers.probabilities": ("scorers/test_binary.py", "scorers/test_multiclass.py", "scorers/test_multilabel.py"),
-    "scorers.ranking": ("scorers/test_ranking.py",),
-    "scorers.regression": ("scorers/test_regression.py",),
-    "scorers.reward": ("scorers/test_reward.py",),
+    "scorers.ranking": ("scorers/test_directions.py", "scorers/test_ranking.py",),
+    "scorers.regression": ("scorers/test_directions.py", "scorers/test_regression.py",),
+    "scorers.reward": ("scorers/test_directions.py", "scorers/test_reward.py",),
     "scorers.structured": ("scorers/test_binary.py", "scorers/test_multiclass.py", "scorers/test_regression.py"),
-    "scorers.text": ("scorers/test_text.py",),
+    "scorers.text": ("scorers/test_directions.py", "scorers/test_text.py",),
     "request_logger.documents.document": (
         "test_recorder.py", "test_batch_rows.py", "test_elements.py", "test_undecodable.py", "test_refused_forms.py",
     ),
@@ -59,7 +64,9 @@ TESTS: dict[str, tuple[str, ...]] = {
     "request_logger.scoring.legacy": ("scorers/test_golden_metrics.py", "test_user_code.py"),
     "request_logger.analytics.rollups": ("scorers/test_rollups.py", "scorers/test_regression.py"),
     "request_logger.analytics.intervals": ("analytics/test_intervals.py",),
-    "request_logger.analytics.estimates": ("analytics/test_estimates.py", "analytics/test_differences.py"),
+    "request_logger.analytics.estimates": (
+        "analytics/test_estimates.py", "analytics/test_label_averages.py", "analytics/test_differences.py",
+    ),
 }  # fmt: skip
 
 

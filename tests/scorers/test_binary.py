@@ -87,6 +87,16 @@ def test_labels_of_named_columns(truth: str, answer: str, positive_label: str | 
     assert fields["truth_probability"] == (0.9 if truth == answer else 0.1)
 
 
+def test_labels_without_names() -> None:
+    """The classes are those of the indexes, also where one of them occurs in no truth."""
+    fields = Binary().score(Row(0), Row(0.2))
+    assert (fields["truth_label"], fields["predicted_label"]) == ("CLASS_0", "CLASS_0")
+    fields = Binary().score(Row(1), Row(0.2))
+    assert (fields["truth_label"], fields["predicted_label"]) == ("CLASS_1", "CLASS_0")
+    turned = Binary(positive_label=0).score(Row(0), Row(0.2))
+    assert (turned["truth_label"], turned["predicted_label"]) == ("CLASS_0", "CLASS_1")
+
+
 @pytest.mark.parametrize(
     ("truth", "prediction", "names", "text"),
     [
@@ -165,7 +175,7 @@ def test_options() -> None:
 )
 def test_wrong_options(options: dict[str, object], text: str) -> None:
     """A wrong option is named."""
-    with pytest.raises(ValueError, match=f"option {text}"):
+    with pytest.raises(ValueError, match=rf"option {text}\b"):
         Binary(**options)  # type: ignore[arg-type]
 
 
