@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 PYTHON ?= python3 python3.14 python3.13 python3.12 python3.11
 ARGS ?=
 # What depends on the kind of engine: what is stored, how it is scored, and what is asked.
-ENGINE_TESTS := tests/analytics tests/scorers tests/store tests/simulation/test_model.py \
+ENGINE_TESTS := tests/analytics tests/contract tests/scorers tests/store tests/simulation/test_model.py \
   $(addsuffix .py,$(addprefix tests/test_,main_job bad_input \
   golden wire modes orders oracle round_trips metrics_server custom_metrics exporter check_quality dashboards \
   dashboard_figures dead_letters export rescore retention))
@@ -18,7 +18,7 @@ COVERAGE_TESTS := tests/store tests/spool tests/test_spool.py tests/test_recorde
 LOCKED = $(shell sed -nE 's/^([a-z0-9._-]+)==.*/\1/p' requirements.lock)
 FORBIDDEN := GPL;AGPL;SSPL;Commons Clause;Proprietary
 
-.PHONY: help venv demo test test-engines fuzz fuzz-coverage coverage simulate faults lint format bench bench-first \
+.PHONY: help venv demo test test-engines fuzz fuzz-coverage coverage simulate faults mutate lint format bench bench-first \
   bench-writes bench-report docs \
   docs-site dist sbom licences audit image-check lock clean
 
@@ -75,6 +75,9 @@ fuzz-coverage: $(READY) ## an hour of coverage-guided fuzzing of decoding, event
 	    -rss_limit_mb=1500 -artifact_prefix=build/fuzzing/$$target- -dict=tests/fuzzing/words.dict $(ARGS) \
 	    build/fuzzing/$$target tests/fuzzing/corpus/$$target || exit 1; \
 	done
+
+mutate: $(READY) ## make small mistakes in scorers and roll-ups, show those that no test notices (ARGS=scorers.binary)
+	@$(BIN)/python -m tests.mutation $(ARGS)
 
 faults: $(READY) ## everything that breaks, a row each: what was acknowledged is in the engine, once (ARGS=row ...)
 	@$(BIN)/python -m bench.faults $(ARGS)
