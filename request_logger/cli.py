@@ -70,7 +70,7 @@ def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, CommandModule]:
 
 def _mendable_errors() -> tuple[type[Exception], ...]:
     """Errors that the user can mend, each with a message that says how."""
-    from request_logger.analytics.errors import BadQuestionError
+    from request_logger.analytics.errors import BadQueryError
     from request_logger.embedded_engine import EngineFailed, EngineUnavailable
     from request_logger.errors import CommandError
     from request_logger.metadata.schema import MetadataError
@@ -80,7 +80,7 @@ def _mendable_errors() -> tuple[type[Exception], ...]:
 
     return (
         CommandError,
-        BadQuestionError,
+        BadQueryError,
         SettingsError,
         ScorerError,
         MetadataError,

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from request_logger.analytics.accumulator import Tally
+from request_logger.analytics.accumulator import Accumulator
 from request_logger.analytics.rollups import aggregations, compute
 from request_logger.analytics.selection import Selection
 from request_logger.cli import main
@@ -342,13 +342,15 @@ def scored(name: str) -> Iterator[tuple[Any, list[dict[str, Any]]]]:
 
 
 @pytest.mark.parametrize("name", ["binary", "multiclass", "multilabel", "ordinal", "ranking", "regression"])
-def test_a_tally_is_what_an_engine_sums(name: str) -> None:
+def test_an_accumulator_is_what_an_engine_sums(name: str) -> None:
     """The sums made here give the metrics that aggregations give."""
     ((scorer, documents),) = scored(name)
-    tally = Tally(scorer)
+    accumulator = Accumulator(scorer)
     for document in documents:
-        tally.add(document)
-    assert tally.documents == len(documents)
+        accumulator.add(document)
+    assert accumulator.documents == len(documents)
     flat = oracle._flat
     wanted = flat(aggregate.roll_up(scorer, documents))
-    assert flat(tally.values()) == {path: pytest.approx(value, rel=1e-12, abs=1e-12) for path, value in wanted.items()}
+    assert flat(accumulator.values()) == {
+        path: pytest.approx(value, rel=1e-12, abs=1e-12) for path, value in wanted.items()
+    }

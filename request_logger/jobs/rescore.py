@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from request_logger.analytics.accumulator import Tally
+from request_logger.analytics.accumulator import Accumulator
 from request_logger.analytics.rollups import HasMetrics
 from request_logger.analytics.selection import TIME, WITH_FEEDBACK, Query, Selection, any_of, exists, having
 from request_logger.documents.document import Document, expand
@@ -56,7 +56,7 @@ class Counts:
 class Side:
     """The roll-ups before, or after: by the scorer's name, with those that could not be scored apart."""
 
-    tallies: dict[str, Tally] = field(default_factory=dict)
+    accumulators: dict[str, Accumulator] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
 
     def add(self, metrics: Any, scorers: dict[str, HasMetrics]) -> None:
@@ -69,11 +69,11 @@ class Side:
         self.counts[name] = self.counts.get(name, 0) + 1
         if name != UNSCORABLE and name in scorers:
             # Making one costs far more than adding to it.
-            if name not in self.tallies:
-                self.tallies[name] = Tally(scorers[name])
+            if name not in self.accumulators:
+                self.accumulators[name] = Accumulator(scorers[name])
             # Another program's metrics may have text where numbers belong; they are in no sum of an engine either.
             with contextlib.suppress(TypeError, ValueError, OverflowError):
-                self.tallies[name].add(metrics)
+                self.accumulators[name].add(metrics)
 
 
 class Scorers:
@@ -260,7 +260,7 @@ def table(before: Side, after: Side) -> Iterator[tuple[str, str, float | None, f
 
 
 def _numbers(side: Side, name: str) -> dict[str, float]:
-    tally = side.tallies.get(name)
-    if tally is None:
+    accumulator = side.accumulators.get(name)
+    if accumulator is None:
         return {}
-    return {metric: value for metric, value in tally.values().items() if not isinstance(value, dict)}
+    return {metric: value for metric, value in accumulator.values().items() if not isinstance(value, dict)}

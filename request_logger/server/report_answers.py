@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 
-from request_logger.analytics.errors import BadQuestionError
+from request_logger.analytics.errors import BadQueryError
 from request_logger.analytics.report import Options, make_report
 from request_logger.metrics_server.exporter import CONTENT_TYPE, Exporter
 from request_logger.server.report_process import METRICS_PATH, PAGE_PATH, REPORT_PATH
@@ -44,7 +44,7 @@ class ReportAnswers:
         answers = {REPORT_PATH: self._report, PAGE_PATH: self._page, METRICS_PATH: self._metrics}
         try:
             return answers[path](parameters)
-        except BadQuestionError as error:
+        except BadQueryError as error:
             return error_answer(400, _problem(error))
         except StoreUnavailableError as error:
             return error_answer(503, str(error))
@@ -66,7 +66,7 @@ class ReportAnswers:
         try:
             found = make_report(self._engine, self._settings, options_of(parameters), only_own=True)
             text, status = page(found, form), 200
-        except BadQuestionError as error:
+        except BadQueryError as error:
             text, status = error_page(_problem(error), form), 400
         except StoreUnavailableError as error:
             text, status = error_page(str(error), form), 503
@@ -74,10 +74,10 @@ class ReportAnswers:
 
 
 def options_of(parameters: Mapping[str, str]) -> Options:
-    """Read the options from a query string; an empty one is not given. Raises BadQuestionError for an unknown name."""
+    """Read the options from a query string; an empty one is not given. Raises BadQueryError for an unknown name."""
     for name in parameters:
         if name not in _PARAMETERS:
-            raise BadQuestionError(f"expected parameters of {', '.join(_PARAMETERS)}, found {name!r}")
+            raise BadQueryError(f"expected parameters of {', '.join(_PARAMETERS)}, found {name!r}")
     given = {name: value.strip() for name, value in parameters.items()}
     return Options(
         given.get("target", ""),
@@ -89,6 +89,6 @@ def options_of(parameters: Mapping[str, str]) -> Options:
     )
 
 
-def _problem(error: BadQuestionError) -> str:
+def _problem(error: BadQueryError) -> str:
     """Say what is wrong; a parameter has the name of the command's option without its dashes."""
     return str(error).removeprefix("--").replace("by-date", "by_date", 1)

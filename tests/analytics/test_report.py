@@ -318,7 +318,7 @@ def test_a_single_document(
     try:
         found = report_of(run, index, "--by", "area")
         assert {task["scorer"]: task["documents"] for task in found["tasks"]} == {scorer: 1, "theirs": 1}
-        assert "Nothing is known here of the scorer theirs" in found["notes"][-1]
+        assert "The scorer theirs is unknown here" in found["notes"][-1]
         path = tmp_path / "report.html"
         assert run("report", index, "--by", "area", "--html", str(path))[0] == 0
         check_page(path.read_text(encoding="utf-8"))
