@@ -84,7 +84,7 @@ def _log_uncaught(message: str, error: BaseException | None) -> None:
 
 
 def formatter(format: str) -> logging.Formatter:
-    """Give the formatter for a value of LOG_FORMAT."""
+    """Return the formatter for a value of LOG_FORMAT."""
     return JsonFormatter() if format == "json" else TextFormatter()
 
 
@@ -103,7 +103,7 @@ class TextFormatter(logging.Formatter):
     """One line of text, with what is known of the event behind it."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Give the line; line breaks in a message, which a sender may have put there, are escaped."""
+        """Return the line; line breaks in a message, which a sender may have put there, are escaped."""
         message, trace = record.getMessage(), _exception(record)
         line = f"{self.formatTime(record)} {record.levelname} {record.name} {message}"
         line += "".join(f" {name}={value!r}" for name, value in _fields(record))
@@ -115,7 +115,7 @@ class JsonFormatter(logging.Formatter):
     """One JSON object a line: time (UTC), level, logger, message, and what is known of the event."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Give the line."""
+        """Return the line."""
         time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         line = {"time": time, "level": record.levelname, "logger": record.name, "message": record.getMessage()}
         line.update(_fields(record))
@@ -130,7 +130,7 @@ def _fields(record: logging.LogRecord) -> list[tuple[str, Any]]:
 
 
 def _exception(record: logging.LogRecord) -> list[str]:
-    """Give the traceback, innermost call last: types and places, and no exception's text."""
+    """Return the traceback, innermost call last: types and places, and no exception's text."""
     error = record.exc_info[1] if record.exc_info else None
     lines: list[str] = []
     seen: set[int] = set()

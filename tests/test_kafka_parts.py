@@ -18,7 +18,7 @@ from request_logger.ingest.redaction_walk import Hasher
 from request_logger.kafka.binding import Record, event_of
 from request_logger.kafka.config import consumer_config, parse, producer_config, topics
 from request_logger.kafka.dead_letters import PREFIX
-from request_logger.kafka.letter_content import LetterContent, NotKeptError, content, kept, record_of
+from request_logger.kafka.letter_content import DeadLetterContent, NoRecordError, content, record_of, redacted
 from request_logger.kafka.partition import DONE, Partition, Work
 from request_logger.kafka.telemetry import KafkaTelemetry
 from request_logger.settings import Settings, SettingsError
@@ -87,7 +87,7 @@ def test_a_letter_keeps_no_header_that_redact_names(redactor: Redactor) -> None:
         ("binary", b"\xff\x00"),
         ("empty", None),
     ]
-    found = kept(record(*known, *pairs, value=b"S3CRET"), redactor)
+    found = redacted(record(*known, *pairs, value=b"S3CRET"), redactor)
     headers = dict(found.headers)
     assert (found.value, found.key) == (None, None)
     assert list(headers) == ["namespace", "inferenceservicename", "email", "baggage", "tenant", "binary", "empty"]
@@ -111,7 +111,7 @@ def test_a_letter_keeps_no_header_that_redact_names(redactor: Redactor) -> None:
 )
 def test_of_a_letter_that_may_be_anybodys_all_rules_hold(redactor: Redactor, more: list[tuple[str, bytes]]) -> None:
     """Where the headers don't tell whose it is, no rule is left out."""
-    found = kept(record(*more, ("customer_id", b"S3CRET"), value=b"S3CRET"), redactor)
+    found = redacted(record(*more, ("customer_id", b"S3CRET"), value=b"S3CRET"), redactor)
     assert found.value is None
     assert "customer_id" not in dict(found.headers)
 
@@ -119,7 +119,7 @@ def test_of_a_letter_that_may_be_anybodys_all_rules_hold(redactor: Redactor, mor
 def test_of_a_deployment_without_rules_all_is_kept(redactor: Redactor) -> None:
     """Nothing is left out of a record that no rule is for."""
     whole = record(("namespace", b"quiet"), ("modelid", b"a"), ("customer_id", b"c"), value=b"v")
-    assert kept(whole, redactor) == LetterContent(whole.headers, b"v", None)
+    assert redacted(whole, redactor) == DeadLetterContent(whole.headers, b"v", None)
 
 
 @given(
@@ -149,7 +149,7 @@ def test_a_letter_gives_its_record_back(
 )
 def test_a_letter_without_its_record_says_so(letter: Any, expected: str) -> None:
     """What lacks something, or is not what it should be, is one line."""
-    with pytest.raises(NotKeptError) as caught:
+    with pytest.raises(NoRecordError) as caught:
         record_of(letter)
     assert str(caught.value).startswith(expected)
 

@@ -154,7 +154,9 @@ def test_a_run_that_was_stopped_goes_on(reach: Settings, stored: str, index: Ind
 
     def begin(tell: Callable[[Counts, int | None], None]) -> Rescore:
         scorers = Scorers(Chooser("binary:threshold=0.3"))
-        return Rescore(engine, reach, Selection(index=stored), scorers, settler(scorers), writer=writer, tell=tell)
+        return Rescore(
+            engine, reach, Selection(index=stored), scorers, settler(scorers), writer=writer, on_progress=tell
+        )
 
     spread(index, stored)
     reached: list[int] = []

@@ -22,7 +22,7 @@ from request_logger.store.ports import EngineReader
 from request_logger.store.search_answers import check_aggregations, check_hits, check_total
 from scorers.base import Bucket, SumBy, Terms, TermsBy
 
-# Buckets or hits per page. The largest page has one sum per score bin beside it, far below 65,536 buckets.
+# Buckets or hits per page: a tenth of the 10,000 buckets that old search engines allow in one answer.
 PAGE = 1000
 # How long the search engine keeps a scroll between two pages.
 _KEPT = "5m"
@@ -65,7 +65,7 @@ class QueryRunner:
                 raise
             if len(self.left_out.reasons) == known:
                 return made
-        raise StoreUnavailableError("one index after the other can't answer")
+        raise StoreUnavailableError("indices keep failing one by one")
 
     def search(self, scope: Scope, body: dict[str, Any], *more: Query) -> dict[str, Any]:
         """Return the whole answer to a search of a scope's documents; ``body`` has everything but the query.
@@ -113,7 +113,7 @@ class QueryRunner:
             except (BadQueryError, StoreUnavailableError):
                 if not self.left_out.learn(scope.indices, status, answer):
                     raise
-        raise StoreUnavailableError("one index after the other can't answer")
+        raise StoreUnavailableError("indices keep failing one by one")
 
     def _send(self, indices: str, body: dict[str, Any], params: dict[str, str]) -> tuple[int, Any]:
         path = f"/{quote(indices, safe='*,')}/_search"
@@ -171,7 +171,7 @@ class QueryRunner:
             if after is None or len(page["buckets"]) < size:
                 return
             if after == before:
-                raise StoreUnavailableError("the search engine's answer is invalid: a page is followed by itself")
+                raise StoreUnavailableError("the search engine's answer is invalid: a page repeats")
 
     def _paged(self, scope: Scope, statistic: Statistic, *more: Query) -> Any:
         """Return a terms statistic from a composite aggregation; for other statistics the value over no documents."""

@@ -24,8 +24,8 @@ from scorers.classification import MATRIX
 
 Report = dict[str, Any]
 
-# Window lengths (seconds) to choose from: the shortest that gives at most _MOST_WINDOWS points, as many as a plot of a
-# phone's width can show.
+# Window lengths (seconds) to choose from: the shortest that gives at most _MOST_WINDOWS points, which stay apart on a
+# plot 360 wide.
 _WINDOWS = {"1m": 60, "5m": 300, "15m": 900, "1h": 3600, "6h": 21_600, "1d": 86_400, "1w": 604_800, "month": 2_592_000}
 _MOST_WINDOWS = 40
 MOST_SEGMENTS = 50

@@ -74,7 +74,7 @@ class Access:
         return hmac.compare_digest(given, self._token)
 
     def admit(self, event: Event) -> Event:
-        """Give the event as it may be stored: its index is one that only its own namespace can name.
+        """Return the event as it may be stored: its index is one that only its own namespace can name.
 
         Raises ForbiddenEventError where its namespace is not among the allowed ones.
         """

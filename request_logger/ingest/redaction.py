@@ -150,7 +150,7 @@ class Redactor:
         return Check(rules.names, walk, columns, is_known).message(message, redacted)
 
     def applies(self, namespace: str | None, deployment: str | None) -> bool:
-        """Say whether there are rules for a deployment; of one that is not known (None), whether there may be."""
+        """Return whether there are rules for a deployment; of one that is not known (None), whether there may be."""
         return bool(self._for(namespace, deployment))
 
     def headers(

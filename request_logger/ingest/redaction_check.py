@@ -109,7 +109,7 @@ class Check:
 
 
 def is_single(truth: Any) -> bool:
-    """Say whether a truth, bare or as a Seldon message, has a single value per row."""
+    """Return whether a truth, bare or as a Seldon message, has a single value per row."""
     data = truth.get("data") if isinstance(truth, dict) else None
     rows = data.get("ndarray") if isinstance(data, dict) else truth
     if not isinstance(rows, list):
@@ -118,7 +118,7 @@ def is_single(truth: Any) -> bool:
 
 
 def _has_columns(decoded: Decoded) -> bool:
-    """Say whether a schema may name columns: text, JSON and binary bodies have none."""
+    """Return whether a schema may name columns: text, JSON and binary bodies have none."""
     return decoded.has_elements or not decoded.has_payload
 
 
@@ -133,7 +133,7 @@ def _as_parsed(decoded: Decoded) -> dict[str, Any]:
 
 
 def _is_hidden(value: Any) -> bool:
-    """Say whether a cell is null or a hash, or has nothing else."""
+    """Return whether a cell is null or a hash, or has nothing else."""
     if isinstance(value, list):
         return all(map(_is_hidden, value))
     return value is None or (

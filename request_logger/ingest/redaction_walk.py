@@ -40,7 +40,7 @@ class Hasher:
         self._key = key
 
     def __call__(self, value: Any) -> Any:
-        """Give the hash (hex) of a value; a list's entries are hashed one by one, null stays.
+        """Return the hash (hex) of a value; a list's entries are hashed one by one, null stays.
 
         5, 5.0 and "5" have one hash: senders write the same id in each of these ways.
         """
@@ -271,7 +271,7 @@ def written(value: Any) -> bytes:
 
 
 def _is_plain(value: Any) -> bool:
-    """Say whether a value has only finite numbers."""
+    """Return whether a value has only finite numbers."""
     if isinstance(value, float):
         return math.isfinite(value)
     if isinstance(value, dict):

@@ -34,7 +34,7 @@ Documents = Mapping[str, Document | None]
 
 
 def watched(plan: Plan) -> Plan:
-    """Give the same plan; it returns `Documents`."""
+    """Return the same plan; it returns `Documents`."""
     documents: dict[str, Document | None] = {}
     results: list[Document | None] | None = None
     error: UnreadableError | None = None
@@ -53,7 +53,7 @@ def watched(plan: Plan) -> Plan:
 
 
 def metrics_of(event: Event, documents: Documents) -> Any:
-    """Give the metrics of a feedback's document, ``{}`` while it isn't scored; of a batch a list of them, by row."""
+    """Return the metrics of a feedback's document, ``{}`` while it isn't scored; of a batch a list of them, by row."""
     found = [
         (place_of(part_in(document, "feedback")), part_in(document, "metrics"))
         for document in documents.values()
@@ -96,7 +96,7 @@ class Replies:
         self._failing = False
 
     def answer(self, event: Event, documents: Documents | None) -> HTTPMessage | None:
-        """Give the HTTP answer to an event that is stored, None for an empty one. Only feedback has ``documents``."""
+        """Return the HTTP answer to an event that is stored, None for an empty one. Only feedback has ``documents``."""
         if documents is None or not self._settings.reply_events:
             return None
         return reply(event, documents, self._settings)

@@ -11,7 +11,7 @@ _HASHES = 2**64
 
 
 def is_kept(request_id: str, rate: float) -> bool:
-    """Say whether a prediction is among the kept share ``rate`` (0 to 1) of all.
+    """Return whether a prediction is among the kept share ``rate`` (0 to 1) of all.
 
     A hash of its request id decides, so that its request, response and feedback are kept, or not, together; what is
     kept at one rate is kept at every higher one.

@@ -315,7 +315,7 @@ def parts_in(document: Document) -> list[Part]:
 
 
 def merging(settle: Settle) -> Callable[[Document, Document], Document | None]:
-    """Give what joins two documents that are one: both ways give the same, and doing it twice changes nothing.
+    """Return what joins two documents that are one: both ways give the same, and doing it twice changes nothing.
 
     None where they are of two deployments. See store/places.py.
     """
@@ -381,7 +381,7 @@ def _of_row(feedback: Part, row: int, rows: int) -> Part:
 
 
 def _row_of_feedback(content: Document, row: int, rows: int) -> Document:
-    """Give one row's feedback: the whole body, its own reward, and which row of how many it is."""
+    """Return one row's feedback: the whole body, its own reward, and which row of how many it is."""
     mine = {**content, "item": row, "items": rows}
     reward = content.get("reward")
     if isinstance(reward, list):

@@ -1,4 +1,4 @@
-"""What is counted of the consumer, beside what request_logger.telemetry counts of every event."""
+"""The consumer's metrics, in addition to request_logger.telemetry's metrics per event."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ _PARTITION = ("topic", "partition")
 
 
 class KafkaTelemetry:
-    """Counters of one consumer."""
+    """The Prometheus metrics of one consumer."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.lag = Gauge(
             "request_logger_kafka_lag",
-            "Records of a partition of ours that are not committed yet",
+            "Records of this consumer's partitions that are not committed yet",
             _PARTITION,
             registry=registry,
         )
@@ -24,7 +24,7 @@ class KafkaTelemetry:
             "request_logger_kafka_committed", "Offsets that Kafka has acknowledged", _PARTITION, registry=registry
         )
         self.commit_failed = Counter(
-            "request_logger_kafka_commit_failed", "Commits that Kafka refused; they are tried again", registry=registry
+            "request_logger_kafka_commit_failed", "Commits that Kafka rejected; they are retried", registry=registry
         )
         self.poison = Counter(
             "request_logger_kafka_poison",
@@ -38,10 +38,8 @@ class KafkaTelemetry:
             ["what"],
             registry=registry,
         )
-        self.in_flight = Gauge("request_logger_kafka_in_flight", "Records that wait for the engine", registry=registry)
+        self.in_flight = Gauge("request_logger_kafka_in_flight", "Records that are being stored", registry=registry)
         self.paused = Gauge(
-            "request_logger_kafka_paused", "1 while nothing is read, because too much waits", registry=registry
+            "request_logger_kafka_paused", "1 while reading is paused because of back pressure", registry=registry
         )
-        self.retries = Counter(
-            "request_logger_kafka_retries", "Records that were sent to the engine again", registry=registry
-        )
+        self.retries = Counter("request_logger_kafka_retries", "Writes of records that were retried", registry=registry)

@@ -182,7 +182,7 @@ class Reread:
 
 
 def _as_bytes(answer: Answer, goes_on: bool) -> bytes:
-    """Give an answer as gunicorn sends it."""
+    """Return an answer as gunicorn sends it."""
     head = _head(answer.status, goes_on, int(time.time()))
     lines = [f"{name}: {value}\r\n" for name, value in answer.headers.items()]
     return b"%b%bContent-Length: %d\r\n\r\n%b" % (head, "".join(lines).encode("latin-1"), len(answer.body), answer.body)

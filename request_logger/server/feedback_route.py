@@ -62,7 +62,7 @@ def _found(value: Any) -> str:
 
 
 def _misspelled(name: str) -> str:
-    """Give the name of an unknown field where it is nearly one of ours, else ``body``: a key may hold anything."""
+    """Return the name of an unknown field where it is nearly one of ours, else ``body``: a key may hold anything."""
     return name if len(name) <= _LONGEST_NAME and difflib.get_close_matches(name, _FIELDS, 1) else "body"
 
 

@@ -17,7 +17,7 @@ _one_at_a_time = threading.Lock()
 
 
 def metadata_answer(source: MetadataSource, args: Mapping[str, str]) -> tuple[Any, int]:
-    """Give the answer, as JSON, and its status.
+    """Return the answer, as JSON, and its status.
 
     ``args`` are those of the original: ``serving_engine`` (SeldonDeployment, InferenceService, or as in a document),
     ``namespace``, ``name`` and ``predictor``, with its defaults. The answer is the prediction schema as the service

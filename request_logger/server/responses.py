@@ -62,7 +62,7 @@ def unauthorized(challenge: str) -> Answer:
 
 
 def answer_to(error: Exception, telemetry: Telemetry) -> Answer:
-    """Give the answer to an event that ended with an error, and count it."""
+    """Return the answer to an event that ended with an error, and count it."""
     match error:
         case RequestTooLargeError():
             telemetry.turned_away("too_large", str(error))

@@ -20,7 +20,7 @@ import pytest
 
 from request_logger.embedded_engine import (
     KINDS,
-    Engine,
+    EmbeddedEngine,
     EngineFailed,
     EngineUnavailable,
     engine_available,
@@ -62,7 +62,7 @@ def fake_jar(content: bytes, name: str = "thing") -> Jar:
 
 
 @pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedEngine]:
     """An engine of this module's own, since it is killed here."""
     lines: list[str] = []
     data = tmp_path_factory.mktemp("engine")
@@ -74,7 +74,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
 
 @REAL
 @WITHOUT
-def test_it_answers_and_takes_a_document(engine: Engine) -> None:
+def test_it_answers_and_takes_a_document(engine: EmbeddedEngine) -> None:
     """It tells its version on the loopback and indexes."""
     assert call(engine.url, "GET", "/")["version"]["number"] == engine.version
     assert engine.url.startswith("http://127.0.0.1:")
@@ -85,7 +85,7 @@ def test_it_answers_and_takes_a_document(engine: Engine) -> None:
 
 @REAL
 @WITHOUT
-def test_it_scripts_and_reindexes(engine: Engine) -> None:
+def test_it_scripts_and_reindexes(engine: EmbeddedEngine) -> None:
     """Painless and reindex are there: dashboards and migrations use them."""
     call(engine.url, "PUT", "/scripted/_doc/1?refresh=true", {"kind": "a", "value": 2})
     script = {"buckets_path": {"s": "s"}, "script": "params.s * 2"}
@@ -106,7 +106,7 @@ def test_it_scripts_and_reindexes(engine: Engine) -> None:
 
 @REAL
 @WITHOUT
-def test_disk_watermarks_are_off(engine: Engine) -> None:
+def test_disk_watermarks_are_off(engine: EmbeddedEngine) -> None:
     """A developer's full disk must not make indices read-only."""
     settings = call(engine.url, "GET", "/_cluster/settings?include_defaults=true&flat_settings=true")
     told = {**settings["defaults"], **settings["persistent"], **settings["transient"]}
@@ -115,7 +115,7 @@ def test_disk_watermarks_are_off(engine: Engine) -> None:
 
 @REAL
 @WITHOUT
-def test_suspended_it_is_silent_and_then_goes_on(engine: Engine) -> None:
+def test_suspended_it_is_silent_and_then_goes_on(engine: EmbeddedEngine) -> None:
     """A suspended engine accepts connections and answers nothing."""
     engine.suspend()
     try:
@@ -128,7 +128,7 @@ def test_suspended_it_is_silent_and_then_goes_on(engine: Engine) -> None:
 
 @REAL
 @WITHOUT
-def test_a_crash_loses_no_document(engine: Engine) -> None:
+def test_a_crash_loses_no_document(engine: EmbeddedEngine) -> None:
     """After SIGKILL it comes back on the same port with what it had acknowledged."""
     call(engine.url, "PUT", "/crash/_doc/1", {"word": "acknowledged"})
     url, pid = engine.url, engine.pid
@@ -145,7 +145,7 @@ def test_a_crash_loses_no_document(engine: Engine) -> None:
 
 @REAL
 @WITHOUT
-def test_a_port_that_is_taken_is_said(engine: Engine) -> None:
+def test_a_port_that_is_taken_is_said(engine: EmbeddedEngine) -> None:
     """A second engine on the port of the first is refused at once."""
     port = int(engine.url.rsplit(":", 1)[1])
     with pytest.raises(EngineFailed, match=f"port {port} of 127.0.0.1 is taken"):
@@ -229,7 +229,7 @@ def test_a_wrong_download_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: 
         (staging / jar.file_name).write_bytes(b"other bytes")
 
     monkeypatch.setattr(jars_module, "_download", bring_another)
-    with pytest.raises(EngineUnavailable, match=rf"^refused thing-1\.0\.jar: .*, the pinned one {jar.sha256}"):
+    with pytest.raises(EngineUnavailable, match=rf"^rejected thing-1\.0\.jar: .*, the pinned one {jar.sha256}"):
         jars_module.fetch("Test", [jar], tmp_path / "lib", lambda _line: None)
     assert list(tmp_path.rglob("*.jar")) == []
 
@@ -242,7 +242,7 @@ def test_a_jar_that_was_changed_later_is_refused_and_fetched_again(
     lib = tmp_path / "lib"
     lib.mkdir()
     (lib / jar.file_name).write_bytes(b"the pinned byteS")
-    with pytest.raises(EngineUnavailable, match="refused"):
+    with pytest.raises(EngineUnavailable, match="rejected"):
         jars_module.fetch("Test", [jar], lib, lambda _line: None)
 
     def bring(_label: str, _jars: Any, staging: Path, _progress: Any) -> None:
@@ -258,7 +258,7 @@ def test_an_unexpected_jar_is_refused(tmp_path: Path) -> None:
     good = fake_jar(b"good")
     (tmp_path / good.file_name).write_bytes(b"good")
     (tmp_path / "evil-1.jar").write_bytes(b"evil")
-    with pytest.raises(EngineUnavailable, match=r"^refused evil-1\.jar: not in the list of pinned jars"):
+    with pytest.raises(EngineUnavailable, match=r"^rejected evil-1\.jar: not in the list of pinned jars"):
         jars_module.verify([good], tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [good.file_name]
     jars_module.verify([good], tmp_path)

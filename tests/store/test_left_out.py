@@ -166,5 +166,5 @@ def test_counters_without_an_index(caplog: pytest.LogCaptureFixture) -> None:
 
 def test_counters_do_not_fall() -> None:
     """While an index is busy there is no answer at all."""
-    with pytest.raises(StoreUnavailableError, match="the engine can't count: index bad: "):
+    with pytest.raises(StoreUnavailableError, match="the search engine can't answer: index bad: "):
         Exporter(Counting(BUSY), Settings()).exposition()
