@@ -268,7 +268,7 @@ def _compile(kind: Kind, java: Java, lib: Path, classes: Path) -> None:
 
 
 def _lay_out_modules(kind: Kind, lib: Path, home: Path) -> None:
-    """Lay out the modules of Elasticsearch 8 and 9, which load their transport from a folder instead of the class path."""
+    """Lay out the modules of Elasticsearch 8 and 9, which load their transport from a folder, not the class path."""
     module_jars = [jar for jar in kind.jars() if jar.use == "module"]
     if not module_jars:
         return

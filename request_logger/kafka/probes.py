@@ -14,7 +14,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from request_logger.common.listen_addresses import addresses
 from request_logger.ingest.access import Access
 
-Check = Callable[[], str | None]
+HealthCheck = Callable[[], str | None]
 """Returns the problem as text, None where there is none."""
 
 
@@ -30,8 +30,8 @@ class Probes:
         registry: CollectorRegistry,
         access: Access,
         *,
-        alive: Check,
-        ready: Check,
+        alive: HealthCheck,
+        ready: HealthCheck,
         host: str = "",
     ) -> None:
         class Handler(BaseHTTPRequestHandler):

