@@ -82,7 +82,7 @@ class FastParser:
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Called with one header. Repeated names, which must be joined, and underscores (gunicorn's case) aren't plain."""
+        """Called with one header. Repeated names, which must be joined, and names with underscores are not plain."""
         key = name.decode("latin-1").lower()
         if key in self.headers or "_" in key:
             self.is_plain = False
