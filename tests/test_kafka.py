@@ -1,4 +1,4 @@
-"""`request-logger consume` on a real Kafka and a real engine: nothing missing, nothing doubled, whatever breaks."""
+"""`request-logger consume` on a real Kafka and a real engine: nothing is missing or duplicated, whatever fails."""
 
 from __future__ import annotations
 

@@ -185,7 +185,7 @@ def test_a_run_that_was_stopped_goes_on(reach: Settings, stored: str, index: Ind
 
 
 def spread(index: Index, name: str) -> None:
-    """Give each document a time of its own: in a batch all have the same."""
+    """Give each document a distinct time; in a batch all have the same."""
     for k, ((_, id), _) in enumerate(index.documents(name).items()):
         body = {"doc": {"@timestamp": f"2026-01-02T03:{k // 60:02d}:{k % 60:02d}Z"}}
         index.request("POST", f"/{name}/_update/{id}", body)

@@ -21,7 +21,7 @@ from request_logger.analytics.scope import Query, Scope
 
 _WINDOW = re.compile(r"([1-9]\d{0,5})([smhdw])|month")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
-# Segments per search. Each holds the buckets of its own statistics, and a search may return 65,536 buckets by default;
+# Segments per search. Each holds the buckets of its statistics, and a search may return 65,536 buckets by default;
 # if that is exceeded, segments are queried one by one.
 _PAGE = 50
 MISSING = "(none)"

@@ -111,7 +111,7 @@ class Rescore:
 
     ``settle`` updates a document's metrics with the scorers of ``scorers``. ``on_progress`` is called after each page,
     by one thread at a time, with the counts and the time (ms since 1970) before which everything is done (None: not
-    known yet). The slices run in threads of their own; ``_lock`` guards the counts, roll-ups and reasons.
+    known yet). Each slice runs in a thread; ``_lock`` guards the counts, roll-ups and reasons.
     """
 
     def __init__(

@@ -132,7 +132,7 @@ def test_where_nothing_varies() -> None:
 
 @pytest.mark.engine
 def test_from_an_engine(engine: Any) -> None:
-    """The engine's counts are those of the documents; of very many labels, and of one a document, none are asked."""
+    """The engine's counts equal the documents'; none are fetched for many labels or one label per document."""
     client, index = engine_at(engine.url), "inference-log-seldon-test-labels-x"
     truths, said = pairs()
     store(client, index, [document(SCORER, t, s) for t, s in zip(truths.tolist(), said.tolist(), strict=True)])

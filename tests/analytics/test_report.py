@@ -250,7 +250,7 @@ class Page(HTMLParser):
 
 
 def check_page(text: str) -> Page:
-    """Nothing is fetched from anywhere, and who can't see the page is told all that it says."""
+    """The page fetches nothing, and a screen reader gets everything that it shows."""
     page = Page(text)
     assert page.all("script", "iframe", "img", "object", "embed", "base") == []
     for _, attributes in page.tags:

