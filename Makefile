@@ -77,10 +77,11 @@ fuzz-coverage: $(READY) ## an hour of coverage-guided fuzzing of decoding, event
 faults: $(READY) ## everything that breaks, a row each: what was acknowledged is in the engine, once (ARGS=row ...)
 	@$(BIN)/python -m bench.faults $(ARGS)
 
-lint: $(READY) ## ruff, its formatter, mypy
+lint: $(READY) ## ruff, its formatter, mypy, the order of imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 format: $(READY) ## let ruff mend and format
 	$(BIN)/ruff check --fix .
@@ -106,6 +107,7 @@ docs: $(READY) ## write the pages that are made from the code anew
 	$(BIN)/request-logger reference commands > docs/commands.md
 	$(BIN)/request-logger reference fields > docs/fields.md
 	$(BIN)/request-logger reference writer > docs/writer.md
+	$(BIN)/python -m tests.design
 
 docs-site: $(READY) ## build the site of docs/ into build/site; with ARGS=serve, serve it while you write
 	$(BIN)/mkdocs $(if $(ARGS),$(ARGS),build --strict)

@@ -24,6 +24,7 @@ from request_logger.kafka.telemetry import KafkaTelemetry
 from request_logger.settings import Settings, SettingsError
 from request_logger.store.changes import StoreUnavailableError
 from request_logger.store.writing.future import Future
+from tests.kafka_helpers import ConsumerProcess
 from tests.test_docs import ROOT, first_column
 
 MINIMAL = [("type", b"io.seldon.serving.inference.request"), ("requestid", b"r1")]
@@ -270,3 +271,22 @@ def test_metrics_are_documented() -> None:
     documented = first_column(Path(ROOT / "docs" / "kafka.md").read_text(encoding="utf-8"))
     documented = {name for name in documented if name.startswith("request_logger_")}
     assert documented == {metric.name for metric in registry.collect()}
+
+
+@pytest.mark.engine
+def test_wrong_settings_are_one_line_each(engine: Any, tmp_path: Path) -> None:
+    """What is missing, and a name that librdkafka does not know, are said without a traceback."""
+    for env, expected in (
+        ({}, ["KAFKA_BROKERS: missing", "KAFKA_TOPIC: missing"]),
+        ({"KAFKA_BROKERS": "h:1", "KAFKA_TOPIC": "t", "KAFKA_CONFIG": "sasl.pasword=x"}, ["KAFKA_CONFIG", "pasword"]),
+        ({"KAFKA_BROKERS": "h:1", "KAFKA_TOPIC": "t", "KAFKA_CONFIG": "enable.auto.commit=true"}, ["KAFKA_CONFIG"]),
+    ):
+        given = {"KAFKA_BROKERS": "", "KAFKA_TOPIC": "", "KAFKA_CONFIG": "", **env}
+        log = tmp_path / "log"
+        process = ConsumerProcess(engine.url, log, given.pop("KAFKA_BROKERS"), given.pop("KAFKA_TOPIC"), **given)
+        assert process.process.wait(20) == 2
+        text = log.read_text()
+        log.unlink()
+        assert "Traceback" not in text
+        assert all(line.startswith("request-logger: ") for line in text.splitlines())
+        assert [each for each in expected if each not in text] == []

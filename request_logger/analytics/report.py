@@ -16,6 +16,7 @@ from request_logger.analytics.label_averages import fetch_cooccurrences
 from request_logger.analytics.queries import Answers, QueryRunner
 from request_logger.analytics.scope import Scope, find_scope
 from request_logger.analytics.tasks import Task, tasks_of
+from request_logger.analytics.vocabularies import DISJOINT, are_disjoint
 from request_logger.settings import Settings
 from request_logger.store.excluded_indices import left_out_note
 from request_logger.store.ports import EngineReader
@@ -115,13 +116,16 @@ def _delay(runner: QueryRunner, scope: Scope) -> Report | None:
 def _task(runner: QueryRunner, scope: Scope, task: Task, field: Field | None, options: Options) -> Report:
     answers = runner.fetch(scope, statistics_of(task.metrics), task.only)
     answers |= fetch_cooccurrences(runner, scope, answers, task.only)
+    matrix = answers.get(MATRIX["matrix"])
+    if are_disjoint(matrix):
+        return {"scorer": task.name, "documents": task.count, "reason": DISJOINT, "confusion_matrix": matrix}
     found: Report = {
         "scorer": task.name,
         "documents": task.count,
         "shown": [metric.name for metric in task.shown],
         "metrics": [as_json(each) for each in estimates(task.metrics, answers)],
         "per_class": _per_class(task, answers),
-        "confusion_matrix": answers.get(MATRIX["matrix"]),
+        "confusion_matrix": matrix,
         "reliability": curves.reliability(task.metrics, answers),
         "roc": curves.roc(task.metrics, answers),
         "over_time": _over_time(runner, scope, task, options),
@@ -225,7 +229,7 @@ def _notes(runner: QueryRunner, scope: Scope, report: Report, options: Options) 
         )
     if options.by_date == "feedback":
         notes.append("By the date of the feedback: predictions without feedback are in no time span.")
-    unknown = [task["scorer"] for task in report["tasks"] if not task["metrics"]]
+    unknown = [task["scorer"] for task in report["tasks"] if not task.get("metrics") and "reason" not in task]
     if unknown:
         notes.append(
             f"The scorer {', '.join(unknown)} is unknown here: set SCORER or SCORERS_CONFIG to the values of the server"

@@ -10,8 +10,8 @@ from types import FrameType
 from prometheus_client import CollectorRegistry
 
 from request_logger import logs
+from request_logger.composition import build
 from request_logger.errors import CommandError
-from request_logger.ingest.pipeline import IngestPipeline
 from request_logger.kafka.config import consumer_config
 from request_logger.kafka.probes import Probes
 from request_logger.server.gc_tuning import calm_collector
@@ -46,10 +46,10 @@ def run(arguments: argparse.Namespace) -> int:
     calm_collector()
     registry = CollectorRegistry()
     patient = replace(settings, store_timeout_seconds=PATIENCE * settings.store_timeout_seconds)
-    logger = IngestPipeline(patient, registry)
+    parts = build(patient, registry)
     try:
         try:
-            consumer = KafkaConsumer(settings, logger, registry)
+            consumer = KafkaConsumer(settings, parts, registry)
         except KafkaException as error:
             raise CommandError(f"KAFKA_CONFIG: {error.args[0].str()}") from None
 
@@ -62,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
             probes = Probes(
                 settings.port,
                 registry,
-                logger.access,
+                parts.access,
                 alive=consumer.alive,
                 ready=consumer.ready,
                 host=settings.host,
@@ -75,5 +75,5 @@ def run(arguments: argparse.Namespace) -> int:
             probes.close()
     finally:
         # Without an engine there is nothing to finish: what it did not take is not committed.
-        if not logger.writer.down_for:
-            logger.close()
+        if not parts.writer.down_for:
+            parts.close()

@@ -81,6 +81,8 @@ def lines(report: Report) -> Iterator[str]:
     for task in report["tasks"]:
         yield ""
         yield f"{task['scorer']}: {task['documents']:,} scored"
+        if "reason" in task:
+            yield f"No figures: {task['reason']}."
         yield from _metrics(task)
         yield from _classes(task)
         yield from _matrix(task)

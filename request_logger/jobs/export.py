@@ -2,7 +2,7 @@
 
 In a notebook::
 
-    from request_logger.jobs.export import frame
+    from request_logger.export import frame
     pairs = frame(deployment="iris")
 
 Documents are read page by page, so a file of any size takes the memory of a few pages. It needs the extra ``[export]``

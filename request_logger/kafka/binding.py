@@ -62,7 +62,7 @@ def event_of(record: Record, settings: Settings, admit: Callable[[Event], Event]
     return admit(_arrived(from_headers(headers, body, settings), record))
 
 
-class Logger(Protocol):
+class Pipeline(Protocol):
     """The part of `request_logger.ingest.pipeline.IngestPipeline` that the Kafka binding uses."""
 
     def admit(self, event: Event) -> Event:
@@ -75,13 +75,13 @@ class Logger(Protocol):
         """Return the function that submits the event, with everything but the queueing already done."""
 
 
-def prepared(logger: Logger, record: Record, settings: Settings) -> tuple[Event, Callable[[], Future[Any]]]:
+def prepared(pipeline: Pipeline, record: Record, settings: Settings) -> tuple[Event, Callable[[], Future[Any]]]:
     """Return a record's event and the function that submits it to the store.
 
     Raises what `event_of` raises.
     """
-    event = logger.redact(event_of(record, settings, logger.admit))
-    return event, logger.prepared(event)
+    event = pipeline.redact(event_of(record, settings, pipeline.admit))
+    return event, pipeline.prepared(event)
 
 
 def origin_of(record: Record) -> tuple[str | None, str | None]:

@@ -17,9 +17,10 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 from prometheus_client import CollectorRegistry
 
+from request_logger.composition import Parts
 from request_logger.documents.event import BadEventError, IgnoredEventError
 from request_logger.ingest.access import ForbiddenEventError
-from request_logger.ingest.pipeline import EVENT_WEIGHT_BYTES, IngestPipeline
+from request_logger.ingest.pipeline import EVENT_WEIGHT_BYTES
 from request_logger.ingest.sampling import SAMPLED
 from request_logger.kafka.binding import Record, prepared
 from request_logger.kafka.config import consumer_config, topics
@@ -52,13 +53,18 @@ class KafkaConsumer:
     Raises SettingsError, and KafkaException where librdkafka rejects a setting.
     """
 
-    def __init__(self, settings: Settings, logger: IngestPipeline, registry: CollectorRegistry) -> None:
+    def __init__(self, settings: Settings, parts: Parts, registry: CollectorRegistry) -> None:
         self._settings = settings
-        self._logger = logger
+        self._pipeline = parts.pipeline
+        self._engine = parts.engine
+        self._writer = parts.writer
+        self._events_telemetry = parts.telemetry
         self._telemetry = KafkaTelemetry(registry)
         self._partitions: dict[tuple[str, int], Partition] = {}
         self._offsets = Offsets(self._partitions, self._telemetry)
-        self._dead_letters = DeadLetters(settings, logger, lambda where: self._telemetry.poison.labels(where).inc())
+        self._dead_letters = DeadLetters(
+            settings, parts.redactor, parts.engine, lambda where: self._telemetry.poison.labels(where).inc()
+        )
         config = {**consumer_config(settings), "on_commit": self._offsets.answered, "error_cb": self._on_error}
         self._consumer = Consumer(config, logger=log)
         self._fresh: list[Work] = []
@@ -87,8 +93,8 @@ class KafkaConsumer:
             return self._fatal
         if not self._joined:
             return f"not in the group {self._settings.kafka_group_id} yet"
-        if not self._logger.engine.ping():
-            return f"the engine at {', '.join(self._logger.engine.urls)} does not answer"
+        if not self._engine.ping():
+            return f"the engine at {', '.join(self._engine.urls)} does not answer"
         return None
 
     def run(self) -> int:
@@ -179,9 +185,9 @@ class KafkaConsumer:
                 work.start()
 
     def _work(self, record: Record) -> Work:
-        telemetry = self._logger.telemetry
+        telemetry = self._events_telemetry
         try:
-            event, send = prepared(self._logger, record, self._settings)
+            event, send = prepared(self._pipeline, record, self._settings)
         except IgnoredEventError as error:
             telemetry.events.labels("", "sampled" if error.reason == SAMPLED else "ignored").inc()
             return Work(record)
@@ -210,7 +216,7 @@ class KafkaConsumer:
     def _advance(self, partition: Partition) -> None:
         while partition:
             finished = list(iter(partition.finished, None))
-            self._logger.wait_all([(work.event, work.future) for work in finished if work.event is not None])
+            self._pipeline.wait_all([(work.event, work.future) for work in finished if work.event is not None])
             head = partition.head
             if head is None or not head.failed:
                 return
@@ -219,14 +225,14 @@ class KafkaConsumer:
                 self._failed(str(error))
                 return
             # The search engine rejects the document even after fallback.
-            self._logger.telemetry.events.labels("", "refused").inc()
+            self._events_telemetry.events.labels("", "refused").inc()
             dead_letter = self._dead_letter(head.record, str(error))
             head.event, head.send = None, dead_letter.send
             head.start()
 
     def _failed(self, reason: str) -> None:
         if self._retry_at is None:
-            self._logger.telemetry.turned_away("unavailable", reason)
+            self._events_telemetry.turned_away("unavailable", reason)
             self._retry_at = time.monotonic() + random.uniform(0.5, 1) * self._retry_pause  # noqa: S311
             self._retry_pause = min(2 * self._retry_pause, _LONGEST_RETRY_SECONDS)
 
@@ -235,7 +241,7 @@ class KafkaConsumer:
         if self._retry_at is None or time.monotonic() < self._retry_at:
             return
         self._retry_at = None
-        if self._logger.writer.down_for > 0:
+        if self._writer.down_for > 0:
             self._failed("the engine does not answer")
             return
         again = [work for partition in self._partitions.values() for work in partition.failed()]
@@ -317,7 +323,7 @@ class KafkaConsumer:
             for partition in leaving:
                 self._advance(partition)
             # The next owner reads again what the search engine can't take now.
-            if self._retry_at is not None or self._logger.writer.down_for > 0:
+            if self._retry_at is not None or self._writer.down_for > 0:
                 break
             self._wait_for_any(_POLL_SECONDS / 20)
         self._offsets.commit(self._consumer, leaving, last=True)
@@ -341,7 +347,7 @@ class KafkaConsumer:
         if error.fatal():
             self._fatal = error.str()
         else:
-            self._logger.telemetry.warn(f"kafka_{error.name().lower()}", "", error.str())
+            self._events_telemetry.warn(f"kafka_{error.name().lower()}", "", error.str())
 
 
 def _record(message: Message) -> Record:

@@ -14,12 +14,13 @@ from typing import Any
 from confluent_kafka import KafkaException, Message, Producer
 
 from request_logger.common.json import dumps
-from request_logger.ingest.pipeline import IngestPipeline
+from request_logger.ingest.redaction import Redactor
 from request_logger.kafka.binding import Record
 from request_logger.kafka.config import producer_config
 from request_logger.kafka.letter_content import INDEX, content, redacted
 from request_logger.settings import Settings
 from request_logger.store.changes import StoreUnavailableError
+from request_logger.store.client.client import SearchEngine
 from request_logger.store.indices.templates import dead_letter_mapping
 from request_logger.store.writing.future import Future
 from request_logger.store.writing.ports import Limits
@@ -35,10 +36,12 @@ _CLOSE_SECONDS = 5.0
 class DeadLetters:
     """Writes dead letters. Owned by the consumer's thread; ``count`` gets each target: topic, index or nowhere."""
 
-    def __init__(self, settings: Settings, logger: IngestPipeline, count: Callable[[str], None]) -> None:
+    def __init__(
+        self, settings: Settings, redactor: Redactor, engine: SearchEngine, count: Callable[[str], None]
+    ) -> None:
         self._topic = settings.kafka_dead_letter_topic
-        self._redactor = logger.redactor
-        self._engine = logger.engine
+        self._redactor = redactor
+        self._engine = engine
         self._count = count
         self._index = Limits().dead_letter_index
         self._index_ready = False

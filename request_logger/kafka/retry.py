@@ -6,9 +6,9 @@ from dataclasses import replace
 
 from prometheus_client import CollectorRegistry
 
+from request_logger.composition import build
 from request_logger.documents.event import BadEventError, IgnoredEventError
 from request_logger.ingest.access import ForbiddenEventError
-from request_logger.ingest.pipeline import IngestPipeline
 from request_logger.kafka.binding import Record, prepared
 from request_logger.settings import Settings
 from request_logger.store.changes import RejectedError
@@ -21,7 +21,7 @@ class DeadLetterRetry:
         self._registry = CollectorRegistry()
         # A consumer has no spool: a record that fails stays a dead letter.
         self._settings = replace(settings, spool_dir="")
-        self._logger = IngestPipeline(self._settings, self._registry)
+        self._parts = build(self._settings, self._registry)
 
     def store(self, record: Record, *, dry_run: bool = False) -> str:
         """Store a record and return why it isn't stored; empty on success (with ``dry_run``: if it would be tried).
@@ -30,9 +30,9 @@ class DeadLetterRetry:
         """
         before = self._dead_letter_count()
         try:
-            event, send = prepared(self._logger, record, self._settings)
+            event, send = prepared(self._parts.pipeline, record, self._settings)
             if not dry_run:
-                self._logger.wait(event, send())
+                self._parts.pipeline.wait(event, send())
         except (BadEventError, IgnoredEventError, ForbiddenEventError, RejectedError) as error:
             return str(error)
         return "its document is a dead letter now" if self._dead_letter_count() > before else ""
@@ -42,4 +42,4 @@ class DeadLetterRetry:
 
     def close(self) -> None:
         """Flush pending writes and close the pipeline."""
-        self._logger.close()
+        self._parts.close()

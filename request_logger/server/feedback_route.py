@@ -6,10 +6,17 @@ import difflib
 from datetime import UTC, datetime
 from typing import Any
 
+from flask import Flask, Response, request
+
 from request_logger.common.json import dumps
 from request_logger.common.times import time_key
 from request_logger.documents.event import BadEventError, Body, Event, from_attributes, kind_of
+from request_logger.ingest.access import FEEDBACK_PATH
+from request_logger.ingest.memory_budget import Budget
+from request_logger.ingest.pipeline import IngestPipeline
+from request_logger.ingest.replies import metrics_of
 from request_logger.payloads import UndecodableError, parse_body
+from request_logger.server.request_body import small_body
 from request_logger.settings import Settings
 
 _TYPES = {"seldon": "io.seldon.serving.feedback", "inferenceservice": "org.kubeflow.serving.feedback"}
@@ -27,6 +34,19 @@ _CONTENT_FIELDS = ("truth", "truths", "reward", "metrics")
 _FIELDS = (*_ATTRIBUTES, "engine", *_CONTENT_FIELDS, "prediction", "predictions")
 # An object with one of these keys is a Seldon, TensorFlow or V2 message; any other object is the truth itself.
 _MESSAGE = frozenset(("data", "strData", "jsonData", "binData", "instances", "predictions", "inputs", "outputs"))
+
+
+def add_routes(app: Flask, settings: Settings, pipeline: IngestPipeline, budget: Budget) -> None:
+    """Add the route."""
+
+    @app.post(FEEDBACK_PATH)
+    def take_feedback() -> Response:
+        body = request.environ["wsgi.input"]
+        with budget.share() as share:
+            raw = bytes(small_body(body, settings.max_payload_bytes, "MAX_PAYLOAD_BYTES", share))
+        event = pipeline.redact(pipeline.admit(feedback_event(raw, settings)))
+        documents = pipeline.wait(event, pipeline.submit(event)) or {}
+        return Response(dumps({"metrics": metrics_of(event, documents)}) + b"\n", mimetype="application/json")
 
 
 def feedback_event(raw: bytes, settings: Settings) -> Event:

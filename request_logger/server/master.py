@@ -1,4 +1,4 @@
-"""`request-logger serve`: gunicorn with the original's environment."""
+"""gunicorn's master process, configured by the environment variables of the replaced image."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ _WORKERS = {"gevent": "request_logger.server.worker.Worker", "gthread": "gthread
 # more, must not be reached.
 _UNLIMITED_CONNECTIONS = 2**20
 GRACEFUL_SECONDS = 30
-"""How long a worker that is to stop has for what is under way."""
+"""Seconds that a worker has at a stop to finish requests in flight."""
 
 
 def serve(settings: Settings) -> None:
     """Run the server until it is stopped. Raises SettingsError where PROMETHEUS_MULTIPROC_DIR can't be used."""
     directory = os.environ.get(worker_files.VARIABLE)
     if not directory:
-        # Each worker counts in files of its own; /metrics adds them up. They must be gone at the next start.
+        # Each worker counts in its own files, and /metrics adds them up. They must not survive a restart.
         directory = tempfile.mkdtemp(prefix="request-logger-metrics-")
         os.environ[worker_files.VARIABLE] = directory
         atexit.register(_remove, directory, os.getpid())
@@ -84,7 +84,7 @@ class _Server(BaseApplication):  # type: ignore[misc]
         from request_logger.server.app import create_app  # noqa: PLC0415
 
         logs.configure(self._settings.log_level, self._settings.log_format)
-        # By default it asks the system at each count.
+        # By default it asks the system for the process id at each increment.
         pid = os.getpid()
         values.ValueClass = values.MultiProcessValue(lambda: pid)  # type: ignore[no-untyped-call]
         app = create_app(self._settings, self._tokens, lambda: bool(self._stopping))
@@ -93,7 +93,7 @@ class _Server(BaseApplication):  # type: ignore[misc]
 
 
 class _GunicornLogger(Logger):  # type: ignore[misc]
-    """Gunicorn's own lines in our format."""
+    """Gunicorn's log lines in the program's format."""
 
     line_format = "text"
 
@@ -110,7 +110,6 @@ def _child_exit(server: Any, worker: Any) -> None:
 
 
 def _worker_exit(server: Any, worker: Any) -> None:
-    app = getattr(worker, "wsgi", None)
-    extensions = getattr(app, "extensions", {})
-    if "request_logger" in extensions:
-        extensions["request_logger"].close()
+    from request_logger.server.app import close  # noqa: PLC0415
+
+    close(getattr(worker, "wsgi", None))

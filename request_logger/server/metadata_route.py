@@ -6,6 +6,9 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
+from flask import Flask, Response, request
+
+from request_logger.common.json import dumps
 from request_logger.metadata.oidc import MetadataUnavailableError
 from request_logger.metadata.service import Deployment
 from request_logger.metadata.source import MetadataSource
@@ -14,6 +17,15 @@ _SERVING_ENGINES = {"SeldonDeployment": "seldon", "InferenceService": "inference
 
 # Each request is forwarded to the service: one at a time, so that a slow service can't occupy all server threads.
 _one_at_a_time = threading.Lock()
+
+
+def add_routes(app: Flask, source: MetadataSource) -> None:
+    """Add the route."""
+
+    @app.route("/metadata", methods=["GET", "POST"])
+    def metadata() -> Response:
+        answer, status = metadata_answer(source, request.args)
+        return Response(dumps(answer) + b"\n", status, mimetype="application/json")
 
 
 def metadata_answer(source: MetadataSource, args: Mapping[str, str]) -> tuple[Any, int]:

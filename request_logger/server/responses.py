@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Any
 
+from flask import Response
+
 from request_logger.common.json import dumps
 from request_logger.documents.event import BadEventError, IgnoredEventError
 from request_logger.ingest.access import ForbiddenEventError
@@ -54,6 +56,11 @@ def line_answer(line: bytes, status: int, headers: dict[str, str] | None = None)
 def error_answer(status: int, text: str, headers: dict[str, str] | None = None) -> Answer:
     """Return an error answer: ``{"error": text}``."""
     return replace(json_answer({"error": text}, status, headers), error=text)
+
+
+def as_response(answer: Answer) -> Response:
+    """Return an answer as Flask's response."""
+    return Response(answer.body, answer.status, answer.headers)
 
 
 def unauthorized(challenge: str) -> Answer:
