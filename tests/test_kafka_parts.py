@@ -203,7 +203,7 @@ def test_position_never_passes_what_is_not_stored(count: int, chance: random.Ran
         open_ones.pop().set_result(None)
     assert partition.position == 100 + 2 * (count - 1) + 1
     assert (len(partition), partition.bytes, partition.to_commit) == (0, 0, partition.position)
-    partition.asked = partition.position
+    partition.requested = partition.position
     assert partition.to_commit is None
 
 

@@ -94,14 +94,14 @@ def errors_by_prediction(runner: QueryRunner, scope: Scope, only: Query) -> list
     """
     field = Field("prediction", "metrics.prediction", is_number=True)
     edges = quantile_edges(runner, scope, field, _PREDICTION_BINS, only)
-    asked = [Moments("error"), Moments("prediction")]
+    statistics = [Moments("error"), Moments("prediction")]
     found = []
-    for segment in by_ranges(runner, scope, asked, field, edges, only):
-        error = mean_of(segment.answers[asked[0]])
+    for segment in by_ranges(runner, scope, statistics, field, edges, only):
+        error = mean_of(segment.answers[statistics[0]])
         if error is None:
             continue
         interval = mean_interval(error)
-        prediction = segment.answers[asked[1]]
+        prediction = segment.answers[statistics[1]]
         where = prediction.total / prediction.n if prediction.n else math.nan
         if math.isfinite(where):
             found.append(

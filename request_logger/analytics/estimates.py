@@ -59,15 +59,15 @@ class Estimate:
 
 def statistics_of(metrics: Iterable[Metric]) -> list[Statistic]:
     """Return the statistics that `estimates` needs for some metrics."""
-    asked: dict[Statistic, None] = {}
+    statistics: dict[Statistic, None] = {}
     for metric in metrics:
-        asked.update(dict.fromkeys(metric.needs.values()))
+        statistics.update(dict.fromkeys(metric.needs.values()))
         field = mean_field(metric)
         if field is not None:
-            asked[Moments(field)] = None
+            statistics[Moments(field)] = None
         if not metric.per_class and set(metric.needs.values()) <= set(CELLS.values()):
-            asked[_MATRIX_NEED] = None
-    return list(asked)
+            statistics[_MATRIX_NEED] = None
+    return list(statistics)
 
 
 def mean_field(metric: Metric) -> str | None:
@@ -196,7 +196,9 @@ def bootstrap_matrix(
     gets fewer resamples.
     """
     matrix: dict[str, dict[str, int]] = answers.get(_MATRIX_NEED) or {}
-    cells = [(truth, said, count) for truth, row in sorted(matrix.items()) for said, count in sorted(row.items())]
+    cells = [
+        (truth, predicted, count) for truth, row in sorted(matrix.items()) for predicted, count in sorted(row.items())
+    ]
     total = sum(count for *_, count in cells)
     chosen = [metric for metric in metrics if _is_of_matrix(metric)]
     # A multilabel document is in several cells, so documents can't be resampled from the cells.
@@ -207,7 +209,9 @@ def bootstrap_matrix(
     shares = np.array([count for *_, count in cells]) / total
     values: dict[str, list[float]] = {metric.name: [] for metric in chosen}
     for counts in generator.multinomial(total, shares, size=draws).tolist():
-        drawn = _answers_of([(truth, said, n) for (truth, said, _), n in zip(cells, counts, strict=True) if n])
+        drawn = _answers_of(
+            [(truth, predicted, n) for (truth, predicted, _), n in zip(cells, counts, strict=True) if n]
+        )
         for metric in chosen:
             value = value_of(metric, drawn)
             if value is not None:
@@ -255,13 +259,13 @@ def _answers_of(cells: Iterable[tuple[str, str, int]]) -> Answers:
     wrong: dict[str, int] = {}
     missed: dict[str, int] = {}
     n = 0
-    for truth, said, count in cells:
-        matrix.setdefault(truth, {})[said] = count
+    for truth, predicted, count in cells:
+        matrix.setdefault(truth, {})[predicted] = count
         n += count
-        if truth == said:
+        if truth == predicted:
             hits[truth] = count
         else:
-            wrong[said] = wrong.get(said, 0) + count
+            wrong[predicted] = wrong.get(predicted, 0) + count
             missed[truth] = missed.get(truth, 0) + count
     return {_MATRIX_NEED: matrix, CELLS["tp"]: hits, CELLS["fp"]: wrong, CELLS["fn"]: missed, CELLS["n"]: n}
 

@@ -133,10 +133,7 @@ class QueryRunner:
         return check_total(self.search(scope, {"track_total_hits": True}, *more))
 
     def aggregate(self, scope: Scope, aggs: dict[str, Any], *more: Query) -> dict[str, Any]:
-        """Give the ``aggregations`` of some documents. Raises as :meth:`search` does.
-
-        Where no index matches, an engine leaves them out: the answer is empty.
-        """
+        """Return the ``aggregations`` of a scope's documents, empty without indices. Raises as :meth:`search` does."""
         return check_aggregations(aggs, self.search(scope, {"aggs": aggs}, *more))
 
     def fetch(self, scope: Scope, statistics: Iterable[Statistic], *more: Query) -> Answers:

@@ -201,12 +201,12 @@ def _dashboard(panels: list[Panel]) -> Json:
     references: list[Json] = []
     top = left = height = 0
 
-    def place(name: str, width: int, tall: int) -> None:
+    def add(name: str, width: int, panel_height: int) -> None:
         nonlocal top, left, height
-        if left + width > _WIDTH or (height and tall != height):
+        if left + width > _WIDTH or (height and panel_height != height):
             top, left, height = top + height, 0, 0
         number = str(len(placed) + 1)
-        grid = {"x": left, "y": top, "w": width, "h": tall, "i": number}
+        grid = {"x": left, "y": top, "w": width, "h": panel_height, "i": number}
         reference = f"panel_{len(placed)}"
         placed.append(
             {
@@ -218,11 +218,11 @@ def _dashboard(panels: list[Panel]) -> Json:
             }
         )
         references.append({"name": reference, "type": "visualization", "id": name})
-        left, height = left + width, tall
+        left, height = left + width, panel_height
 
-    place("request-logger-controls", _WIDTH, 7)
+    add("request-logger-controls", _WIDTH, 7)
     for panel in panels:
-        place(_name(panel), *_SIZES[panel.shape])
+        add(_name(panel), *_SIZES[panel.shape])
     source = {"query": {"query": "", "language": "lucene"}, "filter": []}
     attributes = {
         "title": "Prediction quality",

@@ -201,7 +201,7 @@ def _record_feedback(address: _Address, part: Part, settle: Settle) -> Plan:
             # Read again now that the feedback waits in the plain document: the rows may have arrived in between.
             (first,) = yield from _run(address, [(0, Reads.CURRENT)])
     if _is_prediction(first):
-        yield from _move_to_rows(address, settle, mine=part)
+        yield from _move_to_rows(address, settle, own_feedback=part)
     elif single is not None and _embedded_rows(part.content) > 1 and not _is_prediction(single):
         # Nothing of the prediction is stored; the feedback's own response has the number of rows.
         yield from _move_parts(address, single, [part], _embedded_rows(part.content), settle, at_once=True)
@@ -227,21 +227,21 @@ def _is_prediction(document: Document | None) -> bool:
     return document is not None and ("request" in document or "response" in document)
 
 
-def _move_to_rows(address: _Address, settle: Settle, mine: Part | None = None) -> Plan:
+def _move_to_rows(address: _Address, settle: Settle, own_feedback: Part | None = None) -> Plan:
     """Move waiting parts from the plain document to the rows of the batch.
 
-    This requires the batch's request or response, since no other part has the number of rows. ``mine`` is the caller's
-    own feedback, which is not acknowledged yet: if nothing else waits, moving it and deleting the plain document go
+    This requires the batch's request or response, since no other part has the number of rows. ``own_feedback`` is the
+    caller's own, which is not acknowledged yet: if nothing else waits, moving it and deleting the plain document go
     into one bulk.
     """
     address.late = True
-    read = Reads.CURRENT if mine is None else Reads.KNOWN
+    read = Reads.CURRENT if own_feedback is None else Reads.KNOWN
     while True:
         single, first = yield from _run(address, [(None, read), (0, Reads.KNOWN)])
-        if mine is not None and single is None and first is not None and _is_prediction(first):
+        if own_feedback is not None and single is None and first is not None and _is_prediction(first):
             # A duplicate delivery of this feedback has moved it, and may fail before all rows have it.
             rows = _batch_rows(first)
-            yield from _run(address, [(row, _joining(_of_row(mine, row, rows), settle)) for row in range(rows)])
+            yield from _run(address, [(row, _joining(_of_row(own_feedback, row, rows), settle)) for row in range(rows)])
             return
         if single is None or first is None or ("request" in single and "response" in single):
             return
@@ -259,7 +259,7 @@ def _move_to_rows(address: _Address, settle: Settle, mine: Part | None = None) -
         moving = [part for part in waiting if (not stays if part.name == "feedback" else part.name not in own)]
         if not moving:
             return
-        at_once = mine is not None and [part.content for part in waiting] == [mine.content]
+        at_once = own_feedback is not None and [part.content for part in waiting] == [own_feedback.content]
         left = yield from _move_parts(address, single, moving, _batch_rows(first), settle, at_once=at_once)
         if left is None:
             return
@@ -384,16 +384,16 @@ def _of_row(feedback: Part, row: int, rows: int) -> Part:
 
 def _row_of_feedback(content: Document, row: int, rows: int) -> Document:
     """Return one row's feedback: the whole body, the row's reward, and its position and the number of rows."""
-    mine = {**content, "item": row, "items": rows}
+    feedback = {**content, "item": row, "items": rows}
     reward = content.get("reward")
     if isinstance(reward, list):
         if row < len(reward):
-            mine["reward"] = reward[row]
+            feedback["reward"] = reward[row]
         else:
-            del mine["reward"]
+            del feedback["reward"]
     if content.get("dataType", "json") != "json":
         for name in ("instance", "elements"):
             values = content.get(name)
             if isinstance(values, list) and row < len(values):
-                mine[name] = values[row]
-    return mine
+                feedback[name] = values[row]
+    return feedback

@@ -29,7 +29,7 @@ class Offsets:
         for partition in partitions:
             offset = partition.position if last and partition.position != partition.committed else partition.to_commit
             if offset is not None:
-                partition.asked = offset
+                partition.requested = offset
                 wanted.append(TopicPartition(partition.topic, partition.number, offset))
         if not wanted:
             return
@@ -50,7 +50,7 @@ class Offsets:
                 self._telemetry.commit_failed.inc()
                 log.warning("a commit of %s[%s] failed: %s", item.topic, item.partition, problem)
                 if partition is not None:
-                    partition.asked = None
+                    partition.requested = None
             elif partition is not None and (partition.committed is None or item.offset > partition.committed):
                 before = partition.committed if partition.committed is not None else partition.started or 0
                 self._telemetry.committed.labels(item.topic, item.partition).inc(max(item.offset - before, 0))
@@ -59,12 +59,15 @@ class Offsets:
     def measure(self, consumer: Consumer, *, ask: bool) -> None:
         """Set the lag gauges; ``ask`` requests the watermarks from Kafka, as only a fetch refreshes the cached ones."""
         for (topic, number), partition in self._partitions.items():
-            asked = TopicPartition(topic, number)
+            topic_partition = TopicPartition(topic, number)
             try:
-                low, high = consumer.get_watermark_offsets(asked, timeout=_ASK_SECONDS, cached=not ask) or (0, 0)
+                low, high = consumer.get_watermark_offsets(topic_partition, timeout=_ASK_SECONDS, cached=not ask) or (
+                    0,
+                    0,
+                )
                 if partition.committed is None and partition.position is None:
-                    (asked,) = consumer.committed([asked], timeout=_ASK_SECONDS)
-                    partition.committed = asked.offset if asked.offset >= 0 else None
+                    (topic_partition,) = consumer.committed([topic_partition], timeout=_ASK_SECONDS)
+                    partition.committed = topic_partition.offset if topic_partition.offset >= 0 else None
             except KafkaException:
                 continue
             done = partition.committed if partition.committed is not None else max(low, 0)

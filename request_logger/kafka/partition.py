@@ -60,7 +60,7 @@ class Partition:
         """The offset after the last finished record that no unfinished one precedes."""
         self.committed: int | None = None
         """The offset that Kafka has acknowledged."""
-        self.asked: int | None = None
+        self.requested: int | None = None
         """The offset of the latest commit request."""
         self.bytes = 0
         self._works: deque[Work] = deque()
@@ -96,4 +96,4 @@ class Partition:
     @property
     def to_commit(self) -> int | None:
         """The offset to commit, None where it is committed or requested already."""
-        return None if self.position in (None, self.asked, self.committed) else self.position
+        return None if self.position in (None, self.requested, self.committed) else self.position

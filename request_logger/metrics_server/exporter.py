@@ -106,7 +106,7 @@ class Exporter:
         self._logged: dict[str, str] = {}
 
     def exposition(self) -> bytes:
-        """Return the metrics in Prometheus' text format. Raises StoreUnavailableError where the engine can't answer."""
+        """Return the metrics in Prometheus' text format. Raises StoreUnavailableError if they can't be collected."""
         with self._lock:
             if self._until is None or self._clock() >= self._until:
                 try:

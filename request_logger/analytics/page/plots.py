@@ -128,7 +128,7 @@ _UTC = datetime.fromisoformat("1970-01-01T00:00:00+00:00").tzinfo
 
 def _reliability(task: Report, key: str) -> Plot:
     bins = task["reliability"]
-    axes = Axes(_UNIT, _UNIT, _UNIT_TICKS, _UNIT_TICKS, "probability that was said", "share that came true")
+    axes = Axes(_UNIT, _UNIT, _UNIT_TICKS, _UNIT_TICKS, "predicted probability", "observed share")
     points = [(found["said"], found["happened"]) for found in bins]
     drawn = (
         axes.drawn(),
@@ -138,13 +138,13 @@ def _reliability(task: Report, key: str) -> Plot:
         svg.dots(axes, points),
     )
     error = _metric(task, "ece")
-    caption = f"Expected calibration error {number(error)}. On the dashed line a probability means what it says."
+    caption = f"Expected calibration error {number(error)}. On the dashed line prediction and observation agree."
     rows = [
         (f"{found['from']:.2f} to {found['to']:.2f}", number(found["said"]), number(found["happened"]),
          interval(found), f"{found['n']:,}")
         for found in bins
     ]  # fmt: skip
-    header = ("Probability", "said", "came true", "95 % interval", "n")
+    header = ("Probability", "mean prediction", "observed share", "95 % interval", "n")
     picture = svg.picture(f"{key}-reliability", "Reliability", caption, *drawn)
     return Plot("Reliability", picture, caption, header, rows)
 
@@ -164,8 +164,8 @@ def _roc(task: Report, key: str) -> Plot:
     )
     area, bound = _metric(task, "auc"), _metric(task, "auc_bound")
     caption = (
-        f"Area {number(area)}, from 100 bins of the score: the exact one differs by at most {number(bound)},"
-        " and its curve is within the band."
+        f"Area {number(area)}, from 100 bins of the score. The exact area differs by at most {number(bound)}, and the"
+        " exact curve is within the band."
     )
     rows = [(number(x), number(y)) for x, y in points]
     picture = svg.picture(f"{key}-roc", "ROC curve", caption, *drawn)
@@ -178,7 +178,7 @@ def _residuals(task: Report, key: str) -> Plot:
     height = svg.padded_range([found["n"] for found in bins], zero=True)
     axes = Axes(span, height, svg.ticks(span, 4), svg.ticks(height), "error: prediction minus truth", "documents")
     drawn = (axes.drawn(), svg.columns(axes, [(found["from"], found["to"], found["n"]) for found in bins]))
-    caption = f"Mean error {number(_metric(task, 'mean_error'))}. The outermost bars hold all that is beyond."
+    caption = f"Mean error {number(_metric(task, 'mean_error'))}. The outermost bars also count everything beyond."
     rows = [(f"{number(found['from'])} to {number(found['to'])}", f"{found['n']:,}") for found in bins]
     picture = svg.picture(f"{key}-residuals", "Residuals", caption, *drawn)
     return Plot("Residuals", picture, caption, ("Error", "Documents"), rows)
@@ -196,7 +196,7 @@ def _errors_by_prediction(task: Report, key: str) -> Plot:
         svg.whiskers(axes, [(segment["mean_prediction"], segment["low"], segment["high"]) for segment in segments]),
         svg.dots(axes, points),
     )
-    caption = "The mean error in about ten equal shares of the predictions, with 95 % intervals; on the line it is 0."
+    caption = "The mean error in about ten groups of equal size by prediction, with 95 % intervals; the line is at 0."
     rows = [
         (segment["predictions"], number(segment["mean_error"]), interval(segment), f"{segment['n']:,}")
         for segment in segments

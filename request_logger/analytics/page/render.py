@@ -46,7 +46,7 @@ def _matrix(matrix: dict[str, dict[str, int]]) -> dict[str, Any] | None:
     for truth in labels:
         row = matrix.get(truth, {})
         total = sum(row.values()) or 1
-        cells = [(row.get(said, 0), round(10 * row.get(said, 0) / total)) for said in labels]
+        cells = [(row.get(predicted, 0), round(10 * row.get(predicted, 0) / total)) for predicted in labels]
         rows.append((truth, cells))
     return {"labels": labels, "rows": rows}
 
