@@ -19,7 +19,7 @@ from request_logger.kafka.binding import Record, event_of
 from request_logger.kafka.config import consumer_config, parse, producer_config, topics
 from request_logger.kafka.dead_letters import PREFIX
 from request_logger.kafka.letter_content import DeadLetterContent, NoRecordError, content, record_of, redacted
-from request_logger.kafka.partition import DONE, Partition, Work
+from request_logger.kafka.partition import DONE, Partition, PendingRecord
 from request_logger.kafka.telemetry import KafkaTelemetry
 from request_logger.settings import Settings, SettingsError
 from request_logger.store.changes import StoreUnavailableError
@@ -188,7 +188,7 @@ def test_position_never_passes_what_is_not_stored(count: int, chance: random.Ran
     futures = [DONE if chance.random() < 0.2 else Future() for _ in range(count)]
     for number, future in enumerate(futures):
         kept = Record("t", 0, 100 + 2 * number, None, None, (), b"")
-        partition.add(Work(kept, lambda: DONE, weight=5, future=future))
+        partition.add(PendingRecord(kept, lambda: DONE, weight=5, future=future))
     open_ones = [future for future in futures if future is not DONE]
     chance.shuffle(open_ones)
     while True:
@@ -218,7 +218,7 @@ def test_failed_work_stays_until_it_is_sent_again() -> None:
         return answer
 
     partition = Partition("t", 0)
-    work = Work(record(*MINIMAL), send)
+    work = PendingRecord(record(*MINIMAL), send)
     work.start()
     partition.add(work)
     assert partition.finished() is None

@@ -26,7 +26,7 @@ from request_logger.kafka.binding import Record, prepared
 from request_logger.kafka.config import consumer_config, topics
 from request_logger.kafka.dead_letters import DeadLetters
 from request_logger.kafka.offsets import Offsets
-from request_logger.kafka.partition import NOT_SENT, Partition, Work
+from request_logger.kafka.partition import NOT_SENT, Partition, PendingRecord
 from request_logger.kafka.telemetry import KafkaTelemetry
 from request_logger.settings import Settings
 from request_logger.store.changes import StoreUnavailableError
@@ -67,7 +67,7 @@ class KafkaConsumer:
         )
         config = {**consumer_config(settings), "on_commit": self._offsets.answered, "error_cb": self._on_error}
         self._consumer = Consumer(config, logger=log)
-        self._fresh: list[Work] = []
+        self._new: list[PendingRecord] = []
         self._paused: set[tuple[str, int]] = set()
         self._full_since: float | None = None
         self._retry_at: float | None = None
@@ -145,21 +145,21 @@ class KafkaConsumer:
             self._wait_for_any(_POLL_SECONDS / 20)
         self._take([first] if first is not None else [])
         deadline = time.monotonic() + _COMMIT_EVERY_SECONDS
-        while len(self._fresh) < self._settings.kafka_max_in_flight // 2 and not self._is_full():
+        while len(self._new) < self._settings.kafka_max_in_flight // 2 and not self._is_full():
             # While the store is busy with earlier records, waiting for more costs nothing.
             patient = self._is_busy() and time.monotonic() < deadline
             messages = self._consumer.consume(READ_AT_ONCE, timeout=_MORE_SECONDS if patient else 0)
             self._take(messages)
             if not messages or (len(messages) < READ_AT_ONCE and not patient):
                 break
-        self._begin()
+        self._submit_new()
 
     def _is_busy(self) -> bool:
         heads = [partition.head for partition in self._partitions.values()]
         return any(head is not None and head.future is not NOT_SENT and not head.future.done() for head in heads)
 
     def _take(self, messages: Sequence[Message]) -> None:
-        """Add the records that were read to their partitions, to be submitted by `_begin`."""
+        """Add the records that were read to their partitions, to be submitted by `_submit_new`."""
         counts: dict[tuple[str, int], int] = {}
         for message in messages:
             error = message.error()
@@ -172,38 +172,38 @@ class KafkaConsumer:
             # A record of a partition that was revoked meanwhile is read by the new owner.
             if partition is not None:
                 counts[key] = counts.get(key, 0) + 1
-                work = self._work(record)
-                partition.add(work)
-                self._fresh.append(work)
+                pending = self._pending_record(record)
+                partition.add(pending)
+                self._new.append(pending)
         for (topic, number), count in counts.items():
             self._telemetry.consumed.labels(topic, number).inc(count)
 
-    def _begin(self) -> None:
-        fresh, self._fresh = self._fresh, []
-        for work in fresh:
-            if work.send is not None:
-                work.start()
+    def _submit_new(self) -> None:
+        new, self._new = self._new, []
+        for pending in new:
+            if pending.send is not None:
+                pending.start()
 
-    def _work(self, record: Record) -> Work:
+    def _pending_record(self, record: Record) -> PendingRecord:
         telemetry = self._events_telemetry
         try:
             event, send = prepared(self._pipeline, record, self._settings)
         except IgnoredEventError as error:
             telemetry.events.labels("", "sampled" if error.reason == SAMPLED else "ignored").inc()
-            return Work(record)
+            return PendingRecord(record)
         except ForbiddenEventError as error:
             telemetry.turned_away("forbidden", str(error))
-            return Work(record)
+            return PendingRecord(record)
         except BadEventError as error:
             telemetry.turned_away("bad", str(error))
             return self._dead_letter(record, str(error))
         except Exception as error:
             log.exception("the record at %s could not be handled", record.position)
             return self._dead_letter(record, f"internal error: {type(error).__name__}")
-        return Work(record, send, event, len(record.value) + EVENT_WEIGHT_BYTES, NOT_SENT)
+        return PendingRecord(record, send, event, len(record.value) + EVENT_WEIGHT_BYTES, NOT_SENT)
 
-    def _dead_letter(self, record: Record, reason: str) -> Work:
-        return Work(record, lambda: self._dead_letters.write(record, reason), future=NOT_SENT)
+    def _dead_letter(self, record: Record, reason: str) -> PendingRecord:
+        return PendingRecord(record, lambda: self._dead_letters.write(record, reason), future=NOT_SENT)
 
     # Results
 
@@ -216,7 +216,9 @@ class KafkaConsumer:
     def _advance(self, partition: Partition) -> None:
         while partition:
             finished = list(iter(partition.finished, None))
-            self._pipeline.wait_all([(work.event, work.future) for work in finished if work.event is not None])
+            self._pipeline.wait_all(
+                [(pending.event, pending.future) for pending in finished if pending.event is not None]
+            )
             head = partition.head
             if head is None or not head.failed:
                 return
@@ -244,9 +246,9 @@ class KafkaConsumer:
         if self._writer.down_for > 0:
             self._failed("the engine does not answer")
             return
-        again = [work for partition in self._partitions.values() for work in partition.failed()]
-        for work in again:
-            work.start()
+        again = [pending for partition in self._partitions.values() for pending in partition.failed()]
+        for pending in again:
+            pending.start()
         self._telemetry.retries.inc(len(again))
         if not again:
             self._retry_pause = _FIRST_RETRY_SECONDS
@@ -274,15 +276,15 @@ class KafkaConsumer:
         if now - self._full_since < _PAUSE_AFTER_SECONDS:
             self._wait_for_any(_POLL_SECONDS / 4)
             return
-        fresh = self._partitions.keys() - self._paused
-        if fresh:
-            self._consumer.pause([TopicPartition(*key) for key in fresh])
-            self._paused |= fresh
+        running = self._partitions.keys() - self._paused
+        if running:
+            self._consumer.pause([TopicPartition(*key) for key in running])
+            self._paused |= running
             self._telemetry.paused.set(1)
         # Polling keeps the membership; a record that was prefetched before the pause may still arrive.
         message = self._consumer.poll(0)
         self._take([message] if message is not None else [])
-        self._begin()
+        self._submit_new()
         self._wait_for_any(_POLL_SECONDS / 4)
 
     def _resume(self) -> None:
@@ -317,7 +319,7 @@ class KafkaConsumer:
         leaving = [known for key in keys if (known := self._partitions.get(key))]
         deadline = time.monotonic() + self._settings.store_timeout_seconds
         # Rebalances may happen in the middle of a read.
-        self._begin()
+        self._submit_new()
         while any(leaving) and time.monotonic() < deadline:
             self._dead_letters.flush()
             for partition in leaving:

@@ -20,7 +20,7 @@ NOT_SENT: Future[Any] = Future()
 
 
 @dataclass(slots=True, eq=False)
-class Work:
+class PendingRecord:
     """One pending record.
 
     ``send`` submits it, also again, and is None where nothing is to be written; ``event`` is None for a dead letter;
@@ -63,35 +63,35 @@ class Partition:
         self.requested: int | None = None
         """The offset of the latest commit request."""
         self.bytes = 0
-        self._works: deque[Work] = deque()
+        self._records: deque[PendingRecord] = deque()
 
     def __len__(self) -> int:
-        return len(self._works)
+        return len(self._records)
 
     @property
-    def head(self) -> Work | None:
+    def head(self) -> PendingRecord | None:
         """The oldest pending record."""
-        return self._works[0] if self._works else None
+        return self._records[0] if self._records else None
 
-    def add(self, work: Work) -> None:
+    def add(self, pending: PendingRecord) -> None:
         """Append a record; the caller keeps to offset order."""
         if self.started is None:
-            self.started = work.record.offset
-        self._works.append(work)
-        self.bytes += work.weight
+            self.started = pending.record.offset
+        self._records.append(pending)
+        self.bytes += pending.weight
 
-    def finished(self) -> Work | None:
+    def finished(self) -> PendingRecord | None:
         """Remove and return the oldest record if it is stored, else None."""
-        if not self._works or not self._works[0].future.done() or self._works[0].failed:
+        if not self._records or not self._records[0].future.done() or self._records[0].failed:
             return None
-        work = self._works.popleft()
-        self.bytes -= work.weight
-        self.position = work.record.offset + 1
-        return work
+        pending = self._records.popleft()
+        self.bytes -= pending.weight
+        self.position = pending.record.offset + 1
+        return pending
 
-    def failed(self) -> list[Work]:
+    def failed(self) -> list[PendingRecord]:
         """Return all records whose write has failed."""
-        return [work for work in self._works if work.failed]
+        return [pending for pending in self._records if pending.failed]
 
     @property
     def to_commit(self) -> int | None:
