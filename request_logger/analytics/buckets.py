@@ -25,6 +25,7 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 # if that is exceeded, segments are queried one by one.
 _PAGE = 50
 MISSING = "(none)"
+# More windows than a table or a plot can usefully show.
 MOST_WINDOWS = 2000
 
 

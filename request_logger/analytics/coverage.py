@@ -14,6 +14,7 @@ from request_logger.store.search_answers import check_aggregations, check_total
 
 # The documents that one search returns at most (`index.max_result_window`); beyond, a fixed-seed random sample is used.
 SAMPLE = 10_000
+# Fixed, so that a repeated report gives the same figures.
 _SEED = 20_260_102
 _TIMES = {"prediction": PREDICTION_DATE, "feedback": FEEDBACK_DATE}
 

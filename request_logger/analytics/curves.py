@@ -15,7 +15,9 @@ from request_logger.analytics.scope import Query, Scope
 from scorers.base import Bucket, Metric, SumBy
 from scorers.probabilities import CALIBRATION_BINS
 
+# Three bars per standard deviation over the eight that the ranges cover.
 RESIDUAL_BINS = 24
+# Deciles.
 _PREDICTION_BINS = 10
 Curve = list[dict[str, float]]
 

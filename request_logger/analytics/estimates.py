@@ -29,6 +29,8 @@ from request_logger.analytics.rollups import Moments, Statistic
 from scorers.base import AtMost, Bucket, Count, Metric, Sum, SumBy
 from scorers.classification import CELLS, MATRIX
 
+# Resamples of a bootstrap: 25 are beyond each end of a 95 % interval. The seed is fixed, so that a repeated report
+# gives the same intervals.
 DRAWS = 1000
 _SEED = 20_260_102
 # Bootstrap limits: larger matrices would make a report too slow, and below 200 resamples the 2.5 % quantile rests on

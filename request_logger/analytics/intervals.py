@@ -13,6 +13,7 @@ from statistics import NormalDist
 from request_logger.analytics import t_distribution
 from request_logger.analytics.rollups import MomentSums
 
+# The conventional confidence level.
 LEVEL = 0.95
 # A variance below this share of the sum of squares is rounding error: doubles have 16 digits, and a sum over millions
 # of values loses a few of them.

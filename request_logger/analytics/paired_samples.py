@@ -19,6 +19,7 @@ from request_logger.store.client.scan import SCROLL_ORDER
 MOST_DOCUMENTS = 200_000
 # Sampled request ids that decide whether reading all documents is worthwhile.
 _PROBE = 500
+# Fixed, so that a repeated comparison gives the same result.
 _SEED = 20_260_102
 Key = bytes | tuple[str, int]
 WAYS = ("auto", "request", "row", "none")

@@ -29,12 +29,14 @@ Report = dict[str, Any]
 # plot 360 wide.
 _WINDOWS = {"1m": 60, "5m": 300, "15m": 900, "1h": 3600, "6h": 21_600, "1d": 86_400, "1w": 604_800, "month": 2_592_000}
 _MOST_WINDOWS = 40
+# Values of the field `by` that a report lists; the rest is counted.
 MOST_SEGMENTS = 50
 # A numeric field with more distinct values is split into _RANGES ranges.
 _MOST_NUMBERS = 12
 _RANGES = 4
 _DELAYS = {"minute": 60, "hour": 3600, "day": 86_400, "week": 604_800}
 _QUANTILES = (0.5, 0.9, 0.99)
+# Points of the delay curve, closer than a plot 360 wide can show.
 _MOST_POINTS = 100
 
 

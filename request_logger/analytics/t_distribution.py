@@ -12,6 +12,7 @@ from statistics import NormalDist
 _LARGE = 1e5
 # A bound on the continued fraction's steps: at most 40 were needed for t up to 1,000 and freedom below _LARGE.
 _STEPS = 10_000
+# Replaces a zero denominator in Lentz's method.
 _TINY = 1e-300
 
 

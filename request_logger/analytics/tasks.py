@@ -25,6 +25,7 @@ _SHOWN = {
     "text": ("token_f1", "exact_match", "word_error_rate"),
     "reward": ("mean_reward",),
 }
+# As many as the built-in scorers show at most.
 _MOST_SHOWN = 4
 
 

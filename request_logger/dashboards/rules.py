@@ -17,6 +17,7 @@ _BY = "seldon_deployment_namespace, seldon_deployment_name, predictor_name, mode
 _WINDOW = "1d"
 # Outcomes below which no alert fires. A scored pair counts as one for `binary` and as two for other scorers.
 MINIMUM_OUTCOMES = 200
+# A starting point: which accuracy is good enough depends on the model.
 LEAST_ACCURACY = 0.8
 _OUTCOMES = f"request_logger:outcomes:{_WINDOW}"
 _ACCURACY = f"request_logger:accuracy:{_WINDOW}"

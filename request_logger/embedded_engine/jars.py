@@ -35,6 +35,7 @@ from request_logger.embedded_engine.kinds import EngineUnavailable, Jar, Kind
 Progress = Callable[[str], None]
 
 COPY_GOAL = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy"
+# Parallel downloads, and attempts per jar.
 _JGO_THREADS = 4
 _JGO_TRIES = 3
 _MODULE = "transport-netty4"

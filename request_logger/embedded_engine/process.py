@@ -28,8 +28,11 @@ from request_logger.embedded_engine.kinds import Kind, kind_named
 _HOST = "127.0.0.1"
 # Below the ephemeral ports of Linux and macOS, so that a port is still free at a restart.
 _PORTS = (20000, 32000)
+# Starts with other ports after another process has taken one between the check and the bind.
 _PORT_TRIES = 5
+# Lines of the log in an error message: enough for an exception with its causes, without stack frames.
 _LOG_LINES = 15
+# A shutdown that takes longer is ended with SIGKILL.
 _STOP_SECONDS = 20.0
 
 _live: set[EmbeddedEngine] = set()

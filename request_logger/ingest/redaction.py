@@ -24,6 +24,7 @@ from request_logger.metadata import Schema
 from request_logger.payloads import UndecodableError, bodies, decode_protobuf, is_protobuf
 from request_logger.settings import SettingsError
 
+# A shorter key could be found by trying all of them.
 LEAST_KEY_CHARACTERS = 16
 UNPARSEABLE = "the body can't be parsed, and so not redacted: only its size is kept"
 

@@ -22,6 +22,7 @@ Action = Literal["drop", "hash"]
 PathStep = str | int | None
 """One step of a path: a name, a position, or None for all."""
 
+# 128 bits in hexadecimal, which makes a collision practically impossible.
 HASH_CHARACTERS = 32
 # Longer text is not parsed as a Python literal, which would take too long.
 _MOST_CHARACTERS = 100_000

@@ -26,6 +26,7 @@ from request_logger.store.changes import Document, Plan, UnreadableError
 
 log = logging.getLogger(__name__)
 
+# Queued replies, which bounds the memory while the receiver is down.
 MAX_WAITING = 1000
 _TIMEOUT = urllib3.Timeout(connect=2.0, read=5.0)
 

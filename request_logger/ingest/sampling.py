@@ -7,6 +7,7 @@ import hashlib
 from request_logger.documents.event import Event, IgnoredEventError
 
 SAMPLED = "sampled"
+# The number of values of the first 8 bytes of a digest.
 _HASHES = 2**64
 
 

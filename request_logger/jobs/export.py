@@ -45,7 +45,9 @@ _KINDS = {
 # The objects whose mapped fields become columns.
 _TABLES = ("request.elements", "response.elements", "metrics")
 _PAIR = ("feedback", "response.instance", "response.names", "response.unindexed", "response.undecodable")
+# Documents per page; with the page that is prefetched, 1,000 documents are in memory.
 PAGE = 500
+# OWASP's list of characters that start a formula, with their full-width forms.
 _FORMULA = frozenset("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
 _IS_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 # Rows per row group of a Parquet file, which are in memory together.

@@ -36,6 +36,7 @@ SOURCE = {
 # The memory (bytes) that one pending change is assumed to hold; the writer fetches the documents themselves.
 _WEIGHT = 4096
 UNSCORABLE = "unscorable"
+# Rejection reasons that a run reports; further ones are only counted.
 MOST_REASONS = 5
 
 

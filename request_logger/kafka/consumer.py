@@ -35,15 +35,20 @@ log = logging.getLogger(__name__)
 
 # Records per call of `consume`: enough that the call costs little per record.
 READ_AT_ONCE = 500
+# How long a turn of the loop waits when there is nothing to do, and for further records while the store is busy.
 _POLL_SECONDS = 0.2
 _MORE_SECONDS = 0.01
+# After a crash at most the records of this time are read again.
 _COMMIT_EVERY_SECONDS = 1.0
 # A pause discards prefetched records, which costs more than a shorter wait.
 _PAUSE_AFTER_SECONDS = 0.5
+# Pauses before retries double from the first to the longest.
 _FIRST_RETRY_SECONDS = 0.2
 _LONGEST_RETRY_SECONDS = 5.0
+# While paused nothing is fetched, so the lag costs a request per partition.
 _LAG_EVERY_SECONDS = 1.0
 _LAG_WHILE_PAUSED_SECONDS = 5.0
+# Longer than a turn can take, with a rebalance that waits for STORE_TIMEOUT_SECONDS.
 _STUCK_SECONDS = 120.0
 
 

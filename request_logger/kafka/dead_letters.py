@@ -29,7 +29,10 @@ log = logging.getLogger(__name__)
 
 PREFIX = "dead-letter-"
 """Prefix of the headers added to a record in the topic: reason, topic, partition, offset."""
+# Characters of a stored reason: the search engine's own may quote a whole document.
 _LONGEST_REASON = 1000
+# How long `close` waits for Kafka to acknowledge dead letters; unacknowledged ones are read again, as their offsets are
+# not committed.
 _CLOSE_SECONDS = 5.0
 
 

@@ -12,6 +12,7 @@ from request_logger.kafka.telemetry import KafkaTelemetry
 
 log = logging.getLogger(__name__)
 
+# How long a request to Kafka may block the consumer's thread.
 _ASK_SECONDS = 2.0
 
 

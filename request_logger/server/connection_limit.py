@@ -8,6 +8,7 @@ import resource
 MOST_CONNECTIONS = 4000
 # File descriptors for everything else: search engine, spool, metrics, log, and connections just accepted.
 _OTHER_FILES = 256
+# Also under a very low limit, the probes and some senders must be able to connect.
 _FEWEST_CONNECTIONS = 16
 
 

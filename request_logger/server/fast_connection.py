@@ -20,7 +20,9 @@ from gunicorn.util import http_date
 from request_logger.server.fast_parser import FastParser
 from request_logger.server.responses import STATUS, Answer
 
+# Bytes per recv: most requests fit in one.
 _READ_BYTES = 64 * 2**10
+# libev's flag for "readable".
 _READABLE = 1
 
 # Memory for a body that arrives in pieces: the pieces and the body that they are joined to.

@@ -28,6 +28,7 @@ _ATTRIBUTES = {
     "model": "modelid",
     "time": "time",
 }
+# Longer keys are not quoted in an error.
 _LONGEST_NAME = 40
 _REQUIRED = ("request_id", "deployment")
 _CONTENT_FIELDS = ("truth", "truths", "reward", "metrics")

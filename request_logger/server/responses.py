@@ -21,6 +21,7 @@ from request_logger.telemetry import Telemetry
 
 log = logging.getLogger(__name__)
 
+# The Retry-After of 503 and 429, in seconds.
 RETRY_AFTER_SECONDS = 5
 STATUS = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
 

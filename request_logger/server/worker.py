@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 # The share of connections closed at a time: closing them one by one would sort all of them each time.
 _CLOSED_AT_ONCE = 0.01
 _ACCEPTED_AT_ONCE = 10
+# How often idle connections are checked; a stop closes them after at most this time.
 _LOOK_SECONDS = 0.1
 # How long (seconds) a sender may pause within a body, or while reading an answer.
 _PAUSE_SECONDS = 30.0
