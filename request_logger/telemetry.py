@@ -13,11 +13,12 @@ from request_logger.logs import without_values
 
 log = logging.getLogger(__name__)
 
+# Per kind of warning: an outage then adds 6 lines per minute.
 _WARN_EVERY_SECONDS = 10.0
 
 
 class Telemetry:
-    """Counters of one application. Also the store's observer."""
+    """The Prometheus metrics of one application; also the store's observer. Safe to use from any thread."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.events = definitions.EVENTS.create(registry)
@@ -41,51 +42,51 @@ class Telemetry:
         self._warned: dict[str, tuple[float, int]] = {}
 
     def waiting(self, size: int) -> None:
-        """Note how many bytes wait for the engine."""
+        """Set the bytes that wait for the search engine."""
         self.pending_bytes.set(size)
 
     def bulk_sent(self, changes: int, size: int, seconds: float) -> None:
-        """Count a _bulk request."""
+        """Record a _bulk request: its documents, bytes and duration."""
         self.bulk_seconds.observe(seconds)
         self.bulk_changes.observe(changes)
         self.bulk_bytes.inc(size)
 
     def looked_up(self, gets: int, seconds: float) -> None:
-        """Count a look for documents in several indices."""
+        """Record a search for documents in several indices: its gets and duration."""
         self.lookup_seconds.observe(seconds)
         self.lookups.inc(gets)
 
     def spool_size(self, events: int, size: int) -> None:
-        """Note what waits in the spool."""
+        """Set the events and bytes that wait in the spool."""
         self.spool_events.set(events)
         self.spool_bytes.set(size)
 
     def spooled(self, count: int) -> None:
-        """Count events that went into the spool."""
+        """Count events that were written to the spool."""
         self.events_spooled.inc(count)
 
     def replayed(self, count: int) -> None:
-        """Count events that went from the spool to the engine."""
+        """Count events that were sent from the spool to the search engine."""
         self.events_replayed.inc(count)
 
     def happened(self, what: str, index: str, reason: str) -> None:
-        """Count what happened at the store; warn of it at most once in a while, with how often it was."""
+        """Count an incident at the store, with a rate-limited warning except for routine ones."""
         self.store.labels(what).inc()
         if what not in ("conflict", "retry", "joined"):
             self.warn(what, index, without_values(reason))
 
     def turned_away(self, outcome: str, reason: str, count: int = 1) -> None:
-        """Count requests that are answered with an error, and warn of them. ``reason`` must quote nothing of a body."""
+        """Count requests answered with an error, with a rate-limited warning. ``reason`` must not quote a body."""
         self.events.labels("", outcome).inc(count)
         self.warn(outcome, "", reason)
 
     def warn(self, what: str, index: str, reason: str) -> None:
-        """Warn at most once in a while, with how often it was."""
+        """Log a warning at most every _WARN_EVERY_SECONDS per ``what``, with the number suppressed since."""
         last, since = self._warned.get(what, (0.0, 0))
         now = time.monotonic()
         if last and now - last < _WARN_EVERY_SECONDS:
             self._warned[what] = (last, since + 1)
             return
         self._warned[what] = (now, 0)
-        place = f" in {index}" if index else ""
-        log.warning("%s%s: %s (%d more since the last such line)", what, place, reason[:300], since)
+        where = f" in {index}" if index else ""
+        log.warning("%s%s: %s (%d more since the last such line)", what, where, reason[:300], since)

@@ -1,4 +1,4 @@
-"""The console script: what each cheap command prints, and one line with status 2 for what the user can mend."""
+"""The console script: the output of each cheap command, and one line with status 2 for errors that the user can fix."""
 
 from __future__ import annotations
 

@@ -102,7 +102,7 @@ def test_grafana_panels_have_places_and_variables(kind: str) -> None:
     references = set()
     for panel in panels:
         for target in panel["targets"]:
-            # An expression has queries of its own panel for variables.
+            # An expression's variables are the queries of its panel.
             if target["datasource"]["uid"] == EXPRESSION:
                 used = set(re.findall(r"\$(\w+)", target["expression"]))
                 assert used == {each["refId"] for each in panel["targets"] if each.get("hide")}

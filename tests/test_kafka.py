@@ -1,4 +1,4 @@
-"""`request-logger consume` on a real Kafka and a real engine: nothing missing, nothing doubled, whatever breaks."""
+"""`request-logger consume` on a real Kafka and a real engine: nothing is missing or duplicated, whatever fails."""
 
 from __future__ import annotations
 
@@ -281,7 +281,7 @@ def test_a_letter_is_stored_when_what_was_in_its_way_is_gone(
     # What is no event is seen at once, what the engine refuses later.
     listed = sorted(line.split("  ")[1:] for line in command("list")[1].splitlines()[:-1])
     assert [line[:2] for line in listed] == [[name, f"{topic}[0]@{at}"] for at in (0, 1, 2, 30)]
-    assert ["two deployments meet" in line[2] for line in listed] == [True, True, True, False]
+    assert ["two deployments have the same ids" in line[2] for line in listed] == [True, True, True, False]
     exported = {letter["id"]: letter["document"] for letter in map(json.loads, command("export")[1].splitlines())}
     assert base64.b64decode(exported[f"{topic}[0]@0"]["value_base64"]) == messages[0][1]
     assert command("retry")[1].splitlines()[-1] == "0 stored, 4 left"

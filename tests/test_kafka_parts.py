@@ -18,8 +18,8 @@ from request_logger.ingest.redaction_walk import Hasher
 from request_logger.kafka.binding import Record, event_of
 from request_logger.kafka.config import consumer_config, parse, producer_config, topics
 from request_logger.kafka.dead_letters import PREFIX
-from request_logger.kafka.letter_content import LetterContent, NotKeptError, content, kept, record_of
-from request_logger.kafka.partition import DONE, Partition, Work
+from request_logger.kafka.letter_content import DeadLetterContent, NoRecordError, content, record_of, redacted
+from request_logger.kafka.partition import DONE, Partition, PendingRecord
 from request_logger.kafka.telemetry import KafkaTelemetry
 from request_logger.settings import Settings, SettingsError
 from request_logger.store.changes import StoreUnavailableError
@@ -88,7 +88,7 @@ def test_a_letter_keeps_no_header_that_redact_names(redactor: Redactor) -> None:
         ("binary", b"\xff\x00"),
         ("empty", None),
     ]
-    found = kept(record(*known, *pairs, value=b"S3CRET"), redactor)
+    found = redacted(record(*known, *pairs, value=b"S3CRET"), redactor)
     headers = dict(found.headers)
     assert (found.value, found.key) == (None, None)
     assert list(headers) == ["namespace", "inferenceservicename", "email", "baggage", "tenant", "binary", "empty"]
@@ -112,7 +112,7 @@ def test_a_letter_keeps_no_header_that_redact_names(redactor: Redactor) -> None:
 )
 def test_of_a_letter_that_may_be_anybodys_all_rules_hold(redactor: Redactor, more: list[tuple[str, bytes]]) -> None:
     """Where the headers don't tell whose it is, no rule is left out."""
-    found = kept(record(*more, ("customer_id", b"S3CRET"), value=b"S3CRET"), redactor)
+    found = redacted(record(*more, ("customer_id", b"S3CRET"), value=b"S3CRET"), redactor)
     assert found.value is None
     assert "customer_id" not in dict(found.headers)
 
@@ -120,7 +120,7 @@ def test_of_a_letter_that_may_be_anybodys_all_rules_hold(redactor: Redactor, mor
 def test_of_a_deployment_without_rules_all_is_kept(redactor: Redactor) -> None:
     """Nothing is left out of a record that no rule is for."""
     whole = record(("namespace", b"quiet"), ("modelid", b"a"), ("customer_id", b"c"), value=b"v")
-    assert kept(whole, redactor) == LetterContent(whole.headers, b"v", None)
+    assert redacted(whole, redactor) == DeadLetterContent(whole.headers, b"v", None)
 
 
 @given(
@@ -150,7 +150,7 @@ def test_a_letter_gives_its_record_back(
 )
 def test_a_letter_without_its_record_says_so(letter: Any, expected: str) -> None:
     """What lacks something, or is not what it should be, is one line."""
-    with pytest.raises(NotKeptError) as caught:
+    with pytest.raises(NoRecordError) as caught:
         record_of(letter)
     assert str(caught.value).startswith(expected)
 
@@ -188,7 +188,7 @@ def test_position_never_passes_what_is_not_stored(count: int, chance: random.Ran
     futures = [DONE if chance.random() < 0.2 else Future() for _ in range(count)]
     for number, future in enumerate(futures):
         kept = Record("t", 0, 100 + 2 * number, None, None, (), b"")
-        partition.add(Work(kept, lambda: DONE, weight=5, future=future))
+        partition.add(PendingRecord(kept, lambda: DONE, weight=5, future=future))
     open_ones = [future for future in futures if future is not DONE]
     chance.shuffle(open_ones)
     while True:
@@ -203,7 +203,7 @@ def test_position_never_passes_what_is_not_stored(count: int, chance: random.Ran
         open_ones.pop().set_result(None)
     assert partition.position == 100 + 2 * (count - 1) + 1
     assert (len(partition), partition.bytes, partition.to_commit) == (0, 0, partition.position)
-    partition.asked = partition.position
+    partition.requested = partition.position
     assert partition.to_commit is None
 
 
@@ -218,7 +218,7 @@ def test_failed_work_stays_until_it_is_sent_again() -> None:
         return answer
 
     partition = Partition("t", 0)
-    work = Work(record(*MINIMAL), send)
+    work = PendingRecord(record(*MINIMAL), send)
     work.start()
     partition.add(work)
     assert partition.finished() is None
@@ -255,7 +255,7 @@ def test_config() -> None:
         ({"kafka_config": "sasl.password"}, "KAFKA_CONFIG: expected name=value in line 1"),
         ({"kafka_config": "{"}, "KAFKA_CONFIG: expected a JSON object or lines"),
         ({"kafka_config": "group.id=x"}, "set KAFKA_GROUP_ID instead"),
-        ({"kafka_brokers": "h", "kafka_topic": "a,b", "kafka_dead_letter_topic": "b"}, "expected another topic"),
+        ({"kafka_brokers": "h", "kafka_topic": "a,b", "kafka_dead_letter_topic": "b"}, "expected a topic other than"),
     ],
 )
 def test_wrong_config(given: dict[str, str], expected: str) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from request_logger.analytics.accumulator import Tally
+from request_logger.analytics.accumulator import Accumulator
 from request_logger.analytics.rollups import aggregations, compute
 from request_logger.analytics.selection import Selection
 from request_logger.cli import main
@@ -154,7 +154,9 @@ def test_a_run_that_was_stopped_goes_on(reach: Settings, stored: str, index: Ind
 
     def begin(tell: Callable[[Counts, int | None], None]) -> Rescore:
         scorers = Scorers(Chooser("binary:threshold=0.3"))
-        return Rescore(engine, reach, Selection(index=stored), scorers, settler(scorers), writer=writer, tell=tell)
+        return Rescore(
+            engine, reach, Selection(index=stored), scorers, settler(scorers), writer=writer, on_progress=tell
+        )
 
     spread(index, stored)
     reached: list[int] = []
@@ -183,7 +185,7 @@ def test_a_run_that_was_stopped_goes_on(reach: Settings, stored: str, index: Ind
 
 
 def spread(index: Index, name: str) -> None:
-    """Give each document a time of its own: in a batch all have the same."""
+    """Give each document a distinct time; in a batch all have the same."""
     for k, ((_, id), _) in enumerate(index.documents(name).items()):
         body = {"doc": {"@timestamp": f"2026-01-02T03:{k // 60:02d}:{k % 60:02d}Z"}}
         index.request("POST", f"/{name}/_update/{id}", body)
@@ -342,13 +344,15 @@ def scored(name: str) -> Iterator[tuple[Any, list[dict[str, Any]]]]:
 
 
 @pytest.mark.parametrize("name", ["binary", "multiclass", "multilabel", "ordinal", "ranking", "regression"])
-def test_a_tally_is_what_an_engine_sums(name: str) -> None:
+def test_an_accumulator_is_what_an_engine_sums(name: str) -> None:
     """The sums made here give the metrics that aggregations give."""
     ((scorer, documents),) = scored(name)
-    tally = Tally(scorer)
+    accumulator = Accumulator(scorer)
     for document in documents:
-        tally.add(document)
-    assert tally.documents == len(documents)
+        accumulator.add(document)
+    assert accumulator.documents == len(documents)
     flat = oracle._flat
     wanted = flat(aggregate.roll_up(scorer, documents))
-    assert flat(tally.values()) == {path: pytest.approx(value, rel=1e-12, abs=1e-12) for path, value in wanted.items()}
+    assert flat(accumulator.values()) == {
+        path: pytest.approx(value, rel=1e-12, abs=1e-12) for path, value in wanted.items()
+    }

@@ -32,7 +32,7 @@ def run(index: Index, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
 
 @pytest.fixture
 def no_templates(index: Index) -> Iterator[None]:
-    """No template of ours is there, as on a new engine; afterwards they are there again."""
+    """Without the logger's templates, as on a new engine; afterwards they are installed again."""
     for name in (TEMPLATE_NAME, DEAD_LETTER_INDEX):
         index.request("DELETE", f"/_index_template/{name}")
     yield
@@ -134,7 +134,7 @@ def test_policy_of_ism() -> None:
     (transition,) = states[policy["default_state"]]["transitions"]
     assert transition["conditions"] == {"min_index_age": "122d"}
     assert states[transition["state_name"]] == {"name": "removed", "actions": [{"delete": {}}], "transitions": []}
-    # It adds fields of its own.
+    # It adds fields.
     retry = {"count": 3, "backoff": "exponential", "delay": "1m"}
     answer = json.loads(json.dumps({"_id": retention.NAME, "_seq_no": 7, "_primary_term": 1, **made}))
     answer["policy"] |= {"policy_id": retention.NAME, "schema_version": 21, "error_notification": None}

@@ -19,7 +19,7 @@ from bench.faults.counting import Count
 from bench.faults.crowd import allow_connections
 from bench.faults.rows import ROWS, Row
 from bench.faults.stage import Stage
-from request_logger.embedded_engine import Engine, start_cluster, start_engine
+from request_logger.embedded_engine import EmbeddedEngine, start_cluster, start_engine
 
 SECONDS = 20.0
 RATE = 150.0
@@ -61,10 +61,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return int(bool(failed))
 
 
-def _staged(rows: Sequence[Row]) -> Iterator[tuple[Sequence[Engine], Row]]:
+def _staged(rows: Sequence[Row]) -> Iterator[tuple[Sequence[EmbeddedEngine], Row]]:
     """Give each row with an engine to its taste; rows of one taste that follow each other share it."""
     with contextlib.ExitStack() as stack:
-        engines: Sequence[Engine] = ()
+        engines: Sequence[EmbeddedEngine] = ()
         taste = None
         for row in rows:
             if (row.nodes, row.settings) != taste:

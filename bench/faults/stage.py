@@ -16,7 +16,7 @@ from bench.faults.memory import Memory
 from bench.faults.traffic import Traffic
 from bench.first import index_of
 from request_logger.demo.local_server import LocalServer, engine_settings
-from request_logger.embedded_engine import Engine
+from request_logger.embedded_engine import EmbeddedEngine
 from request_logger.settings import Settings
 from request_logger.spool import Spool
 from request_logger.spool.observer import Unobserved
@@ -29,7 +29,7 @@ class Stage:
 
     def __init__(
         self,
-        engines: Sequence[Engine],
+        engines: Sequence[EmbeddedEngine],
         seconds: float,
         rate: float,
         *,
@@ -59,7 +59,7 @@ class Stage:
         self._spool = str(Path(self._folder.name) / "spool")
 
     @property
-    def engine(self) -> Engine:
+    def engine(self) -> EmbeddedEngine:
         """The (first) engine."""
         return self.engines[0]
 

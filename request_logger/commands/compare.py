@@ -7,7 +7,7 @@ import argparse
 import json
 from collections.abc import Iterator
 
-from request_logger.analytics.compare import Question, compare
+from request_logger.analytics.compare import Comparison, compare
 from request_logger.analytics.formatting import number, p_value, words
 from request_logger.analytics.paired_samples import WAYS
 from request_logger.analytics.report import Report
@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print the comparison. Status 0: they differ, 1: that can't be told yet, 2: what was asked makes no sense."""
     settings = Settings.from_env()
-    question = Question(
+    comparison = Comparison(
         arguments.a,
         arguments.b,
         arguments.target,
@@ -57,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.by_date,
         arguments.pair,
     )
-    found = compare(quiet_engine(settings), settings, question)
+    found = compare(quiet_engine(settings), settings, comparison)
     print(json.dumps(found, indent=2) if arguments.json else "\n".join(lines(found)))
     return int(not found["verdict"]["differ"])
 

@@ -14,8 +14,8 @@ from request_logger.common.json import dumps, loads
 from request_logger.documents.document import Document, Part, degrade, same_owner
 from request_logger.errors import CommandError
 from request_logger.ingest.write_plan import merging, parts_in, restore
-from request_logger.kafka.letter_content import INDEX, NotKeptError, record_of
-from request_logger.kafka.retry import Replayer
+from request_logger.kafka.letter_content import INDEX, NoRecordError, record_of
+from request_logger.kafka.retry import DeadLetterRetry
 from request_logger.scoring.rules import Chooser
 from request_logger.scoring.score import Settle, settler
 from request_logger.settings import Settings
@@ -179,22 +179,22 @@ class _Records:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._replayer: Replayer | None = None
+        self._retry: DeadLetterRetry | None = None
 
     def store(self, letter: Letter, *, dry_run: bool) -> str:
         """Store one; give why it isn't. Raises StoreUnavailableError."""
         try:
             record = record_of(letter.document)
-        except NotKeptError as error:
+        except NoRecordError as error:
             return str(error)
-        if self._replayer is None:
-            self._replayer = Replayer(self._settings)
-        return self._replayer.store(record, dry_run=dry_run)
+        if self._retry is None:
+            self._retry = DeadLetterRetry(self._settings)
+        return self._retry.store(record, dry_run=dry_run)
 
     def close(self) -> None:
         """Finish what is under way."""
-        if self._replayer is not None:
-            self._replayer.close()
+        if self._retry is not None:
+            self._retry.close()
 
 
 def _store(writer: Writer, burials: _Burials, letter: Letter, settle: Settle) -> str:

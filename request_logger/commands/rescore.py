@@ -73,7 +73,9 @@ def run(arguments: argparse.Namespace) -> int:
         # What the engine refuses is in the counts.
         writer = None if arguments.dry_run else Writer(engine, degrade, NullObserver(), limits)
         progress = _Progress(state)
-        rescore = Rescore(engine, settings, selection, scorers, settler(scorers), writer=writer, tell=progress.tell)
+        rescore = Rescore(
+            engine, settings, selection, scorers, settler(scorers), writer=writer, on_progress=progress.tell
+        )
         if state is not None and state.reached is not None:
             rescore.start_at(state.reached)
             print(f"going on from {_shown(state.reached)}, as {state.path} says")

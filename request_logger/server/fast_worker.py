@@ -13,7 +13,7 @@ from gunicorn.util import close
 from request_logger.server.worker import Worker
 
 if TYPE_CHECKING:
-    from request_logger.server.fast_connection import Connection
+    from request_logger.server.fast_connection import FastConnection
 
 _GONE = (errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN)
 
@@ -23,16 +23,16 @@ class FastWorker(Worker):
 
     def init_process(self) -> None:
         """Start, as gunicorn's does."""
-        self._connections: set[Connection] = set()
+        self._connections: set[FastConnection] = set()
         super().init_process()
 
     def serve(self, listener: Any, client: Any, addr: Any) -> None:
         """Answer plain events, and from the first request that is none on all as gunicorn does."""
         # Not before gevent has patched what this imports: see `patch`.
-        from request_logger.server.fast_connection import Connection, Reread  # noqa: PLC0415
+        from request_logger.server.fast_connection import FastConnection, ReplaySocket  # noqa: PLC0415
 
         unread = None
-        connection = Connection(client, self.wsgi.wsgi_app, lambda: self.alive)
+        connection = FastConnection(client, self.wsgi.wsgi_app, lambda: self.alive)
         self._connections.add(connection)
         try:
             unread = connection.serve()
@@ -44,7 +44,7 @@ class FastWorker(Worker):
             if unread is None:
                 close(client)
         if unread is not None:
-            super().serve(listener, Reread(client, unread), addr)
+            super().serve(listener, ReplaySocket(client, unread), addr)
 
     def idle_connections(self) -> list[tuple[float, Callable[[], None]]]:
         """Return since when each idle connection has been so (or has sent parts of a request), and what ends it."""
@@ -65,7 +65,7 @@ class FastWorker(Worker):
             if is_late or (is_idle and not self.alive):
                 connection.hang_up()
 
-    def _end(self, connection: Connection) -> None:
+    def _end(self, connection: FastConnection) -> None:
         # It ends later, and another new connection must not find it again.
         self._connections.discard(connection)
         connection.hang_up()

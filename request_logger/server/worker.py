@@ -1,8 +1,8 @@
 """Gunicorn's gevent worker, which always accepts and stops in time.
 
-Gunicorn's own worker accepts no more once a number of connections is open, idle ones included: a flood of them, or one
-sender that leaks them, keeps the probes out, and the pod is restarted for it. Here a new connection takes the place of
-the one that has been idle for longest.
+Gunicorn's own worker stops accepting at its connection limit, idle connections included: a flood of them, or one sender
+that leaks them, locks out the probes, and the pod is restarted. Here a new connection replaces the one that has been
+idle the longest.
 """
 
 from __future__ import annotations
@@ -18,27 +18,28 @@ from gunicorn.workers.ggevent import GeventWorker
 
 from request_logger.server.connection_limit import most_connections
 
-# Of all connections; closing one by one would look at all others each time.
+# The share of connections closed at a time: closing them one by one would sort all of them each time.
 _CLOSED_AT_ONCE = 0.01
 _ACCEPTED_AT_ONCE = 10
+# How often idle connections are checked; a stop closes them after at most this time.
 _LOOK_SECONDS = 0.1
-# How long a sender may pause within a body, or within reading an answer.
+# How long (seconds) a sender may pause within a body, or while reading an answer.
 _PAUSE_SECONDS = 30.0
 
 
 class Worker(GeventWorker):  # type: ignore[misc]
-    """At its stop an idle connection is closed at once, and one with a request half read has the time of the grace."""
+    """A worker that on stop closes idle connections at once, and gives half-read requests the grace period."""
 
     def init_process(self) -> None:
-        """Start, as gunicorn's does."""
+        """Initialise the worker, as gunicorn's does."""
         self._idle: dict[Any, _Wait] = {}
         self._open = 0
         self._most = most_connections()
         super().init_process()
 
     def run(self) -> None:
-        """Serve, as gunicorn's does."""
-        # Else a single worker accepts 100 in a row, faster than it could close others for them.
+        """Serve until stopped, as gunicorn's does."""
+        # By default a single worker accepts 100 in a row, faster than it could close others to make room.
         StreamServer.max_accept = _ACCEPTED_AT_ONCE
         self._listeners = {id(listener): _Listener(listener.getsockname()) for listener in self.sockets}
         gevent.spawn(self._hang_up)
@@ -69,18 +70,18 @@ class Worker(GeventWorker):  # type: ignore[misc]
                 wait.end()
 
     def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> Any:
-        """Answer a request, as gunicorn does, of a sender that doesn't pause for long within its body."""
+        """Answer a request as gunicorn does, but drop a sender that pauses too long within its body."""
         sock.settimeout(_PAUSE_SECONDS)
         try:
             answered = super().handle_request(listener_name, req, sock, addr)
         except TimeoutError as error:
-            # Gunicorn would log a traceback for each.
+            # For a TimeoutError gunicorn would log a traceback.
             raise ConnectionResetError(errno.ECONNRESET, "the other side reads no answer") from error
         sock.settimeout(None)
         return answered
 
     def timeout_ctx(self) -> gevent.Timeout:
-        """Return what surrounds the wait for a connection's next request: its head is to be there by the end."""
+        """Return the timeout of the wait for a connection's next request, whose head must arrive within it."""
         return _Wait(self._idle, self.cfg.keepalive)
 
     def _make_room(self) -> None:
@@ -96,18 +97,18 @@ class Worker(GeventWorker):  # type: ignore[misc]
 
 
 class _Listener:
-    """The name of a listening socket, of which gunicorn asks also after a stop has closed it."""
+    """The address of a listening socket; gunicorn asks for it even after a stop has closed the socket."""
 
     def __init__(self, name: Any) -> None:
         self._name = name
 
     def getsockname(self) -> Any:
-        """Return what the socket's own method returned."""
+        """Return the address that the socket had."""
         return self._name
 
 
 class _Wait(gevent.Timeout):  # type: ignore[misc]
-    """A silent timeout that notes who waits, and since when."""
+    """A silent timeout that records the waiting greenlet and its start."""
 
     def __init__(self, idle: dict[Any, _Wait], seconds: float) -> None:
         super().__init__(seconds, False)
@@ -116,7 +117,7 @@ class _Wait(gevent.Timeout):  # type: ignore[misc]
         self.since = time.monotonic()
 
     def end(self) -> None:
-        """End the wait as if the time were over."""
+        """End the wait as if it had timed out."""
         self._idle.pop(self._greenlet, None)
         self._greenlet.kill(self, block=False)
 

@@ -137,7 +137,7 @@ def test_damage_while_it_is_open(tmp_path: Path, use: str) -> None:
 
 
 def test_another_process_replaces_the_damaged_file(tmp_path: Path) -> None:
-    """A process that has the old file open goes over to the new one: what it is told is there is where others look."""
+    """A process that has the old file open switches to the new one: what it writes is where others read."""
     other = run(WAITING, tmp_path)
     assert other.stdin is not None
     assert other.stdout is not None

@@ -19,7 +19,7 @@ def test_too_large_is_remembered() -> None:
 
 
 def test_too_busy_passes() -> None:
-    """Halved with each refusal, not without end; doubled with each that is taken, up to the bound."""
+    """Halved with each rejection down to a bound; doubled with each success up to the bound."""
     sizes = BulkSizes(5 * 2**20)
     seen = []
     for _ in range(20):

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from request_logger.analytics.queries import Asker
+from request_logger.analytics.queries import QueryRunner
 from request_logger.analytics.scope import Scope
 from request_logger.common.json import loads
 from request_logger.metrics_server.exporter import Exporter
@@ -109,11 +109,11 @@ def test_more_names_than_a_path_has_room_for() -> None:
     """Then the names go into the body of the search."""
     names = [f"inference-log-seldon-somewhere-model-{number}-default" for number in range(200)]
     engine = answers_by_start({"/_msearch": {"responses": [{**HITS, "status": 200}]}})
-    asker = Asker(engine)
-    assert asker.left_out.learn("inference-log-*", 200, partial(*((name, TEXT) for name in names), total=500))
-    assert asker.count(Scope("inference-log-*")) == 0
+    runner = QueryRunner(engine)
+    assert runner.left_out.learn("inference-log-*", 200, partial(*((name, TEXT) for name in names), total=500))
+    assert runner.count(Scope("inference-log-*")) == 0
     assert engine.paths == ["/_msearch"]
-    assert left_out_note(asker.left_out.as_json()).endswith("; and 195 more indices.")
+    assert left_out_note(runner.left_out.as_json()).endswith("; and 195 more indices.")
 
 
 def counting(failure: Any) -> EngineDouble:
@@ -146,5 +146,5 @@ def test_counters_without_an_index(caplog: pytest.LogCaptureFixture) -> None:
 
 def test_counters_do_not_fall() -> None:
     """While an index is busy there is no answer at all."""
-    with pytest.raises(StoreUnavailableError, match="the engine can't count: index bad: "):
+    with pytest.raises(StoreUnavailableError, match="the search engine can't answer: index bad: "):
         Exporter(counting(BUSY), Settings()).exposition()
