@@ -25,7 +25,7 @@ _SLOW_BULK_SECONDS = 3.0
 _MARGIN_SECONDS = 1.0
 
 
-@row("a proxy gives garbage for one answer in ten: HTML, cut or wrong JSON, items that are missing or of other types")
+@row("a proxy replaces one response in ten by garbage: HTML, truncated or wrong JSON, missing items, items of other types")
 def garbage_answers(stage: Stage) -> None:
     """Garbage says nothing of what was stored: the event is tried again, and stored once."""
     unused: list[str] = []
@@ -50,7 +50,7 @@ def garbage_answers(stage: Stage) -> None:
     stage.expect(sender.longest < 2 * ANSWER_SECONDS, f"an event has waited {sender.longest:.1f} s")
 
 
-@row("two new indices among others: preparing them takes longer than STORE_TIMEOUT_SECONDS, their bulks 3 s")
+@row("two new indices are slow: preparing them takes longer than STORE_TIMEOUT_SECONDS, their bulk requests take 3 s")
 def slow_index(stage: Stage) -> None:
     """Only the events of the slow ones wait."""
     suffix = "-slow"

@@ -31,7 +31,7 @@ def engine_killed(stage: Stage) -> None:
         time.sleep(stage.seconds / 4)
 
 
-@row("the same with a spool: no sender comes again")
+@row("the same with a spool: no sender has to retry")
 def engine_killed_spool(stage: Stage) -> None:
     """Killed in mid-load, while there is a spool."""
     with stage.logger(spool=True) as logger, stage.traffic(logger) as sender:
@@ -44,7 +44,7 @@ def engine_killed_spool(stage: Stage) -> None:
     stage.expect_no_retries(sender)
 
 
-@row("the engine hangs (SIGSTOP) for one and a half times `--seconds`")
+@row("the engine hangs (SIGSTOP) for 1.5 times `--seconds`")
 def engine_paused(stage: Stage) -> None:
     """It keeps its connections and answers nothing."""
     with stage.logger() as logger, stage.traffic(logger):
@@ -55,7 +55,7 @@ def engine_paused(stage: Stage) -> None:
         time.sleep(stage.seconds / 4)
 
 
-@row("the same with a spool: no sender comes again")
+@row("the same with a spool: no sender has to retry")
 def engine_paused_spool(stage: Stage) -> None:
     """It keeps its connections and answers nothing, while there is a spool."""
     with stage.logger(spool=True) as logger, stage.traffic(logger) as sender:
@@ -69,7 +69,7 @@ def engine_paused_spool(stage: Stage) -> None:
 
 
 @row(
-    "the engine answers 429: one writing thread, a queue of one, 150 kB in flight, and somebody else's load",
+    "the engine answers 429: one write thread, a queue of one, 150 kB in flight, and load from another client",
     thread_pool__write__size="1",
     thread_pool__write__queue_size="1",
     indexing_pressure__memory__limit="150kb",
@@ -91,7 +91,7 @@ def _rejections(stage: Stage) -> int:
     return int(node["thread_pool"]["write"]["rejected"] + pressure["coordinating_rejections"])
 
 
-@row("the index is blocked (read_only_allow_delete), then not")
+@row("the index is blocked (read_only_allow_delete), then unblocked")
 def read_only(stage: Stage) -> None:
     """As an engine does by itself at the flood stage."""
     with stage.logger() as logger, stage.traffic(logger) as sender:
@@ -107,7 +107,7 @@ def _block(stage: Stage, sender: Traffic, value: bool | None) -> None:
     stage.ask("PUT", f"/{index_of(sender.deployment)}/_settings", {"index.blocks.read_only_allow_delete": value})
 
 
-@row("the disk passes every watermark, for an old and for a new index; then it has room")
+@row("the disk passes every watermark, for an old and for a new index; then space is freed")
 def disk_full(stage: Stage) -> None:
     """The engine's own monitor blocks the indices and lifts the block; it looks every 10 s."""
     with stage.logger() as logger, stage.traffic(logger) as sender:
@@ -143,7 +143,7 @@ def _wait(condition: Callable[[], bool], seconds: float) -> None:
         time.sleep(0.5)
 
 
-@row("the node of the primary is killed (-9), of a cluster of three, and comes back", nodes=3)
+@row("the primary's node in a cluster of three is killed (-9), and restarted", nodes=3)
 def cluster(stage: Stage) -> None:
     """The replica takes over."""
     with stage.logger() as logger, stage.traffic(logger) as sender:
@@ -183,7 +183,7 @@ def _primary(stage: Stage, sender: Traffic) -> int:
     return next(int(shard["node"].removeprefix("node-")) - 1 for shard in shards if shard["prirep"] == "p")
 
 
-@row("the logger is killed (-9) twice, once while the engine hangs and its spool fills; there is a spool")
+@row("the logger, with a spool, is killed (-9) twice, once while the engine hangs and the spool fills")
 def logger_killed(stage: Stage) -> None:
     """What it had acknowledged is in the engine or on its disk."""
     with stage.logger(spool=True) as logger, stage.traffic(logger) as sender:
@@ -203,13 +203,13 @@ def logger_killed(stage: Stage) -> None:
     stage.expect(sender.again > 0, "the logger was killed when nothing was under way")
 
 
-@row("the logger is stopped (SIGTERM) in mid-load while the engine hangs; then both come back")
+@row("the logger is stopped (SIGTERM) under load while the engine hangs; then both are restarted")
 def logger_stopped(stage: Stage) -> None:
     """It ends within its grace, and has acknowledged nothing that it didn't store."""
     _stopped_while_the_engine_hangs(stage, spool=False)
 
 
-@row("the same with a spool: what waits goes there")
+@row("the same with a spool: waiting events are spooled")
 def logger_stopped_spool(stage: Stage) -> None:
     """What it had acknowledged is in the engine or on its disk."""
     _stopped_while_the_engine_hangs(stage, spool=True)
@@ -244,7 +244,7 @@ def _terminate(logger: LocalServer) -> float:
     return time.monotonic() - started
 
 
-@row("two loggers over one engine; one event in five goes to both")
+@row("two loggers share one engine; one event in five is sent to both")
 def two_loggers(stage: Stage) -> None:
     """Their writes to one document meet."""
     with stage.logger() as one, stage.logger() as other, stage.traffic(one, other):
@@ -264,7 +264,7 @@ def spool_full(stage: Stage) -> None:
     stage.expect(sender.again > 0, "the spool has not become full")
 
 
-@row("one prediction in ten has a value that the mapping refuses")
+@row("one prediction in ten has a value that the mapping rejects")
 def poison(stage: Stage) -> None:
     """It is stored beside the others, un-indexed."""
     stage.map_poison(0)
@@ -273,7 +273,7 @@ def poison(stage: Stage) -> None:
     stage.expect_no_retries(sender)
 
 
-@row("malformed requests, 1,000 for each second of `--seconds`, beside the others")
+@row("malformed requests, 1,000 for each second of `--seconds`, in addition to the usual events")
 def malformed(stage: Stage) -> None:
     """Broken HTTP, broken CloudEvents, broken bodies."""
     with stage.logger() as logger, stage.traffic(logger) as sender:
@@ -284,7 +284,7 @@ def malformed(stage: Stage) -> None:
     stage.expect_no_retries(sender)
 
 
-@row("1,000 idle connections, 100 that trickle a request, beside the others")
+@row("1,000 idle connections and 100 that send a request byte by byte, in addition to the usual events")
 def slow_clients(stage: Stage) -> None:
     """Whoever is slow waits for himself."""
     with (

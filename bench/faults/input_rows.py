@@ -46,7 +46,7 @@ def poison_numbers(stage: Stage) -> None:
     _expect_undisturbed(stage, sender)
 
 
-@row("scorers that raise, return numpy's integers, nothing, a list, sets; beside one that works")
+@row("scorers that raise, or return numpy integers, nothing, a list or sets; next to one that works")
 def scorer_fails(stage: Stage) -> None:
     """The documents are stored whole, and say which scorer failed."""
     kinds = ("Raising", "OfNumpy", "OfNothing", "OfAList", "OfOddTypes")
@@ -79,7 +79,7 @@ def connection_flood(stage: Stage) -> None:
     _expect_undisturbed(stage, sender)
 
 
-@row(f"{REPORTS_AT_ONCE} reports of {CLASSES} classes at once, again and again, while events arrive")
+@row(f"{REPORTS_AT_ONCE} concurrent reports of {CLASSES} classes, repeatedly, while events arrive")
 def reports(stage: Stage) -> None:
     """A report is answered 200 or 429, and no event waits for one."""
     _fill_with_classes(stage)
