@@ -25,7 +25,7 @@ _SLOW_BULK_SECONDS = 3.0
 _MARGIN_SECONDS = 1.0
 
 
-@row("a proxy replaces one response in ten by garbage: HTML, truncated or wrong JSON, missing items, items of other types")
+@row("a proxy replaces one response in ten: HTML, truncated or wrong JSON, missing items, items of other types")
 def garbage_answers(stage: Stage) -> None:
     """Garbage says nothing of what was stored: the event is tried again, and stored once."""
     unused: list[str] = []
