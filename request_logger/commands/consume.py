@@ -42,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
     if problems:
         raise SettingsError("\n".join(problems))
     try:
-        from confluent_kafka import KafkaException  # noqa: PLC0415  # of an optional extra
+        from confluent_kafka import KafkaException  # noqa: PLC0415  # from an optional extra
 
         from request_logger.kafka.consumer import KafkaConsumer  # noqa: PLC0415
     except ImportError:
