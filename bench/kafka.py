@@ -353,7 +353,7 @@ def wait_until(what: Any, every: float, seconds: float = 600) -> None:
     deadline = time.monotonic() + seconds
     while not what():
         if time.monotonic() > deadline:
-            raise TimeoutError("it did not come true in time")
+            raise TimeoutError("the condition did not hold in time")
         time.sleep(every)
 
 

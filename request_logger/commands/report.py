@@ -108,7 +108,7 @@ def _head(report: Report) -> Iterator[str]:
     if "delay" in report:
         late = report["delay"]
         half, most = (duration(late["quantiles"][key]) for key in ("0.5", "0.9"))
-        yield f"feedback comes after {half} (half of it), {most} (90 %); mean {duration(late['mean'])}"
+        yield f"feedback arrives within {half} (median), {most} (90 %); mean {duration(late['mean'])}"
     for problem in report.get("unscorable", []):
         yield f"{problem['n']:,} can't be scored: {problem['reason']}"
 
