@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 PYTHON ?= python3 python3.14 python3.13 python3.12 python3.11
 ARGS ?=
 # What depends on the kind of engine: what is stored, how it is scored, and what is asked.
-ENGINE_TESTS := tests/analytics tests/scorers tests/store tests/simulation/test_model.py \
+ENGINE_TESTS := tests/analytics tests/contract tests/scorers tests/store tests/simulation/test_model.py \
   $(addsuffix .py,$(addprefix tests/test_,main_job bad_input \
   golden wire modes orders oracle round_trips metrics_server custom_metrics exporter check_quality dashboards \
   dashboard_figures dead_letters export rescore retention))
@@ -18,7 +18,7 @@ COVERAGE_TESTS := tests/store tests/spool tests/test_spool.py tests/test_recorde
 LOCKED = $(shell sed -nE 's/^([a-z0-9._-]+)==.*/\1/p' requirements.lock)
 FORBIDDEN := GPL;AGPL;SSPL;Commons Clause;Proprietary
 
-.PHONY: help venv demo test test-engines fuzz fuzz-coverage coverage simulate faults lint format bench bench-first \
+.PHONY: help venv demo test test-engines fuzz fuzz-coverage coverage simulate faults mutate lint format bench bench-first \
   bench-writes bench-report docs \
   docs-site dist sbom licences audit image-check lock clean
 
@@ -43,8 +43,10 @@ $(READY): requirements-dev.lock setup.cfg pyproject.toml
 demo: $(READY) ## start an engine and the logger, replay traffic, show the figures (ARGS=--once: and end)
 	@$(BIN)/request-logger demo $(ARGS)
 
-test: $(READY) ## run the tests, on real engines
-	$(BIN)/python -m pytest $(ARGS)
+# pytest ends with 5 where it has nothing to run: one of the two kinds may be empty.
+test: $(READY) ## run the tests: those that need no engine on two cores, then the others on a real engine
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not engine" $(ARGS) || [ $$? -eq 5 ]
+	$(BIN)/python -m pytest -m engine $(ARGS) || [ $$? -eq 5 ]
 
 test-engines: $(READY) ## run the tests that speak to an engine on Elasticsearch 7.10 OSS and 9, too
 	@for kind in elasticsearch7-oss elasticsearch9; do \
@@ -73,6 +75,9 @@ fuzz-coverage: $(READY) ## an hour of coverage-guided fuzzing of decoding, event
 	    -rss_limit_mb=1500 -artifact_prefix=build/fuzzing/$$target- -dict=tests/fuzzing/words.dict $(ARGS) \
 	    build/fuzzing/$$target tests/fuzzing/corpus/$$target || exit 1; \
 	done
+
+mutate: $(READY) ## make small mistakes in scorers and roll-ups, show those that no test notices (ARGS=scorers.binary)
+	@$(BIN)/python -m tests.mutation $(ARGS)
 
 faults: $(READY) ## everything that breaks, a row each: what was acknowledged is in the engine, once (ARGS=row ...)
 	@$(BIN)/python -m bench.faults $(ARGS)
@@ -106,6 +111,7 @@ docs: $(READY) ## write the pages that are made from the code anew
 	$(BIN)/request-logger settings > docs/settings.md
 	$(BIN)/request-logger reference commands > docs/commands.md
 	$(BIN)/request-logger reference fields > docs/fields.md
+	$(BIN)/request-logger reference telemetry > docs/telemetry.md
 	$(BIN)/request-logger reference writer > docs/writer.md
 	$(BIN)/python -m tests.design
 

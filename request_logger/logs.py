@@ -23,7 +23,9 @@ FIELDS = ("trace_id", "request_id", "part", "deployment", "namespace", "size")
 """Extra fields that a log record may have, such as those of `log_fields` in `documents.document`."""
 
 # These log each failed request with a traceback; the store reports it in one line.
-_SILENCED = ("opensearch", "elastic_transport", "elasticsearch")
+_SILENCED = ("elastic_transport", "elasticsearch")
+# With a handler it makes a text of each request and its body, whatever the level.
+_DETACHED = "elastic_transport.node"
 # At DEBUG these would add lines per event.
 _NO_DEBUG = ("urllib3", "asyncio")
 _QUOTED = re.compile(r"(?<!\w)(['\"]).*?(?:\1(?!\w)|$)", re.DOTALL)
@@ -54,6 +56,7 @@ def configure(level: str, format: str) -> None:
         sys.modules["gevent.hub"].Hub.print_exception = _greenlet_failed
     for name in _SILENCED:
         logging.getLogger(name).setLevel(logging.CRITICAL)
+    logging.getLogger(_DETACHED).propagate = False
     for name in _NO_DEBUG:
         logging.getLogger(name).setLevel(max(logging.INFO, logging.getLevelName(level)))
 

@@ -75,6 +75,11 @@ class Settings:
         "gevent", "gevent, or gthread: a thread for each event under way", choices=("gevent", "gthread")
     )
     gunicorn_threads: int = _env(8, "threads of one worker of GUNICORN_WORKER_CLASS=gthread", minimum=1)
+    fast_http: bool = _env(
+        True,
+        "answer single events without gunicorn's parser and WSGI where the worker class is gevent; off: gunicorn reads "
+        "all requests",
+    )
     stop_delay_seconds: float = _env(
         3.0, "how long events are still taken after SIGTERM, with /readyz already at 503", minimum=0
     )

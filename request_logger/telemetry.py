@@ -6,8 +6,9 @@ import logging
 import time
 from functools import cache
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry
 
+from request_logger import telemetry_definitions as definitions
 from request_logger.logs import without_values
 
 log = logging.getLogger(__name__)
@@ -20,83 +21,23 @@ class Telemetry:
     """The Prometheus metrics of one application; also the store's observer. Safe to use from any thread."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self.events = Counter(
-            "request_logger_events",
-            "Events by part and outcome: stored, ignored, sampled, bad, late, too_large, "
-            "unauthorized, forbidden, refused, unavailable, spooled",
-            ["part", "outcome"],
-            registry=registry,
-        )
-        self.store = Counter(
-            "request_logger_store",
-            "Incidents at the store: conflict, retry, refused, dead_letter, engine_down, index_missing, joined,"
-            " spool_bad, spool_error",
-            ["what"],
-            registry=registry,
-        )
-        self.undecodable = Counter(
-            "request_logger_undecodable", "Bodies stored without decoding", ["part"], registry=registry
-        )
-        self.payload_dropped = Counter(
-            "request_logger_payload_dropped",
-            "Bodies over MAX_PAYLOAD_BYTES, stored as size and hash",
-            registry=registry,
-        )
-        self.metadata = Counter(
-            "request_logger_metadata",
-            "Lookups of prediction schemas: fetched, none, failed; late: an event did not wait for one",
-            ["what"],
-            registry=registry,
-        )
-        self.unscored = Counter(
-            "request_logger_unscored", "Feedback that was stored but could not be scored", registry=registry
-        )
-        self.replies = Counter(
-            "request_logger_replies",
-            "Events for REPLY_URL by outcome: sent, failed, dropped",
-            ["outcome"],
-            registry=registry,
-        )
-        self.bulk_seconds = Histogram(
-            "request_logger_bulk_seconds", "Duration of a _bulk request in seconds", registry=registry
-        )
-        self.bulk_changes = Histogram(
-            "request_logger_bulk_changes",
-            "Documents in a _bulk request",
-            buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500, 1000),
-            registry=registry,
-        )
-        self.bulk_bytes = Counter("request_logger_bulk_bytes", "Bytes sent in _bulk requests", registry=registry)
-        self.lookup_seconds = Histogram(
-            "request_logger_lookup_seconds",
-            "Duration of a search for documents in the indices of other months or days, in seconds",
-            registry=registry,
-        )
-        self.lookups = Counter(
-            "request_logger_lookups", "Gets of these searches: documents times indices", registry=registry
-        )
-        self.pending_bytes = Gauge(
-            "request_logger_pending_bytes",
-            "Bytes of bodies that wait for the search engine",
-            registry=registry,
-            multiprocess_mode="livesum",
-        )
-        self.spool_bytes = Gauge(
-            "request_logger_spool_bytes",
-            "Bytes that wait in SPOOL_DIR",
-            registry=registry,
-            multiprocess_mode="livemostrecent",
-        )
-        self.spool_events = Gauge(
-            "request_logger_spool_events",
-            "Events that wait in SPOOL_DIR",
-            registry=registry,
-            multiprocess_mode="livemostrecent",
-        )
-        self.events_spooled = Counter("request_logger_spooled", "Events written to SPOOL_DIR", registry=registry)
-        self.events_replayed = Counter(
-            "request_logger_spool_replayed", "Events sent from SPOOL_DIR to the search engine", registry=registry
-        )
+        self.events = definitions.EVENTS.create(registry)
+        self.store = definitions.STORE.create(registry)
+        self.undecodable = definitions.UNDECODABLE.create(registry)
+        self.payload_dropped = definitions.PAYLOAD_DROPPED.create(registry)
+        self.metadata = definitions.METADATA.create(registry)
+        self.unscored = definitions.UNSCORED.create(registry)
+        self.replies = definitions.REPLIES.create(registry)
+        self.bulk_seconds = definitions.BULK_SECONDS.create(registry)
+        self.bulk_changes = definitions.BULK_CHANGES.create(registry)
+        self.bulk_bytes = definitions.BULK_BYTES.create(registry)
+        self.lookup_seconds = definitions.LOOKUP_SECONDS.create(registry)
+        self.lookups = definitions.LOOKUPS.create(registry)
+        self.pending_bytes = definitions.PENDING_BYTES.create(registry)
+        self.spool_bytes = definitions.SPOOL_BYTES.create(registry)
+        self.spool_events = definitions.SPOOL_EVENTS.create(registry)
+        self.events_spooled = definitions.SPOOLED.create(registry)
+        self.events_replayed = definitions.SPOOL_REPLAYED.create(registry)
         self.stored = cache(lambda part: self.events.labels(part, "stored"))
         self._warned: dict[str, tuple[float, int]] = {}
 

@@ -8,8 +8,9 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from rapidfuzz.distance.Levenshtein import distance as edit_distance
+
 from scorers.base import Count, Fields, Metric, Need, Row, Sum, UnscorableError, mean_of, ratio, shown, unwrap
-from scorers.edit_distance import edit_distance
 from scorers.options import check_count
 from scorers.reasons import Reason, of_side
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import pytest
 
 from request_logger.common.json import loads
 from request_logger.store.indices.templates import mapping
+from tests.store.engine_double import Answer, EngineDouble
 from tests.store.test_shapes import ask_everything
 
 ROOT = Path(__file__).parents[1]
@@ -91,26 +92,12 @@ def test_no_file_asks_for_an_object() -> None:
     assert [(path, field) for path, field in asked if not is_leaf(field)] == []
 
 
-class Records:
-    """An engine without an index, which keeps the questions."""
-
-    def __init__(self) -> None:
-        self.bodies: list[Any] = []
-
-    def request(
-        self,
-        method: str,
-        path: str,
-        body: Any = None,
-        params: Mapping[str, str] | None = None,
-        timeout: float | None = None,
-    ) -> tuple[int, Any]:
-        none = {"hits": {"hits": [], "total": {"value": 0}}, "_shards": {"total": 0, "successful": 0}}
-        if path.endswith("_msearch"):
-            self.bodies += [loads(line) for line in body.splitlines()]
-            return 200, {"responses": [none] * (len(body.splitlines()) // 2)}
-        self.bodies.append(body)
-        return 200, {**none, "fields": {"Ce-Modelid.keyword": {"keyword": {"aggregatable": True}}}}
+def without_indices(path: str, body: Any) -> Answer:
+    """Answer as an engine without an index does."""
+    none = {"hits": {"hits": [], "total": {"value": 0}}, "_shards": {"total": 0, "successful": 0}}
+    if path.endswith("_msearch"):
+        return 200, {"responses": [none] * (len(body.splitlines()) // 2)}
+    return 200, {**none, "fields": {"Ce-Modelid.keyword": {"keyword": {"aggregatable": True}}}}
 
 
 def existing(body: Any) -> Iterator[str]:
@@ -127,8 +114,9 @@ def existing(body: Any) -> Iterator[str]:
 
 def test_no_question_asks_for_an_object() -> None:
     """As the questions are put: report, compare, check-quality, export, rescore and the counters."""
-    engine = Records()
+    engine = EngineDouble(without_indices)
     ask_everything(engine)
-    asked = {field for body in engine.bodies for field in existing(body)}
+    bodies = [body if isinstance(body, dict) else list(map(loads, body.splitlines())) for body in engine.bodies if body]
+    asked = {field for body in bodies for field in existing(body)}
     assert {"request.dataType", "feedback.reward", "metrics.scorer", "metrics.series"} <= asked
     assert [field for field in asked if not is_leaf(field)] == []

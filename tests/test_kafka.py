@@ -79,7 +79,7 @@ def is_read(kafka: Broker, topic: str, counts: list[int]) -> bool:
 
 def check_whole(index: Index, deployment: str, count: int) -> None:
     """So many whole documents; what the engine sums up is what scikit-learn makes of the same pairs."""
-    documents = index.documents(index_of(deployment), size=10_000)
+    documents = index.documents(index_of(deployment))
     assert sorted(id for _, id in documents) == sorted(f"p{number}" for number in range(count))
     for source in documents.values():
         assert {"request", "response", "feedback", "metrics"} <= set(source)

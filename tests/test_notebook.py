@@ -46,6 +46,7 @@ def shown(cell: Any) -> str:
 def test_it_is_kept_without_outputs() -> None:
     """What it puts out is made by the reader."""
     cells = nbformat.read(NOTEBOOK, as_version=4).cells
+    assert cells
     assert all(not cell.get("outputs") and not cell.get("execution_count") for cell in cells)
 
 

@@ -86,10 +86,13 @@ def test_what_is_special_is_given_back(raw: bytes) -> None:
 
 @given(raw=st.binary(max_size=200), cut=st.integers(0, 200))
 def test_garbage(raw: bytes, cut: int) -> None:
-    """It is never taken for a request, and nothing of it is lost."""
+    """It is never taken for a request, and all that was fed is given back, up to the piece that showed what it is."""
     reader = FastParser()
+    fed = b""
     for piece in (b"POST", raw[:cut], raw[cut:]):
-        if reader.is_plain:
-            reader.feed(piece)
+        if not reader.is_plain:
+            break
+        reader.feed(piece)
+        fed += piece
     assert not reader.is_whole
-    assert reader.is_plain or (b"POST" + raw).startswith(reader.unread)
+    assert reader.unread == fed

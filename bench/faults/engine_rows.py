@@ -19,28 +19,27 @@ from request_logger.server.master import GRACEFUL_SECONDS
 from request_logger.settings import Settings
 
 
+def _kill_three_times(stage: Stage) -> None:
+    for _ in range(3):
+        time.sleep(stage.seconds / 4)
+        stage.engine.kill()
+        time.sleep(stage.seconds / 20)
+        stage.engine.restart()
+    time.sleep(stage.seconds / 4)
+
+
 @row("the engine is killed (-9) and restarted three times")
 def engine_killed(stage: Stage) -> None:
     """Killed in mid-load."""
     with stage.logger() as logger, stage.traffic(logger):
-        for _ in range(3):
-            time.sleep(stage.seconds / 4)
-            stage.engine.kill()
-            time.sleep(stage.seconds / 20)
-            stage.engine.restart()
-        time.sleep(stage.seconds / 4)
+        _kill_three_times(stage)
 
 
 @row("the same with a spool: no sender comes again")
 def engine_killed_spool(stage: Stage) -> None:
     """Killed in mid-load, while there is a spool."""
     with stage.logger(spool=True) as logger, stage.traffic(logger) as sender:
-        for _ in range(3):
-            time.sleep(stage.seconds / 4)
-            stage.engine.kill()
-            time.sleep(stage.seconds / 20)
-            stage.engine.restart()
-        time.sleep(stage.seconds / 4)
+        _kill_three_times(stage)
     stage.expect_no_retries(sender)
 
 

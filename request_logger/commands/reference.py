@@ -1,4 +1,4 @@
-"""`request-logger reference`: docs/commands.md, docs/fields.md and docs/writer.md are its output."""
+"""`request-logger reference`: docs/commands.md, fields.md, telemetry.md and writer.md are its output."""
 # ruff: noqa: T201  # printing is what a command is for
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ import importlib
 from collections.abc import Iterator
 from typing import Any
 
+from request_logger.commands.reference_telemetry import telemetry_page
 from request_logger.commands.reference_writer import writer_page
 from request_logger.commands.registry import COMMANDS
 from request_logger.store.indices.templates import mapping
@@ -134,13 +135,12 @@ _MEANINGS = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Which page."""
-    parser.add_argument("page", choices=("commands", "fields", "writer"), help="which page to print")
+    parser.add_argument("page", choices=tuple(_PAGES), help="which page to print")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the page."""
-    pages = {"commands": commands_page, "fields": fields_page, "writer": writer_page}
-    print(pages[arguments.page]())
+    print(_PAGES[arguments.page]())
     return 0
 
 
@@ -205,3 +205,6 @@ def _fields(properties: dict[str, Any], prefix: str) -> Iterator[tuple[str, str]
             yield path, "stored"
         else:
             yield path, field["type"]
+
+
+_PAGES = {"commands": commands_page, "fields": fields_page, "telemetry": telemetry_page, "writer": writer_page}

@@ -1,4 +1,9 @@
-"""Tokens of an OpenID Connect provider: discovery, password grant and client credentials."""
+"""Tokens of an OpenID Connect provider: discovery, password grant and client credentials.
+
+Of own code, not `authlib`: a token is only fetched and passed on, never verified, which is one POST. Authlib's clients
+send through `requests` or `httpx`, without this program's limits on time and on the size of an answer, and bring
+`cryptography` and `joserfc`.
+"""
 
 from __future__ import annotations
 

@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable
 
 from flask import Flask, Response, request
-from prometheus_client import CollectorRegistry
 from prometheus_flask_exporter import PrometheusMetrics
 from werkzeug.exceptions import HTTPException
 
@@ -14,6 +13,7 @@ from request_logger.composition import Parts, build
 from request_logger.ingest.access import Access
 from request_logger.server import feedback_route, health_routes, metadata_route, report_routes, worker_files
 from request_logger.server.events_route import EventsRoute
+from request_logger.server.http_metrics import NotedRegistry
 from request_logger.server.responses import answer_to, as_response, error_answer, unauthorized
 from request_logger.server.workers_metrics import WorkersMetrics
 from request_logger.settings import Settings
@@ -33,7 +33,7 @@ def create_app(
     """
     settings = settings or Settings.from_env()
     app = Flask("request_logger", static_folder=None)
-    registry = CollectorRegistry()
+    registry = NotedRegistry()
     if folder := os.environ.get(worker_files.VARIABLE):
         WorkersMetrics(app, folder, registry)
     else:

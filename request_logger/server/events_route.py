@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from functools import cache
 from typing import Any
-
-from prometheus_client import CollectorRegistry
 
 from request_logger.documents.event import (
     Body,
@@ -27,6 +24,7 @@ from request_logger.ingest.memory_budget import Budget, RequestTooLargeError, Sh
 from request_logger.ingest.pipeline import IngestPipeline
 from request_logger.ingest.replies import Replies
 from request_logger.server.batch_route import BatchRoute
+from request_logger.server.http_metrics import HttpMetrics, NotedRegistry
 from request_logger.server.request_body import WholeBody, read_body, small_body
 from request_logger.server.responses import EMPTY, STATUS, Answer, answer_to, error_answer, unauthorized
 from request_logger.settings import Settings
@@ -53,7 +51,7 @@ class EventsRoute:
         settings: Settings,
         pipeline: IngestPipeline,
         inner: Wsgi,
-        registry: CollectorRegistry,
+        registry: NotedRegistry,
         *,
         access: Access,
         budget: Budget,
@@ -69,10 +67,7 @@ class EventsRoute:
         self._batches = BatchRoute(settings, pipeline, budget, telemetry)
         self._inner = inner
         # The exporter counts requests that Flask handles; this route counts its own in the same metrics.
-        metrics = registry._names_to_collectors  # it has no public way to find them
-        self._total: Any = metrics["flask_http_request_total"]
-        self._seconds: Any = metrics["flask_http_request_duration_seconds"]
-        self._counters = cache(self._find_counters)
+        self._count = HttpMetrics(registry).count
 
     def __call__(self, request: dict[str, Any], start_response: Callable[..., Any], /) -> Iterable[bytes]:
         """Answer a request."""
@@ -107,14 +102,6 @@ class EventsRoute:
     def release(self, size: int) -> None:
         """Release memory that `reserve` took."""
         self._budget.give_back(size)
-
-    def _count(self, method: str, rule: str, status: int, seconds: float) -> None:
-        total, duration = self._counters(method, rule, status)
-        total.inc()
-        duration.observe(seconds)
-
-    def _find_counters(self, method: str, rule: str, status: int) -> tuple[Any, Any]:
-        return self._total.labels(method, str(status)), self._seconds.labels(method, rule, str(status))
 
     def _answer(self, method: str, headers: Mapping[str, str], body: bytes | WholeBody) -> Answer:
         started = time.perf_counter()

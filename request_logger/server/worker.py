@@ -1,4 +1,4 @@
-"""Gunicorn's gevent worker with the fast path for plain events; it always accepts, and stops in time.
+"""Gunicorn's gevent worker, which always accepts and stops in time.
 
 Gunicorn's own worker stops accepting at its connection limit, idle connections included: a flood of them, or one sender
 that leaks them, locks out the probes, and the pod is restarted. Here a new connection replaces the one that has been
@@ -10,18 +10,13 @@ from __future__ import annotations
 import errno
 import time
 from collections.abc import Callable
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import gevent
 from gevent.server import StreamServer
-from gunicorn.util import close
 from gunicorn.workers.ggevent import GeventWorker
 
 from request_logger.server.connection_limit import most_connections
-
-if TYPE_CHECKING:
-    from request_logger.server.fast_connection import FastConnection
 
 # The share of connections closed at a time: closing them one by one would sort all of them each time.
 _CLOSED_AT_ONCE = 0.01
@@ -30,7 +25,6 @@ _ACCEPTED_AT_ONCE = 10
 _LOOK_SECONDS = 0.1
 # How long (seconds) a sender may pause within a body, or while reading an answer.
 _PAUSE_SECONDS = 30.0
-_GONE = (errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN)
 
 
 class Worker(GeventWorker):  # type: ignore[misc]
@@ -38,7 +32,6 @@ class Worker(GeventWorker):  # type: ignore[misc]
 
     def init_process(self) -> None:
         """Initialise the worker, as gunicorn's does."""
-        self._connections: set[FastConnection] = set()
         self._idle: dict[Any, _Wait] = {}
         self._open = 0
         self._most = most_connections()
@@ -53,30 +46,28 @@ class Worker(GeventWorker):  # type: ignore[misc]
         super().run()
 
     def handle(self, listener: Any, client: Any, addr: Any) -> None:
-        """Serve a connection: plain events on the fast path, everything else with gunicorn."""
-        # Imported only after gevent has patched the standard library: see `patch`.
-        from request_logger.server.fast_connection import FastConnection, ReplaySocket  # noqa: PLC0415
-
+        """Serve a connection."""
         if self._open >= self._most:
             self._make_room()
-        unread = None
-        connection = FastConnection(client, self.wsgi.wsgi_app, lambda: self.alive)
-        self._connections.add(connection)
         self._open += 1
         try:
-            try:
-                unread = connection.serve()
-            except OSError as error:
-                if error.errno not in _GONE:
-                    raise
-            finally:
-                self._connections.discard(connection)
-                if unread is None:
-                    close(client)
-            if unread is not None:
-                super().handle(self._listeners[id(listener)], ReplaySocket(client, unread), addr)
+            self.serve(self._listeners[id(listener)], client, addr)
         finally:
             self._open -= 1
+
+    def serve(self, listener: Any, client: Any, addr: Any) -> None:
+        """Answer the requests of a connection, as gunicorn does."""
+        super().handle(listener, client, addr)
+
+    def idle_connections(self) -> list[tuple[float, Callable[[], None]]]:
+        """Return since when each idle connection has been so (or has sent parts of a request), and what ends it."""
+        return [(wait.since, wait.end) for wait in self._idle.values()]
+
+    def end_idle(self) -> None:
+        """Close the connections that have no more time; this is called several times a second."""
+        if not self.alive:
+            for wait in list(self._idle.values()):
+                wait.end()
 
     def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> Any:
         """Answer a request as gunicorn does, but drop a sender that pauses too long within its body."""
@@ -94,35 +85,15 @@ class Worker(GeventWorker):  # type: ignore[misc]
         return _Wait(self._idle, self.cfg.keepalive)
 
     def _make_room(self) -> None:
-        """Close the connections that have been idle, or have been sending a request, the longest."""
-        candidates: list[tuple[float, Callable[[], None]]] = [
-            (connection.idle_since, partial(self._end, connection))
-            for connection in self._connections
-            if connection.idle_since < float("inf")
-        ]
-        candidates += [(wait.since, wait.end) for wait in self._idle.values()]
-        candidates.sort(key=lambda candidate: candidate[0])
-        for _, end in candidates[: max(int(self._most * _CLOSED_AT_ONCE), 1)]:
+        """Close those connections that have been idle for longest."""
+        idle = sorted(self.idle_connections(), key=lambda connection: connection[0])
+        for _, end in idle[: max(int(self._most * _CLOSED_AT_ONCE), 1)]:
             end()
-
-    def _end(self, connection: FastConnection) -> None:
-        # It ends later; the next new connection must not choose it again.
-        self._connections.discard(connection)
-        connection.hang_up()
 
     def _hang_up(self) -> None:
         while True:
             gevent.sleep(_LOOK_SECONDS)
-            if not self.alive:
-                for wait in list(self._idle.values()):
-                    wait.end()
-            now = time.monotonic()
-            for connection in list(self._connections):
-                # `idle_since` is infinite while a request is being answered.
-                is_late = connection.idle_since < now - self.cfg.keepalive
-                is_idle = connection.idle_since <= now and not connection.has_begun
-                if is_late or (is_idle and not self.alive):
-                    connection.hang_up()
+            self.end_idle()
 
 
 class _Listener:

@@ -46,6 +46,7 @@ def test_no_trials() -> None:
     assert intervals.newcombe(0, 0, 3, 4) is None
     assert intervals.f1_interval(0, 0) is None
     assert intervals.delong({1: 1}, {1: 5}) is None
+    assert intervals.delong({1: 5}, {1: 1}) is None
     assert intervals.paired_t([1.0]) is None
 
 
@@ -57,6 +58,7 @@ def test_newcombe() -> None:
     expected = stats.chi2_contingency([[48, 32], [56, 14]], correction=False)
     assert found.p_value == pytest.approx(expected.pvalue, rel=1e-9)
     assert found.value == pytest.approx(56 / 70 - 48 / 80, abs=1e-15)
+    assert (found.interval.method, found.test) == ("Newcombe", "chi-squared")
 
 
 def test_means() -> None:
@@ -75,6 +77,16 @@ def test_means() -> None:
     assert (found.interval.low, found.interval.high) == pytest.approx((limits.low, limits.high), rel=1e-9)
 
 
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+@pytest.mark.parametrize("n", [2, 3, 50])
+def test_variance_of_any_scale(n: int, scale: float) -> None:
+    """From sums, of two values as of many; what rounding may eat is a share of the sum, whatever the unit."""
+    x = scale * np.random.default_rng(n).normal(1, 1, n)
+    found = intervals.mean_of(MomentSums(n, x.sum(), (x * x).sum(), x.min(), x.max()))
+    assert found is not None
+    assert (found.n, found.mean, found.variance) == pytest.approx((n, x.mean(), x.var(ddof=1)), rel=1e-9)
+
+
 def test_paired() -> None:
     a = RNG.normal(3, 1, 40)
     b = a + RNG.normal(0.2, 0.5, 40)
@@ -86,12 +98,24 @@ def test_paired() -> None:
     assert (found.interval.low, found.interval.high) == pytest.approx((limits.low, limits.high), rel=1e-9)
 
 
+@pytest.mark.parametrize(("difference", "p_value"), [(0.0, 1.0), (0.5, 0.0)])
+def test_differences_that_are_all_the_same(difference: float, p_value: float) -> None:
+    """Without any variance the interval is a point, and the p-value says whether that is 0."""
+    found = intervals.paired_t([difference] * 3)
+    assert found is not None
+    assert (found.value, found.interval.low, found.interval.high, found.p_value) == (*[difference] * 3, p_value)
+    apart = intervals.welch(Mean(3, 1.0, 0.0), Mean(3, 1.0 + difference, 0.0))
+    assert (apart.value, apart.interval.low, apart.interval.high, apart.p_value) == (*[difference] * 3, p_value)
+
+
 def test_variance_that_rounding_has_eaten() -> None:
     """At a mean of 1e9 times the spread, a sum of squares can't tell the spread: then there is no interval."""
     x = 1e9 + RNG.normal(0, 1, 100)
     assert intervals.mean_of(MomentSums(100, x.sum(), (x * x).sum(), x.min(), x.max())) is None
     assert intervals.mean_of(MomentSums(3, 1500.0, 750_000.0, 500.0, 500.0)) == Mean(3, 500.0, 0.0)
     assert intervals.mean_of(MomentSums(1, 3.0, 9.0, 3.0, 3.0)) is None
+    # 1e18 has a rounding error of 128: what is left of it is noise, not a variance.
+    assert intervals.mean_of(MomentSums(2, 2e9, 2e18 + 512, 1e9 - 16, 1e9 + 16)) is None
 
 
 @pytest.mark.parametrize(("a", "b"), [(0, 0), (3, 3), (1, 9), (40, 12), (0, 1), (400, 500)])
@@ -114,9 +138,10 @@ def test_needed() -> None:
     assert intervals.needed_sample_size(0.0, 2.0) is None
 
 
-def test_delong() -> None:
+@pytest.mark.parametrize("sizes", [(60, 90), (2, 90), (60, 2), (2, 2)])
+def test_delong(sizes: tuple[int, int]) -> None:
     """Area and variance from bins are those over all pairs of binned scores."""
-    p, n = RNG.integers(30, 70, 60), RNG.integers(20, 60, 90)
+    p, n = RNG.integers(30, 70, sizes[0]), RNG.integers(20, 60, sizes[1])
     kernel = (p[:, None] > n) + (p[:, None] == n) / 2
     found = intervals.delong(*({int(k): float((x == k).sum()) for k in np.unique(x)} for x in (p, n)))
     expected = kernel.mean(axis=1).var(ddof=1) / len(p) + kernel.mean(axis=0).var(ddof=1) / len(n)

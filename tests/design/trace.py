@@ -12,11 +12,10 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from prometheus_client import CollectorRegistry
-
 import request_logger
-from request_logger.composition import Parts, build
+from request_logger.server.app import close, create_app
 from request_logger.settings import Settings
+from tests.helpers import event, ndarray
 
 _ROOT = str(Path(request_logger.__file__).parent) + "/"
 # What every module may use at any time: it says nothing of the way.
@@ -35,6 +34,11 @@ class Trace:
         self.calls: dict[tuple[str, str], None] = {}
         self._queueing: list[str] = []
         self._sending: list[str] = []
+
+    def clear(self) -> None:
+        """Forget what was recorded."""
+        self.calls.clear()
+        self._queueing, self._sending = [], []
 
     @property
     def trunk(self) -> list[str]:
@@ -99,44 +103,24 @@ def _recorded(trace: Trace) -> Iterator[None]:
 
 def way_of_an_event(settings: Settings, deployment: str) -> Trace:
     """Store a response, send its feedback through the events route, and return the trace of the feedback."""
-    from request_logger.server.events_route import EventsRoute  # after the helpers, which need no server
-    from tests.helpers import event, ndarray
-
     trace = Trace()
-    registry = CollectorRegistry()
     with _recorded(trace):
-        parts = build(settings, registry)
+        app = create_app(settings)
     try:
-        route = _route(EventsRoute, parts, registry)
+        route: Any = app.wsgi_app
         body = json.dumps({"truth": {"data": {"ndarray": [[1]]}}}).encode()
-        headers = {name.lower(): value for name, value in event("response", "r1", deployment).items()}
-        assert route.post(headers, ndarray([[1]])).status == 200
-        headers = {name.lower(): value for name, value in event("feedback", "r1", deployment).items()}
-        trace.calls.clear()
-        trace._queueing, trace._sending = [], []
+        assert route.post(_headers("response", deployment), ndarray([[1]])).status == 200
+        trace.clear()
         sys.setprofile(trace.profile)
         try:
-            answer = route.post(headers, body)
+            answer = route.post(_headers("feedback", deployment), body)
         finally:
             sys.setprofile(None)
         assert answer.status == 200
     finally:
-        parts.close()
+        close(app)
     return trace
 
 
-def _route(kind: Any, parts: Parts, registry: CollectorRegistry) -> Any:
-    from flask import Flask
-    from prometheus_flask_exporter import PrometheusMetrics
-
-    PrometheusMetrics(Flask("trace"), registry=registry, group_by="url_rule")
-    return kind(
-        parts.settings,
-        parts.pipeline,
-        lambda request, start: [],
-        registry,
-        access=parts.access,
-        budget=parts.budget,
-        replies=parts.replies,
-        telemetry=parts.telemetry,
-    )
+def _headers(part: str, deployment: str) -> dict[str, str]:
+    return {name.lower(): value for name, value in event(part, "r1", deployment).items()}

@@ -71,6 +71,13 @@ def pod_specs(manifest: Manifest) -> Iterator[tuple[dict[str, str], dict[str, An
         yield template.get("metadata", {}).get("labels", {}), template["spec"]
 
 
+def pods_in(manifests: list[Manifest]) -> list[tuple[Manifest, dict[str, Any]]]:
+    """Return each pod's spec with the manifest that makes it; what is applied always makes at least one."""
+    found = [(manifest, pod) for manifest in manifests for _, pod in pod_specs(manifest)]
+    assert found, "no manifest makes a pod"
+    return found
+
+
 def named(manifests: list[Manifest], kind: str) -> dict[str, Manifest]:
     """The manifests of a kind (`v1/Service`) by their names."""
     return {manifest["metadata"]["name"]: manifest for manifest in manifests if kind_of(manifest) == kind}

@@ -44,6 +44,7 @@ def test_elements_are_those_of_the_original(case: str) -> None:
         schema = deployed(headers["Ce-Inferenceservicename"])
         rows = rows_of(apply_schema(decode_body(raw), schema, side), with_payload=True, size=len(raw))
         expected = [document["source"][side] for document in golden["documents"]]
+        assert expected
         for row, stored in zip(rows, expected, strict=True):
             assert row | {name: stored[name] for name in ("ce-time", "ce-source")} == stored
 

@@ -16,7 +16,9 @@ DOCS = (Path(__file__).parents[2] / "docs" / "payloads.md").read_text()
 
 def test_every_decoder_is_documented() -> None:
     """One line a decoder."""
-    assert all(f"| `{name}` |" in DOCS for name, _ in decoders())
+    names = [name for name, _ in decoders()]
+    assert len(names) >= 5
+    assert [name for name in names if f"| `{name}` |" not in DOCS] == []
 
 
 EXAMPLES = re.findall(r"^\| ([^|]+) \| `([\[{][^|]+)` \| `([^|]+)` \|$", DOCS, re.MULTILINE)

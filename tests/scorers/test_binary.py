@@ -75,6 +75,28 @@ def test_cells(truth: object, prediction: object, cell: str, positive: str) -> N
     assert fields["correct"] == int(cell.startswith("true"))
 
 
+@pytest.mark.parametrize("truth", ["no", "yes"])
+@pytest.mark.parametrize("answer", ["no", "yes"])
+@pytest.mark.parametrize("positive_label", [None, "yes", "no"])
+def test_labels_of_named_columns(truth: str, answer: str, positive_label: str | None) -> None:
+    """Truth and answer have the names of their columns, whichever of them is the positive class."""
+    row = Row([0.9, 0.1] if answer == "no" else [0.1, 0.9], ("no", "yes"))
+    fields = Binary(positive_label=positive_label).score(Row(truth), row)
+    assert (fields["truth_label"], fields["predicted_label"], fields["correct"]) == (truth, answer, truth == answer)
+    assert fields["probability"] == 0.9
+    assert fields["truth_probability"] == (0.9 if truth == answer else 0.1)
+
+
+def test_labels_without_names() -> None:
+    """The classes are those of the indexes, also where one of them occurs in no truth."""
+    fields = Binary().score(Row(0), Row(0.2))
+    assert (fields["truth_label"], fields["predicted_label"]) == ("CLASS_0", "CLASS_0")
+    fields = Binary().score(Row(1), Row(0.2))
+    assert (fields["truth_label"], fields["predicted_label"]) == ("CLASS_1", "CLASS_0")
+    turned = Binary(positive_label=0).score(Row(0), Row(0.2))
+    assert (turned["truth_label"], turned["predicted_label"]) == ("CLASS_0", "CLASS_1")
+
+
 @pytest.mark.parametrize(
     ("truth", "prediction", "names", "text"),
     [
@@ -153,7 +175,7 @@ def test_options() -> None:
 )
 def test_wrong_options(options: dict[str, object], text: str) -> None:
     """A wrong option is named."""
-    with pytest.raises(ValueError, match=f"option {text}"):
+    with pytest.raises(ValueError, match=rf"option {text}\b"):
         Binary(**options)  # type: ignore[arg-type]
 
 

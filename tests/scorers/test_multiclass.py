@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.special import softmax
 from sklearn import metrics as sk
 
 from scorers.base import Row, UnscorableError
@@ -147,6 +148,13 @@ def test_rows_that_are_no_probabilities() -> None:
     assert "probability" not in Multiclass(logits=False).score(Row(1), Row([2.5, 1.5]))
 
 
+@pytest.mark.parametrize("row", [[-0.5, 0.9, 0.6], [-3.0, -1.0, -2.0], [0.5, 1.5, 0.25], [-1.0, 3.0, 0.5]])
+def test_logits_are_seen_by_one_value(row: list[float]) -> None:
+    """One below 0 or above 1 is enough, also where the row adds up to 1."""
+    fields = Multiclass().score(Row(0), Row(row))
+    assert fields["truth_probability"] == pytest.approx(softmax(row)[0], rel=1e-12)
+
+
 def test_ties_rank_as_the_answer_breaks_them() -> None:
     """The first of equals is the answer, and so has the better rank: top-1 is the accuracy."""
     row = Row([0.25, 0.25, 0.25, 0.25])
@@ -160,7 +168,7 @@ def test_option_classes() -> None:
     assert scorer.score(Row("dog"), Row(1))["true_positive"] == ["dog"]
     assert scorer.score(Row(2), Row([0.1, 0.2, 0.7], ("t:0", "t:1", "t:2")))["true_positive"] == ["cow"]
     for options in ({"classes": "abc"}, {"classes": ("a",)}, {"logits": 0}, {"probabilities": 1}):
-        with pytest.raises(ValueError, match=f"option {next(iter(options))}"):
+        with pytest.raises(ValueError, match=rf"option {next(iter(options))}\b"):
             Multiclass(**options)
 
 

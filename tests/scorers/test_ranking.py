@@ -82,5 +82,5 @@ def test_unscorable(truth: object, prediction: object) -> None:
 @pytest.mark.parametrize("options", [{"k": 0}, {"k": True}, {"scores": 1}])
 def test_wrong_options(options: dict[str, object]) -> None:
     """A wrong option is named."""
-    with pytest.raises(ValueError, match=f"option {next(iter(options))}"):
+    with pytest.raises(ValueError, match=rf"option {next(iter(options))}\b"):
         Ranking(**options)  # type: ignore[arg-type]

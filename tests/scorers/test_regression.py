@@ -62,6 +62,16 @@ def test_fields_of_one_pair() -> None:
         "truth_squared": 9.0,
     }
     assert "absolute_percentage_error" not in Regression().score(Row(0), Row(2))
+    plain = Regression().score(Row(4), Row(2))
+    assert (plain["truth_centered"], plain["truth_squared"]) == (4.0, 16.0)
+
+
+def test_r2_of_documents_that_differ_is_absent() -> None:
+    """Documents of several outputs have errors, and no truth to measure them by: beside them no R2 is right."""
+    single, several = (Row(1), Row(2)), (Row([1, 2]), Row([2, 4]))
+    assert "r2" in metrics_of(Regression(), [single, (Row(3), Row(3))])
+    assert "r2" not in metrics_of(Regression(), [single, (Row(3), Row(3)), several])
+    assert "r2" not in metrics_of(Regression(), [several])
 
 
 def test_r2_of_a_constant_truth_is_absent() -> None:
@@ -95,7 +105,7 @@ def test_unscorable(truth: object, prediction: object, text: str) -> None:
 @pytest.mark.parametrize("options", [{"offset": "a"}, {"offset": float("inf")}, {"quantile": 2}, {"quantile": None}])
 def test_wrong_options(options: dict[str, object]) -> None:
     """A wrong option is named."""
-    with pytest.raises(ValueError, match=f"option {next(iter(options))}"):
+    with pytest.raises(ValueError, match=rf"option {next(iter(options))}\b"):
         Regression(**options)  # type: ignore[arg-type]
 
 

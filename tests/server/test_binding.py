@@ -59,6 +59,7 @@ def test_the_server_answers_on_both(server: Server) -> None:
 
 
 @pytest.mark.engine
+@pytest.mark.skipif(not HAS_IPV6, reason="there is no IPv6 here, so no second address")
 def test_the_server_answers_on_one(make_server: Callable[..., Server]) -> None:
     """Where HOST says which."""
     server = make_server(HOST="127.0.0.1", GUNICORN_WORKERS="1")

@@ -59,6 +59,7 @@ def test_a_process_that_dies_with_its_turn() -> None:
         pass
     tokens._patience = 60  # a machine that is busy elsewhere is not a dead process
     spans = _spans(tokens, 2, 20)
+    assert len(spans) == 40
     assert all(end <= start for (_, end), (start, _) in pairwise(spans))
 
 
@@ -69,4 +70,5 @@ def test_a_token_too_many_goes_again() -> None:
         pass
     tokens._patience = 60
     spans = _spans(tokens, 2, 20)
+    assert len(spans) == 40
     assert all(end <= start for (_, end), (start, _) in pairwise(spans))

@@ -137,6 +137,7 @@ def test_path_prefix(make_server: Callable[..., Server], engine: Any, index: Ind
         server = make_server(url, **{how: value})
         assert_stores(server, index, deployment)
         server.stop()
+        assert proxy.seen
         assert all(path.startswith("/search/es/") for path, _ in proxy.seen)
 
 

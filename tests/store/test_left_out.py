@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -14,6 +13,7 @@ from request_logger.metrics_server.exporter import Exporter
 from request_logger.settings import Settings
 from request_logger.store.changes import StoreUnavailableError
 from request_logger.store.excluded_indices import LeftOut, left_out_note
+from tests.store.engine_double import Answer, EngineDouble, answers_by_start
 
 TEXT = {"type": "illegal_argument_exception", "reason": "Text fields are not optimised"}
 BUSY = {"type": "es_rejected_execution_exception", "reason": "queue full"}
@@ -31,25 +31,6 @@ def partial(*failures: tuple[str, Any], total: int = 3) -> dict[str, Any]:
     return {**HITS, "_shards": {**shards, "failures": [{"index": index, "reason": cause} for index, cause in failures]}}
 
 
-class Engine:
-    """Answers each path that starts like one of `answers` with it."""
-
-    def __init__(self, answers: Mapping[str, Any] | None = None) -> None:
-        self.answers = answers or {}
-        self.paths: list[str] = []
-
-    def request(
-        self,
-        method: str,
-        path: str,
-        body: Any = None,
-        params: Mapping[str, str] | None = None,
-        timeout: float | None = None,
-    ) -> tuple[int, Any]:
-        self.paths.append(path)
-        return next(((200, answer) for start, answer in self.answers.items() if path.startswith(start)), (404, {}))
-
-
 @pytest.mark.parametrize(
     ("indices", "narrowed"),
     [
@@ -61,7 +42,7 @@ class Engine:
 )
 def test_how_the_rest_is_asked_for(indices: str, narrowed: str) -> None:
     """Globs come first: only after them an engine takes an exclusion. Nothing left is nothing, not everything."""
-    left_out = LeftOut(Engine())
+    left_out = LeftOut(answers_by_start({}))
     assert left_out.narrowed(indices) == indices
     assert left_out.learn(indices, 200, partial(("a-1", TEXT), ("a-2", TEXT)))
     assert left_out.narrowed(indices) == narrowed
@@ -84,7 +65,7 @@ def test_how_the_rest_is_asked_for(indices: str, narrowed: str) -> None:
 )
 def test_what_leaves_nothing_out(status: int, answer: Any) -> None:
     """What passes by itself, what no index would understand, and what is no answer."""
-    left_out = LeftOut(Engine())
+    left_out = LeftOut(answers_by_start({}))
     assert not left_out.learn("a-*", status, answer)
     assert left_out.reasons == {}
 
@@ -95,7 +76,7 @@ def test_a_shard_that_is_nowhere(named: bool) -> None:
     answer = partial(("a-1", NOWHERE)) if named else partial()
     counts = {"status": "red", "number_of_shards": 1, "active_primary_shards": 0}
     whole = {"status": "green", "number_of_shards": 2, "active_primary_shards": 2}
-    engine = Engine({"/_cluster/health": {"indices": {"a-1": counts, "a-2": whole}}})
+    engine = answers_by_start({"/_cluster/health": {"indices": {"a-1": counts, "a-2": whole}}})
     left_out, counters = LeftOut(engine), LeftOut(engine, without_shards=False)
     for _ in range(3):
         assert left_out.learn("a-*", 200, answer)
@@ -113,7 +94,7 @@ def test_types_that_differ() -> None:
     """Where an engine only says that answers can't be put together, the types of the fields tell the index."""
     caps = {"keyword": {"indices": ["a-1", "a-2"]}, "long": {"indices": ["a-3"]}}
     of_numbers = {"double": {"indices": ["a-1", "a-2"]}, "keyword": {"indices": ["a-4"]}}
-    engine = Engine({"/a-*/_field_caps": {"fields": {"metrics.scorer": caps, "metrics.my_sum": of_numbers}}})
+    engine = answers_by_start({"/a-*/_field_caps": {"fields": {"metrics.scorer": caps, "metrics.my_sum": of_numbers}}})
     left_out = LeftOut(engine)
     error = {"type": "search_phase_execution_exception", "root_cause": [], "caused_by": {"type": "class_cast"}}
     assert left_out.learn("a-*", 500, {"error": error})
@@ -127,7 +108,7 @@ def test_types_that_differ() -> None:
 def test_more_names_than_a_path_has_room_for() -> None:
     """Then the names go into the body of the search."""
     names = [f"inference-log-seldon-somewhere-model-{number}-default" for number in range(200)]
-    engine = Engine({"/_msearch": {"responses": [{**HITS, "status": 200}]}})
+    engine = answers_by_start({"/_msearch": {"responses": [{**HITS, "status": 200}]}})
     runner = QueryRunner(engine)
     assert runner.left_out.learn("inference-log-*", 200, partial(*((name, TEXT) for name in names), total=500))
     assert runner.count(Scope("inference-log-*")) == 0
@@ -135,36 +116,35 @@ def test_more_names_than_a_path_has_room_for() -> None:
     assert left_out_note(runner.left_out.as_json()).endswith("; and 195 more indices.")
 
 
-class Counting:
-    """Has one index of which the scorer is no keyword."""
+def counting(failure: Any) -> EngineDouble:
+    """Make an engine with one index of which the scorer is no keyword."""
 
-    def __init__(self, failure: Any) -> None:
-        self.failure = failure
-        self.asked: list[str] = []
-
-    def request(self, method: str, path: str, body: Any = None, *rest: Any, **more: Any) -> tuple[int, Any]:
+    def answer(path: str, body: Any) -> Answer:
         if path != "/_msearch":
             return 404, {}
         lines = [loads(line) for line in body.splitlines()]
-        self.asked.append(lines[0]["index"])
-        bad = "-bad" not in lines[0]["index"]
+        if "-bad" not in lines[0]["index"]:
+            return 200, {"responses": [partial(("bad", failure))] * (len(lines) // 2)}
         right = {**HITS, "aggregations": {"series": {"buckets": []}}, "_shards": {"total": 1, "successful": 1}}
-        return 200, {"responses": [partial(("bad", self.failure)) if bad else right] * (len(lines) // 2)}
+        return 200, {"responses": [right] * (len(lines) // 2)}
+
+    return EngineDouble(answer)
 
 
 def test_counters_without_an_index(caplog: pytest.LogCaptureFixture) -> None:
     """The exposition names it in a comment at its end, which Prometheus does not read; the log names it once."""
-    engine = Counting(TEXT)
+    engine = counting(TEXT)
     exporter = Exporter(engine, Settings(metrics_cache_seconds=0))
     for _ in range(2):
         said = exporter.exposition().decode()
         assert said == f"# left out: bad: {TEXT['type']}: {TEXT['reason']}\n"
-    assert len(engine.asked) == 4
-    assert engine.asked[1].endswith(",-bad")
+    searches = [body for path, body in zip(engine.paths, engine.bodies, strict=True) if path == "/_msearch"]
+    assert len(searches) == 4
+    assert loads(searches[1].splitlines()[0])["index"].endswith(",-bad")
     assert [record.getMessage().count("bad") for record in caplog.records] == [1]
 
 
 def test_counters_do_not_fall() -> None:
     """While an index is busy there is no answer at all."""
     with pytest.raises(StoreUnavailableError, match="the search engine can't answer: index bad: "):
-        Exporter(Counting(BUSY), Settings()).exposition()
+        Exporter(counting(BUSY), Settings()).exposition()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from itertools import islice
 from typing import Any
 from unittest.mock import patch
@@ -26,6 +25,7 @@ from request_logger.store.changes import StoreUnavailableError
 from request_logger.store.client.scan import Scan, ScanError
 from request_logger.store.search_answers import check_aggregations, check_documents
 from scorers.base import Count, Sum, SumBy, Terms, TermsBy
+from tests.store.engine_double import EngineDouble
 
 WRONG: list[Any] = [
     None,
@@ -51,23 +51,6 @@ WRONG: list[Any] = [
     {"pit_id": "x", "id": "x"},
     {"fields": 5},
 ]
-
-
-class Answers:
-    """An engine, or a proxy in front of it, that answers everything with the same."""
-
-    def __init__(self, status: int, answer: Any) -> None:
-        self.answer = status, answer
-
-    def request(
-        self,
-        method: str,
-        path: str,
-        body: Any = None,
-        params: Mapping[str, str] | None = None,
-        timeout: float | None = None,
-    ) -> tuple[int, Any]:
-        return self.answer
 
 
 def ask_everything(engine: Any) -> list[str]:
@@ -103,7 +86,7 @@ def ask_everything(engine: Any) -> list[str]:
 @pytest.mark.parametrize("answer", WRONG)
 def test_wrong_answers(status: int, answer: Any) -> None:
     """Whatever the status, it is one line of a documented error."""
-    said = ask_everything(Answers(status, answer))
+    said = ask_everything(EngineDouble(lambda *_: (status, answer)))
     assert said
     assert all(text and len(text.splitlines()) == 1 for text in said)
 
@@ -127,7 +110,7 @@ JSON = st.recursive(
 @given(JSON, st.sampled_from([200, 400, 500]))
 def test_answers_of_any_shape(answer: Any, status: int) -> None:
     """Whatever is built of an answer's words."""
-    ask_everything(Answers(status, answer))
+    ask_everything(EngineDouble(lambda *_: (status, answer)))
 
 
 QUESTIONS = [Count(None), Sum("x"), Terms("label"), TermsBy("a", "b"), SumBy(("x",), "bin"), Moments("x")]

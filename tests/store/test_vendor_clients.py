@@ -87,7 +87,7 @@ def test_the_page_of_a_proxy_decides_nothing(first: bytes, engine: str) -> None:
         body = json.dumps(OPENSEARCH if engine == "opensearch" else OLD)
         server.answer = lambda method, path: http(body if path == "/" else json.dumps(HEALTH), **agents[engine])
         assert client.ping()
-        assert server.agent.startswith("opensearch-py/" if engine == "opensearch" else "elasticsearch-py/")
+        assert server.agent.startswith("elastic-transport-python/" if engine == "opensearch" else "elasticsearch-py/")
 
 
 def test_an_engine_whose_root_is_closed() -> None:

