@@ -198,7 +198,7 @@ def number(value: Any, what: str) -> float:
 
 
 def finite(value: Any) -> bool:
-    """Say whether a value is a number or boolean that a double can hold: not NaN, infinite or beyond 1e308."""
+    """Return whether a value is a number or boolean that a double can hold: not NaN, infinite or beyond 1e308."""
     try:
         return isinstance(value, (int, float)) and math.isfinite(value)
     except OverflowError:

@@ -149,7 +149,7 @@ def rank_of(row: Sequence[float], column: int) -> int:
 
 
 def is_one_hot(row: Sequence[float]) -> bool:
-    """Say whether a row is an answer (one-hot, votes), not a forecast: it has only JSON's integers and booleans."""
+    """Return whether a row is an answer (one-hot, votes), not a forecast: it has only JSON's integers and booleans."""
     return type(row[0]) is not float and not any(type(value) is float for value in row)
 
 

@@ -151,7 +151,7 @@ def _is_numeric(value: Any) -> bool:
 
 
 def _is_forecast(row: Sequence[float], logits: bool) -> bool:
-    """Say whether a list of numbers must be one number a label: it has a fraction, or repeats 0 or 1."""
+    """Return whether a list of numbers must be one number a label: it has a fraction, or repeats 0 or 1."""
     return logits or (
         all(0 <= value <= 1 for value in row)
         and (len(set(row)) < len(row) or any(value not in (0, 1) for value in row))

@@ -12,9 +12,9 @@ from scorers.base import UnscorableError
 from scorers.reasons import of_side
 
 # No class has a longer name: `labels.MAX_LABEL` shortens what is stored of one. The reasons name this number.
-LONGEST_NAME = 512
+MAX_NAME_CHARACTERS = 512
 # Reading a longer text as a literal takes too long; one that starts as a record does is taken for one.
-_MOST_CHARACTERS = 20_000
+_MAX_CHARACTERS = 20_000
 _SCORED = re.compile(r"[-+]?\d+\.\d*(?:[eE][-+]?\d+)?:\d+(?::.*)?", re.DOTALL)
 _TENSOR = re.compile(r"(?:tensor|array)\(.*\)", re.DOTALL)
 
@@ -40,15 +40,15 @@ def _only_one(judge: Callable[[str], bool], truth: Any, prediction: Any) -> str:
 
 
 def is_structured(text: str) -> bool:
-    """Say whether text is a list or an object in JSON or Python's form, a tensor, or a class with its score."""
+    """Return whether text is a list or an object in JSON or Python's form, a tensor, or a class with its score."""
     text = text.strip()
     if text[:1] in ("{", "[") and text[-1:] in ("}", "]"):
-        return len(text) > _MOST_CHARACTERS or _is_literal(text)
+        return len(text) > _MAX_CHARACTERS or _is_literal(text)
     return bool(_SCORED.fullmatch(text) or _TENSOR.fullmatch(text))
 
 
 def _is_long(text: str) -> bool:
-    return len(text) > LONGEST_NAME
+    return len(text) > MAX_NAME_CHARACTERS
 
 
 def _any(judge: Any, value: Any) -> bool:

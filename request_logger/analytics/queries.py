@@ -17,7 +17,7 @@ from request_logger.analytics.scope import TOLERANT, Query, Scope
 from request_logger.common.json import dumps
 from request_logger.store.changes import StoreUnavailableError
 from request_logger.store.errors import is_partial, reason_of
-from request_logger.store.excluded_indices import MOST_PATH_CHARACTERS, LeftOut
+from request_logger.store.excluded_indices import MAX_PATH_CHARACTERS, ExcludedIndices
 from request_logger.store.ports import EngineReader
 from request_logger.store.search_answers import check_aggregations, check_hits, check_total
 from scorers.base import Bucket, SumBy, Terms, TermsBy
@@ -40,7 +40,7 @@ class Asker:
 
     def __init__(self, engine: EngineReader) -> None:
         self.engine = engine
-        self.left_out = LeftOut(engine)
+        self.left_out = ExcludedIndices(engine)
 
     def settled(self, make: Callable[[], T], indices: str = "") -> T:
         """Return what ``make`` makes, made again where an index was left out while it ran: of the same ones throughout.
@@ -67,7 +67,7 @@ class Asker:
     def search(self, scope: Scope, body: dict[str, Any], *more: Query) -> dict[str, Any]:
         """Search the documents of a scope; ``body`` lacks the query. Give the whole answer.
 
-        An index that can't answer is left out, see `LeftOut`. Raises BadQuestionError where the engine doesn't
+        An index that can't answer is left out, see `ExcludedIndices`. Raises BadQuestionError where the engine doesn't
         understand it, TooManyBucketsError, and StoreUnavailableError where there is no answer, or only that of some
         shards: half a sum is a wrong one.
         """
@@ -112,7 +112,7 @@ class Asker:
 
     def _send(self, indices: str, body: dict[str, Any], params: dict[str, str]) -> tuple[int, Any]:
         path = f"/{quote(indices, safe='*,')}/_search"
-        if len(path) <= MOST_PATH_CHARACTERS:
+        if len(path) <= MAX_PATH_CHARACTERS:
             return self.engine.request("POST", path, body, params=params)
         if "scroll" in params:
             raise StoreUnavailableError(f"too many indices have to be left out: {len(self.left_out.reasons)}")

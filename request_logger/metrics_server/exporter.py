@@ -27,7 +27,7 @@ from request_logger.scoring.custom_metrics import Series
 from request_logger.settings import Settings
 from request_logger.store.changes import StoreUnavailableError
 from request_logger.store.errors import is_partial, reason_of
-from request_logger.store.excluded_indices import LeftOut
+from request_logger.store.excluded_indices import ExcludedIndices
 from request_logger.store.ports import EngineReader
 from request_logger.store.search_answers import check_aggregations
 
@@ -120,7 +120,7 @@ class Exporter:
     def _collect(self) -> bytes:
         """Collect until all indices but those that are left out have answered everything."""
         # An index that lacks a shard comes back: counters that fell meanwhile would look like a restart.
-        left_out = LeftOut(self._engine, without_shards=False)
+        left_out = ExcludedIndices(self._engine, without_shards=False)
         for _ in range(_MOST_ROUNDS):
             try:
                 text = self._collect_from(left_out)
@@ -136,7 +136,7 @@ class Exporter:
             log.warning("/v1/metrics leaves out the index %s: %s", index, reasons[index])
         self._told = dict(reasons)
 
-    def _collect_from(self, left_out: LeftOut) -> bytes:
+    def _collect_from(self, left_out: ExcludedIndices) -> bytes:
         families = Families()
         counts = {
             cell: self._search(exists(f"metrics.{cell}"), scorer="metrics.scorer", label=f"metrics.{cell}")
@@ -163,7 +163,7 @@ class Exporter:
             # The MetricsServer counts a right answer as both, of the same class.
             families.count("seldon_metric_true_negative", labels, count)
 
-    def _custom(self, families: Families, wanted: Sequence[Series], left_out: LeftOut) -> None:
+    def _custom(self, families: Families, wanted: Sequence[Series], left_out: ExcludedIndices) -> None:
         searches = []
         for series in wanted:
             search = self._search({"term": {"metrics.series": series.text}})
@@ -221,7 +221,7 @@ class Exporter:
             "worker_id": WORKER_ID,
         }
 
-    def _read(self, searches: Sequence[_Search], left_out: LeftOut) -> None:
+    def _read(self, searches: Sequence[_Search], left_out: ExcludedIndices) -> None:
         """Read all pages of some searches, the next of each together.
 
         Raises _NarrowedError where an index had to be left out, so that everything has to be asked anew, and
@@ -250,7 +250,7 @@ class Exporter:
                     unfinished.append(search)
             waiting = unfinished
 
-    def _check(self, found: Any, indices: str, left_out: LeftOut) -> None:
+    def _check(self, found: Any, indices: str, left_out: ExcludedIndices) -> None:
         """Refuse half an answer: counters that fall for a moment look like a restart. Raises as _read does."""
         if not isinstance(found, dict) or "error" in found or is_partial(found):
             status = found.get("status", 200) if isinstance(found, dict) else 200

@@ -159,7 +159,7 @@ def columns_of(decoder: Decoder, message: Any) -> Sequence[str] | None:
 
 
 def is_own(decoder: Decoder) -> bool:
-    """Say whether a decoder is one of the built-in ones."""
+    """Return whether a decoder is one of the built-in ones."""
     return type(decoder).__module__.startswith(f"{GROUP}.")
 
 
@@ -189,7 +189,7 @@ def _decode(body: dict[str, Any]) -> Decoded:
 
 
 def _checked(rows: Any, name: str) -> Decoded:
-    """Give what another package's decoder returned, with nothing in it but JSON that can be stored."""
+    """Return what another package's decoder returned, with nothing in it but JSON that can be stored."""
     if not isinstance(rows, Decoded) or not isinstance(rows.data_type, str):
         raise UndecodableError(f"decoder {name} returned {type_name(rows)}, expected Decoded")
     items = list(islice(rows.items, MAX_ROWS + 1))

@@ -122,7 +122,7 @@ def _float(value: int) -> float | None:
 
 
 def data_type(array: Survey) -> DataType:
-    """Give the kind of an array of rows: n or n x 1 numbers, n x m and 3-d tables, 4-d images, the rest text."""
+    """Return the kind of an array of rows: n or n x 1 numbers, n x m and 3-d tables, 4-d images, the rest text."""
     if array.shape is None:
         return "text"
     if len(array.shape) > 3:
@@ -170,7 +170,7 @@ def _are_integers(names: list[str]) -> bool:
 
 
 def without_markers(array: Any) -> tuple[Any, Survey]:
-    """Give an array and its survey with None for the text that stands for a number that is not finite.
+    """Return an array and its survey with None for the text that stands for a number that is not finite.
 
     Stored payloads have ``"NaN"``, ``"Infinity"`` and ``"-Infinity"`` for what JSON can't keep, and senders write
     them too; in an array with other text they are text.
@@ -203,7 +203,7 @@ def rows_of(array: Any, names: Any, what: str, fields: dict[str, Any], *, as_flo
 
 
 def other_fields(body: dict[str, Any], *taken: str) -> dict[str, Any]:
-    """Give the fields of a body that go to the top of the document's part: not ``taken``, not our own."""
+    """Return the fields of a body that go to the top of the document's part: not ``taken``, not our own."""
     if len(body) == 1:
         return {}
     out = RESERVED | _SELDON | frozenset(taken)

@@ -58,7 +58,7 @@ class Decoder(Protocol):
     """Decodes the messages of one protocol."""
 
     def accepts(self, body: dict[str, Any]) -> bool:
-        """Say whether this body, a JSON object, is of the decoder's protocol (cheap: looks at keys only)."""
+        """Return whether this body, a JSON object, is of the decoder's protocol (cheap: looks at keys only)."""
         ...
 
     def decode(self, body: dict[str, Any]) -> Decoded:

@@ -62,7 +62,7 @@ def parse(raw: bytes, content_type: str | None = None, *, max_bytes: int = MAX_I
 
 
 def _unwrapped(body: Body) -> Body:
-    """Give the object that was encoded twice, as some senders do; other text stays as it is."""
+    """Return the object that was encoded twice, as some senders do; other text stays as it is."""
     try:
         inner = _parse(body.value.encode(), None, 0)
     except UndecodableError:
@@ -174,7 +174,7 @@ def _clean(value: Any, *, as_text: bool) -> Any:
 
 
 def _is_clean(values: list[Any]) -> bool:
-    """Say quickly of a tensor's flat values that they need no change."""
+    """Return quickly of a tensor's flat values that they need no change."""
     kinds = set(map(type, values))
     if kinds == {float}:
         return all(map(math.isfinite, values))

@@ -61,7 +61,7 @@ def _entry(text: Any) -> Entry | None:
 
 
 def _is_ranking(row: Row) -> bool:
-    """Say whether entries are different classes, the best first: as those of one row are."""
+    """Return whether entries are different classes, the best first: as those of one row are."""
     scores = [entry.score for entry in row]
     return len({entry.index for entry in row}) == len(row) and scores == sorted(scores, reverse=True)
 

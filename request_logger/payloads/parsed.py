@@ -23,7 +23,7 @@ class ParsedDecoder:
         return columns_in(self.decode(body))
 
     def decode(self, body: dict[str, Any]) -> Decoded:
-        """Give the rows; every other field goes to the part's top, and no payload is kept beside them.
+        """Return the rows; every other field goes to the part's top, and no payload is kept beside them.
 
         The instance of kind ``json`` is one row, whatever it is; so is one that is no list.
         """

@@ -36,7 +36,7 @@ _NUMBERS = frozenset({int, float, bool, type(None)})
 # Rounded probabilities need not add up to exactly 1.
 _SUM_TOLERANCE = 0.02
 # A record of a thousand classes; longer text is an answer, and takes too long to read as a literal of Python's.
-_MOST_CHARACTERS = 20_000
+_MAX_CHARACTERS = 20_000
 
 
 def predicted(decoded: Decoded) -> Decoded:
@@ -66,14 +66,14 @@ def predicted(decoded: Decoded) -> Decoded:
 
 
 def _are_numbers(items: Sequence[Item]) -> bool:
-    """Say quickly whether each row is a number, or a list that starts with one: then none is of a known form."""
+    """Return whether each row is a number, or a list that starts with one: then none is of a known form."""
     heads = {type(row[0]) if type(row) is list and row else type(row) for row in [item.instance for item in items]}
     return heads <= _NUMBERS
 
 
 @lru_cache(maxsize=256)
 def _tell_roles(names: tuple[str, ...]) -> bool:
-    """Say whether columns of these names may be a label and its scores, not classes or features."""
+    """Return whether columns of these names may be a label and its scores, not classes or features."""
     return len(names) > 1 and any(_plain(name) in _LABELS or _PROBABILITY_OF.fullmatch(name) for name in names)
 
 
@@ -109,7 +109,7 @@ def prediction_of(value: Any) -> Any:
         return _of_record(value)
     if isinstance(value, list):
         return _of_list(value)
-    if isinstance(value, str) and value[:1] in ("{", "[") and len(value) <= _MOST_CHARACTERS:
+    if isinstance(value, str) and value[:1] in ("{", "[") and len(value) <= _MAX_CHARACTERS:
         return _of_text(value)
     return value
 
@@ -228,7 +228,7 @@ def _literal(text: str) -> Any:
 
 
 def _is_forecast(value: Mapping[str, Any]) -> bool:
-    """Say whether an object has a probability for each of several names."""
+    """Return whether an object has a probability for each of several names."""
     scores = list(value.values())
     return (
         len(scores) > 1

@@ -41,7 +41,7 @@ _CONTENTS = {
 
 
 def is_protobuf(content_type: str | None) -> bool:
-    """Say whether a Content-Type names protobuf or gRPC."""
+    """Return whether a Content-Type names protobuf or gRPC."""
     return content_type is not None and content_type.strip().lower().startswith(_CONTENT_TYPES)
 
 
@@ -90,7 +90,7 @@ def _present(**values: Any) -> dict[str, Any]:
 
 
 def _value(value: Any) -> Any:
-    """Give a google.protobuf.Value as JSON; unlike protobuf's own function it takes NaN and keeps 1.0 a float."""
+    """Return a google.protobuf.Value as JSON; unlike protobuf's own function it takes NaN and keeps 1.0 a float."""
     kind = value.WhichOneof("kind")
     if kind == "list_value":
         return [_value(entry) for entry in value.list_value.values]

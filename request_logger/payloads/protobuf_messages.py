@@ -106,7 +106,7 @@ _Field = descriptor_pb2.FieldDescriptorProto
 
 @cache
 def message_class(name: str) -> Any:
-    """Give the class of a message, such as ``SeldonMessage``, ``ModelInferRequest`` or ``ModelInferResponse``."""
+    """Return the class of a message, such as ``SeldonMessage``, ``ModelInferRequest`` or ``ModelInferResponse``."""
     return message_factory.GetMessageClass(_pool().FindMessageTypeByName(f"{_PACKAGE}.{name}"))
 
 

@@ -22,7 +22,7 @@ def tensors_key(body: dict[str, Any]) -> str | None:
 
 
 def is_v2(body: dict[str, Any]) -> bool:
-    """Say whether a body holds V2 tensors, not TensorFlow's columns."""
+    """Return whether a body holds V2 tensors, not TensorFlow's columns."""
     return tensors_key(body) is not None
 
 
@@ -38,7 +38,7 @@ class V2Decoder:
         return columns_in(self.decode(body))
 
     def decode(self, body: dict[str, Any]) -> Decoded:
-        """Give the rows; other fields go to the part's top (``id``, ``parameters``, ...).
+        """Return the rows; other fields go to the part's top (``id``, ``parameters``, ...).
 
         Those of a response do but for the model's name and version.
 

@@ -18,7 +18,7 @@ _SIZE = "binary_data_size"
 
 
 def is_likely(raw: bytes) -> bool:
-    """Say whether what parses as JSON with white space after it may be the binary form: 32 is a fine UINT8."""
+    """Return whether what parses as JSON with white space after it may be the binary form: 32 is a fine UINT8."""
     return raw[-1] <= ord(" ") and _SIZE.encode() in raw
 
 

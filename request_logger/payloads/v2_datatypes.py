@@ -41,7 +41,7 @@ _LENGTH_BYTES = 4
 
 
 def from_json(datatype: Any, data: Survey, what: str) -> list[Any]:
-    """Give a tensor's flat values from the leaves of its JSON data.
+    """Return a tensor's flat values from the leaves of its JSON data.
 
     Raises UndecodableError for an unknown datatype and values that are none of it.
     """
@@ -59,7 +59,7 @@ def from_json(datatype: Any, data: Survey, what: str) -> list[Any]:
 
 
 def from_raw(datatype: str, raw: bytes, what: str) -> list[Any]:
-    """Give a numeric or boolean tensor's flat values from its raw, little-endian bytes (NaN stays NaN).
+    """Return a numeric or boolean tensor's flat values from its raw, little-endian bytes (NaN stays NaN).
 
     Raises UndecodableError for an unknown datatype and a length that does not fit it.
     """
@@ -87,7 +87,7 @@ def split_bytes(raw: bytes, what: str) -> list[bytes]:
 
 
 def text_of_bytes(parts: list[bytes]) -> tuple[list[str], bool]:
-    """Give BYTES elements as text; where one is no UTF-8 all become base64, and the second value is True."""
+    """Return BYTES elements as text; where one is no UTF-8 all become base64, and the second value is True."""
     try:
         return [part.decode() for part in parts], False
     except UnicodeDecodeError:
@@ -95,7 +95,7 @@ def text_of_bytes(parts: list[bytes]) -> tuple[list[str], bool]:
 
 
 def text_of_codes(codes: list[int], length: int, what: str) -> list[str]:
-    """Give the texts of BYTES data written as numbers: the last dimension of the shape is the text's length."""
+    """Return the texts of BYTES data written as numbers: the last dimension of the shape is the text's length."""
     try:
         raw = bytes(codes)
     except ValueError:

@@ -1,7 +1,7 @@
-"""The vendors' clients over connections that send a request's head and body together.
+"""Connections for the vendors' clients that send the head and the body of a request together.
 
-urllib3 sends them with two system calls, each of which wakes the engine: of a small _bulk that was a third of what it
-costs the logger.
+urllib3 sends them with two system calls, each of which wakes the search engine's process: a third of the logger's cost
+of a small _bulk.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ class _OneSend(HTTPConnection):
     _held: list[bytes] | None = None
 
     def request(self, *args: Any, **options: Any) -> None:
-        """Send a request, as urllib3 does."""
+        """Send a request as urllib3 does, but with a single system call."""
         self._held = []
         try:
             super().request(*args, **options)
@@ -28,7 +28,7 @@ class _OneSend(HTTPConnection):
         super().send(whole)
 
     def send(self, data: Any) -> None:
-        """Send some bytes; a request's own wait for its last."""
+        """Send bytes; those of a request are held until it is complete."""
         if self._held is None or not isinstance(data, bytes):
             super().send(data)
         else:
@@ -44,7 +44,7 @@ def _made_one(pool: HTTPConnectionPool) -> None:
 
 
 class OpenSearchConnection(opensearchpy.Urllib3HttpConnection):
-    """Of opensearch-py."""
+    """The connection class for opensearch-py."""
 
     def _create_urllib3_pool(self) -> None:
         super()._create_urllib3_pool()
@@ -52,7 +52,7 @@ class OpenSearchConnection(opensearchpy.Urllib3HttpConnection):
 
 
 class ElasticNode(elastic_transport.Urllib3HttpNode):
-    """Of elasticsearch."""
+    """The node class for elasticsearch."""
 
     def __init__(self, config: elastic_transport.NodeConfig) -> None:
         super().__init__(config)
