@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from request_logger.common.names import strip_header
@@ -119,7 +119,7 @@ def _headers(record: Record) -> tuple[str | None, dict[str, str]]:
 def _arrived(event: Event, record: Record) -> Event:
     """Give an event whose own time can't be read the record's: a record that is read again keeps its place in order."""
     if time_key(event.time) is None and record.timestamp is not None:
-        event.timestamp = instant(record.timestamp)
+        return replace(event, timestamp=instant(record.timestamp))
     return event
 
 
