@@ -318,7 +318,7 @@ def stored(process: ConsumerProcess) -> float:
 
 
 def as_upsert(line: bytes) -> bytes:
-    """BulkTokens the two lines of an ``index`` into those that the store sends."""
+    """Turn the two lines of an ``index`` into those that the store sends."""
     action, source = line.splitlines()
     return b'%b\n{"doc":{},"_source":true,"upsert":%b}\n' % (action.replace(b'"index"', b'"update"', 1), source)
 

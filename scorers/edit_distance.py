@@ -1,4 +1,4 @@
-"""Edit distance (Levenshtein), fast enough for whole texts."""
+"""The edit distance (Levenshtein) of sequences, fast enough for long texts."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from collections.abc import Hashable, Sequence
 def edit_distance(first: Sequence[Hashable], second: Sequence[Hashable]) -> int:
     """Return the least number of insertions, deletions and substitutions that turn one sequence into the other.
 
-    The sequences are texts or lists of words. Bit-parallel: a column of the dynamic programming table is held as the
-    differences of neighbouring cells in two integers of ``len(first)`` bits (Myers 1999, J. ACM 46(3), in the form of
-    Hyyrö 2003 for the distance between whole sequences), so it costs O(len(second)) operations on long integers.
+    The sequences are texts or lists of words. The algorithm is bit-parallel: two integers of ``len(first)`` bits hold
+    the differences between neighbouring cells of a column of the dynamic programming table (Myers 1999, J. ACM 46(3),
+    in the form of Hyyrö 2003 for the distance between whole sequences), so it takes O(len(second)) operations on long
+    integers.
     """
     if len(first) < len(second):
         first, second = second, first

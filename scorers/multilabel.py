@@ -1,4 +1,4 @@
-"""Multilabel: any number of labels at once."""
+"""The scorer for multilabel classification: any number of labels per prediction."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _LOSS = (0.0, float("inf"))
 
 @dataclass(frozen=True, slots=True)
 class Multilabel:
-    """Compare two sets of labels.
+    """Scores two sets of labels.
 
-    A side is a list of labels (text or numbers, also empty), one label, an object of label: 0 or 1, or a row with one
-    column a label: 0 and 1, booleans, or for the prediction probabilities. Two lists of as many numbers within [0, 1]
-    are rows, and so is a list within [0, 1] that has fractions or repeats a number; other lists of numbers are sets
-    of class indexes.
+    The truth and the prediction are each a list of labels (text or numbers, possibly empty), one label, an object of
+    label -> 0 or 1, or a row with one column per label: 0 and 1, booleans, or for the prediction probabilities. Two
+    lists of the same length with numbers within [0, 1] are rows, and so is a list within [0, 1] that has fractions or
+    repeats a number; other lists of numbers are sets of class indexes.
 
-    Options: ``threshold``, from which probability on (>=) a label is predicted. ``classes``, the labels in column
+    Options: ``threshold``, the probability from which on (>=) a label is predicted. ``classes``, the labels in column
     order, for responses without names. ``indicator``, whether lists of numbers are rows (true) or sets of indexes
     (false). ``logits``, whether the prediction's row has logits (sigmoid is applied).
     """
@@ -65,9 +65,9 @@ class Multilabel:
     def score(self, truth: Row, prediction: Row) -> Fields:
         """Return the fields of a pair; ``true_positive``, ``false_positive``, ``false_negative`` are lists of labels.
 
-        ``correct`` is 1 where the sets are equal. ``jaccard`` is the size of the intersection by that of the union,
-        left out where both are empty. ``hamming_loss`` is the share of wrong labels among all, where it is known how
-        many there are; ``log_loss`` and ``brier`` are the means over the labels, for a row of probabilities. Raises
+        ``correct`` is 1 if the sets are equal. ``jaccard`` is the size of the intersection divided by that of the
+        union, omitted if both are empty. ``hamming_loss`` is the share of wrong labels among all labels, if their
+        number is known; ``log_loss`` and ``brier`` are means over the labels, for a row of probabilities. Raises
         UnscorableError for null, NaN, nested lists and rows of different lengths.
         """
         known, said = _named(truth), _named(prediction)
@@ -97,7 +97,7 @@ class Multilabel:
         return fields
 
     def _width(self, known: Any, said: Any) -> int:
-        """Return the columns of rows with one column a label; 0 where both sides are sets of labels."""
+        """Return the number of columns of rows with one column per label; 0 if both sides are sets of labels."""
         if self.indicator is False:
             return 0
         known_row, said_row = _is_numeric(known), _is_numeric(said)
@@ -107,7 +107,7 @@ class Multilabel:
         within = self.logits or all(0 <= v <= 1 for side in (known, said) if _is_numeric(side) for v in side)
         if known_row and said_row and len(known) == len(said) and (within or self.indicator):
             return len(said)
-        # Beside a set, a list of numbers is a row where it can't be a set of indexes.
+        # With a set on the other side, a list of numbers is a row only if it can't be a set of indexes.
         if said_row and (self.indicator or _is_set_of_text(known) or _is_forecast(said, self.logits)):
             return len(said)
         return len(known) if known_row and (self.indicator or (_is_set_of_text(said) and within)) else 0
@@ -127,7 +127,7 @@ class Multilabel:
 
 
 def _named(row: Row) -> Row:
-    """Take rows out of a list of one row, and an object of label: number apart into names and values."""
+    """Return a row without surrounding lists of one; an object of label -> number as its names and values."""
     value = row.value
     while isinstance(value, (list, tuple)) and len(value) == 1 and isinstance(value[0], (list, tuple, dict)):
         value = value[0]
@@ -151,7 +151,7 @@ def _is_numeric(value: Any) -> bool:
 
 
 def _is_forecast(row: Sequence[float], logits: bool) -> bool:
-    """Return whether a list of numbers must be one number a label: it has a fraction, or repeats 0 or 1."""
+    """Return whether a list of numbers must have one number per label: it has a fraction, or repeats 0 or 1."""
     return logits or (
         all(0 <= value <= 1 for value in row)
         and (len(set(row)) < len(row) or any(value not in (0, 1) for value in row))

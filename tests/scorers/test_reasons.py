@@ -55,7 +55,7 @@ def test_every_error_of_a_scorer_has_a_reason(path: Path) -> None:
 
 def test_every_reason_is_used() -> None:
     """One that nothing gives is a row of the docs that nobody can meet."""
-    sources = [*(ROOT / "scorers").glob("*.py"), *(ROOT / "request_logger").glob("*.py")]
+    sources = [*(ROOT / "scorers").glob("*.py"), *(ROOT / "request_logger").rglob("*.py")]
     code = "\n".join(path.read_text(encoding="utf-8") for path in sources)
     kinds = set(re.findall(r'of_side\(what, "([A-Z_]+)"\)', code))
     for reason in Reason:
