@@ -11,14 +11,12 @@ from urllib.parse import quote
 from request_logger.analytics.errors import BadQuestionError
 from request_logger.analytics.queries import Asker
 from request_logger.analytics.scope import TOLERANT, Scope
+from request_logger.common.mapped_fields import ORIGIN
 from request_logger.store.changes import StoreUnavailableError
 
 _SHORT = {
-    "namespace": "Ce-Namespace",
-    "deployment": "Ce-Inferenceservicename",
-    "predictor": "Ce-Endpoint",
-    "endpoint": "Ce-Endpoint",
-    "model": "Ce-Modelid",
+    **ORIGIN,
+    "endpoint": ORIGIN["predictor"],
     "engine": "ServingEngine",
 }
 # Where a bare name is looked for, in this order.

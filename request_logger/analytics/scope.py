@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 from request_logger.analytics.errors import BadQuestionError
+from request_logger.common.mapped_fields import ORIGIN_KEYWORDS
 from request_logger.common.names import strip_header
 from request_logger.common.periods import is_of, with_periods
 from request_logger.settings import Settings
@@ -21,9 +22,8 @@ Query = dict[str, Any]
 PREDICTION_DATE = "@timestamp"
 FEEDBACK_DATE = "feedback.ce-time"
 DATES = {"prediction": PREDICTION_DATE, "feedback": FEEDBACK_DATE}
-# Text in an index that the original made is not keyword, but has this beside it; so have ours.
 NAMESPACE, DEPLOYMENT, PREDICTOR, MODEL = (
-    f"Ce-{name}.keyword" for name in ("Namespace", "Inferenceservicename", "Endpoint", "Modelid")
+    ORIGIN_KEYWORDS[name] for name in ("namespace", "deployment", "predictor", "model")
 )
 OWN_PREFIX = "inference-log-"
 # An index that vanishes meanwhile, or a pattern that matches none, is no error.

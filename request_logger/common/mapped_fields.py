@@ -6,6 +6,16 @@ long as the index has room for them and its mapping accepts new names.
 
 from __future__ import annotations
 
+ORIGIN = {
+    "namespace": "Ce-Namespace",
+    "deployment": "Ce-Inferenceservicename",
+    "predictor": "Ce-Endpoint",
+    "model": "Ce-Modelid",
+}
+"""The name of an origin in options, metrics and dashboards -> the top-level field of a document."""
+ORIGIN_KEYWORDS = {name: f"{field}.keyword" for name, field in ORIGIN.items()}
+"""The same with the field to filter and aggregate by: in an index of the original logger the field itself is text."""
+
 # The fields that the built-in scorers write; a test compares them with what the scorers declare and write.
 KEYWORD_METRICS = (
     "scorer", "basis", "truth_label", "predicted_label",

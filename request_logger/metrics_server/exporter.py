@@ -19,6 +19,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from request_logger.analytics.selection import exists
 from request_logger.common.json import dumps, loads
+from request_logger.common.mapped_fields import ORIGIN_KEYWORDS
 from request_logger.common.names import legal_index, strip_header
 from request_logger.common.periods import with_periods
 from request_logger.documents.document import expand
@@ -37,13 +38,7 @@ CELLS = ("true_positive", "true_negative", "false_positive", "false_negative")
 UNKNOWN = "NOT_IMPLEMENTED"
 # The original has the process id here, which is another after a restart and on every replica.
 WORKER_ID = "0"
-# Text in an index that the original made is not keyword, but has this beside it; so have ours.
-_FIELDS = {
-    "namespace": "Ce-Namespace.keyword",
-    "deployment": "Ce-Inferenceservicename.keyword",
-    "predictor": "Ce-Endpoint.keyword",
-    "model": "Ce-Modelid.keyword",
-}
+
 # With the 50 ranges of a timer a page must have less than the 10,000 buckets that old engines allow.
 _PAGE = 1000
 _PAGE_WITH_MORE = 150
@@ -76,7 +71,8 @@ class _Search:
 
     def body(self) -> dict[str, Any]:
         sources = [
-            {name: {"terms": {"field": path, "missing_bucket": name in _FIELDS}}} for name, path in self.sources.items()
+            {name: {"terms": {"field": path, "missing_bucket": name in ORIGIN_KEYWORDS}}}
+            for name, path in self.sources.items()
         ]
         composite = {"size": self.page, "sources": sources, **({"after": self.after} if self.after else {})}
         return {
@@ -187,17 +183,17 @@ class Exporter:
                     families.observe(series.key, labels, below, bucket["doc_count"], bucket["sum"]["value"] or 0.0)
 
     def _search(self, having: Any, **sources: str) -> _Search:
-        return _Search([having, *self._filters()], {**_FIELDS, **sources})
+        return _Search([having, *self._filters()], {**ORIGIN_KEYWORDS, **sources})
 
     def _filters(self) -> Iterator[Any]:
         """Restrict to the deployment that the environment names."""
         settings = self._settings
         if settings.seldon_deployment_id:
-            yield {"term": {_FIELDS["deployment"]: strip_header(settings.seldon_deployment_id)}}
+            yield {"term": {ORIGIN_KEYWORDS["deployment"]: strip_header(settings.seldon_deployment_id)}}
         # What a document doesn't say is no difference: the original counts such an event as well.
         for name, value in (("namespace", settings.seldon_deployment_namespace), ("predictor", settings.predictor_id)):
             if value:
-                path = _FIELDS[name]
+                path = ORIGIN_KEYWORDS[name]
                 silent = {"bool": {"must_not": [exists(path)]}}
                 yield {"bool": {"should": [{"term": {path: strip_header(value)}}, silent], "minimum_should_match": 1}}
 

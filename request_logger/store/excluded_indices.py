@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
+from request_logger.common.mapped_fields import ORIGIN_KEYWORDS
 from request_logger.store.errors import Failure, failures_of
 from request_logger.store.indices.templates import mapping
 from request_logger.store.ports import EngineReader
@@ -43,7 +44,6 @@ _NUMBERS = frozenset(
     ("long", "integer", "short", "byte", "double", "float", "half_float", "scaled_float", "unsigned_long")
 )
 _FAMILIES = {**dict.fromkeys(_NUMBERS, "number"), "date_nanos": "date", "constant_keyword": "keyword"}
-_OWNERS = ("Ce-Namespace", "Ce-Inferenceservicename", "Ce-Endpoint", "Ce-Modelid", "RequestId")
 
 
 class ExcludedIndices:
@@ -201,7 +201,7 @@ def _expected() -> dict[str, str]:
     kinds = {f"metrics.{name}": _FAMILIES.get(about["type"], about["type"]) for name, about in metrics.items()}
     # A number in regression, a text where nothing could be scored; searches use only the number.
     kinds["metrics.error"] = "number"
-    kinds.update({f"{owner}.keyword": "keyword" for owner in _OWNERS})
+    kinds.update(dict.fromkeys((*ORIGIN_KEYWORDS.values(), "RequestId.keyword"), "keyword"))
     return {**kinds, "@timestamp": "date", "feedback.ce-time": "date"}
 
 
