@@ -50,23 +50,23 @@ def scorer_name(truth: Row | None, prediction: Row | None) -> str:
     """Return the name of the scorer for a pair, by the table above. Never raises; pure."""
     if truth is None or prediction is None:
         return "reward"
-    said = _plain(prediction.value)
-    if _is_texts(truth.value) and (_is_texts(said) or isinstance(said, (str, list, tuple))):
+    predicted = _plain(prediction.value)
+    if _is_texts(truth.value) and (_is_texts(predicted) or isinstance(predicted, (str, list, tuple))):
         return "multilabel"
-    known = _plain(truth.value)
-    if isinstance(known, dict):
+    actual = _plain(truth.value)
+    if isinstance(actual, dict):
         return "ranking"
-    if isinstance(said, dict):
+    if isinstance(predicted, dict):
         return "multiclass"
-    if isinstance(said, (list, tuple)):
-        if _is_texts(said):
+    if isinstance(predicted, (list, tuple)):
+        if _is_texts(predicted):
             return "ranking"
-        if isinstance(known, (list, tuple)):
-            return _for_lists(known, said)
-        return _for_row(known, said, prediction.names)
-    if isinstance(known, (list, tuple)):
+        if isinstance(actual, (list, tuple)):
+            return _for_lists(actual, predicted)
+        return _for_row(actual, predicted, prediction.names)
+    if isinstance(actual, (list, tuple)):
         return "multiclass"
-    return _for_scalars(known, said)
+    return _for_scalars(actual, predicted)
 
 
 def _plain(value: Any) -> Any:

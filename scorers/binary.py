@@ -142,13 +142,13 @@ class Binary:
             if figure is None:
                 return None
             value = figure
-        said = number(value, "prediction")
+        predicted = number(value, "prediction")
         if self.logits:
-            return sigmoid(said)
-        if self.probabilities or not said.is_integer():
-            if 0.0 <= said <= 1.0:
-                return said
-            text = f"the prediction is {said}, not within [0, 1]: set logits where it is a logit"
+            return sigmoid(predicted)
+        if self.probabilities or not predicted.is_integer():
+            if 0.0 <= predicted <= 1.0:
+                return predicted
+            text = f"the prediction is {predicted}, not within [0, 1]: set logits where it is a logit"
             raise UnscorableError(text, reason=Reason.PREDICTION_NOT_PROBABILITY)
         return None
 

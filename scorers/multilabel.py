@@ -70,20 +70,20 @@ class Multilabel:
         number is known; ``log_loss`` and ``brier`` are means over the labels, for a row of probabilities. Raises
         UnscorableError for null, NaN, nested lists and rows of different lengths.
         """
-        known, said = _named(truth), _named(prediction)
-        check_comparable_text(known.value, said.value)
-        width = self._width(known.value, said.value)
-        names = class_names(said, width, self.classes) or class_names(known, width, self.classes)
+        truth_side, prediction_side = _named(truth), _named(prediction)
+        check_comparable_text(truth_side.value, prediction_side.value)
+        width = self._width(truth_side.value, prediction_side.value)
+        names = class_names(prediction_side, width, self.classes) or class_names(truth_side, width, self.classes)
         if self.classes and width and width != len(self.classes):
             text = f"the rows have {width} columns, but the option classes {len(self.classes)} names"
             raise UnscorableError(text, reason=Reason.COLUMNS_NOT_CLASSES)
-        if width and not names and (_is_text(known.value) or _is_text(said.value)):
+        if width and not names and (_is_text(truth_side.value) or _is_text(prediction_side.value)):
             raise UnscorableError(
                 "labels on one side and a row on the other that nothing names: set the option classes",
                 reason=Reason.COLUMNS_NOT_NAMED,
             )
-        actual = self._labels(known.value, names, width, "truth")
-        row = said.value
+        actual = self._labels(truth_side.value, names, width, "truth")
+        row = prediction_side.value
         forecast = None
         if width and _is_numeric(row) and len(row) == width:
             numbers(row, "prediction")
@@ -96,21 +96,32 @@ class Multilabel:
             fields |= _losses(actual, forecast, names)
         return fields
 
-    def _width(self, known: Any, said: Any) -> int:
+    def _width(self, truth_side: Any, prediction_side: Any) -> int:
         """Return the number of columns of rows with one column per label; 0 if both sides are sets of labels."""
         if self.indicator is False:
             return 0
-        known_row, said_row = _is_numeric(known), _is_numeric(said)
-        if known_row and said_row and len(known) != len(said) and self.indicator:
-            text = f"the truth has {len(known)} columns, the prediction {len(said)}"
+        truth_is_row, prediction_is_row = _is_numeric(truth_side), _is_numeric(prediction_side)
+        if truth_is_row and prediction_is_row and len(truth_side) != len(prediction_side) and self.indicator:
+            text = f"the truth has {len(truth_side)} columns, the prediction {len(prediction_side)}"
             raise UnscorableError(text, reason=Reason.LENGTHS_DIFFER)
-        within = self.logits or all(0 <= v <= 1 for side in (known, said) if _is_numeric(side) for v in side)
-        if known_row and said_row and len(known) == len(said) and (within or self.indicator):
-            return len(said)
+        within = self.logits or all(
+            0 <= v <= 1 for side in (truth_side, prediction_side) if _is_numeric(side) for v in side
+        )
+        if (
+            truth_is_row
+            and prediction_is_row
+            and len(truth_side) == len(prediction_side)
+            and (within or self.indicator)
+        ):
+            return len(prediction_side)
         # With a set on the other side, a list of numbers is a row only if it can't be a set of indexes.
-        if said_row and (self.indicator or _is_set_of_text(known) or _is_forecast(said, self.logits)):
-            return len(said)
-        return len(known) if known_row and (self.indicator or (_is_set_of_text(said) and within)) else 0
+        if prediction_is_row and (
+            self.indicator or _is_set_of_text(truth_side) or _is_forecast(prediction_side, self.logits)
+        ):
+            return len(prediction_side)
+        return (
+            len(truth_side) if truth_is_row and (self.indicator or (_is_set_of_text(prediction_side) and within)) else 0
+        )
 
     def _labels(self, value: Any, names: tuple[str, ...], width: int, what: str) -> set[str]:
         if value is None:

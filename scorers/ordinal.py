@@ -97,25 +97,25 @@ class Ordinal:
         (P(level <= k) - [truth <= k])^2, for rows of probabilities. Raises UnscorableError for null, NaN, empty lists
         and for labels that aren't classes.
         """
-        said = unwrap(prediction.value)
-        row = said if isinstance(said, (list, tuple)) else None
+        predicted = unwrap(prediction.value)
+        row = predicted if isinstance(predicted, (list, tuple)) else None
         names = class_names(prediction, len(row) if row else 0, self.classes)
-        known = self._level(truth.value, names, "truth")
-        found = self._level(said, names, "prediction")
-        off_by = abs(found - known)
-        fields = outcome(column_label(known, names), column_label(found, names))
+        actual = self._level(truth.value, names, "truth")
+        found = self._level(predicted, names, "prediction")
+        off_by = abs(found - actual)
+        fields = outcome(column_label(actual, names), column_label(found, names))
         fields |= {
-            "truth": known,
+            "truth": actual,
             "prediction": found,
             "off_by": off_by,
             "squared_error": off_by * off_by,
-            "truth_squared": known * known,
+            "truth_squared": actual * actual,
             "prediction_squared": found * found,
         }
         if row and not is_one_hot(row):
             forecast = as_probabilities(row, numbers(row, "prediction"), self.logits)
-            if forecast is not None and 0 <= known < len(forecast):
-                fields["ranked_probability_score"] = _ranked_probability_score(forecast, known)
+            if forecast is not None and 0 <= actual < len(forecast):
+                fields["ranked_probability_score"] = _ranked_probability_score(forecast, actual)
         return fields
 
     def _level(self, value: object, names: tuple[str, ...], what: str) -> int:

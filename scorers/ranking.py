@@ -100,17 +100,17 @@ class Ranking:
             return self.scores
         return any(isinstance(item, float) and not item.is_integer() for item in listed)
 
-    def _gains(self, known: Any, listed: Any, names: tuple[str, ...]) -> dict[str, float]:
-        if isinstance(known, Mapping):
-            gains = {scalar_label(item, names): number(gain, f"gain of {item}") for item, gain in known.items()}
-        elif not isinstance(known, (list, tuple)):
-            return {scalar_label(known, names): 1.0}
-        elif self._has_scores(listed) and len(known) == len(listed):
-            gains = {column_label(k, names): number(gain, f"gain {k}") for k, gain in enumerate(known)}
+    def _gains(self, truth: Any, listed: Any, names: tuple[str, ...]) -> dict[str, float]:
+        if isinstance(truth, Mapping):
+            gains = {scalar_label(item, names): number(gain, f"gain of {item}") for item, gain in truth.items()}
+        elif not isinstance(truth, (list, tuple)):
+            return {scalar_label(truth, names): 1.0}
+        elif self._has_scores(listed) and len(truth) == len(listed):
+            gains = {column_label(k, names): number(gain, f"gain {k}") for k, gain in enumerate(truth)}
         else:
-            return {scalar_label(item, names): 1.0 for item in known}
+            return {scalar_label(item, names): 1.0 for item in truth}
         if min(gains.values(), default=0.0) < 0:
-            text = f"the truth {shown(known)} has a gain below 0"
+            text = f"the truth {shown(truth)} has a gain below 0"
             raise UnscorableError(text, reason=Reason.TRUTH_GAIN_BELOW_ZERO)
         return gains
 

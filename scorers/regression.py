@@ -82,10 +82,10 @@ class Regression:
         ``truth_squared`` its square. Raises UnscorableError for anything but finite numbers, for lists of different
         lengths, and if a square is too large for a double.
         """
-        known, said = unwrap(truth.value), unwrap(prediction.value)
-        if isinstance(known, (list, tuple)) or isinstance(said, (list, tuple)):
-            return self._several(known, said)
-        y, p = number(known, "truth"), number(said, "prediction")
+        actual, predicted = unwrap(truth.value), unwrap(prediction.value)
+        if isinstance(actual, (list, tuple)) or isinstance(predicted, (list, tuple)):
+            return self._several(actual, predicted)
+        y, p = number(actual, "truth"), number(predicted, "prediction")
         centered = y - self.offset
         fields = self._errors(y, p)
         fields |= {
@@ -115,14 +115,19 @@ class Regression:
             fields["absolute_percentage_error"] = percentage
         return fields
 
-    def _several(self, known: object, said: object) -> Fields:
-        if not isinstance(known, Sequence) or not isinstance(said, Sequence) or len(known) != len(said) or not known:
-            sizes = [len(side) if isinstance(side, (list, tuple)) else 1 for side in (known, said)]
+    def _several(self, actual: object, predicted: object) -> Fields:
+        if (
+            not isinstance(actual, Sequence)
+            or not isinstance(predicted, Sequence)
+            or len(actual) != len(predicted)
+            or not actual
+        ):
+            sizes = [len(side) if isinstance(side, (list, tuple)) else 1 for side in (actual, predicted)]
             text = f"the truth has {sizes[0]} numbers, the prediction {sizes[1]}"
             raise UnscorableError(text, reason=Reason.LENGTHS_DIFFER)
         outputs = [
             self._errors(number(y, f"truth of output {k}"), number(p, f"prediction of output {k}"))
-            for k, (y, p) in enumerate(zip(known, said, strict=True))
+            for k, (y, p) in enumerate(zip(actual, predicted, strict=True))
         ]
         # Only fields of all outputs: a mean over some of them would be another quantity.
         shared = [key for key in outputs[0] if all(key in output for output in outputs)]

@@ -60,18 +60,18 @@ class Text:
         distance / length of the longer text, ``word_errors`` is the edit distance in words. Raises UnscorableError for
         anything but text.
         """
-        said = _text(unwrap(prediction.value), "prediction")
-        known = unwrap(truth.value)
-        references = [_text(each, "truth") for each in (known if isinstance(known, (list, tuple)) else [known])]
+        predicted = _text(unwrap(prediction.value), "prediction")
+        actual = unwrap(truth.value)
+        references = [_text(each, "truth") for each in (actual if isinstance(actual, (list, tuple)) else [actual])]
         if not references:
             raise UnscorableError("the truth is an empty list", reason=Reason.TRUTH_EMPTY)
-        plain = normalize(said)
+        plain = normalize(predicted)
         plain_references = [normalize(reference) for reference in references]
         match = int(plain in plain_references)
-        fields: Fields = {"correct": match, "exact_match": int(said in references), "normalized_match": match}
+        fields: Fields = {"correct": match, "exact_match": int(predicted in references), "normalized_match": match}
         fields["token_f1"] = max(_token_f1(reference, plain) for reference in plain_references)
-        if max(len(said), *map(len, references)) <= self.max_characters:
-            fields |= min((_edits(each, said) for each in references), key=lambda found: -found["edit_similarity"])
+        if max(len(predicted), *map(len, references)) <= self.max_characters:
+            fields |= min((_edits(each, predicted) for each in references), key=lambda found: -found["edit_similarity"])
         return fields
 
 
@@ -87,11 +87,11 @@ def _text(value: Any, what: str) -> str:
 
 
 def _token_f1(truth: str, prediction: str) -> float:
-    known, said = truth.split(), prediction.split()
-    if not known or not said:
-        return float(known == said)
-    shared = (Counter(known) & Counter(said)).total()
-    return 2.0 * shared / (len(known) + len(said))
+    actual, predicted = truth.split(), prediction.split()
+    if not actual or not predicted:
+        return float(actual == predicted)
+    shared = (Counter(actual) & Counter(predicted)).total()
+    return 2.0 * shared / (len(actual) + len(predicted))
 
 
 def _edits(truth: str, prediction: str) -> Fields:

@@ -166,7 +166,9 @@ class Asker:
             if after is None or len(page["buckets"]) < size:
                 return
             if after == before:
-                raise StoreUnavailableError("the engine's answer to a search is none: a page is followed by itself")
+                raise StoreUnavailableError(
+                    "the engine's answer to a search can't be used: a page is followed by itself"
+                )
 
     def _paged(self, scope: Scope, question: Question, *more: Query) -> Any:
         """Answer a question of terms from a composite aggregation; any other has no values where no index is."""

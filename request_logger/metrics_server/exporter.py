@@ -233,7 +233,9 @@ class Exporter:
                 raise StoreUnavailableError(f"the engine answered {status} to a search")
             answers = answer.get("responses") if isinstance(answer, dict) else None
             if not isinstance(answers, list) or len(answers) != len(waiting):
-                raise StoreUnavailableError("the engine's answer to a search is none: expected one answer per search")
+                raise StoreUnavailableError(
+                    "the engine's answer to a search can't be used: expected one answer per search"
+                )
             unfinished = []
             for search, found in zip(waiting, answers, strict=True):
                 self._check(found, indices, left_out)

@@ -188,7 +188,9 @@ class Spool:
                 self._insert(entries)
         except (sqlite3.Error, OSError) as error:
             for entry in entries:
-                entry.error = StoreUnavailableError(f"the engine can't take it now, and the spool neither: {error}")
+                entry.error = StoreUnavailableError(
+                    f"the engine can't take it now, and the spool can't be written: {error}"
+                )
         except StoreUnavailableError as error:
             for entry in entries:
                 entry.error = error

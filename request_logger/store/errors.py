@@ -12,7 +12,7 @@ _MAX_CHARACTERS = 300
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class ShardFailure:
     """A failed shard: its index (empty if unknown), the types of all its causes, and the reason in one line."""
 
     index: str
@@ -40,7 +40,7 @@ def reason_of(answer: Any) -> str:
     return named + _line(cause, answer)
 
 
-def failures_of(answer: Any) -> list[Failure]:
+def failures_of(answer: Any) -> list[ShardFailure]:
     """Return the failed shards that an answer (of any shape) names; empty if it names none."""
     if not isinstance(answer, Mapping):
         return []
@@ -64,12 +64,12 @@ def is_partial(answer: Mapping[str, Any]) -> bool:
     return bool(answer.get("timed_out") or shards.get("failed") or missing)
 
 
-def _failure(shard: Mapping[str, Any]) -> Failure:
+def _failure(shard: Mapping[str, Any]) -> ShardFailure:
     cause = shard.get("reason")
     cause = cause if isinstance(cause, Mapping) else {"reason": cause}
     index = shard.get("index") or cause.get("index")
     types = frozenset(str(each["type"]) for each in _causes(cause) if each.get("type"))
-    return Failure(index if isinstance(index, str) else "", types, _line(cause, shard))
+    return ShardFailure(index if isinstance(index, str) else "", types, _line(cause, shard))
 
 
 def _causes(cause: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import quote
 
 from request_logger.common.mapped_fields import ORIGIN_KEYWORDS
-from request_logger.store.errors import Failure, failures_of
+from request_logger.store.errors import ShardFailure, failures_of
 from request_logger.store.indices.templates import mapping
 from request_logger.store.ports import EngineReader
 
@@ -27,7 +27,7 @@ _MAX_PAUSES, _PAUSE_SECONDS = 3, 0.2
 # A pattern that matches no index; an empty path would mean all indices.
 _NONE = "request-logger-no-index-*"
 # Types of transient causes (of all vendors), and of errors in the search itself, which no index can answer.
-_PASSING = re.compile(
+_TRANSIENT = re.compile(
     r"reject|circuit_break|cancel|time_?out|timed_out|disconnect|not_connected|node_closed|transport|too_many_buckets"
     r"|too_many_scroll|out_of_memory|search_context_missing|already_closed"
 )
@@ -103,7 +103,7 @@ class ExcludedIndices:
         if not isinstance(answer, Mapping) or answer.get("timed_out"):
             return False
         whole = str(_get(answer, "error", "caused_by", "type") or "")
-        if any(_PASSING.search(type) for type in [whole, *(type for failure in failures for type in failure.types)]):
+        if any(_TRANSIENT.search(type) for type in [whole, *(type for failure in failures for type in failure.types)]):
             return False
         if status >= 400 and any(_OF_THE_QUESTION.search(type) for failure in failures for type in failure.types):
             return False
@@ -123,7 +123,7 @@ class ExcludedIndices:
         return bool(new) or (bool(found) and self._resolve(indices))
 
     @staticmethod
-    def _named(failures: Iterable[Failure]) -> Iterable[tuple[str, str]]:
+    def _named(failures: Iterable[ShardFailure]) -> Iterable[tuple[str, str]]:
         for failure in failures:
             # A colon marks an index of a remote cluster, which can't be excluded by name.
             if failure.index and ":" not in failure.index and not _is_missing(failure):
@@ -205,7 +205,7 @@ def _expected() -> dict[str, str]:
     return {**kinds, "@timestamp": "date", "feedback.ce-time": "date"}
 
 
-def _is_missing(failure: Failure) -> bool:
+def _is_missing(failure: ShardFailure) -> bool:
     return any(_MISSING.search(type) for type in failure.types)
 
 

@@ -127,4 +127,6 @@ def _number(value: Any, what: str, *, given: bool) -> None:
 
 def _wrong(what: str, expected: str, found: Any) -> StoreUnavailableError:
     kind = _KINDS.get(type(found), "a number")
-    return StoreUnavailableError(f"the engine's answer to a search is none: {what}: expected {expected}, found {kind}")
+    return StoreUnavailableError(
+        f"the engine's answer to a search can't be used: {what}: expected {expected}, found {kind}"
+    )

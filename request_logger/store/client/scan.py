@@ -105,7 +105,7 @@ class Scan:
                     raise
             else:
                 return
-        raise StoreUnavailableError("one index after the other can't be read")
+        raise StoreUnavailableError("too many indices can't be read")
 
     def _open(self) -> tuple[str, str, str] | None:
         for path, key in _OPENERS:
@@ -137,7 +137,9 @@ class Scan:
             yield [_hit(hit) for hit in hits]
             before, after = after, hits[-1]["sort"]
             if after == before:
-                raise StoreUnavailableError("the engine's answer to a search is none: a page is followed by itself")
+                raise StoreUnavailableError(
+                    "the engine's answer to a search can't be used: a page is followed by itself"
+                )
 
     def _scroll(self, number: int) -> Iterator[list[Hit]]:
         first = {**self._search, **self._slice(number), "sort": SCROLL_ORDER}

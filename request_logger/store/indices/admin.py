@@ -23,7 +23,7 @@ from request_logger.store.responses import (
 
 log = logging.getLogger(__name__)
 
-Request = Callable[..., tuple[int, Any]]
+SendRequest = Callable[..., tuple[int, Any]]
 """``request(method, path, body=None, params=None)`` returns the status and the parsed answer, also of an error.
 
 Raises StoreUnavailableError if there is no answer.
@@ -43,7 +43,7 @@ class IndexAdmin:
     Thread-safe without a lock: at worst, two threads prepare the same index twice.
     """
 
-    def __init__(self, request: Request, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, request: SendRequest, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
         self._request = request
         self._settings = settings
         self._clock = clock

@@ -92,7 +92,7 @@ def _settings_findings(mapping: Mapping, settings: Mapping) -> Iterator[Finding]
             )
             yield Finding(name, "true", happens, f"{name}=null")
     if str(settings.get("index.refresh_interval", "")).startswith("-1"):
-        happens = "new documents can't be found until somebody refreshes"
+        happens = "new documents can't be found until the index is refreshed"
         yield Finding("index.refresh_interval", "-1", happens, "index.refresh_interval=null")
     limit = int(settings.get("index.mapping.total_fields.limit", DEFAULT_FIELD_LIMIT))
     count = count_fields(mapping)
@@ -108,7 +108,7 @@ def _settings_findings(mapping: Mapping, settings: Mapping) -> Iterator[Finding]
 
 def _reward(mapping: Mapping) -> Iterator[Finding]:
     kind = field_types(mapping).get("feedback.reward")
-    where = "; metrics.reward has it as a number where there is a response"
+    where = "; metrics.reward has it as a number if there is a response"
     if kind == "boolean":
         happens = "a reward is a number, which this refuses: stored un-indexed, so that sums of it stop growing" + where
     elif kind in WHOLE_NUMBERS:

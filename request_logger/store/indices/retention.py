@@ -64,23 +64,23 @@ def ilm_policy(min_age: str, present: Body | None = None) -> Body | None:
     Phases that an operator added are kept.
     """
     phases = (present or {}).get(NAME, {}).get("policy", {}).get("phases", {})
-    there = phases.get("delete", {})
-    if there.get("min_age") == min_age and "delete" in there.get("actions", {}):
+    current = phases.get("delete", {})
+    if current.get("min_age") == min_age and "delete" in current.get("actions", {}):
         return None
-    actions = {**there.get("actions", {}), "delete": there.get("actions", {}).get("delete", {})}
+    actions = {**current.get("actions", {}), "delete": current.get("actions", {}).get("delete", {})}
     return {"policy": {"phases": {**phases, "delete": {"min_age": min_age, "actions": actions}}}}
 
 
 def ism_policy(min_age: str, index_patterns: list[str], present: Body | None = None) -> Body | None:
     """Return the body that creates the policy or replaces the ``present`` one (an answer); None if it is current."""
-    there = (present or {}).get("policy", {})
+    current = (present or {}).get("policy", {})
     ages = [
         transition.get("conditions", {}).get("min_index_age")
-        for state in there.get("states", [])
+        for state in current.get("states", [])
         for transition in state.get("transitions", [])
     ]
     # A list, on Open Distro the entry itself; both accept the latter in requests.
-    entries = there.get("ism_template") or []
+    entries = current.get("ism_template") or []
     attached = [
         pattern
         for entry in ([entries] if isinstance(entries, dict) else entries)

@@ -169,28 +169,28 @@ def wanted(settings: Settings) -> dict[str, Mapping]:
         own["index_patterns"] = sorted(
             {f"{index_name}.v*", *with_periods(index_name, settings.index_period), *INDEX_PATTERNS}
         )
-    letters = {
+    dead_letters = {
         "index_patterns": [DEAD_LETTER_INDEX],
         "priority": 100,
         "template": {"mappings": dead_letter_mapping()},
         "version": VERSION,
     }
-    return {TEMPLATE_NAME: own, DEAD_LETTER_INDEX: letters}
+    return {TEMPLATE_NAME: own, DEAD_LETTER_INDEX: dead_letters}
 
 
 def is_current(installed: Sequence[Mapping], template: Mapping) -> bool:
     """Return whether an installed template has this version or a newer one, and covers all of its patterns."""
     return any(
-        there.get("version", 0) >= template["version"]
-        and set(template["index_patterns"]) <= set(there.get("index_patterns", []))
-        and (there.get("version", 0) > template["version"] or _has_numbers(there, template))
-        for there in installed
+        candidate.get("version", 0) >= template["version"]
+        and set(template["index_patterns"]) <= set(candidate.get("index_patterns", []))
+        and (candidate.get("version", 0) > template["version"] or _has_numbers(candidate, template))
+        for candidate in installed
     )
 
 
-def _has_numbers(there: Mapping, template: Mapping) -> bool:
+def _has_numbers(candidate: Mapping, template: Mapping) -> bool:
     """Return whether a template has the configured numbers of shards and replicas, where they are configured."""
-    has = there.get("template", {}).get("settings", {}).get("index", {})
+    has = candidate.get("template", {}).get("settings", {}).get("index", {})
     asked = template["template"].get("settings", {})
     names = ("number_of_shards", "number_of_replicas")
     return all(has.get(name) == str(asked[f"index.{name}"]) for name in names if f"index.{name}" in asked)

@@ -23,7 +23,7 @@ _UNUSABLE = ("index_closed_exception", "routing_missing_exception", "invalid_ind
 
 
 @dataclass(slots=True)
-class Request:
+class BulkItem:
     """One item of a _bulk: its lines, and the document that it stores (JSON, empty if none)."""
 
     verb: Verb
@@ -32,37 +32,37 @@ class Request:
     source: bytes = b""
 
     @classmethod
-    def create(cls, index: str, id: str, source: bytes) -> Request:
+    def create(cls, index: str, id: str, source: bytes) -> BulkItem:
         """Build the item that stores the document if it doesn't exist, and fails with a conflict if it does."""
         line = orjson.dumps({"create": {"_index": index, "_id": id}})
         return cls("create", id, b"%b\n%b\n" % (line, source), source)
 
     @classmethod
-    def create_or_read(cls, index: str, id: str, source: bytes) -> Request:
+    def create_or_read(cls, index: str, id: str, source: bytes) -> BulkItem:
         """Build the item that stores the document if it doesn't exist, and returns the existing one if it does."""
         line = orjson.dumps({"update": {"_index": index, "_id": id}})
         return cls("update", id, b'%b\n{"doc":{},"_source":true,"upsert":%b}\n' % (line, source), source)
 
     @classmethod
-    def read(cls, index: str, id: str) -> Request:
+    def read(cls, index: str, id: str) -> BulkItem:
         """Build the item that returns the document if it exists."""
         line = orjson.dumps({"update": {"_index": index, "_id": id}})
         return cls("update", id, b'%b\n{"doc":{},"_source":true}\n' % line)
 
     @classmethod
-    def replace(cls, index: str, id: str, known: Known, source: bytes) -> Request:
+    def replace(cls, index: str, id: str, known: Known, source: bytes) -> BulkItem:
         """Build the item that replaces the known version, and fails with a conflict if there is another."""
         line = orjson.dumps({"index": _conditional(index, id, known)})
         return cls("index", id, b"%b\n%b\n" % (line, source), source)
 
     @classmethod
-    def store(cls, index: str, id: str, source: bytes) -> Request:
+    def store(cls, index: str, id: str, source: bytes) -> BulkItem:
         """Build the item that stores the document unconditionally."""
         line = orjson.dumps({"index": {"_index": index, "_id": id}})
         return cls("index", id, b"%b\n%b\n" % (line, source), source)
 
     @classmethod
-    def delete(cls, index: str, id: str, known: Known) -> Request:
+    def delete(cls, index: str, id: str, known: Known) -> BulkItem:
         """Build the item that deletes the known version, and fails with a conflict if there is another."""
         return cls("delete", id, orjson.dumps({"delete": _conditional(index, id, known)}) + b"\n")
 
@@ -85,7 +85,7 @@ class Outcome:
     is_slow: bool = False
 
 
-def read_answer(answer: Any, requests: Sequence[Request]) -> list[Outcome]:
+def read_answer(answer: Any, requests: Sequence[BulkItem]) -> list[Outcome]:
     """Return the outcome of each item of a _bulk, in order of the requests.
 
     Raises UnreadableAnswerError if the answer has another number of items, or items of other documents. OpenSearch
@@ -107,7 +107,7 @@ def read_answer(answer: Any, requests: Sequence[Request]) -> list[Outcome]:
     return [outcome for outcome, _ in outcomes]
 
 
-def _item(request: Request, item: dict[str, Any]) -> tuple[Outcome, bool]:
+def _item(request: BulkItem, item: dict[str, Any]) -> tuple[Outcome, bool]:
     """Return the outcome of a request, and whether the answer's item lacks the document's id."""
     ((verb, result),) = item.items()
     # An upsert that an ingest pipeline drops is answered like an index request.

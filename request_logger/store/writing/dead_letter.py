@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from request_logger.common.json import dumps
 from request_logger.store.changes import Change, Document
-from request_logger.store.writing.bulk import Request
+from request_logger.store.writing.bulk import BulkItem
 
 # Enough to read the cause. The field is a keyword, which can have at most 32,766 bytes.
 _REASON_CHARACTERS = 1000
@@ -33,10 +33,10 @@ def dead_letter_source(index: str, id: str, reason: str, document: Document) -> 
     }
 
 
-def dead_letter_request(dead_letter_index: str, index: str, id: str, reason: str, document: Document) -> Request:
+def dead_letter_request(dead_letter_index: str, index: str, id: str, reason: str, document: Document) -> BulkItem:
     """Return the request that stores a dead letter in ``dead_letter_index``."""
     source = dumps(dead_letter_source(index, id, reason, document))
-    return Request.store(dead_letter_index, dead_letter_id(index, id, document), source)
+    return BulkItem.store(dead_letter_index, dead_letter_id(index, id, document), source)
 
 
 def dead_letter_change(dead_letter_index: str, index: str, id: str, reason: str, document: Document) -> Change:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from request_logger.store.changes import Change, Document, Plan, Reads, UnreadableError
-from request_logger.store.writing.bulk import Request
+from request_logger.store.writing.bulk import BulkItem
 from request_logger.store.writing.future import Future
 from request_logger.store.writing.states import Action, State
 from request_logger.store.writing.version_cache import Known
@@ -57,7 +57,7 @@ class PendingDocument:
     """The index that has the document, or will have it; empty until it is known."""
     action: Action | None = None
     """The action in flight, None if there is none."""
-    request: Request | None = None
+    request: BulkItem | None = None
     entries: list[Entry] = field(default_factory=list)
     applied: int = 0
     """How many entries, from the first on, were applied for the request in flight."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from request_logger.common.json import dumps, loads
 from request_logger.store.changes import Document, Reads
-from request_logger.store.writing.bulk import Outcome, Request
+from request_logger.store.writing.bulk import BulkItem, Outcome
 from request_logger.store.writing.create_policy import CreatePolicy
 from request_logger.store.writing.dead_letter import dead_letter_request
 from request_logger.store.writing.locator import Locator
@@ -27,7 +27,7 @@ class Step:
     """The next step. ``action`` None: the document must be located first. ``request`` stores ``wanted``."""
 
     action: Action | End | None
-    request: Request | None = None
+    request: BulkItem | None = None
     wanted: Document | None = None
 
 
@@ -153,22 +153,22 @@ class Steps:
         document.applied = len(lasting)
         return result
 
-    def _request(self, document: PendingDocument, action: Action, wanted: Document | None) -> Request:
+    def _request(self, document: PendingDocument, action: Action, wanted: Document | None) -> BulkItem:
         index, id, known = document.target_index, document.id, document.known
         if action in (Action.READ, Action.VERIFY):
-            return Request.read(index, id)
+            return BulkItem.read(index, id)
         if action is Action.REMOVE_COPY:
-            return Request.delete(document.copies[0].index, id, document.copies[0])
+            return BulkItem.delete(document.copies[0].index, id, document.copies[0])
         if action is Action.DELETE:
             assert known is not None
-            return Request.delete(index, id, known)
+            return BulkItem.delete(index, id, known)
         assert wanted is not None
         if action is Action.STORE_DEAD_LETTER and document.index == self._dead_letter_index:
-            return Request.store(self._dead_letter_index, id, dumps(wanted))
+            return BulkItem.store(self._dead_letter_index, id, dumps(wanted))
         if action is Action.STORE_DEAD_LETTER:
             return dead_letter_request(self._dead_letter_index, document.index, id, document.reasons[-1], wanted)
         source = dumps(wanted)
         if action is Action.REPLACE:
             assert known is not None
-            return Request.replace(index, id, known, source)
-        return (Request.create if action is Action.CREATE else Request.create_or_read)(index, id, source)
+            return BulkItem.replace(index, id, known, source)
+        return (BulkItem.create if action is Action.CREATE else BulkItem.create_or_read)(index, id, source)
