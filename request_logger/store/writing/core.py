@@ -297,6 +297,10 @@ class WriterCore:
             return
         for document in documents:
             self._back(document)
+            # Another document of its plan may have ended its last change meanwhile.
+            self._release(document)
+        size = len(documents)
+        documents = [document for document in documents if document.live]
         if failure in (Failure.UNAVAILABLE, Failure.TOO_BUSY):
             self._unavailable(wanted, failure, now)
             for document in documents:
@@ -306,9 +310,9 @@ class WriterCore:
         if failure is Failure.TOO_LARGE and isinstance(wanted, Bulk):
             self._sizes.too_large(len(wanted.body))
         for document in documents:
-            document.most_beside = max(len(documents) // 2, 1)
+            document.most_beside = max(size // 2, 1)
             if failure is Failure.UNREADABLE:
-                self._unreadable(document, len(documents) == 1, answer.reason, now)
+                self._unreadable(document, size == 1, answer.reason, now)
             else:
                 self._waiting.ready(document)
 
@@ -346,6 +350,9 @@ class WriterCore:
 
     def _fail_alone(self, document: PendingDocument, reason: str, now: float) -> None:
         """See to a document whose request failed by itself, or could not be made: in the end only its events fail."""
+        if document.live == 0:
+            self._release(document)
+            return
         document.failures += 1
         self._pause(document, "failed", reason, now)
         if document.failures >= MAX_FAILURES:
