@@ -14,6 +14,8 @@ ENGINE_TESTS := tests/analytics tests/contract tests/scorers tests/store tests/s
   dashboard_figures dead_letters export rescore retention))
 # Tests of the store and the spool that need no engine.
 COVERAGE_TESTS := tests/store tests/spool tests/test_spool.py tests/test_recorder.py
+# With these schedules of the simulation: more of them cover no further branch.
+COVERAGE_SCHEDULES := 400
 # The packages in the image, and licences that must not be in it.
 LOCKED = $(shell sed -nE 's/^([a-z0-9._-]+)==.*/\1/p' requirements.lock)
 FORBIDDEN := GPL;AGPL;SSPL;Commons Clause;Proprietary
@@ -58,6 +60,7 @@ fuzz: $(READY) ## send 50,000 garbage requests: no 5xx, no traceback, constant m
 
 coverage: $(READY) ## show the branch coverage of the store, the spool and write plans by tests without an engine
 	$(BIN)/python -m coverage run -m pytest -q -m "not engine" $(COVERAGE_TESTS) $(ARGS)
+	$(BIN)/python -m coverage run --append -m tests.simulation --first 0 --schedules $(COVERAGE_SCHEDULES) --processes 0
 	$(BIN)/python -m coverage report
 
 simulate: $(READY) ## run fault schedules in virtual time for 5 minutes on all cores (ARGS=--minutes 60, --seed N)

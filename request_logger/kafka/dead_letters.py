@@ -19,11 +19,13 @@ from request_logger.kafka.binding import Record
 from request_logger.kafka.config import producer_config
 from request_logger.kafka.letter_content import INDEX, content, redacted
 from request_logger.settings import Settings
-from request_logger.store.changes import StoreUnavailableError
+from request_logger.store.changes import RefusedRequestError, StoreUnavailableError, TooLargeError
 from request_logger.store.client.client import SearchEngine
 from request_logger.store.indices.templates import dead_letter_mapping
+from request_logger.store.writing.bulk import BulkItem, Outcome, read_answer
 from request_logger.store.writing.future import Future
 from request_logger.store.writing.ports import Limits
+from request_logger.store.writing.states import Kind
 
 log = logging.getLogger(__name__)
 
@@ -103,26 +105,34 @@ class DeadLetters:
             # The status is ignored, since the index may exist; any problem shows when the dead letters are written.
             self._engine.request("PUT", f"/{self._index}", {"mappings": dead_letter_mapping()})
             self._index_ready = True
-        lines = []
-        for record, reason, _ in waiting:
+        requests = [
             # The id is the record's position, so a record that is read again replaces its dead letter.
-            lines.append(dumps({"index": {"_index": self._index, "_id": f"{INDEX}{record.position}"}}))
-            lines.append(dumps(self._dead_letter(record, reason)))
-        answer = self._engine.bulk(b"\n".join(lines) + b"\n")
-        for (record, _, future), item in zip(waiting, answer["items"], strict=True):
-            status = item["index"]["status"]
-            if status < 300:
+            BulkItem.store(self._index, f"{INDEX}{record.position}", dumps(self._dead_letter(record, reason)))
+            for record, reason, _ in waiting
+        ]
+        try:
+            outcomes = read_answer(self._engine.bulk(b"".join(request.body for request in requests)), requests)
+        except (TooLargeError, RefusedRequestError) as error:
+            if len(waiting) > 1:
+                half = len(waiting) // 2
+                self._store(waiting[:half])
+                self._store(waiting[half:])
+                return
+            if isinstance(error, RefusedRequestError):
+                # A dead letter has no content that could be refused, so the cause is the search engine or a proxy.
+                raise
+            outcomes = [Outcome(Kind.TOO_LARGE, reason=str(error))]
+        for (record, _, future), outcome in zip(waiting, outcomes, strict=True):
+            if outcome.kind is Kind.DONE:
                 self._count("index")
                 future.set_result(None)
-            elif status in (400, 413, 422):
+            elif outcome.kind in (Kind.REFUSED, Kind.TOO_LARGE):
                 # Nowhere is left to write it; the record remains in its topic for the topic's retention.
-                log.error(
-                    "the dead-letter index rejects %s: %s", record.position, str(item["index"].get("error"))[:300]
-                )
+                log.error("the dead-letter index refuses %s: %s", record.position, outcome.reason[:300])
                 self._count("nowhere")
                 future.set_result(None)
             else:
-                future.set_exception(StoreUnavailableError(f"the dead-letter index answered {status}"))
+                future.set_exception(StoreUnavailableError(f"the dead-letter index answered {outcome.reason[:300]}"))
 
     def _dead_letter(self, record: Record, reason: str) -> dict[str, Any]:
         return {

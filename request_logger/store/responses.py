@@ -177,14 +177,19 @@ def _is_mapping(mapping: Any) -> bool:
     """Return whether a value is a mapping: everything below `properties` and `fields` is an object."""
     level = [mapping]
     for _ in range(_DEEPEST_MAPPING):
-        if not all(isinstance(field, dict) and isinstance(field.get("type", ""), str) for field in level):
-            return False
-        below = [field.get(name, {}) for field in level for name in ("properties", "fields")]
-        if not all(isinstance(fields, dict) for fields in below):
-            return False
-        level = [field for fields in below for field in fields.values()]
-        if not level:
+        below: list[Any] = []
+        for field in level:
+            if not isinstance(field, dict) or not isinstance(field.get("type", ""), str):
+                return False
+            for name in ("properties", "fields"):
+                # Most fields have neither, and a mapping has hundreds of them.
+                if name in field:
+                    if not isinstance(field[name], dict):
+                        return False
+                    below += field[name].values()
+        if not below:
             return True
+        level = below
     return False
 
 

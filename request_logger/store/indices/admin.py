@@ -45,7 +45,7 @@ class IndexAdmin:
 
     def __init__(self, request: SendRequest, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
         self._request = request
-        self._settings = settings
+        self._templates = templates.wanted(settings)
         self._clock = clock
         # The number of lost indices so far, and its value when the templates were last found to be current.
         self._losses = 0
@@ -95,7 +95,7 @@ class IndexAdmin:
         if self._losses_checked == losses or self._clock() < self._check_templates_at:
             return
         blocked = False
-        for name, wanted in templates.wanted(self._settings).items():
+        for name, wanted in self._templates.items():
             path = f"/_index_template/{name}"
             present = read_templates(*self._request("GET", path))
             if isinstance(present, Refusal) or not templates.is_current(present, wanted):

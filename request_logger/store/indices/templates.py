@@ -9,6 +9,7 @@ original's dynamic mapping use it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 from request_logger.common.mapped_fields import KEYWORD_METRICS, NUMBER_METRICS
@@ -228,8 +229,14 @@ def additions(present: Mapping) -> Mapping:
         wanted["date_detection"] = False
     if not present.get("dynamic_templates"):
         wanted["dynamic_templates"] = dynamic_templates()
-    properties = _missing(mapping()["properties"], present.get("properties", {}))
+    properties = _missing(_our_properties(), present.get("properties", {}))
     return {**wanted, "properties": properties} if properties else wanted
+
+
+@cache
+def _our_properties() -> Mapping:
+    properties: Mapping = mapping()["properties"]
+    return properties
 
 
 def _missing(ours: Mapping, theirs: Mapping) -> Mapping:

@@ -301,6 +301,10 @@ class WriterCore:
             return
         for document in documents:
             self._answer_received(document)
+            # Another document of its plan may have ended its last change meanwhile.
+            self._release(document)
+        size = len(documents)
+        documents = [document for document in documents if document.live]
         if failure in (Failure.UNAVAILABLE, Failure.TOO_BUSY):
             self._unavailable(wanted, failure, now)
             for document in documents:
@@ -310,11 +314,11 @@ class WriterCore:
         if failure is Failure.TOO_LARGE and isinstance(wanted, Bulk):
             self._sizes.too_large(len(wanted.body))
         for document in documents:
-            document.max_bulk_documents = max(len(documents) // 2, 1)
+            document.max_bulk_documents = max(size // 2, 1)
             if failure is Failure.UNREADABLE:
                 # It may have been written, but what the answer said about its index is lost.
                 self._index_states.missing(document.target(self._dead_letter_index))
-                self._failed(document, answer.reason, now, is_alone=len(documents) == 1)
+                self._failed(document, answer.reason, now, is_alone=size == 1)
             else:
                 self._schedule.ready(document)
 
@@ -348,6 +352,9 @@ class WriterCore:
         Only a failure of its own counts (``is_alone``: no other document was in the request). After `MAX_FAILURES` of
         them its events fail, so that one document never blocks the others.
         """
+        if document.live == 0:
+            self._release(document)
+            return
         self._pause(document, "failed" if is_alone else "retry", reason, now)
         if not is_alone:
             return
