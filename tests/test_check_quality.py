@@ -96,7 +96,7 @@ def test_too_little_to_judge(command: Run, stored: str) -> None:
     of = ("--deployment", stored)
     assert command(*of, "--min", "accuracy=0.99", "--min-pairs", str(N + 1)) == (
         3,
-        f"not enough data: accuracy - (expected >= 0.99) of {N} pairs by multiclass\n",
+        f"not enough data: accuracy - (expected >= 0.99) over {N} pairs by multiclass\n",
         "",
     )
     assert command(*of, "--min", "accuracy=0", "--min-pairs", str(N))[0] == 0

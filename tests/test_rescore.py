@@ -201,7 +201,8 @@ def test_the_state_file(command: Run, stored: str, tmp_path: Path) -> None:
     state.write_text('{"about": "else", "reached": 1}')
     status, _, err = command(*chosen)
     assert status == 2
-    assert err == f"request-logger: {state}: is of a rescore of other documents or scorers: remove it to start anew\n"
+    reason = "is the state of a rescore of other documents or scorers: remove it to start over"
+    assert err == f"request-logger: {state}: {reason}\n"
     state.write_text("[]")
     assert command(*chosen)[0] == 2
 
@@ -231,7 +232,7 @@ def test_a_state_is_gone_on_from(
     monkeypatch.setattr(Rescore, "_page", whole)
     status, out, _ = command(*chosen)
     assert status == 0
-    assert out.splitlines()[0].startswith("going on from 2026-01-02T03:01:39.000Z")
+    assert out.splitlines()[0].startswith("continuing from 2026-01-02T03:01:39.000Z")
     assert "\n201 documents with feedback: " in out
     assert not state.exists()
     found, wanted = in_engine(index, stored), expected(0.3)

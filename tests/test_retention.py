@@ -51,7 +51,7 @@ def test_setup_installs_once(run: Callable[..., list[str]], no_templates: None, 
     index.request("DELETE", "/inference-log-seldon-setup-test")
     assert made["mappings"]["properties"]["metrics"] == mapping()["properties"]["metrics"]
     before = index.request("GET", f"/_index_template/{TEMPLATE_NAME}")
-    assert [line.rpartition(": ")[2] for line in run("setup")] == ["is there", "is there"]
+    assert [line.rpartition(": ")[2] for line in run("setup")] == ["already installed", "already installed"]
     assert index.request("GET", f"/_index_template/{TEMPLATE_NAME}") == before
 
 
@@ -62,7 +62,7 @@ def test_setup_replaces_an_older_one(run: Callable[..., list[str]], no_templates
     index.request("PUT", f"/_index_template/{TEMPLATE_NAME}", old)
     assert run("setup")[0] == f"index template {TEMPLATE_NAME}: newer version, installed"
     index.request("PUT", f"/_index_template/{TEMPLATE_NAME}", {**old, "version": 1000})
-    assert run("setup")[0] == f"index template {TEMPLATE_NAME}: is there"
+    assert run("setup")[0] == f"index template {TEMPLATE_NAME}: already installed"
 
 
 @pytest.mark.engine

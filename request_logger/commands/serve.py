@@ -1,23 +1,25 @@
-"""`request-logger serve`."""
+"""`request-logger serve`: run the server."""
 
 from __future__ import annotations
 
 import argparse
 
 from request_logger import logs
-from request_logger.commands.startup_check import check
+from request_logger.commands.startup_check import problems_in_other_process
 from request_logger.server.master import serve
-from request_logger.settings import Settings
+from request_logger.settings import Settings, SettingsError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Nothing: the environment configures the server, as it did the original."""
+    """Declare the command's arguments: none, since the environment configures the server, as it did the original."""
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Serve until stopped. Raises SettingsError, ScorerError or MetadataError."""
-    settings = Settings.from_env()
+    """Serve until stopped. Raises SettingsError with one line for each invalid setting."""
+    settings, problems = Settings.read()
     logs.configure(settings.log_level, settings.log_format)
-    check(settings)
+    problems += problems_in_other_process(settings)
+    if problems:
+        raise SettingsError("\n".join(problems))
     serve(settings)
     return 0

@@ -1,39 +1,34 @@
 """Checks the configuration before the server starts, in a process that ends with the check.
 
 The check imports what the workers import: HTTP clients, which gevent has to patch before they are imported, and the
-user's own scorers, which may do anything at their import (start threads, open connections). The master process, of
-which the workers are forks, must have done none of that.
+user's own scorers, which may do anything at their import (start threads, open connections). The master process, from
+which the workers are forked, must have done none of that.
 """
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
 from request_logger.settings import Settings
 
 
-def check(settings: Settings) -> None:
-    """Build each part once: what is wrong is one line here, not a stack trace in each worker.
-
-    Raises SettingsError, ScorerError or MetadataError.
-    """
+def problems_in_other_process(settings: Settings) -> list[str]:
+    """Build each configured part once, in a child process, and return one line per problem."""
     with ProcessPoolExecutor(1, get_context("fork")) as process:
-        process.submit(_build, settings).result()
+        return process.submit(_problems, settings).result()
 
 
-def _build(settings: Settings) -> None:
-    from request_logger.ingest.access import Access  # noqa: PLC0415
-    from request_logger.ingest.redaction import Redactor  # noqa: PLC0415
-    from request_logger.metadata import metadata_source  # noqa: PLC0415
-    from request_logger.scoring.rules import Chooser  # noqa: PLC0415
-    from request_logger.spool import check as check_spool  # noqa: PLC0415
-    from request_logger.store.client.client import SearchEngine  # noqa: PLC0415
+def _problems(settings: Settings) -> list[str]:
+    from request_logger.commands.startup_checks import startup_problems  # noqa: PLC0415
+    from request_logger.server import worker_files  # noqa: PLC0415
+    from request_logger.spool import check  # noqa: PLC0415
 
-    SearchEngine(settings)
-    Chooser(settings.scorer, settings.scorers_config or None)
-    metadata_source(settings)
-    Access(settings)
-    Redactor(settings.redact, settings.redact_key)
+    checks: list[Callable[[], object]] = []
     if settings.spool_dir:
-        check_spool(settings.spool_dir)
+        checks.append(lambda: check(settings.spool_dir))
+    if folder := os.environ.get(worker_files.VARIABLE):
+        checks.append(lambda: worker_files.prepare(folder))
+    return startup_problems(settings, *checks)

@@ -32,20 +32,23 @@ class ForbiddenEventError(ValueError):
 class Access:
     """Applies the settings INGEST_TOKEN, READ_USER, READ_PASSWORD and ALLOWED_NAMESPACES. Immutable, so thread-safe.
 
-    Raises SettingsError for an invalid one.
+    Raises SettingsError with one line for each that is invalid.
     """
 
     def __init__(self, settings: Settings) -> None:
+        problems = []
         if bool(settings.read_user) != bool(settings.read_password):
             missing = "READ_PASSWORD" if settings.read_user else "READ_USER"
-            raise SettingsError(f"{missing}: expected both READ_USER and READ_PASSWORD, or neither")
+            problems.append(f"{missing}: expected both READ_USER and READ_PASSWORD, or neither")
         if ":" in settings.read_user:
-            raise SettingsError("READ_USER: expected no colon, which ends the user's name in basic authentication")
+            problems.append("READ_USER: expected no colon, which ends the user's name in basic authentication")
         self._token = settings.ingest_token.encode()
         self._reader = f"{settings.read_user}:{settings.read_password}".encode() if settings.read_user else b""
         self._namespaces = tuple(filter(None, map(str.strip, settings.allowed_namespaces.split(","))))
         if settings.allowed_namespaces and not self._namespaces:
-            raise SettingsError("ALLOWED_NAMESPACES: expected comma-separated names or globs, found none")
+            problems.append("ALLOWED_NAMESPACES: expected comma-separated names or globs, found none")
+        if problems:
+            raise SettingsError("\n".join(problems))
         self._fixed_index = bool(settings.index_name)
 
     def challenge(self, path: str, authorization: str | None) -> str | None:

@@ -16,10 +16,11 @@ import resource
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.machinery import ModuleSpec
 from pathlib import Path
-from types import CodeType
+from types import CodeType, ModuleType
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -72,9 +73,8 @@ TESTS: dict[str, tuple[str, ...]] = {
 
 @dataclass
 class Result:
-    """How many mutants of a module were tried, what became of them, and the CPU seconds that took."""
+    """How many mutants of a module were tried, how many were noticed, and the CPU seconds that took."""
 
-    module: str
     tried: int = 0
     killed: int = 0
     seconds: float = 0.0
@@ -89,9 +89,11 @@ def main() -> int:
     parser.add_argument("--most", type=int, default=40, help="mutants of a module: so many by chance where it has more")
     parser.add_argument("--seed", type=int, default=1, help="of the choice, and of the tests' own random values")
     arguments = parser.parse_args()
-    results = [_try(name, arguments.most, arguments.seed) for name in arguments.modules]
-    for result in results:
-        print(f"{result.module:42} {result.killed:4} of {result.tried:4} killed, {result.seconds:6.0f} s of CPU")
+    results = []
+    for name in arguments.modules:
+        result = _try(name, arguments.most, arguments.seed)
+        print(f"{name:42} {result.killed:4} of {result.tried:4} killed, {result.seconds:6.0f} s of CPU", flush=True)
+        results.append(result)
     print(f"{'all':42} {sum(each.killed for each in results):4} of {sum(each.tried for each in results):4} killed")
     return 0
 
@@ -101,7 +103,7 @@ def _try(name: str, most: int, seed: int) -> Result:
     source = path.read_text(encoding="utf-8")
     found = sites(source)
     chosen = random.Random(f"{seed} {name}").sample(found, min(most, len(found)))
-    result = Result(name)
+    result = Result()
     started = time.monotonic()
     verdict = _run(name, path, source, seed, 600)
     assert verdict == _SURVIVED, f"the tests of {name} fail as it is"
@@ -160,10 +162,12 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
     def __init__(self, name: str, path: Path, source: str) -> None:
         self._name, self._path, self._source = name, path, source
 
-    def find_spec(self, fullname: str, path: object = None, target: object = None) -> object:
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
         if fullname != self._name:
             return None
-        return importlib.util.spec_from_file_location(fullname, self._path, loader=self)  # type: ignore[arg-type]
+        return importlib.util.spec_from_file_location(fullname, self._path, loader=self)
 
     def get_source(self, fullname: str) -> str:
         return self._source
@@ -177,12 +181,12 @@ def _cpu_seconds() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def _preload() -> Iterator[str]:
+def _preload() -> None:
     """Import what the tests need of others, once for all processes."""
     for name in ("numpy", "scipy.stats", "sklearn.metrics", "hypothesis", "orjson", "requests", "yaml"):
-        yield importlib.import_module(name).__name__
+        importlib.import_module(name)
 
 
 if __name__ == "__main__":
-    list(_preload())
+    _preload()
     sys.exit(main())

@@ -74,6 +74,16 @@ def test_auto(truth: object, prediction: object, names: tuple[str, ...], scorer:
     assert Chooser().choose("ns", "dep", "pred", "model", Row(truth), Row(prediction, names)).name == scorer
 
 
+def test_scorers_that_are_named(tmp_path: Path) -> None:
+    """Those of SCORER and of the rules, which are told of at the start; auto names none."""
+    rules = tmp_path / "rules.yaml"
+    rules.write_text("rules:\n  - deployment: a*\n    scorer: multiclass\n  - deployment: b*\n    scorer: binary\n")
+    assert Chooser().scorers == ()
+    assert Chooser("binary").scorers == (Binary(),)
+    assert Chooser("auto", str(rules)).scorers == (Multiclass(), Binary())
+    assert Chooser("binary:threshold=0.3", str(rules)).scorers == (Binary(threshold=0.3), Multiclass(), Binary())
+
+
 def test_no_truth_is_reward() -> None:
     """Whatever the settings say."""
     for setting in ("auto", "binary"):

@@ -13,6 +13,7 @@ from scipy.special import softmax
 from sklearn import metrics as sk
 
 from scorers.base import Row, UnscorableError
+from scorers.labels import label
 from scorers.multiclass import Multiclass
 from tests.scorers import oracle
 from tests.scorers.aggregate import metrics_of
@@ -122,6 +123,16 @@ def test_unscorable(truth: object, prediction: object, text: str) -> None:
     """What can't be scored says why."""
     with pytest.raises(UnscorableError, match=text):
         Multiclass().score(Row(truth), Row(prediction))
+
+
+def test_how_far_numbers_are_classes() -> None:
+    """Up to 2^63, as the engines' integers; a larger number is none, and a text that is one is only text."""
+    assert [label(sign * 2**63) for sign in (1, -1)] == ["CLASS_9223372036854775808", "CLASS_-9223372036854775808"]
+    assert label("9" * 18) == f"CLASS_{'9' * 18}"
+    assert label("9" * 20) == "9" * 20
+    for sign in (1, -1):
+        with pytest.raises(UnscorableError, match="not a class"):
+            label(sign * (2**63 + 1))
 
 
 def test_a_class_that_the_model_does_not_have() -> None:

@@ -384,4 +384,4 @@ def test_check_prints_for_people(
     assert lines[0] == f"{index_of(old)}: mapping of the original, 1 documents"
     assert lines[1].startswith("  ! feedback.reward (long): ")
     assert any(check.PIPELINE in line for line in lines)
-    assert lines[-1] == "1 indices: 1 with something to do (!), 0 without."
+    assert lines[-1] == "1 indices: 1 need changes (!), 0 don't."

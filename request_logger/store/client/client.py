@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from elastic_transport.client_utils import parse_cloud_id
 
 from request_logger.common.json import dumps
-from request_logger.settings import Settings, SettingsError
+from request_logger.settings import Settings, SettingsError, problems_of
 from request_logger.store.changes import (
     RefusedRequestError,
     StoreUnavailableError,
@@ -40,9 +40,11 @@ class SearchEngine:
     """
 
     def __init__(self, settings: Settings, warn: bool = True) -> None:
+        problems = problems_of(lambda: _hosts(settings), lambda: _check_ca(settings.elasticsearch_ca_cert))
+        if problems:
+            raise SettingsError("\n".join(problems))
         self._settings = settings
         self._hosts = _hosts(settings)
-        _check_ca(settings.elasticsearch_ca_cert)
         if warn and not verifies(settings) and any(host.startswith("https") for host in self._hosts):
             _warn_unverified()
         self._client: Client | None = None
