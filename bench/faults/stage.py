@@ -19,7 +19,7 @@ from request_logger.demo.local_server import LocalServer, engine_settings
 from request_logger.embedded_engine import EmbeddedEngine
 from request_logger.settings import Settings
 from request_logger.spool import Spool
-from request_logger.spool.observer import Unobserved
+from request_logger.spool.observer import NullObserver
 
 PATIENCE_SECONDS = 120.0
 
@@ -169,7 +169,7 @@ class Stage:
         return result
 
 
-class _Seen(Unobserved):
+class _Seen(NullObserver):
     events = 0
 
     def spool_size(self, events: int, size: int) -> None:

@@ -115,5 +115,5 @@ def _delay(fields: Any) -> float:
     try:
         prediction, feedback = (float(fields[field][0]) for field in _TIMES.values())
     except (KeyError, IndexError, TypeError, ValueError):
-        raise StoreUnavailableError("the search engine's answer is invalid: a hit lacks its times") from None
+        raise StoreUnavailableError("the engine's answer to a search can't be used: a hit lacks its times") from None
     return (feedback - prediction) / 1000

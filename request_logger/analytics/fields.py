@@ -11,14 +11,12 @@ from urllib.parse import quote
 from request_logger.analytics.errors import BadQueryError
 from request_logger.analytics.queries import QueryRunner
 from request_logger.analytics.scope import TOLERANT, Scope
+from request_logger.common.mapped_fields import ORIGIN
 from request_logger.store.changes import StoreUnavailableError
 
 _ALIASES = {
-    "namespace": "Ce-Namespace",
-    "deployment": "Ce-Inferenceservicename",
-    "predictor": "Ce-Endpoint",
-    "endpoint": "Ce-Endpoint",
-    "model": "Ce-Modelid",
+    **ORIGIN,
+    "endpoint": ORIGIN["predictor"],
     "engine": "ServingEngine",
 }
 # Path prefixes that are tried for a bare name, in this order.

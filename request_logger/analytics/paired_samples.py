@@ -81,7 +81,7 @@ def _first(hit: dict[str, Any], path: str) -> Any:
     try:
         return hit["fields"][path][0]
     except (KeyError, IndexError, TypeError):
-        raise StoreUnavailableError(f"the search engine's answer is invalid: a hit lacks {path}") from None
+        raise StoreUnavailableError(f"the engine's answer to a search can't be used: a hit lacks {path}") from None
 
 
 def _documents(runner: QueryRunner, scope: Scope, field: str, *, by_row: bool) -> Iterator[tuple[Key, float]]:

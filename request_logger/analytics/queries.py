@@ -17,7 +17,7 @@ from request_logger.analytics.scope import TOLERANT, Query, Scope
 from request_logger.common.json import dumps
 from request_logger.store.changes import StoreUnavailableError
 from request_logger.store.errors import is_partial, reason_of
-from request_logger.store.excluded_indices import MOST_PATH_CHARACTERS, LeftOut
+from request_logger.store.excluded_indices import MAX_PATH_CHARACTERS, ExcludedIndices
 from request_logger.store.ports import EngineReader
 from request_logger.store.search_answers import check_aggregations, check_hits, check_total
 from scorers.base import Bucket, SumBy, Terms, TermsBy
@@ -43,7 +43,7 @@ class QueryRunner:
 
     def __init__(self, engine: EngineReader) -> None:
         self.engine = engine
-        self.left_out = LeftOut(engine)
+        self.left_out = ExcludedIndices(engine)
 
     def settled(self, make: Callable[[], T], indices: str = "") -> T:
         """Return the result of ``make``, repeated until no index is newly left out, so that all its figures match.
@@ -70,9 +70,9 @@ class QueryRunner:
     def search(self, scope: Scope, body: dict[str, Any], *more: Query) -> dict[str, Any]:
         """Return the whole answer to a search of a scope's documents; ``body`` has everything but the query.
 
-        Failing indices are left out, see `LeftOut`. Raises BadQueryError where the search engine rejects the query,
-        TooManyBucketsError, and StoreUnavailableError without an answer or with that of some shards only: a partial sum
-        is wrong.
+        Failing indices are left out, see `ExcludedIndices`. Raises BadQueryError where the search engine rejects the
+        query, TooManyBucketsError, and StoreUnavailableError without an answer or with that of some shards only: a
+        partial sum is wrong.
         """
         return self._search(scope, {"size": 0, "track_total_hits": False, **body, "query": scope.query(*more)})
 
@@ -117,7 +117,7 @@ class QueryRunner:
 
     def _send(self, indices: str, body: dict[str, Any], params: dict[str, str]) -> tuple[int, Any]:
         path = f"/{quote(indices, safe='*,')}/_search"
-        if len(path) <= MOST_PATH_CHARACTERS:
+        if len(path) <= MAX_PATH_CHARACTERS:
             return self.engine.request("POST", path, body, params=params)
         if "scroll" in params:
             raise StoreUnavailableError(f"too many indices must be left out: {len(self.left_out.reasons)}")
@@ -168,7 +168,7 @@ class QueryRunner:
             if after is None or len(page["buckets"]) < size:
                 return
             if after == before:
-                raise StoreUnavailableError("the search engine's answer is invalid: a page repeats")
+                raise StoreUnavailableError("the engine's answer to a search can't be used: a page repeats")
 
     def _paged(self, scope: Scope, statistic: Statistic, *more: Query) -> Any:
         """Return a terms statistic from a composite aggregation; for other statistics the value over no documents."""

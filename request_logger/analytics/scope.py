@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 from request_logger.analytics.errors import BadQueryError
+from request_logger.common.mapped_fields import ORIGIN_KEYWORDS
 from request_logger.common.names import strip_header
 from request_logger.common.periods import is_of, with_periods
 from request_logger.settings import Settings
@@ -21,9 +22,8 @@ Query = dict[str, Any]
 PREDICTION_DATE = "@timestamp"
 FEEDBACK_DATE = "feedback.ce-time"
 DATES = {"prediction": PREDICTION_DATE, "feedback": FEEDBACK_DATE}
-# In an index of the original program these fields are text with a ``.keyword`` subfield; our template has it as well.
 NAMESPACE, DEPLOYMENT, PREDICTOR, MODEL = (
-    f"Ce-{name}.keyword" for name in ("Namespace", "Inferenceservicename", "Endpoint", "Modelid")
+    ORIGIN_KEYWORDS[name] for name in ("namespace", "deployment", "predictor", "model")
 )
 OWN_PREFIX = "inference-log-"
 # An index that is deleted meanwhile, and a pattern without matches, are not errors.

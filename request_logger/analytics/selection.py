@@ -6,19 +6,14 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
+from request_logger.common.mapped_fields import ORIGIN_KEYWORDS
 from request_logger.common.periods import with_periods
 from request_logger.settings import Settings
 from request_logger.store.indices.templates import INDEX_PATTERNS
 
 PREDICTIONS = INDEX_PATTERNS[0]
 TIME = "@timestamp"
-# In an index of the original program these fields are text with a ``.keyword`` subfield; our template has it as well.
-FIELDS = {
-    "namespace": "Ce-Namespace.keyword",
-    "deployment": "Ce-Inferenceservicename.keyword",
-    "predictor": "Ce-Endpoint.keyword",
-    "model": "Ce-Modelid.keyword",
-}
+
 
 Query = dict[str, Any]
 
@@ -50,7 +45,7 @@ class Selection:
     def filters(self) -> list[Query]:
         """Return the clauses of a ``bool`` query's ``filter``."""
         filters: list[Query] = [
-            {"term": {field: value}} for name, field in FIELDS.items() if (value := getattr(self, name))
+            {"term": {field: value}} for name, field in ORIGIN_KEYWORDS.items() if (value := getattr(self, name))
         ]
         times = {name: value for name, value in (("gte", self.since), ("lt", self.until)) if value}
         if times:

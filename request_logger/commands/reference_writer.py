@@ -52,8 +52,8 @@ def _described(action: Action | End) -> str:
 
 def _next(state: State, found: Transition) -> str:
     targets = [_target(state, found.state)]
-    if found.spread is not None:
-        targets = [f"{targets[0]} (of one index)", f"{_target(state, found.spread)} (of several)"]
+    if found.multi_index is not None:
+        targets = [f"{targets[0]} (of one index)", f"{_target(state, found.multi_index)} (of several)"]
     return ", ".join(targets) + (", after a pause" if found.pauses else "")
 
 
@@ -63,8 +63,8 @@ def _target(state: State, target: State | End | None) -> str:
 
 def _diagram() -> Iterator[str]:
     """Yield the arrows of the diagram: several outcomes that lead the same way are one arrow."""
-    yield "  [*] --> placed: one index"
-    yield "  [*] --> unplaced: several indices"
+    yield "  [*] --> located: one index"
+    yield "  [*] --> unlocated: several indices"
     yield "  [*] --> cached: known"
     arrows: dict[tuple[str, str], list[str]] = {}
     for state, choices in CHOICES.items():
@@ -74,7 +74,7 @@ def _diagram() -> Iterator[str]:
             elif action in MOVES:
                 arrows.setdefault((_name(state), _name(MOVES[action])), []).append(_word(action))
     for state, action, kind, found in rows():
-        for target in (found.state, found.spread):
+        for target in (found.state, found.multi_index):
             end = _ENDS[target] if isinstance(target, End) else _name(target or state)
             if end != _name(state):
                 arrows.setdefault((_name(state), end), []).append(f"{_word(action)} {_word(kind)}")

@@ -8,7 +8,8 @@ from typing import Any
 
 import yaml
 
-from request_logger.analytics.selection import FIELDS, PREDICTIONS, TIME
+from request_logger.analytics.selection import PREDICTIONS, TIME
+from request_logger.common.mapped_fields import ORIGIN_KEYWORDS
 from request_logger.dashboards.panels import (
     BARS,
     CLASSES,
@@ -57,7 +58,7 @@ def dashboard(rows: list[PanelRow], source: str) -> Json:
 
 def query_of(panel: Panel, where: str = "") -> str:
     """Return a panel's Lucene query, with the dashboard's variables and the further condition ``where``."""
-    chosen = [f"({field}:${name})" for name, field in FIELDS.items()]
+    chosen = [f"({field}:${name})" for name, field in ORIGIN_KEYWORDS.items()]
     if panel.of_class:
         chosen.append(f"({panel.of_class}:$class)")
     own = [f"({query})" for query in (panel.query, where) if query not in ("", EVERYTHING)]
@@ -67,7 +68,7 @@ def query_of(panel: Panel, where: str = "") -> str:
 def _variables(source: str) -> Iterator[Json]:
     yield {"name": "datasource", "label": "data source", "type": "datasource", "query": source, "refresh": 1}
     before = ""
-    for name, field in FIELDS.items():
+    for name, field in ORIGIN_KEYWORDS.items():
         yield _variable(name, field, before, source)
         before = f"({field}:${name})"
     yield _variable("class", TRUTH, before, source)

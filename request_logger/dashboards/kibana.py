@@ -9,7 +9,8 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from request_logger.analytics.selection import FIELDS, PREDICTIONS, TIME
+from request_logger.analytics.selection import PREDICTIONS, TIME
+from request_logger.common.mapped_fields import ORIGIN_KEYWORDS
 from request_logger.dashboards.panels import (
     BARS,
     CLASSES,
@@ -168,7 +169,7 @@ def _axes(panel: Panel) -> Json:
 
 
 def _controls() -> Json:
-    fields = {**FIELDS, "class": TRUTH}
+    fields = {**ORIGIN_KEYWORDS, "class": TRUTH}
     controls = [
         {
             "id": name, "indexPatternRefName": f"control_{position}_index_pattern", "fieldName": field, "parent": "",

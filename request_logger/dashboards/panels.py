@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from request_logger.analytics.rollups import PREFIX
-from request_logger.analytics.selection import FIELDS
+from request_logger.common.mapped_fields import ORIGIN_KEYWORDS
 from request_logger.scoring.registry import build, registered
 from scorers.base import Count, Metric, Sum
 
@@ -118,7 +118,7 @@ _FORMULAS: Mapping[str, tuple[tuple[tuple[Figure, ...], Formula], ...]] = {
         (_ONE_TRUTH, Formula("r2", "1 - $A / ($B - ($C ** 2))")),
     ),
 }
-_ORIGIN = tuple(By(name, FIELDS[name]) for name in ("deployment", "predictor", "model"))
+_ORIGIN = tuple(By(name, ORIGIN_KEYWORDS[name]) for name in ("deployment", "predictor", "model"))
 
 
 def rows() -> list[PanelRow]:

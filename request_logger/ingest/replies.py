@@ -20,7 +20,7 @@ from cloudevents.core.v1.event import CloudEvent
 from request_logger.common.json import dumps
 from request_logger.documents.document import part_in, same_owner
 from request_logger.documents.event import Event
-from request_logger.scoring.score import place_of
+from request_logger.scoring.score import row_position
 from request_logger.settings import Settings
 from request_logger.store.changes import Document, Plan, UnreadableError
 
@@ -56,7 +56,7 @@ def watched(plan: Plan) -> Plan:
 def metrics_of(event: Event, documents: Documents) -> Any:
     """Return the metrics of a feedback's document (``{}`` before it is scored), or their list by row for a batch."""
     found = [
-        (place_of(part_in(document, "feedback")), part_in(document, "metrics"))
+        (row_position(part_in(document, "feedback")), part_in(document, "metrics"))
         for document in documents.values()
         if document is not None and "feedback" in document and same_owner(document, event.header)
     ]

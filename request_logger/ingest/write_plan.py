@@ -34,7 +34,7 @@ from request_logger.payloads import UndecodableError, decode_message
 from request_logger.scoring.score import Settle
 from request_logger.store.changes import Change, Plan, Reads, RejectedError, UnreadableError, as_it_is
 from request_logger.store.indices.templates import DEAD_LETTER_INDEX
-from request_logger.store.writing.dead_letter import letter_change
+from request_logger.store.writing.dead_letter import dead_letter_change
 
 # Rows whose documents are read together with the plain one, which saves a round trip; more are read if needed.
 MAX_ROWS_LOOKED_AT = 512
@@ -59,7 +59,7 @@ def record(event: Event, parts: list[Part], settle: Settle) -> Plan:
     except UnreadableError as error:
         rows = [row if len(parts) > 1 else None for row in range(len(parts))]
         yield [
-            letter_change(DEAD_LETTER_INDEX, event.index, address.id(row), str(error), join(None, part))
+            dead_letter_change(DEAD_LETTER_INDEX, event.index, address.id(row), str(error), join(None, part))
             for row, part in zip(rows, parts, strict=True)
         ]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from request_logger.common.names import strip_header
@@ -119,7 +119,7 @@ def _headers(record: Record) -> tuple[str | None, dict[str, str]]:
 def _arrived(event: Event, record: Record) -> Event:
     """Set the record's time on an event without a readable one, so that its order is the same when it is read again."""
     if time_key(event.time) is None and record.timestamp is not None:
-        event.timestamp = instant(record.timestamp)
+        return replace(event, timestamp=instant(record.timestamp))
     return event
 
 

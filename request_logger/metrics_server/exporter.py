@@ -19,6 +19,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from request_logger.analytics.selection import exists
 from request_logger.common.json import dumps, loads
+from request_logger.common.mapped_fields import ORIGIN_KEYWORDS
 from request_logger.common.names import legal_index, strip_header
 from request_logger.common.periods import with_periods
 from request_logger.documents.document import expand
@@ -27,7 +28,7 @@ from request_logger.scoring.custom_metrics import Series
 from request_logger.settings import Settings
 from request_logger.store.changes import StoreUnavailableError
 from request_logger.store.errors import is_partial, reason_of
-from request_logger.store.excluded_indices import LeftOut
+from request_logger.store.excluded_indices import ExcludedIndices
 from request_logger.store.ports import EngineReader
 from request_logger.store.search_answers import check_aggregations
 
@@ -37,13 +38,6 @@ CELLS = ("true_positive", "true_negative", "false_positive", "false_negative")
 UNKNOWN = "NOT_IMPLEMENTED"
 # The original has the process id here, which differs after a restart and on every replica.
 WORKER_ID = "0"
-# In an index of the original program these fields are text with a ``.keyword`` subfield; our template has it as well.
-_FIELDS = {
-    "namespace": "Ce-Namespace.keyword",
-    "deployment": "Ce-Inferenceservicename.keyword",
-    "predictor": "Ce-Endpoint.keyword",
-    "model": "Ce-Modelid.keyword",
-}
 # Buckets per page. With a timer's 50 ranges each, 150 are 7,650 buckets: below the 10,000 that old search engines
 # allow.
 _PAGE = 1000
@@ -78,7 +72,8 @@ class _Search:
 
     def body(self) -> dict[str, Any]:
         sources = [
-            {name: {"terms": {"field": path, "missing_bucket": name in _FIELDS}}} for name, path in self.sources.items()
+            {name: {"terms": {"field": path, "missing_bucket": name in ORIGIN_KEYWORDS}}}
+            for name, path in self.sources.items()
         ]
         composite = {"size": self.page, "sources": sources, **({"after": self.after} if self.after else {})}
         return {
@@ -122,7 +117,7 @@ class Exporter:
     def _collect(self) -> bytes:
         """Return the exposition, repeating the searches until no index is newly left out."""
         # A missing shard is an error instead: it returns, and counters that fall meanwhile would look like a restart.
-        left_out = LeftOut(self._engine, without_shards=False)
+        left_out = ExcludedIndices(self._engine, without_shards=False)
         for _ in range(_MOST_ROUNDS):
             try:
                 text = self._collect_from(left_out)
@@ -138,7 +133,7 @@ class Exporter:
             log.warning("/v1/metrics leaves out the index %s: %s", index, reasons[index])
         self._logged = dict(reasons)
 
-    def _collect_from(self, left_out: LeftOut) -> bytes:
+    def _collect_from(self, left_out: ExcludedIndices) -> bytes:
         families = Families()
         counts = {
             cell: self._search(exists(f"metrics.{cell}"), scorer="metrics.scorer", label=f"metrics.{cell}")
@@ -165,7 +160,7 @@ class Exporter:
             # The MetricsServer counts a correct prediction as both, under the same class.
             families.count("seldon_metric_true_negative", labels, count)
 
-    def _custom(self, families: Families, wanted: Sequence[Series], left_out: LeftOut) -> None:
+    def _custom(self, families: Families, wanted: Sequence[Series], left_out: ExcludedIndices) -> None:
         searches = []
         for series in wanted:
             search = self._search({"term": {"metrics.series": series.text}})
@@ -189,17 +184,17 @@ class Exporter:
                     families.observe(series.key, labels, below, bucket["doc_count"], bucket["sum"]["value"] or 0.0)
 
     def _search(self, having: Any, **sources: str) -> _Search:
-        return _Search([having, *self._filters()], {**_FIELDS, **sources})
+        return _Search([having, *self._filters()], {**ORIGIN_KEYWORDS, **sources})
 
     def _filters(self) -> Iterator[Any]:
         """Yield the filters for the deployment that the environment names."""
         settings = self._settings
         if settings.seldon_deployment_id:
-            yield {"term": {_FIELDS["deployment"]: strip_header(settings.seldon_deployment_id)}}
+            yield {"term": {ORIGIN_KEYWORDS["deployment"]: strip_header(settings.seldon_deployment_id)}}
         # A document without the field matches too: the original counts such an event as well.
         for name, value in (("namespace", settings.seldon_deployment_namespace), ("predictor", settings.predictor_id)):
             if value:
-                path = _FIELDS[name]
+                path = ORIGIN_KEYWORDS[name]
                 missing = {"bool": {"must_not": [exists(path)]}}
                 yield {"bool": {"should": [{"term": {path: strip_header(value)}}, missing], "minimum_should_match": 1}}
 
@@ -223,7 +218,7 @@ class Exporter:
             "worker_id": WORKER_ID,
         }
 
-    def _read(self, searches: Sequence[_Search], left_out: LeftOut) -> None:
+    def _read(self, searches: Sequence[_Search], left_out: ExcludedIndices) -> None:
         """Read all pages of some searches, one multi-search per page number.
 
         Raises _IndexLeftOutError where an index had to be left out, so that everything must be read again, and
@@ -239,7 +234,9 @@ class Exporter:
                 raise StoreUnavailableError(f"the search engine answered {status} to a search")
             answers = answer.get("responses") if isinstance(answer, dict) else None
             if not isinstance(answers, list) or len(answers) != len(waiting):
-                raise StoreUnavailableError("the search engine's answer is invalid: expected one answer per search")
+                raise StoreUnavailableError(
+                    "the engine's answer to a search can't be used: expected one answer per search"
+                )
             unfinished = []
             for search, found in zip(waiting, answers, strict=True):
                 self._check(found, indices, left_out)
@@ -248,11 +245,11 @@ class Exporter:
                 if len(page["buckets"]) == search.page:
                     before, search.after = search.after, page.get("after_key")
                     if search.after is None or search.after == before:
-                        raise StoreUnavailableError("the search engine's answer is invalid: a page repeats")
+                        raise StoreUnavailableError("the engine's answer to a search can't be used: a page repeats")
                     unfinished.append(search)
             waiting = unfinished
 
-    def _check(self, found: Any, indices: str, left_out: LeftOut) -> None:
+    def _check(self, found: Any, indices: str, left_out: ExcludedIndices) -> None:
         """Reject a partial answer, since counters that fall for a moment look like a restart. Raises as _read does."""
         if not isinstance(found, dict) or "error" in found or is_partial(found):
             status = found.get("status", 200) if isinstance(found, dict) else 200

@@ -14,7 +14,7 @@ from request_logger.ingest.write_plan import merging, record
 from request_logger.scoring.score import settler
 from request_logger.settings import Settings
 from request_logger.spool import Spool
-from request_logger.spool.observer import Unobserved as NullSpoolObserver
+from request_logger.spool.observer import NullObserver as NullSpoolObserver
 from request_logger.spool.replay import Replay
 from request_logger.store.changes import Plan, StoreUnavailableError
 from request_logger.store.writing.bulk_sender import perform

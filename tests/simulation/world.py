@@ -17,7 +17,7 @@ from request_logger.documents.document import expand
 from request_logger.ingest.write_plan import restore
 from request_logger.settings import Settings
 from request_logger.spool import Spool
-from request_logger.spool.observer import Unobserved as NullSpoolObserver
+from request_logger.spool.observer import NullObserver as NullSpoolObserver
 from request_logger.store.changes import RejectedError, StoreUnavailableError
 from request_logger.store.indices.admin import RETRY_SECONDS
 from request_logger.store.indices.templates import DEAD_LETTER_INDEX, TEMPLATE_NAME

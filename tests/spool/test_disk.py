@@ -15,7 +15,7 @@ import pytest
 
 from request_logger.spool import Spool
 from request_logger.spool import disk as disk_module
-from request_logger.spool.observer import Unobserved
+from request_logger.spool.observer import NullObserver
 from request_logger.store.changes import StoreUnavailableError
 from tests.test_spool import Seen, ids, some, wait_until
 
@@ -199,7 +199,7 @@ def test_what_is_no_damage_moves_nothing(tmp_path: Path) -> None:
 
 def test_closed(tmp_path: Path) -> None:
     """After the end nothing is taken; closing twice is no error."""
-    spool = Spool(str(tmp_path), 2**30, Unobserved())
+    spool = Spool(str(tmp_path), 2**30, NullObserver())
     spool.append(some("a"))
     spool.close()
     spool.close()
@@ -232,7 +232,7 @@ def test_bounds_of_read_and_remove(tmp_path: Path) -> None:
 
 def test_one_commits_for_another(tmp_path: Path) -> None:
     """Threads that append at once: each event is there once, whoever has committed it."""
-    spool = Spool(str(tmp_path), 2**30, Unobserved())
+    spool = Spool(str(tmp_path), 2**30, NullObserver())
     threads = [threading.Thread(target=lambda n=n: spool.append(some(str(n)))) for n in range(20)]
     with spool._mutex:
         for thread in threads:
@@ -247,7 +247,7 @@ def test_one_commits_for_another(tmp_path: Path) -> None:
 def test_an_append_that_is_torn_by_an_error(tmp_path: Path) -> None:
     """An exception of any kind within the commit: the events are neither there nor said to be, and the lock is free."""
 
-    spool = Spool(str(tmp_path), 2**30, Unobserved())
+    spool = Spool(str(tmp_path), 2**30, NullObserver())
     real, spool._add = spool._add, lambda *_: 1 / 0  # type: ignore[assignment,method-assign]
     with pytest.raises(ZeroDivisionError):
         spool.append(some("a"))
@@ -262,7 +262,7 @@ def test_an_append_that_is_torn_by_an_error(tmp_path: Path) -> None:
 
 def test_a_file_that_is_removed_while_sizes_are_added_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An operator cleans up ``bad-*.bin`` at any time: that is no error of the spool."""
-    spool = Spool(str(tmp_path), 2**30, Unobserved())
+    spool = Spool(str(tmp_path), 2**30, NullObserver())
     (tmp_path / "bad-1.bin").write_bytes(b"x" * 100)
     spool.refresh()
     assert spool._aside_bytes == 100
@@ -275,7 +275,7 @@ def test_a_file_that_is_removed_while_sizes_are_added_up(tmp_path: Path, monkeyp
 
 def test_what_is_set_aside_counts_towards_the_bound(tmp_path: Path) -> None:
     """Else a sender of records that can't be stored could fill the disk."""
-    spool = Spool(str(tmp_path), 10_000, Unobserved())
+    spool = Spool(str(tmp_path), 10_000, NullObserver())
     for number in range(4):
         spool.append(some(str(number), raw=b"x" * 1500))
         (row,) = spool.read(1, 1)
@@ -290,7 +290,7 @@ def test_what_is_set_aside_counts_towards_the_bound(tmp_path: Path) -> None:
 
 def test_a_crash_between_setting_aside_and_removing(tmp_path: Path) -> None:
     """The record is set aside again, into the same file."""
-    spool = Spool(str(tmp_path), 2**30, Unobserved())
+    spool = Spool(str(tmp_path), 2**30, NullObserver())
     spool.append(some("a"))
     (row,) = spool.read(1, 1)
     spool.set_aside(row, "no reason")

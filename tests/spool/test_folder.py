@@ -10,7 +10,7 @@ import pytest
 
 from request_logger.settings import SettingsError
 from request_logger.spool import Spool, check
-from request_logger.spool.observer import Unobserved
+from request_logger.spool.observer import NullObserver
 from tests.test_spool import some
 
 
@@ -32,7 +32,7 @@ def test_folder_that_cannot_be_used(tmp_path: Path, kind: str) -> None:
             if os.access(folder, os.W_OK):
                 pytest.skip("root may write everywhere, and no tmpfs can be mounted")
     try:
-        for use in (check, lambda name: Spool(name, 2**30, Unobserved())):
+        for use in (check, lambda name: Spool(name, 2**30, NullObserver())):
             with pytest.raises(SettingsError, match=r"^SPOOL_DIR: expected a folder that can be written[^\n]*$"):
                 use(str(folder))
     finally:
@@ -44,7 +44,7 @@ def test_check_leaves_a_usable_folder(tmp_path: Path) -> None:
     """It makes the folder, and reserves nothing yet."""
     check(str(tmp_path / "a" / "b"))
     assert not (tmp_path / "a" / "b" / "spool.reserve").exists()
-    spool = Spool(str(tmp_path / "a" / "b"), 2**30, Unobserved())
+    spool = Spool(str(tmp_path / "a" / "b"), 2**30, NullObserver())
     spool.append(some("a"))
     assert (tmp_path / "a" / "b" / "spool.reserve").stat().st_blocks > 0
     spool.close()

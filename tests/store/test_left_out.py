@@ -12,7 +12,7 @@ from request_logger.common.json import loads
 from request_logger.metrics_server.exporter import Exporter
 from request_logger.settings import Settings
 from request_logger.store.changes import StoreUnavailableError
-from request_logger.store.excluded_indices import LeftOut, left_out_note
+from request_logger.store.excluded_indices import ExcludedIndices, left_out_note
 from tests.store.engine_double import Answer, EngineDouble, answers_by_start
 
 TEXT = {"type": "illegal_argument_exception", "reason": "Text fields are not optimised"}
@@ -42,7 +42,7 @@ def partial(*failures: tuple[str, Any], total: int = 3) -> dict[str, Any]:
 )
 def test_how_the_rest_is_asked_for(indices: str, narrowed: str) -> None:
     """Globs come first: only after them an engine takes an exclusion. Nothing left is nothing, not everything."""
-    left_out = LeftOut(answers_by_start({}))
+    left_out = ExcludedIndices(answers_by_start({}))
     assert left_out.narrowed(indices) == indices
     assert left_out.learn(indices, 200, partial(("a-1", TEXT), ("a-2", TEXT)))
     assert left_out.narrowed(indices) == narrowed
@@ -65,7 +65,7 @@ def test_how_the_rest_is_asked_for(indices: str, narrowed: str) -> None:
 )
 def test_what_leaves_nothing_out(status: int, answer: Any) -> None:
     """What passes by itself, what no index would understand, and what is no answer."""
-    left_out = LeftOut(answers_by_start({}))
+    left_out = ExcludedIndices(answers_by_start({}))
     assert not left_out.learn("a-*", status, answer)
     assert left_out.reasons == {}
 
@@ -77,7 +77,7 @@ def test_a_shard_that_is_nowhere(named: bool) -> None:
     counts = {"status": "red", "number_of_shards": 1, "active_primary_shards": 0}
     whole = {"status": "green", "number_of_shards": 2, "active_primary_shards": 2}
     engine = answers_by_start({"/_cluster/health": {"indices": {"a-1": counts, "a-2": whole}}})
-    left_out, counters = LeftOut(engine), LeftOut(engine, without_shards=False)
+    left_out, counters = ExcludedIndices(engine), ExcludedIndices(engine, without_shards=False)
     for _ in range(3):
         assert left_out.learn("a-*", 200, answer)
         assert left_out.reasons == {}
@@ -95,7 +95,7 @@ def test_types_that_differ() -> None:
     caps = {"keyword": {"indices": ["a-1", "a-2"]}, "long": {"indices": ["a-3"]}}
     of_numbers = {"double": {"indices": ["a-1", "a-2"]}, "keyword": {"indices": ["a-4"]}}
     engine = answers_by_start({"/a-*/_field_caps": {"fields": {"metrics.scorer": caps, "metrics.my_sum": of_numbers}}})
-    left_out = LeftOut(engine)
+    left_out = ExcludedIndices(engine)
     error = {"type": "search_phase_execution_exception", "root_cause": [], "caused_by": {"type": "class_cast"}}
     assert left_out.learn("a-*", 500, {"error": error})
     assert left_out.reasons == {

@@ -147,7 +147,7 @@ def test_right_aggregations_pass() -> None:
 )
 def test_wrong_aggregations(name: str, wrong: Any) -> None:
     """Each kind of aggregation, wrong in one place."""
-    with pytest.raises(StoreUnavailableError, match="the engine's answer to a search is none: "):
+    with pytest.raises(StoreUnavailableError, match="the engine's answer to a search can't be used: "):
         check_aggregations(aggregation_body(QUESTIONS), {"aggregations": {**RIGHT, name: wrong}})
 
 

@@ -12,7 +12,7 @@ import pytest
 from request_logger.settings import Settings
 from request_logger.store.changes import StoreUnavailableError
 from request_logger.store.client.client import SearchEngine
-from request_logger.store.client.vendor_clients import is_of_elastic
+from request_logger.store.client.vendor_clients import is_elastic_answer
 from tests.store.proxy import Certificates
 from tests.store.raw_server import RawServer, http
 from tests.store.test_responses import error
@@ -54,13 +54,13 @@ def test_what_an_answer_says_of_the_engine(
 ) -> None:
     """Only an engine's own answer decides."""
     raw = answer if isinstance(answer, str) else json.dumps(answer)
-    assert is_of_elastic(status, headers, raw) is found
+    assert is_elastic_answer(status, headers, raw) is found
 
 
 @pytest.mark.parametrize("raw", ["", PAGE, '{"version": {"numb', "[" * 5000, "\udcff"])
 def test_what_is_no_json_says_nothing(raw: str) -> None:
     for status in (200, 403, 404, 502):
-        assert is_of_elastic(status, {}, raw) is None
+        assert is_elastic_answer(status, {}, raw) is None
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
-"""Connections to the engine that send a request's head and body together, and trust no more than they are told to.
+"""Connections that send the head and the body of a request together, and trust only the configured CA.
 
-urllib3 sends them with two system calls, each of which wakes the engine: for a small _bulk that was a third of what it
-costs the logger. `elastic_transport` takes the class of a node, and urllib3 the class of a pool's connections: both are
+urllib3 sends them with two system calls, each of which wakes the search engine's process: a third of the logger's cost
+of a small _bulk. `elastic_transport` takes the class of a node, and urllib3 the class of a pool's connections: both are
 public.
 """
 
@@ -29,7 +29,7 @@ class _OneSend(HTTPConnection):
     _held: list[bytes] | None = None
 
     def request(self, *args: Any, **options: Any) -> None:
-        """Send a request, as urllib3 does."""
+        """Send a request as urllib3 does, but with a single system call."""
         self._held = []
         try:
             super().request(*args, **options)
@@ -39,7 +39,7 @@ class _OneSend(HTTPConnection):
         super().send(whole)
 
     def send(self, data: Any) -> None:
-        """Send some bytes; those of a request wait for its last."""
+        """Send bytes; those of a request are held until it is complete."""
         if self._held is None or not isinstance(data, bytes):
             super().send(data)
         else:

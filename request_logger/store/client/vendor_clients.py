@@ -1,9 +1,9 @@
-"""Two ways to send a request to the engine, and the choice between them.
+"""Two clients behind one interface, and the choice between them.
 
-Elastic's servers from 7.14 on, which name themselves in a header of every answer, get Elastic's own client,
-`elasticsearch`. It refuses all others: OpenSearch, Open Distro and the older builds of Elastic's get
-`elastic_transport`, the layer below that client, which sends HTTP requests and knows no vendor. The choice is made by
-an answer that only an engine gives; the page of a proxy before it decides nothing.
+`elasticsearch` is for Elastic's servers from 7.14 on, which identify themselves in a header of every answer. It refuses
+all others: for OpenSearch, Open Distro and the older Elasticsearch builds `elastic_transport`, the layer below that
+client, sends HTTP requests and knows no vendor. The choice is made by an answer that only a search engine gives; the
+page of a proxy in front of it decides nothing.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ from request_logger.store.client.transport import OneSendNode
 from request_logger.store.responses import is_engine_error
 
 _ANY_STATUS = tuple(range(300, 600))
-# Of another host: what stands before an engine answers these while that engine is away.
+# Another host may answer instead: a proxy answers these while the search engine behind it is away.
 _RETRY_STATUS = (502, 503, 504)
-# A request waits for a connection without a limit of time where all are in use, so that there are more than a worker
-# has uses for: the writer, probes and reports. Each is opened when it is needed.
+# A request waits without a time limit while all connections are in use, so there are more than a worker can use at a
+# time (writer, probes, reports). Each is opened when it is needed.
 _MOST_CONNECTIONS = 64
-# What may be asked of an engine to learn what it is: the first may be closed to some users, and some builds lack it.
-_QUESTIONS = ("/", "/_cluster/health")
-# Something came, and it was not HTTP, or broke off.
+# Paths that identify a search engine: some users have no permission for the first, and some builds lack it.
+_PROBE_PATHS = ("/", "/_cluster/health")
+# Errors of an answer that isn't HTTP, or was cut off.
 _BROKEN_ANSWER = (urllib3.exceptions.ProtocolError, urllib3.exceptions.DecodeError, HTTPException, ValueError)
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How a request is sent. ``timeout`` is in seconds."""
+    """Options of a request. ``timeout`` is in seconds."""
 
     content_type: str
     params: Mapping[str, str]
@@ -51,20 +51,20 @@ class Options:
 
 
 class Client(Protocol):
-    """Sends requests to an engine."""
+    """Sends requests to the search engine. Implementations are thread-safe."""
 
     def request(self, method: str, path: str, body: bytes | None, options: Options) -> tuple[int, Any]:
-        """Return the status and the parsed answer, also of an error.
+        """Send a request; return the status and the parsed answer, also of an error.
 
-        Raises StoreUnavailableError where there is no answer that can be read, whatever the reason.
+        Raises StoreUnavailableError if there is no readable answer, for any reason.
         """
         ...
 
 
 def connect(hosts: Sequence[str], settings: Settings) -> Client:
-    """Return the client of the kind of engine that answers.
+    """Return the client for the search engine that answers.
 
-    Raises StoreUnavailableError where none of the hosts gives an answer that only an engine gives.
+    Raises StoreUnavailableError if no host gives an answer that only a search engine gives.
     """
     if settings.elasticsearch_cloud_id:
         return _Elastic(hosts, settings)
@@ -73,17 +73,17 @@ def connect(hosts: Sequence[str], settings: Settings) -> Client:
 
 
 def verifies(settings: Settings) -> bool:
-    """Return whether the engine's certificate is verified."""
-    # What answers to a cloud id has a certificate that every machine knows.
+    """Return whether the search engine's certificate is verified."""
+    # A host of a cloud id has a certificate from a public CA.
     return bool(
         settings.elasticsearch_verify_certs or settings.elasticsearch_ca_cert or settings.elasticsearch_cloud_id
     )
 
 
-def is_of_elastic(status: int, headers: Mapping[str, str], raw: str) -> bool | None:
-    """Return whether an answer to one of the questions is of Elastic's server; None where it is of no engine.
+def is_elastic_answer(status: int, headers: Mapping[str, str], raw: str) -> bool | None:
+    """Return whether the answer to a probe comes from Elastic's server (7.14 on); None if from no search engine.
 
-    ``headers`` have names in lower case; ``raw`` is the body.
+    ``headers`` have lower-case names; ``raw`` is the body.
     """
     if headers.get("x-elastic-product") == "Elasticsearch":
         return True
@@ -98,13 +98,13 @@ def is_of_elastic(status: int, headers: Mapping[str, str], raw: str) -> bool | N
         says_version = isinstance(version, dict) and isinstance(version.get("number"), str)
         says_health = isinstance(answer, dict) and {"cluster_name", "status", "number_of_nodes"} <= answer.keys()
         return False if says_version or says_health else None
-    # An engine's own refusal of the question: of a path, a method or a user. Wrong credentials and what passes say
-    # nothing: the same request can have another answer later.
+    # A search engine's refusal of a path, a method or a user. Wrong credentials and transient errors prove nothing: the
+    # same request can have another answer later.
     return False if status in (400, 403, 404, 405) and is_engine_error(status, answer) else None
 
 
 def _credentials(settings: Settings) -> dict[str, str]:
-    """Give the header that says who asks. The clients' own ways refuse a password that isn't ASCII or Latin-1."""
+    """Return the authorization header. The clients' own options refuse passwords that aren't ASCII or Latin-1."""
     if settings.elasticsearch_token:
         return {"authorization": f"Bearer {settings.elasticsearch_token}"}
     if settings.elasticsearch_api_key:
@@ -151,16 +151,16 @@ class _Transport:
             raise _unreadable(error) from None
 
     def is_elastic(self) -> bool:
-        """Ask the hosts what they are, until one gives an answer of an engine. Raises StoreUnavailableError."""
+        """Probe the hosts until one answers as a search engine does. Raises StoreUnavailableError."""
         reason = ""
         for node in self._transport.node_pool.all():
-            for path in _QUESTIONS:
+            for path in _PROBE_PATHS:
                 try:
                     meta, raw = node.perform_request("GET", path)
                 except Exception as error:
                     reason = str(_no_answer(error))
                     break
-                found = is_of_elastic(meta.status, meta.headers, raw.decode("utf-8", "surrogateescape"))
+                found = is_elastic_answer(meta.status, meta.headers, raw.decode("utf-8", "surrogateescape"))
                 if found is not None:
                     return found
                 reason = f"the engine does not answer: {meta.status} to GET {path} without an engine's answer"
@@ -192,14 +192,14 @@ class _Elastic:
             serializer=_Serializer(),
             node_class=OneSendNode,
         ).options(ignore_status=_ANY_STATUS)
-        # The client makes a new one of itself for other options, which takes as long as the request. There are few.
-        self._waiting = lru_cache(maxsize=16)(lambda timeout: client.options(request_timeout=timeout))
+        # Changing options copies the client, which takes as long as a request; there are only a few timeouts.
+        self._with_timeout = lru_cache(maxsize=16)(lambda timeout: client.options(request_timeout=timeout))
 
     def request(self, method: str, path: str, body: bytes | None, options: Options) -> tuple[int, Any]:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", elasticsearch.ElasticsearchWarning)
-                answer = self._waiting(options.timeout).perform_request(
+                answer = self._with_timeout(options.timeout).perform_request(
                     method,
                     path,
                     params=dict(options.params),
@@ -218,7 +218,7 @@ class _Elastic:
 
 
 def _no_answer(error: Exception) -> StoreUnavailableError:
-    """Say what failed in a few words; the clients' own texts repeat themselves."""
+    """Return the error for a failed request, with a short text: the clients' own texts are repetitive."""
     causes = [error, error.__cause__, *getattr(error, "errors", ())]
     broken = next((cause for cause in causes if isinstance(cause, _BROKEN_ANSWER)), None)
     if broken is not None:
@@ -228,9 +228,9 @@ def _no_answer(error: Exception) -> StoreUnavailableError:
 
 
 def _unreadable(error: Exception) -> UnreadableAnswerError:
-    """Say what kind of error it was: its text may quote the answer, and with it documents.
+    """Return the error for an unreadable answer, with the type of its cause: the text may quote documents.
 
-    The clients and what they are made of raise many kinds (of JSON, of encodings, of HTTP, of recursion), and future
-    no list of them; whatever it is, the engine gave no answer that can be used.
+    The clients and their dependencies raise many types (of JSON, encodings, HTTP, recursion), without a complete list.
+    All of them mean that there is no usable answer.
     """
     return UnreadableAnswerError(f"the engine's answer can't be read: {type(error).__name__}")
