@@ -16,24 +16,24 @@ Unit = Literal[
     "events", "bodies", "bytes", "seconds", "documents", "requests", "lookups", "records", "partitions", "0/1"
 ]
 GaugeMode = Literal["all", "livesum", "livemostrecent"]
-"""How the gauges of several workers become one: see prometheus_client's multiprocess mode."""
+"""How the gauges of several workers are combined: see prometheus_client's multiprocess mode."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Definition:
-    """What all types of metrics have."""
+    """The definition of a metric; its subclasses are the metric types."""
 
     kind: ClassVar[str]
 
     name: str
-    """As in the code; Prometheus appends ``_total`` to counters and ``_bucket``, ``_sum``, ``_count`` to histograms."""
+    """The base name: Prometheus appends ``_total`` to counters and ``_bucket``, ``_sum``, ``_count`` to histograms."""
     unit: Unit
     meaning: str
     """One sentence, also the metric's HELP text. Without markup."""
     remedy: str = ""
     """What the operator should do, and when. Empty where the metric is for information."""
     labels: Mapping[str, Mapping[str, str] | str] = field(default_factory=dict)
-    """By the label's name: the meaning of each of its values, or one text where the values are open."""
+    """By label name: the meaning of each value, or one text where the values are open."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -308,7 +308,7 @@ SERVER: tuple[Definition, ...] = (
     SPOOLED,
     SPOOL_REPLAYED,
 )
-"""Of `request-logger serve` and `request-logger consume`."""
+"""The metrics of `request-logger serve` and `request-logger consume`."""
 
 KAFKA: tuple[Definition, ...] = (
     KAFKA_LAG,
@@ -321,4 +321,4 @@ KAFKA: tuple[Definition, ...] = (
     KAFKA_PAUSED,
     KAFKA_RETRIES,
 )
-"""Of `request-logger consume` alone."""
+"""The metrics of `request-logger consume` only."""

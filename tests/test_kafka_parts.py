@@ -265,11 +265,11 @@ def test_wrong_config(given: dict[str, str], expected: str) -> None:
 
 
 def test_metrics_are_documented() -> None:
-    """docs/kafka.md has every metric of the consumer, and no other."""
+    """docs/telemetry.md has every metric of the consumer, and no other."""
     registry = CollectorRegistry()
     KafkaTelemetry(registry)
-    documented = first_column(Path(ROOT / "docs" / "kafka.md").read_text(encoding="utf-8"))
-    documented = {name for name in documented if name.startswith("request_logger_")}
+    documented = first_column(Path(ROOT / "docs" / "telemetry.md").read_text(encoding="utf-8"))
+    documented = {name for name in documented if name.startswith("request_logger_kafka_")}
     assert documented == {metric.name for metric in registry.collect()}
 
 

@@ -1,8 +1,8 @@
 """Reads topics, and commits an offset only after the search engine has acknowledged everything up to it.
 
-One thread polls, reads and submits; the store's writer runs beside it and combines what is pending into one _bulk. The
-consumer persists nothing: one that dies is replaced by another that starts at the committed offsets, and since writes
-are idempotent, repeating them changes nothing.
+One thread polls, reads and submits; the store's writer runs in other threads and combines what is pending into one
+_bulk. The consumer persists nothing: one that dies is replaced by another that starts at the committed offsets, and
+since writes are idempotent, repeating them changes nothing.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The worker with the fast path: it answers plain events itself and leaves all else to gunicorn's way (FAST_HTTP)."""
+"""The gevent worker with the fast path (FAST_HTTP): it answers plain events itself and hands the rest to gunicorn."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ _GONE = (errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN)
 
 
 class FastWorker(Worker):
-    """At its stop an idle connection is closed at once, and one with a request half read has the time of the grace."""
+    """A worker that answers plain events on the fast path; idle fast connections are closed at once on stop."""
 
     def init_process(self) -> None:
-        """Start, as gunicorn's does."""
+        """Initialise the worker, as gunicorn's does."""
         self._connections: set[FastConnection] = set()
         super().init_process()
 
     def serve(self, listener: Any, client: Any, addr: Any) -> None:
-        """Answer plain events, and from the first request that is none on all as gunicorn does."""
-        # Not before gevent has patched what this imports: see `patch`.
+        """Answer plain events; from the first other request on, gunicorn answers the connection."""
+        # Imported only after gevent has patched the standard library: see `patch`.
         from request_logger.server.fast_connection import FastConnection, ReplaySocket  # noqa: PLC0415
 
         unread = None
@@ -47,7 +47,7 @@ class FastWorker(Worker):
             super().serve(listener, ReplaySocket(client, unread), addr)
 
     def idle_connections(self) -> list[tuple[float, Callable[[], None]]]:
-        """Return since when each idle connection has been so (or has sent parts of a request), and what ends it."""
+        """Return per idle connection when it became idle or began a request, and the function that closes it."""
         return super().idle_connections() + [
             (connection.idle_since, partial(self._end, connection))
             for connection in self._connections
@@ -55,17 +55,17 @@ class FastWorker(Worker):
         ]
 
     def end_idle(self) -> None:
-        """Close the connections that have no more time; this is called several times a second."""
+        """Close the connections whose time is over. Called several times per second."""
         super().end_idle()
         now = time.monotonic()
         for connection in list(self._connections):
-            # While a request is answered, the time is infinite.
+            # `idle_since` is infinite while a request is being answered.
             is_late = connection.idle_since < now - self.cfg.keepalive
             is_idle = connection.idle_since <= now and not connection.has_begun
             if is_late or (is_idle and not self.alive):
                 connection.hang_up()
 
     def _end(self, connection: FastConnection) -> None:
-        # It ends later, and another new connection must not find it again.
+        # It ends later; the next new connection must not choose it again.
         self._connections.discard(connection)
         connection.hang_up()

@@ -1,6 +1,6 @@
-"""Counts the requests that Flask doesn't see in the metrics that Flask's exporter makes.
+"""Counts the fast path's requests in the metrics of Flask's exporter, which doesn't see them.
 
-The exporter hands its metrics to the registry and gives no way to them; the registry notes each that it is handed.
+The exporter registers its metrics and gives no access to them, so the registry records each collector.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry, Metric
 from prometheus_client.registry import Collector
 
-# As prometheus_client describes them: a counter without the _total that its samples have.
+# Names as prometheus_client describes them: a counter's lacks the _total of its samples.
 _TOTAL = "flask_http_request"
 _SECONDS = "flask_http_request_duration_seconds"
 
@@ -27,13 +27,13 @@ class NotedRegistry(CollectorRegistry):
     def register(self, collector: Collector) -> None:
         """Register a collector. Raises ValueError where one of its names is taken."""
         super().register(collector)
-        # As Prometheus' own registry has it: a collector need not describe itself.
+        # As in prometheus_client's registry: `describe` is optional.
         described: Iterable[Metric] = getattr(collector, "describe", tuple)()
         self.collectors.update((metric.name, collector) for metric in described)
 
 
 class HttpMetrics:
-    """Counts requests as the exporter does. Raises KeyError where the exporter has not registered its metrics."""
+    """Counts requests as the exporter does. Raises KeyError if the exporter has not registered its metrics."""
 
     def __init__(self, registry: NotedRegistry) -> None:
         self._total: Any = registry.collectors[_TOTAL]
@@ -41,7 +41,7 @@ class HttpMetrics:
         self._find = cache(self._labelled)
 
     def count(self, method: str, rule: str, status: int, seconds: float) -> None:
-        """Count a request that was answered. Each combination of the first three takes memory for good."""
+        """Count an answered request. Each combination of method, rule and status takes memory permanently."""
         total, duration = self._find(method, rule, status)
         total.inc()
         duration.observe(seconds)

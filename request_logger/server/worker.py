@@ -60,11 +60,11 @@ class Worker(GeventWorker):  # type: ignore[misc]
         super().handle(listener, client, addr)
 
     def idle_connections(self) -> list[tuple[float, Callable[[], None]]]:
-        """Return since when each idle connection has been so (or has sent parts of a request), and what ends it."""
+        """Return per idle connection when it became idle or began a request, and the function that closes it."""
         return [(wait.since, wait.end) for wait in self._idle.values()]
 
     def end_idle(self) -> None:
-        """Close the connections that have no more time; this is called several times a second."""
+        """Close the connections whose time is over. Called several times per second."""
         if not self.alive:
             for wait in list(self._idle.values()):
                 wait.end()
