@@ -1,4 +1,4 @@
-"""The consumer's pure parts, without a Kafka: records, settings, what may be committed, the documented metrics."""
+"""The consumer's pure parts, without a Kafka: records, settings, what may be committed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from prometheus_client import CollectorRegistry
 
 from request_logger.common.json import dumps, loads
 from request_logger.documents.event import Event
@@ -20,12 +19,10 @@ from request_logger.kafka.config import consumer_config, parse, producer_config,
 from request_logger.kafka.dead_letters import PREFIX
 from request_logger.kafka.letter_content import DeadLetterContent, NoRecordError, content, record_of, redacted
 from request_logger.kafka.partition import DONE, Partition, PendingRecord
-from request_logger.kafka.telemetry import KafkaTelemetry
 from request_logger.settings import Settings, SettingsError
 from request_logger.store.changes import StoreUnavailableError
 from request_logger.store.writing.future import Future
 from tests.kafka_helpers import ConsumerProcess
-from tests.test_docs import ROOT, first_column
 
 MINIMAL = [("type", b"io.seldon.serving.inference.request"), ("requestid", b"r1")]
 
@@ -262,15 +259,6 @@ def test_wrong_config(given: dict[str, str], expected: str) -> None:
     """Each problem names its setting."""
     with pytest.raises(SettingsError, match=expected):
         consumer_config(Settings(**given))
-
-
-def test_metrics_are_documented() -> None:
-    """docs/telemetry.md has every metric of the consumer, and no other."""
-    registry = CollectorRegistry()
-    KafkaTelemetry(registry)
-    documented = first_column(Path(ROOT / "docs" / "telemetry.md").read_text(encoding="utf-8"))
-    documented = {name for name in documented if name.startswith("request_logger_kafka_")}
-    assert documented == {metric.name for metric in registry.collect()}
 
 
 @pytest.mark.engine

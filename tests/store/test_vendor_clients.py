@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from request_logger.settings import Settings
-from request_logger.store.changes import StoreUnavailableError
+from request_logger.store.changes import StoreUnavailableError, UnreadableAnswerError
 from request_logger.store.client.client import SearchEngine
 from request_logger.store.client.vendor_clients import is_elastic_answer
 from tests.store.proxy import Certificates
@@ -207,3 +207,30 @@ def test_a_certificate_of_somebody_else(tmp_path_factory: pytest.TempPathFactory
     with pytest.raises(StoreUnavailableError):
         client.prepare("inference-log-x")
     assert server.seen == []
+
+
+@pytest.mark.parametrize("agent", [{}, ELASTIC], ids=["OpenSearch", "Elasticsearch"])
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        ('{"title": "overloaded"}', "application/problem+json"),
+        ("<html>a marker of a page</html>", "application/json"),
+        ("<html>a marker of a page</html>", "application/xhtml+xml"),
+        ("<html>a marker of a page</html>", "text/html"),
+        ("", "application/json"),
+    ],
+)
+def test_an_error_of_a_gateway_is_an_error(agent: dict[str, str], body: str, content_type: str) -> None:
+    """Whatever its body is: the engine is unavailable, and the documents are not to blame. Success must be JSON."""
+    with RawServer(lambda method, path: http(json.dumps(OLD if path == "/" else HEALTH), **agent)) as server:
+        engine = SearchEngine(Settings(elasticsearch_host=f"127.0.0.1:{server.port}"))
+        assert engine.ping()
+        server.answer = lambda method, path: http(body, "503 Service Unavailable", content_type, **agent)
+        with pytest.raises(StoreUnavailableError) as caught:
+            engine.bulk(b"{}\n")
+        assert type(caught.value) is StoreUnavailableError
+        assert "marker" not in str(caught.value)
+        server.answer = lambda method, path: http(body, "200 OK", content_type, **agent)
+        with pytest.raises(UnreadableAnswerError) as caught:
+            engine.bulk(b"{}\n")
+        assert "marker" not in str(caught.value)

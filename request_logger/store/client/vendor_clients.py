@@ -115,10 +115,34 @@ def _credentials(settings: Settings) -> dict[str, str]:
     return {}
 
 
+@dataclass(frozen=True, slots=True)
+class _NotJson:
+    text: str
+
+
 class _Serializer(elasticsearch.OrjsonSerializer):
-    def loads(self, data: Any) -> Any:
+    """Sends bytes as they are, and reads JSON; what is none is marked, since the status decides what that means."""
+
+    def loads(self, data: bytes) -> Any:
         # Documents of other writers may have numbers that orjson refuses.
-        return loads(data)
+        try:
+            return loads(data) if data else None
+        except json.JSONDecodeError:
+            return _NotJson(data.decode("utf-8", "replace"))
+
+
+def _serializers() -> dict[str, elastic_transport.Serializer]:
+    """Return the serializers by the media types of requests and answers; a gateway's errors have types of their own."""
+    return dict.fromkeys(("application/json", "application/x-ndjson", "application/*"), _Serializer())
+
+
+def _body_of(status: int, body: Any) -> Any:
+    """Return the body of an answer. Raises UnreadableAnswerError where it claims success and is not JSON."""
+    if not isinstance(body, _NotJson):
+        return body
+    if status < 300:
+        raise UnreadableAnswerError("the engine's answer can't be read: it is not JSON")
+    return body.text
 
 
 class _Transport:
@@ -129,7 +153,7 @@ class _Transport:
             max_retries=len(hosts) - 1,
             retry_on_status=_RETRY_STATUS,
             meta_header=False,
-            serializers={_Serializer.mimetype: _Serializer()},
+            serializers=_serializers(),
         )
 
     def request(self, method: str, path: str, body: bytes | None, options: Options) -> tuple[int, Any]:
@@ -142,13 +166,13 @@ class _Transport:
                 headers={"content-type": options.content_type},
                 request_timeout=options.timeout,
             )
-            return answer.meta.status, answer.body
         except elastic_transport.SerializationError as error:
             raise _unreadable(error) from None
         except elastic_transport.TransportError as error:
             raise _no_answer(error) from None
         except Exception as error:
             raise _unreadable(error) from None
+        return answer.meta.status, _body_of(answer.meta.status, answer.body)
 
     def is_elastic(self) -> bool:
         """Probe the hosts until one answers as a search engine does. Raises StoreUnavailableError."""
@@ -189,7 +213,7 @@ class _Elastic:
         client = elasticsearch.Elasticsearch(
             [_node(host, settings) for host in hosts],
             max_retries=len(hosts) - 1,
-            serializer=_Serializer(),
+            serializers=_serializers(),
             node_class=OneSendNode,
         ).options(ignore_status=_ANY_STATUS)
         # Changing options copies the client, which takes as long as a request; there are only a few timeouts.
@@ -206,7 +230,6 @@ class _Elastic:
                     body=body,
                     headers={"content-type": options.content_type, "accept": "application/json"},
                 )
-            return answer.meta.status, answer.body
         except (elastic_transport.SerializationError, elasticsearch.UnsupportedProductError) as error:
             raise _unreadable(error) from None
         except elasticsearch.ApiError as error:
@@ -215,6 +238,7 @@ class _Elastic:
             raise _no_answer(error) from None
         except Exception as error:
             raise _unreadable(error) from None
+        return answer.meta.status, _body_of(answer.meta.status, answer.body)
 
 
 def _no_answer(error: Exception) -> StoreUnavailableError:
