@@ -13,7 +13,7 @@ from scipy.special import softmax
 from sklearn import metrics as sk
 
 from scorers.base import Row, UnscorableError
-from scorers.labels import label
+from scorers.labels import MAX_LABEL, class_names, label
 from scorers.multiclass import Multiclass
 from tests.scorers import oracle
 from tests.scorers.aggregate import metrics_of
@@ -133,6 +133,24 @@ def test_how_far_numbers_are_classes() -> None:
     for sign in (1, -1):
         with pytest.raises(UnscorableError, match="not a class"):
             label(sign * (2**63 + 1))
+
+
+def test_how_long_texts_are_classes() -> None:
+    """Up to 512 characters; a longer one is cut to as many, and two that begin alike stay different."""
+    assert label("x" * MAX_LABEL) == "x" * MAX_LABEL
+    one, other = label("x" * MAX_LABEL + "1"), label("x" * MAX_LABEL + "2")
+    assert (len(one), len(other)) == (MAX_LABEL, MAX_LABEL)
+    assert one != other
+
+
+def test_whose_names_classes_have() -> None:
+    """The option's, else the response's where each column has one of its own; one column is no class of that name."""
+    row = Row([0.2, 0.8], ("no", "yes"))
+    assert class_names(row, 2, ()) == ("no", "yes")
+    assert class_names(row, 2, ("a", "b")) == ("a", "b")
+    assert class_names(row, 3, ()) == ()
+    assert class_names(Row([0.2, 0.8], ("x", "x")), 2, ()) == ()
+    assert class_names(Row([0.8], ("proba",)), 1, ()) == ()
 
 
 def test_a_class_that_the_model_does_not_have() -> None:
