@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -50,8 +49,8 @@ def counted() -> list[str]:
 
 @pytest.fixture
 def letters(engine: Engine, counted: list[str]) -> DeadLetters:
-    pipeline: Any = SimpleNamespace(redactor=Redactor(""), engine=engine)
-    return DeadLetters(Settings(), pipeline, counted.append)
+    client: Any = engine
+    return DeadLetters(Settings(), Redactor(""), client, counted.append)
 
 
 def record(offset: int, size: int = 1) -> Record:
@@ -73,7 +72,7 @@ def test_an_answer_that_says_nothing_leaves_letters_to_be_retried(
 ) -> None:
     """Nothing is raised, and every record waits: its offset may not be committed."""
     engine.change = change
-    futures = [letters.bury(record(0), "no event"), letters.bury(record(1), "no event")]
+    futures = [letters.write(record(0), "no event"), letters.write(record(1), "no event")]
     letters.flush()
     assert all(isinstance(future.exception(), StoreUnavailableError) for future in futures)
     assert counted == []
@@ -84,7 +83,7 @@ def test_letters_that_are_too_large_together_are_stored_one_by_one(
 ) -> None:
     """Only one that is too large by itself is lost, and counted."""
     engine.model.max_content_length = 1000
-    futures = [letters.bury(record(number, size), "no event") for number, size in enumerate((1, 200, 2000, 1))]
+    futures = [letters.write(record(number, size), "no event") for number, size in enumerate((1, 200, 2000, 1))]
     letters.flush()
     assert [future.exception() for future in futures] == 4 * [None]
     assert sorted(counted) == ["index", "index", "index", "nowhere"]
@@ -95,10 +94,10 @@ def test_a_letter_waits_for_an_index_that_is_closed(engine: Engine, letters: Dea
     """A closed index says nothing of the letter: it is stored once the index is open."""
     engine.model.request("PUT", f"/{DEAD_LETTER_INDEX}", b"{}")
     engine.model.request("POST", f"/{DEAD_LETTER_INDEX}/_close")
-    first = letters.bury(record(0), "no event")
+    first = letters.write(record(0), "no event")
     letters.flush()
     assert isinstance(first.exception(), StoreUnavailableError)
     engine.model.request("POST", f"/{DEAD_LETTER_INDEX}/_open")
-    second = letters.bury(record(0), "no event")
+    second = letters.write(record(0), "no event")
     letters.flush()
     assert (second.exception(), counted) == (None, ["index"])

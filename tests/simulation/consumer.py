@@ -14,7 +14,7 @@ from request_logger.ingest.redaction import Redactor
 from request_logger.kafka.binding import Record, event_of
 from request_logger.kafka.dead_letters import DeadLetters
 from request_logger.kafka.offsets import Offsets
-from request_logger.kafka.partition import NOT_SENT, Partition, Work
+from request_logger.kafka.partition import NOT_SENT, Partition, PendingRecord
 from request_logger.kafka.telemetry import KafkaTelemetry
 from request_logger.settings import Settings
 from request_logger.store.changes import StoreUnavailableError
@@ -114,16 +114,16 @@ class Consumer:
         for work in fresh:
             work.start()
 
-    def _work(self, record: Record) -> Work:
+    def _work(self, record: Record) -> PendingRecord:
         try:
             event = event_of(record, self._settings, lambda event: event)
         except BadEventError as error:
             return self._dead_letter(record, str(error))
-        return Work(record, lambda: self.process.submit(event), event, len(record.value), NOT_SENT)
+        return PendingRecord(record, lambda: self.process.submit(event), event, len(record.value), NOT_SENT)
 
-    def _dead_letter(self, record: Record, reason: str) -> Work:
+    def _dead_letter(self, record: Record, reason: str) -> PendingRecord:
         self._broker.rejected.add(record.position)
-        return Work(record, lambda: self._dead_letters.write(record, reason), future=NOT_SENT)
+        return PendingRecord(record, lambda: self._dead_letters.write(record, reason), future=NOT_SENT)
 
     def _advance(self, partition: Partition) -> None:
         while partition:
