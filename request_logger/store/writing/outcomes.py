@@ -29,7 +29,8 @@ def keep(document: PendingDocument, cache: VersionCache) -> None:
 def types_of(reason: str) -> str:
     """Return the error types that a reason names, without their texts, which may quote the document.
 
-    An engine's reason is ``type: text <- type: text`` (see `bulk`), one of this program ``what happened: details``.
+    A search engine's reason has the form ``type: text <- type: text`` (see `bulk`), a reason of this program the form
+    ``what happened: details``.
     """
     return " <- ".join(part.split(": ")[0] for part in reason.split(" <- "))[:_MAX_CHARACTERS]
 
