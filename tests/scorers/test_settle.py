@@ -1,0 +1,46 @@
+"""A document's `metrics` when it is written: made, kept as they are, replaced, or taken away."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from request_logger.scoring.rules import Chooser
+from request_logger.scoring.score import settler
+
+SETTLE = settler(Chooser("binary", None))
+RESPONSE = {"instance": [0.2, 0.8]}
+FEEDBACK = {"truth": {"data": {"ndarray": [1]}}}
+OLD = {"scorer": "binary", "correct": 0, "scored_at": "2020-01-01T00:00:00.000Z"}
+
+
+def test_a_pair_is_scored() -> None:
+    """With its time, in a document of its own."""
+    document: dict[str, Any] = {"response": RESPONSE, "feedback": FEEDBACK}
+    found = SETTLE(document)
+    assert (found["metrics"]["scorer"], found["metrics"]["correct"]) == ("binary", 1)
+    assert found["metrics"]["scored_at"] > OLD["scored_at"]
+    assert "metrics" not in document
+
+
+def test_what_is_scored_as_before_keeps_its_time() -> None:
+    """The document is the same one, so that nothing is written."""
+    document = SETTLE({"response": RESPONSE, "feedback": FEEDBACK})
+    document["metrics"]["scored_at"] = OLD["scored_at"]
+    assert SETTLE(document) is document
+
+
+def test_other_metrics_replace_what_was_there() -> None:
+    """All of it: nothing of the old ones is left."""
+    found = SETTLE({"response": RESPONSE, "feedback": FEEDBACK, "metrics": {**OLD, "of_another_scorer": 1}})
+    assert found["metrics"]["correct"] == 1
+    assert "of_another_scorer" not in found["metrics"]
+    assert found["metrics"]["scored_at"] > OLD["scored_at"]
+
+
+@pytest.mark.parametrize("rest", [{"response": RESPONSE}, {"request": RESPONSE}, {"feedback": FEEDBACK}])
+def test_what_is_no_pair_any_more_has_no_metrics(rest: dict[str, Any]) -> None:
+    """Those of an earlier pair go, and a document without any stays the same one."""
+    assert SETTLE({**rest, "metrics": OLD}) == rest
+    assert SETTLE(rest) is rest
