@@ -44,3 +44,11 @@ def test_what_is_no_pair_any_more_has_no_metrics(rest: dict[str, Any]) -> None:
     """Those of an earlier pair go, and a document without any stays the same one."""
     assert SETTLE({**rest, "metrics": OLD}) == rest
     assert SETTLE(rest) is rest
+
+
+@pytest.mark.parametrize(("reward", "agrees"), [(1, True), (0, False), (1.0, True), (2, None), (0.5, None)])
+def test_rewards_of_right_and_wrong_are_compared(reward: float, agrees: bool | None) -> None:
+    """A reward of 0 or 1 says whether the answer was right; any other says something else."""
+    found = SETTLE({"response": RESPONSE, "feedback": {**FEEDBACK, "reward": reward}})["metrics"]
+    assert found["reward"] == reward
+    assert found.get("reward_agrees") is agrees
