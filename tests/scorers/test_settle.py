@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from request_logger.scoring.rules import Chooser
-from request_logger.scoring.score import settler
+from request_logger.scoring.score import place_of, settler
 
 SETTLE = settler(Chooser("binary", None))
 RESPONSE = {"instance": [0.2, 0.8]}
@@ -52,3 +52,22 @@ def test_rewards_of_right_and_wrong_are_compared(reward: float, agrees: bool | N
     found = SETTLE({"response": RESPONSE, "feedback": {**FEEDBACK, "reward": reward}})["metrics"]
     assert found["reward"] == reward
     assert found.get("reward_agrees") is agrees
+
+
+@pytest.mark.parametrize(
+    ("feedback", "expected"),
+    [
+        ({}, (0, 1)),
+        ({"item": 0}, (0, 1)),
+        ({"item": 2, "items": 3}, (2, 3)),
+        ({"item": 3, "items": 3}, (0, 1)),
+        ({"item": 1}, (0, 1)),
+        ({"item": -1, "items": 3}, (0, 1)),
+        ({"item": True, "items": 3}, (0, 1)),
+        ({"item": 1, "items": "3"}, (0, 1)),
+        ({"item": 0, "items": 0}, (0, 0)),
+    ],
+)
+def test_which_row_a_feedback_is_for(feedback: dict[str, Any], expected: tuple[int, int]) -> None:
+    """That which it says, the only one of one where it says nothing that makes sense."""
+    assert place_of(feedback) == expected
