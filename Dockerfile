@@ -1,5 +1,5 @@
 # docker build -t <registry>/seldon-request-logger:0.1.0 .            the logger
-# docker build -t request-logger-demo --target demo .                 with what `request-logger demo` needs besides
+# docker build -t request-logger-demo --target demo .                 the logger with the packages of `request-logger demo`
 ARG PYTHON=3.12
 
 FROM python:${PYTHON}-slim AS build
@@ -10,7 +10,7 @@ COPY setup.py setup.cfg pyproject.toml README.md LICENSE /src/
 COPY request_logger /src/request_logger
 COPY scorers /src/scorers
 RUN pip --python /opt/venv/bin/python install --no-cache-dir --disable-pip-version-check --no-deps /src
-# Libraries' own tests and type stubs are of no use at run time.
+# Tests and type stubs of libraries are not needed at run time.
 RUN find /opt/venv/lib -depth '(' -type d -name tests -o -type f -name '*.pyi' ')' -exec rm -rf '{}' +
 
 FROM build AS build-demo
@@ -18,14 +18,14 @@ COPY requirements-dev.lock /src/
 RUN pip --python /opt/venv/bin/python install --no-cache-dir --disable-pip-version-check --constraint /src/requirements-dev.lock scikit-learn
 
 FROM python:${PYTHON}-slim AS runtime
-# Nothing is installed into a running container.
+# No packages are installed in a running container.
 RUN rm -rf /usr/local/bin/pip* /usr/local/lib/python3*/ensurepip /usr/local/lib/python3*/site-packages/*
-# Bytecode was compiled by pip; nothing is written but to /tmp, so that the root file system can be read-only.
+# pip has compiled the bytecode; only /tmp is written to, so that the root file system can be read-only.
 ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PORT=8080
-# By number: Kubernetes' runAsNonRoot can't check a name.
+# A number, since Kubernetes' runAsNonRoot can't check a name.
 USER 10001:10001
 EXPOSE 8080
-# Of the process, not of the engine: a restart would not bring that back.
+# Checks the process, not the search engine: a restart would not repair that.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 CMD ["python", "-c", "import os, urllib.request; urllib.request.urlopen('http://127.0.0.1:' + os.environ['PORT'] + '/healthz', timeout=4)"]
 CMD ["request-logger", "serve"]
 

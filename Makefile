@@ -1,20 +1,22 @@
-# `make demo` and `make test` set up all they need: a virtual environment in .venv with the pinned packages, and, at the
-# first use of an engine, its jars from Maven Central (kept in ~/.cache/request-logger).
+# `make demo` and `make test` install everything they need: a virtual environment in .venv with the pinned packages and,
+# when an engine is first used, its jars from Maven Central (cached in ~/.cache/request-logger).
 
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-# The first of these that is new enough is used; `make PYTHON=/path/to/python demo` chooses another.
+# The first of these that is recent enough is used; `make PYTHON=/path/to/python demo` selects another.
 PYTHON ?= python3 python3.14 python3.13 python3.12 python3.11
 ARGS ?=
-# What depends on the kind of engine: what is stored, how it is scored, and what is asked.
+# Tests whose result depends on the kind of engine: storing, scoring and querying.
 ENGINE_TESTS := tests/analytics tests/contract tests/scorers tests/store tests/simulation/test_model.py \
   $(addsuffix .py,$(addprefix tests/test_,main_job bad_input \
   golden wire modes orders oracle round_trips metrics_server custom_metrics exporter check_quality dashboards \
   dashboard_figures dead_letters export rescore retention))
-# What runs the store and the spool without an engine.
+# Tests of the store and the spool that need no engine.
 COVERAGE_TESTS := tests/store tests/spool tests/test_spool.py tests/test_recorder.py
-# What the image holds, and licences that can't be in it.
+# With these schedules of the simulation: more of them cover no further branch.
+COVERAGE_SCHEDULES := 400
+# The packages in the image, and licences that must not be in it.
 LOCKED = $(shell sed -nE 's/^([a-z0-9._-]+)==.*/\1/p' requirements.lock)
 FORBIDDEN := GPL;AGPL;SSPL;Commons Clause;Proprietary
 
@@ -22,17 +24,17 @@ FORBIDDEN := GPL;AGPL;SSPL;Commons Clause;Proprietary
   bench-writes bench-report docs \
   docs-site dist sbom licences audit image-check lock clean
 
-help: ## say what there is
+help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
 
-venv: $(READY) ## make .venv, or bring it up to date
+venv: $(READY) ## create or update .venv
 
 $(READY): requirements-dev.lock setup.cfg pyproject.toml
 	@for python in $(PYTHON); do \
 	  if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then found=$$python; break; fi; \
 	done; \
 	if [ -z "$$found" ]; then echo "Python 3.11 or later is needed: install one, or name it with make PYTHON=..." >&2; exit 2; fi; \
-	echo "making $(VENV) with $$($$found --version) ..."; \
+	echo "creating $(VENV) with $$($$found --version) ..."; \
 	$$found -c 'import ensurepip, venv' 2>/dev/null && $$found -m venv $(VENV) || \
 	  { echo "$$found can't make a virtual environment: install its venv module (Debian, Ubuntu: apt install python3-venv)" >&2; exit 2; }
 	@echo "installing the packages of requirements-dev.lock ..."
@@ -40,32 +42,35 @@ $(READY): requirements-dev.lock setup.cfg pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $(READY)
 
-demo: $(READY) ## start an engine and the logger, replay traffic, show the figures (ARGS=--once: and end)
+demo: $(READY) ## start an engine and the logger, replay traffic, show the metrics (ARGS=--once exits afterwards)
 	@$(BIN)/request-logger demo $(ARGS)
 
-test: $(READY) ## run the tests, on real engines
-	$(BIN)/python -m pytest $(ARGS)
+# pytest exits with 5 if it has no tests to run: one of the two kinds may be empty.
+test: $(READY) ## run the tests: first those without an engine, on two cores, then the others on a real engine
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not engine" $(ARGS) || [ $$? -eq 5 ]
+	$(BIN)/python -m pytest -m engine $(ARGS) || [ $$? -eq 5 ]
 
-test-engines: $(READY) ## run the tests that speak to an engine on Elasticsearch 7.10 OSS and 9, too
+test-engines: $(READY) ## run the tests that use an engine on Elasticsearch 7.10 OSS and 9, too
 	@for kind in elasticsearch7-oss elasticsearch9; do \
 	  echo "== $$kind"; TEST_ENGINE=$$kind $(BIN)/python -m pytest -q -m engine $(ENGINE_TESTS) $(ARGS) || exit 1; \
 	done
 
-fuzz: $(READY) ## 50,000 requests of garbage: no 5xx, no traceback, memory flat
+fuzz: $(READY) ## send 50,000 garbage requests: no 5xx, no traceback, constant memory
 	FUZZ_REQUESTS=50000 $(BIN)/python -m pytest -q tests/test_fuzz.py $(ARGS)
 
-coverage: $(READY) ## show the branch coverage of store, spool and recorder by tests that need no engine
+coverage: $(READY) ## show the branch coverage of the store, the spool and write plans by tests without an engine
 	$(BIN)/python -m coverage run -m pytest -q -m "not engine" $(COVERAGE_TESTS) $(ARGS)
+	$(BIN)/python -m coverage run --append -m tests.simulation --first 0 --schedules $(COVERAGE_SCHEDULES) --processes 0
 	$(BIN)/python -m coverage report
 
-simulate: $(READY) ## play schedules of faults in virtual time for 5 minutes on all cores (ARGS=--minutes 60, --seed N)
+simulate: $(READY) ## run fault schedules in virtual time for 5 minutes on all cores (ARGS=--minutes 60, --seed N)
 	@$(BIN)/python -m tests.simulation $(ARGS)
 
-# Seconds for each target; ARGS is handed to libFuzzer. The corpus that it grows, and what it finds, are in build/fuzzing.
+# Seconds per target; ARGS is passed to libFuzzer. The extended corpus and the findings are in build/fuzzing.
 FUZZ_SECONDS ?= 900
 FUZZ_TARGETS ?= decode event redact join
 
-fuzz-coverage: $(READY) ## an hour of coverage-guided fuzzing of decoding, events, redaction and joins (FUZZ_SECONDS=900)
+fuzz-coverage: $(READY) ## fuzz decoding, events, redaction and joins by coverage for an hour (FUZZ_SECONDS=900)
 	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/python -m pip install --quiet --editable '.[fuzz]'
 	@for target in $(FUZZ_TARGETS); do \
 	  mkdir -p build/fuzzing/$$target; \
@@ -74,66 +79,69 @@ fuzz-coverage: $(READY) ## an hour of coverage-guided fuzzing of decoding, event
 	    build/fuzzing/$$target tests/fuzzing/corpus/$$target || exit 1; \
 	done
 
-mutate: $(READY) ## make small mistakes in scorers and roll-ups, show those that no test notices (ARGS=scorers.binary)
+mutate: $(READY) ## introduce small errors into scorers and roll-ups, list those that no test detects (ARGS=scorers.binary)
 	@$(BIN)/python -m tests.mutation $(ARGS)
 
-faults: $(READY) ## everything that breaks, a row each: what was acknowledged is in the engine, once (ARGS=row ...)
+faults: $(READY) ## inject faults: every acknowledged event must be stored exactly once (ARGS=row ...)
 	@$(BIN)/python -m bench.faults $(ARGS)
 
-lint: $(READY) ## ruff, its formatter, mypy
+lint: $(READY) ## run ruff, its formatter, mypy and the check of imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
-format: $(READY) ## let ruff mend and format
+format: $(READY) ## fix and format the code with ruff
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(READY) ## ours beside what bounds it; writes docs/performance.md and its plots
+bench: $(READY) ## compare the logger with what limits it; write docs/performance.md and its plots
 	@$(BIN)/python -m bench.speed --write $(ARGS)
 
-bench-first: $(READY) ## 6,000 events through HTTP, each looked up, beside one _update?refresh=true an event
+bench-first: $(READY) ## send 6,000 events over HTTP, compared with one _update?refresh=true per event
 	@$(BIN)/python -m bench.first $(ARGS)
 
-bench-writes: $(READY) ## what three ways of writing cost the engine
+bench-writes: $(READY) ## measure the engine's cost of three ways of writing
 	@$(BIN)/python -m bench.writes $(ARGS)
 
-bench-report: $(READY) ## how long a report over 100,000 documents takes
+bench-report: $(READY) ## measure the commands over 100,000 documents
 	@$(BIN)/python -m bench.report $(ARGS)
 
-image-check: $(READY) ## build and run the Dockerfile with buildah, no Docker needed (root, buildah, debootstrap)
+image-check: $(READY) ## build and run the Dockerfile with buildah, without Docker (needs root, buildah, debootstrap)
 	@$(BIN)/python -m tests.release.image_check
 
-docs: $(READY) ## write the pages that are made from the code anew
+docs: $(READY) ## generate the pages that come from the code
 	$(BIN)/request-logger settings > docs/settings.md
 	$(BIN)/request-logger reference commands > docs/commands.md
 	$(BIN)/request-logger reference fields > docs/fields.md
+	$(BIN)/request-logger reference telemetry > docs/telemetry.md
 	$(BIN)/request-logger reference writer > docs/writer.md
+	$(BIN)/python -m tests.design
 
-docs-site: $(READY) ## build the site of docs/ into build/site; with ARGS=serve, serve it while you write
+docs-site: $(READY) ## build the site of docs/ in build/site (ARGS=serve: serve it with live reload)
 	$(BIN)/mkdocs $(if $(ARGS),$(ARGS),build --strict)
 
-dist: $(READY) ## build the wheel and the sdist, into dist/
+dist: $(READY) ## build the wheel and the sdist in dist/
 	$(BIN)/python -m build --quiet
 
-sbom: $(READY) ## list what the image holds beside Python: dist/sbom.json (CycloneDX)
+sbom: $(READY) ## list the packages in the image: dist/sbom.json (CycloneDX)
 	@mkdir -p dist
 	$(BIN)/cyclonedx-py requirements requirements.lock --output-reproducible --output-file dist/sbom.json
 
-licences: $(READY) ## list the licences of the packages in requirements.lock, into dist/licences.md
+licences: $(READY) ## list the licences of the packages in requirements.lock in dist/licences.md
 	@mkdir -p dist
 	$(BIN)/pip-licenses --packages $(LOCKED) --with-urls --format markdown --output-file dist/licences.md \
 	  --partial-match --fail-on "$(FORBIDDEN)"
 
-audit: $(READY) ## ask for known vulnerabilities of the packages in requirements.lock
+audit: $(READY) ## look up known vulnerabilities of the packages in requirements.lock
 	$(BIN)/python .ci/audit
 
-lock: ## pin the newest versions that setup.cfg allows (needs uv)
+lock: ## pin the latest versions that setup.cfg allows (needs uv)
 	@command -v uv >/dev/null || { echo "make lock needs uv: pip install uv" >&2; exit 2; }
 	uv pip compile setup.cfg --quiet --upgrade --universal --python-version 3.11 --no-emit-index-url \
 	  --extra kafka --custom-compile-command "make lock" --output-file requirements.lock
 	uv pip compile setup.cfg --quiet --upgrade --universal --python-version 3.11 --no-emit-index-url --extra dev \
 	  --constraint requirements.lock --custom-compile-command "make lock" --output-file requirements-dev.lock
 
-clean: ## remove .venv and caches of tools
+clean: ## remove .venv and tool caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info

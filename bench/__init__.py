@@ -1,1 +1,1 @@
-"""Load generators and comparisons. Each checks what it measured against what the engine holds."""
+"""Load generators and comparisons. Each compares the documents in the engine with the expected ones."""

@@ -1,4 +1,4 @@
-"""What ours is measured against: Flask that parses the JSON and answers, under the same server, with no engine."""
+"""Baseline: Flask that parses the JSON and responds, under the same server, without an engine."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ app = Flask(__name__)
 
 @app.post("/")
 def take() -> Response:
-    """Read one event."""
+    """Parse one event."""
     orjson.loads(request.get_data())
     return Response(status=200)
 
 
 @app.get("/readyz")
 def readyz() -> Response:
-    """Say that it listens."""
+    """Respond, since the server listens."""
     return Response(status=200)

@@ -1,4 +1,4 @@
-"""How the cost grows: with payload size, rows of a batch, workers, events at once and documents in the index."""
+"""Measures how the cost grows with payload size, rows per batch, workers and documents in the index."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FOLDER = "performance"
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """Points of one plot: what grows, and what it costs."""
+    """Points of one plot: the size that grows, and the cost."""
 
     name: str
     title: str
@@ -34,24 +34,24 @@ class Curve:
 
 
 def sizes(url: str, engine: Client) -> Curve:
-    """Milliseconds an event by the size of its payload."""
+    """Milliseconds per event by the size of its payload."""
     points = []
     with LocalServer(
         {**engine_settings(url), "MAX_PAYLOAD_BYTES": str(64 * 2**20), "BULK_MAX_BYTES": str(32 * 2**20)}
     ) as server:
         for size, events in ((1_000, 800), (10_000, 800), (100_000, 200), (1_000_000, 30), (10_000_000, 4)):
             points.append((size, _time(server, engine, [_row(size // 8)] * events)))
-    return Curve("payload", "one row, by size", "bytes of the payload", "ms an event", tuple(points))
+    return Curve("payload", "one row, by size", "bytes of the payload", "ms per event", tuple(points))
 
 
 def rows(url: str, engine: Client) -> Curve:
-    """Milliseconds a row by the number of rows of a request."""
+    """Milliseconds per row by the number of rows of a request."""
     points = []
     with LocalServer({**engine_settings(url), "MAX_PAYLOAD_BYTES": str(64 * 2**20)}) as server:
         for count, events in ((1, 800), (10, 200), (100, 40), (1_000, 5), (10_000, 1)):
             batch = [_row(4) for _ in range(count)]
             points.append((count, _time(server, engine, [batch] * events) / count))
-    return Curve("rows", "a batch, by its rows", "rows of a request", "ms a row", tuple(points))
+    return Curve("rows", "batches, by number of rows", "rows of a request", "ms per row", tuple(points))
 
 
 def workers(url: str, engine: Client, predictions: int) -> Curve:
@@ -63,11 +63,11 @@ def workers(url: str, engine: Client, predictions: int) -> Curve:
             found = measure(server.url, make_events(predictions, name, server.url), server.pid, engine_processes())
             points.append((count, found.rate))
             engine.drop(index_of(name))
-    return Curve("workers", "by workers, 16 at once, two cores for all", "workers", "events/s", tuple(points), False)
+    return Curve("workers", "by workers, 16 connections, two shared cores", "workers", "events/s", tuple(points), False)
 
 
 def documents(url: str, engine: Client, predictions: int) -> Curve:
-    """Events a second by the documents that the index holds already."""
+    """Events a second by the number of documents in the index."""
     points: list[tuple[float, float]] = []
     held = 0
     name = _name()
@@ -93,7 +93,7 @@ def write(url: str, engine: Client, page: Path, text: str, predictions: int) -> 
     )
     folder = page.parent / FOLDER
     folder.mkdir(exist_ok=True)
-    parts = ["# Performance", "", _INTRODUCTION, "", text, _BOUNDS, "", "## How it grows", ""]
+    parts = ["# Performance", "", _INTRODUCTION, "", text, _BOUNDS, "", "## How the cost grows", ""]
     for curve in curves:
         _draw(curve, folder / f"{curve.name}.svg")
         figures = ", ".join(f"{x:,.0f}: {y:,.2f}" for x, y in curve.points)
@@ -106,33 +106,35 @@ def write(url: str, engine: Client, page: Path, text: str, predictions: int) -> 
     page.write_text("\n".join(parts).rstrip() + "\n", encoding="utf-8")
 
 
-_INTRODUCTION = """`make bench` makes this page: the engine (OpenSearch, one node), the logger with its default settings
-and the senders share one machine's cores. Read the ratios; the figures are of that machine. Every row is the
-median of five runs that took turns, once the engine's compiler rested, and the engine's documents were counted after
-each. One update and bare Flask are given what is fastest for them: gunicorn's gthread with a worker for each core."""
+_INTRODUCTION = """`make bench` generates this page. The search engine (OpenSearch, one node), the logger with its
+default settings and the senders share the cores of one machine: compare the ratios, since the figures depend on the
+machine. Every row is the median of five runs, in which the rows took turns after the engine's compiler had settled.
+The documents in the engine were counted after each run. One update and bare Flask run in their fastest configuration:
+gunicorn's gthread with one worker per core."""
 
 
-_BOUNDS = """## What bounds it
+_BOUNDS = """## What limits the rates
 
-- 16 at once: the way there and back. Sender, logger and engine together use somewhat more than one of the two cores;
-  an event waits for those before it in the logger's one thread, and for its `_bulk`. More `_bulk` requests under way
-  at once are smaller ones, and each costs the engine and the logger something of its own: with three or four the rate
-  fell by 10 % (with a hot engine, in turns). 20 times one update would be more than bare Flask makes with no engine
-  on its cores.
-- What an event costs the logger (py-spy on the one worker, 16 at once): this project's code, scoring included, 39 %;
-  gevent and the system calls 40 %, of which a `_bulk` 13, answers 12 and the wait for what comes next 9; the engine's
-  client 11 %; the reading of requests 7 %; the counters 3 %.
-- The engine: a small `_bulk` costs it almost as much as a larger one. As many updates a `_bulk` as 16 senders can
-  fill cost the same without a logger; at 256 at once an event costs half as much, by the batch lane what an update of
-  a large `_bulk` does. An engine that has just started costs four times as much, for the first hundred thousands of
-  events: more than half of its CPU time is its compiler's.
-- Several workers on the same cores cost more than one with 16 at once: what belongs to one prediction comes to
-  different workers, which read what another has written. With 64 at once, and for batches, two are faster than one.
-- The batch lane: one worker has one core, and this project's Python has nine tenths of it, spread evenly (py-spy):
-  payloads and documents 28 %, reading the events 21, the writer 19, scoring 10, plans 6. Raw `_bulk` sends finished
-  documents: 0.6 of its rate leaves the logger some 50 microseconds an event, half of what it takes. Compiled by
-  mypyc, the modules for events, payloads, documents and scoring took as long as before.
-- One update an event is the engine's own cost: each waits for a refresh."""
+- With 16 connections, the round trip is the limit. Sender, logger and engine together use somewhat more than one of
+  the two cores; an event waits for the events before it in the logger's single thread, and for its `_bulk`. More
+  concurrent `_bulk` requests are smaller, and each has a fixed cost for the engine and the logger: with three or
+  four, the rate fell by 10 % (with a warm engine, taking turns). 20 times one update would exceed bare Flask, even
+  with no engine on its cores.
+- Cost per event in the logger (py-spy on the only worker, 16 connections): this project's code, including scoring,
+  39 %; gevent and system calls 40 %, of which `_bulk` requests 13, responses 12 and waiting for the next request 9;
+  the engine's client 11 %; parsing requests 7 %; counters 3 %.
+- Cost in the engine: a small `_bulk` costs almost as much as a larger one. Raw updates in `_bulk` requests of the
+  size that 16 senders can fill cost the same without a logger. With 256 connections, an event costs half as much;
+  in batches, as much as an update in a large `_bulk`. An engine that has just started costs four times as much for
+  the first hundreds of thousands of events: its compiler uses more than half of its CPU time.
+- With 16 connections, several workers on the same cores cost more than one: the events of one prediction arrive at
+  different workers, which read what another worker has written. With 64 connections, and for batches, two are
+  faster.
+- Batches: one worker uses one core, of which this project's Python code takes nine tenths, spread evenly (py-spy):
+  payloads and documents 28 %, reading the events 21 %, the writer 19 %, scoring 10 %, plans 6 %. Raw `_bulk` sends
+  finished documents: 0.6 of its rate leaves the logger about 50 microseconds per event, half of what it needs.
+  Compiling the modules for events, payloads, documents and scoring with mypyc did not make them faster.
+- One update per event is bounded by the engine: each update waits for a refresh."""
 
 
 def _row(numbers: int) -> list[float]:
@@ -145,7 +147,7 @@ def _name() -> str:
 
 
 def _time(server: LocalServer, engine: Client, payloads: Sequence[Any]) -> float:
-    """Milliseconds that one request event takes, 4 at once."""
+    """Milliseconds that one request event takes with 4 connections."""
     name = _name()
     requests = []
     for number, payload in enumerate(payloads):

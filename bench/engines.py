@@ -1,4 +1,4 @@
-"""The engine that a benchmark runs on, and plain HTTP to it."""
+"""The search engine for a benchmark, and a plain HTTP client for it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from request_logger.embedded_engine import start_engine
 
 @contextlib.contextmanager
 def engine_url(heap: str = "1g") -> Iterator[str]:
-    """The engine that ELASTICSEARCH_HOST names, else one of our own for as long as the block runs."""
+    """Yield the URL of the engine in ELASTICSEARCH_HOST, or of an embedded one that runs as long as the block."""
     host = os.environ.get("ELASTICSEARCH_HOST")
     if host:
         yield f"http://{host}:{os.environ.get('ELASTICSEARCH_PORT', '9200')}"
@@ -32,7 +32,7 @@ class Client:
         self._connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=120)
 
     def ask(self, method: str, path: str, body: Any = None) -> Any:
-        """Send a request, give the parsed answer. Raises RuntimeError for an error."""
+        """Send a request and return the parsed response. Raises RuntimeError for an error status."""
         raw = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
         kind = "application/x-ndjson" if isinstance(body, bytes) else "application/json"
         self._connection.request(method, path, raw, {"Content-Type": kind} if raw is not None else {})
@@ -43,5 +43,5 @@ class Client:
         return json.loads(text)
 
     def drop(self, index: str) -> None:
-        """Remove an index if it is there."""
+        """Delete an index if it exists."""
         self.ask("DELETE", f"/{index}?ignore_unavailable=true")

@@ -1,14 +1,15 @@
-"""`python -m bench.first`: the logger under load, beside one `_update?refresh=true` an event, in one run.
+"""`python -m bench.first`: the logger under load, compared with one `_update?refresh=true` per event, in one run.
 
 2,000 predictions with request, response and feedback (6,000 events) go through HTTP to a real server with its default
-settings, 16 at once, while the next events of the same prediction may already be under way. Then the engine is asked:
-each acknowledged event must be in its document, each document must be scored, and there must be no document more.
+settings, over 16 connections; the next events of a prediction may be sent before the previous ones are acknowledged.
+Then the engine is queried: each acknowledged event must be in its document, each document must be scored, and there
+must be no other document.
 
-Beside it stands the way the original writes, one `_update?refresh=true` an event, with as little as can be around it
-(`bench.one_update`), under the same server, from the same senders, on the same engine. The last row is that without
-any server: the same 16 connections send the updates straight to the engine. The ratio that must be ten is to the first
-of the two. The three take turns, so that whatever else the machine does meets all of them; and they are warmed up
-before, because a Java engine is several times slower in its first tens of thousands of events.
+The comparison is the original's way of writing, one `_update?refresh=true` per event, with minimal overhead
+(`bench.one_update`), under the same server, from the same senders, on the same engine. The last row is the same without
+a server: the 16 connections send the updates directly to the engine. The required ratio of ten refers to the first of
+the two. The three take turns, so that other load on the machine affects all of them, and are warmed up before, because
+a Java engine is several times slower during its first tens of thousands of events.
 """
 
 from __future__ import annotations
@@ -30,12 +31,12 @@ CONNECTIONS = 16
 EXPECTED_RATIO = 10
 PARTS = ("request", "response", "feedback")
 CLASSES = ("setosa", "versicolor", "virginica")
-OURS, ONE, STRAIGHT = "request-logger", "one update an event", "the same, without a server"
+OURS, ONE, STRAIGHT = "request-logger", "one update per event", "the same, without a server"
 TURNS = 3
 _PAGE = 5000
 _WARM_INDICES = 4
 WORKERS = Settings.from_env({}).gunicorn_workers
-# What it is compared with has a worker for each core: with them it is fastest.
+# The comparison has one worker per core, its fastest configuration.
 CORES = min(cores(), Settings.gunicorn_workers)
 ONE_UPDATE = (
     *("-m", "gunicorn", "--worker-class", "gthread", "--keep-alive", "75"),
@@ -44,12 +45,12 @@ ONE_UPDATE = (
 
 
 def main() -> int:
-    """Measure, check and print; status 1 where anything is lost or the ratio is below what is expected."""
+    """Measure, check and print; status 1 if an event is lost or the ratio is below EXPECTED_RATIO."""
     parser = argparse.ArgumentParser(prog="python -m bench.first", description="The logger under load.")
-    parser.add_argument("--predictions", type=int, default=2000, help="default: 2000")
-    parser.add_argument("--warm-up", type=int, default=12000, help="predictions before that (default: 12000)")
-    parser.add_argument("--updates", type=int, default=501, help="events of each comparison (default: 501)")
-    parser.add_argument("--workers", type=int, default=WORKERS, help=f"of request-logger (default: {WORKERS})")
+    parser.add_argument("--predictions", type=int, default=2000, help="number of predictions (default: 2000)")
+    parser.add_argument("--warm-up", type=int, default=12000, help="predictions to warm up with (default: 12000)")
+    parser.add_argument("--updates", type=int, default=501, help="events per comparison (default: 501)")
+    parser.add_argument("--workers", type=int, default=WORKERS, help=f"workers of request-logger (default: {WORKERS})")
     arguments = parser.parse_args()
     run_id = uuid.uuid4().hex[:8]
     with engine_url() as url:
@@ -84,19 +85,19 @@ def main() -> int:
 
 
 def warm_up(engine: Client, run_id: str, ours: tuple[str, int], theirs: tuple[str, int]) -> None:
-    """Send predictions that don't count to both servers."""
+    """Send uncounted predictions to both servers."""
     for (url, predictions), suffix in ((ours, "-w"), (theirs, "-v")):
-        # In several indices: what the engine has compiled for one it compiles anew for the first others.
+        # In several indices, since the engine recompiles for the first of them.
         for number in range(_WARM_INDICES):
             name = f"{run_id}{suffix}{number}"
             load.run(url, make_events(predictions // _WARM_INDICES, name, url), connections=CONNECTIONS)
 
 
 def report(rows: dict[str, load.Run]) -> list[str]:
-    """Print a row each; gives what is not as it must be."""
+    """Print one row per run, and return the problems."""
     problems = []
     ours = rows[OURS]
-    print(f"{'':28}{'events':>8}{'events/s':>10}{'p50 ms':>9}{'p99 ms':>9}{'ours is':>10}")
+    print(f"{'':28}{'events':>8}{'events/s':>10}{'p50 ms':>9}{'p99 ms':>9}{'ratio':>10}")
     for name, run in rows.items():
         p50, p99 = run.percentile(0.5) * 1000, run.percentile(0.99) * 1000
         times = "" if run is ours else f"{f'{ours.rate / run.rate:.1f} x':>10}"
@@ -109,7 +110,7 @@ def report(rows: dict[str, load.Run]) -> list[str]:
 
 
 def bodies(number: int) -> dict[str, Any]:
-    """The three messages of a prediction, the same for the same number."""
+    """Return the three messages of a prediction, the same for the same number."""
     chance = random.Random(number)  # nothing secret
     weights = [chance.random() for _ in CLASSES]
     probabilities = [weight / sum(weights) for weight in weights]
@@ -124,14 +125,14 @@ def bodies(number: int) -> dict[str, Any]:
 
 
 def is_right(number: int) -> bool:
-    """Whether the prediction of that number is right."""
+    """Return whether the prediction of that number is right."""
     chance = random.Random(number)
     weights = [chance.random() for _ in CLASSES]
     return chance.randrange(len(CLASSES)) == weights.index(max(weights))
 
 
 def make_events(predictions: int, deployment: str, url: str) -> list[load.Request]:
-    """The events, as an executor sends them, in the order of the predictions."""
+    """Return the events, as an executor sends them, in the order of the predictions."""
     requests = []
     for number in range(predictions):
         for step, (part, body) in enumerate(bodies(number).items()):
@@ -153,7 +154,7 @@ def make_events(predictions: int, deployment: str, url: str) -> list[load.Reques
 
 
 def make_updates(events: int, deployment: str, engine: str) -> list[load.Request]:
-    """The same bodies written the original's way: every event one update that waits for its own refresh."""
+    """Return the same bodies as the original writes them: one update per event, which waits for its own refresh."""
     requests = []
     for event in range(events):
         number, part = event // len(PARTS), PARTS[event % len(PARTS)]
@@ -165,12 +166,12 @@ def make_updates(events: int, deployment: str, engine: str) -> list[load.Request
 
 
 def index_of(deployment: str) -> str:
-    """The index of a deployment's events."""
+    """Return the index of a deployment's events."""
     return f"inference-log-seldon-bench-{deployment}-default"
 
 
 def check(engine: Client, index: str, run: load.Run, predictions: int) -> list[str]:
-    """What of the acknowledged events the engine does not hold, and whatever else is not as it must be."""
+    """Return the problems: acknowledged events that the engine does not have, and wrong documents or metrics."""
     found: dict[str, dict[str, Any]] = {}
     engine.ask("POST", f"/{index}/_refresh")
     page = engine.ask("POST", f"/{index}/_search?scroll=1m", {"size": _PAGE, "sort": ["_doc"]})

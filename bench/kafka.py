@@ -1,16 +1,16 @@
-"""`python -m bench.kafka`: `request-logger consume` beside a raw `_bulk`, and (`--kill`) under kill -9.
+"""`python -m bench.kafka`: `request-logger consume` compared with a raw `_bulk`, and (`--kill`) under kill -9.
 
-A real Kafka and a real engine run beside the consumers, all on this machine. A prediction is three records (request,
-response, feedback), spread over the partitions at random; its response may come before its request, its feedback
-comes `--feedback-after` records later.
+A real Kafka and a real engine run on the same machine as the consumers. A prediction is three records (request,
+response, feedback) in random partitions; some responses precede their requests, and feedback follows
+`--feedback-after` records later.
 
-Without `--kill` the same predictions are read by one consumer, by two, and by two where a prediction's records lie in
-one partition (as with a key). The final documents are then written once more by a plain `_bulk` of ready-made lines,
-by one sender and by two. They take turns on fresh indices; a round to warm up comes first. With `--kill`, 200,000
-records are read by a consumer that is killed three times and started again; a second one joins meanwhile.
+Without `--kill`, the same predictions are read by one consumer, by two, and by two with all records of a prediction in
+one partition (as with a key). Then the final documents are written again by a plain `_bulk` of prepared lines, by one
+sender and by two. They take turns on fresh indices, after a round to warm up. With `--kill`, 200,000 records are read
+by a consumer that is killed and restarted three times, while a second one joins.
 
-Each run is checked: as many documents as predictions, each with all of its parts and its metrics, and as many right
-ones as there must be.
+Each run is checked: one document per prediction, each with all of its parts and its metrics, and the expected number of
+correct predictions.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ from tests.kafka_broker import Broker, start_kafka
 from tests.kafka_helpers import ConsumerProcess, Message, prediction, produce, scores_and_truth
 
 PARTITIONS = 6
-# How many consumers, and whether a prediction's records lie in one partition.
+# The number of consumers, and whether a prediction's records are in one partition.
 WAYS = {"1 consumer": (1, False), "2 consumers": (2, False), "2 consumers, keyed": (2, True)}
 RAW = "raw _bulk, {} sender(s)"
-# What the store sends for a document that it does not know: created if it isn't there, else read.
+# The store's action for an unknown document: create it, or read it if it exists.
 UPSERT = "raw, create or read"
 EXPECTED_SHARE = 0.6
 BULK = 500
@@ -51,25 +51,29 @@ _EVENTS = 3
 
 @dataclass(frozen=True)
 class Run:
-    """One run: seconds, CPU seconds by program, and what the engine was sent."""
+    """One run: seconds, CPU seconds by program, and the writes."""
 
     seconds: float
     cpu: dict[str, float]
     writes: float = 1
-    """Lines of _bulk requests a document."""
+    """_bulk actions per document."""
     conflicts: float = 0
-    """Lines that met another writer, a document."""
+    """_bulk actions per document that conflicted with another writer."""
 
 
 def main() -> int:
-    """Measure, check and print; status 1 where something is lost or the share is below what is expected."""
-    parser = argparse.ArgumentParser(prog="python -m bench.kafka", description="The consumer beside a raw _bulk.")
-    parser.add_argument("--kill", action="store_true", help="the long run under kill -9 instead")
-    parser.add_argument("--events", type=int, help="records (default: 30,000 a run, 200,000 with --kill)")
-    parser.add_argument("--rounds", type=int, default=2, help="of each way of writing (default: 2)")
-    parser.add_argument("--alone", action="store_true", help="only one consumer, one sender")
-    parser.add_argument("--columns", type=int, default=4, help="of a request (default: 4)")
-    parser.add_argument("--feedback-after", type=int, default=300, help="records between (default: 300)")
+    """Measure, check and print; status 1 if something is lost or the share is below EXPECTED_SHARE."""
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.kafka", description="The consumer compared with a raw _bulk."
+    )
+    parser.add_argument("--kill", action="store_true", help="run the long test under kill -9 instead")
+    parser.add_argument("--events", type=int, help="records per run (default: 30,000, with --kill 200,000)")
+    parser.add_argument("--rounds", type=int, default=2, help="rounds of each way of writing (default: 2)")
+    parser.add_argument("--alone", action="store_true", help="only with one consumer and one sender")
+    parser.add_argument("--columns", type=int, default=4, help="columns of a request (default: 4)")
+    parser.add_argument(
+        "--feedback-after", type=int, default=300, help="records between a response and its feedback (default: 300)"
+    )
     arguments = parser.parse_args()
     events = arguments.events or (200_000 if arguments.kill else 30_000)
     with ExitStack() as stack:
@@ -81,7 +85,7 @@ def main() -> int:
 
 
 class Bench:
-    """What all runs share."""
+    """Runs the comparisons on one engine and one broker."""
 
     def __init__(self, url: str, broker: Broker, folder: Path, predictions: int, arguments: argparse.Namespace) -> None:
         self.url = url
@@ -96,10 +100,10 @@ class Bench:
         self._logs = 0
 
     def compare(self, rounds: int) -> int:
-        """Consumers beside raw bulks."""
+        """Compare consumers with raw bulks."""
         rows: dict[str, list[Run]] = {}
         for round_number in range(rounds + 1):
-            # The first warms the engine up, and does not count.
+            # The first round warms up the engine, and does not count.
             runs = dict(self._round(self.predictions if round_number else self.predictions // 3))
             for name, run in runs.items() if round_number else ():
                 rows.setdefault(name, []).append(run)
@@ -147,7 +151,7 @@ class Bench:
         return run
 
     def _lines(self, deployment: str, other: str) -> Iterator[bytes]:
-        """The final documents of a deployment, as lines of a _bulk into the index of another one."""
+        """Yield the final documents of a deployment as lines of a _bulk into the index of another one."""
         index = index_of(deployment)
         page = self.engine.ask("POST", f"/{index}/_search?scroll=1m", {"size": _PAGE, "sort": ["_doc"]})
         while page["hits"]["hits"]:
@@ -209,7 +213,7 @@ class Bench:
             self.problems.append(f"expected {expected}, found {found}")
 
     def _bytes_on_disk(self, index: str) -> float:
-        # Flushed first: what was overwritten is kept until the engine knows that nobody needs it for a recovery.
+        # Flushed first: the engine retains overwritten documents while a recovery might need them.
         for step in ("_flush?force=true", "_forcemerge?max_num_segments=1", "_flush?force=true", "_refresh"):
             self.engine.ask("POST", f"/{index}/{step}")
         return float(self.engine.ask("GET", f"/{index}/_stats/store")["_all"]["primaries"]["store"]["size_in_bytes"])
@@ -226,7 +230,7 @@ class Bench:
             share = rates[name] / rates[raw]
             spent = ", ".join(f"{key} {value:.0f}" for key, value in costs[name].items() if value >= 0.5)
             events = f"{_EVENTS * rates[name]:.0f}" if name in WAYS else ""
-            # All programs together; where that is about what the machine has, nothing but CPU bounds it.
+            # All programs together; close to the machine's cores, CPU is the only limit.
             cores = _EVENTS * rates[name] * sum(costs[name].values()) / 1e6
             print(
                 f"{name:22}{rates[name]:>12.0f}{events:>10}{share:>8.2f}{runs[-1].writes:>8.2f}"
@@ -239,7 +243,7 @@ class Bench:
                     f"{psutil.cpu_count()} cores were in use; with consumers on other machines the engine's CPU would "
                     f"allow {alone:.2f}"
                 )
-        print("writes and conflicts: a document. of raw: documents/s beside as many senders of a raw _bulk.")
+        print("writes, conflicts: per document. of raw: documents/s / those of a raw _bulk by as many senders.")
         print("A document of a raw _bulk counts as its three events.")
         bodies = [len(value) for _, value in in_order(100, "x", *self.options)]
         print(
@@ -247,14 +251,14 @@ class Bench:
         )
 
     def _costs(self, runs: list[Run]) -> dict[str, float]:
-        """CPU milliseconds of each program for 1,000 events; a document that is written raw counts as three."""
+        """Return CPU milliseconds of each program per 1,000 events; a document of a raw _bulk counts as three."""
         return {
             key: statistics.median(run.cpu.get(key, 0.0) for run in runs) / (_EVENTS * self.predictions) * 1e6
             for key in runs[0].cpu
         }
 
     def kill(self) -> int:
-        """Kill the consumer three times; let a second one join."""
+        """Kill the consumer three times while a second one joins."""
         deployment = f"k{uuid.uuid4().hex[:8]}"
         topic = self.broker.make_topic(deployment, PARTITIONS)
         records = 3 * self.predictions
@@ -272,16 +276,16 @@ class Bench:
             first = self._start(topic).wait("/healthz")
             if second is None:
                 second = self._start(topic).wait("/healthz")
-                print(f"  {time.monotonic() - started:5.1f} s: a second one joins")
+                print(f"  {time.monotonic() - started:5.1f} s: a second consumer joins")
         wait_until(lambda: self._committed(topic) >= records, 0.2)
         seconds = time.monotonic() - started
         read = sum(process.metric("request_logger_kafka_consumed_total") for process in (first, second) if process)
-        print(f"  {seconds:5.1f} s: all {records} committed; the two that live have read {read:.0f}")
+        print(f"  {seconds:5.1f} s: all {records} committed; the two running consumers have read {read:.0f}")
         for process in (first, second):
             if process:
                 process.stop()
         self._check(deployment, self.predictions)
-        print(f"{records / seconds:.0f} events/s, starts and the dead ones' sessions (2 s each) included")
+        print(f"{records / seconds:.0f} events/s, including starts and session timeouts of killed consumers (2 s each)")
         return self._verdict()
 
     def _committed(self, topic: str) -> int:
@@ -294,11 +298,11 @@ class Bench:
 
 
 def in_order(predictions: int, deployment: str, feedback_after: int, columns: int) -> Iterator[Message]:
-    """The records in the order of their writing: the feedback so many records after its response."""
+    """Yield the records in the order of writing; a feedback follows its response ``feedback_after`` records later."""
     waiting: list[Message] = []
     for number in range(predictions):
         request, response, feedback = prediction(number, deployment, columns)
-        # One response in so many is faster than its request.
+        # One response in this many precedes its request.
         yield from (response, request) if number % _SHUFFLE == 0 else (request, response)
         waiting.append(feedback)
         if len(waiting) > feedback_after // 3:
@@ -307,24 +311,24 @@ def in_order(predictions: int, deployment: str, feedback_after: int, columns: in
 
 
 def is_right(number: int) -> bool:
-    """Whether the prediction of that number is right."""
+    """Return whether the prediction of that number is right."""
     scores, truth = scores_and_truth(number)
     return scores.index(max(scores)) == truth
 
 
 def stored(process: ConsumerProcess) -> float:
-    """How many events a consumer has stored."""
+    """Return the number of events that a consumer has stored."""
     return process.metric("request_logger_events_total", outcome="stored")
 
 
 def as_upsert(line: bytes) -> bytes:
-    """BulkTokens the two lines of an ``index`` into those that the store sends."""
+    """Convert the two lines of an ``index`` action to the action that the store sends."""
     action, source = line.splitlines()
     return b'%b\n{"doc":{},"_source":true,"upsert":%b}\n' % (action.replace(b'"index"', b'"update"', 1), source)
 
 
 def send(url: str, bodies: Sequence[bytes], start: Any, end: Any) -> None:
-    """Send the bodies of _bulk requests one after the other."""
+    """Send the bodies of _bulk requests one by one."""
     client = Client(url)
     start.wait()
     for body in bodies:
@@ -349,7 +353,7 @@ def wait_until(what: Any, every: float, seconds: float = 600) -> None:
     deadline = time.monotonic() + seconds
     while not what():
         if time.monotonic() > deadline:
-            raise TimeoutError("it did not come true in time")
+            raise TimeoutError("the condition did not hold in time")
         time.sleep(every)
 
 

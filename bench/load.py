@@ -1,4 +1,4 @@
-"""A sender that costs little: requests are made beforehand, connections are plain sockets that stay open."""
+"""A cheap load generator: requests are prepared in advance and sent over persistent plain sockets."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _TIMEOUT_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One HTTP request as bytes; `key` says in the results which it was, `to` which of the URLs it goes to."""
+    """One HTTP request as bytes; `key` identifies it in the results, `to` is the index of its URL."""
 
     key: tuple[int, str]
     raw: bytes
@@ -25,7 +25,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of a request: its status (0 where there was no answer) and how long that took in seconds."""
+    """The result of a request: its status (0 without a response) and its duration in seconds."""
 
     key: tuple[int, str]
     status: int
@@ -34,7 +34,7 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """All results, and the seconds from the first request's start to the last answer."""
+    """All results, and the seconds from the start of the first request to the last response."""
 
     results: list[Result]
     seconds: float
@@ -46,22 +46,22 @@ class Run:
 
     @property
     def failed(self) -> int:
-        """How many requests were not acknowledged."""
+        """Number of requests that were not acknowledged."""
         return sum(not 200 <= result.status < 300 for result in self.results)
 
     def percentile(self, share: float) -> float:
-        """The time in seconds within which that share of the requests was answered."""
+        """Return the time in seconds within which that share of the requests was answered."""
         times = sorted(result.seconds for result in self.results)
         return times[min(int(share * len(times)), len(times) - 1)]
 
 
 def joined(runs: Sequence[Run]) -> Run:
-    """Several runs, one after the other, as one."""
+    """Return consecutive runs as one."""
     return Run([result for run in runs for result in run.results], sum(run.seconds for run in runs))
 
 
 def post(url: str, headers: dict[str, str], body: bytes) -> bytes:
-    """A POST request as bytes."""
+    """Return a POST request as bytes."""
     parts = urlsplit(url)
     path = parts.path + (f"?{parts.query}" if parts.query else "") or "/"
     lines = [f"POST {path} HTTP/1.1", f"Host: {parts.netloc}", f"Content-Length: {len(body)}"]
@@ -70,7 +70,7 @@ def post(url: str, headers: dict[str, str], body: bytes) -> bytes:
 
 
 def run(url: str | Sequence[str], requests: Sequence[Request], *, connections: int, processes: int = 2) -> Run:
-    """Send all requests, `connections` at once, from several processes; a prediction's requests share one of them."""
+    """Send all requests over so many connections of several processes; a prediction's requests share a process."""
     parts = [urlsplit(each) for each in ([url] if isinstance(url, str) else url)]
     addresses = [(part.hostname or "", part.port or 80) for part in parts]
     context = multiprocessing.get_context("spawn")
@@ -84,7 +84,7 @@ def run(url: str | Sequence[str], requests: Sequence[Request], *, connections: i
     found: list[tuple[float, float, list[Result]]] = [answers.get() for _ in workers]
     for worker in workers:
         worker.join()
-    # Both clocks are the system's monotonic one, so they can be compared.
+    # All processes use the system's monotonic clock, so their times can be compared.
     seconds = max(end for _, end, _ in found) - min(begin for begin, _, _ in found)
     return Run([result for _, _, results in found for result in results], seconds)
 
@@ -102,7 +102,7 @@ def _work(
         while busy:
             ready = [key.data for key, _ in selector.select(_TIMEOUT_SECONDS)]
             if not ready:
-                # Nobody has had an answer for long.
+                # There was no response within the timeout.
                 ready = [(sender, sender.to) for sender in senders if sender.to >= 0]
                 for sender, to in ready:
                     sender.close(to)
@@ -117,7 +117,7 @@ def _work(
 
 
 class _Sender:
-    """Sends a request, waits for its answer, sends the next one; over a connection to each address."""
+    """Sends a request, waits for its response, then sends the next one; has one connection per address."""
 
     def __init__(
         self,
@@ -137,11 +137,11 @@ class _Sender:
 
     @property
     def to(self) -> int:
-        """Where it waits for an answer, -1 where it doesn't."""
+        """The address whose response it waits for, -1 if it doesn't wait."""
         return -1 if self._request is None else self._request.to
 
     def send_next(self) -> bool:
-        """Send the next request; False where there is none any more."""
+        """Send the next request; return False if none is left."""
         while (request := next(self._waiting, None)) is not None:
             self._request, self._answer, self._started = request, b"", time.monotonic()
             try:
@@ -153,7 +153,7 @@ class _Sender:
         return False
 
     def receive(self, to: int) -> bool:
-        """Read what has come from an address; say whether a request ended by that."""
+        """Read data from an address; return whether that completed a request."""
         opened = self._sockets[to]
         try:
             data = opened.recv(65536) if opened else b""
@@ -167,7 +167,7 @@ class _Sender:
         try:
             status = self._status() if data else 0
         except (ValueError, IndexError):
-            # It is no HTTP.
+            # Not HTTP.
             status = 0
         if status is None:
             return False
@@ -191,7 +191,7 @@ class _Sender:
         return opened
 
     def _status(self) -> int | None:
-        """Give the status of a whole answer, None where more is to come."""
+        """Return the status of a complete response, None if it is incomplete."""
         head, end, body = self._answer.partition(b"\r\n\r\n")
         if not end:
             return None

@@ -1,4 +1,4 @@
-"""One measured load: rate, times, and the CPU seconds and memory of the processes that served it."""
+"""Measures a load: rate, latencies, and CPU time and memory of the processes that served it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bench import load
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What a load cost. ``events`` is what was acknowledged, CPU is in seconds, memory in MB a process."""
+    """The cost of a load. ``events`` were acknowledged, CPU is in seconds, memory in MB per process."""
 
     events: int
     failed: int
@@ -34,18 +34,18 @@ class Measured:
 
 
 def processes(pid: int) -> list[psutil.Process]:
-    """A process and all below it."""
+    """Return a process and all of its descendants."""
     parent = psutil.Process(pid)
     return [parent, *parent.children(recursive=True)]
 
 
 def cpu(pids: Sequence[psutil.Process]) -> float:
-    """CPU seconds that processes have used so far."""
+    """Return the CPU seconds that processes have used so far."""
     return sum(sum(process.cpu_times()[:2]) for process in pids)
 
 
 def compiler_cpu(pids: Sequence[psutil.Process]) -> float:
-    """CPU seconds that the compilers of Java processes have used so far (Linux)."""
+    """Return the CPU seconds that the compilers of Java processes have used so far (Linux)."""
     seconds = 0.0
     for process in pids:
         for thread in process.threads():
@@ -57,7 +57,7 @@ def compiler_cpu(pids: Sequence[psutil.Process]) -> float:
 
 
 def engine_processes() -> list[psutil.Process]:
-    """The Java processes below this one."""
+    """Return the Java processes among the descendants of this one."""
     return [process for process in psutil.Process().children(recursive=True) if process.name() == "java"]
 
 
@@ -70,7 +70,7 @@ def measure(
     connections: int = 16,
     events_each: int = 1,
 ) -> Measured:
-    """Send the requests and say what that cost. ``server`` is the pid of the server's parent process, or of each."""
+    """Send the requests and return the cost. ``server`` is the pid of the server's parent process, or several pids."""
     parents = [] if server is None else [server] if isinstance(server, int) else server
     served = [process for pid in parents for process in processes(pid)]
     before = cpu(served), cpu(engine)
@@ -83,7 +83,7 @@ def measure(
 
 
 def timed(work: Callable[[], int], engine: Sequence[psutil.Process]) -> Measured:
-    """Run something that talks to the engine itself; it gives how many events it stored."""
+    """Measure a function that writes to the engine directly and returns the number of stored events."""
     mine = [psutil.Process()]
     before, started = (cpu(mine), cpu(engine)), time.monotonic()
     events = work()

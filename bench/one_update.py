@@ -1,6 +1,6 @@
-"""The way of writing that ours is measured against: each event is looked up and sent as one `_update?refresh=true`.
+"""Baseline: the original's way of writing, which looks up each event and sends one `_update?refresh=true`.
 
-As little as can be around it: no parsing, no client library, a connection to the engine a thread that stays open.
+Everything else is minimal: no parsing, no client library, one persistent connection to the engine per thread.
 """
 
 from __future__ import annotations
@@ -41,5 +41,5 @@ def take() -> Response:
 
 @app.get("/readyz")
 def readyz() -> Response:
-    """Say that the engine answers."""
+    """Report whether the engine responds."""
     return Response(status=200 if _ask("GET", "/_cluster/health") == 200 else 503)

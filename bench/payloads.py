@@ -1,7 +1,7 @@
-"""What decoding costs: `python -m bench.payloads` prints a table, in Markdown.
+"""`python -m bench.payloads`: the cost of decoding, as a Markdown table.
 
-The time of `decode_body` (bytes to rows) by kind and size of body, beside a plain orjson parse of the same bytes,
-which no logger can do without. Times are of the processor, the best of several rounds on one core.
+The time of `decode_body` (bytes to rows) by kind and size of body, compared with parsing the same bytes by orjson, the
+least that any logger must do. Times are CPU time, the best of several rounds on one core.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ PROTOBUF = "application/protobuf"
 
 
 def array(shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
-    """Numbers of four decimals, the same in every run."""
+    """Return numbers of four decimals, the same in every run."""
     return np.random.default_rng(1).random(shape).round(4)
 
 
 def bodies(values: np.ndarray[Any, Any]) -> Iterator[tuple[str, bytes, str | None]]:
-    """Give each way to send an array: name, body and content type."""
+    """Yield each way to send an array: name, body and content type."""
     shape, flat, nested = list(values.shape), values.ravel().tolist(), values.tolist()
     names = [f"feature {column}" for column in range(shape[1])]
     yield "Seldon ndarray", orjson.dumps({"data": {"ndarray": nested}}), None
@@ -62,7 +62,7 @@ def bodies(values: np.ndarray[Any, Any]) -> Iterator[tuple[str, bytes, str | Non
 
 
 def others() -> Iterator[tuple[str, bytes, str | None]]:
-    """Give bodies that are no arrays."""
+    """Yield bodies that are not arrays."""
     random.seed(1)
     yield "Seldon strData", orjson.dumps({"strData": "a film about nothing " * 10}), None
     record = {f"k{number}": [random.random(), "text", {"n": number}] for number in range(100)}
@@ -71,14 +71,14 @@ def others() -> Iterator[tuple[str, bytes, str | None]]:
 
 
 def microseconds(work: Any) -> float:
-    """Time a call by the processor's clock: the best of several rounds."""
+    """Return the CPU time of a call, the best of several rounds."""
     timer = timeit.Timer(work, timer=time.process_time)
     number = max(1, int(timer.autorange()[0] * SECONDS_A_ROUND / 0.2))
     return min(timer.repeat(ROUNDS, number)) / number * 1e6
 
 
 def row(size: str, name: str, raw: bytes, content_type: str | None) -> str:
-    """Measure one body. What is no JSON is compared with the parse of the same message as JSON."""
+    """Measure one body. A body that is not JSON is compared with parsing the same message as JSON."""
     decoded = microseconds(lambda: decode_body(raw, content_type))
     try:
         orjson.loads(raw)

@@ -1,9 +1,9 @@
-"""`python -m bench.report`: what each command over many documents takes, in seconds and in memory.
+"""`python -m bench.report`: time and memory of each command over many documents.
 
-Scored predictions of ten classes go straight into the engine; one in twenty lacks its metrics, as if an older logger
-had stored it, until `rescore` gives them. More than 100,000 are that many in each of several indices: the first is
-cloned, which takes the engine a second. Each command runs as a user runs it, in a process of its own. Counts and
-accuracy are checked against numpy's, and what is in the engine and in the files is counted afterwards.
+Scored predictions of ten classes are written directly to the engine; one in twenty has no metrics, as if an older
+logger had stored it, until `rescore` adds them. More than 100,000 documents are split into indices of that size: the
+first index is cloned, which takes the engine a second. Each command runs in a separate process, as for a user. Counts
+and accuracy are compared with numpy's, and the documents in the engine and the rows in the files are counted.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ BULK = 2000
 MOST_FILLED = 100_000
 START = datetime(2026, 1, 5, tzinfo=UTC)
 _SENDERS = 2
-# Of so many documents one has no metrics.
+# One in this many documents has no metrics.
 _LACKING = 20
 
 
 @dataclass(frozen=True)
 class Truth:
-    """What numpy says of the documents: the accuracy of those with metrics, and of all."""
+    """The expected values, by numpy: the accuracy of documents with metrics, and of all."""
 
     documents: int
     scored: int
@@ -54,9 +54,9 @@ class Truth:
 
 
 def main() -> int:
-    """Fill, measure, check and print."""
-    parser = argparse.ArgumentParser(prog="python -m bench.report", description="What the commands take.")
-    parser.add_argument("--documents", type=int, default=100_000, help="default: 100,000")
+    """Store documents, then measure, check and print."""
+    parser = argparse.ArgumentParser(prog="python -m bench.report", description="Time and memory of the commands.")
+    parser.add_argument("--documents", type=int, default=100_000, help="number of documents (default: 100,000)")
     documents = parser.parse_args().documents
     copies = -(-documents // MOST_FILLED)
     if documents < 1 or documents % copies:
@@ -86,7 +86,7 @@ def main() -> int:
 
 
 class Commands:
-    """Runs `request-logger` on the engine at ``url``, and prints what it took."""
+    """Runs `request-logger` on the engine at ``url``, and prints time and memory."""
 
     def __init__(self, url: str, deployment: str) -> None:
         parts = urlsplit(url)
@@ -96,7 +96,7 @@ class Commands:
         self.deployment = deployment
 
     def run(self, *arguments: str, name: str, fine: tuple[int, ...] = (0,)) -> bytes:
-        """Run a command, give what it prints. Raises RuntimeError where its status is not ``fine``."""
+        """Run a command and return its output. Raises RuntimeError if its status is not in ``fine``."""
         line = [sys.executable, "-m", "request_logger.cli", *arguments]
         started = time.perf_counter()
         with tempfile.TemporaryFile() as output:
@@ -108,13 +108,13 @@ class Commands:
             printed = output.read()
         if process.returncode not in fine:
             raise RuntimeError(f"{name}: status {process.returncode}: {printed[-300:].decode()}")
-        # Linux counts the greatest memory of a process in KiB.
+        # Linux reports the peak memory of a process in KiB.
         print(f"{name:42}  {seconds:8.1f}  {usage.ru_maxrss / 1024:6.0f}", flush=True)
         return printed
 
 
 def measure(commands: Commands, folder: Path, truth: Truth) -> None:
-    """Run each command and check what it says. Raises RuntimeError where that is wrong."""
+    """Run each command and check its output. Raises RuntimeError if that is wrong."""
     of = commands.deployment
     for by, window in (("", ""), ("area", ""), ("age", "6h")):
         options = [*(["--by", by] if by else []), *(["--window", window] if window else [])]
@@ -123,7 +123,7 @@ def measure(commands: Commands, folder: Path, truth: Truth) -> None:
     page = folder / "report.html"
     commands.run("report", of, "--html", str(page), name="report --html")
     _expect("a page", b"</html>" in page.read_bytes()[-100:], True)
-    # The two models are alike: status 1 says that nothing can be told.
+    # The two models are equally good: status 1 means that no difference could be shown.
     compared = json.loads(commands.run("compare", "a", "b", "--in", of, "--json", name="compare", fine=(0, 1)))
     _expect("compared", compared["a"]["documents"] + compared["b"]["documents"], truth.scored)
     limits = ("--min", "accuracy=0", "--min", "f1_macro=0", "--max", "log_loss=100", "--min", f"recall[{CLASSES[1]}]=0")
@@ -163,19 +163,19 @@ def _rows(path: Path) -> int:
         import pyarrow.parquet  # noqa: PLC0415  # of the extra that is measured
 
         return int(pyarrow.parquet.read_metadata(path).num_rows)
-    # Our texts have no line ends, so a line is a row.
+    # No text here has a line break, so each line is a row.
     with path.open("rb") as file:
         return sum(1 for _ in file) - 1
 
 
 def fill(engine: SearchEngine, index: str, deployment: str, documents: int) -> Truth:
-    """Store documents, give what is right about them."""
+    """Store documents and return the expected values."""
     generator = np.random.default_rng(0)
     rows = generator.dirichlet(np.ones(len(CLASSES)), documents).round(4)
     truths = generator.integers(0, len(CLASSES), documents)
     late = generator.exponential(60, documents)
     engine.prepare(index)
-    # How fast they go in is not what is measured.
+    # The writes are not measured.
     quickly = {"index": {"refresh_interval": "-1", "translog.durability": "async", "translog.sync_interval": "60s"}}
     engine.request("PUT", f"/{index}/_settings", quickly)
 
@@ -183,7 +183,7 @@ def fill(engine: SearchEngine, index: str, deployment: str, documents: int) -> T
         span = slice(first, first + BULK)
         lines = _lines(index, deployment, first, rows[span].tolist(), truths[span].tolist(), late[span].tolist())
         if engine.bulk(b"\n".join(lines) + b"\n")["errors"]:
-            raise RuntimeError("the engine refused documents")
+            raise RuntimeError("the engine rejected documents")
 
     with ThreadPoolExecutor(_SENDERS) as senders:
         list(senders.map(send, range(0, documents, BULK)))
@@ -196,7 +196,7 @@ def fill(engine: SearchEngine, index: str, deployment: str, documents: int) -> T
 
 
 def clone(client: Client, index: str, names: list[str]) -> None:
-    """Make indices with the same documents."""
+    """Clone an index to others."""
     client.ask("PUT", f"/{index}/_settings", {"index.blocks.write": True})
     for name in names:
         client.ask("POST", f"/{index}/_clone/{name}", {"settings": {"index.blocks.write": None}})

@@ -1,12 +1,13 @@
-"""`python -m bench.scaleout`: one, two and three loggers over one engine of three nodes, and what it holds then.
+"""`python -m bench.scaleout`: one, two and three loggers with one engine of three nodes, and the resulting documents.
 
-Each logger is a `request-logger serve` of its own, with one worker; the engine is three OpenSearch processes, each
-index a primary and a replica. The events of a prediction (request, response, feedback) follow each other at once, each
-to another logger, so that the loggers' writes to one document meet as often as they can. In the rows named hot, all
-events go to ten documents: each part comes again and again, newer each time, and the newest must be what stays.
+Each logger is a separate `request-logger serve` with one worker. The engine is three OpenSearch processes, and each
+index has a primary and a replica. The events of a prediction (request, response, feedback) are sent immediately after
+each other to different loggers, so that the loggers' writes to one document conflict as often as possible. In the rows
+named hot, all events go to ten documents: each part is delivered repeatedly with newer times, and the newest must
+remain.
 
-After each row the engine is asked: as many documents as there must be, each with request, response and feedback as they
-were sent and its metrics, and the engine's accuracy and log loss equal to scikit-learn's of the same pairs.
+After each row the engine is checked: the expected number of documents, each with request, response and feedback as
+sent and with its metrics, and an accuracy and log loss equal to scikit-learn's over the same pairs.
 """
 
 from __future__ import annotations
@@ -41,13 +42,13 @@ HOT_DOCUMENTS = 10
 TOLERANCE = 1e-9
 _FIELDS = {"accuracy": "correct", "log loss": "log_loss"}
 _KINDS = {"spread": "each its document", "hot": f"{HOT_DOCUMENTS} documents"}
-_HEADINGS = ("loggers", "events to", "events", "events/s", "p50 ms", "p99 ms", "conflicts", "conflicts an event",
-             "logger CPU ms an event", "engine CPU ms an event", "documents", "whole", "as scikit-learn")  # fmt: skip
+_HEADINGS = ("loggers", "events to", "events", "events/s", "p50 ms", "p99 ms", "conflicts", "conflicts per event",
+             "logger CPU ms per event", "engine CPU ms per event", "documents", "whole", "as scikit-learn")  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What the engine holds of a row's documents; ``problems`` is what is not as it must be."""
+    """A row's documents in the engine; ``problems`` are the differences from the expected ones."""
 
     documents: int
     whole: int
@@ -67,13 +68,13 @@ class Row:
 
 
 def main(given: Sequence[str] | None = None) -> int:
-    """Measure, check and print; status 1 where a document is missing, too many, not whole or wrong."""
-    parser = argparse.ArgumentParser(prog="python -m bench.scaleout", description="Several loggers over one engine.")
-    parser.add_argument("--predictions", type=int, default=1500, help="of a row (default: 1500)")
-    parser.add_argument("--hot", type=int, default=500, help="predictions' worth of a hot row (default: 500)")
-    parser.add_argument("--nodes", type=int, default=NODES, help=f"of the engine (default: {NODES})")
-    parser.add_argument("--loggers", type=int, default=LOGGERS, help=f"at most (default: {LOGGERS})")
-    parser.add_argument("--connections", type=int, default=16, help="events under way at once (default: 16)")
+    """Measure, check and print; status 1 if a document is missing, superfluous, incomplete or wrong."""
+    parser = argparse.ArgumentParser(prog="python -m bench.scaleout", description="Several loggers with one engine.")
+    parser.add_argument("--predictions", type=int, default=1500, help="predictions per row (default: 1500)")
+    parser.add_argument("--hot", type=int, default=500, help="predictions per hot row (default: 500)")
+    parser.add_argument("--nodes", type=int, default=NODES, help=f"nodes of the engine (default: {NODES})")
+    parser.add_argument("--loggers", type=int, default=LOGGERS, help=f"maximum number of loggers (default: {LOGGERS})")
+    parser.add_argument("--connections", type=int, default=16, help="concurrent connections (default: 16)")
     parser.add_argument("--markdown", action="store_true", help="print the table as docs/scaling.md has it")
     arguments = parser.parse_args(given)
     counts = {"spread": arguments.predictions, "hot": arguments.hot}
@@ -86,7 +87,7 @@ def main(given: Sequence[str] | None = None) -> int:
             _tell(f"{number} logger(s) ...")
             settings = {"ELASTICSEARCH_HOST": addresses, "GUNICORN_WORKERS": "1"}
             loggers.append(stack.enter_context(LocalServer(settings)))
-            # The first rows would pay for what the engine compiles, and each for its new logger's first index.
+            # Warm up: the first rows would include the engine's compilation, each row its new logger's first index.
             run(nodes[0].url, loggers, "spread", 2000 if number == 1 else 300, arguments.connections)
             for kind, count in counts.items():
                 rows.append(run(nodes[0].url, loggers, kind, count, arguments.connections))
@@ -98,7 +99,7 @@ def main(given: Sequence[str] | None = None) -> int:
 
 
 def run(engine: str, loggers: Sequence[Any], kind: str, predictions: int, connections: int) -> Row:
-    """Send one row's events to loggers (anything with ``url`` and ``pid``), and ask the engine what came of them."""
+    """Send one row's events to loggers (objects with ``url`` and ``pid``), then check the engine."""
     deployment = f"s{uuid.uuid4().hex[:8]}"
     client = Client(engine)
     client.ask("PUT", f"/{index_of(deployment)}")
@@ -116,18 +117,18 @@ def run(engine: str, loggers: Sequence[Any], kind: str, predictions: int, connec
 
 
 def document_number(kind: str, number: int) -> int:
-    """Which document a prediction's events go to."""
+    """Return the number of the document for a prediction's events."""
     return number % HOT_DOCUMENTS if kind == "hot" else number
 
 
 def make_events(kind: str, predictions: int, deployment: str, urls: Sequence[str]) -> list[load.Request]:
-    """The events in the order of the predictions; those that follow each other go to different loggers."""
+    """Return the events in the order of the predictions; consecutive events go to different loggers."""
     events = []
     for number in range(predictions):
         for step, (part, body) in enumerate(bodies(number).items()):
             to = (number + step) % len(urls)
             attributes = headers(deployment, (document_number(kind, number), part))
-            # Later predictions have later times: which of a document's many is the newest is known.
+            # Later predictions have later times, so that the newest of a document's many is known.
             moment = f"{time.strftime('%H:%M:%S', time.gmtime(number // 1000))}.{number % 1000:03}"
             attributes |= {"Ce-Id": f"{deployment}-{number}-{part}", "Ce-Time": f"2026-01-02T{moment}Z"}
             raw = load.post(urls[to], attributes, json.dumps(body).encode())
@@ -136,12 +137,12 @@ def make_events(kind: str, predictions: int, deployment: str, urls: Sequence[str
 
 
 def expected(kind: str, predictions: int, deployment: str) -> dict[str, int]:
-    """The document ids that there must be, and the prediction whose events each must have."""
+    """Return the expected document ids, with the prediction whose events each must have."""
     return {f"{deployment}-{document_number(kind, number)}": number for number in range(predictions)}
 
 
 def conflicts(urls: Sequence[str]) -> float:
-    """How many writes have met another writer's, in all loggers together."""
+    """Return the number of writes that conflicted with another writer, in all loggers together."""
     return sum(
         sample.value
         for url in urls
@@ -152,7 +153,7 @@ def conflicts(urls: Sequence[str]) -> float:
 
 
 def check(engine: Client, index: str, wanted: Mapping[str, int]) -> Found:
-    """Compare an index with what it must hold: document id -> the prediction whose events it must have."""
+    """Compare an index with the expected content: document id -> the prediction whose events it must have."""
     engine.ask("POST", f"/{index}/_refresh")
     scores, truth = _pairs(wanted.values())
     aggregations = {name: {"avg": {"field": f"metrics.{field}"}} for name, field in _FIELDS.items()}
@@ -175,7 +176,7 @@ def check(engine: Client, index: str, wanted: Mapping[str, int]) -> Found:
 
 
 def _pairs(numbers: Any) -> tuple[Any, list[int]]:
-    """The scores (predictions x classes) and true classes of predictions."""
+    """Return the scores (predictions x classes) and true classes of predictions."""
     messages = [bodies(number) for number in numbers]
     scores = np.array([message["response"]["data"]["ndarray"][0] for message in messages])
     return scores, [message["feedback"]["truth"]["data"]["ndarray"][0] for message in messages]

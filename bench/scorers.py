@@ -1,8 +1,8 @@
-"""Microseconds a pair of every scorer, beside scikit-learn: ``python -m bench.scorers``.
+"""`python -m bench.scorers`: microseconds per pair of every scorer, compared with scikit-learn.
 
-scikit-learn is called on the same pairs, once a pair (what a scorer in the path of an event would pay) and once over
-all 2,000 (what a nightly job would pay a pair). Before the times are printed, the scorer's roll-up over the pairs is
-checked against scikit-learn's value.
+scikit-learn is called on the same pairs, once per pair (the cost in the path of an event) and once over all 2,000 (the
+cost per pair in a nightly job). Before the times are printed, the mean of the scorer's field over the pairs is compared
+with scikit-learn's value.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Function = Callable[[Any, Any], float]
 
 @dataclass(frozen=True)
 class Comparison:
-    """A scorer on pairs, and what scikit-learn computes of the same."""
+    """A scorer on pairs, and scikit-learn's functions for the same pairs."""
 
     title: str
     scorer: Scorer
@@ -49,7 +49,7 @@ class Comparison:
         assert abs(sum(values) / len(values) - expected) < 1e-9, (self.title, sum(values) / len(values), expected)
 
     def times(self) -> tuple[float, float, float]:
-        """Return microseconds a pair: the scorer's, scikit-learn's pair by pair, scikit-learn's over all at once."""
+        """Return microseconds per pair: of the scorer, of scikit-learn by pair, and of scikit-learn over all pairs."""
         pairs, score = self.pairs, self.scorer.score
         own = _best(lambda: [score(truth, answer) for truth, answer in pairs], 1) / N
         truths, answers = np.array(self.truths), np.array(self.answers)
@@ -71,7 +71,7 @@ def _argmax(function: Function) -> Function:
 
 
 def comparisons() -> list[Comparison]:
-    """Make the pairs of every scorer, the same at every run."""
+    """Return the pairs of every scorer, the same in every run."""
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 2, N)
     scores = rng.random(N)
@@ -121,7 +121,7 @@ def comparisons() -> list[Comparison]:
 
 
 def text_times() -> list[tuple[str, float]]:
-    """Return microseconds a pair of the scorer of texts by length, for which scikit-learn has nothing."""
+    """Return microseconds per pair of the scorer of texts, by length; scikit-learn has no counterpart."""
     scorer = build("text", {})
     found = []
     for words in (5, 50, 500):
@@ -134,7 +134,7 @@ def text_times() -> list[tuple[str, float]]:
 def main() -> None:
     """Check, time and print a table."""
     warnings.simplefilter("ignore")
-    print(f"{'microseconds a pair':<28}{'scorer':>10}{'sklearn, one':>16}{'sklearn, ' + str(N):>16}")
+    print(f"{'microseconds per pair':<28}{'scorer':>10}{'sklearn, one':>16}{'sklearn, ' + str(N):>16}")
     for comparison in comparisons():
         comparison.check()
         own, single, together = comparison.times()

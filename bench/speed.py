@@ -1,15 +1,17 @@
-"""`python -m bench.speed`: ours beside what bounds it, side by side in one run.
+"""`python -m bench.speed`: the logger compared with what limits it, in one run.
 
-ours           the server with its default settings: request, response and feedback of each prediction, scored
-no feedback    the same with an outlier event in the feedback's place: the same writes, nothing scored
-batch lane     the same events in application/cloudevents-batch+json, 99 a request; and with a worker for each core
-one update     the original's way of writing: each event looked up, then one _update?refresh=true (`bench.one_update`)
-bare Flask     parses the JSON and answers, without an engine (`bench.bare`)
-raw _bulk      the final documents of ours, sent straight to the engine, 500 a _bulk
-raw updates    an update with doc and upsert an event, 500 a _bulk; and 8, as many as ours can hold with 16 at once
+request-logger   the server with its default settings: request, response and feedback of each prediction, scored
+  no scoring     the same with an outlier event instead of the feedback: the same writes, nothing to score
+  batches        the same events in application/cloudevents-batch+json, 99 per request; and with one worker per core
+one update       the original's way of writing: look up each event, then `_update?refresh=true` (`bench.one_update`)
+bare Flask       parses the JSON and responds, without an engine (`bench.bare`)
+raw _bulk        the final documents of request-logger, sent directly to the engine, 500 per _bulk
+raw updates      one update with doc and upsert per event, 500 per _bulk; and 8, the most that request-logger can have
+                 with 16 connections
 
-One update and bare Flask have gunicorn's gthread with a worker for each core. All take turns, once the engine's
-compiler rests; what the engine holds is counted after each. It writes docs/performance.md and its plots with --write.
+One update and bare Flask run under gunicorn's gthread with one worker per core. All take turns after the engine's
+compiler has settled, and the engine's documents are counted after each. --write updates docs/performance.md and its
+plots.
 """
 
 from __future__ import annotations
@@ -33,16 +35,18 @@ from request_logger.demo.local_server import LocalServer, engine_settings
 PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
 BARE = (*ONE_UPDATE[:-1], "bench.bare:app")
 BATCH, BULK = 99, 500
-# Two _bulks are under way.
+# The logger has two concurrent _bulk requests.
 SMALL_BULK = CONNECTIONS // 2
-# In its first hundred thousands of events the engine's compiler takes more CPU than all else in it.
+# In the first hundreds of thousands of events, the engine's compiler uses more CPU than the rest of the engine.
 _COMPILER_SHARE = 0.15
 _LONGEST_WARM_UP_SECONDS = 180.0
-OURS, WIDE, SMALL_UPDATES = "ours", f"the same, {CORES} workers", f"raw updates, {SMALL_BULK} a _bulk"
+OURS, BATCHES, ONE_CONNECTION = "request-logger", "request-logger, batches", "request-logger, 1 connection"
+SILENT, WIDE = "request-logger, no scoring", f"request-logger, batches, {CORES} workers"
+SMALL_UPDATES = f"raw updates, {SMALL_BULK} per _bulk"
 
 
 class Bench:
-    """An engine, the servers on it, and what must not be found afterwards."""
+    """The engine and the servers under test; ``problems`` collects what is wrong afterwards."""
 
     def __init__(self, stack: ExitStack, url: str) -> None:
         settings = engine_settings(url)
@@ -56,14 +60,14 @@ class Bench:
         self.problems: list[str] = []
 
     def events(self, name: str, predictions: int, connections: int = 16) -> Measured:
-        """Ours, one event a request."""
+        """Run request-logger with one event per request."""
         requests = make_events(predictions, name, self.ours.url)
         found = self._measure(self.ours, requests, connections)
         self._count(name, predictions, scored=True)
         return found
 
     def outliers(self, name: str, predictions: int) -> Measured:
-        """Ours, an outlier event where the feedback was."""
+        """Run request-logger with an outlier event instead of each feedback."""
         requests = []
         for request in make_events(predictions, name, self.ours.url):
             head, _, _ = request.raw.partition(b"\r\n\r\n")
@@ -80,7 +84,7 @@ class Bench:
         return found
 
     def batches(self, server: LocalServer, name: str, predictions: int) -> Measured:
-        """Ours, BATCH events a request."""
+        """Run request-logger with BATCH events per request."""
         url = server.url
         kind = {"Content-Type": "application/cloudevents-batch+json"}
         values = [_structured(name, number, part) for number in range(predictions) for part in PARTS]
@@ -93,18 +97,18 @@ class Bench:
         return found
 
     def one_update(self, name: str, predictions: int) -> Measured:
-        """The original's way."""
+        """Run the original's way of writing."""
         self.engine.ask("PUT", f"/{index_of(name)}")
         found = self._measure(self.one, make_events(predictions, name, self.one.url), 16)
         self._count(name, predictions, scored=False)
         return found
 
     def bare_flask(self, name: str, predictions: int) -> Measured:
-        """No engine."""
+        """Run a server without an engine."""
         return self._measure(self.bare, make_events(predictions, name, self.bare.url), 16)
 
     def raw_bulk(self, source: str, name: str) -> Measured:
-        """The final documents of the index of ``source``; a document is as many events as it has parts."""
+        """Write the final documents of ``source`` by _bulk; a document counts as many events as it has parts."""
         documents = list(_documents(self.engine, index_of(source)))
         lines = [b'{"index":{"_id":"%b"}}\n%b\n' % (id.encode(), json.dumps(found).encode()) for id, found in documents]
         found = self._bulk(name, lines, BULK, events_each=len(PARTS))
@@ -112,7 +116,7 @@ class Bench:
         return found
 
     def raw_updates(self, name: str, predictions: int, size: int) -> Measured:
-        """An update an event, so many a _bulk."""
+        """Write one update per event, ``size`` updates per _bulk."""
         lines = []
         for number in range(predictions):
             for part, body in bodies(number).items():
@@ -172,7 +176,7 @@ def _documents(engine: Client, index: str) -> Iterator[tuple[str, dict[str, Any]
 
 
 def run(bench: Bench, predictions: int, rounds: int) -> dict[str, Measured]:
-    """Warm up, then let all of them take turns; the median run of each, by rate."""
+    """Warm up, then run all of them in turns; return the median run of each, by rate."""
     prefix = uuid.uuid4().hex[:6]
     few, many = predictions // 8, 3 * predictions // 33 * 33
     _warm_up(bench, f"{prefix}-warm", predictions)
@@ -181,11 +185,11 @@ def run(bench: Bench, predictions: int, rounds: int) -> dict[str, Measured]:
         name = f"{prefix}-{turn}"
         work: dict[str, Callable[[], Measured]] = {
             OURS: lambda name=name: bench.events(f"{name}-checked", predictions),
-            "ours, 1 at once": lambda name=name: bench.events(f"{name}-c1", few, 1),
-            "ours, 64 at once": lambda name=name: bench.events(f"{name}-c64", predictions, 64),
-            "ours, 256 at once": lambda name=name: bench.events(f"{name}-c256", predictions, 256),
-            "ours, no feedback": lambda name=name: bench.outliers(f"{name}-o", predictions),
-            "ours, batch lane": lambda name=name: bench.batches(bench.ours, f"{name}-b", many),
+            ONE_CONNECTION: lambda name=name: bench.events(f"{name}-c1", few, 1),
+            "request-logger, 64 connections": lambda name=name: bench.events(f"{name}-c64", predictions, 64),
+            "request-logger, 256 connections": lambda name=name: bench.events(f"{name}-c256", predictions, 256),
+            SILENT: lambda name=name: bench.outliers(f"{name}-o", predictions),
+            BATCHES: lambda name=name: bench.batches(bench.ours, f"{name}-b", many),
             WIDE: lambda name=name: bench.batches(bench.wide, f"{name}-d", many),
             "one update": lambda name=name: bench.one_update(f"{name}-1", few),
             "bare Flask": lambda name=name: bench.bare_flask(f"{name}-f", predictions),
@@ -199,7 +203,7 @@ def run(bench: Bench, predictions: int, rounds: int) -> dict[str, Measured]:
 
 
 def _warm_up(bench: Bench, name: str, predictions: int) -> None:
-    """Send what doesn't count until the engine's compiler rests."""
+    """Send uncounted events until the engine's compiler has settled."""
     end = time.monotonic() + _LONGEST_WARM_UP_SECONDS
     turn, share = 0, 1.0
     while share > _COMPILER_SHARE and time.monotonic() < end:
@@ -211,7 +215,7 @@ def _warm_up(bench: Bench, name: str, predictions: int) -> None:
         bench.one_update(f"{name}-{turn}-1", predictions // 40)
         share = (compiler_cpu(bench.java) - before[0]) / (cpu(bench.java) - before[1])
         turn += 1
-    print(f"warmed up: of the engine's CPU time its compiler takes {share:.0%}", flush=True)
+    print(f"warmed up: the compiler takes {share:.0%} of the engine's CPU time", flush=True)
 
 
 def _median(runs: list[Measured]) -> Measured:
@@ -219,9 +223,9 @@ def _median(runs: list[Measured]) -> Measured:
 
 
 def table(rows: dict[str, Measured]) -> str:
-    """The figures as a Markdown table."""
+    """Return the figures as a Markdown table."""
     lines = [
-        "| | events/s | p50 ms | p95 ms | p99 ms | logger CPU ms an event | engine CPU ms an event | MB a worker |",
+        "| | events/s | p50 ms | p95 ms | p99 ms | logger CPU ms per event | engine CPU ms per event | MB per worker |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for title, row in rows.items():
@@ -233,35 +237,45 @@ def table(rows: dict[str, Measured]) -> str:
 
 
 def targets(rows: dict[str, Measured], idle: float, boot: float) -> str:
-    """What was set out to reach, and what is; ``idle`` are MB of a worker at its start, ``boot`` seconds to ready."""
-    ours, one, bare, batch = rows[OURS], rows["one update"], rows["bare Flask"], rows["ours, batch lane"]
-    raw, updates, silent = rows["raw _bulk"], rows["raw updates"], rows["ours, no feedback"]
+    """Return the targets as a Markdown table; ``idle`` is a fresh worker's MB, ``boot`` the seconds until ready."""
+    ours, one, bare, batch = rows[OURS], rows["one update"], rows["bare Flask"], rows[BATCHES]
+    raw, updates, silent = rows["raw _bulk"], rows["raw updates"], rows[SILENT]
     small = rows[SMALL_UPDATES]
 
     def each(row: Measured, what: str) -> float:
         return float(getattr(row, what)) / row.events
 
-    lines = ["| | is | expected |", "|---|---|---|"]
+    lines = ["| | measured | target |", "|---|---|---|"]
     for title, value, expected, good in (
-        ("ours to one update, events/s", ours.rate / one.rate, "at least 20", ours.rate >= 20 * one.rate),
-        ("ours to bare Flask, events/s", ours.rate / bare.rate, "at least 0.5", ours.rate >= 0.5 * bare.rate),
-        ("p99 of ours to p50 of one update", ours.p99 / one.p50, "below 1", ours.p99 < one.p50),
-        ("batch lane to one update, events/s", batch.rate / one.rate, "at least 100", batch.rate >= 100 * one.rate),
+        ("request-logger / one update, events/s", ours.rate / one.rate, "at least 20", ours.rate >= 20 * one.rate),
+        ("request-logger / bare Flask, events/s", ours.rate / bare.rate, "at least 0.5", ours.rate >= 0.5 * bare.rate),
+        ("p99 of request-logger / p50 of one update", ours.p99 / one.p50, "below 1", ours.p99 < one.p50),
+        ("batches / one update, events/s", batch.rate / one.rate, "at least 100", batch.rate >= 100 * one.rate),
         (
-            "logger CPU an event to bare Flask's",
+            "logger CPU per event / bare Flask's",
             each(ours, "logger_cpu") / each(bare, "logger_cpu"),
             "at most 2",
             each(ours, "logger_cpu") <= 2 * each(bare, "logger_cpu"),
         ),
         (
-            "engine CPU an event to raw updates'",
+            "engine CPU per event / raw updates'",
             each(ours, "engine_cpu") / each(updates, "engine_cpu"),
             "at most 1.3",
             each(ours, "engine_cpu") <= 1.3 * each(updates, "engine_cpu"),
         ),
-        ("the same to raw updates' in small _bulks", each(ours, "engine_cpu") / each(small, "engine_cpu"), "", True),
-        ("batch lane to raw _bulk, documents/s", batch.rate / raw.rate, "at least 0.6", batch.rate >= 0.6 * raw.rate),
-        ("cost of scoring, events/s", 1 - ours.rate / silent.rate, "at most 0.35", ours.rate >= 0.65 * silent.rate),
+        (
+            "engine CPU per event / raw updates' in small _bulks",
+            each(ours, "engine_cpu") / each(small, "engine_cpu"),
+            "",
+            True,
+        ),
+        ("batches / raw _bulk, documents/s", batch.rate / raw.rate, "at least 0.6", batch.rate >= 0.6 * raw.rate),
+        (
+            "cost of scoring, share of events/s",
+            1 - ours.rate / silent.rate,
+            "at most 0.35",
+            ours.rate >= 0.65 * silent.rate,
+        ),
         ("MB of an idle worker", idle, "under 120", idle < 120),
         ("seconds from start to ready", boot, "under 2", boot < 2),
     ):
@@ -270,10 +284,12 @@ def targets(rows: dict[str, Measured], idle: float, boot: float) -> str:
 
 
 def main() -> int:
-    """Measure, check, print; status 1 where the engine does not hold what it must."""
-    parser = argparse.ArgumentParser(prog="python -m bench.speed", description="Ours beside what bounds it.")
-    parser.add_argument("--predictions", type=int, default=2000, help="of each row (default: 2000)")
-    parser.add_argument("--rounds", type=int, default=5, help="default: 5")
+    """Measure, check and print; status 1 if the engine does not have the expected documents."""
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.speed", description="The logger compared with what limits it."
+    )
+    parser.add_argument("--predictions", type=int, default=2000, help="predictions per row (default: 2000)")
+    parser.add_argument("--rounds", type=int, default=5, help="runs per row (default: 5)")
     parser.add_argument("--write", action="store_true", help="write docs/performance.md and its plots")
     arguments = parser.parse_args()
     with ExitStack() as stack:

@@ -1,14 +1,14 @@
-"""`python -m bench.writes`: what three ways of writing without scripts cost the engine.
+"""`python -m bench.writes`: the engine's cost of three ways of writing without scripts.
 
 The engine alone, one sender, bulks of 50. Each of 6,000 documents gets its request and then its response:
 
-blind      a partial update with `doc` and `upsert`; it answers with the merged document (for the scorer).
-read       an update with an empty `doc` and the whole document as `upsert`: it creates the document, or reads it; where
-           it was there, a conditional `index` of the merged document follows.
-known      the same, but the version is known from the write before: one conditional `index`.
+blind      a partial update with `doc` and `upsert`; its response has the merged document (for the scorer).
+read       an update with an empty `doc` and the whole document as `upsert`: it creates the document, or reads it; a
+           conditional `index` of the merged document follows if the document existed.
+known      the same, but the version is known from the previous write: one conditional `index`.
 
-The store uses `read` for a document that it does not know and `known` for one that it wrote lately. They take turns,
-the medians are printed, and each run is checked: both parts must be in every document.
+The store uses `read` for an unknown document and `known` for one that it wrote recently. The three take turns, the
+medians are printed, and each run is checked: both parts must be in every document.
 """
 
 from __future__ import annotations
@@ -49,17 +49,17 @@ _MAPPING = {
 
 
 def main() -> int:
-    """Measure, check and print; status 1 where a document is not what it must be."""
+    """Measure, check and print. Raises RuntimeError if a document is incomplete."""
     parser = argparse.ArgumentParser(prog="python -m bench.writes", description="Three ways of writing.")
-    parser.add_argument("--documents", type=int, default=6000, help="default: 6000")
-    parser.add_argument("--rounds", type=int, default=3, help="default: 3")
+    parser.add_argument("--documents", type=int, default=6000, help="number of documents (default: 6000)")
+    parser.add_argument("--rounds", type=int, default=3, help="number of rounds (default: 3)")
     arguments = parser.parse_args()
     rates: dict[str, list[float]] = {way: [] for way in WAYS}
     with engine_url() as url:
         engine = Client(url)
         for round_number in range(arguments.rounds + 1):
             for way in WAYS:
-                # The first round warms the engine up and doesn't count.
+                # The first round warms up the engine and doesn't count.
                 rate = measure(engine, way, arguments.documents if round_number else arguments.documents // 3)
                 if round_number:
                     rates[way].append(rate)
@@ -70,7 +70,7 @@ def main() -> int:
 
 
 def measure(engine: Client, way: str, documents: int) -> float:
-    """Write all documents one way, check them, give events (two a document) a second. Raises RuntimeError."""
+    """Write and check all documents; return events per second, two per document. Raises RuntimeError."""
     index = f"{INDEX}-{way}"
     engine.drop(index)
     engine.ask("PUT", f"/{index}", {"mappings": _MAPPING})
@@ -88,7 +88,7 @@ def measure(engine: Client, way: str, documents: int) -> float:
 
 
 def blind(engine: Client, index: str, ids: Sequence[str]) -> None:
-    """Merge in the engine."""
+    """Let the engine merge."""
     for part in ("request", "response"):
         content = {**_HEADER, part: _PART}
         update = {"doc": content, "upsert": content, "_source": True}
@@ -96,24 +96,24 @@ def blind(engine: Client, index: str, ids: Sequence[str]) -> None:
 
 
 def read(engine: Client, index: str, ids: Sequence[str]) -> None:
-    """Merge here, on what the engine answers."""
+    """Merge here, with the document in the engine's response."""
     create_or_read(engine, index, ids, "request")
     replace(engine, index, create_or_read(engine, index, ids, "response"))
 
 
 def known(engine: Client, index: str, ids: Sequence[str]) -> None:
-    """Merge here, on what was written before."""
+    """Merge here, with the document that was written before."""
     replace(engine, index, create_or_read(engine, index, ids, "request"))
 
 
 def create_or_read(engine: Client, index: str, ids: Sequence[str], part: str) -> list[Any]:
-    """Create the documents with one part, or read those that are there."""
+    """Create the documents with one part, or read the existing ones."""
     update = {"doc": {}, "upsert": {**_HEADER, part: _PART}, "_source": True}
     return bulk(engine, [({"update": {"_index": index, "_id": id}}, update) for id in ids])
 
 
 def replace(engine: Client, index: str, read_before: Sequence[Any]) -> None:
-    """Write whole documents if they are still those that were read."""
+    """Write complete documents, provided that they have not changed since they were read."""
     document = {**_HEADER, "request": _PART, "response": _PART}
     bulk(engine, list(_conditional(index, document, read_before)))
 
@@ -125,7 +125,7 @@ def _conditional(index: str, document: dict[str, Any], read_before: Sequence[Any
 
 
 def bulk(engine: Client, actions: Sequence[Action]) -> list[Any]:
-    """Send a `_bulk`, give what became of each action. Raises RuntimeError where one failed."""
+    """Send a `_bulk` and return the result of each action. Raises RuntimeError if one failed."""
     body = "".join(json.dumps(line) + "\n" for action in actions for line in action)
     answer = engine.ask("POST", "/_bulk", body.encode())
     if answer["errors"]:

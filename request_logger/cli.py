@@ -1,4 +1,4 @@
-"""The console script `request-logger`: finds the subcommand, and turns what the user can mend into one line.
+"""The console script `request-logger`: runs the subcommand, and reports errors that the user can fix in one line.
 
 The commands are listed in `request_logger.commands.registry`.
 """
@@ -19,19 +19,19 @@ USAGE_STATUS = 2
 
 
 class CommandModule(Protocol):
-    """What a module of `request_logger.commands` has."""
+    """The interface of the modules in `request_logger.commands`."""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Say what the command takes."""
+        """Declare the command's arguments."""
         ...
 
     def run(self, arguments: argparse.Namespace) -> int:
-        """Do it. Returns the exit status."""
+        """Run the command and return the exit status."""
         ...
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit status: 0 done, 1 failed, 2 wrong use, configuration or environment."""
+    """Run the command line and return the exit status: 0 done, 1 failed, 2 wrong use, configuration or environment."""
     argv = sys.argv[1:] if argv is None else argv
     try:
         arguments, command = _parse(argv)
@@ -39,11 +39,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # The reader, such as `head`, has enough. Without this, Python complains when it flushes at its end.
+        # The reader, such as `head`, has closed the pipe. Otherwise Python reports an error when it flushes stdout at
+        # exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
-        if not isinstance(error, _mendable_errors()):
+        if not isinstance(error, _user_errors()):
             raise
         for line in str(error).splitlines():
             print(f"request-logger: {line}", file=sys.stderr)
@@ -61,16 +62,16 @@ def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, CommandModule]:
     module = cast(CommandModule, None)
     for name, (module_name, summary) in COMMANDS.items():
         subparser = subparsers.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
-        # Only the chosen one is imported: `serve` must not wait for what `demo` needs.
+        # Only the chosen command is imported, so that `serve` doesn't load what `demo` needs.
         if name == chosen:
             module = cast(CommandModule, importlib.import_module(f"request_logger.commands.{module_name}"))
             module.add_arguments(subparser)
     return parser.parse_args(argv), module
 
 
-def _mendable_errors() -> tuple[type[Exception], ...]:
-    """Errors that the user can mend, each with a message that says how."""
-    from request_logger.analytics.errors import BadQuestionError
+def _user_errors() -> tuple[type[Exception], ...]:
+    """Return the errors that the user can fix; their messages say how."""
+    from request_logger.analytics.errors import BadQueryError
     from request_logger.embedded_engine import EngineFailed, EngineUnavailable
     from request_logger.errors import CommandError
     from request_logger.metadata.schema import MetadataError
@@ -80,7 +81,7 @@ def _mendable_errors() -> tuple[type[Exception], ...]:
 
     return (
         CommandError,
-        BadQuestionError,
+        BadQueryError,
         SettingsError,
         ScorerError,
         MetadataError,

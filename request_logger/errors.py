@@ -1,4 +1,4 @@
-"""The error that a command ends with when the user can mend it."""
+"""The error of a command that the user can fix."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""How log lines look: LOG_FORMAT, for our own lines, the libraries' and gunicorn's.
+"""Formats log lines by LOG_FORMAT: this program's, the libraries' and gunicorn's.
 
-No line has a payload or a secret in it. What could bring one in by accident is cut here: an exception's text, which
-may quote the value that it is about, is left out of tracebacks, also of those that nobody caught.
+No line contains a payload or a secret. Exception texts, which may quote the value that they are about, are removed from
+tracebacks, including those of uncaught exceptions.
 """
 
 from __future__ import annotations
@@ -20,19 +20,21 @@ from request_logger.common.json import dumps
 log = logging.getLogger(__name__)
 
 FIELDS = ("trace_id", "request_id", "part", "deployment", "namespace", "size")
-"""What a record may have beside its message, such as `documents.log_fields` gives."""
+"""Extra fields that a log record may have, such as those of `log_fields` in `documents.document`."""
 
-# They log each failed request with a traceback; the store says the same in one line.
-_SILENT = ("opensearch", "elastic_transport", "elasticsearch")
-# At DEBUG they would add lines of their own to each event.
-_QUIET = ("urllib3", "asyncio")
+# These log each failed request with a traceback; the store reports it in one line.
+_SILENCED = ("elastic_transport", "elasticsearch")
+# With a handler it makes a text of each request and its body, whatever the level.
+_DETACHED = "elastic_transport.node"
+# At DEBUG these would add lines per event.
+_NO_DEBUG = ("urllib3", "asyncio")
 _QUOTED = re.compile(r"(?<!\w)(['\"]).*?(?:\1(?!\w)|$)", re.DOTALL)
 # "Numeric value (12345678901) out of range", "Text (...) could not be parsed".
 _PARENTHESISED = re.compile(r"\([^()]*\)?")
-# A number of the document's; statuses and limits are shorter, or part of a name.
+# A number from the document; statuses and limits are shorter, or part of a name.
 _LONG_NUMBER = re.compile(r"(?<![\w.:/-])-?\d[\d.,eE+-]{4,}(?![\w-])")
 _BRACKETED = re.compile(r"\[([^\[\]]*)\]?")
-# Of what stands in brackets only the names of our fields and of types are no values.
+# In brackets only the names of our fields and of types are kept; everything else may be a value.
 _FIELD_NAME = re.compile(
     r"(request|response|feedback|outlier|drift|metrics)(\.[\w-]+){0,2}$|@timestamp$|"
     r"(long|double|float|integer|byte|date|keyword|text|boolean|object)$"
@@ -40,21 +42,22 @@ _FIELD_NAME = re.compile(
 
 
 def configure(level: str, format: str) -> None:
-    """Set up the root logger and the libraries' for one process; calling it again changes it."""
+    """Configure the root logger and the libraries' loggers of this process; a second call replaces the first."""
     handler = logging.StreamHandler()
     handler.setFormatter(formatter(format))
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    # A log call that fails would print its arguments.
+    # Otherwise a failing log call prints its arguments.
     logging.raiseExceptions = False
     threading.excepthook = _thread_failed
     sys.excepthook = _program_failed
-    sys.unraisablehook = _cleaning_failed
+    sys.unraisablehook = _finalizer_failed
     if "gevent.hub" in sys.modules:
-        # Greenlets that no thread stands for, such as those of connections, end here.
+        # Errors of greenlets without a thread, such as those of connections, are reported here.
         sys.modules["gevent.hub"].Hub.print_exception = _greenlet_failed
-    for name in _SILENT:
+    for name in _SILENCED:
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    for name in _QUIET:
+    logging.getLogger(_DETACHED).propagate = False
+    for name in _NO_DEBUG:
         logging.getLogger(name).setLevel(max(logging.INFO, logging.getLevelName(level)))
 
 
@@ -71,7 +74,7 @@ def _program_failed(kind: type[BaseException], error: BaseException, trace: Trac
         _log_uncaught("the program ended with an error", error.with_traceback(trace))
 
 
-def _cleaning_failed(failed: sys.UnraisableHookArgs) -> None:
+def _finalizer_failed(failed: sys.UnraisableHookArgs) -> None:
     _log_uncaught("an object could not be cleaned up", failed.exc_value)
 
 
@@ -84,15 +87,15 @@ def _log_uncaught(message: str, error: BaseException | None) -> None:
 
 
 def formatter(format: str) -> logging.Formatter:
-    """Give the formatter for a value of LOG_FORMAT."""
+    """Return the formatter for a value of LOG_FORMAT."""
     return JsonFormatter() if format == "json" else TextFormatter()
 
 
 def without_values(reason: str) -> str:
-    """Cut what an engine quotes of a document out of its reason for refusing it; names of fields and types stay."""
+    """Return a search engine's reason without the values that it quotes; names of fields and types stay."""
     reason = reason.partition("Preview of field's value")[0]
     reason = _PARENTHESISED.sub("(...)", reason)
-    # "For input string: ..." has the value bare in some versions.
+    # Some versions don't quote the value after "For input string:".
     reason = re.sub(r"(?i)(for input string:).*?(?= <- |$)", r"\1 ...", reason)
     reason = _QUOTED.sub("'...'", reason)
     reason = _BRACKETED.sub(lambda match: match[0] if _FIELD_NAME.match(match[1]) else "[...]", reason)
@@ -100,10 +103,10 @@ def without_values(reason: str) -> str:
 
 
 class TextFormatter(logging.Formatter):
-    """One line of text, with what is known of the event behind it."""
+    """Formats a record as one line of text, followed by the event's fields."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Give the line; line breaks in a message, which a sender may have put there, are escaped."""
+        """Return the line; line breaks in the message, which a sender may have put there, are escaped."""
         message, trace = record.getMessage(), _exception(record)
         line = f"{self.formatTime(record)} {record.levelname} {record.name} {message}"
         line += "".join(f" {name}={value!r}" for name, value in _fields(record))
@@ -112,10 +115,10 @@ class TextFormatter(logging.Formatter):
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: time (UTC), level, logger, message, and what is known of the event."""
+    """Formats a record as one JSON object: time (UTC), level, logger, message, and the event's fields."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Give the line."""
+        """Return the line."""
         time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         line = {"time": time, "level": record.levelname, "logger": record.name, "message": record.getMessage()}
         line.update(_fields(record))
@@ -130,7 +133,7 @@ def _fields(record: logging.LogRecord) -> list[tuple[str, Any]]:
 
 
 def _exception(record: logging.LogRecord) -> list[str]:
-    """Give the traceback, innermost call last: types and places, and no exception's text."""
+    """Return the traceback's lines, innermost call last: types and positions, without exception texts."""
     error = record.exc_info[1] if record.exc_info else None
     lines: list[str] = []
     seen: set[int] = set()

@@ -1,13 +1,13 @@
 """Every environment variable, its default and its meaning, in one frozen class.
 
-`Settings.from_env` reads and checks them all and reports every problem at once; docs/settings.md is checked
-against this file by a test. Names and defaults of the replaced programs are kept.
+`Settings.from_env` reads and checks all of them and reports every problem in one error. docs/settings.md is generated
+from this file, and a test keeps it up to date. Names and defaults of the replaced programs are kept.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -15,188 +15,203 @@ from request_logger.common.json import loads
 from request_logger.common.names import is_legal_index
 from request_logger.common.periods import PERIODS, has_period
 
-# What engines allow without a setting of their own.
+# The limit of shards per index in Elasticsearch and OpenSearch, unless index.max_number_of_shards raises it.
 _MOST_SHARDS = 1024
 
 
 class SettingsError(ValueError):
-    """One or more environment variables are wrong; one line for each."""
+    """One or more environment variables are invalid. The text has one line per problem."""
 
 
 def _env(
     default: Any, meaning: str, *, secret: bool = False, minimum: float | None = None, choices: tuple[str, ...] = ()
 ) -> Any:
-    # A secret is in no repr, and so in no log.
+    # Secrets are left out of the repr, so that no log shows them.
     metadata = {"meaning": meaning, "secret": secret, "minimum": minimum, "choices": choices}
     return field(default=default, repr=not secret, metadata=metadata)
 
 
 @dataclass(frozen=True)
 class Settings:
-    """The whole configuration. A field's environment variable is its name in upper case."""
+    """The whole configuration. The environment variable of a field is its name in upper case."""
 
-    elasticsearch_host: str = _env("localhost", "host of Elasticsearch or OpenSearch; several with commas; a URL works")
-    elasticsearch_port: int = _env(9200, "port of the engine", minimum=1)
+    elasticsearch_host: str = _env(
+        "localhost", "host of Elasticsearch or OpenSearch, or a URL; separate several with commas"
+    )
+    elasticsearch_port: int = _env(9200, "port of the search engine", minimum=1)
     elasticsearch_protocol: str = _env("http", "http or https", choices=("http", "https"))
     elasticsearch_user: str = _env("", "user name for basic authentication")
     elasticsearch_pass: str = _env("", "password for basic authentication", secret=True)
     elasticsearch_token: str = _env("", "bearer token", secret=True)
     elasticsearch_api_key: str = _env("", "API key (base64 of id:key)", secret=True)
     elasticsearch_cloud_id: str = _env("", "Elastic Cloud id, instead of the host")
-    elasticsearch_path_prefix: str = _env("", "path in front of the engine's API, such as /es")
-    elasticsearch_ca_cert: str = _env("", "CA file; when given, the engine's certificate is verified")
+    elasticsearch_path_prefix: str = _env("", "path before the search engine's API, such as /es")
+    elasticsearch_ca_cert: str = _env("", "CA file; if set, the search engine's certificate is verified")
     elasticsearch_verify_certs: bool = _env(
-        False, "verify the engine's certificate (off as in the original: self-signed certificates must work)"
+        False,
+        "verify the search engine's certificate (off by default, as in the original, so that self-signed certificates "
+        "work)",
     )
-    elasticsearch_timeout_seconds: float = _env(30.0, "time limit of one request to the engine", minimum=0.1)
-    index_name: str = _env("", "one index for all events, instead of the names made from the events")
+    elasticsearch_timeout_seconds: float = _env(30.0, "timeout of one request to the search engine", minimum=0.1)
+    index_name: str = _env("", "one index for all events, instead of index names derived from the events")
     index_period: str = _env(
-        "none", "none, or month or day: new documents go to an index of their month or day", choices=PERIODS
+        "none",
+        "none, month or day: with month or day, each new document goes to the index of its month or day",
+        choices=PERIODS,
     )
-    index_shards: str = _env("", "primary shards of a new index; empty: the engine's own number")
-    index_replicas: str = _env("", "copies of each shard of a new index; empty: the engine's own number")
-    seldon_environment: str = _env("", "put into index names after -log-")
-    max_payload_bytes: int = _env(300_000, "a larger body is replaced by its size and SHA-256", minimum=1)
+    index_shards: str = _env("", "primary shards of a new index; empty: the search engine's default")
+    index_replicas: str = _env("", "replicas of a new index; empty: the search engine's default")
+    seldon_environment: str = _env("", "inserted into index names after -log-")
+    max_payload_bytes: int = _env(300_000, "a larger body is not stored: its size and SHA-256 are", minimum=1)
     max_structured_bytes: int = _env(
-        20 * 2**20, "greatest body of a structured or batched request; a larger one is answered 413", minimum=1
+        20 * 2**20, "maximum body of a structured or batched request; a larger one is answered 413", minimum=1
     )
     memory_budget_bytes: int = _env(
         64 * 2**20,
-        "memory that requests may hold in one worker until their answer, as estimated: bodies, values, rows; "
-        "full is 503, a request that can never fit is 413",
+        "estimated memory that requests in progress may hold in one worker (bodies, values, rows); a request that "
+        "exceeds what is left is answered 503, a request that exceeds the whole budget 413",
         minimum=2**20,
     )
-    host: str = _env("", "address to listen on; empty: all, IPv6 as well where the system has it")
+    host: str = _env("", "address to listen on; empty: all addresses, including IPv6 where available")
     port: int = _env(8080, "port to listen on", minimum=0)
     gunicorn_workers: int = _env(
-        3, "worker processes; where it isn't set, no more than leave one of the process's cores free", minimum=1
+        3, "worker processes; if not set, at most one fewer than the available cores (but at least 1)", minimum=1
     )
     gunicorn_worker_class: str = _env(
-        "gevent", "gevent, or gthread: a thread for each event under way", choices=("gevent", "gthread")
+        "gevent", "gevent, or gthread (one thread per event in progress)", choices=("gevent", "gthread")
     )
-    gunicorn_threads: int = _env(8, "threads of one worker of GUNICORN_WORKER_CLASS=gthread", minimum=1)
+    gunicorn_threads: int = _env(8, "threads per worker with GUNICORN_WORKER_CLASS=gthread", minimum=1)
+    fast_http: bool = _env(
+        True,
+        "answer single events without gunicorn's parser and WSGI where the worker class is gevent; off: gunicorn reads "
+        "all requests",
+    )
     stop_delay_seconds: float = _env(
-        3.0, "how long events are still taken after SIGTERM, with /readyz already at 503", minimum=0
+        3.0, "how long the server still accepts events after SIGTERM, while /readyz is already 503", minimum=0
     )
     store_timeout_seconds: float = _env(
         7.0,
-        "how long an event may wait for the engine before it is spooled or answered 503; the answer is there a second "
-        "later at most (KServe's agent gives up after 10)",
+        "how long an event may wait for the search engine before it is spooled or answered 503; the response follows "
+        "at most one second later (KServe's agent gives up after 10 seconds)",
         minimum=0.1,
     )
     max_pending_bytes: int = _env(
-        64 * 2**20, "bodies that may wait for the engine in one worker; full is 503", minimum=1
+        64 * 2**20,
+        "maximum bytes of bodies waiting for the search engine in one worker; beyond it events are answered 503",
+        minimum=1,
     )
-    bulk_max_bytes: int = _env(5 * 2**20, "greatest size of one _bulk request", minimum=1)
-    cache_max_bytes: int = _env(16 * 2**20, "recent documents kept in one worker to save reading them", minimum=0)
+    bulk_max_bytes: int = _env(5 * 2**20, "maximum size of one _bulk request", minimum=1)
+    cache_max_bytes: int = _env(
+        16 * 2**20, "memory of each worker's cache of recent documents, which avoids reading them again", minimum=0
+    )
     spool_dir: str = _env(
-        "", "folder where events wait on disk while the engine can't take them; empty: they are answered 503"
+        "", "folder where events wait on disk while the search engine is unavailable; empty: they are answered 503"
     )
-    spool_max_bytes: int = _env(2**30, "bodies that may wait in SPOOL_DIR, of all workers; full is 503", minimum=1)
-    scorer: str = _env("auto", "scorer of all feedback, such as multiclass or binary:threshold=0.3")
-    scorers_config: str = _env("", "YAML file with rules: which scorer for which deployment")
-    metadata_file: str = _env("", "YAML or JSON file of prediction schemas by deployment")
+    spool_max_bytes: int = _env(
+        2**30,
+        "maximum bytes of bodies in SPOOL_DIR, for all workers together; beyond it events are answered 503",
+        minimum=1,
+    )
+    scorer: str = _env("auto", "scorer for all feedback, such as multiclass or binary:threshold=0.3")
+    scorers_config: str = _env("", "YAML file with rules that map deployments to scorers")
+    metadata_file: str = _env("", "YAML or JSON file with prediction schemas per deployment")
     metadata_ttl_seconds: float = _env(
-        60.0, "how long a schema of Seldon Deploy is used before it is fetched again", minimum=1
+        60.0, "how long a schema from Seldon Deploy is used before it is fetched again", minimum=1
     )
     metadata_wait_seconds: float = _env(
-        0.5, "how long the first event of a deployment waits for its schema at most", minimum=0
+        0.5, "how long the first event of a deployment waits at most for its schema", minimum=0
     )
-    deploy_api_host: str = _env("", "URL of Seldon Deploy's API, for prediction schemas")
+    deploy_api_host: str = _env("", "URL of Seldon Deploy's API, the source of prediction schemas")
     verify_ssl: bool = _env(False, "verify the certificates of Seldon Deploy and of its token provider")
-    oidc_provider: str = _env("", "issuer of tokens for Seldon Deploy; empty: none are sent")
+    oidc_provider: str = _env("", "issuer of tokens for Seldon Deploy; empty: no token is sent")
     oidc_auth_method: str = _env("password_grant", "password_grant or client_credentials")
-    client_id: str = _env("", "client at the issuer")
-    client_secret: str = _env("", "its secret", secret=True)
-    oidc_scopes: str = _env("openid profile email groups", "scopes to ask for")
+    client_id: str = _env("", "client id at the token issuer")
+    client_secret: str = _env("", "client secret at the token issuer", secret=True)
+    oidc_scopes: str = _env("openid profile email groups", "scopes to request")
     oidc_username: str = _env("", "user of the password grant")
     oidc_password: str = _env("", "password of the password grant", secret=True)
-    oidc_resource: str = _env("", "resource to ask for")
-    ingest_token: str = _env("", "bearer token that senders of events must have; empty: anybody may send", secret=True)
-    read_user: str = _env("", "user of /metrics and of all other pages but the probes; empty: open to anybody")
-    read_password: str = _env("", "password of that user", secret=True)
-    allowed_namespaces: str = _env("", "globs with commas: an event of another namespace is answered 403; empty: all")
-    redact: str = _env("", "what is dropped or hashed before anything is stored: rules, or a YAML file of them")
+    oidc_resource: str = _env("", "resource to request")
+    ingest_token: str = _env(
+        "", "bearer token that senders of events must present; empty: no token is required", secret=True
+    )
+    read_user: str = _env(
+        "", "user name for /metrics and all other pages except the probes; empty: no credentials are required"
+    )
+    read_password: str = _env("", "password for READ_USER", secret=True)
+    allowed_namespaces: str = _env(
+        "", "comma-separated globs: events of other namespaces are answered 403; empty: all namespaces are allowed"
+    )
+    redact: str = _env(
+        "", "values to drop or hash before anything is stored: rules, or the path of a YAML file with rules"
+    )
     redact_strict: bool = _env(
-        True, "leave out a body where a rule of REDACT may be about a column that can't be found in it"
+        True, "leave out a body if a REDACT rule may apply to a column that can't be located in it"
     )
-    redact_key: str = _env("", "key of the hashes (HMAC-SHA256), at least 16 characters", secret=True)
-    sample_rate: float = _env(1.0, "share of the predictions that is kept, chosen by request id: over 0, at most 1")
+    redact_key: str = _env("", "key for hashing (HMAC-SHA256), at least 16 characters", secret=True)
+    sample_rate: float = _env(1.0, "share of predictions to store, selected by request id: greater than 0, at most 1")
     reply_events: bool = _env(
-        False, "answer feedback with a CloudEvent that carries its metrics; else the answer is empty"
+        False, "answer feedback with a CloudEvent that carries its metrics; if false, the response is empty"
     )
-    reply_url: str = _env("", "URL to which the same CloudEvent is sent after the feedback is stored")
+    reply_url: str = _env("", "URL to send the same CloudEvent to after the feedback is stored")
     reply_type: str = _env(
-        "io.seldon.serving.feedback.metrics", "type of these events, and the label method of /v1/metrics"
+        "io.seldon.serving.feedback.metrics",
+        "type of these CloudEvents, and the value of the label method of /v1/metrics",
     )
-    reply_source: str = _env("io.seldon.serving.feedback", "their source")
-    metrics_cache_seconds: float = _env(5.0, "how long the counters of /v1/metrics are kept", minimum=0)
-    seldon_deployment_id: str = _env("", "deployment whose counters /v1/metrics shows; empty: of all, by their names")
-    seldon_deployment_namespace: str = _env("", "its namespace")
-    predictor_id: str = _env("", "its predictor")
-    predictive_unit_id: str = _env("", "label model_name of /v1/metrics; empty: from the documents")
-    predictive_unit_image: str = _env("", "image whose name and version are labels of /v1/metrics")
-    predictor_labels: str = _env("", "JSON object whose version is the label predictor_version of /v1/metrics")
-    ui: bool = _env(False, "serve the report as a page at /ui; it only reads")
-    kafka_brokers: str = _env("", "brokers of `request-logger consume`: host:port, several with commas")
-    kafka_topic: str = _env("", "topic of the events, several with commas; ^ in front makes a regular expression")
+    reply_source: str = _env("io.seldon.serving.feedback", "source of these CloudEvents")
+    metrics_cache_seconds: float = _env(5.0, "how long each worker caches the counters of /v1/metrics", minimum=0)
+    seldon_deployment_id: str = _env(
+        "", "show only the counters of this deployment in /v1/metrics; empty: all deployments, labelled by name"
+    )
+    seldon_deployment_namespace: str = _env("", "namespace of SELDON_DEPLOYMENT_ID")
+    predictor_id: str = _env("", "predictor of SELDON_DEPLOYMENT_ID")
+    predictive_unit_id: str = _env("", "value of the label model_name of /v1/metrics; empty: taken from the documents")
+    predictive_unit_image: str = _env("", "image whose name and version become labels of /v1/metrics")
+    predictor_labels: str = _env("", "JSON object; its version becomes the label predictor_version of /v1/metrics")
+    ui: bool = _env(False, "serve the report as a read-only page at /ui")
+    kafka_brokers: str = _env("", "brokers for `request-logger consume`: host:port, separate several with commas")
+    kafka_topic: str = _env(
+        "", "topic of the events, separate several with commas; a leading ^ makes it a regular expression"
+    )
     kafka_group_id: str = _env("request-logger", "consumer group; its members share the partitions")
     kafka_dead_letter_topic: str = _env(
-        "", "topic for records that can't become events; empty: they go to the dead-letter index"
+        "", "topic for records that can't be read as events; empty: they go to the dead-letter index"
     )
     kafka_max_in_flight: int = _env(
-        10_000, "records that may wait for the engine at once; at that many no more are read", minimum=1
+        10_000,
+        "maximum records in memory waiting for the search engine; while there are as many, no more are read",
+        minimum=1,
     )
     kafka_config: str = _env(
-        "", "any other setting by librdkafka's name, SASL and TLS too: lines of name=value, or JSON", secret=True
+        "", "other librdkafka settings, including SASL and TLS: lines of name=value, or a JSON object", secret=True
     )
     log_level: str = _env("INFO", "DEBUG, INFO, WARNING or ERROR", choices=("DEBUG", "INFO", "WARNING", "ERROR"))
-    log_format: str = _env("text", "text, or json: one JSON object a line", choices=("text", "json"))
+    log_format: str = _env("text", "text, or json (one JSON object per line)", choices=("text", "json"))
 
     def __post_init__(self) -> None:
-        problems = []
-        if self.index_name and not is_legal_index(self.index_name):
-            problems.append(
-                f'INDEX_NAME: expected a legal index name (lower case, no spaces, none of \\/*?"<>|,#:), '
-                f"found {self.index_name!r}"
-            )
-        elif self.index_period != "none" and has_period(self.index_name):
-            problems.append(
-                f"INDEX_NAME: expected no month or day at its end, which INDEX_PERIOD puts there, "
-                f"found {self.index_name!r}"
-            )
-        for name, least in (("index_shards", 1), ("index_replicas", 0)):
-            text = getattr(self, name)
-            if text and not (text.isdecimal() and text.isascii() and least <= int(text) <= _MOST_SHARDS):
-                problems.append(
-                    f"{name.upper()}: expected a whole number from {least} to {_MOST_SHARDS}, found {text!r}"
-                )
-        if self.reply_url and not self.reply_url.startswith(("http://", "https://")):
-            problems.append(f"REPLY_URL: expected a URL with http:// or https://, found {self.reply_url!r}")
-        if self.predictor_labels and not _is_json_object(self.predictor_labels):
-            problems.append(f"PREDICTOR_LABELS: expected a JSON object, found {self.predictor_labels!r}")
-        if not 0 < self.sample_rate <= 1:
-            problems.append(f"SAMPLE_RATE: expected a number over 0 and at most 1, found {self.sample_rate}")
-        for spec in fields(self):
-            minimum, choices = spec.metadata["minimum"], spec.metadata["choices"]
-            value = getattr(self, spec.name)
-            if choices and value not in choices:
-                expected = " or ".join(filter(None, (", ".join(choices[:-1]), choices[-1])))
-                problems.append(f"{spec.name.upper()}: expected {expected}, found {value!r}")
-            if minimum is not None and value < minimum:
-                problems.append(f"{spec.name.upper()}: expected at least {minimum}, found {value}")
+        problems = _invalid({spec.name: getattr(self, spec.name) for spec in fields(self)})
         if problems:
-            raise SettingsError("\n".join(problems))
+            raise SettingsError("\n".join(problems.values()))
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Settings:
         """Read the environment; an empty variable counts as not set.
 
-        Raises SettingsError naming each variable that is wrong and what was expected.
+        Raises SettingsError with one line for each invalid variable.
+        """
+        settings, problems = cls.read(environ)
+        if problems:
+            raise SettingsError("\n".join(problems))
+        return settings
+
+    @classmethod
+    def read(cls, environ: Mapping[str, str] | None = None) -> tuple[Settings, list[str]]:
+        """Return the settings and one line per invalid variable, each of which has its default instead.
+
+        Checks that need the settings can so run, and report, in spite of invalid ones.
         """
         environ = os.environ if environ is None else environ
         values: dict[str, Any] = {}
-        problems = []
+        problems: list[str] = []
         for spec in fields(cls):
             text = environ.get(spec.name.upper(), "")
             if text == "":
@@ -205,18 +220,66 @@ class Settings:
                 values[spec.name] = _convert(text, type(spec.default))
             except ValueError as error:
                 problems.append(f"{spec.name.upper()}: {error}, found {text!r}")
-        if problems:
-            raise SettingsError("\n".join(problems))
-        # Workers that share a core make smaller bulks and meet each other's versions; one core is for what they send.
+        # Workers that share a core send smaller bulks and conflict with each other; the sender needs a core as well.
         values.setdefault("gunicorn_workers", max(min(cls.gunicorn_workers, cores() - 1), 1))
-        return cls(**values)
+        invalid = _invalid({spec.name: values.get(spec.name, spec.default) for spec in fields(cls)})
+        problems += invalid.values()
+        return cls(**{name: value for name, value in values.items() if name not in invalid}), problems
+
+
+def problems_of(*checks: Callable[[], object], errors: tuple[type[Exception], ...] = (SettingsError,)) -> list[str]:
+    """Run all checks and return the lines of those that raise one of ``errors``, so that one report has them all."""
+    problems: list[str] = []
+    for check in checks:
+        try:
+            check()
+        except errors as error:
+            problems += str(error).splitlines()
+    return problems
 
 
 def cores() -> int:
-    """Say how many cores this process may use."""
+    """Return the number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def _invalid(values: Mapping[str, Any]) -> dict[str, str]:
+    """Return the problem of each field whose value is invalid. ``values`` has all fields."""
+    problems: dict[str, str] = {}
+    for spec in fields(Settings):
+        minimum, choices = spec.metadata["minimum"], spec.metadata["choices"]
+        value = values[spec.name]
+        if choices and value not in choices:
+            expected = " or ".join(filter(None, (", ".join(choices[:-1]), choices[-1])))
+            problems[spec.name] = f"{spec.name.upper()}: expected {expected}, found {value!r}"
+        # Not `value < minimum`: that is False for NaN.
+        if minimum is not None and not value >= minimum:
+            problems[spec.name] = f"{spec.name.upper()}: expected at least {minimum}, found {value}"
+    index_name = values["index_name"]
+    if index_name and not is_legal_index(index_name):
+        problems["index_name"] = (
+            'INDEX_NAME: expected a legal index name (lower case, no spaces, none of \\/*?"<>|,#:), '
+            f"found {index_name!r}"
+        )
+    elif values["index_period"] != "none" and has_period(index_name):
+        problems["index_name"] = (
+            f"INDEX_NAME: expected no month or day at its end, which INDEX_PERIOD puts there, found {index_name!r}"
+        )
+    for name, least in (("index_shards", 1), ("index_replicas", 0)):
+        text = values[name]
+        if text and not (text.isdecimal() and text.isascii() and least <= int(text) <= _MOST_SHARDS):
+            problems[name] = f"{name.upper()}: expected a whole number from {least} to {_MOST_SHARDS}, found {text!r}"
+    reply_url = values["reply_url"]
+    if reply_url and not reply_url.startswith(("http://", "https://")):
+        problems["reply_url"] = f"REPLY_URL: expected a URL with http:// or https://, found {reply_url!r}"
+    labels = values["predictor_labels"]
+    if labels and not _is_json_object(labels):
+        problems["predictor_labels"] = f"PREDICTOR_LABELS: expected a JSON object, found {labels!r}"
+    if not 0 < values["sample_rate"] <= 1:
+        problems["sample_rate"] = f"SAMPLE_RATE: expected a number over 0 and at most 1, found {values['sample_rate']}"
+    return problems
 
 
 def _is_json_object(text: str) -> bool:

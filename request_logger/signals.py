@@ -1,4 +1,4 @@
-"""Running in the foreground until somebody stops it."""
+"""Stops foreground commands on SIGTERM as on Ctrl-C."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from types import FrameType
 
 
 class _Stopped(KeyboardInterrupt):
-    """SIGTERM came: clean up as for Ctrl-C."""
+    """SIGTERM was received: clean up as for Ctrl-C."""
 
 
 @contextlib.contextmanager
 def stopped_by_signals() -> Iterator[None]:
-    """Within it SIGTERM does what Ctrl-C does, so that `with` blocks and `finally` clauses clean up."""
+    """Make SIGTERM act like Ctrl-C within the block, so that `with` and `finally` clean up."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         raise _Stopped
@@ -28,7 +28,7 @@ def stopped_by_signals() -> Iterator[None]:
 
 
 def wait_for_stop(running: Callable[[], bool]) -> int:
-    """Wait for Ctrl-C or SIGTERM (status 0), or until what runs has ended by itself (status 1)."""
+    """Wait for Ctrl-C or SIGTERM (returns 0), or until ``running`` is false (returns 1)."""
     try:
         while running():
             time.sleep(0.5)

@@ -1,4 +1,4 @@
-"""Scorers: one module a task, each a pure function from a (truth, prediction) pair to fields that roll up.
+"""Scorers, one module per task: pure functions from a (truth, prediction) pair to fields that can be rolled up.
 
-They import nothing of the request logger. :mod:`scorers.base` is all that the author of a new one reads.
+They don't import the request logger. :mod:`scorers.base` has everything that the author of a new scorer needs.
 """

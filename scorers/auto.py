@@ -1,4 +1,4 @@
-"""Which scorer fits a pair, judged by its shapes alone: the setting ``auto``.
+"""Chooses the scorer for a pair by its shapes alone: the setting ``auto``.
 
 ====================================================== ======================================== ===========
 truth                                                  prediction                               scorer
@@ -21,11 +21,12 @@ long text (over 64 characters, 5 words or one line)    text                     
 
 .. [1] multiclass where the truth is a whole number other than 0 and 1, or a text that is no class name of the pair.
 
-A record as text (JSON, Python's form, a tensor) beside other text is multiclass, which says why it can't be compared.
+For a record as text (JSON, a Python literal, a tensor) and other text it is multiclass, which reports why they can't be
+compared.
 
-Lists of one are their element, and a text that is a number counts as that number. One pair is all that is looked at,
-so a model whose pairs are of several rows of the table (classes 0 to 9, of which 0 and 1 look binary; ratings that
-are sometimes whole numbers) needs its scorer set by name.
+A list of one counts as its element, and numeric text as the number. Only one pair is considered, so a model whose pairs
+match several rows of the table (classes 0 to 9, of which 0 and 1 look binary; ratings that are sometimes whole numbers)
+needs its scorer set by name.
 """
 
 from __future__ import annotations
@@ -49,23 +50,23 @@ def scorer_name(truth: Row | None, prediction: Row | None) -> str:
     """Return the name of the scorer for a pair, by the table above. Never raises; pure."""
     if truth is None or prediction is None:
         return "reward"
-    said = _plain(prediction.value)
-    if _is_texts(truth.value) and (_is_texts(said) or isinstance(said, (str, list, tuple))):
+    predicted = _plain(prediction.value)
+    if _is_texts(truth.value) and (_is_texts(predicted) or isinstance(predicted, (str, list, tuple))):
         return "multilabel"
-    known = _plain(truth.value)
-    if isinstance(known, dict):
+    actual = _plain(truth.value)
+    if isinstance(actual, dict):
         return "ranking"
-    if isinstance(said, dict):
+    if isinstance(predicted, dict):
         return "multiclass"
-    if isinstance(said, (list, tuple)):
-        if _is_texts(said):
+    if isinstance(predicted, (list, tuple)):
+        if _is_texts(predicted):
             return "ranking"
-        if isinstance(known, (list, tuple)):
-            return _for_lists(known, said)
-        return _for_row(known, said, prediction.names)
-    if isinstance(known, (list, tuple)):
+        if isinstance(actual, (list, tuple)):
+            return _for_lists(actual, predicted)
+        return _for_row(actual, predicted, prediction.names)
+    if isinstance(actual, (list, tuple)):
         return "multiclass"
-    return _for_scalars(known, said)
+    return _for_scalars(actual, predicted)
 
 
 def _plain(value: Any) -> Any:
@@ -109,7 +110,7 @@ def _for_scalars(truth: Any, prediction: Any) -> str:
         if not isinstance(truth, str) or not isinstance(prediction, str):
             return "multiclass"
         if is_structured(truth) != is_structured(prediction):
-            # Which can't score it, and says why; as texts they would be compared, and never be equal.
+            # It raises UnscorableError with the reason; as texts the two would be compared, and never be equal.
             return "multiclass"
         return "text" if _is_long(truth) or _is_long(prediction) else "multiclass"
     if not isinstance(truth, (int, float)) or not isinstance(prediction, (int, float)):

@@ -1,11 +1,12 @@
-"""What a scorer is: all that the author of a new one reads.
+"""The interface of scorers: everything that the author of a new scorer needs.
 
-A scorer is a pure function from one (truth, prediction) pair to a flat dict of fields, with the roll-ups beside it:
-which sums over documents give which metric. A class with a ``name``, ``metrics`` and ``score`` is enough; options are
-its dataclass fields. Register it under the entry point group ``request_logger.scorers`` or name it by its dotted path.
+A scorer is a pure function from one (truth, prediction) pair to a flat dict of fields, together with its roll-ups: the
+metrics that are computed from sums over documents. A class with ``name``, ``metrics`` and ``score`` is enough; options
+are its dataclass fields. Register it under the entry point group ``request_logger.scorers``, or refer to it by its
+dotted path.
 
-The split is that of torchmetrics: ``score`` is its ``update`` (the sufficient statistics of one pair, stored in the
-document), ``Metric.compute`` its ``compute`` (the value from the sums that the engine makes of them).
+The structure is that of torchmetrics: ``score`` is its ``update`` (the sufficient statistics of one pair, stored in the
+document), ``Metric.compute`` its ``compute`` (the value from the search engine's sums over documents).
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ Fields = dict[str, Any]
 
 
 class UnscorableError(ValueError):
-    """This pair can't be scored; the text says why in words that a data scientist understands.
+    """The pair can't be scored; the text explains why to a data scientist.
 
-    ``reason`` is what is stored in the document: a fixed text (200 characters at most), the same for all pairs of its
-    kind and with nothing of a pair in it, so that documents can be counted by it. Without one only the error's type is
+    ``reason`` is stored in the document: a fixed text (at most 200 characters), the same for all pairs of its kind and
+    without any content of a pair, so that documents can be counted by it. Without a reason only the error's type is
     stored.
     """
 
@@ -37,22 +38,22 @@ class UnscorableError(ValueError):
 class Row:
     """One row of a truth or of a response.
 
-    ``value``: a number, text, boolean, object, or a (nested) list of them, as JSON has it.
-    ``names``: the column names that came with it (class names of a probability row), empty where there are none.
+    ``value``: a number, text, boolean, object, or a (nested) list of these, as parsed from JSON.
+    ``names``: its column names (the class names of a row of probabilities), empty if there are none.
     """
 
     value: Any
     names: tuple[str, ...] = ()
 
 
-# What a metric needs of the documents. Each is one plain aggregation, with no script.
+# What a metric needs from the documents. Each need is a single aggregation, without a script.
 
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """How many values ``field`` has over the documents (an array of n counts n); without it: how many documents.
+    """The number of values of ``field`` (an array of n values counts n); without a field the number of documents.
 
-    Arrives in ``compute`` as int.
+    Passed to ``compute`` as int.
     """
 
     field: str | None = None
@@ -60,14 +61,14 @@ class Count:
 
 @dataclass(frozen=True, slots=True)
 class Sum:
-    """The sum of a numeric field, 0.0 where no document has it. Arrives as float."""
+    """The sum of a numeric field, 0.0 if no document has it. Passed to ``compute`` as float."""
 
     field: str
 
 
 @dataclass(frozen=True, slots=True)
 class AtMost:
-    """How many documents have the numeric ``field`` at or below ``limit``. Arrives as int."""
+    """The number of documents whose numeric ``field`` is at most ``limit``. Passed to ``compute`` as int."""
 
     field: str
     limit: float
@@ -75,16 +76,16 @@ class AtMost:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """How many documents have each value of a keyword field. Arrives as dict[str, int], exact."""
+    """The number of documents per value of a keyword field. Passed to ``compute`` as dict[str, int], exact."""
 
     field: str
 
 
 @dataclass(frozen=True, slots=True)
 class TermsBy:
-    """How many documents have each pair of values of two keyword fields.
+    """The number of documents per pair of values of two keyword fields.
 
-    Arrives as dict[value of ``by``, dict[value of ``field``, int]], exact.
+    Passed to ``compute`` as dict[value of ``by``, dict[value of ``field``, int]], exact.
     """
 
     field: str
@@ -93,9 +94,9 @@ class TermsBy:
 
 @dataclass(frozen=True, slots=True)
 class SumBy:
-    """For each value of the integer field ``by``: the count of documents and the sum of each of ``fields``.
+    """Per value of the integer field ``by``: the number of documents, and the sum of each of ``fields``.
 
-    Arrives as dict[int, Bucket].
+    Passed to ``compute`` as dict[int, Bucket].
     """
 
     fields: tuple[str, ...]
@@ -104,7 +105,7 @@ class SumBy:
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """The documents of one value of :class:`SumBy`: their count, and the sum of each field by name."""
+    """The documents with one value of :class:`SumBy`'s field: their number, and the sum of each field by name."""
 
     count: int
     sums: Mapping[str, float]
@@ -117,11 +118,11 @@ Value = float | dict[str, Any] | None
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A value that is computed from sums over documents.
+    """A metric that is computed from sums over documents.
 
-    ``needs`` names the sums; ``compute`` gets them under the same keys and returns the value: a float, a dict (a table
-    by class), or None where it isn't defined. ``bounds`` are the least and the greatest value it can have, for plots.
-    ``higher_is_better`` is None where that can't be said. ``per_class`` marks a table with one entry a class.
+    ``needs`` names the sums; ``compute`` receives them with the same keys and returns the value: a float, a dict (a
+    table by class), or None if it isn't defined. ``bounds`` are the lowest and highest possible values, for plots.
+    ``higher_is_better`` is None if neither direction is better. ``per_class`` marks a table with one entry per class.
     """
 
     name: str
@@ -134,28 +135,28 @@ class Metric:
 
 @runtime_checkable
 class Scorer(Protocol):
-    """Scores the pairs of one task. The built-in ones are frozen dataclasses whose fields are their options."""
+    """Scores the pairs of one task. Built-in scorers are frozen dataclasses whose fields are their options."""
 
     name: ClassVar[str]
     metrics: ClassVar[tuple[Metric, ...]]
 
     def score(self, truth: Row, prediction: Row) -> Fields:
-        """Return the fields of this pair, for the document's ``metrics`` object.
+        """Return the fields of a pair, for the document's ``metrics`` object.
 
-        Pure: the same pair gives the same fields. Values are numbers, text, booleans or lists of text; a field that
-        does not apply is left out (never null, NaN or infinite). Raises UnscorableError, with a reason, where the pair
+        Pure: the same pair has the same fields. Values are numbers, text, booleans or lists of text; a field that
+        doesn't apply is omitted (never null, NaN or infinite). Raises UnscorableError, with a reason, if the pair
         can't be scored.
         """
         ...
 
 
 def ratio(numerator: float, denominator: float) -> float | None:
-    """Divide; None where the denominator is 0: the one place where 0/0 is decided, and it is "not defined"."""
+    """Return a quotient, None ("not defined") if the denominator is 0. All metrics use it, so 0/0 is decided here."""
     return numerator / denominator if denominator else None
 
 
 def mean(values: Iterable[float | None]) -> float | None:
-    """Return the mean of the values that are defined, None where none is."""
+    """Return the mean of the defined values, None if no value is defined."""
     known = [value for value in values if value is not None]
     return ratio(math.fsum(known), len(known))
 
@@ -163,28 +164,29 @@ def mean(values: Iterable[float | None]) -> float | None:
 def mean_of(
     name: str, field: str, *, higher_is_better: bool | None = True, bounds: tuple[float, float] = (0.0, 1.0)
 ) -> Metric:
-    """Declare the metric ``name`` as the mean of ``field`` over the documents that have it."""
+    """Return the metric ``name``: the mean of ``field`` over the documents that have it."""
     return Metric(
         name, {"sum": Sum(field), "n": Count(field)}, lambda v: ratio(v["sum"], v["n"]), higher_is_better, bounds
     )
 
 
 def share_at_most(name: str, field: str, limit: float, of: str) -> Metric:
-    """Declare the metric ``name`` as the share of documents with ``field`` <= ``limit`` among those with ``of``."""
+    """Return the metric ``name``: the share of documents with ``field`` <= ``limit`` among those with ``of``."""
     return Metric(name, {"hits": AtMost(field, limit), "n": Count(of)}, lambda v: ratio(v["hits"], v["n"]))
 
 
 def unwrap(value: Any) -> Any:
-    """Take a value out of lists of one: ``[[7]]`` is 7, ``[[0.2, 0.8]]`` is ``[0.2, 0.8]``."""
+    """Return a value without surrounding lists of one: ``[[7]]`` is 7, ``[[0.2, 0.8]]`` is ``[0.2, 0.8]``."""
     while isinstance(value, (list, tuple)) and len(value) == 1:
         value = value[0]
     return value
 
 
 def number(value: Any, what: str) -> float:
-    """Read a finite number: a number, boolean (true is 1), numeric text, or a list of one of these.
+    """Return a finite number from a number, a boolean (true is 1), numeric text, or a list of one of these.
 
-    ``what`` names it in the error, such as "truth". Raises UnscorableError for anything else, NaN and infinity too.
+    ``what`` names the value in errors, such as "truth". Raises UnscorableError for any other value, NaN and infinity
+    included.
     """
     value = unwrap(value)
     try:
@@ -198,7 +200,7 @@ def number(value: Any, what: str) -> float:
 
 
 def finite(value: Any) -> bool:
-    """Say whether a value is a number or boolean that a double can hold: not NaN, infinite or beyond 1e308."""
+    """Return whether a value is a boolean, or a number with a finite double (not NaN, infinite or beyond 1.8e308)."""
     try:
         return isinstance(value, (int, float)) and math.isfinite(value)
     except OverflowError:
@@ -206,7 +208,7 @@ def finite(value: Any) -> bool:
 
 
 def shown(value: Any) -> str:
-    """Show a value in an error text, shortened."""
+    """Return a value's repr for an error text, shortened."""
     try:
         text = repr(value)
     except ValueError:  # an integer of thousands of digits

@@ -1,4 +1,4 @@
-"""Binary: yes or no, with a positive class."""
+"""The scorer for binary classification: two classes, one of which is the positive class."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ _CELLS = {cell: Count(cell) for cell in ("true_positive", "false_positive", "fal
 
 @dataclass(frozen=True, slots=True)
 class Binary:
-    """Compare yes with no, and the probability of the positive class where there is one.
+    """Scores two classes, and the probability of the positive class if the prediction has one.
 
     The truth is 0 or 1, a boolean, a label or a one-hot pair. The prediction is one of these, the probability of the
     positive class (a number between 0 and 1), or a pair of probabilities or logits.
 
-    Options: ``threshold``, from which probability on (>=) the answer is positive. ``classes``, the two class names,
-    negative first, for responses without names. ``positive_label``, the positive class, by default the second; where
-    no classes are known, any other class than it is negative. ``logits``, whether the prediction is a logit (of the
-    positive class) or a pair of them; by default a pair with a value outside [0, 1] is. ``probabilities``, whether
-    the prediction is a probability (or a pair of them): by default a number that is exactly 0 or 1 and a pair of
-    integers or booleans are answers, so set it true for a model whose single scores round to 0.0 and 1.0.
+    Options: ``threshold``, the probability from which on (>=) the answer is positive. ``classes``, the two class names,
+    negative first, for responses without names. ``positive_label``, the positive class, by default the second; if no
+    classes are known, every other class is negative. ``logits``, whether the prediction is a logit (of the positive
+    class) or a pair of logits; by default a pair with a value outside [0, 1] is. ``probabilities``, whether the
+    prediction is a probability or a pair of them: by default exactly 0 or 1, and a pair of integers or booleans, are
+    answers without probabilities, so set it to true for a model whose single scores round to 0.0 and 1.0.
     """
 
     name: ClassVar[str] = "binary"
@@ -76,11 +76,11 @@ class Binary:
             raise ValueError(f"option positive_label must be one of the classes, not {self.positive_label!r}")
 
     def score(self, truth: Row, prediction: Row) -> Fields:
-        """Return the fields of a pair; those of probabilities only where the prediction has a probability.
+        """Return the fields of a pair; those for probabilities only if the prediction has a probability.
 
-        One of ``true_positive``, ``false_positive``, ``false_negative``, ``true_negative`` holds the name of the
-        positive class. ``brier`` is (p - y)^2, ``log_loss`` -ln of the true class's probability. Raises
-        UnscorableError for null, NaN, other classes than two, and labels of which none is known as the positive one.
+        One of ``true_positive``, ``false_positive``, ``false_negative``, ``true_negative`` has the name of the positive
+        class. ``brier`` is (p - y)^2, ``log_loss`` is -ln of the true class's probability. Raises UnscorableError for
+        null, NaN, more than two classes, and labels whose positive class is unknown.
         """
         value = unwrap(prediction.value)
         check_comparable_text(unwrap(truth.value), value)
@@ -97,7 +97,7 @@ class Binary:
             predicted_label = scalar_label(value, self.classes)
             positive = self._positive(self.classes, truth_label, predicted_label)
             if self.positive_label is not None:
-                # One against the rest: the rest is one class, whatever it is called.
+                # One versus rest: all other classes are one negative class.
                 negative = self._negative(positive, self.classes)
                 truth_label, predicted_label = (
                     positive if found == positive else negative for found in (truth_label, predicted_label)
@@ -142,13 +142,13 @@ class Binary:
             if figure is None:
                 return None
             value = figure
-        said = number(value, "prediction")
+        predicted = number(value, "prediction")
         if self.logits:
-            return sigmoid(said)
-        if self.probabilities or not said.is_integer():
-            if 0.0 <= said <= 1.0:
-                return said
-            text = f"the prediction is {said}, not within [0, 1]: set logits where it is a logit"
+            return sigmoid(predicted)
+        if self.probabilities or not predicted.is_integer():
+            if 0.0 <= predicted <= 1.0:
+                return predicted
+            text = f"the prediction is {predicted}, not within [0, 1]: set logits where it is a logit"
             raise UnscorableError(text, reason=Reason.PREDICTION_NOT_PROBABILITY)
         return None
 
@@ -157,7 +157,7 @@ class Binary:
             return scalar_label(self.positive_label, names)
         if names:
             return names[1]
-        # Nothing names the classes: 0 is negative, and any other number is positive.
+        # The classes have no names: 0 is negative, and any other number is positive.
         for found in (truth_label, predicted_label):
             if not found.startswith("CLASS_"):
                 text = f"{found!r} may be either class: set the option positive_label"

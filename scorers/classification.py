@@ -1,4 +1,4 @@
-"""The metrics of classes, computed from how often each class was a true positive, false positive, false negative."""
+"""Classification metrics, computed from the true positives, false positives and false negatives of each class."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from scorers.base import Count, Metric, Need, Terms, TermsBy, Value, Values, mean, ratio
 
-# Enough for all averages over classes: a class that is in a truth or a prediction is in at least one of the three.
+# Sufficient for all averages over classes: each class of a truth or a prediction is in at least one of the three.
 CELLS: dict[str, Need] = {
     "tp": Terms("true_positive"),
     "fp": Terms("false_positive"),
@@ -29,7 +29,7 @@ class ClassCounts:
 
     @property
     def support(self) -> int:
-        """How many documents are of this class: TP + FN."""
+        """The number of documents of this class: TP + FN."""
         return self.true_positive + self.false_negative
 
     @property
@@ -68,7 +68,7 @@ PARTS: dict[str, Callable[[ClassCounts], float | None]] = {
 
 
 def class_counts(values: Values) -> dict[str, ClassCounts]:
-    """Return the counts of every class that a truth or a prediction has, sorted by name, from CELLS or MATRIX."""
+    """Return the counts of every class of a truth or a prediction, sorted by name; ``values`` are CELLS or MATRIX."""
     if "matrix" in values:
         return _from_matrix(values["matrix"])
     tp, fp, fn = values["tp"], values["fp"], values["fn"]
@@ -91,11 +91,12 @@ def _from_matrix(matrix: dict[str, dict[str, int]]) -> dict[str, ClassCounts]:
 
 
 def averaged(part: str, average: str, needs: dict[str, Need]) -> Metric:
-    """Declare ``<part>_<average>``, such as ``f1_macro``, as scikit-learn's functions compute it with that ``average``.
+    """Return the metric ``<part>_<average>``, such as ``f1_macro``, computed as by scikit-learn with that ``average``.
 
     ``macro`` is the mean over the classes of truths and predictions, ``weighted`` the mean weighted by support,
-    ``micro`` the value of the summed counts. A class whose own value is 0/0 (precision of a class never predicted)
-    counts as 0 in the means, as in scikit-learn: left out, it would lift the mean of a model that ignores the class.
+    ``micro`` the value of the summed counts. A class whose value is 0/0 (the precision of a class that was never
+    predicted) counts as 0 in the means, as in scikit-learn: without it, the mean of a model that ignores the class
+    would be higher.
     """
     of = PARTS[part]
 
@@ -131,12 +132,12 @@ def _table(values: Values) -> Value:
 
 
 def table(needs: dict[str, Need]) -> Metric:
-    """Declare ``per_class``: precision, recall, specificity, F1, Jaccard, support and counts by class name."""
+    """Return the metric ``per_class``: precision, recall, specificity, F1, Jaccard, support, counts by class name."""
     return Metric("per_class", needs, _table, None, (0.0, float("inf")), per_class=True)
 
 
 def confusion_matrix() -> Metric:
-    """Declare ``confusion_matrix``: dict[truth, dict[prediction, count]], without the cells that are 0."""
+    """Return the metric ``confusion_matrix``: dict[truth, dict[prediction, count]], without cells that are 0."""
     return Metric("confusion_matrix", MATRIX, lambda v: v["matrix"], None, (0.0, float("inf")))
 
 
@@ -149,7 +150,7 @@ def _matthews(values: Values) -> Value:
     n = sum(c.support for c in counts)
     hits = sum(c.true_positive for c in counts)
     predicted = [c.true_positive + c.false_positive for c in counts]
-    # Python's integers are exact here: the products pass 2**53 from a few hundred million documents on.
+    # Integers are exact here: from a few hundred million documents on, the products exceed a double's 2**53.
     covariance = hits * n - sum(c.support * p for c, p in zip(counts, predicted, strict=True))
     spread = (n * n - sum(c.support**2 for c in counts)) * (n * n - sum(p * p for p in predicted))
     return ratio(covariance, math.sqrt(spread))
@@ -168,11 +169,11 @@ def _baseline(values: Values) -> Value:
 
 
 def single_label_metrics(needs: dict[str, Need]) -> tuple[Metric, ...]:
-    """Declare what one class a document allows: balanced accuracy, MCC, kappa, and the accuracy of a constant answer.
+    """Return the metrics for one class per document: balanced accuracy, MCC, Cohen's kappa, and a baseline accuracy.
 
-    MCC = (c n - sum row col) / sqrt((n2 - sum col2)(n2 - sum row2)), kappa = (po - pe) / (1 - pe), with the row
-    (truth), column (prediction) and diagonal counts of the confusion matrix. ``baseline_accuracy`` is that of always
-    answering the most frequent class: a model below it is not worth having.
+    MCC = (c n - sum row col) / sqrt((n^2 - sum col^2)(n^2 - sum row^2)) and kappa = (po - pe) / (1 - pe), with the row
+    (truth), column (prediction) and diagonal (c, n po) counts of the confusion matrix. ``baseline_accuracy`` is the
+    accuracy of always answering the most frequent class: a model below it is useless.
     """
     return (
         Metric("balanced_accuracy", needs, _balanced_accuracy),
@@ -183,5 +184,5 @@ def single_label_metrics(needs: dict[str, Need]) -> tuple[Metric, ...]:
 
 
 def averages(needs: dict[str, Need], *parts: str) -> tuple[Metric, ...]:
-    """Declare macro, micro and weighted averages of each part."""
+    """Return the macro, micro and weighted averages of each part."""
     return tuple(averaged(part, average, needs) for part in parts for average in ("macro", "micro", "weighted"))

@@ -1,4 +1,4 @@
-"""Class names: one name for one class, however the truth and the response write it."""
+"""Class names: the same name for a class, however the truth and the response write it."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from typing import Any
 from scorers.base import Row, UnscorableError, finite, shown, unwrap
 from scorers.reasons import Reason, of_side
 
-# A keyword of more than 32,766 bytes can't be indexed, and far shorter ones are no class names.
+# A keyword of more than 32,766 bytes can't be indexed; real class names are far shorter.
 MAX_LABEL = 512
 _MAX_INDEX = 2**63
 _DIGITS = frozenset("0123456789+-.")
 
 
 def label(value: Any) -> str:
-    """Name the class of a scalar: 1, 1.0, "1" and true are ``CLASS_1``, other text is itself.
+    """Return the class name of a scalar: 1, 1.0, "1" and true are ``CLASS_1``, other text is unchanged.
 
-    Text of more than 512 characters is cut and ends in its hash. Raises UnscorableError for null, NaN, infinity and
-    for lists and objects.
+    Text of more than 512 characters is shortened and ends with its hash. Raises UnscorableError for null, NaN,
+    infinity, lists and objects.
     """
     kind = type(value)
     if kind is str:
@@ -44,9 +44,9 @@ def _text_label(text: str) -> str:
 
 
 def numeric_text(text: str) -> float | None:
-    """Read a text that is a number ("1", "-2.5", "1e3"), None for any other.
+    """Return the number that a text represents ("1", "-2.5", "1e3"), None for any other text.
 
-    Zero-padded codes such as "0123" are text: they are identifiers, and 0123 and 123 need not be the same.
+    Zero-padded codes such as "0123" are text: they are identifiers, and 0123 and 123 may be different.
     """
     if text[:1] not in _DIGITS or "_" in text or (len(text) > 1 and text[0] == "0" and text[1].isdigit()):
         return None
@@ -59,20 +59,21 @@ def numeric_text(text: str) -> float | None:
 
 @lru_cache(maxsize=256)
 def columns(names: tuple[str, ...]) -> Mapping[str, int]:
-    """Map each class name to its column; empty where the names aren't distinct and so name nothing."""
+    """Return the column of each class name; empty if the names aren't distinct, and so can't be used."""
     index = {name: column for column, name in enumerate(names)}
     return index if len(index) == len(names) else {}
 
 
 def column_label(column: int, names: tuple[str, ...]) -> str:
-    """Name the class of a column: its name where the names reach it, else ``CLASS_k``."""
+    """Return the class name of a column: its name if there is one, else ``CLASS_k``."""
     return names[column] if 0 <= column < len(names) else f"CLASS_{column}"
 
 
 def class_names(prediction: Row, width: int, classes: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the names of the classes in column order, empty where nobody gave them.
+    """Return the class names in column order, empty if they are unknown.
 
-    The option ``classes`` goes first, then the response's own names, where there is one for each of ``width`` columns.
+    The option ``classes`` has precedence over the response's names, which are used if there is one for each of
+    ``width`` columns.
     """
     if classes:
         return classes
@@ -81,9 +82,9 @@ def class_names(prediction: Row, width: int, classes: tuple[str, ...]) -> tuple[
 
 
 def scalar_label(value: Any, names: tuple[str, ...]) -> str:
-    """Name the class of a scalar where the classes may have names: by name, by a name that is this number, by column.
+    """Return the class name of a scalar: by name, by a name that is this number, or by column.
 
-    Names such as "1", "2", "3" are matched by their text before 1 is taken for a column. Raises UnscorableError as
+    Names such as "1", "2", "3" are compared as text before 1 is interpreted as a column. Raises UnscorableError as
     :func:`label` does.
     """
     if not names:
@@ -106,9 +107,9 @@ def scalar_label(value: Any, names: tuple[str, ...]) -> str:
 
 
 def numbers(value: Any, what: str) -> float:
-    """Check that a list has only finite numbers (booleans count as 0 and 1) and return their sum.
+    """Return the sum of a list, checked to have only finite numbers (booleans count as 0 and 1).
 
-    Raises UnscorableError that names ``what`` and the first offender.
+    Raises UnscorableError that names ``what`` and the first invalid value.
     """
     try:
         total = float(sum(value))
@@ -124,9 +125,9 @@ def numbers(value: Any, what: str) -> float:
 
 
 def one_class(truth: Row, names: tuple[str, ...]) -> str:
-    """Name the one class that a truth says: a label, a class index, a boolean, or a one-hot (or probability) list.
+    """Return the class name of a truth: a label, a class index, a boolean, or a one-hot (or probability) list.
 
-    Raises UnscorableError where the list is empty, has a tie (no or several classes set) or anything but numbers.
+    Raises UnscorableError if the list is empty, has a tie (no class, or several), or has anything but numbers.
     """
     value = unwrap(truth.value)
     if isinstance(value, dict):

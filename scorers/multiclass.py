@@ -1,4 +1,4 @@
-"""Multiclass: one of several classes."""
+"""The scorer for multiclass classification: one of several classes."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from scorers.structured import check_comparable_text
 
 @dataclass(frozen=True, slots=True)
 class Multiclass:
-    """Compare the class with the one that was predicted, and the probabilities where there are any.
+    """Scores the predicted class, and the probabilities if the prediction has any.
 
     The truth is a class index, a label, or a one-hot list. The prediction is a label, a class index, or a row of
-    probabilities, logits or 0/1; its class is the first of the greatest.
+    probabilities, logits or 0/1; its class is the first column with the greatest value.
 
-    Options: ``classes``, the class names in column order, for responses that have no names of their own. ``logits``,
-    whether rows are logits (softmax is applied); by default rows with a value outside [0, 1] are.
-    ``probabilities``, whether rows are probabilities; by default they are, but a row of integers or booleans is a
-    one-hot answer without probabilities, and a row within [0, 1] whose sum is not 1 (within 0.02) has only ranks.
+    Options: ``classes``, the class names in column order, for responses without names. ``logits``, whether rows are
+    logits (softmax is applied); by default rows with a value outside [0, 1] are. ``probabilities``, whether rows are
+    probabilities; by default they are, except that a row of integers or booleans is a one-hot answer without
+    probabilities, and a row within [0, 1] whose sum isn't 1 (within 0.02) has only ranks.
     """
 
     name: ClassVar[str] = "multiclass"
@@ -54,12 +54,12 @@ class Multiclass:
         check_flag("probabilities", self.probabilities)
 
     def score(self, truth: Row, prediction: Row) -> Fields:
-        """Return the fields of a pair; those of probabilities only where the prediction has probabilities.
+        """Return the fields of a pair; those for probabilities only if the prediction has probabilities.
 
         ``brier`` is the sum over all classes (scikit-learn's with ``scale_by_half=False``), ``log_loss`` is in nats.
-        ``truth_rank`` is 1-based, of equals the first goes first; a true class that the row does not have has none, and
-        its ``reciprocal_rank`` is 0. Raises UnscorableError for null, NaN, empty or nested lists, and
-        for a text truth against an index that nothing names.
+        ``truth_rank`` is 1-based, ties are ranked in column order; a true class that isn't in the row has no rank, and
+        its ``reciprocal_rank`` is 0. Raises UnscorableError for null, NaN, empty or nested lists, and for a text truth
+        with an index as the prediction if the classes have no names.
         """
         value = unwrap(prediction.value)
         check_comparable_text(unwrap(truth.value), value)
@@ -79,7 +79,7 @@ class Multiclass:
         return outcome(truth_label, predicted_label)
 
     def _by_name(self, truth: Row, scores: dict[str, float]) -> Fields:
-        """Score an object of class -> score: its names count, and its order does not."""
+        """Return the fields for an object of class -> score, whose order doesn't matter."""
         names, row = tuple(map(str, scores)), list(scores.values())
         numbers(row, "prediction")
         known = unwrap(truth.value)
@@ -125,7 +125,7 @@ class Multiclass:
 
 
 def outcome(truth_label: str, predicted_label: str) -> Fields:
-    """Return the fields of two class names: right is a true positive, wrong a false negative and a false positive."""
+    """Return the fields of two class names: a true positive if equal, else a false negative and a false positive."""
     if truth_label == predicted_label:
         return {
             "correct": 1,
@@ -143,20 +143,20 @@ def outcome(truth_label: str, predicted_label: str) -> Fields:
 
 
 def rank_of(row: Sequence[float], column: int) -> int:
-    """Return the 1-based rank of a column, the greatest first; of equals the first goes first, as in the answer."""
+    """Return the 1-based rank of a column, the greatest value first; ties are ranked in column order."""
     value = row[column]
     return 1 + sum(1 for other in row if other > value) + row[:column].count(value)
 
 
 def is_one_hot(row: Sequence[float]) -> bool:
-    """Say whether a row is an answer (one-hot, votes), not a forecast: it has only JSON's integers and booleans."""
+    """Return whether a row is an answer (one-hot, votes) without probabilities: it has only integers and booleans."""
     return type(row[0]) is not float and not any(type(value) is float for value in row)
 
 
 def as_probabilities(row: Sequence[float], total: float, logits: bool | None) -> Sequence[float] | None:
-    """Return the row's probabilities, after softmax where it has logits; None where it is neither.
+    """Return the row's probabilities, after softmax if it has logits; None if it has neither.
 
-    ``total`` is the row's sum. ``logits`` None detects them: a value outside [0, 1].
+    ``total`` is the row's sum. ``logits`` None: a row with a value outside [0, 1] has logits.
     """
     outside = min(row) < 0.0 or max(row) > 1.0
     if logits or (logits is None and outside):
@@ -165,7 +165,7 @@ def as_probabilities(row: Sequence[float], total: float, logits: bool | None) ->
 
 
 def column_of(truth_label: str, names: tuple[str, ...], width: int) -> int | None:
-    """Return the column of a class among ``width``, None where the row has none for it."""
+    """Return the column of a class in a row of ``width`` columns, None if the row has none for it."""
     if names:
         column = columns(names).get(truth_label)
         return column if column is not None and column < width else None
@@ -174,7 +174,7 @@ def column_of(truth_label: str, names: tuple[str, ...], width: int) -> int | Non
 
 
 def _check_comparable(truth: Row, truth_label: str, prediction: object) -> None:
-    # A name and an index that nothing connects can never be equal: every answer would count as wrong, silently.
+    # Without class names, a name and an index can never be equal: every answer would silently count as wrong.
     is_text = isinstance(prediction, str) and numeric_text(prediction) is None
     if is_text != truth_label.startswith("CLASS_") or (isinstance(prediction, str) and isinstance(truth.value, str)):
         return

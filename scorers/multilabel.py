@@ -1,4 +1,4 @@
-"""Multilabel: any number of labels at once."""
+"""The scorer for multilabel classification: any number of labels per prediction."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _LOSS = (0.0, float("inf"))
 
 @dataclass(frozen=True, slots=True)
 class Multilabel:
-    """Compare two sets of labels.
+    """Scores two sets of labels.
 
-    A side is a list of labels (text or numbers, also empty), one label, an object of label: 0 or 1, or a row with one
-    column a label: 0 and 1, booleans, or for the prediction probabilities. Two lists of as many numbers within [0, 1]
-    are rows, and so is a list within [0, 1] that has fractions or repeats a number; other lists of numbers are sets
-    of class indexes.
+    The truth and the prediction are each a list of labels (text or numbers, possibly empty), one label, an object of
+    label -> 0 or 1, or a row with one column per label: 0 and 1, booleans, or for the prediction probabilities. Two
+    lists of the same length with numbers within [0, 1] are rows, and so is a list within [0, 1] that has fractions or
+    repeats a number; other lists of numbers are sets of class indexes.
 
-    Options: ``threshold``, from which probability on (>=) a label is predicted. ``classes``, the labels in column
+    Options: ``threshold``, the probability from which on (>=) a label is predicted. ``classes``, the labels in column
     order, for responses without names. ``indicator``, whether lists of numbers are rows (true) or sets of indexes
     (false). ``logits``, whether the prediction's row has logits (sigmoid is applied).
     """
@@ -65,25 +65,25 @@ class Multilabel:
     def score(self, truth: Row, prediction: Row) -> Fields:
         """Return the fields of a pair; ``true_positive``, ``false_positive``, ``false_negative`` are lists of labels.
 
-        ``correct`` is 1 where the sets are equal. ``jaccard`` is the size of the intersection by that of the union,
-        left out where both are empty. ``hamming_loss`` is the share of wrong labels among all, where it is known how
-        many there are; ``log_loss`` and ``brier`` are the means over the labels, for a row of probabilities. Raises
+        ``correct`` is 1 if the sets are equal. ``jaccard`` is the size of the intersection divided by that of the
+        union, omitted if both are empty. ``hamming_loss`` is the share of wrong labels among all labels, if their
+        number is known; ``log_loss`` and ``brier`` are means over the labels, for a row of probabilities. Raises
         UnscorableError for null, NaN, nested lists and rows of different lengths.
         """
-        known, said = _named(truth), _named(prediction)
-        check_comparable_text(known.value, said.value)
-        width = self._width(known.value, said.value)
-        names = class_names(said, width, self.classes) or class_names(known, width, self.classes)
+        truth_side, prediction_side = _named(truth), _named(prediction)
+        check_comparable_text(truth_side.value, prediction_side.value)
+        width = self._width(truth_side.value, prediction_side.value)
+        names = class_names(prediction_side, width, self.classes) or class_names(truth_side, width, self.classes)
         if self.classes and width and width != len(self.classes):
             text = f"the rows have {width} columns, but the option classes {len(self.classes)} names"
             raise UnscorableError(text, reason=Reason.COLUMNS_NOT_CLASSES)
-        if width and not names and (_is_text(known.value) or _is_text(said.value)):
+        if width and not names and (_is_text(truth_side.value) or _is_text(prediction_side.value)):
             raise UnscorableError(
                 "labels on one side and a row on the other that nothing names: set the option classes",
                 reason=Reason.COLUMNS_NOT_NAMED,
             )
-        actual = self._labels(known.value, names, width, "truth")
-        row = said.value
+        actual = self._labels(truth_side.value, names, width, "truth")
+        row = prediction_side.value
         forecast = None
         if width and _is_numeric(row) and len(row) == width:
             numbers(row, "prediction")
@@ -96,21 +96,32 @@ class Multilabel:
             fields |= _losses(actual, forecast, names)
         return fields
 
-    def _width(self, known: Any, said: Any) -> int:
-        """Return the columns of rows with one column a label; 0 where both sides are sets of labels."""
+    def _width(self, truth_side: Any, prediction_side: Any) -> int:
+        """Return the number of columns of rows with one column per label; 0 if both sides are sets of labels."""
         if self.indicator is False:
             return 0
-        known_row, said_row = _is_numeric(known), _is_numeric(said)
-        if known_row and said_row and len(known) != len(said) and self.indicator:
-            text = f"the truth has {len(known)} columns, the prediction {len(said)}"
+        truth_is_row, prediction_is_row = _is_numeric(truth_side), _is_numeric(prediction_side)
+        if truth_is_row and prediction_is_row and len(truth_side) != len(prediction_side) and self.indicator:
+            text = f"the truth has {len(truth_side)} columns, the prediction {len(prediction_side)}"
             raise UnscorableError(text, reason=Reason.LENGTHS_DIFFER)
-        within = self.logits or all(0 <= v <= 1 for side in (known, said) if _is_numeric(side) for v in side)
-        if known_row and said_row and len(known) == len(said) and (within or self.indicator):
-            return len(said)
-        # Beside a set, a list of numbers is a row where it can't be a set of indexes.
-        if said_row and (self.indicator or _is_set_of_text(known) or _is_forecast(said, self.logits)):
-            return len(said)
-        return len(known) if known_row and (self.indicator or (_is_set_of_text(said) and within)) else 0
+        within = self.logits or all(
+            0 <= v <= 1 for side in (truth_side, prediction_side) if _is_numeric(side) for v in side
+        )
+        if (
+            truth_is_row
+            and prediction_is_row
+            and len(truth_side) == len(prediction_side)
+            and (within or self.indicator)
+        ):
+            return len(prediction_side)
+        # With a set on the other side, a list of numbers is a row only if it can't be a set of indexes.
+        if prediction_is_row and (
+            self.indicator or _is_set_of_text(truth_side) or _is_forecast(prediction_side, self.logits)
+        ):
+            return len(prediction_side)
+        return (
+            len(truth_side) if truth_is_row and (self.indicator or (_is_set_of_text(prediction_side) and within)) else 0
+        )
 
     def _labels(self, value: Any, names: tuple[str, ...], width: int, what: str) -> set[str]:
         if value is None:
@@ -127,7 +138,7 @@ class Multilabel:
 
 
 def _named(row: Row) -> Row:
-    """Take rows out of a list of one row, and an object of label: number apart into names and values."""
+    """Return a row without surrounding lists of one; an object of label -> number as its names and values."""
     value = row.value
     while isinstance(value, (list, tuple)) and len(value) == 1 and isinstance(value[0], (list, tuple, dict)):
         value = value[0]
@@ -151,7 +162,7 @@ def _is_numeric(value: Any) -> bool:
 
 
 def _is_forecast(row: Sequence[float], logits: bool) -> bool:
-    """Say whether a list of numbers must be one number a label: it has a fraction, or repeats 0 or 1."""
+    """Return whether a list of numbers must have one number per label: it has a fraction, or repeats 0 or 1."""
     return logits or (
         all(0 <= value <= 1 for value in row)
         and (len(set(row)) < len(row) or any(value not in (0, 1) for value in row))

@@ -1,4 +1,4 @@
-"""Checks of a scorer's options, for ``__post_init__``."""
+"""Checks of scorers' options, for ``__post_init__``."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def check_count(option: str, value: Any, *, optional: bool = True) -> None:
 def class_tuple(option: str, value: Any, *, least: int = 2) -> tuple[str, ...]:
     """Return the class names as a tuple of text. Raises ValueError unless they are distinct and at least ``least``.
 
-    An empty tuple (not given) is fine.
+    An empty tuple (the option isn't set) is valid.
     """
     if not isinstance(value, (list, tuple)):
         raise ValueError(f"option {option} must be a list of class names in column order, not {value!r}")

@@ -1,4 +1,4 @@
-"""Ordinal: classes with an order, such as ratings of one to five stars."""
+"""The scorer for ordinal classification: ordered classes, such as ratings of one to five stars."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from scorers.options import check_flag, class_tuple
 from scorers.reasons import of_side
 
 _LOSS = (0.0, float("inf"))
-# Sums of squares of more would leave the whole numbers that a double holds exactly.
+# Larger levels have squares whose sums would exceed the integers that a double represents exactly.
 _MAX_LEVEL = 10_000
 
 
@@ -45,14 +45,14 @@ def _quadratic_kappa(values: Values) -> Value:
 
 @dataclass(frozen=True, slots=True)
 class Ordinal:
-    """Compare classes of which it matters how far apart they are.
+    """Scores ordered classes by the distance between the levels.
 
-    The truth and the prediction are numbers (their value is the level), labels whose order is known, or rows of one-hot
-    values, probabilities or logits (the first of the greatest is the level). A number between two levels goes to the
-    nearest (a half to the even one).
+    The truth and the prediction are numbers (the value is the level), labels whose order is known, or rows of one-hot
+    values, probabilities or logits (the first column with the greatest value is the level). A number between two levels
+    is rounded to the nearest (a half to the even one).
 
-    Options: ``classes``, the names from the lowest to the highest: needed where levels are text. Without it a row's
-    own names are taken in column order. ``logits``, as for the scorer multiclass.
+    Options: ``classes``, the names from the lowest to the highest level: required for text levels. Without it a row's
+    own names are used in column order. ``logits``, as for the scorer multiclass.
     """
 
     name: ClassVar[str] = "ordinal"
@@ -91,31 +91,31 @@ class Ordinal:
     def score(self, truth: Row, prediction: Row) -> Fields:
         """Return the fields of a pair.
 
-        ``truth`` and ``prediction`` are the levels, ``off_by`` the distance between them, and the squares are what the
-        quadratic weighted kappa is made of: 1 - sum (t - p)^2 / (sum t^2 + sum p^2 - 2 sum t sum p / n), which is
-        Cohen's with weights (i - j)^2. ``ranked_probability_score`` is the mean over the K - 1 steps of
+        ``truth`` and ``prediction`` are the levels, ``off_by`` is the distance between them, and the squares are for
+        the quadratic weighted kappa: 1 - sum (t - p)^2 / (sum t^2 + sum p^2 - 2 sum t sum p / n), which is Cohen's
+        kappa with weights (i - j)^2. ``ranked_probability_score`` is the mean over the K - 1 steps of
         (P(level <= k) - [truth <= k])^2, for rows of probabilities. Raises UnscorableError for null, NaN, empty lists
-        and for labels outside the order.
+        and for labels that aren't classes.
         """
-        said = unwrap(prediction.value)
-        row = said if isinstance(said, (list, tuple)) else None
+        predicted = unwrap(prediction.value)
+        row = predicted if isinstance(predicted, (list, tuple)) else None
         names = class_names(prediction, len(row) if row else 0, self.classes)
-        known = self._level(truth.value, names, "truth")
-        found = self._level(said, names, "prediction")
-        off_by = abs(found - known)
-        fields = outcome(column_label(known, names), column_label(found, names))
+        actual = self._level(truth.value, names, "truth")
+        found = self._level(predicted, names, "prediction")
+        off_by = abs(found - actual)
+        fields = outcome(column_label(actual, names), column_label(found, names))
         fields |= {
-            "truth": known,
+            "truth": actual,
             "prediction": found,
             "off_by": off_by,
             "squared_error": off_by * off_by,
-            "truth_squared": known * known,
+            "truth_squared": actual * actual,
             "prediction_squared": found * found,
         }
         if row and not is_one_hot(row):
             forecast = as_probabilities(row, numbers(row, "prediction"), self.logits)
-            if forecast is not None and 0 <= known < len(forecast):
-                fields["ranked_probability_score"] = _ranked_probability_score(forecast, known)
+            if forecast is not None and 0 <= actual < len(forecast):
+                fields["ranked_probability_score"] = _ranked_probability_score(forecast, actual)
         return fields
 
     def _level(self, value: object, names: tuple[str, ...], what: str) -> int:

@@ -1,4 +1,4 @@
-"""What probabilities are scored by: log loss, the bins of AUC and of calibration, and the metrics made of them."""
+"""Scoring of probabilities: log loss, the bins for AUC and calibration, and the metrics computed from them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from scorers.base import Bucket, Metric, SumBy, Value, Values, ratio
 
 EPSILON = sys.float_info.epsilon
-# Sums of rounded or half-precision probabilities miss 1 by less than this; a list that misses it by more is no
+# Sums of rounded or half-precision probabilities differ from 1 by less than this; a list that differs by more isn't a
 # distribution.
 SUM_TOLERANCE = 0.02
 SCORE_BINS = 100
@@ -18,12 +18,12 @@ CALIBRATION_BINS = 15
 
 
 def log_loss(truth_probability: float) -> float:
-    """Return -ln p of the true class, p clipped to [eps, 1 - eps] as scikit-learn's ``log_loss`` does, in nats."""
+    """Return -ln p of the true class in nats, with p clipped to [eps, 1 - eps] as in scikit-learn's ``log_loss``."""
     return -math.log(min(max(truth_probability, EPSILON), 1.0 - EPSILON))
 
 
 def softmax(logits: Sequence[float]) -> list[float]:
-    """Return exp(x) / sum exp(x), the greatest taken off first so that nothing overflows."""
+    """Return exp(x) / sum exp(x); the greatest value is subtracted first, so that nothing overflows."""
     highest = max(logits)
     powers = [math.exp(value - highest) for value in logits]
     total = math.fsum(powers)
@@ -39,10 +39,10 @@ def sigmoid(logit: float) -> float:
 
 
 def score_bin(probability: float) -> int:
-    """Return which of 100 equal bins of ln(p / (1 - p)) over [-12, 12] holds p, the ends taking what is beyond.
+    """Return the bin of p among 100 equal bins of ln(p / (1 - p)) over [-12, 12]; the outer bins are unbounded.
 
-    On the logit scale the bins are fine where the scores of rare events crowd; equal widths of p would put most of
-    them into one bin and lose the AUC.
+    On the logit scale the bins are narrow where the scores of rare events are dense; with bins of equal width in p,
+    most scores would be in one bin, and the AUC would be lost.
     """
     if probability <= 0.0:
         return 0
@@ -54,12 +54,12 @@ def score_bin(probability: float) -> int:
 
 
 def calibration_bin(probability: float) -> int:
-    """Return which of 15 bins of equal width [k/15, (k+1)/15) holds p; 1.0 is in the last."""
+    """Return the bin of p among 15 bins of equal width, [k/15, (k+1)/15); 1.0 is in the last one."""
     return min(int(probability * CALIBRATION_BINS), CALIBRATION_BINS - 1)
 
 
 def _auc(values: Values) -> tuple[float, float] | None:
-    """Return the AUC and its greatest possible error, from the counts of positives and negatives in each score bin."""
+    """Return the AUC and its greatest possible error, from the numbers of positives and negatives per score bin."""
     buckets: dict[int, Bucket] = values["bins"]
     positives_above = ordered = tied = positives = negatives = 0.0
     for key in sorted(buckets, reverse=True):
@@ -81,10 +81,10 @@ def _calibration_error(values: Values, happened: str, predicted: str) -> Value:
 
 
 def auc_metrics() -> tuple[Metric, Metric]:
-    """Declare ``auc`` and ``auc_bound``: the true area is within ``auc`` plus or minus ``auc_bound``.
+    """Return the metrics ``auc`` and ``auc_bound``: the exact area is within ``auc`` plus or minus ``auc_bound``.
 
-    AUC = (sum over bins of negatives x (positives above + positives in the bin / 2)) / (P N). Only pairs within one
-    bin are undecided, and each is off by at most a half: the bound is (sum of positives x negatives / 2) / (P N).
+    AUC = (sum over bins of negatives x (positives above + positives in the bin / 2)) / (P N). Only the order of pairs
+    within a bin is unknown, with an error of at most 1/2 each: the bound is (sum of positives x negatives / 2) / (P N).
     """
     needs = {"bins": SumBy(("truth_positive",), "score_bin")}
     return (
@@ -94,7 +94,7 @@ def auc_metrics() -> tuple[Metric, Metric]:
 
 
 def calibration_metric(happened: str, predicted: str) -> Metric:
-    """Declare ``ece``, the expected calibration error (Guo et al. 2017) over 15 bins.
+    """Return the metric ``ece``, the expected calibration error (Guo et al. 2017) over 15 bins.
 
     ECE = sum over bins of abs(sum of ``happened`` - sum of ``predicted``), divided by the number of documents.
     """

@@ -1,4 +1,4 @@
-"""Ranking: an ordered list of items, some of which are relevant."""
+"""The scorer for rankings: an ordered list of items, some of which are relevant."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from scorers.structured import check_comparable_text
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """Judge an ordered list of items, such as search hits or recommendations, by which of them are relevant.
+    """Scores an ordered list of items, such as search hits or recommendations, by the relevant items.
 
-    The prediction is a list of items (text or numbers), best first, an object of item: score, or a list of scores
-    (with a fraction, or with ``scores`` set). The truth is the relevant item or a list of them, an object of
-    item: gain, or beside scores a list of as many gains. A gain above 0 is relevant.
+    The prediction is a list of items (text or numbers), best first, an object of item -> score, or a list of scores
+    (with a fraction, or with ``scores`` set). The truth is the relevant item or a list of relevant items, an object of
+    item -> gain, or for a list of scores a list of gains of the same length. An item with a gain above 0 is relevant.
 
-    Options: ``k``, at which the list is cut for ndcg, precision and recall, by default not at all. ``scores``, whether
-    the prediction's list has scores (true) or items (false).
+    Options: ``k``, the length to which the list is cut for ndcg, precision and recall, by default not at all.
+    ``scores``, whether the prediction's list has scores (true) or items (false).
     """
 
     name: ClassVar[str] = "ranking"
@@ -47,11 +47,11 @@ class Ranking:
     def score(self, truth: Row, prediction: Row) -> Fields:
         """Return the fields of a pair.
 
-        ``truth_rank`` is the 1-based rank of the first relevant item, absent where none is listed, and
-        ``reciprocal_rank`` then 0. ``ndcg`` is the sum of gain / log2(1 + rank) by that of the ideal order (linear
-        gains, as scikit-learn's ``ndcg_score``; equal scores stay in their order), ``average_precision`` the sum of
-        the precisions at the relevant ranks by the number of relevant items. Raises UnscorableError where nothing is
-        relevant, an item occurs twice, or the lists can't be read.
+        ``truth_rank`` is the 1-based rank of the first relevant item; if none is listed, it is omitted and
+        ``reciprocal_rank`` is 0. ``ndcg`` is the sum of gain / log2(1 + rank), divided by that of the ideal order
+        (linear gains, as scikit-learn's ``ndcg_score``; ties are kept in their order), ``average_precision`` is the sum
+        of the precisions at the relevant ranks, divided by the number of relevant items. Raises UnscorableError if no
+        item is relevant, an item occurs twice, or the lists can't be read.
         """
         listed = _row_of_one(prediction.value)
         check_comparable_text(_row_of_one(truth.value), listed)
@@ -100,17 +100,17 @@ class Ranking:
             return self.scores
         return any(isinstance(item, float) and not item.is_integer() for item in listed)
 
-    def _gains(self, known: Any, listed: Any, names: tuple[str, ...]) -> dict[str, float]:
-        if isinstance(known, Mapping):
-            gains = {scalar_label(item, names): number(gain, f"gain of {item}") for item, gain in known.items()}
-        elif not isinstance(known, (list, tuple)):
-            return {scalar_label(known, names): 1.0}
-        elif self._has_scores(listed) and len(known) == len(listed):
-            gains = {column_label(k, names): number(gain, f"gain {k}") for k, gain in enumerate(known)}
+    def _gains(self, truth: Any, listed: Any, names: tuple[str, ...]) -> dict[str, float]:
+        if isinstance(truth, Mapping):
+            gains = {scalar_label(item, names): number(gain, f"gain of {item}") for item, gain in truth.items()}
+        elif not isinstance(truth, (list, tuple)):
+            return {scalar_label(truth, names): 1.0}
+        elif self._has_scores(listed) and len(truth) == len(listed):
+            gains = {column_label(k, names): number(gain, f"gain {k}") for k, gain in enumerate(truth)}
         else:
-            return {scalar_label(item, names): 1.0 for item in known}
+            return {scalar_label(item, names): 1.0 for item in truth}
         if min(gains.values(), default=0.0) < 0:
-            text = f"the truth {shown(known)} has a gain below 0"
+            text = f"the truth {shown(truth)} has a gain below 0"
             raise UnscorableError(text, reason=Reason.TRUTH_GAIN_BELOW_ZERO)
         return gains
 

@@ -1,6 +1,6 @@
-"""Why a pair can't be scored: one fixed text per reason, so that documents can be counted by it.
+"""The reasons why a pair can't be scored: fixed texts, so that documents can be counted by them.
 
-No text has anything of a pair in it: it is stored in an indexed field. Each is listed in docs/scorers.md.
+The texts are stored in an indexed field, so they have no content of a pair. docs/scorers.md lists each of them.
 """
 
 from __future__ import annotations
@@ -63,9 +63,9 @@ _SIDES = {"truth": "TRUTH", "gain": "TRUTH", "prediction": "PREDICTION", "score"
 
 
 def of_side(what: str, kind: str) -> Reason:
-    """Return the reason ``kind`` (such as ``NOT_NUMBER``) for what a text names: ``truth``, ``score of ...``.
+    """Return the reason ``kind`` (such as ``NOT_NUMBER``) for the value ``what``: ``truth``, ``score of ...``.
 
-    What is neither of a truth nor of a prediction nor a reward is "a value".
+    A value that is not of a truth, a prediction or a reward is called "a value".
     """
     side = _SIDES.get(what.partition(" ")[0], "VALUE")
     return Reason.__members__.get(f"{side}_{kind}") or Reason[f"VALUE_{kind}"]

@@ -1,4 +1,4 @@
-"""Regression: a number, or several at once."""
+"""The scorer for regression: one number, or several outputs."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ def _rmse(values: Values) -> Value:
 
 
 def _r2(values: Values) -> Value:
-    # A document of several outputs has errors, but no one truth that they could be measured by.
+    # A document with several outputs has errors, but no single truth for the total sum of squares.
     if values["n"] == 0 or values["n"] != values["error_count"]:
         return None
     spread = values["squares"] - values["centered"] ** 2 / values["n"]
-    # What is left of a constant truth after rounding is no spread to explain.
+    # A constant truth has no variance to explain; the remainder is a rounding error.
     if spread <= 1e-13 * values["squares"]:
         return None
     return 1.0 - float(values["errors"]) / float(spread)
@@ -33,15 +33,15 @@ def _r2(values: Values) -> Value:
 
 @dataclass(frozen=True, slots=True)
 class Regression:
-    """Compare numbers: error is prediction minus truth.
+    """Scores numbers: the error is prediction minus truth.
 
-    The truth and the prediction are numbers (or text that is one), or two lists of as many numbers: then each field
-    is the mean over the outputs (scikit-learn's ``uniform_average``), and the fields that only one number has
-    (``truth``, ``prediction`` and those of R2) are left out.
+    The truth and the prediction are numbers (or numeric text), or two lists of numbers of the same length: then each
+    field is the mean over the outputs (scikit-learn's ``uniform_average``), and the fields of a single number
+    (``truth``, ``prediction`` and those for R2) are omitted.
 
-    Options: ``offset``, a typical truth, taken off before squaring: without it R2 loses its digits where the truth's
-    mean is far larger than its spread (at 1e7 to 1 the third). It must be the same for all documents that are summed.
-    ``quantile``, the one that the model predicts, for ``quantile_loss``.
+    Options: ``offset``, a typical truth, which is subtracted before squaring: without it R2 loses digits if the truth's
+    mean is much larger than its standard deviation (the third digit at 1e7 to 1). It must be the same for all documents
+    of a sum. ``quantile``, the one that the model predicts, for ``quantile_loss``.
     """
 
     name: ClassVar[str] = "regression"
@@ -77,15 +77,15 @@ class Regression:
     def score(self, truth: Row, prediction: Row) -> Fields:
         """Return the fields of a pair, in the truth's unit or its square.
 
-        ``absolute_percentage_error`` is abs(error / truth), 0.1 for 10 %, and left out where the truth is 0.
+        ``absolute_percentage_error`` is abs(error / truth), 0.1 for 10 %, and omitted if the truth is 0.
         ``quantile_loss`` is max(q (y - p), (q - 1) (y - p)). ``truth_centered`` is the truth minus the offset,
         ``truth_squared`` its square. Raises UnscorableError for anything but finite numbers, for lists of different
-        lengths, and where a square is too large for a double.
+        lengths, and if a square is too large for a double.
         """
-        known, said = unwrap(truth.value), unwrap(prediction.value)
-        if isinstance(known, (list, tuple)) or isinstance(said, (list, tuple)):
-            return self._several(known, said)
-        y, p = number(known, "truth"), number(said, "prediction")
+        actual, predicted = unwrap(truth.value), unwrap(prediction.value)
+        if isinstance(actual, (list, tuple)) or isinstance(predicted, (list, tuple)):
+            return self._several(actual, predicted)
+        y, p = number(actual, "truth"), number(predicted, "prediction")
         centered = y - self.offset
         fields = self._errors(y, p)
         fields |= {
@@ -115,15 +115,20 @@ class Regression:
             fields["absolute_percentage_error"] = percentage
         return fields
 
-    def _several(self, known: object, said: object) -> Fields:
-        if not isinstance(known, Sequence) or not isinstance(said, Sequence) or len(known) != len(said) or not known:
-            sizes = [len(side) if isinstance(side, (list, tuple)) else 1 for side in (known, said)]
+    def _several(self, actual: object, predicted: object) -> Fields:
+        if (
+            not isinstance(actual, Sequence)
+            or not isinstance(predicted, Sequence)
+            or len(actual) != len(predicted)
+            or not actual
+        ):
+            sizes = [len(side) if isinstance(side, (list, tuple)) else 1 for side in (actual, predicted)]
             text = f"the truth has {sizes[0]} numbers, the prediction {sizes[1]}"
             raise UnscorableError(text, reason=Reason.LENGTHS_DIFFER)
         outputs = [
             self._errors(number(y, f"truth of output {k}"), number(p, f"prediction of output {k}"))
-            for k, (y, p) in enumerate(zip(known, said, strict=True))
+            for k, (y, p) in enumerate(zip(actual, predicted, strict=True))
         ]
-        # A mean over some of the outputs would be another quantity than the mean over all.
+        # Only fields of all outputs: a mean over some of them would be another quantity.
         shared = [key for key in outputs[0] if all(key in output for output in outputs)]
         return {key: math.fsum(output[key] for output in outputs) / len(outputs) for key in shared}

@@ -1,4 +1,4 @@
-"""Reward: feedback that says how good an answer was, without the truth."""
+"""The scorer for rewards: feedback that rates a prediction, without a truth."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from scorers.base import Fields, Metric, Row, Sum, mean_of, number
 
 @dataclass(frozen=True, slots=True)
 class Reward:
-    """Keep the feedback's reward as a number; for feedback that has no truth.
+    """Returns the feedback's reward as a number, for feedback without a truth.
 
-    The reward takes the place of the truth: ``score(Row(reward), prediction)``. True is 1, false 0, "0.5" is 0.5.
+    The reward is passed in place of the truth: ``score(Row(reward), prediction)``. True is 1, false is 0, "0.5" is 0.5.
     """
 
     name: ClassVar[str] = "reward"
@@ -22,5 +22,5 @@ class Reward:
     )
 
     def score(self, truth: Row, prediction: Row | None = None) -> Fields:
-        """Return ``reward``. Raises UnscorableError where it isn't a finite number."""
+        """Return the field ``reward``. Raises UnscorableError if it isn't a finite number."""
         return {"reward": number(truth.value, "reward")}

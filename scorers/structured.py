@@ -1,4 +1,4 @@
-"""Text that is no class name: a record written as text, or an answer of many characters."""
+"""Detects text that can't be a class name: a record in text form, or a very long answer."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from typing import Any
 from scorers.base import UnscorableError
 from scorers.reasons import of_side
 
-# No class has a longer name: `labels.MAX_LABEL` shortens what is stored of one. The reasons name this number.
-LONGEST_NAME = 512
-# Reading a longer text as a literal takes too long; one that starts as a record does is taken for one.
-_MOST_CHARACTERS = 20_000
+# Class names are at most this long: see `labels.MAX_LABEL`. The reasons mention this number.
+MAX_NAME_CHARACTERS = 512
+# Parsing a longer text as a literal takes too long: if it has the brackets of a record, it counts as one.
+_MAX_CHARACTERS = 20_000
 _SCORED = re.compile(r"[-+]?\d+\.\d*(?:[eE][-+]?\d+)?:\d+(?::.*)?", re.DOTALL)
 _TENSOR = re.compile(r"(?:tensor|array)\(.*\)", re.DOTALL)
 
 
 def check_comparable_text(truth: Any, prediction: Any) -> None:
-    """Raise UnscorableError where one side is structured or very long text, and the other is not.
+    """Raise UnscorableError if one side is structured or very long text, and the other isn't.
 
-    Such a text can't be the name of a class: it would count as a wrong answer, and as a class of its own. Where both
-    are of one form they are compared.
+    Such a text can't be a class name: it would count as a wrong answer, and as an additional class. If both sides have
+    the same form, they are compared.
     """
     what = _only_one(is_structured, truth, prediction)
     if what:
@@ -34,27 +34,27 @@ def check_comparable_text(truth: Any, prediction: Any) -> None:
 
 
 def _only_one(judge: Callable[[str], bool], truth: Any, prediction: Any) -> str:
-    """Return the side of which alone a judgement holds; empty where it holds of both or none."""
+    """Return the only side for which a predicate holds; empty if it holds for both or neither."""
     of_truth, of_prediction = _any(judge, truth), _any(judge, prediction)
     return "" if of_truth == of_prediction else "truth" if of_truth else "prediction"
 
 
 def is_structured(text: str) -> bool:
-    """Say whether text is a list or an object in JSON or Python's form, a tensor, or a class with its score."""
+    """Return whether text is a JSON or Python literal of a list or object, a tensor, or a class with its score."""
     text = text.strip()
     if text[:1] in ("{", "[") and text[-1:] in ("}", "]"):
-        return len(text) > _MOST_CHARACTERS or _is_literal(text)
+        return len(text) > _MAX_CHARACTERS or _is_literal(text)
     return bool(_SCORED.fullmatch(text) or _TENSOR.fullmatch(text))
 
 
 def _is_long(text: str) -> bool:
-    return len(text) > LONGEST_NAME
+    return len(text) > MAX_NAME_CHARACTERS
 
 
 def _any(judge: Any, value: Any) -> bool:
     if isinstance(value, str):
         return bool(judge(value))
-    # A row of numbers has nothing to judge, and may be long.
+    # A row of numbers, which may be long, has no text to check.
     is_texts = isinstance(value, (list, tuple)) and bool(value) and isinstance(value[0], str)
     return is_texts and any(isinstance(item, str) and judge(item) for item in value)
 

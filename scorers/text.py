@@ -1,4 +1,4 @@
-"""Text: an answer, a transcript or a translation against what it should have been."""
+"""The scorer for text: an answer, a transcript or a translation, compared with a reference."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from rapidfuzz.distance.Levenshtein import distance as edit_distance
+
 from scorers.base import Count, Fields, Metric, Need, Row, Sum, UnscorableError, mean_of, ratio, shown, unwrap
-from scorers.edit_distance import edit_distance
 from scorers.options import check_count
 from scorers.reasons import Reason, of_side
 
@@ -18,19 +19,19 @@ _PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
 def _error_rate(name: str, errors: str, length: str) -> Metric:
-    # A truth of no words adds its errors, and a document without the one has not the other either.
+    # An empty truth adds its errors, too. A document has either both fields or neither.
     needs: dict[str, Need] = {"errors": Sum(errors), "length": Sum(length), "n": Count(errors)}
     return Metric(name, needs, lambda v: ratio(v["errors"], v["length"]), False, (0.0, float("inf")))
 
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """Compare two texts: whole, by words, and by the edits between them.
+    """Scores two texts: exact match, words in common, and edit distances.
 
-    The truth is a text or a list of texts that are all right (the best match counts, for each field on its own); the
+    The truth is a text, or a list of correct texts (of which the best match counts, for each field separately); the
     prediction is a text.
 
-    Option: ``max_characters``, beyond which the edit distances are left out; they take time with the square of it.
+    Option: ``max_characters``, the length above which edit distances are omitted; their time grows with its square.
     """
 
     name: ClassVar[str] = "text"
@@ -54,28 +55,29 @@ class Text:
     def score(self, truth: Row, prediction: Row) -> Fields:
         """Return the fields of a pair.
 
-        ``correct`` is ``normalized_match``: equal after lower case, without punctuation, articles (a, an, the) and
-        extra space; ``token_f1`` is the harmonic mean of the precision and recall of the words so made (both as the
-        SQuAD evaluation defines them). ``edit_distance`` counts characters, ``edit_similarity`` is 1 - distance /
-        length of the longer text, ``word_errors`` counts words. Raises UnscorableError for anything but text.
+        ``correct`` is ``normalized_match``: equal in lower case, without punctuation, articles (a, an, the) and extra
+        space; ``token_f1`` is the harmonic mean of the precision and recall of the normalized words (both as defined by
+        the SQuAD evaluation, Rajpurkar et al. 2016). ``edit_distance`` is in characters, ``edit_similarity`` is 1 -
+        distance / length of the longer text, ``word_errors`` is the edit distance in words. Raises UnscorableError for
+        anything but text.
         """
-        said = _text(unwrap(prediction.value), "prediction")
-        known = unwrap(truth.value)
-        references = [_text(each, "truth") for each in (known if isinstance(known, (list, tuple)) else [known])]
+        predicted = _text(unwrap(prediction.value), "prediction")
+        actual = unwrap(truth.value)
+        references = [_text(each, "truth") for each in (actual if isinstance(actual, (list, tuple)) else [actual])]
         if not references:
             raise UnscorableError("the truth is an empty list", reason=Reason.TRUTH_EMPTY)
-        plain = normalize(said)
+        plain = normalize(predicted)
         plain_references = [normalize(reference) for reference in references]
         match = int(plain in plain_references)
-        fields: Fields = {"correct": match, "exact_match": int(said in references), "normalized_match": match}
+        fields: Fields = {"correct": match, "exact_match": int(predicted in references), "normalized_match": match}
         fields["token_f1"] = max(_token_f1(reference, plain) for reference in plain_references)
-        if max(len(said), *map(len, references)) <= self.max_characters:
-            fields |= min((_edits(each, said) for each in references), key=lambda found: -found["edit_similarity"])
+        if max(len(predicted), *map(len, references)) <= self.max_characters:
+            fields |= min((_edits(each, predicted) for each in references), key=lambda found: -found["edit_similarity"])
         return fields
 
 
 def normalize(text: str) -> str:
-    """Lower the case, drop punctuation and the articles a, an, the, and make every gap one space, as SQuAD does."""
+    """Return a text in lower case, without punctuation and the articles a, an, the, with single spaces (as SQuAD)."""
     return " ".join(_ARTICLES.sub(" ", text.lower().translate(_PUNCTUATION)).split())
 
 
@@ -86,11 +88,11 @@ def _text(value: Any, what: str) -> str:
 
 
 def _token_f1(truth: str, prediction: str) -> float:
-    known, said = truth.split(), prediction.split()
-    if not known or not said:
-        return float(known == said)
-    shared = (Counter(known) & Counter(said)).total()
-    return 2.0 * shared / (len(known) + len(said))
+    actual, predicted = truth.split(), prediction.split()
+    if not actual or not predicted:
+        return float(actual == predicted)
+    shared = (Counter(actual) & Counter(predicted)).total()
+    return 2.0 * shared / (len(actual) + len(predicted))
 
 
 def _edits(truth: str, prediction: str) -> Fields:

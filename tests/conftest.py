@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from request_logger.embedded_engine import Engine, start_engine
+from request_logger.embedded_engine import EmbeddedEngine, start_engine
 from request_logger.settings import Settings
 from tests.helpers import Index, Sender, Server
 
@@ -32,13 +32,13 @@ def engine() -> Iterator[Any]:
 
 
 @pytest.fixture(scope="session")
-def _mortal() -> Iterator[Engine]:
+def _mortal() -> Iterator[EmbeddedEngine]:
     with start_engine(KIND, heap="512m") as started:
         yield started
 
 
 @pytest.fixture
-def mortal(_mortal: Engine) -> Iterator[Engine]:
+def mortal(_mortal: EmbeddedEngine) -> Iterator[EmbeddedEngine]:
     """An engine that tests may kill. One for the session: its boot is what such tests would wait for longest."""
     yield _mortal
     # For the next one, where a test has failed half-way.

@@ -13,7 +13,7 @@ def rows(count: int, *parts: str) -> list[str]:
 
 # Reason -> case -> fields. "new document": the original stored none; "no document": ours is elsewhere.
 TABLE: dict[str, dict[str, list[str]]] = {
-    "`@timestamp` is the request's time; the original's is that of whatever part came last": {
+    "`@timestamp` is the request's time; in the original it is the time of the part that arrived last": {
         "body_json_string": ["@timestamp"],
         "env_seldon_environment": ["@timestamp"],
         "feedback_batch": ["r1-item-0: @timestamp", "r1-item-1: @timestamp"],
@@ -45,7 +45,7 @@ TABLE: dict[str, dict[str, list[str]]] = {
         "feedback_truth_metrics": ["metrics"],
         "feedback_truth_ndarray": ["metrics"],
     },
-    "a body that the original can't decode is decoded, or stored as it came with the reason": {
+    "a body that the original can't decode is decoded, or stored unchanged with the reason": {
         "body_binary": ["new document"],
         "body_empty": ["new document"],
         "body_gzip": ["new document"],
@@ -75,7 +75,7 @@ TABLE: dict[str, dict[str, list[str]]] = {
         "v2_no_inputs": ["new document"],
         "v2_unknown_datatype": ["new document"],
     },
-    "an event that the original's dynamic mapping refuses is stored": {
+    "an event that the original's dynamic mapping rejects is stored": {
         "body_deep": ["new document"],
         "body_wide": ["new document"],
         "conflict_batch_object_rows": ["r1-item-0: new document", "r1-item-1: new document", "r1-item-2: new document"],
@@ -96,7 +96,7 @@ TABLE: dict[str, dict[str, list[str]]] = {
         "seldon_ndarray_null": ["new document"],
         "v2_multi_inputs": ["new document"],
     },
-    "an index name, id or time that an engine refuses is made one that it takes": {
+    "an index name, id or time that a search engine rejects is converted to one that it accepts": {
         "drift_no_source": ["new document"],
         "header_time_invalid": ["new document"],
         "header_time_space": ["new document"],
@@ -111,17 +111,17 @@ TABLE: dict[str, dict[str, list[str]]] = {
         "env_max_payload": ["r2: new document"],
         "id_html_reflected": ["new document"],
     },
-    "structured and batched mode are taken": {
+    "structured and batched mode are accepted": {
         "batched_mode": ["new document"],
         "structured_mode": ["new document"],
     },
-    "a reward true or false is stored as a number, and no later reward is refused": {
+    "a reward true or false is stored as a number, so that no later reward is rejected": {
         "feedback_reward_bool": ["feedback.reward"],
         "feedback_reward_bool_then_float": ["r1: feedback.reward", "r2: new document"],
         "feedback_reward_float_then_bool": ["r2: new document"],
         "feedback_reward_float_then_string": ["r2: new document"],
     },
-    "feedback of a batch goes to its rows (`item` of `items`), and leaves no document of its own": {
+    "feedback of a batch is stored with its rows (`item` of `items`), not as a separate document": {
         "feedback_batch": ["r1: no document", "r1-item-0: feedback", "r1-item-1: feedback"],
         "feedback_with_elements": [
             "r1-item-0: feedback.item",
@@ -136,10 +136,10 @@ TABLE: dict[str, dict[str, list[str]]] = {
             "r1-item-1: feedback.items",
         ],
     },
-    "one response to a batch joins the first row, and leaves no document of its own": {
+    "a single response to a batch is stored with the first row, not as a separate document": {
         "seldon_batch_sizes_differ": ["r1: no document", "r1-item-0: response"],
     },
-    "a part that comes again with other content replaces the earlier one whole": {
+    "a part that is delivered again with different content replaces the earlier one entirely": {
         "seldon_same_id_other_payload": [
             "request.instance.a",
             "request.instance.deep.x",
@@ -147,7 +147,7 @@ TABLE: dict[str, dict[str, list[str]]] = {
             "request.payload.jsonData.deep.x",
         ],
     },
-    "two deployments that meet in one index keep a document each": {
+    "two deployments that share an index keep separate documents": {
         "env_index_name": [
             "r1: Ce-Inferenceservicename",
             "r1: Ce-Namespace",
@@ -171,10 +171,10 @@ TABLE: dict[str, dict[str, list[str]]] = {
             "r1~ef2c08d42fd6284d: new document",
         ],
     },
-    "nodes of a graph keep their parts under `nodes`; the latest is at the top level": {
+    "parts of graph nodes are stored under `nodes`; the latest is at the top level": {
         "modelid_per_node": ["nodes", "request.elements.a", "request.elements.b"],
     },
-    "a request id that looks like a row of a batch gets a document of its own": {
+    "a request id that looks like that of a batch's row gets a separate document": {
         "id_item_suffix": [
             "r1-item-0: RequestId",
             "r1-item-0: request.elements.a",
@@ -183,13 +183,13 @@ TABLE: dict[str, dict[str, list[str]]] = {
             "r1-item-0~: new document",
         ],
     },
-    "drift by feature keeps its values without metadata; a feature without a name is `feature_<i>`": {
+    "drift values per feature are stored without metadata too; an unnamed feature is `feature_<i>`": {
         "drift_feature": ["drift.data.feature_distance", "drift.data.feature_p_val"],
     },
-    "outlier scores of a batch are split to all of its rows": {
+    "outlier scores of a batch are split across all of its rows": {
         "outlier_batch_scores": ["r1-item-1: outlier"],
     },
-    "of several names none is given to a row that is a single value; in ragged rows each names its column": {
+    "if a row is a single value, several names are ignored; in ragged rows each name applies to its column": {
         "seldon_ndarray_1d_names_many": [f"r1-item-{row}: request.elements" for row in range(3)],
         "seldon_ndarray_ragged": [
             "r1-item-0: request.elements.p",
@@ -199,16 +199,16 @@ TABLE: dict[str, dict[str, list[str]]] = {
         ],
         "seldon_tensor_1d_names_many": [f"r1-item-{row}: response.elements" for row in range(2)],
     },
-    "the bytes of a header are read as UTF-8": {
+    "header bytes are decoded as UTF-8": {
         "header_utf8": ["caf\u00c3\u00a9: no document", "caf\u00e9: new document"],
     },
-    "the trace in which a prediction was made is kept as `trace-id`": {
+    "the trace id of a prediction is stored as `trace-id`": {
         "header_traceparent": ["request.trace-id"],
     },
     "all V2 tensors are in the instance and the elements, not only the first": {
         "v2_multi_inputs_same_type": ["request.dataType", "request.elements", "request.instance", "request.names"],
     },
-    "each row of a batch has the number of rows as `rows`": {
+    "each row of a batch has the batch's number of rows as `rows`": {
         "feedback_batch": rows(2, "request", "response"),
         "id_item_suffix": rows(2, "request"),
         "metadata_kf_instances": rows(2, "request", "response"),

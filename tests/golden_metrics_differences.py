@@ -9,8 +9,8 @@ from __future__ import annotations
 TP, TN, FP, FN = "true_positive", "true_negative", "false_positive", "false_negative"
 
 TABLE: dict[str, dict[str, list[str]]] = {
-    "an event that comes again counts once": {"binary_duplicate": [TP]},
-    "another feedback under the same request id is a correction: the last one counts": {
+    "an event that is delivered twice counts once": {"binary_duplicate": [TP]},
+    "a second feedback with the same request id is a correction: the last one counts": {
         "onehot_many": [
             f"{TP} CLASS_0",
             f"{TN} CLASS_0",
@@ -28,7 +28,7 @@ TABLE: dict[str, dict[str, list[str]]] = {
         "numeric_batch": [f"{FN} CLASS_2", f"{FN} CLASS_3", f"{FP} CLASS_9"],
         "onehot_batch": [f"{FN} CLASS_1", f"{FP} CLASS_0"],
     },
-    "a probability is compared with the threshold, not cut to a whole number": {
+    "a probability is compared with the threshold, not truncated to an integer": {
         "binary_probability": [TP, FN],
         "binary_2d_two_columns": [TP],
     },
@@ -40,17 +40,17 @@ TABLE: dict[str, dict[str, list[str]]] = {
         "numeric_int_float": [f"{TN} CLASS_1.0", f"{TN} CLASS_1"],
         "numeric_mixed_array": [f"{FN} CLASS_1", f"{FP} CLASS_1", f"{TP} CLASS_1", f"{TN} CLASS_1"],
     },
-    "a class index beside a row of probabilities is the class, not a one-hot list": {
+    "a class index paired with a row of probabilities is the class, not a one-hot list": {
         "onehot_class_index_truth": [f"{FN} CLASS_0", f"{FP} CLASS_2", f"{TP} CLASS_2", f"{TN} CLASS_2"],
     },
-    "null, NaN, 0.5 and a truth of no or several classes are none, and a name can't be compared with an index: such a "
-    "pair counts nowhere, and its document says why": {
+    "null, NaN, 0.5 and a truth of no or several classes are not classes, and a name can't be compared with an index: "
+    "such a pair is not counted, and its document has the reason": {
         "binary_truth_half": [FP],
         "numeric_nan": [f"{FN} CLASS_nan", f"{FP} CLASS_nan"],
         "numeric_null": [f"{FN} CLASS_None", f"{FP} CLASS_1"],
         "onehot_nan_last": [f"{FN} CLASS_1", f"{FP} CLASS_0"],
     },
-    "a body that was answered 400 or 500 is understood": {
+    "a body that the original rejected with 400 or 500 is accepted": {
         "binary_no_ce_id": [TP],
         "binary_request_embedded_bad": [TP],
         "binary_scalar_ndarray": [TP],
@@ -60,7 +60,7 @@ TABLE: dict[str, dict[str, list[str]]] = {
         "onehot_ragged": [f"{TP} CLASS_1", f"{TN} CLASS_1"],
     },
     "a response of a KServe deployment is found": {"es_kf_index": [TP]},
-    "a custom metric without a number is left out, and takes no counter with it": {
+    "a custom metric without a number is left out, without affecting any counter": {
         "binary_metrics_in_truth_bad_value": [TP],
     },
 }

@@ -133,7 +133,7 @@ def test_names_stay_where_nothing_can_meet() -> None:
     ),
 )
 def test_an_index_is_within_its_prefix(part: str, attributes: dict[str, str]) -> None:
-    """Whatever the headers say, the index is one of ours, and one name: no pattern, path, list or date math."""
+    """Whatever the headers say, the index belongs to the logger, and is one name: no glob, path, list or date math."""
     index = made(part, **attributes).index
     assert index.startswith(("inference-log-seldon-", "reference-log-seldon-", "drift-log-seldon-"))
     assert not set(index) & set('*?,/\\<>|"# :')

@@ -13,7 +13,7 @@ from request_logger.documents.document import PARTS, Part, degrade, expand, join
 from request_logger.documents.event import Body, from_headers
 from request_logger.ingest.replies import metrics_of
 from request_logger.ingest.write_plan import merging, parts_in, record
-from request_logger.jobs.export import _COLUMNS, _CONVERT, _Found
+from request_logger.jobs.export import _COLUMNS, _CONVERT, _ReadDocument
 from request_logger.jobs.rescore import Scorers, Side
 from request_logger.scoring.rules import Chooser
 from request_logger.scoring.score import pair, score, settler
@@ -118,7 +118,7 @@ def test_any_document_is_read(document: dict[str, Any]) -> None:
     side.add(document.get("metrics"), scorers.by_name)
     hit = Hit("index", "id", document, None)
     for column in _COLUMNS:
-        _CONVERT[column.kind](column.value(_Found(hit)))
+        _CONVERT[column.kind](column.value(_ReadDocument(hit)))
 
 
 @patient

@@ -38,7 +38,7 @@ def test_missing_header_is_named(sender: Sender, deployment: str, missing: tuple
     ],
 )
 def test_undecodable_body_is_stored_as_it_came(sender: Sender, index: Index, deployment: str, body: bytes) -> None:
-    """A body that can't be decoded is in the document, byte for byte, with the reason beside it."""
+    """A body that can't be decoded is stored byte for byte, with the reason."""
     assert sender.send(event("request", "r1", deployment), body) == (200, b"")
     document = index.documents(index_of(deployment))[index_of(deployment), "r1"]
     payload = document["request"]["payload"]

@@ -96,7 +96,7 @@ def test_too_little_to_judge(command: Run, stored: str) -> None:
     of = ("--deployment", stored)
     assert command(*of, "--min", "accuracy=0.99", "--min-pairs", str(N + 1)) == (
         3,
-        f"not enough data: accuracy - (expected >= 0.99) of {N} pairs by multiclass\n",
+        f"not enough data: accuracy - (expected >= 0.99) over {N} pairs by multiclass\n",
         "",
     )
     assert command(*of, "--min", "accuracy=0", "--min-pairs", str(N))[0] == 0
@@ -123,7 +123,7 @@ def test_too_little_to_judge(command: Run, stored: str) -> None:
         (("--min", "confusion_matrix=1"), "expected a metric that is one number, found a table"),
         (("--min", "accuracy=1", "--scorer", "multi"), "unknown scorer 'multi'"),
         (("--min", "accuracy=1", "--min-pairs", "few"), "expected a whole number of at least 0, found 'few'"),
-        (("--min", "accuracy=1", "--from", "yesteryear"), "the engine does not take the question"),
+        (("--min", "accuracy=1", "--from", "yesteryear"), "the search engine rejects the query"),
     ],
 )
 def test_wrong_use(command: Run, stored: str, arguments: tuple[str, ...], said: str) -> None:

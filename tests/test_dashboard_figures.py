@@ -12,7 +12,8 @@ import pytest
 import yaml
 from sklearn import metrics as sk
 
-from request_logger.analytics.selection import FIELDS, PREDICTIONS
+from request_logger.analytics.selection import PREDICTIONS
+from request_logger.common.mapped_fields import ORIGIN_KEYWORDS
 from request_logger.dashboards.grafana import ALL, EXPRESSION
 from request_logger.dashboards.panels import LINES, NUMBER, Panel
 from request_logger.scoring.registry import registered
@@ -90,7 +91,11 @@ def test_grafanas_figures_are_scikit_learns(kind: str, traffic: dict[str, str], 
     """Each panel's queries, over all scorers' traffic, give what was sent; "All" leaves nothing out."""
     panels = asked.grafana_panels(GRAFANA[kind])
     assert set(panels) == set(PANELS)
-    variables = dict.fromkeys(FIELDS, ALL) | {"class": ALL, "window": "1d", "deployment": list(traffic.values())}
+    variables = dict.fromkeys(ORIGIN_KEYWORDS, ALL) | {
+        "class": ALL,
+        "window": "1d",
+        "deployment": list(traffic.values()),
+    }
     shown = {title: panel for title, panel in panels.items() if not PANELS[title].each_class}
     for title, found in grafana_tables(index, shown, variables).items():
         panel = PANELS[title]
@@ -147,7 +152,7 @@ def test_f1_of_each_class(scorer: str, traffic: dict[str, str], index: Index) ->
         right = dict(zip(classes, sk.f1_score(*labels, labels=classes, average=None), strict=True))
     for label in [*right, "no such: class"]:
         variables = {
-            **dict.fromkeys(FIELDS, ALL), "class": asked.grafana_quoted(label), "window": "1d",
+            **dict.fromkeys(ORIGIN_KEYWORDS, ALL), "class": asked.grafana_quoted(label), "window": "1d",
             "deployment": [traffic[scorer]],
         }  # fmt: skip
         ((row,),) = grafana_tables(index, {title: panel}, variables)[title]
@@ -159,7 +164,7 @@ def test_grafanas_variables_choose(traffic: dict[str, str], index: Index) -> Non
     """A deployment, a class and a predictor that is not there restrict as they say; lists come from the engine."""
     made = GRAFANA["elasticsearch"]
     (target,) = asked.grafana_panels(made)["multiclass: recall by class"]["targets"]
-    everything: dict[str, Any] = dict.fromkeys(FIELDS, ALL) | {"class": ALL, "window": "1d"}
+    everything: dict[str, Any] = dict.fromkeys(ORIGIN_KEYWORDS, ALL) | {"class": ALL, "window": "1d"}
     chosen = {
         "class": {**everything, "deployment": [traffic["multiclass"]], "class": ["bee", "dog"]},
         "other": {**everything, "deployment": [traffic["binary"]]},
@@ -191,11 +196,11 @@ def test_kibanas_figures_are_scikit_learns(traffic: dict[str, str], index: Index
     # Where nothing can be calculated, what needs it is not shown.
     plain = {title: panel for title, panel in PANELS.items() if panel.formula is None}
     assert set(shown) == set(plain)
-    phrases = [{"match_phrase": {FIELDS["deployment"]: name}} for name in traffic.values()]
+    phrases = [{"match_phrase": {ORIGIN_KEYWORDS["deployment"]: name}} for name in traffic.values()]
     chosen = [{"bool": {"should": phrases, "minimum_should_match": 1}}]
     answers = ask(index, [asked.kibana_body(each, chosen, *RANGE) for each in shown.values()])
     for (title, each), answer in zip(shown.items(), answers, strict=True):
         agree(asked.kibana_rows(each, answer), PANELS[title], traffic, "Kibana")
     (controls,) = (each for each in KIBANA if each["id"] == "request-logger-controls")
     fields = {c["fieldName"] for c in json.loads(controls["attributes"]["visState"])["params"]["controls"]}
-    assert fields == {*FIELDS.values(), "metrics.truth_label"}
+    assert fields == {*ORIGIN_KEYWORDS.values(), "metrics.truth_label"}

@@ -16,8 +16,9 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 from grafana_foundation_sdk.models.expr import TypeMath
 from prometheus_client import CollectorRegistry
 
-from request_logger.analytics.selection import FIELDS, PREDICTIONS
+from request_logger.analytics.selection import PREDICTIONS
 from request_logger.cli import main
+from request_logger.common.mapped_fields import ORIGIN_KEYWORDS
 from request_logger.dashboards import files
 from request_logger.dashboards.grafana import EXPRESSION
 from request_logger.dashboards.panels import means, rows
@@ -98,11 +99,11 @@ def test_grafana_panels_have_places_and_variables(kind: str) -> None:
     assert len(cells) == len(set(cells))
     assert max(x for x, _ in cells) < 24
     names = {variable["name"] for variable in made["templating"]["list"]}
-    assert names == {"datasource", *FIELDS, "class", "window"}
+    assert names == {"datasource", *ORIGIN_KEYWORDS, "class", "window"}
     references = set()
     for panel in panels:
         for target in panel["targets"]:
-            # An expression has queries of its own panel for variables.
+            # An expression's variables are the queries of its panel.
             if target["datasource"]["uid"] == EXPRESSION:
                 used = set(re.findall(r"\$(\w+)", target["expression"]))
                 assert used == {each["refId"] for each in panel["targets"] if each.get("hide")}

@@ -111,7 +111,7 @@ def test_retry_keeps_what_it_can_not_store(
         index.request("POST", f"/{LETTERS}/_doc", {**common, "document": document})
     result = command("retry")
     assert result.returncode == 1
-    assert result.stdout.count("left: there is no document in it") == 2
+    assert result.stdout.count("left: it has no document") == 2
     assert result.stdout.count("left: another deployment's document has its id") == 1
     assert index.documents(name)[name, "r1"] == source
     assert index.count(LETTERS) == 3

@@ -62,7 +62,7 @@ def test_demo_stays_until_it_is_stopped(engine: Any, index: Index, tmp_path: Pat
         while "until Ctrl-C" not in output.read_text() and time.monotonic() < deadline and process.poll() is None:
             time.sleep(0.2)
         text = output.read_text()
-        assert "everything runs until Ctrl-C" in text, text
+        assert "press Ctrl-C to stop" in text, text
         assert text.count("\n  curl ") == 3
         url = next(line.split()[2] for line in text.splitlines() if line.startswith("request logger  http"))
         assert requests.get(url + "/readyz", timeout=30).status_code == 200

@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from request_logger.commands.reference import commands_page, fields_page, mapped_fields
+from request_logger.commands.reference_telemetry import telemetry_page
 from request_logger.commands.reference_writer import writer_page
 from request_logger.commands.scorers import _fields_of
 from request_logger.scoring.registry import registered, scorer_class
@@ -49,7 +50,7 @@ def test_the_site_builds(tmp_path: Path) -> None:
     assert '<pre class="mermaid">' in (tmp_path / "architecture" / "index.html").read_text(encoding="utf-8")
 
 
-PAGES = {"commands": commands_page, "fields": fields_page, "writer": writer_page}
+PAGES = {"commands": commands_page, "fields": fields_page, "telemetry": telemetry_page, "writer": writer_page}
 
 
 @pytest.mark.parametrize(("name", "page"), PAGES.items())

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from request_logger.documents.document import MOST_REFUSALS, degrade, expand, join, parts_of
+from request_logger.documents.document import MAX_REFUSALS, degrade, expand, join, parts_of
 from request_logger.documents.event import Body, from_headers
 from request_logger.documents.field_names import MAX_STEPS, has_illegal_names, is_legal, to_set_aside
 from request_logger.settings import Settings
@@ -102,7 +102,7 @@ def test_many_refusals_set_aside_more_and_more() -> None:
     last = degrade(whole, [*reasons, reasons[0]])
     assert last is not None
     assert set(last["request"]) == {"unindexed", "unindexed_reason"}
-    assert degrade(whole, reasons[:1] * (MOST_REFUSALS + 1)) is None
+    assert degrade(whole, reasons[:1] * (MAX_REFUSALS + 1)) is None
     assert all(form and expand(form["request"]) == whole["request"] for form in [*forms, last])
 
 

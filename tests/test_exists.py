@@ -37,7 +37,7 @@ FILLED = {
 
 
 def is_leaf(path: str) -> bool:
-    """Say whether a field has values of its own: by the mapping, in which scorers add fields of one value."""
+    """Return whether a field has values, by the mapping in which scorers add fields of one value."""
     found: Any = mapping()
     for name in path.removesuffix(".keyword").split("."):
         if found.get("properties") is None:

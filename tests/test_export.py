@@ -185,6 +185,7 @@ def test_memory_is_that_of_a_page(reach: Settings, deployment: str, index: Index
     assert max(peaks[3:]) < 1.2 * max(peaks[:3])
 
 
+@pytest.mark.engine
 def test_an_index_that_the_original_made(reach: Settings, deployment: str, index: Index) -> None:
     """Whole numbers in one index and fractions in the next are numbers; a type that varies otherwise is text."""
     first, second = (f"inference-log-x-{deployment}-{k}" for k in (1, 2))

@@ -113,7 +113,7 @@ def test_names_and_labels_are_made_legal() -> None:
 
 
 def test_series_of_one_name_are_one_family() -> None:
-    """Equal labels add up (the latest gauge stays); another kind of the same name gets a name of its own."""
+    """Equal labels add up (the latest gauge stays); a metric of another kind with the same name is renamed."""
     families = Families()
     for value in (1, 2):
         families.count("hits_total", {"class": "A"}, value)

@@ -71,7 +71,7 @@ def missing(load: Load, index: Index, deployment: str) -> list[tuple[str, str]]:
 def test_nothing_acknowledged_is_lost_when_the_engine_is_killed(
     make_server: Callable[..., Server], mortal: Any, deployment: str
 ) -> None:
-    """The engine is killed (-9) twice under load and comes back: nothing acknowledged is missing or doubled."""
+    """The engine is killed (-9) twice under load and returns: nothing acknowledged is missing or duplicated."""
     server = make_server(mortal.url, STORE_TIMEOUT_SECONDS="3")
     load = Load(server.url, deployment)
     load.start()

@@ -1,4 +1,4 @@
-"""`request-logger consume` on a real Kafka and a real engine: nothing missing, nothing doubled, whatever breaks."""
+"""`request-logger consume` on a real Kafka and a real engine: nothing is missing or duplicated, whatever fails."""
 
 from __future__ import annotations
 
@@ -281,7 +281,7 @@ def test_a_letter_is_stored_when_what_was_in_its_way_is_gone(
     # What is no event is seen at once, what the engine refuses later.
     listed = sorted(line.split("  ")[1:] for line in command("list")[1].splitlines()[:-1])
     assert [line[:2] for line in listed] == [[name, f"{topic}[0]@{at}"] for at in (0, 1, 2, 30)]
-    assert ["two deployments meet" in line[2] for line in listed] == [True, True, True, False]
+    assert ["two deployments have the same ids" in line[2] for line in listed] == [True, True, True, False]
     exported = {letter["id"]: letter["document"] for letter in map(json.loads, command("export")[1].splitlines())}
     assert base64.b64decode(exported[f"{topic}[0]@0"]["value_base64"]) == messages[0][1]
     assert command("retry")[1].splitlines()[-1] == "0 stored, 4 left"
@@ -383,21 +383,3 @@ def test_a_backlog_is_written_together(
     wait_for(lambda: is_read(kafka, topic, [len(messages)]))
     check_whole(index, deployment, count)
     assert process.metric("request_logger_bulk_changes_sum") < 1.5 * count
-
-
-def test_wrong_settings_are_one_line_each(engine: Any, tmp_path: Path) -> None:
-    """What is missing, and a name that librdkafka does not know, are said without a traceback."""
-    for env, expected in (
-        ({}, ["KAFKA_BROKERS: missing", "KAFKA_TOPIC: missing"]),
-        ({"KAFKA_BROKERS": "h:1", "KAFKA_TOPIC": "t", "KAFKA_CONFIG": "sasl.pasword=x"}, ["KAFKA_CONFIG", "pasword"]),
-        ({"KAFKA_BROKERS": "h:1", "KAFKA_TOPIC": "t", "KAFKA_CONFIG": "enable.auto.commit=true"}, ["KAFKA_CONFIG"]),
-    ):
-        given = {"KAFKA_BROKERS": "", "KAFKA_TOPIC": "", "KAFKA_CONFIG": "", **env}
-        log = tmp_path / "log"
-        process = ConsumerProcess(engine.url, log, given.pop("KAFKA_BROKERS"), given.pop("KAFKA_TOPIC"), **given)
-        assert process.process.wait(20) == 2
-        text = log.read_text()
-        log.unlink()
-        assert "Traceback" not in text
-        assert all(line.startswith("request-logger: ") for line in text.splitlines())
-        assert [each for each in expected if each not in text] == []

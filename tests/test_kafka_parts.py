@@ -1,4 +1,4 @@
-"""The consumer's pure parts, without a Kafka: records, settings, what may be committed, the documented metrics."""
+"""The consumer's pure parts, without a Kafka: records, settings, what may be committed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from prometheus_client import CollectorRegistry
 
 from request_logger.common.json import dumps, loads
 from request_logger.documents.event import Event
@@ -18,13 +17,12 @@ from request_logger.ingest.redaction_walk import Hasher
 from request_logger.kafka.binding import Record, event_of
 from request_logger.kafka.config import consumer_config, parse, producer_config, topics
 from request_logger.kafka.dead_letters import PREFIX
-from request_logger.kafka.letter_content import LetterContent, NotKeptError, content, kept, record_of
-from request_logger.kafka.partition import DONE, Partition, Work
-from request_logger.kafka.telemetry import KafkaTelemetry
+from request_logger.kafka.letter_content import DeadLetterContent, NoRecordError, content, record_of, redacted
+from request_logger.kafka.partition import DONE, Partition, PendingRecord
 from request_logger.settings import Settings, SettingsError
 from request_logger.store.changes import StoreUnavailableError
 from request_logger.store.writing.future import Future
-from tests.test_docs import ROOT, first_column
+from tests.kafka_helpers import ConsumerProcess
 
 MINIMAL = [("type", b"io.seldon.serving.inference.request"), ("requestid", b"r1")]
 
@@ -87,7 +85,7 @@ def test_a_letter_keeps_no_header_that_redact_names(redactor: Redactor) -> None:
         ("binary", b"\xff\x00"),
         ("empty", None),
     ]
-    found = kept(record(*known, *pairs, value=b"S3CRET"), redactor)
+    found = redacted(record(*known, *pairs, value=b"S3CRET"), redactor)
     headers = dict(found.headers)
     assert (found.value, found.key) == (None, None)
     assert list(headers) == ["namespace", "inferenceservicename", "email", "baggage", "tenant", "binary", "empty"]
@@ -111,7 +109,7 @@ def test_a_letter_keeps_no_header_that_redact_names(redactor: Redactor) -> None:
 )
 def test_of_a_letter_that_may_be_anybodys_all_rules_hold(redactor: Redactor, more: list[tuple[str, bytes]]) -> None:
     """Where the headers don't tell whose it is, no rule is left out."""
-    found = kept(record(*more, ("customer_id", b"S3CRET"), value=b"S3CRET"), redactor)
+    found = redacted(record(*more, ("customer_id", b"S3CRET"), value=b"S3CRET"), redactor)
     assert found.value is None
     assert "customer_id" not in dict(found.headers)
 
@@ -119,7 +117,7 @@ def test_of_a_letter_that_may_be_anybodys_all_rules_hold(redactor: Redactor, mor
 def test_of_a_deployment_without_rules_all_is_kept(redactor: Redactor) -> None:
     """Nothing is left out of a record that no rule is for."""
     whole = record(("namespace", b"quiet"), ("modelid", b"a"), ("customer_id", b"c"), value=b"v")
-    assert kept(whole, redactor) == LetterContent(whole.headers, b"v", None)
+    assert redacted(whole, redactor) == DeadLetterContent(whole.headers, b"v", None)
 
 
 @given(
@@ -149,7 +147,7 @@ def test_a_letter_gives_its_record_back(
 )
 def test_a_letter_without_its_record_says_so(letter: Any, expected: str) -> None:
     """What lacks something, or is not what it should be, is one line."""
-    with pytest.raises(NotKeptError) as caught:
+    with pytest.raises(NoRecordError) as caught:
         record_of(letter)
     assert str(caught.value).startswith(expected)
 
@@ -187,7 +185,7 @@ def test_position_never_passes_what_is_not_stored(count: int, chance: random.Ran
     futures = [DONE if chance.random() < 0.2 else Future() for _ in range(count)]
     for number, future in enumerate(futures):
         kept = Record("t", 0, 100 + 2 * number, None, None, (), b"")
-        partition.add(Work(kept, lambda: DONE, weight=5, future=future))
+        partition.add(PendingRecord(kept, lambda: DONE, weight=5, future=future))
     open_ones = [future for future in futures if future is not DONE]
     chance.shuffle(open_ones)
     while True:
@@ -202,7 +200,7 @@ def test_position_never_passes_what_is_not_stored(count: int, chance: random.Ran
         open_ones.pop().set_result(None)
     assert partition.position == 100 + 2 * (count - 1) + 1
     assert (len(partition), partition.bytes, partition.to_commit) == (0, 0, partition.position)
-    partition.asked = partition.position
+    partition.requested = partition.position
     assert partition.to_commit is None
 
 
@@ -217,7 +215,7 @@ def test_failed_work_stays_until_it_is_sent_again() -> None:
         return answer
 
     partition = Partition("t", 0)
-    work = Work(record(*MINIMAL), send)
+    work = PendingRecord(record(*MINIMAL), send)
     work.start()
     partition.add(work)
     assert partition.finished() is None
@@ -254,7 +252,7 @@ def test_config() -> None:
         ({"kafka_config": "sasl.password"}, "KAFKA_CONFIG: expected name=value in line 1"),
         ({"kafka_config": "{"}, "KAFKA_CONFIG: expected a JSON object or lines"),
         ({"kafka_config": "group.id=x"}, "set KAFKA_GROUP_ID instead"),
-        ({"kafka_brokers": "h", "kafka_topic": "a,b", "kafka_dead_letter_topic": "b"}, "expected another topic"),
+        ({"kafka_brokers": "h", "kafka_topic": "a,b", "kafka_dead_letter_topic": "b"}, "expected a topic other than"),
     ],
 )
 def test_wrong_config(given: dict[str, str], expected: str) -> None:
@@ -263,10 +261,20 @@ def test_wrong_config(given: dict[str, str], expected: str) -> None:
         consumer_config(Settings(**given))
 
 
-def test_metrics_are_documented() -> None:
-    """docs/kafka.md has every metric of the consumer, and no other."""
-    registry = CollectorRegistry()
-    KafkaTelemetry(registry)
-    documented = first_column(Path(ROOT / "docs" / "kafka.md").read_text(encoding="utf-8"))
-    documented = {name for name in documented if name.startswith("request_logger_")}
-    assert documented == {metric.name for metric in registry.collect()}
+@pytest.mark.engine
+def test_wrong_settings_are_one_line_each(engine: Any, tmp_path: Path) -> None:
+    """What is missing, and a name that librdkafka does not know, are said without a traceback."""
+    for env, expected in (
+        ({}, ["KAFKA_BROKERS: missing", "KAFKA_TOPIC: missing"]),
+        ({"KAFKA_BROKERS": "h:1", "KAFKA_TOPIC": "t", "KAFKA_CONFIG": "sasl.pasword=x"}, ["KAFKA_CONFIG", "pasword"]),
+        ({"KAFKA_BROKERS": "h:1", "KAFKA_TOPIC": "t", "KAFKA_CONFIG": "enable.auto.commit=true"}, ["KAFKA_CONFIG"]),
+    ):
+        given = {"KAFKA_BROKERS": "", "KAFKA_TOPIC": "", "KAFKA_CONFIG": "", **env}
+        log = tmp_path / "log"
+        process = ConsumerProcess(engine.url, log, given.pop("KAFKA_BROKERS"), given.pop("KAFKA_TOPIC"), **given)
+        assert process.process.wait(20) == 2
+        text = log.read_text()
+        log.unlink()
+        assert "Traceback" not in text
+        assert all(line.startswith("request-logger: ") for line in text.splitlines())
+        assert [each for each in expected if each not in text] == []

@@ -59,7 +59,7 @@ def test_trace_id_of_a_structured_event() -> None:
 
 @pytest.mark.parametrize("part", ["inference.response", "feedback"])
 def test_a_second_delivery_in_another_trace_changes_nothing(part: str) -> None:
-    """A broker gives each attempt a trace of its own; it stays one event, also where it waits for a batch."""
+    """A broker gives each attempt a new trace; it remains one event, also while it waits for a batch."""
     headers = {"ce-type": f"io.seldon.serving.{part}", "ce-time": "2026-01-01T00:00:00Z"}
     body = b'{"data": {"ndarray": [[1.0]]}, "reward": 1}'
     once = made(body, **headers, traceparent=PARENT)
@@ -79,7 +79,7 @@ def record(message: str, level: int = logging.WARNING, error: BaseException | No
 
 @given(st.text(max_size=50))
 def test_one_record_is_one_line(message: str) -> None:
-    """Whatever a message has in it, it can't begin a line of its own."""
+    """Whatever a message contains, it can't start a new line."""
     line = formatter("json").format(record(message))
     assert "\n" not in line
     assert json.loads(line)["level"] == "WARNING"

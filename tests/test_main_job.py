@@ -75,7 +75,7 @@ def test_batch_rows_are_scored_each(sender: Sender, index: Index, deployment: st
 
 
 def test_scalar_reward_of_a_batch_goes_to_every_row(sender: Sender, index: Index, deployment: str) -> None:
-    """A reward without rows of its own is each row's."""
+    """A reward without rows applies to each row."""
     send_all(
         sender,
         deployment,
@@ -101,7 +101,7 @@ def test_one_response_to_a_batch_joins_its_first_row(sender: Sender, index: Inde
 
 
 def test_corrected_feedback_replaces_the_earlier_whole(sender: Sender, index: Index, deployment: str) -> None:
-    """A later feedback leaves nothing of the earlier one, and an earlier one that comes again changes nothing."""
+    """A later feedback replaces the earlier one completely, and a duplicate of the earlier one changes nothing."""
     later = event("feedback", "r1", deployment, Ce_Time="2026-01-04T00:00:00Z")
     send_all(sender, deployment, ("request", REQUEST), ("response", RESPONSE), ("feedback", FEEDBACK))
     body = json.dumps({"truth": {"data": {"ndarray": [[1, 0, 0]]}}, "note": {"by": "me"}}).encode()
@@ -135,7 +135,7 @@ def test_notebook_queries(sender: Sender, index: Index, deployment: str) -> None
 
 
 def test_two_deployments_in_one_index_keep_their_documents(sender: Sender, index: Index, deployment: str) -> None:
-    """Where two names meet in one index, the same request id gives each deployment a document of its own."""
+    """Where two deployments share an index, the same request id gives each its own document."""
     name = deployment.removeprefix("t-")
     first = event("request", "r1", f"t-{name}", Ce_Namespace="n")
     second = event("request", "r1", name, Ce_Namespace="n-t")
@@ -147,7 +147,7 @@ def test_two_deployments_in_one_index_keep_their_documents(sender: Sender, index
 
 
 def test_forged_row_id_overwrites_no_row(sender: Sender, index: Index, deployment: str) -> None:
-    """A request id that looks like a row of a batch gets a document of its own."""
+    """A request id that looks like a row of a batch gets a separate document."""
     send_all(sender, deployment, ("request", ndarray([[1], [2]])))
     send_all(sender, deployment, ("request", ndarray([[99]])), request_id="r1-item-0")
     documents = index.documents(index_of(deployment))

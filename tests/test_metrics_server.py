@@ -211,7 +211,7 @@ def test_same_after_restart_on_every_replica_and_after_repetition(
 
 
 def test_labels_come_from_the_documents(server: Server, index: Index, deployment: str) -> None:
-    """Without an environment each deployment, predictor and model has series of its own."""
+    """Without an environment each deployment, predictor and model has separate series."""
     sender = Sender(server.url)
     body = json.dumps({"truth": 1, "response": 1}).encode()
     for number, (endpoint, model) in enumerate([("default", "a"), ("canary", "a"), ("canary", "b"), ("", "")]):

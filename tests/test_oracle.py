@@ -211,7 +211,7 @@ def conversations(case: Case, deployment: str) -> Iterator[list[Message]]:
         ]
         if number % 3 == 0:
             messages.reverse()
-        # Every fifth event comes again, after all that it belongs to.
+        # Every fifth event is delivered again, after all others of its prediction.
         again = [message for position, message in enumerate(messages) if (2 * number + position) % 5 == 0]
         yield [*messages, *again]
 

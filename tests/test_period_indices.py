@@ -152,7 +152,7 @@ def test_report_and_rescore_over_two_months(
     assert places(index, deployment) == before
     assert accuracy() == pytest.approx(sk.accuracy_score(truths, [int(score >= 0.3) for score in scores]), abs=1e-9)
     assert main(["check", f"{index_of(deployment)}*"]) == 0
-    assert "2 indices: 0 with something to do" in capsys.readouterr().out
+    assert "2 indices: 0 need changes" in capsys.readouterr().out
 
 
 def ago(days: int) -> datetime:
@@ -179,7 +179,7 @@ def test_prune_drops_whole_months(
         assert main(["prune", "--older-than", "90d", *command, f"{name}*"]) == 0
         lines = capsys.readouterr().out.splitlines()
         done = "to remove" if command else "removed"
-        assert lines[:-1] == [f"{months[300]}: 3 {done}, with the index", f"{months[200]}: 2 {done}"]
+        assert lines[:-1] == [f"{months[300]}: 3 {done}, including the index", f"{months[200]}: 2 {done}"]
     assert set(index.request("GET", f"/{name}*/_settings")) == {months[0], months[200]}
     assert len(index.documents(f"{name}*")) == 4
     # What comes for a month that is gone starts anew, although the worker may remember what was there.

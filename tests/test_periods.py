@@ -49,7 +49,7 @@ def test_two_names_never_meet(one: str, other: str, day: date, another: date) ->
         assert periods.is_of(name, other) == (one == other)
         if one != other:
             assert name != periods.index_at(other, another, period)
-        # Such a name gets a stem of its own.
+        # Such a name gets a separate stem.
         assert periods.stem(name) != name
 
 

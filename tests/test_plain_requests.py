@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from request_logger.server.fast_parser import MOST_BODY_BYTES, MOST_HEAD_BYTES, PlainReader
+from request_logger.server.fast_parser import MOST_BODY_BYTES, MOST_HEAD_BYTES, FastParser
 
 PLAIN = b"POST / HTTP/1.1\r\nHost: here\r\nCE-Id:  \xe9a \r\nContent-Length: 5\r\n\r\nhello"
 HEADERS = {"host": "here", "ce-id": "\xe9a", "content-length": "5"}
@@ -21,7 +21,7 @@ def request(*lines: bytes, start: bytes = b"POST / HTTP/1.1", length: bytes = b"
 @given(cuts=st.lists(st.integers(1, len(PLAIN) - 1), unique=True), times=st.integers(1, 3))
 def test_pieces(cuts: list[int], times: int) -> None:
     """One request after the other, in any pieces: the same headers and body."""
-    reader = PlainReader()
+    reader = FastParser()
     edges = [0, *sorted(cuts), len(PLAIN)]
     for _ in range(times):
         for start, end in pairwise(edges):
@@ -36,7 +36,7 @@ def test_pieces(cuts: list[int], times: int) -> None:
 @pytest.mark.parametrize("length", [0, 1, MOST_BODY_BYTES])
 def test_sizes(length: int) -> None:
     """A body of no bytes, and of as many as are read here."""
-    reader = PlainReader()
+    reader = FastParser()
     reader.feed(b"POST / HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % length)
     reader.feed(b"x" * length)
     assert (reader.is_plain, reader.is_whole, reader.body) == (True, True, b"x" * length)
@@ -75,7 +75,7 @@ SPECIAL = {
 def test_what_is_special_is_given_back(raw: bytes) -> None:
     """Whole, also after a plain one."""
     for before in (b"", PLAIN):
-        reader = PlainReader()
+        reader = FastParser()
         if before:
             reader.feed(before)
             reader.start()
@@ -87,7 +87,7 @@ def test_what_is_special_is_given_back(raw: bytes) -> None:
 @given(raw=st.binary(max_size=200), cut=st.integers(0, 200))
 def test_garbage(raw: bytes, cut: int) -> None:
     """It is never taken for a request, and all that was fed is given back, up to the piece that showed what it is."""
-    reader = PlainReader()
+    reader = FastParser()
     fed = b""
     for piece in (b"POST", raw[:cut], raw[cut:]):
         if not reader.is_plain:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from request_logger.documents.document import MOST_REFUSALS, PARTS, degrade, expand
+from request_logger.documents.document import MAX_REFUSALS, PARTS, degrade, expand
 
 LIMIT = "illegal_argument_exception: Limit of total fields [2300] has been exceeded while adding new fields [3]"
 STRICT = "strict_dynamic_mapping_exception: [1:7] dynamic introduction of [{}] within [{}] is not allowed"
@@ -76,7 +76,7 @@ def test_a_reason_that_never_names_anything(metrics: bool) -> None:
     forms = []
     while (form := degrade(given, [LIMIT] * (len(forms) + 1))) is not None:
         forms.append(form)
-    assert len(forms) == (MOST_REFUSALS if metrics else 3)
+    assert len(forms) == (MAX_REFUSALS if metrics else 3)
     texts = [json.dumps(form, sort_keys=True) for form in forms]
     assert len(set(texts)) == len(texts)
     for name in ("request", "response", "feedback"):
@@ -159,7 +159,7 @@ REASONS = st.one_of(
 
 
 @given(
-    st.lists(REASONS, min_size=MOST_REFUSALS + 1, max_size=MOST_REFUSALS + 1),
+    st.lists(REASONS, min_size=MAX_REFUSALS + 1, max_size=MAX_REFUSALS + 1),
     st.sets(st.sampled_from([*PARTS, "metrics"])),
 )
 def test_whatever_an_engine_says(reasons: list[str], left_out: set[str]) -> None:

@@ -129,7 +129,7 @@ def test_feedback_is_answered_with_its_metrics(
 
 @pytest.mark.engine
 def test_feedback_of_a_batch_is_answered_with_a_list(server: Server, index: Index, deployment: str) -> None:
-    """One entry a row; {} while the batch isn't there yet, and the same list when it comes again."""
+    """One entry per row; {} before the batch is stored, and the same list for a duplicate."""
     body = json.dumps({"truth": {"data": {"ndarray": [1, 0, 2]}}}).encode()
     assert send(server, deployment, "feedback", body).body == b"{}"
     assert send(server, deployment, "response", ndarray([1, 1, 2])).body == b""
@@ -176,7 +176,7 @@ def test_batched_mode_sends_a_reply_for_each_feedback(server: Server, receiver: 
 
 @pytest.mark.engine
 def test_receiver_that_fails_or_hangs(server: Server, receiver: Receiver, deployment: str) -> None:
-    """The feedback is stored and answered all the same, and at once."""
+    """The feedback is stored and answered immediately anyway."""
     receiver.status = 500
     send(server, deployment, "feedback", FEEDBACK)
     receiver.got.get(timeout=10)

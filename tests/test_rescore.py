@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from request_logger.analytics.accumulator import Tally
+from request_logger.analytics.accumulator import Accumulator
 from request_logger.analytics.rollups import aggregations, compute
 from request_logger.analytics.selection import Selection
 from request_logger.cli import main
@@ -154,7 +154,9 @@ def test_a_run_that_was_stopped_goes_on(reach: Settings, stored: str, index: Ind
 
     def begin(tell: Callable[[Counts, int | None], None]) -> Rescore:
         scorers = Scorers(Chooser("binary:threshold=0.3"))
-        return Rescore(engine, reach, Selection(index=stored), scorers, settler(scorers), writer=writer, tell=tell)
+        return Rescore(
+            engine, reach, Selection(index=stored), scorers, settler(scorers), writer=writer, on_progress=tell
+        )
 
     spread(index, stored)
     reached: list[int] = []
@@ -183,7 +185,7 @@ def test_a_run_that_was_stopped_goes_on(reach: Settings, stored: str, index: Ind
 
 
 def spread(index: Index, name: str) -> None:
-    """Give each document a time of its own: in a batch all have the same."""
+    """Give each document a distinct time; in a batch all have the same."""
     for k, ((_, id), _) in enumerate(index.documents(name).items()):
         body = {"doc": {"@timestamp": f"2026-01-02T03:{k // 60:02d}:{k % 60:02d}Z"}}
         index.request("POST", f"/{name}/_update/{id}", body)
@@ -199,7 +201,8 @@ def test_the_state_file(command: Run, stored: str, tmp_path: Path) -> None:
     state.write_text('{"about": "else", "reached": 1}')
     status, _, err = command(*chosen)
     assert status == 2
-    assert err == f"request-logger: {state}: is of a rescore of other documents or scorers: remove it to start anew\n"
+    reason = "is the state of a rescore of other documents or scorers: remove it to start over"
+    assert err == f"request-logger: {state}: {reason}\n"
     state.write_text("[]")
     assert command(*chosen)[0] == 2
 
@@ -229,7 +232,7 @@ def test_a_state_is_gone_on_from(
     monkeypatch.setattr(Rescore, "_page", whole)
     status, out, _ = command(*chosen)
     assert status == 0
-    assert out.splitlines()[0].startswith("going on from 2026-01-02T03:01:39.000Z")
+    assert out.splitlines()[0].startswith("continuing from 2026-01-02T03:01:39.000Z")
     assert "\n201 documents with feedback: " in out
     assert not state.exists()
     found, wanted = in_engine(index, stored), expected(0.3)
@@ -342,13 +345,15 @@ def scored(name: str) -> Iterator[tuple[Any, list[dict[str, Any]]]]:
 
 
 @pytest.mark.parametrize("name", ["binary", "multiclass", "multilabel", "ordinal", "ranking", "regression"])
-def test_a_tally_is_what_an_engine_sums(name: str) -> None:
+def test_an_accumulator_is_what_an_engine_sums(name: str) -> None:
     """The sums made here give the metrics that aggregations give."""
     ((scorer, documents),) = scored(name)
-    tally = Tally(scorer)
+    accumulator = Accumulator(scorer)
     for document in documents:
-        tally.add(document)
-    assert tally.documents == len(documents)
+        accumulator.add(document)
+    assert accumulator.documents == len(documents)
     flat = oracle._flat
     wanted = flat(aggregate.roll_up(scorer, documents))
-    assert flat(tally.values()) == {path: pytest.approx(value, rel=1e-12, abs=1e-12) for path, value in wanted.items()}
+    assert flat(accumulator.values()) == {
+        path: pytest.approx(value, rel=1e-12, abs=1e-12) for path, value in wanted.items()
+    }

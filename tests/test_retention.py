@@ -32,7 +32,7 @@ def run(index: Index, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
 
 @pytest.fixture
 def no_templates(index: Index) -> Iterator[None]:
-    """No template of ours is there, as on a new engine; afterwards they are there again."""
+    """Without the logger's templates, as on a new engine; afterwards they are installed again."""
     for name in (TEMPLATE_NAME, DEAD_LETTER_INDEX):
         index.request("DELETE", f"/_index_template/{name}")
     yield
@@ -51,7 +51,7 @@ def test_setup_installs_once(run: Callable[..., list[str]], no_templates: None, 
     index.request("DELETE", "/inference-log-seldon-setup-test")
     assert made["mappings"]["properties"]["metrics"] == mapping()["properties"]["metrics"]
     before = index.request("GET", f"/_index_template/{TEMPLATE_NAME}")
-    assert [line.rpartition(": ")[2] for line in run("setup")] == ["is there", "is there"]
+    assert [line.rpartition(": ")[2] for line in run("setup")] == ["already installed", "already installed"]
     assert index.request("GET", f"/_index_template/{TEMPLATE_NAME}") == before
 
 
@@ -62,7 +62,7 @@ def test_setup_replaces_an_older_one(run: Callable[..., list[str]], no_templates
     index.request("PUT", f"/_index_template/{TEMPLATE_NAME}", old)
     assert run("setup")[0] == f"index template {TEMPLATE_NAME}: newer version, installed"
     index.request("PUT", f"/_index_template/{TEMPLATE_NAME}", {**old, "version": 1000})
-    assert run("setup")[0] == f"index template {TEMPLATE_NAME}: is there"
+    assert run("setup")[0] == f"index template {TEMPLATE_NAME}: already installed"
 
 
 @pytest.mark.engine
@@ -134,7 +134,7 @@ def test_policy_of_ism() -> None:
     (transition,) = states[policy["default_state"]]["transitions"]
     assert transition["conditions"] == {"min_index_age": "122d"}
     assert states[transition["state_name"]] == {"name": "removed", "actions": [{"delete": {}}], "transitions": []}
-    # It adds fields of its own.
+    # It adds fields.
     retry = {"count": 3, "backoff": "exponential", "delay": "1m"}
     answer = json.loads(json.dumps({"_id": retention.NAME, "_seq_no": 7, "_primary_term": 1, **made}))
     answer["policy"] |= {"policy_id": retention.NAME, "schema_version": 21, "error_notification": None}

@@ -1,4 +1,4 @@
-"""What an environment that doesn't say it means."""
+"""Settings from the environment: defaults, and one report of all that is invalid."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from request_logger.settings import Settings
+from request_logger.settings import Settings, SettingsError, problems_of
 
 
 @pytest.mark.parametrize(("cores", "workers"), [(1, 1), (2, 1), (3, 2), (4, 3), (64, 3)])
@@ -15,3 +15,41 @@ def test_as_many_workers_as_leave_a_core(monkeypatch: pytest.MonkeyPatch, cores:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)), raising=False)
     assert Settings.from_env({}).gunicorn_workers == workers
     assert Settings.from_env({"GUNICORN_WORKERS": "5"}).gunicorn_workers == 5
+
+
+INVALID = {"PORT": "x", "GUNICORN_WORKERS": "0", "METRICS_CACHE_SECONDS": "nan", "INDEX_NAME": "Upper", "UI": "maybe"}
+
+
+def test_all_invalid_variables_are_in_one_error() -> None:
+    """A wrong type, a value out of range, NaN and an illegal name: one line each."""
+    with pytest.raises(SettingsError) as caught:
+        Settings.from_env({**INVALID, "LOG_LEVEL": "INFO"})
+    assert {line.split(":")[0] for line in str(caught.value).splitlines()} == set(INVALID)
+
+
+def test_invalid_variables_have_their_defaults() -> None:
+    """What `read` returns can be used for further checks, in spite of invalid variables; valid ones are kept."""
+    found, problems = Settings.read({**INVALID, "SCORER": "binary"})
+    assert len(problems) == len(INVALID)
+    defaults = Settings()
+    assert (found.port, found.gunicorn_workers, found.index_name, found.ui) == (
+        defaults.port,
+        defaults.gunicorn_workers,
+        defaults.index_name,
+        defaults.ui,
+    )
+    assert found.scorer == "binary"
+
+
+def test_problems_of_reports_every_failed_check() -> None:
+    """The lines of each listed error are kept; any other error is not caught."""
+
+    def fail() -> None:
+        raise SettingsError("A: wrong\nB: wrong")
+
+    def broken() -> None:
+        raise KeyError("x")
+
+    assert problems_of(fail, lambda: None, fail) == ["A: wrong", "B: wrong"] * 2
+    with pytest.raises(KeyError):
+        problems_of(broken)

@@ -296,7 +296,7 @@ def test_a_reward_of_many_digits(digits: int) -> None:
 
 def test_user_code_is_told_of_once(caplog: pytest.LogCaptureFixture) -> None:
     """With the place of the mistake, and no value."""
-    user_scorers._tell.cache_clear()
+    user_scorers._warn_once.cache_clear()
     for _ in range(3):
         metrics_of(Mine(raising(ValueError(MARKER))))
     (record,) = caplog.records

@@ -207,7 +207,7 @@ made = st.lists(
 @given(made, st.randoms(use_true_random=False), st.integers(0, 6))
 def test_any_versions_in_any_order(sent: list[tuple[str, str, str]], random: Any, cut: int) -> None:
     """One document whatever the order, and however they are spread over two that are merged, one way or the other."""
-    # Each arrives at a time of its own, and no two have one ce-time: of equal times the one that comes last stays.
+    # Each arrives at a distinct time, and no two have the same ce-time: of equal times the last arrival wins.
     seen: set[str] = set()
     made = []
     for number, (part, time, node) in enumerate(sent):

@@ -1,1 +1,1 @@
-"""Everything that breaks, one row each: what was acknowledged is in the engine afterwards, and there once."""
+"""Fault injection, one row per fault: every acknowledged event must be in the engine afterwards, exactly once."""

@@ -1,9 +1,9 @@
-"""`python -m bench.faults`: everything that breaks, on real engines, and a table of what was lost (nothing).
+"""`python -m bench.faults`: inject faults into real engines and servers, and print a table of losses (none).
 
-A sender at a steady rate sends predictions (request, response, feedback) to a real server with its default settings,
-and comes again with what is not acknowledged, while the thing of the row happens. Then the engine is asked for each
-acknowledged event. Status 1 where one is missing or doubled, where one was never acknowledged, or where the row's own
-conditions don't hold, such as that nobody has to come again where there is a spool.
+A sender with a steady rate sends predictions (request, response, feedback) to a real server with its default settings,
+and retries events that are not acknowledged, while the row's fault happens. Then the engine is queried for every
+acknowledged event. Status 1 if one is missing or duplicated, if an event was never acknowledged, or if a row's own
+condition fails, such as that no sender has to retry if there is a spool.
 """
 
 from __future__ import annotations
@@ -19,24 +19,26 @@ from bench.faults.counting import Count
 from bench.faults.crowd import allow_connections
 from bench.faults.rows import ROWS, Row
 from bench.faults.stage import Stage
-from request_logger.embedded_engine import Engine, start_cluster, start_engine
+from request_logger.embedded_engine import EmbeddedEngine, start_cluster, start_engine
 
 SECONDS = 20.0
 RATE = 150.0
 MINUTES = 30.0
 _LONG = [name for name, row in ROWS.items() if row.only_named]
-_HEADINGS = ("what happens", "events", "came again", "acknowledged", "stored", "missing", "doubled", "longest s", "MB")
+_HEADINGS = ("what happens", "events", "retries", "acknowledged", "stored", "missing", "duplicates", "longest s", "MB")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the rows that are named, all by default; print the table."""
+    """Run the named rows, by default all, and print the table."""
     parser = argparse.ArgumentParser(prog="python -m bench.faults", description="What breaks, and what is lost.")
     default = f"default: all but {', '.join(_LONG)}"
-    parser.add_argument("rows", nargs="*", metavar="row", help=f"of {', '.join(ROWS)} ({default})")
-    parser.add_argument("--seconds", type=float, default=SECONDS, help=f"a row's length (default: {SECONDS:.0f})")
+    parser.add_argument("rows", nargs="*", metavar="row", help=f"one of {', '.join(ROWS)} ({default})")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help=f"length of a row (default: {SECONDS:.0f})")
     parser.add_argument("--rate", type=float, default=RATE, help=f"events a second (default: {RATE:.0f})")
-    parser.add_argument("--minutes", type=float, default=MINUTES, help=f"of the row soak (default: {MINUTES:.0f})")
-    parser.add_argument("--seed", type=int, help="of the row soak (default: a new one, which is told)")
+    parser.add_argument(
+        "--minutes", type=float, default=MINUTES, help=f"length of the row soak (default: {MINUTES:.0f})"
+    )
+    parser.add_argument("--seed", type=int, help="seed of the row soak (default: a new one, which is printed)")
     parser.add_argument("--markdown", action="store_true", help="print the table as docs/faults.md has it")
     chosen = parser.parse_args(arguments)
     unknown = [name for name in chosen.rows if name not in ROWS]
@@ -61,15 +63,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return int(bool(failed))
 
 
-def _staged(rows: Sequence[Row]) -> Iterator[tuple[Sequence[Engine], Row]]:
-    """Give each row with an engine to its taste; rows of one taste that follow each other share it."""
+def _staged(rows: Sequence[Row]) -> Iterator[tuple[Sequence[EmbeddedEngine], Row]]:
+    """Yield each row with an engine of its configuration; consecutive rows of one configuration share an engine."""
     with contextlib.ExitStack() as stack:
-        engines: Sequence[Engine] = ()
-        taste = None
+        engines: Sequence[EmbeddedEngine] = ()
+        configuration = None
         for row in rows:
-            if (row.nodes, row.settings) != taste:
+            if (row.nodes, row.settings) != configuration:
                 stack.close()
-                taste = (row.nodes, row.settings)
+                configuration = (row.nodes, row.settings)
                 if row.nodes > 1:
                     engines = stack.enter_context(start_cluster(row.nodes, settings=row.settings, progress=_tell))
                 else:

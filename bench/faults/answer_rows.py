@@ -1,4 +1,4 @@
-"""Rows in which the engine answers nonsense, slowly, or comes back empty."""
+"""Rows in which the engine's responses are invalid or slow, or in which it is emptied."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from request_logger.store.indices.templates import INDEX_PATTERNS, TEMPLATE_NAME
 _SHARE = 0.1
 _SEED = 16
 _SLOW_BULK_SECONDS = 3.0
-# What was acknowledged so shortly after the engine was emptied may have been stored before.
+# Events acknowledged within this time after the engine was emptied may have been stored before.
 _MARGIN_SECONDS = 1.0
 
 
-@row("a proxy gives garbage for one answer in ten: HTML, cut or wrong JSON, items that are missing or of other types")
+@row("a proxy replaces one response in ten: HTML, truncated or wrong JSON, missing items, items of other types")
 def garbage_answers(stage: Stage) -> None:
-    """Garbage says nothing of what was stored: the event is tried again, and stored once."""
+    """Garbage tells nothing about what was stored: the write is retried, and the event is stored once."""
     unused: list[str] = []
     with (
         FaultProxy(stage.engine.url) as proxy,
@@ -37,7 +37,7 @@ def garbage_answers(stage: Stage) -> None:
         time.sleep(stage.seconds / 4)
         proxy.rule = SomeGarbage(_SHARE, _SEED)
         time.sleep(stage.seconds / 2)
-        # Then each kind once, met by a logger that works, and by the first event of a new deployment.
+        # Then each kind once, for a logger in normal operation and the first event of a new deployment.
         for number, kind in enumerate(KINDS):
             proxy.rule = garbage = Garbage(kind, times=1)
             send(urlsplit(logger.url).netloc, headers(f"{stage.name}-new-{number}", (0, "request")), b"{}")
@@ -45,16 +45,18 @@ def garbage_answers(stage: Stage) -> None:
         proxy.rule = None
         time.sleep(stage.seconds / 4)
         stage.expect(logger.running, "the logger has ended")
-    stage.notes.append(f"{proxy.changed} answers were garbage; not met at the end: {', '.join(unused) or 'none'}")
-    stage.expect(proxy.changed > 0, "no answer was garbage")
+    stage.notes.append(
+        f"{proxy.changed} responses were garbage; kinds not used at the end: {', '.join(unused) or 'none'}"
+    )
+    stage.expect(proxy.changed > 0, "no response was garbage")
     stage.expect(sender.longest < 2 * ANSWER_SECONDS, f"an event has waited {sender.longest:.1f} s")
 
 
-@row("two new indices among others: preparing them takes longer than STORE_TIMEOUT_SECONDS, their bulks 3 s")
+@row("two new indices are slow: preparing them takes longer than STORE_TIMEOUT_SECONDS, their bulk requests take 3 s")
 def slow_index(stage: Stage) -> None:
-    """Only the events of the slow ones wait."""
+    """Only the events of the slow indices wait."""
     suffix = "-slow"
-    # In a short row, less than it lasts; else the default.
+    # Shorter than a short row, otherwise the default.
     timeout = min(Settings.store_timeout_seconds, stage.seconds / 2)
 
     def delay(asked: Asked) -> Reply | None:
@@ -82,7 +84,7 @@ def slow_index(stage: Stage) -> None:
         proxy.rule = None
     for sender in (one, other):
         stage.expect_no_retries(sender)
-        stage.expect(sender.longest < ANSWER_SECONDS, f"an event of others has waited {sender.longest:.1f} s")
+        stage.expect(sender.longest < ANSWER_SECONDS, f"another event has waited {sender.longest:.1f} s")
 
 
 def _actions(body: bytes) -> list[bytes]:
@@ -92,7 +94,7 @@ def _actions(body: bytes) -> list[bytes]:
 
 @row("the engine is emptied under load: all indices and templates deleted, as after a restore")
 def engine_emptied(stage: Stage) -> None:
-    """What is acknowledged from then on is there; templates are back, and new indices have their mapping."""
+    """Events acknowledged afterwards are stored; the templates are installed again, new indices have their mapping."""
     with stage.logger() as logger, stage.traffic(logger) as sender:
         stage.wait_for_first(sender)
         time.sleep(stage.seconds / 2)
@@ -100,29 +102,29 @@ def engine_emptied(stage: Stage) -> None:
         _empty(stage)
         ended = time.monotonic()
         time.sleep(_MARGIN_SECONDS + stage.seconds / 2)
-        # A deployment that is new after it, too.
+        # With a deployment that is new afterwards, too.
         with stage.traffic(logger, rate=stage.rate / 5) as later:
             time.sleep(stage.seconds / 4)
     sender.gone = {key for key, at in sender.acknowledged_at.items() if at < ended + _MARGIN_SECONDS}
     before = sum(at < started for at in sender.acknowledged_at.values())
     stage.notes.append(
-        f"{before:,} events were acknowledged before the engine was emptied, and are gone with it; "
-        f"{len(sender.gone) - before:,} while it was, or within {_MARGIN_SECONDS:.0f} s after it, which are not counted"
+        f"{before:,} events were acknowledged before the engine was emptied, and lost with it; "
+        f"{len(sender.gone) - before:,} meanwhile, or within {_MARGIN_SECONDS:.0f} s afterwards, are not counted"
     )
     stage.expect(before > 0, "nothing was acknowledged before the engine was emptied")
     there = stage.ask("GET", "/_index_template")["index_templates"]
-    stage.expect(any(one["name"] == TEMPLATE_NAME for one in there), "the index template is not there again")
+    stage.expect(any(one["name"] == TEMPLATE_NAME for one in there), "the index template was not installed again")
     for each in (sender, later):
         stage.expect(_has_mapping(stage, each), f"{index_of(each.deployment)} hasn't the logger's mapping")
 
 
 def _empty(stage: Stage) -> None:
-    """Delete the templates and indices of request loggers, templates first, so that none can shape a new index."""
+    """Delete templates and indices of request loggers, templates first, so that none applies to a new index."""
     for one in stage.ask("GET", "/_index_template")["index_templates"]:
         if one["name"].startswith(TEMPLATE_NAME):
             stage.ask("DELETE", f"/_index_template/{one['name']}")
     for pattern in INDEX_PATTERNS:
-        # By their names: some engines refuse to delete by a pattern.
+        # By name, since some engines reject deletion by a pattern.
         for name in stage.ask("GET", f"/{pattern}/_settings"):
             stage.ask("DELETE", f"/{name}?ignore_unavailable=true")
 

@@ -1,4 +1,4 @@
-"""What the engine holds of what a sender was told is stored."""
+"""Compares the documents in the engine with the events that were acknowledged to a sender."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LETTERS = "request-logger-dead-letters"
 
 @dataclass(slots=True)
 class Count:
-    """One row of the table; ``problems`` is what is not as it must be, one line each."""
+    """One row of the table; ``problems`` has one line per violated expectation."""
 
     events: int = 0
     acknowledged: int = 0
@@ -29,11 +29,11 @@ class Count:
     memory: float = 0.0
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    """What a reader of the figures should know."""
+    """Remarks on the figures."""
 
 
 def count(engine: Client, senders: Sequence[Traffic]) -> Count:
-    """Compare what the senders know with what the engine holds."""
+    """Count the senders' events and compare them with the documents in the engine."""
     total = Count()
     for sender in senders:
         total.events += len(sender.sent - sender.gone)
@@ -44,7 +44,7 @@ def count(engine: Client, senders: Sequence[Traffic]) -> Count:
     if total.missing:
         total.problems.append(f"{total.missing} acknowledged events are not in the engine")
     if total.duplicated:
-        total.problems.append(f"{total.duplicated} documents too many")
+        total.problems.append(f"{total.duplicated} duplicate documents")
     if total.acknowledged < total.events:
         total.problems.append(f"{total.events - total.acknowledged} events were never acknowledged")
     return total
@@ -70,14 +70,16 @@ def _compare(engine: Client, sender: Traffic, total: Count) -> None:
             refused = any("unindexed" in part for part in document.values() if isinstance(part, dict))
             unexpected += refused != (sender.poison and is_poison(ids.get(id, 0)))
     if unscored:
-        total.problems.append(f"{unscored} documents without metrics, or with wrong ones")
+        total.problems.append(f"{unscored} documents without metrics, or with wrong metrics")
     if unexpected:
-        total.problems.append(f"{unexpected} documents have parts un-indexed that need not, or don't that must")
+        total.problems.append(
+            f"{unexpected} documents have unindexed parts without need, or have none although a value was rejected"
+        )
     letters = _letters(engine, index)
     if letters:
         total.problems.append(f"{letters} dead letters")
     if sender.refused:
-        total.problems.append(f"answers that refuse an event: {dict(sender.refused)}")
+        total.problems.append(f"events were rejected with {dict(sender.refused)}")
 
 
 def _is_scored_rightly(metrics: dict[str, Any], number: int, *, scored: bool | None) -> bool:
@@ -93,7 +95,7 @@ def _has(document: dict[str, Any], key: tuple[int, str], sender: Traffic) -> boo
 
 
 def plain(value: Any) -> Any:
-    """Give a value as JSON has it: an array stays an array, a tuple becomes one."""
+    """Return a value as in JSON, where a tuple is an array."""
     if isinstance(value, dict):
         return {name: plain(entry) for name, entry in value.items()}
     return [plain(entry) for entry in value] if isinstance(value, (list, tuple)) else value

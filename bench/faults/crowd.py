@@ -1,4 +1,4 @@
-"""Clients that nobody wishes for: they send garbage, or slowly, or nothing."""
+"""Misbehaving clients: they send garbage, send slowly, or send nothing."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _BODIES = (
 
 
 def malformed_requests(url: str, number: int) -> Counter[int]:
-    """Send so many requests that are wrong in some way; gives how many were answered what (0: no answer)."""
+    """Send malformed requests; return the number of responses by status (0: no response)."""
     answers: Counter[int] = Counter()
     asyncio.run(_send_all(url, number, answers))
     return answers
@@ -57,7 +57,7 @@ def _malformed(url: str, chance: random.Random) -> bytes:
     body = chance.choice(_BODIES)
     kind = chance.randrange(5)
     if kind == 0:
-        # Something of it is missing, or something else.
+        # A header is empty or invalid.
         name = chance.choice(list(made))
         made[name] = chance.choice(["", "\xff\xfe", "a" * 500, "../../etc", "*", "-1"])
     elif kind == 1:
@@ -67,7 +67,7 @@ def _malformed(url: str, chance: random.Random) -> bytes:
         made = {"Content-Type": f"application/cloudevents{chance.choice(['', '-batch'])}+json"}
     raw = post(url, {**made, "Connection": "close"}, body)
     if kind == 3:
-        # No HTTP any more.
+        # Not HTTP any more.
         position = chance.randrange(len(raw))
         raw = raw[:position] + chance.randbytes(8) + raw[position + 8 :]
     elif kind == 4:
@@ -81,7 +81,7 @@ async def _send(url: str, raw: bytes) -> int:
             reader, writer = await asyncio.open_connection(urlsplit(url).hostname, urlsplit(url).port)
             try:
                 writer.write(raw)
-                # A request that was cut off ends here; otherwise it would be a slow client.
+                # A truncated request ends here; otherwise it would be a slow client.
                 writer.write_eof()
                 answer = await reader.read()
             finally:
@@ -93,7 +93,7 @@ async def _send(url: str, raw: bytes) -> int:
 
 @contextlib.contextmanager
 def slow_clients_of(url: str, *, idle: int, trickling: int) -> Iterator[None]:
-    """Connections that say nothing, and connections that send a request a byte at a time, while the block runs."""
+    """Open idle connections, and connections that send a request byte by byte, while the block runs."""
     stop = threading.Event()
     ready = threading.Event()
     thread = threading.Thread(
@@ -131,7 +131,7 @@ async def _be_slow(url: str, idle: int, trickling: int, ready: threading.Event, 
 
 
 def allow_connections(number: int) -> None:
-    """Let this process, and those that it starts, have so many files open, as far as the system allows it."""
+    """Raise the limit of open files for this process and its children, as far as the system allows."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = number if hard == resource.RLIM_INFINITY else min(number, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:

@@ -1,4 +1,4 @@
-"""Events that must not harm any others: sent beside the usual ones, their answers and waiting times noted."""
+"""Harmful events and probes, sent in addition to the usual events; their statuses and latencies are recorded."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from urllib.parse import urlsplit
 from bench.faults.traffic import headers
 
 ANSWER_SECONDS = 8.0
-"""Within which any event is answered: some senders give up after 10 s."""
+"""Maximum time to answer any event: some senders give up after 10 s."""
 _PAUSE_SECONDS = 0.5
 _CONNECTIONS = 4
-# Beyond the range of a double, which an engine's JSON has to keep; over 1,000 and 4,300 digits some parsers refuse it.
+# Beyond the range of a double; some parsers reject more than 1,000 or 4,300 digits.
 DIGITS = (309, 310, 400, 1000, 1001, 4300, 4301)
 
 
 def integer(digits: int) -> str:
-    """Return the text of an integer of so many digits."""
+    """Return the text of an integer with the given number of digits."""
     return "1" + "7" * (digits - 1)
 
 
 def poison_events(deployment: str) -> list[tuple[dict[str, str], bytes]]:
-    """Return events with numbers that JSON allows and engines don't: in a request, a reward, a structured event."""
+    """Return events with numbers that JSON allows but engines reject: in a request, a reward, a structured event."""
     events: list[tuple[dict[str, str], bytes]] = []
     for number, digits in enumerate(DIGITS):
         text = integer(digits)
@@ -58,10 +58,10 @@ def poison_events(deployment: str) -> list[tuple[dict[str, str], bytes]]:
 
 
 class Culprits:
-    """Sends events again and again, over several connections, until it is left.
+    """Sends events repeatedly over several connections, until the block ends.
 
-    ``pause`` is how long each connection waits before it sends (seconds). ``answers`` counts statuses (0: none),
-    ``longest`` is the longest time to an answer in seconds.
+    ``pause`` is how long each connection waits before each event (seconds). ``answers`` counts statuses (0: none),
+    ``longest`` is the longest time to a response in seconds.
     """
 
     def __init__(self, url: str, events: Sequence[tuple[dict[str, str], bytes]], pause: float = _PAUSE_SECONDS) -> None:
@@ -98,7 +98,7 @@ class Culprits:
 
 
 def send(address: str, given: dict[str, str], body: bytes, *, timeout: float = 60.0) -> int:
-    """Send an event over a connection of its own; return the status of its answer, 0 where there is none."""
+    """Send an event over a new connection; return the status of the response, 0 if there is none."""
     connection = http.client.HTTPConnection(address, timeout=timeout)
     try:
         connection.request("POST", "/", body, given)
@@ -110,9 +110,9 @@ def send(address: str, given: dict[str, str], body: bytes, *, timeout: float = 6
 
 
 class Probes:
-    """Asks for a page over a new connection each time, as a kubelet does, until it is left.
+    """Requests a page over a new connection each time, as a kubelet does, until the block ends.
 
-    ``asked`` and ``failed`` count, ``longest`` is the longest time to an answer in seconds.
+    ``asked`` and ``failed`` are counts, ``longest`` is the longest time to a response in seconds.
     """
 
     def __init__(self, url: str, path: str = "/healthz", *, every: float = 0.5, timeout: float = 5.0) -> None:
@@ -145,7 +145,7 @@ class Probes:
 
 
 def get(address: str, path: str, timeout: float) -> int:
-    """Ask for a page; return the status of its answer, 0 where there is none."""
+    """Request a page; return the status of the response, 0 if there is none."""
     connection = http.client.HTTPConnection(address, timeout=timeout)
     with contextlib.closing(connection):
         try:

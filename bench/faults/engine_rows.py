@@ -1,4 +1,4 @@
-"""Rows in which the engine or the logger breaks. Each leaves its engine running and in order."""
+"""Rows in which the engine or the logger fails. Each leaves its engine running and intact."""
 
 from __future__ import annotations
 
@@ -30,22 +30,22 @@ def _kill_three_times(stage: Stage) -> None:
 
 @row("the engine is killed (-9) and restarted three times")
 def engine_killed(stage: Stage) -> None:
-    """Killed in mid-load."""
+    """Kill the engine under load."""
     with stage.logger() as logger, stage.traffic(logger):
         _kill_three_times(stage)
 
 
-@row("the same with a spool: no sender comes again")
+@row("the same with a spool: no sender has to retry")
 def engine_killed_spool(stage: Stage) -> None:
-    """Killed in mid-load, while there is a spool."""
+    """Kill the engine under load, with a spool."""
     with stage.logger(spool=True) as logger, stage.traffic(logger) as sender:
         _kill_three_times(stage)
     stage.expect_no_retries(sender)
 
 
-@row("the engine hangs (SIGSTOP) for one and a half times `--seconds`")
+@row("the engine hangs (SIGSTOP) for 1.5 times `--seconds`")
 def engine_paused(stage: Stage) -> None:
-    """It keeps its connections and answers nothing."""
+    """The engine keeps its connections and does not respond."""
     with stage.logger() as logger, stage.traffic(logger):
         time.sleep(stage.seconds / 4)
         stage.engine.suspend()
@@ -54,9 +54,9 @@ def engine_paused(stage: Stage) -> None:
         time.sleep(stage.seconds / 4)
 
 
-@row("the same with a spool: no sender comes again")
+@row("the same with a spool: no sender has to retry")
 def engine_paused_spool(stage: Stage) -> None:
-    """It keeps its connections and answers nothing, while there is a spool."""
+    """The engine keeps its connections and does not respond, with a spool."""
     with stage.logger(spool=True) as logger, stage.traffic(logger) as sender:
         time.sleep(stage.seconds / 4)
         stage.engine.suspend()
@@ -68,13 +68,13 @@ def engine_paused_spool(stage: Stage) -> None:
 
 
 @row(
-    "the engine answers 429: one writing thread, a queue of one, 150 kB in flight, and somebody else's load",
+    "the engine answers 429: one write thread, a queue of one, 150 kB in flight, and load from another client",
     thread_pool__write__size="1",
     thread_pool__write__queue_size="1",
     indexing_pressure__memory__limit="150kb",
 )
 def rejections_429(stage: Stage) -> None:
-    """Both kinds of 429: of a whole _bulk, and of single documents in one that is answered 200."""
+    """Both kinds of 429: for a whole _bulk, and for single documents in a _bulk that is answered 200."""
     before = _rejections(stage)
     with stage.logger() as logger, stage.traffic(logger):
         time.sleep(stage.seconds / 4)
@@ -90,25 +90,25 @@ def _rejections(stage: Stage) -> int:
     return int(node["thread_pool"]["write"]["rejected"] + pressure["coordinating_rejections"])
 
 
-@row("the index is blocked (read_only_allow_delete), then not")
+@row("the index is blocked (read_only_allow_delete), then unblocked")
 def read_only(stage: Stage) -> None:
-    """As an engine does by itself at the flood stage."""
+    """Set the block that an engine sets at the flood stage."""
     with stage.logger() as logger, stage.traffic(logger) as sender:
         time.sleep(stage.seconds / 4)
         _block(stage, sender, True)
         time.sleep(stage.seconds / 2)
         _block(stage, sender, None)
         time.sleep(stage.seconds / 4)
-    stage.expect(sender.longest > stage.seconds / 4, "the block has held up nothing")
+    stage.expect(sender.longest > stage.seconds / 4, "the block has delayed no event")
 
 
 def _block(stage: Stage, sender: Traffic, value: bool | None) -> None:
     stage.ask("PUT", f"/{index_of(sender.deployment)}/_settings", {"index.blocks.read_only_allow_delete": value})
 
 
-@row("the disk passes every watermark, for an old and for a new index; then it has room")
+@row("the disk passes every watermark, for an old and for a new index; then space is freed")
 def disk_full(stage: Stage) -> None:
-    """The engine's own monitor blocks the indices and lifts the block; it looks every 10 s."""
+    """The engine's own monitor, which runs every 10 s, blocks the indices and removes the block."""
     with stage.logger() as logger, stage.traffic(logger) as sender:
         time.sleep(stage.seconds / 4)
         _watermarks(stage, "10000tb")
@@ -138,11 +138,11 @@ def _wait(condition: Callable[[], bool], seconds: float) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
-            raise TimeoutError(f"it did not happen within {seconds:.0f} s")
+            raise TimeoutError(f"the condition did not hold within {seconds:.0f} s")
         time.sleep(0.5)
 
 
-@row("the node of the primary is killed (-9), of a cluster of three, and comes back", nodes=3)
+@row("the primary's node in a cluster of three is killed (-9), and restarted", nodes=3)
 def cluster(stage: Stage) -> None:
     """The replica takes over."""
     with stage.logger() as logger, stage.traffic(logger) as sender:
@@ -156,7 +156,7 @@ def cluster(stage: Stage) -> None:
 
 @row("two nodes of three are killed (-9): the third answers 503 until they are back", nodes=3)
 def cluster_503(stage: Stage) -> None:
-    """Without a majority there is no manager, and nothing can be written."""
+    """Without a majority there is no cluster manager, and no write succeeds."""
     with stage.logger() as logger, stage.traffic(logger) as sender:
         time.sleep(stage.seconds / 4)
         first = _primary(stage, sender)
@@ -164,34 +164,34 @@ def cluster_503(stage: Stage) -> None:
         for node in nodes:
             node.kill()
         time.sleep(stage.seconds / 2)
-        # At the same time: one alone waits for the other.
+        # At the same time, since each waits for the other.
         starting = [threading.Thread(target=node.restart) for node in nodes]
         for thread in starting:
             thread.start()
         for thread in starting:
             thread.join()
         time.sleep(stage.seconds / 4)
-    stage.expect(sender.again > 0, "nobody has been answered 503")
+    stage.expect(sender.again > 0, "no event was answered 503")
 
 
 def _primary(stage: Stage, sender: Traffic) -> int:
-    """The number of the node that has the primary; its replica is up to date."""
+    """Return the number of the primary's node, once the replica is up to date."""
     index = index_of(sender.deployment)
     stage.ask("GET", f"/_cluster/health/{index}?wait_for_status=green&timeout=60s")
     shards = stage.ask("GET", f"/_cat/shards/{index}?format=json&h=prirep,node")
     return next(int(shard["node"].removeprefix("node-")) - 1 for shard in shards if shard["prirep"] == "p")
 
 
-@row("the logger is killed (-9) twice, once while the engine hangs and its spool fills; there is a spool")
+@row("the logger, with a spool, is killed (-9) twice, once while the engine hangs and the spool fills")
 def logger_killed(stage: Stage) -> None:
-    """What it had acknowledged is in the engine or on its disk."""
+    """Acknowledged events are in the engine or in the spool."""
     with stage.logger(spool=True) as logger, stage.traffic(logger) as sender:
         time.sleep(stage.seconds / 4)
         logger.kill()
         stage.restart(logger)
         time.sleep(stage.seconds / 8)
         stage.engine.suspend()
-        # The first that wait for it are spooled after STORE_TIMEOUT_SECONDS.
+        # The first waiting events are spooled after STORE_TIMEOUT_SECONDS.
         time.sleep(stage.seconds)
         logger.kill()
         stage.expect(stage.spooled() > 0, "the logger was killed with an empty spool")
@@ -199,23 +199,23 @@ def logger_killed(stage: Stage) -> None:
         time.sleep(stage.seconds / 8)
         stage.engine.resume()
         time.sleep(stage.seconds / 8)
-    stage.expect(sender.again > 0, "the logger was killed when nothing was under way")
+    stage.expect(sender.again > 0, "the logger was killed while no event was in progress")
 
 
-@row("the logger is stopped (SIGTERM) in mid-load while the engine hangs; then both come back")
+@row("the logger is stopped (SIGTERM) under load while the engine hangs; then both are restarted")
 def logger_stopped(stage: Stage) -> None:
-    """It ends within its grace, and has acknowledged nothing that it didn't store."""
+    """The logger ends within its grace period, and has acknowledged only stored events."""
     _stopped_while_the_engine_hangs(stage, spool=False)
 
 
-@row("the same with a spool: what waits goes there")
+@row("the same with a spool: waiting events are spooled")
 def logger_stopped_spool(stage: Stage) -> None:
-    """What it had acknowledged is in the engine or on its disk."""
+    """Acknowledged events are in the engine or in the spool."""
     _stopped_while_the_engine_hangs(stage, spool=True)
 
 
 def _stopped_while_the_engine_hangs(stage: Stage, *, spool: bool) -> None:
-    # In a short row, less than it lasts; else the default.
+    # Shorter than a short row, otherwise the default.
     timeouts = {
         "STORE_TIMEOUT_SECONDS": str(min(Settings.store_timeout_seconds, stage.seconds / 2)),
         "ELASTICSEARCH_TIMEOUT_SECONDS": str(min(Settings.elasticsearch_timeout_seconds, 2 * stage.seconds)),
@@ -223,7 +223,7 @@ def _stopped_while_the_engine_hangs(stage: Stage, *, spool: bool) -> None:
     with stage.logger(spool=spool, **timeouts) as logger, stage.traffic(logger) as sender:
         time.sleep(stage.seconds / 4)
         stage.engine.suspend()
-        # Some wait for it by then; with a spool none has been put there yet.
+        # Some events wait by then; with a spool, none is spooled yet.
         time.sleep(min(stage.seconds / 4, 3))
         stage.expect(stage.spooled() == 0, "events were spooled before the logger was stopped")
         took = _terminate(logger)
@@ -232,27 +232,27 @@ def _stopped_while_the_engine_hangs(stage: Stage, *, spool: bool) -> None:
         stage.engine.resume()
         stage.restart(logger)
         time.sleep(stage.seconds / 4)
-    stage.expect(sender.again > 0, "the logger was stopped when nothing was under way")
+    stage.expect(sender.again > 0, "the logger was stopped while no event was in progress")
 
 
 def _terminate(logger: LocalServer) -> float:
-    """Stop a logger; gives the seconds until it had ended."""
+    """Stop a logger; return the seconds until it has ended."""
     started = time.monotonic()
     os.kill(logger.pid, signal.SIGTERM)
     _wait(lambda: not logger.running, 2 * GRACEFUL_SECONDS)
     return time.monotonic() - started
 
 
-@row("two loggers over one engine; one event in five goes to both")
+@row("two loggers share one engine; one event in five is sent to both")
 def two_loggers(stage: Stage) -> None:
-    """Their writes to one document meet."""
+    """The loggers' writes to one document conflict."""
     with stage.logger() as one, stage.logger() as other, stage.traffic(one, other):
         time.sleep(stage.seconds)
 
 
 @row("the engine hangs until the spool (200 kB) is full, and longer")
 def spool_full(stage: Stage) -> None:
-    """Full, it answers 503; the oldest are kept."""
+    """With a full spool the logger answers 503; the oldest events are kept."""
     env = {"SPOOL_MAX_BYTES": "200000", "STORE_TIMEOUT_SECONDS": "1"}
     with stage.logger(spool=True, **env) as logger, stage.traffic(logger) as sender:
         time.sleep(stage.seconds / 4)
@@ -263,18 +263,18 @@ def spool_full(stage: Stage) -> None:
     stage.expect(sender.again > 0, "the spool has not become full")
 
 
-@row("one prediction in ten has a value that the mapping refuses")
+@row("one prediction in ten has a value that the mapping rejects")
 def poison(stage: Stage) -> None:
-    """It is stored beside the others, un-indexed."""
+    """The value is stored without indexing; other events are not affected."""
     stage.map_poison(0)
     with stage.logger() as logger, stage.traffic(logger, poison=True) as sender:
         time.sleep(stage.seconds)
     stage.expect_no_retries(sender)
 
 
-@row("malformed requests, 1,000 for each second of `--seconds`, beside the others")
+@row("malformed requests, 1,000 for each second of `--seconds`, in addition to the usual events")
 def malformed(stage: Stage) -> None:
-    """Broken HTTP, broken CloudEvents, broken bodies."""
+    """Malformed HTTP, malformed CloudEvents, malformed bodies."""
     with stage.logger() as logger, stage.traffic(logger) as sender:
         answers = malformed_requests(logger.url, int(1000 * stage.seconds))
         stage.expect(logger.running, "the logger has ended")
@@ -283,9 +283,9 @@ def malformed(stage: Stage) -> None:
     stage.expect_no_retries(sender)
 
 
-@row("1,000 idle connections, 100 that trickle a request, beside the others")
+@row("1,000 idle connections and 100 that send a request byte by byte, in addition to the usual events")
 def slow_clients(stage: Stage) -> None:
-    """Whoever is slow waits for himself."""
+    """Slow clients don't delay other events."""
     with (
         stage.logger() as logger,
         slow_clients_of(logger.url, idle=1000, trickling=100),

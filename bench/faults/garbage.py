@@ -1,4 +1,4 @@
-"""Answers that no engine should give, and some that proxies in front of it do."""
+"""Invalid responses: some that no engine should return, and some that proxies return."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LIST = Reply.of(b"[1, 2, 3]")
 
 
 def _changed(change: Callable[[Any], Any]) -> Rule:
-    """Make a rule that forwards a request, and changes the answer that the engine gives."""
+    """Return a rule that forwards a request and changes the engine's response."""
 
     def rule(asked: Asked) -> Reply:
         reply = asked.forward()
@@ -86,20 +86,20 @@ KINDS: dict[str, tuple[Callable[[Asked], bool], Rule]] = {
     "settings: a list": (_is("/_settings", "GET"), lambda _: _LIST),
     "health: HTML": (_is("/_cluster/health", "GET"), lambda _: _HTML),
 }
-"""By name: which requests it is about, and what they are answered."""
+"""By name: the requests that a kind concerns, and the rule that answers them."""
 
 
 class Garbage:
-    """A rule that answers one kind of garbage, ``times`` times (None: always), and then forwards everything."""
+    """A rule that answers with one kind of garbage, ``times`` times (None: always), and then forwards everything."""
 
     def __init__(self, kind: str, times: int | None = None) -> None:
         self._concerns, self._rule = KINDS[kind]
         self.left = times
-        """How often it will answer, None for always."""
+        """How often it will still answer, None for always."""
         self._lock = threading.Lock()
 
     def __call__(self, asked: Asked) -> Reply | None:
-        """Answer a request, or leave it."""
+        """Answer a request, or return None to forward it."""
         if not self._concerns(asked):
             return None
         with self._lock:
@@ -111,7 +111,7 @@ class Garbage:
 
 
 class SomeGarbage:
-    """A rule that answers a share of all requests with garbage of any kind that concerns them, as a seed decides."""
+    """A rule that answers a share of the requests with garbage of a random kind that concerns them, by a seed."""
 
     def __init__(self, share: float, seed: int) -> None:
         self._share = share
@@ -119,7 +119,7 @@ class SomeGarbage:
         self._lock = threading.Lock()
 
     def __call__(self, asked: Asked) -> Reply | None:
-        """Answer a request, or leave it."""
+        """Answer a request, or return None to forward it."""
         rules = [rule for concerns, rule in KINDS.values() if concerns(asked)]
         with self._lock:
             chosen = self._chance.choice(rules) if rules and self._chance.random() < self._share else None
@@ -128,11 +128,11 @@ class SomeGarbage:
         try:
             return chosen(asked)
         except (ValueError, LookupError, TypeError, AttributeError):
-            # The engine's own answer was an error, which has no such fields.
+            # The engine's response was an error, which has no such fields.
             return _HTML
 
 
 def too_many_requests(asked: Asked) -> Reply | None:
-    """Answer every write with 429, as an engine does that has too much to do: a rule."""
+    """Answer every write with 429, as an overloaded engine does: a rule."""
     error = {"error": {"type": "rejected_execution_exception", "reason": "rejected"}, "status": 429}
     return Reply.of(json.dumps(error).encode(), 429) if asked.method in ("POST", "PUT") else None

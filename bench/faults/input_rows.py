@@ -1,4 +1,4 @@
-"""Rows in which what is sent, or a user's own code, is the trouble: nothing else may suffer from it."""
+"""Rows in which the input, or a user's code, is the fault: no other event may be affected."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ CLASSES = 19
 REPORTS_AT_ONCE = 10
 _PREDICTIONS_OF_REPORT = 2000
 IDLE_CONNECTIONS = 4100
-# A liveness probe's usual timeoutSeconds is 1; the machine of a benchmark is busy.
+# More than a liveness probe's default timeoutSeconds of 1, since the benchmark's machine is busy.
 _PROBE_SECONDS = 3.0
 
 
 def _expect_undisturbed(stage: Stage, *senders: Traffic) -> None:
-    """Note a problem where an event of others was refused, or waited."""
+    """Note a problem if another event was rejected, or waited."""
     for sender in senders:
         stage.expect_no_retries(sender)
-        stage.expect(sender.longest < ANSWER_SECONDS, f"an event of others has waited {sender.longest:.1f} s")
+        stage.expect(sender.longest < ANSWER_SECONDS, f"another event has waited {sender.longest:.1f} s")
 
 
 @row("integers of 309 to 4,301 digits, eight a second, in requests, responses, rewards, truths, structured events")
 def poison_numbers(stage: Stage) -> None:
-    """Each is answered 200 or 400 at once; the events beside them go on."""
+    """Each is answered 200 or 400 immediately; other events are not affected."""
     with (
         stage.logger() as logger,
         stage.traffic(logger) as sender,
@@ -46,9 +46,9 @@ def poison_numbers(stage: Stage) -> None:
     _expect_undisturbed(stage, sender)
 
 
-@row("scorers that raise, return numpy's integers, nothing, a list, sets; beside one that works")
+@row("scorers that raise, or return numpy integers, nothing, a list or sets; next to one that works")
 def scorer_fails(stage: Stage) -> None:
-    """The documents are stored whole, and say which scorer failed."""
+    """The documents are stored completely, and name the scorer that failed."""
     kinds = ("Raising", "OfNumpy", "OfNothing", "OfAList", "OfOddTypes")
     rules = [{"deployment": f"*-{name.lower()}", "scorer": f"bench.faults.scorers.{name}"} for name in kinds]
     config = stage.file("scorers.yaml", json.dumps({"rules": rules}))
@@ -56,7 +56,7 @@ def scorer_fails(stage: Stage) -> None:
     with stage.logger(SCORERS_CONFIG=config) as logger, contextlib.ExitStack() as stack:
         senders = [stack.enter_context(stage.traffic(logger, rate=share))]
         for name in kinds:
-            # numpy's integer may also be taken for the number that it is.
+            # A numpy integer may also be converted to a number, and scored.
             scored = None if name in ("OfNumpy", "OfOddTypes") else False
             made = stage.traffic(logger, suffix=f"-{name.lower()}", scored=scored, rate=share)
             senders.append(stack.enter_context(made))
@@ -66,7 +66,7 @@ def scorer_fails(stage: Stage) -> None:
 
 @row(f"{IDLE_CONNECTIONS:,} idle connections, while /healthz is probed and events arrive")
 def connection_flood(stage: Stage) -> None:
-    """More connections than a worker takes: the probes must not be the ones that wait."""
+    """More connections than a worker accepts: probes must not wait."""
     with (
         stage.logger() as logger,
         stage.traffic(logger) as sender,
@@ -74,12 +74,12 @@ def connection_flood(stage: Stage) -> None:
         Probes(logger.url, timeout=_PROBE_SECONDS) as probes,
     ):
         time.sleep(max(stage.seconds, 5.0))
-    stage.notes.append(f"{probes.asked} probes, {probes.failed} without an answer, longest {probes.longest:.1f} s")
-    stage.expect(probes.failed == 0, f"{probes.failed} of {probes.asked} probes had no answer in {_PROBE_SECONDS} s")
+    stage.notes.append(f"{probes.asked} probes, {probes.failed} without a response, longest {probes.longest:.1f} s")
+    stage.expect(probes.failed == 0, f"{probes.failed} of {probes.asked} probes had no response in {_PROBE_SECONDS} s")
     _expect_undisturbed(stage, sender)
 
 
-@row(f"{REPORTS_AT_ONCE} reports of {CLASSES} classes at once, again and again, while events arrive")
+@row(f"{REPORTS_AT_ONCE} concurrent reports of {CLASSES} classes, repeatedly, while events arrive")
 def reports(stage: Stage) -> None:
     """A report is answered 200 or 429, and no event waits for one."""
     _fill_with_classes(stage)

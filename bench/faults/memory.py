@@ -1,4 +1,4 @@
-"""What memory a server takes: resident, its workers together."""
+"""Measures the resident memory of a server, all workers together."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 class Memory:
-    """Looks at a process and its children until it is left; ``peak`` is in MB, 0 where there is no /proc."""
+    """Samples processes with their children until the block ends; ``peak`` is in MB, 0 without /proc."""
 
     def __init__(self) -> None:
         self.pids: set[int] = set()
-        """The processes whose children, and themselves, are looked at; it may change meanwhile."""
+        """The sampled processes, whose children are included; may be changed at any time."""
         self.peak = 0.0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="memory", daemon=True)
@@ -35,7 +35,7 @@ class Memory:
 
 
 def resident(pid: int) -> float:
-    """Give the resident memory of a process and its children in MB; pages that they share count for each."""
+    """Return the resident memory of a process and its children in MB; shared pages count for each."""
     try:
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
         own = int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE_BYTES / 1e6

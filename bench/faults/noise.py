@@ -1,4 +1,4 @@
-"""Somebody else's load on the engine."""
+"""Load from another client on the engine."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _DOCUMENTS = 100
 
 
 class Noise:
-    """Writes to an index of its own, from several connections at once, until it is left."""
+    """Writes to a separate index over several connections, until the block ends."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -40,5 +40,5 @@ class Noise:
         client = Client(self._url)
         line = b'{"index": {}}\n' + json.dumps({"text": "word " * 100}).encode() + b"\n"
         while not self._stop.is_set():
-            with contextlib.suppress(RuntimeError):  # it is refused, too
+            with contextlib.suppress(RuntimeError):  # rejected as well
                 client.ask("POST", f"/{_INDEX}/_bulk", line * _DOCUMENTS)

@@ -1,4 +1,4 @@
-"""A proxy between the logger and the engine that answers something else, or later, as a rule tells it."""
+"""A proxy between the logger and the engine that replaces or delays responses by a rule."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _TIMEOUT_SECONDS = 120.0
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer: status, headers, body."""
+    """A response: status, headers, body."""
 
     status: int
     headers: tuple[tuple[str, str], ...]
@@ -24,17 +24,17 @@ class Reply:
 
     @classmethod
     def of(cls, body: bytes, status: int = 200, kind: str = "application/json") -> Reply:
-        """Make an answer of a body."""
+        """Return a response with a body."""
         return cls(status, (("Content-Type", kind),), body)
 
     def with_body(self, body: bytes) -> Reply:
-        """Return the same answer with another body."""
+        """Return the same response with another body."""
         return Reply(self.status, self.headers, body)
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A request that is on its way to the engine; ``forward`` gives the engine's own answer to it."""
+    """A request to the engine; ``forward`` returns the engine's own response to it."""
 
     method: str
     path: str
@@ -43,16 +43,16 @@ class Asked:
 
 
 Rule = Callable[[Asked], Reply | None]
-"""Gives what is answered; None for the engine's own answer. Raises ConnectionError to close the connection instead."""
+"""Returns the response, None for the engine's own. Raises ConnectionError to close the connection instead."""
 
 
 class FaultProxy:
-    """A context manager; ``rule`` may be changed at any time, None forwards everything."""
+    """A proxy as a context manager; ``rule`` may be changed at any time, None forwards everything."""
 
     def __init__(self, target: str, rule: Rule | None = None) -> None:
         self.rule = rule
         self.changed = 0
-        """How many answers were not the engine's own."""
+        """Number of responses that were not the engine's own."""
         self._target = urlsplit(target).netloc
         proxy = self
 
@@ -64,7 +64,7 @@ class FaultProxy:
             daemon_threads = True
 
             def handle_error(self, request: object, client_address: object) -> None:
-                """Say nothing: a logger that is killed leaves its connections."""
+                """Ignore errors: a killed logger aborts its connections."""
 
         self._server = Server(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
@@ -79,7 +79,7 @@ class FaultProxy:
         self._server.server_close()
 
     def forward(self, method: str, path: str, headers: dict[str, str], body: bytes) -> Reply:
-        """Give the engine's answer. Raises OSError where there is none."""
+        """Return the engine's response. Raises OSError if there is none."""
         connection = http.client.HTTPConnection(self._target, timeout=_TIMEOUT_SECONDS)
         try:
             connection.request(method, path, body or None, headers)
@@ -91,7 +91,7 @@ class FaultProxy:
             connection.close()
 
     def answer(self, asked: Asked) -> Reply:
-        """Give what is answered. Raises OSError where the connection is to be closed instead."""
+        """Return the response by the rule. Raises OSError if the connection has to be closed instead."""
         reply = None if self.rule is None else self.rule(asked)
         if reply is None:
             return asked.forward()
@@ -103,7 +103,7 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     owner: FaultProxy
     timeout = _TIMEOUT_SECONDS
-    # The head and the body of an answer are two writes.
+    # The head and the body of a response are two writes.
     disable_nagle_algorithm = True
 
     def _do(self) -> None:
@@ -116,7 +116,7 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             reply = self.owner.answer(Asked(self.command, self.path, body, forward))
         except OSError:
-            # As an engine that is not there: no answer.
+            # As if the engine were down: no response.
             self.close_connection = True
             self.connection.shutdown(socket.SHUT_RDWR)
             return
@@ -132,4 +132,4 @@ class _Handler(BaseHTTPRequestHandler):
     do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = _do  # noqa: N815  # the names that http.server calls
 
     def log_message(self, format: str, *arguments: object) -> None:
-        """Say nothing."""
+        """Log nothing."""

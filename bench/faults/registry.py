@@ -1,4 +1,4 @@
-"""What a row is, and the table of all of them, which their modules fill."""
+"""The type of a row, and the registry of all rows, which their modules fill."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ Happen = Callable[[Stage], None]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What happens, the settings of the engine that it happens to, and of how many nodes that is.
+    """A fault, with its description, and the settings and number of nodes of its engine.
 
-    ``only_named``: it takes long, and runs only where it is asked for by its name.
+    ``only_named``: the row takes long, and runs only if it is named.
     """
 
     name: str
@@ -29,7 +29,7 @@ ROWS: dict[str, Row] = {}
 
 
 def row(what: str, nodes: int = 1, *, only_named: bool = False, **settings: str) -> Callable[[Happen], Happen]:
-    """Add a function to the table as a row of its name; ``settings`` are the engine's, with __ for their dots."""
+    """Register a function as a row with its name; ``settings`` are the engine's, with __ for their dots."""
 
     def add(happen: Happen) -> Happen:
         named = {name.replace("__", "."): value for name, value in settings.items()}

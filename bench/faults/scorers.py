@@ -1,4 +1,4 @@
-"""Scorers of a careless user, by their dotted paths in SCORERS_CONFIG."""
+"""Faulty user scorers, for SCORERS_CONFIG by their dotted paths."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from scorers.base import Row
 
 
 class Raising:
-    """Fails for every pair."""
+    """Raises for every pair."""
 
     name = "raising"
     metrics = ()
 
     def score(self, truth: Row, prediction: Row) -> dict[str, Any]:
-        """Raise, as code does that meets a value it wasn't written for."""
+        """Raise, like code that gets an unexpected value."""
         raise KeyError("no such column")
 
 
 class OfNumpy:
-    """Returns what numpy's functions give, which is no JSON."""
+    """Returns numpy values, which are not JSON."""
 
     name = "of-numpy"
     metrics = ()
 
     def score(self, truth: Row, prediction: Row) -> dict[str, Any]:
-        """Return whether the greatest column is the true one, as numpy's integer."""
+        """Return whether the greatest column is the true one, as a numpy integer."""
         return {"correct": np.int64(np.argmax(prediction.value) == truth.value)}
 
 
@@ -39,7 +39,7 @@ class OfNothing:
     metrics = ()
 
     def score(self, truth: Row, prediction: Row) -> Any:
-        """Forget to return something."""
+        """Return nothing."""
 
 
 class OfAList:

@@ -1,4 +1,4 @@
-"""Everything at random, for half an hour."""
+"""The row that injects random faults, by default for half an hour."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from bench.faults.registry import row
 from bench.faults.stage import Stage
 from request_logger.demo.local_server import LocalServer, engine_settings
 
-# Of a pause or of refusals, in seconds: below and above the 8 s within which an event is answered.
+# Length of a pause or of rejections: below and above the 8 s within which an event is answered.
 _FAULT_SECONDS = (0.5, 15.0)
 _CALM_SECONDS = (1.0, 10.0)
 _GARBAGE_SHARE = 0.05
@@ -29,13 +29,13 @@ _GARBAGE_SHARE = 0.05
     only_named=True,
 )
 def soak(stage: Stage) -> None:
-    """At its end everything that was acknowledged is there, once."""
+    """In the end, every acknowledged event is stored exactly once."""
     chance = random.Random(stage.seed)
     stage.notes.append(f"--seed {stage.seed}")
     rules = [{"deployment": "*-raising", "scorer": "bench.faults.scorers.Raising"}]
     config = stage.file("scorers.yaml", json.dumps({"rules": rules}))
     happened: Counter[str] = Counter()
-    stage.map_poison(1)  # the second sender's
+    stage.map_poison(1)  # of the second sender
     with (
         FaultProxy(stage.engine.url) as proxy,
         stage.logger(spool=True, SCORERS_CONFIG=config, **engine_settings(proxy.url)) as logger,
@@ -59,7 +59,7 @@ def soak(stage: Stage) -> None:
 def _faults(
     stage: Stage, logger: LocalServer, proxy: FaultProxy, chance: random.Random
 ) -> dict[str, Callable[[], None]]:
-    """Return what may happen, by name; each ends with the engine and the logger running."""
+    """Return the faults by name; each ends with the engine and the logger running."""
 
     def pause() -> None:
         stage.engine.suspend()

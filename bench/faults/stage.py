@@ -1,4 +1,4 @@
-"""What a row has to play with: an engine, loggers, senders; and what is counted at its end."""
+"""The environment of a row: an engine, loggers and senders; and the count at the end."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from bench.faults.memory import Memory
 from bench.faults.traffic import Traffic
 from bench.first import index_of
 from request_logger.demo.local_server import LocalServer, engine_settings
-from request_logger.embedded_engine import Engine
+from request_logger.embedded_engine import EmbeddedEngine
 from request_logger.settings import Settings
 from request_logger.spool import Spool
-from request_logger.spool.observer import Unobserved
+from request_logger.spool.observer import NullObserver
 
 PATIENCE_SECONDS = 120.0
 
 
 class Stage:
-    """One row's. ``engines`` are the nodes of one cluster, usually one; all must run at the end."""
+    """The environment of one row. ``engines`` are the nodes of a cluster, usually one; all must run at the end."""
 
     def __init__(
         self,
-        engines: Sequence[Engine],
+        engines: Sequence[EmbeddedEngine],
         seconds: float,
         rate: float,
         *,
@@ -39,62 +39,62 @@ class Stage:
     ) -> None:
         self.engines = engines
         self.minutes = minutes
-        """How long the soak takes."""
+        """Length of the soak."""
         self.patience = PATIENCE_SECONDS
-        """How long a sender waits at the end for all that it has sent to be acknowledged (seconds)."""
+        """How long a sender waits at the end until all of its events are acknowledged (seconds)."""
         self.seed = seed
-        """Decides what happens in the soak."""
+        """Determines the faults of the soak."""
         self.tell = tell
-        """Takes a line about what happens."""
+        """Receives progress lines."""
         self.seconds = seconds
-        """How long the fault and what is around it may take, about."""
+        """Approximate length of the row."""
         self.rate = rate
         self.name = f"faults-{uuid.uuid4().hex[:8]}"
         self.problems: list[str] = []
         self.notes: list[str] = []
-        """What a reader of the figures should know, one line each."""
+        """Remarks on the figures, one per line."""
         self._memory = Memory()
         self._senders: list[Traffic] = []
         self._folder = tempfile.TemporaryDirectory(prefix="request-logger-faults-")
         self._spool = str(Path(self._folder.name) / "spool")
 
     @property
-    def engine(self) -> Engine:
+    def engine(self) -> EmbeddedEngine:
         """The (first) engine."""
         return self.engines[0]
 
     def ask(self, method: str, path: str, body: Any = None, *, node: int = 0) -> Any:
-        """Send a request to the engine, give its parsed answer."""
+        """Send a request to the engine and return its parsed response."""
         return Client(self.engines[node].url).ask(method, path, body)
 
     def expect(self, true: bool, otherwise: str) -> None:
-        """Note a problem unless something is as it must be."""
+        """Note a problem unless a condition holds."""
         if not true:
             self.problems.append(otherwise)
 
     def map_poison(self, number: int) -> None:
-        """Give the index of a sender, by its number, the type that its poisoned values don't have."""
+        """Map the index of a sender, by its number, so that its poisoned values are rejected."""
         types = {"request": {"properties": {"elements": {"properties": {"sepal_length": {"type": "double"}}}}}}
         self.ask("PUT", f"/{index_of(f'{self.name}-{number}')}", {"mappings": {"properties": types}})
 
     def wait_for_first(self, sender: Traffic) -> None:
-        """Wait until a sender's first event is acknowledged: a new index takes its time on a busy machine."""
+        """Wait until a sender's first event is acknowledged: creating an index takes long on a busy machine."""
         deadline = time.monotonic() + self.patience
         while not sender.acknowledged and time.monotonic() < deadline:
             time.sleep(0.05)
 
     def expect_no_retries(self, sender: Traffic) -> None:
-        """Note a problem where an event was not acknowledged at its first sending."""
-        self.expect(sender.again == 0, f"{sender.again} events had to be sent again: {dict(sender.unacknowledged)}")
+        """Note a problem if an event was not acknowledged at the first attempt."""
+        self.expect(sender.again == 0, f"{sender.again} retries: {dict(sender.unacknowledged)}")
 
     @contextlib.contextmanager
     def logger(self, *, spool: bool = False, **env: str) -> Iterator[LocalServer]:
-        """A request logger with its default settings and those given; at the end its spool is emptied first."""
+        """Run a request logger with the default and the given settings; at the end, wait until its spool is empty."""
         settings = engine_settings(self.engine.url)
         if len(self.engines) > 1:
             settings = {"ELASTICSEARCH_HOST": ",".join(engine.url for engine in self.engines)}
         if spool:
-            # In a short row, less than it lasts; else the default.
+            # Shorter than a short row, otherwise the default.
             timeout = min(Settings.store_timeout_seconds, self.seconds / 2)
             settings |= {"SPOOL_DIR": self._spool, "STORE_TIMEOUT_SECONDS": str(timeout)}
         with LocalServer({**settings, **env}) as server:
@@ -107,19 +107,19 @@ class Stage:
                 self.expect(not aside, f"{len(aside)} records were set aside: {', '.join(aside[:3])}")
 
     def spooled(self) -> int:
-        """Say how many events wait in the spool."""
+        """Return the number of events in the spool."""
         seen = _Seen()
         Spool(self._spool, 2**40, seen).close()
         return seen.events
 
     def file(self, name: str, text: str) -> str:
-        """Write a file that lives as long as the row; return its path."""
+        """Write a file that exists as long as the row; return its path."""
         path = Path(self._folder.name) / name
         path.write_text(text, encoding="utf-8")
         return str(path)
 
     def _empties(self) -> bool:
-        """Wait until nothing is left in the spool, and say whether that came."""
+        """Wait until the spool is empty; return False if it isn't within the patience."""
         deadline = time.monotonic() + self.patience
         while self.spooled():
             if time.monotonic() > deadline:
@@ -128,7 +128,7 @@ class Stage:
         return True
 
     def restart(self, server: LocalServer) -> None:
-        """Start a killed logger again."""
+        """Restart a killed logger."""
         server.restart("/healthz")
         self._memory.pids.add(server.pid)
 
@@ -141,9 +141,9 @@ class Stage:
         scored: bool | None = True,
         rate: float = 0.0,
     ) -> Iterator[Traffic]:
-        """A sender for as long as the block runs, and until all it sent is acknowledged.
+        """Run a sender as long as the block, and until all of its events are acknowledged.
 
-        ``suffix`` ends the name of its deployment. ``rate``: events a second, by default the row's.
+        ``suffix`` is appended to the name of its deployment. ``rate``: events a second, by default the row's.
         """
         name = f"{self.name}-{len(self._senders)}{suffix}"
         urls = [server.url for server in servers]
@@ -154,12 +154,12 @@ class Stage:
         except BaseException:
             sender.finish(0)
             raise
-        # Where one sender has waited in vain, the others don't wait as long once more.
+        # After one sender has waited in vain, the others wait less.
         waited_in_vain = any(one.finished and one.acknowledged < one.sent for one in self._senders)
         sender.finish(self.patience / 10 if waited_in_vain else self.patience)
 
     def run(self, row: Any) -> Count:
-        """Let a row happen, and count."""
+        """Run a row and return its count."""
         with self._folder, self._memory:
             row(self)
         result = count(Client(self.engine.url), self._senders)
@@ -169,9 +169,9 @@ class Stage:
         return result
 
 
-class _Seen(Unobserved):
+class _Seen(NullObserver):
     events = 0
 
     def spool_size(self, events: int, size: int) -> None:
-        """Remember it."""
+        """Remember the number of events."""
         self.events = events

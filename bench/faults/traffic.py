@@ -1,4 +1,4 @@
-"""A sender at a steady rate that comes again, as a broker does, until each event is acknowledged."""
+"""A sender with a steady rate that retries, as a broker does, until each event is acknowledged."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bench.first import PARTS, bodies
 from bench.load import post
 
 Key = tuple[int, str]
-"""A prediction's number, and which part of it."""
+"""The number of a prediction, and the name of a part."""
 
 AGAIN_SECONDS = 0.5
 POISON_EVERY = 10
@@ -25,16 +25,16 @@ _ALSO_ELSEWHERE = 0.2
 
 
 def is_poison(number: int) -> bool:
-    """Say whether a poisoned sender's prediction of that number is one that the mapping refuses."""
+    """Return whether the mapping rejects a poisoned sender's prediction of that number."""
     return number % POISON_EVERY == POISON_EVERY - 1
 
 
 def content(key: Key, *, poison: bool) -> dict[str, Any]:
-    """The body of an event, the same for the same key."""
+    """Return the body of an event, the same for the same key."""
     number, part = key
     body: dict[str, Any] = bodies(number)[part]
     if poison and part == "request" and is_poison(number):
-        # Text where the mapping has a number.
+        # Text for a field that is mapped as a number.
         body["data"]["ndarray"][0][0] = "no number"
     return body
 
@@ -42,8 +42,8 @@ def content(key: Key, *, poison: bool) -> dict[str, Any]:
 class Traffic:
     """Sends predictions of its own deployment (request, response, feedback) until `finish`.
 
-    ``rate`` is in events a second, whatever becomes of those before. With several ``urls`` each event goes to one of
-    them, and one in five to two at the same time.
+    ``rate`` is in events a second, whether or not earlier events are acknowledged. With several ``urls``, each event
+    goes to one of them, and one in five to all at the same time.
     """
 
     def __init__(
@@ -52,21 +52,21 @@ class Traffic:
         self.deployment = deployment
         self.poison = poison
         self.scored = scored
-        """Whether its scorer works; else each whole document must say why it has no metrics. None: either will do."""
+        """Whether its scorer works; otherwise each complete document must have a reason. None: either is fine."""
         self.sent: set[Key] = set()
         self.acknowledged: set[Key] = set()
         self.acknowledged_at: dict[Key, float] = {}
-        """When (time.monotonic) an event was acknowledged."""
+        """The time (time.monotonic) at which an event was acknowledged."""
         self.gone: set[Key] = set()
-        """Events that were acknowledged, and whose engine has lost all that it had since: not to be looked for."""
+        """Acknowledged events that are not checked, since their engine was emptied afterwards."""
         self.unacknowledged: Counter[int] = Counter()
-        """Answers after which an event was sent again, by status (0: no answer)."""
+        """Statuses after which an event was retried (0: no response)."""
         self.refused: Counter[int] = Counter()
-        """Answers that say that coming again can't help, by status."""
+        """Statuses after which retrying is useless."""
         self.finished = False
         self.again = 0
         self.longest = 0.0
-        """The longest that an event took from its first sending to its acknowledgement (seconds)."""
+        """The longest time from first sending an event to its acknowledgement (seconds)."""
         self._urls = urls
         self._rate = rate
         self._idle: dict[str, list[tuple[asyncio.StreamReader, asyncio.StreamWriter]]] = {url: [] for url in urls}
@@ -87,7 +87,7 @@ class Traffic:
         started = time.monotonic()
         under_way: set[asyncio.Task[None]] = set()
         number = 0
-        # A prediction that was begun is sent whole.
+        # All events of a started prediction are sent.
         while not self._stop.is_set() or number % len(PARTS):
             await asyncio.sleep(started + number / self._rate - time.monotonic())
             task = asyncio.create_task(self._deliver((number // len(PARTS), PARTS[number % len(PARTS)])))
@@ -129,7 +129,7 @@ class Traffic:
             await asyncio.sleep(AGAIN_SECONDS * self._chance.uniform(0.5, 1.5))
 
     async def _send(self, url: str, raw: bytes) -> int:
-        """Send a request; gives its status, 0 where there is no answer."""
+        """Send a request; return the status of the response, 0 if there is none."""
         writer = None
         try:
             async with asyncio.timeout(_ANSWER_SECONDS):
@@ -153,7 +153,7 @@ class Traffic:
 
 
 def headers(deployment: str, key: Key) -> dict[str, str]:
-    """The headers of an event, as an executor sends them."""
+    """Return the headers of an event, as an executor sends them."""
     number, part = key
     return {
         "Content-Type": "application/json",

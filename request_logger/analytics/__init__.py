@@ -1,7 +1,6 @@
-"""Answers from what is stored: how good a model is, over which documents, and how sure that is.
+"""Figures from stored documents: metrics with intervals and baselines, reports, comparisons and the quality gate.
 
-``scope`` says which documents, ``queries`` gets sums of them that are exact, ``buckets`` splits them by time and field.
-Metrics are declared by the
-scorers; what the engine must add up for them is in `request_logger.analytics.rollups`. Nothing here writes, and no
-script runs in the engine.
+``scope`` selects documents, ``queries`` fetches exact sums over them, ``buckets`` splits them by time or field. The
+scorers declare the metrics; ``rollups`` turns their needs into aggregations. The package only reads the search engine
+and uses no scripts.
 """

@@ -1,7 +1,6 @@
-"""The sums that an engine's roll-ups make, made here: for `metrics` that are not stored, or not yet.
+"""Computes a scorer's roll-up values in this process, from ``metrics`` that are not stored (yet).
 
-It sees one document after the other and keeps sums alone, so any number of documents takes no more memory than their
-classes do.
+It keeps only sums, so memory depends on the number of classes and not on the number of documents.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from scorers.base import AtMost, Bucket, Count, Need, Sum, SumBy, Terms, TermsBy
 
 
 class _Total:
-    """A sum whose rounding errors don't add up (Neumaier's variant of Kahan's), as an engine's doesn't."""
+    """A compensated sum (Neumaier's variant of Kahan's), as exact as the search engine's own."""
 
     def __init__(self) -> None:
         self._sum = 0.0
@@ -35,8 +34,8 @@ class _Total:
         return self._sum + self._lost
 
 
-class Tally:
-    """The documents of one scorer: ``add`` each one's ``metrics``, then read ``values``."""
+class Accumulator:
+    """Accumulates the ``metrics`` of one scorer's documents: ``add`` each, then read ``values``. Not thread-safe."""
 
     def __init__(self, scorer: rollups.HasMetrics) -> None:
         self._scorer = scorer
@@ -45,13 +44,13 @@ class Tally:
         self.documents = 0
 
     def add(self, metrics: Mapping[str, Any]) -> None:
-        """Count one document's ``metrics``."""
+        """Add one document's ``metrics``."""
         self.documents += 1
         for add in self._adders:
             add(metrics)
 
     def values(self) -> dict[str, float | dict[str, Any]]:
-        """Give the values of the scorer's metrics by name, as `rollups.compute` does."""
+        """Return the values of the scorer's metrics by name, equal to `rollups.compute` over the same documents."""
         return rollups.from_needs(self._scorer, {need: _value(need, kept) for need, kept in self._sums.items()})
 
 
@@ -66,7 +65,7 @@ def _empty(need: Need) -> Any:
 
 
 def _adder(need: Need, kept: Any) -> Callable[[Mapping[str, Any]], None]:
-    """Give the function that counts one document's ``metrics`` for a need: what it is, is looked at once."""
+    """Return the function that adds one document's ``metrics`` to a need; the need's type is matched only once."""
     match need:
         case Count(field):
             return functools.partial(_count, kept, field)
@@ -148,6 +147,6 @@ def _values(metrics: Mapping[str, Any], field: str) -> Sequence[Any]:
 
 
 def _distinct(metrics: Mapping[str, Any], field: str) -> Collection[Any]:
-    """Give the distinct values: an engine counts a document once a value of text."""
+    """Return the distinct values: a terms aggregation counts a document once per distinct value."""
     found = _values(metrics, field)
     return set(found) if len(found) > 1 else found

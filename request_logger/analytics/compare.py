@@ -1,4 +1,4 @@
-"""Which of two groups of predictions is better: two predictors, two models, any two values of a field."""
+"""Compares two groups of predictions: two predictors, two models, or any two values of a field."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from request_logger.analytics.buckets import label_of, value_part
+from request_logger.analytics.buckets import label_of, value_segment
 from request_logger.analytics.differences import difference, plain_means, proportions, variance_of
-from request_logger.analytics.errors import BadQuestionError
-from request_logger.analytics.estimates import estimates, mean_field, questions_of
+from request_logger.analytics.errors import BadQueryError
+from request_logger.analytics.estimates import estimates, mean_field, statistics_of
 from request_logger.analytics.fields import Field, find_field
-from request_logger.analytics.label_averages import ask_together
+from request_logger.analytics.label_averages import fetch_cooccurrences
 from request_logger.analytics.paired_samples import find_pairs
-from request_logger.analytics.queries import Answers, Asker
+from request_logger.analytics.queries import Answers, QueryRunner
 from request_logger.analytics.report import Report, as_json
 from request_logger.analytics.scope import Query, Scope, find_scope
 from request_logger.analytics.tasks import Task, tasks_of
@@ -22,17 +22,18 @@ from request_logger.settings import Settings
 from request_logger.store.ports import EngineReader
 from scorers.base import Metric
 
-# Looked at for both names where no field is given, in this order.
+# Fields tried for both names where ``by`` is empty, in this order.
 _FIELDS = ("predictor", "model", "deployment")
-# What a comparison goes by where the headline of a report has no test of its own.
+# The deciding metric where the task's first shown metric has no test.
 _TESTED = {"regression": "mse", "multilabel": "subset_accuracy"}
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """What is compared: documents with ``a`` in the field ``by`` to those with ``b``; see `find_scope` for the rest.
+class Comparison:
+    """The options of a comparison: documents with ``a`` in the field ``by`` against those with ``b``.
 
-    ``metric``: what decides; empty: the task's own. ``pair``: how pairs are found, see `find_pairs`.
+    ``metric`` decides (empty: the task's default). ``pair`` is how pairs are found, see `find_pairs`; the other fields
+    are those of `find_scope`.
     """
 
     a: str
@@ -46,74 +47,73 @@ class Question:
     pair: str = "auto"
 
 
-def compare(engine: EngineReader, settings: Settings, question: Question) -> Report:
-    """Compare two groups. Raises BadQuestionError where one can't be found, StoreUnavailableError.
+def compare(engine: EngineReader, settings: Settings, comparison: Comparison) -> Report:
+    """Return the comparison of two groups as JSON.
 
-    The answer is JSON: ``metrics`` (each with both values, difference, interval, p-value, sample sizes), ``paired``
-    where pairs were found, and the ``verdict`` by the metric that decides.
+    It has ``metrics`` (each with both values, difference, interval, p-value, sample sizes), ``paired`` where pairs were
+    found, and the ``verdict`` by the deciding metric. Raises BadQueryError where a group isn't found,
+    StoreUnavailableError.
     """
-    asker = Asker(engine)
-    scope = find_scope(engine, settings, question.target, question.start, question.end, question.by_date)
-    found = asker.settled(lambda: _compare(asker, settings, scope, question), scope.indices)
-    left_out = asker.left_out.as_json()
+    runner = QueryRunner(engine)
+    scope = find_scope(engine, settings, comparison.target, comparison.start, comparison.end, comparison.by_date)
+    found = runner.settled(lambda: _compare(runner, settings, scope, comparison), scope.indices)
+    left_out = runner.left_out.as_json()
     return {**found, **({"left_out": left_out} if left_out else {})}
 
 
-def _compare(asker: Asker, settings: Settings, scope: Scope, question: Question) -> Report:
-    field, parts = _groups(asker, scope, question)
-    tasks = [{task.name: task for task in tasks_of(asker, scope.having(part), settings)} for part in parts]
-    task = _task(tasks, question)
-    both = [scope.having(part, task.only) for part in parts]
-    answers = [asker.answers(each, questions_of(task.metrics)) for each in both]
-    answers = [found | ask_together(asker, each, found) for found, each in zip(answers, both, strict=True)]
+def _compare(runner: QueryRunner, settings: Settings, scope: Scope, comparison: Comparison) -> Report:
+    field, segments = _groups(runner, scope, comparison)
+    tasks = [{task.name: task for task in tasks_of(runner, scope.having(segment), settings)} for segment in segments]
+    task = _task(tasks, comparison)
+    both = [scope.having(segment, task.only) for segment in segments]
+    answers = [runner.fetch(each, statistics_of(task.metrics)) for each in both]
+    answers = [found | fetch_cooccurrences(runner, each, found) for found, each in zip(answers, both, strict=True)]
     counts = [found[task.name].count for found in tasks]
-    deciding = _deciding(task, question.metric)
+    deciding = _deciding(task, comparison.metric)
     rows = _rows(task, answers)
     own = next((row for row in rows if row["name"] == deciding.name), None)
     if own is None or "difference" not in own:
-        raise BadQuestionError(
-            f"--metric: expected one that can be tested with these documents, found {deciding.name!r}"
-        )
-    pairs = _pairs(asker, both, deciding, answers, question)
+        raise BadQueryError(f"--metric: expected one that can be tested with these documents, found {deciding.name!r}")
+    pairs = _pairs(runner, both, deciding, answers, comparison)
     return {
-        "target": question.target,
+        "target": comparison.target,
         "indices": scope.indices,
         "by": field.path,
         "scorer": task.name,
-        "a": {"name": question.a, "documents": counts[0]},
-        "b": {"name": question.b, "documents": counts[1]},
+        "a": {"name": comparison.a, "documents": counts[0]},
+        "b": {"name": comparison.b, "documents": counts[1]},
         "metrics": rows,
         **({"paired": pairs} if pairs else {}),
-        "verdict": verdict((question.a, question.b), deciding, own, pairs, variance_of(deciding, *answers)),
+        "verdict": verdict((comparison.a, comparison.b), deciding, own, pairs, variance_of(deciding, *answers)),
     }
 
 
-def _groups(asker: Asker, scope: Scope, question: Question) -> tuple[Field, list[Query]]:
-    """Find the field that has both names, and the queries of the two groups."""
-    if question.a == question.b:
-        raise BadQuestionError(f"expected two different names, found {question.a!r} twice")
-    homes: dict[str, list[str]] = {question.a: [], question.b: []}
-    for name in (question.by,) if question.by else _FIELDS:
+def _groups(runner: QueryRunner, scope: Scope, comparison: Comparison) -> tuple[Field, list[Query]]:
+    """Return the field that has both names, and the queries of the two groups."""
+    if comparison.a == comparison.b:
+        raise BadQueryError(f"expected two different names, found {comparison.a!r} twice")
+    fields_with: dict[str, list[str]] = {comparison.a: [], comparison.b: []}
+    for name in (comparison.by,) if comparison.by else _FIELDS:
         try:
-            field = find_field(asker, scope, name)
-        except BadQuestionError:
-            if question.by:
+            field = find_field(runner, scope, name)
+        except BadQueryError:
+            if comparison.by:
                 raise
             continue
-        parts = [value_part(field, _value(field, text), 0).only for text in homes]
-        there = [bool(asker.count(scope, part)) for part in parts]
+        segments = [value_segment(field, _value(field, text), 0).only for text in fields_with]
+        there = [bool(runner.count(scope, segment)) for segment in segments]
         if all(there):
-            return field, parts
-        for text, is_there in zip(homes, there, strict=True):
-            homes[text] += [name] if is_there else []
-    raise BadQuestionError(_nowhere(homes, question.by))
+            return field, segments
+        for text, is_there in zip(fields_with, there, strict=True):
+            fields_with[text] += [name] if is_there else []
+    raise BadQueryError(_no_common_field(fields_with, comparison.by))
 
 
-def _nowhere(homes: Mapping[str, Sequence[str]], by: str) -> str:
-    """Say why no field has both names; ``homes`` are the fields that have each of them."""
-    missing = [text for text, fields in homes.items() if not fields]
+def _no_common_field(fields_with: Mapping[str, Sequence[str]], by: str) -> str:
+    """Return the message that no field has both names; ``fields_with`` has the fields of each name."""
+    missing = [text for text, fields in fields_with.items() if not fields]
     if not missing:
-        found = " and ".join(f"a {' and '.join(fields)} ({text!r})" for text, fields in homes.items())
+        found = " and ".join(f"a {' and '.join(fields)} ({text!r})" for text, fields in fields_with.items())
         return f"expected two names of one kind, such as two models, found {found}"
     where = f"--by {by}" if by else f"a {', '.join(_FIELDS[:-1])} or {_FIELDS[-1]}"
     return f"no prediction has {' or '.join(map(repr, missing))} as {where}"
@@ -125,17 +125,17 @@ def _value(field: Field, text: str) -> Any:
     try:
         return float(text)
     except ValueError:
-        raise BadQuestionError(f"--by {field.name}: expected numbers, found {text!r}") from None
+        raise BadQueryError(f"--by {field.name}: expected numbers, found {text!r}") from None
 
 
-def _task(tasks: Sequence[dict[str, Task]], question: Question) -> Task:
+def _task(tasks: Sequence[dict[str, Task]], comparison: Comparison) -> Task:
     shared = [name for name in tasks[0] if name in tasks[1]]
     if not shared:
         found = [f"{label_of(name)}: {', '.join(each) or 'nothing scored'}" for name, each in
-                 zip((question.a, question.b), tasks, strict=True)]  # fmt: skip
-        raise BadQuestionError(f"the two have no scorer in common ({'; '.join(found)})")
+                 zip((comparison.a, comparison.b), tasks, strict=True)]  # fmt: skip
+        raise BadQueryError(f"the two have no scorer in common ({'; '.join(found)})")
     known = max(shared, key=lambda name: min(each[name].count for each in tasks))
-    # A metric that only some documents have, such as the reward, is in both.
+    # A metric that only some documents have, such as the reward, may be declared by one side only.
     metrics = {metric.name: metric for each in tasks for metric in each[known].metrics}
     return Task(known, tasks[0][known].count, tuple(metrics.values()))
 
@@ -145,12 +145,12 @@ def _deciding(task: Task, name: str) -> Metric:
     default = _TESTED.get(task.name) or next((metric.name for metric in task.shown), "")
     found = named.get(name or default)
     if found is None:
-        raise BadQuestionError(f"--metric: expected one of {', '.join(named)}, found {name or default!r}")
+        raise BadQueryError(f"--metric: expected one of {', '.join(named)}, found {name or default!r}")
     return found
 
 
 def _rows(task: Task, answers: Sequence[Answers]) -> list[Report]:
-    """Give each metric of both groups, with the difference where it can be tested."""
+    """Return each metric of both groups, with the difference where it can be tested."""
     found = [{each.name: each for each in estimates(task.metrics, group)} for group in answers]
     rows = []
     for metric in task.metrics:
@@ -168,19 +168,19 @@ def _side(found: Any) -> Report:
 
 
 def _pairs(
-    asker: Asker, groups: Sequence[Scope], metric: Metric, answers: Sequence[Answers], question: Question
+    runner: QueryRunner, groups: Sequence[Scope], metric: Metric, answers: Sequence[Answers], comparison: Comparison
 ) -> Report | None:
-    """Test the metric that decides on pairs, where it is a mean of documents and there are pairs."""
+    """Test the deciding metric on pairs, where it is a mean over documents and pairs exist."""
     field = mean_field(metric)
     is_share = proportions(metric, *answers) is not None
-    is_asked = question.pair in ("request", "row")
+    is_asked = comparison.pair in ("request", "row")
     if field is None or not (is_share or plain_means(metric, *answers)):
         if is_asked:
-            raise BadQuestionError(f"--pair: {metric.name} is no mean of documents, so pairs of them tell nothing")
+            raise BadQueryError(f"--pair: {metric.name} is not a mean over documents, so it can't be tested on pairs")
         return None
-    found = find_pairs(asker, groups[0], groups[1], field, question.pair)
+    found = find_pairs(runner, groups[0], groups[1], field, comparison.pair)
     if found is None and is_asked:
-        raise BadQuestionError(
-            f"--pair: no two documents of {question.a!r} and {question.b!r} have the same {question.pair}"
+        raise BadQueryError(
+            f"--pair: no two documents of {comparison.a!r} and {comparison.b!r} have the same {comparison.pair}"
         )
     return pair_test(found, is_share=is_share) if found else None

@@ -1,4 +1,4 @@
-"""How many predictions have feedback, what became of it, and how late it comes."""
+"""Feedback coverage and delay: how many predictions have feedback, how it was scored, how late it arrives."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from request_logger.analytics.queries import Asker
+from request_logger.analytics.queries import QueryRunner
 from request_logger.analytics.scope import FEEDBACK_DATE, PREDICTION_DATE, Query, Scope
 from request_logger.analytics.selection import FEEDBACK, PREDICTION, WITH_FEEDBACK, exists
 from request_logger.store.changes import StoreUnavailableError
 from request_logger.store.search_answers import check_aggregations, check_total
 
-# Most documents that one search gives; of more, as many are chosen at random (and always the same ones).
+# The documents that one search returns at most (`index.max_result_window`); beyond, a fixed-seed random sample is used.
 SAMPLE = 10_000
+# Fixed, so that a repeated report gives the same figures.
 _SEED = 20_260_102
 _TIMES = {"prediction": PREDICTION_DATE, "feedback": FEEDBACK_DATE}
 
@@ -24,7 +25,7 @@ _SCORED: Query = {"bool": {"filter": [exists("metrics.scorer")], "must_not": [_U
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """Counts of documents; docs/report.md says what a prediction is, and when it has feedback."""
+    """Counts of documents; docs/report.md defines a prediction and when it has feedback."""
 
     predictions: int
     with_feedback: int
@@ -33,7 +34,7 @@ class Coverage:
     by_reward: int
     unscorable: int
     feedback_only: int
-    """Feedback for which no prediction is stored (yet)."""
+    """Feedback without a stored prediction (yet)."""
 
     @property
     def share(self) -> float | None:
@@ -43,10 +44,10 @@ class Coverage:
 
 @dataclass(frozen=True, slots=True)
 class Delay:
-    """How long after the prediction its feedback came, in seconds.
+    """Time from prediction to feedback, in seconds.
 
-    ``n`` documents have both times; ``mean`` is over all of them. ``sample`` has the delays (sorted) of all, or, of
-    more than SAMPLE, of a random choice.
+    ``n`` documents have both times and ``mean`` is over all of them. ``sample`` has the sorted delays of all documents,
+    or of a random choice of SAMPLE where there are more.
     """
 
     n: int
@@ -54,17 +55,17 @@ class Delay:
     sample: tuple[float, ...]
 
     def quantile(self, share: float) -> float:
-        """Return the delay within which this share of the sample had come: the smallest with at least that share."""
+        """Return the smallest delay that at least this share of the sample is within (seconds)."""
         return self.sample[max(math.ceil(len(self.sample) * share) - 1, 0)]
 
     def within(self, seconds: float) -> float:
-        """Return the share of the sample whose feedback came within some seconds."""
+        """Return the share of the sample whose feedback arrived within ``seconds``."""
         return sum(delay <= seconds for delay in self.sample) / len(self.sample)
 
 
-def coverage(asker: Asker, scope: Scope) -> Coverage:
-    """Count predictions and feedback. Raises what :class:`Asker` does."""
-    parts: dict[str, Query] = {
+def coverage(runner: QueryRunner, scope: Scope) -> Coverage:
+    """Count predictions and feedback. Raises what :class:`QueryRunner` raises."""
+    queries: dict[str, Query] = {
         "predictions": PREDICTION,
         "with_feedback": WITH_FEEDBACK,
         "scored": _SCORED,
@@ -73,22 +74,22 @@ def coverage(asker: Asker, scope: Scope) -> Coverage:
         "unscorable": _UNSCORABLE,
         "feedback_only": {"bool": {"filter": [FEEDBACK], "must_not": [PREDICTION]}},
     }
-    found = asker.aggregate(scope, {name: {"filter": only} for name, only in parts.items()})
-    return Coverage(**{name: int(found.get(name, {}).get("doc_count", 0)) for name in parts})
+    found = runner.aggregate(scope, {name: {"filter": only} for name, only in queries.items()})
+    return Coverage(**{name: int(found.get(name, {}).get("doc_count", 0)) for name in queries})
 
 
-def reasons(asker: Asker, scope: Scope, most: int = 10) -> list[tuple[str, int]]:
-    """Return why feedback could not be scored, the most frequent reasons first, with their counts."""
-    pages = asker.pages(scope, {"reason": {"terms": {"field": "metrics.unscorable"}}})
+def reasons(runner: QueryRunner, scope: Scope, most: int = 10) -> list[tuple[str, int]]:
+    """Return the ``most`` most frequent reasons why feedback could not be scored, with their counts."""
+    pages = runner.pages(scope, {"reason": {"terms": {"field": "metrics.unscorable"}}})
     counts = [(str(bucket["key"]["reason"]), int(bucket["doc_count"])) for bucket in pages]
     return sorted(counts, key=lambda pair: (-pair[1], pair[0]))[:most]
 
 
-def delay(asker: Asker, scope: Scope, *more: Query) -> Delay | None:
-    """Measure how late feedback comes; None where no document has both times. Raises what :class:`Asker` does.
+def delay(runner: QueryRunner, scope: Scope, *more: Query) -> Delay | None:
+    """Return how late feedback arrives; None where no document has both times. Raises what :class:`QueryRunner` raises.
 
-    An engine subtracts no two fields without a script: the mean is the difference of two means, which is exact, and the
-    distribution is that of the documents themselves.
+    Subtracting two fields would need a script, so the mean is the difference of two means (exact), and the distribution
+    comes from the documents themselves.
     """
     both = (*more, exists(PREDICTION_DATE), exists(FEEDBACK_DATE), PREDICTION)
     means = {name: {"avg": {"field": field}} for name, field in _TIMES.items()}
@@ -99,11 +100,11 @@ def delay(asker: Asker, scope: Scope, *more: Query) -> Delay | None:
         "_source": False,
         "docvalue_fields": [{"field": field, "format": "epoch_millis"} for field in _TIMES.values()],
     }
-    answer = asker.search(scope, {**body, "size": 0}, *both)
+    answer = runner.search(scope, {**body, "size": 0}, *both)
     total = check_total(answer)
     if not total:
         return None
-    shown = asker.sample(scope, body, _SEED, *both) if total > SAMPLE else asker.search(scope, body, *both)
+    shown = runner.sample(scope, body, _SEED, *both) if total > SAMPLE else runner.search(scope, body, *both)
     averages = check_aggregations(means, answer)
     mean = (averages["feedback"]["value"] - averages["prediction"]["value"]) / 1000
     delays = sorted(_delay(hit.get("fields")) for hit in shown["hits"]["hits"])
@@ -114,5 +115,5 @@ def _delay(fields: Any) -> float:
     try:
         prediction, feedback = (float(fields[field][0]) for field in _TIMES.values())
     except (KeyError, IndexError, TypeError, ValueError):
-        raise StoreUnavailableError("the engine's answer to a search is none: a hit lacks its times") from None
+        raise StoreUnavailableError("the engine's answer to a search can't be used: a hit lacks its times") from None
     return (feedback - prediction) / 1000

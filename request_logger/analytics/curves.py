@@ -1,4 +1,4 @@
-"""What the plots of a task show, as numbers: reliability, ROC, residuals."""
+"""The data of a task's plots: reliability, ROC, residuals, error by prediction."""
 
 from __future__ import annotations
 
@@ -9,19 +9,21 @@ from typing import Any
 from request_logger.analytics.buckets import by_ranges, quantile_edges
 from request_logger.analytics.fields import Field
 from request_logger.analytics.intervals import mean_interval, mean_of, wilson
-from request_logger.analytics.queries import Answers, Asker
+from request_logger.analytics.queries import Answers, QueryRunner
 from request_logger.analytics.rollups import Moments
 from request_logger.analytics.scope import Query, Scope
 from scorers.base import Bucket, Metric, SumBy
 from scorers.probabilities import CALIBRATION_BINS
 
+# Three bars per standard deviation over the eight that the ranges cover.
 RESIDUAL_BINS = 24
+# Deciles.
 _PREDICTION_BINS = 10
 Curve = list[dict[str, float]]
 
 
 def reliability(metrics: tuple[Metric, ...], answers: Answers) -> Curve:
-    """For each bin of probability: the mean of what was said, the share of what came true, with Wilson's interval."""
+    """Return per probability bin the mean prediction, the observed share and its Wilson interval."""
     need = _need(metrics, "calibration_bin")
     curve = []
     for key, bucket in sorted(_bins(need, answers).items()):
@@ -44,9 +46,9 @@ def reliability(metrics: tuple[Metric, ...], answers: Answers) -> Curve:
 
 
 def roc(metrics: tuple[Metric, ...], answers: Answers) -> Curve:
-    """Return the ROC curve's points at the edges of the score bins, from (0, 0) to (1, 1).
+    """Return the ROC curve at the edges of the score bins, from (0, 0) to (1, 1); empty without both classes.
 
-    Between two points the true curve is somewhere in the rectangle that they span: that is the bound of the AUC.
+    Between two points the exact curve lies within the rectangle that they span, which bounds the error of the AUC.
     """
     bins = _bins(_need(metrics, "score_bin"), answers)
     positives = math.fsum(bucket.sums["truth_positive"] for bucket in bins.values())
@@ -62,10 +64,11 @@ def roc(metrics: tuple[Metric, ...], answers: Answers) -> Curve:
     return curve
 
 
-def residuals(asker: Asker, scope: Scope, only: Query, answers: Answers) -> Curve:
-    """Count the errors (prediction minus truth) in ranges of equal width; the outermost take all that is beyond.
+def residuals(runner: QueryRunner, scope: Scope, only: Query, answers: Answers) -> Curve:
+    """Return the histogram of errors (prediction minus truth) in RESIDUAL_BINS ranges of equal width.
 
-    The ranges reach four standard deviations to each side, or as far as there are errors.
+    The ranges cover four standard deviations to each side, or all errors if these are narrower; the outermost ranges
+    also count everything beyond.
     """
     spread = answers.get(Moments("error"))
     if spread is None or spread.n < 2 or spread.low == spread.high:
@@ -78,35 +81,35 @@ def residuals(asker: Asker, scope: Scope, only: Query, answers: Answers) -> Curv
     inner: list[dict[str, float]] = [{"from": left, "to": right} for left, right in pairwise(edges[1:-1])]
     ranges = [{"to": edges[1]}, *inner, {"from": edges[-2]}]
     aggs = {"errors": {"range": {"field": "metrics.error", "ranges": ranges}}}
-    buckets = asker.aggregate(scope, aggs, only).get("errors", {}).get("buckets", [])
-    # An engine puts the ranges in order.
+    buckets = runner.aggregate(scope, aggs, only).get("errors", {}).get("buckets", [])
+    # A range aggregation returns its buckets sorted by range.
     return [
         {"from": left, "to": right, "n": bucket["doc_count"]}
         for (left, right), bucket in zip(pairwise(edges), buckets, strict=True)
     ]
 
 
-def errors_by_prediction(asker: Asker, scope: Scope, only: Query) -> list[dict[str, Any]]:
-    """Return the mean error in about ten equal shares of the predictions, from the lowest to the highest.
+def errors_by_prediction(runner: QueryRunner, scope: Scope, only: Query) -> list[dict[str, Any]]:
+    """Return the mean error in about ten segments of equal size by prediction, from the lowest to the highest.
 
-    A model that is right on average can still be wrong at each end.
+    It shows a model that is right on average but wrong at both ends.
     """
     field = Field("prediction", "metrics.prediction", is_number=True)
-    edges = quantile_edges(asker, scope, field, _PREDICTION_BINS, only)
-    asked = [Moments("error"), Moments("prediction")]
+    edges = quantile_edges(runner, scope, field, _PREDICTION_BINS, only)
+    statistics = [Moments("error"), Moments("prediction")]
     found = []
-    for part in by_ranges(asker, scope, asked, field, edges, only):
-        error = mean_of(part.answers[asked[0]])
+    for segment in by_ranges(runner, scope, statistics, field, edges, only):
+        error = mean_of(segment.answers[statistics[0]])
         if error is None:
             continue
         interval = mean_interval(error)
-        prediction = part.answers[asked[1]]
+        prediction = segment.answers[statistics[1]]
         where = prediction.total / prediction.n if prediction.n else math.nan
         if math.isfinite(where):
             found.append(
                 {
-                    "predictions": part.label,
-                    "n": part.count,
+                    "predictions": segment.label,
+                    "n": segment.count,
                     "mean_prediction": where,
                     "mean_error": error.mean,
                     "low": interval.low,

@@ -1,4 +1,4 @@
-"""The difference of a metric between two groups of documents, as far as sums tell it."""
+"""The difference of a metric between two independent groups of documents, from sums alone."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import numpy as np
 from request_logger.analytics.estimates import (
     auc_of,
     binary_trials,
-    drawn_from_cells,
-    drawn_values,
+    bootstrap_counts,
+    bootstrap_matrix,
     is_proportion,
     mean_field,
     percentile_interval,
@@ -28,10 +28,11 @@ _BINARY_SHARES = ("precision", "recall", "specificity")
 
 
 def difference(metric: Metric, a: Answers, b: Answers) -> Difference | None:
-    """Return b minus a with interval and p-value, for two independent groups; None where sums alone don't tell.
+    """Return b minus a with interval and p-value for two independent groups; None where sums are not enough.
 
-    Shares by Newcombe and chi-squared, means by Welch, and so is the root of a mean through the delta method. The AUC
-    by DeLong, averages over labels by the delta method, what is made of the confusion matrix by a bootstrap of both.
+    Shares use Newcombe's interval and the chi-squared test, means Welch's t-test, roots of a mean the same by the delta
+    method, the AUC DeLong's variance, averages over labels the delta method, other metrics of the confusion matrix a
+    bootstrap of both groups.
     """
     shares = proportions(metric, a, b)
     if shares is not None:
@@ -52,7 +53,7 @@ def difference(metric: Metric, a: Answers, b: Answers) -> Difference | None:
 
 
 def proportions(metric: Metric, a: Answers, b: Answers) -> tuple[tuple[float, float], tuple[float, float]] | None:
-    """Return hits and trials of both groups where the metric is a share in both."""
+    """Return hits and trials of both groups where the metric is a proportion in both, else None."""
     field = mean_field(metric)
     kinds = {key: type(need) for key, need in metric.needs.items()}
     if field is not None and is_proportion(metric, a) and is_proportion(metric, b):
@@ -67,14 +68,14 @@ def proportions(metric: Metric, a: Answers, b: Answers) -> tuple[tuple[float, fl
 
 
 def plain_means(metric: Metric, a: Answers, b: Answers) -> tuple[Mean, Mean] | None:
-    """Return mean and variance of both groups where the metric is a mean, and no root of one."""
+    """Return mean and variance of both groups where the metric is a mean (not the root of one), else None."""
     return _means(metric, a, b, power=1)
 
 
 def _roots(metric: Metric, a: Answers, b: Answers) -> tuple[Mean, Mean] | None:
-    """Return both groups' roots of a mean, where the metric is one, with their variances by the delta method.
+    """Return both groups' roots of a mean with their variances by the delta method; None for any other metric.
 
-    The variance of the root of m is that of m, divided by 4 m.
+    Var(sqrt(m)) is Var(m) / (4 m).
     """
     squares = _means(metric, a, b, power=2)
     if squares is None or not all(each.mean > 0.0 for each in squares):
@@ -84,7 +85,7 @@ def _roots(metric: Metric, a: Answers, b: Answers) -> tuple[Mean, Mean] | None:
 
 
 def _means(metric: Metric, a: Answers, b: Answers, *, power: int) -> tuple[Mean, Mean] | None:
-    """Return mean and variance of the field of both groups, where this power of the metric is the mean."""
+    """Return mean and variance of the metric's field in both groups, if ``metric ** power`` is that mean, else None."""
     field = mean_field(metric)
     if field is None or Moments(field) not in a or Moments(field) not in b:
         return None
@@ -100,7 +101,7 @@ def _means(metric: Metric, a: Answers, b: Answers, *, power: int) -> tuple[Mean,
 
 
 def variance_of(metric: Metric, a: Answers, b: Answers) -> float | None:
-    """Return the sum of the two groups' variances of one document, for how many of them are needed."""
+    """Return the sum of both groups' per-document variances, for `needed_sample_size`; None where unknown."""
     shares = proportions(metric, a, b)
     if shares is not None:
         return sum((hits / n) * (1 - hits / n) if n else 0.0 for hits, n in shares)
@@ -113,7 +114,7 @@ def variance_of(metric: Metric, a: Answers, b: Answers) -> float | None:
 
 
 def _normal(a: tuple[float, float] | None, b: tuple[float, float] | None, method: str, test: str) -> Difference | None:
-    """Return the difference of two normal estimates (value and variance)."""
+    """Return the difference of two normal estimates, each (value, variance)."""
     if a is None or b is None:
         return None
     value, variance = b[0] - a[0], a[1] + b[1]
@@ -124,14 +125,15 @@ def _normal(a: tuple[float, float] | None, b: tuple[float, float] | None, method
 def _drawn(metric: Metric, a: Answers, b: Answers) -> Difference | None:
     values = value_of(metric, a), value_of(metric, b)
     drawn: list[Sequence[float]] = [
-        drawn_from_cells(metric, answers, seed=seed) or drawn_values([metric], answers, seed=seed).get(metric.name, [])
+        bootstrap_counts(metric, answers, seed=seed)
+        or bootstrap_matrix([metric], answers, seed=seed).get(metric.name, [])
         for seed, answers in enumerate((a, b))
     ]
     count = min(map(len, drawn))
     if values[0] is None or values[1] is None or not count:
         return None
     differences = np.subtract(drawn[1][:count], drawn[0][:count])
-    # At least one more than seen: no number of draws shows that something never happens.
+    # One is added to the count, since a finite number of resamples never shows a probability of 0.
     tail = min((differences <= 0).sum(), (differences >= 0).sum()) + 1
     p_value = min(1.0, 2.0 * float(tail) / (count + 1))
     return Difference(values[1] - values[0], percentile_interval(differences.tolist()), p_value, "bootstrap")

@@ -1,7 +1,7 @@
-"""The error of a question that can't be answered as it was put."""
+"""The error for a query that can't be answered as given."""
 
 from __future__ import annotations
 
 
-class BadQuestionError(ValueError):
-    """An option makes no sense, or not with these documents; the text is one line that says what was expected."""
+class BadQueryError(ValueError):
+    """An option is invalid, or invalid for these documents; the text is one line that says what was expected."""

@@ -1,7 +1,7 @@
-"""Metrics with their intervals and baselines, from the engine's sums.
+"""Metrics with their intervals and baselines, from the search engine's sums.
 
-How sure a value is depends on what it is made of, and that is read off its needs: a mean of 0 and 1 and a share are
-proportions, other means have Student's interval, what is made of the confusion matrix is drawn anew from it.
+The needs of a metric determine its interval: Wilson's for a share or a mean of 0 and 1, Student's for other means, a
+bootstrap of the confusion matrix for what is computed from it.
 """
 
 from __future__ import annotations
@@ -25,13 +25,16 @@ from request_logger.analytics.intervals import (
 )
 from request_logger.analytics.label_averages import average_of
 from request_logger.analytics.queries import Answers
-from request_logger.analytics.rollups import Moments, Question
+from request_logger.analytics.rollups import Moments, Statistic
 from scorers.base import AtMost, Bucket, Count, Metric, Sum, SumBy
 from scorers.classification import CELLS, MATRIX
 
+# Resamples of a bootstrap: 25 are beyond each end of a 95 % interval. The seed is fixed, so that a repeated report
+# gives the same intervals.
 DRAWS = 1000
 _SEED = 20_260_102
-# Drawing and computing a larger matrix takes longer than an answer may.
+# Bootstrap limits: larger matrices would make a report too slow, and below 200 resamples the 2.5 % quantile rests on
+# fewer than five values. _MOST_DRAWN_CELLS bounds cells times resamples.
 _MOST_CELLS = 400
 _MOST_DRAWN_CELLS = 30_000
 _LEAST_DRAWS = 200
@@ -44,7 +47,7 @@ _BINARY_CELLS = {"true_positive", "false_positive", "false_negative", "true_nega
 class Estimate:
     """A metric's value over some documents.
 
-    ``n``: of how many it is made, where that is one number. ``baseline``: the value that the best constant answer has.
+    ``n`` is the sample size where that is one number. ``baseline`` is the value of the best constant prediction.
     """
 
     name: str
@@ -56,21 +59,21 @@ class Estimate:
     bounds: tuple[float, float]
 
 
-def questions_of(metrics: Iterable[Metric]) -> list[Question]:
-    """Return all that `estimates` needs to know for some metrics."""
-    asked: dict[Question, None] = {}
+def statistics_of(metrics: Iterable[Metric]) -> list[Statistic]:
+    """Return the statistics that `estimates` needs for some metrics."""
+    statistics: dict[Statistic, None] = {}
     for metric in metrics:
-        asked.update(dict.fromkeys(metric.needs.values()))
+        statistics.update(dict.fromkeys(metric.needs.values()))
         field = mean_field(metric)
         if field is not None:
-            asked[Moments(field)] = None
+            statistics[Moments(field)] = None
         if not metric.per_class and set(metric.needs.values()) <= set(CELLS.values()):
-            asked[_MATRIX_NEED] = None
-    return list(asked)
+            statistics[_MATRIX_NEED] = None
+    return list(statistics)
 
 
 def mean_field(metric: Metric) -> str | None:
-    """Return the field that a metric is the mean of (or the root of the mean), None for any other metric."""
+    """Return the field whose mean (or root of the mean) a metric is, None for any other metric."""
     kinds = {key: type(need) for key, need in metric.needs.items()}
     if kinds != {"sum": Sum, "n": Count}:
         return None
@@ -80,10 +83,10 @@ def mean_field(metric: Metric) -> str | None:
 
 
 def estimates(metrics: Sequence[Metric], answers: Answers, *, draws: int = DRAWS) -> list[Estimate]:
-    """Compute each metric that is one number and is defined, in order; ``answers`` are those to `questions_of`."""
+    """Return the metrics that are numbers and defined, in order; ``answers`` are the values of `statistics_of`."""
     values = {metric.name: value for metric in metrics if (value := value_of(metric, answers)) is not None}
     defined = [metric for metric in metrics if metric.name in values]
-    drawn = {name: percentile_interval(each) for name, each in drawn_values(defined, answers, draws).items()}
+    drawn = {name: percentile_interval(each) for name, each in bootstrap_matrix(defined, answers, draws).items()}
     known = baselines(answers)
     found = []
     for metric in metrics:
@@ -98,13 +101,13 @@ def estimates(metrics: Sequence[Metric], answers: Answers, *, draws: int = DRAWS
 
 
 def value_of(metric: Metric, answers: Answers) -> float | None:
-    """Compute one metric; None where it isn't defined, or is a table."""
+    """Return the value of a metric; None where it is undefined or a table."""
     value = metric.compute({key: answers[need] for key, need in metric.needs.items()})
     return float(value) if isinstance(value, (int, float)) else None
 
 
 def size_of(metric: Metric, answers: Answers) -> int | None:
-    """Return how many documents a mean or a share is made of; None for what is made of several such counts."""
+    """Return the sample size of a mean or a share; None for a metric with several sample sizes."""
     if metric.name in _COUNTED and set(metric.needs) == _BINARY_CELLS:
         return binary_trials(metric.name, answers)[1]
     if mean_field(metric) is None and not any(isinstance(need, AtMost) for need in metric.needs.values()):
@@ -113,7 +116,7 @@ def size_of(metric: Metric, answers: Answers) -> int | None:
 
 
 def interval_of(metric: Metric, answers: Answers, level: float = LEVEL) -> Interval | None:
-    """Return the interval of a metric, None where there is no sound one from sums alone."""
+    """Return the interval of a metric, None where sums alone give no sound one."""
     field = mean_field(metric)
     if field is not None:
         return _of_mean(metric, answers, field, level)
@@ -138,17 +141,17 @@ def _of_share(value: float, variance: float, method: str, level: float) -> Inter
 
 
 def auc_of(metric: Metric, answers: Answers) -> tuple[float, float] | None:
-    """Return the AUC over the score bins and its variance."""
+    """Return the AUC over the score bins and its variance (DeLong); None with fewer than two of a class."""
     bins: dict[int, Bucket] = answers[metric.needs["bins"]]
     positives = {key: bucket.sums["truth_positive"] for key, bucket in bins.items()}
     return delong(positives, {key: bins[key].count - hits for key, hits in positives.items()})
 
 
 def is_proportion(metric: Metric, answers: Answers) -> bool:
-    """Say whether a metric is the mean of a field that is only 0 and 1 in these documents."""
+    """Return whether a metric is the mean of a field that has only the values 0 and 1 in these documents."""
     field = mean_field(metric)
     spread = answers.get(Moments(field)) if field else None
-    # Between 0 and 1 a square equals its number only at the ends.
+    # In [0, 1] only 0 and 1 equal their squares.
     return spread is not None and spread.low >= 0.0 and spread.high <= 1.0 and spread.total == spread.squares
 
 
@@ -168,13 +171,13 @@ def _of_mean(metric: Metric, answers: Answers, field: str, level: float) -> Inte
     if math.isclose(value, plain, rel_tol=1e-12):
         return Interval(low, high, found.method)
     if math.isclose(value * value, plain, rel_tol=1e-12):
-        # The root is monotone, so the interval of the mean square goes through it.
+        # The root is monotone, so it maps the interval of the mean square to that of the root.
         return Interval(math.sqrt(max(low, 0.0)), math.sqrt(high), found.method)
     return None
 
 
 def binary_trials(name: str, answers: Answers) -> tuple[int, int]:
-    """Return successes and trials of precision, recall, specificity, or those of Jaccard for F1."""
+    """Return (successes, trials) of precision, recall or specificity; for F1 those of the Jaccard index."""
     tp, fp, fn, tn = (
         answers.get(Count(cell), 0) for cell in ("true_positive", "false_positive", "false_negative", "true_negative")
     )
@@ -186,18 +189,21 @@ def binary_trials(name: str, answers: Answers) -> tuple[int, int]:
     }[name]
 
 
-def drawn_values(
+def bootstrap_matrix(
     metrics: Sequence[Metric], answers: Answers, draws: int = DRAWS, seed: int = 0
 ) -> dict[str, list[float]]:
-    """Return the values that the metrics made of the confusion matrix have over matrices drawn from it (bootstrap).
+    """Return bootstrap values of the metrics of the confusion matrix, by name, over resampled matrices.
 
-    Empty where there is none, or it is too large to be drawn often enough. A large matrix is drawn less often.
+    Empty without a matrix, for multilabel documents and for a matrix of more than _MOST_CELLS cells. A large matrix
+    gets fewer resamples.
     """
     matrix: dict[str, dict[str, int]] = answers.get(_MATRIX_NEED) or {}
-    cells = [(truth, said, count) for truth, row in sorted(matrix.items()) for said, count in sorted(row.items())]
+    cells = [
+        (truth, predicted, count) for truth, row in sorted(matrix.items()) for predicted, count in sorted(row.items())
+    ]
     total = sum(count for *_, count in cells)
     chosen = [metric for metric in metrics if _is_of_matrix(metric)]
-    # A multilabel document has many truths: its cells don't add up to documents, and none can be drawn.
+    # A multilabel document is in several cells, so documents can't be resampled from the cells.
     if not chosen or not draws or total < 2 or len(cells) > _MOST_CELLS or not _is_single_label(answers, total):
         return {}
     draws = min(draws, max(_LEAST_DRAWS, _MOST_DRAWN_CELLS // len(cells)))
@@ -205,7 +211,9 @@ def drawn_values(
     shares = np.array([count for *_, count in cells]) / total
     values: dict[str, list[float]] = {metric.name: [] for metric in chosen}
     for counts in generator.multinomial(total, shares, size=draws).tolist():
-        drawn = _answers_of([(truth, said, n) for (truth, said, _), n in zip(cells, counts, strict=True) if n])
+        drawn = _answers_of(
+            [(truth, predicted, n) for (truth, predicted, _), n in zip(cells, counts, strict=True) if n]
+        )
         for metric in chosen:
             value = value_of(metric, drawn)
             if value is not None:
@@ -213,10 +221,10 @@ def drawn_values(
     return {name: each for name, each in values.items() if len(each) >= draws // 2}
 
 
-def drawn_from_cells(metric: Metric, answers: Answers, draws: int = DRAWS, seed: int = 0) -> list[float]:
-    """Return the values that a metric of the four binary counts has over counts drawn from them (bootstrap).
+def bootstrap_counts(metric: Metric, answers: Answers, draws: int = DRAWS, seed: int = 0) -> list[float]:
+    """Return bootstrap values of a metric of the four binary counts, over resampled counts.
 
-    Empty for any other metric, and below two documents.
+    Empty for any other metric and for fewer than two documents.
     """
     if set(metric.needs) != _BINARY_CELLS:
         return []
@@ -231,7 +239,7 @@ def drawn_from_cells(metric: Metric, answers: Answers, draws: int = DRAWS, seed:
 
 
 def percentile_interval(values: Sequence[float], level: float = LEVEL) -> Interval:
-    """Return the percentile interval of drawn values."""
+    """Return the percentile interval of bootstrap values."""
     low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2]).tolist()
     return Interval(low, high, "bootstrap")
 
@@ -247,29 +255,29 @@ def _is_single_label(answers: Answers, total: int) -> bool:
 
 
 def _answers_of(cells: Iterable[tuple[str, str, int]]) -> Answers:
-    """Return the answers to MATRIX and CELLS that these cells of a confusion matrix would give."""
+    """Return the values of MATRIX and CELLS for these cells of a confusion matrix."""
     matrix: dict[str, dict[str, int]] = {}
     hits: dict[str, int] = {}
     wrong: dict[str, int] = {}
     missed: dict[str, int] = {}
     n = 0
-    for truth, said, count in cells:
-        matrix.setdefault(truth, {})[said] = count
+    for truth, predicted, count in cells:
+        matrix.setdefault(truth, {})[predicted] = count
         n += count
-        if truth == said:
+        if truth == predicted:
             hits[truth] = count
         else:
-            wrong[said] = wrong.get(said, 0) + count
+            wrong[predicted] = wrong.get(predicted, 0) + count
             missed[truth] = missed.get(truth, 0) + count
     return {_MATRIX_NEED: matrix, CELLS["tp"]: hits, CELLS["fp"]: wrong, CELLS["fn"]: missed, CELLS["n"]: n}
 
 
 def baselines(answers: Answers) -> dict[str, float]:
-    """Return what the best constant answer would have, by metric: always the majority, the mean, the class shares.
+    """Return the metric values of the best constant prediction: the majority class, the mean, or the class shares.
 
-    accuracy: the share of the most frequent class. log_loss: the entropy of the classes' shares (nats). brier:
-    1 - sum of the squared shares (a half of it for the binary scorer, which counts one class). mse, rmse: the
-    variance of the truths and its root. r2: 0. auc: 1/2. balanced_accuracy: 1 by the number of classes.
+    accuracy: the share of the most frequent class. log_loss: the entropy of the class shares (nats). brier: 1 - sum of
+    the squared shares (half of it for the binary scorer, which counts one class). mse, rmse: the variance of the truths
+    and its root. r2: 0. auc: 1/2. balanced_accuracy: 1 / number of classes.
     """
     return {**_constant_class(answers), **_constant_number(answers)}
 
@@ -283,7 +291,7 @@ def _constant_class(answers: Answers) -> dict[str, float]:
     found = {"accuracy": max(supports) / n, "mcc": 0.0, "kappa": 0.0, "quadratic_weighted_kappa": 0.0}
     found["balanced_accuracy"] = 1 / len(supports)
     shares = [support / n for support in supports]
-    # Those without probabilities are in the matrix all the same, and would be counted into this.
+    # Documents without probabilities are in the matrix too, and would distort these two baselines.
     if answers.get(Count("log_loss")) == n:
         found["log_loss"] = -math.fsum(share * math.log(share) for share in shares)
     if answers.get(Count("brier")) == n:
@@ -303,7 +311,7 @@ def _constant_number(answers: Answers) -> dict[str, float]:
 
 
 def intervals_by_class(table: dict[str, dict[str, Any]]) -> dict[str, dict[str, Interval]]:
-    """Return the intervals of each class's precision, recall and F1, from the table ``per_class``."""
+    """Return the intervals of precision, recall and F1 per class, from the table ``per_class``."""
     found: dict[str, dict[str, Interval]] = {}
     for label, row in table.items():
         tp, fp, fn = (int(row[cell]) for cell in ("true_positive", "false_positive", "false_negative"))

@@ -1,4 +1,4 @@
-"""Figures as people read them: the same in the terminal and on the page."""
+"""Formats figures as text, the same way in the terminal and on the page."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _ABBREVIATIONS = {
 
 
 def number(value: float | None) -> str:
-    """Write a number with four digits that count; ``-`` where there is none."""
+    """Return a number with four significant digits; ``-`` for None."""
     if value is None:
         return "-"
     if value == int(value) and abs(value) < 1e15:
@@ -20,17 +20,17 @@ def number(value: float | None) -> str:
 
 
 def interval(found: Any) -> str:
-    """Write the interval of a metric, ``-`` where it has none."""
+    """Return a metric's interval as ``low to high``; ``-`` where it has none."""
     return f"{number(found['low'])} to {number(found['high'])}" if "low" in found else "-"
 
 
 def percent(share: float | None) -> str:
-    """Write a share as a percentage."""
+    """Return a share (0 to 1) as a percentage."""
     return "-" if share is None else f"{100 * share:.3g} %"
 
 
 def duration(seconds: float) -> str:
-    """Write a length of time in its largest unit."""
+    """Return a duration in its largest unit, from ms to days."""
     sign, seconds = ("-" if seconds < 0 else ""), abs(seconds)
     for size, unit in _STEPS:
         if seconds >= size:
@@ -39,10 +39,10 @@ def duration(seconds: float) -> str:
 
 
 def p_value(value: float) -> str:
-    """Write a p-value; a tiny one only by its bound."""
+    """Return a p-value with four decimals, or ``< 0.0001``."""
     return "< 0.0001" if value < 0.0001 else f"{value:.4f}"
 
 
 def words(name: str) -> str:
-    """Write a metric's name in words: ``f1_macro`` is ``F1 macro``."""
+    """Return a metric's name in words: ``f1_macro`` becomes ``F1 macro``."""
     return " ".join(_ABBREVIATIONS.get(word, word) for word in name.split("_"))

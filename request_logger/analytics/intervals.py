@@ -1,6 +1,6 @@
-"""Confidence intervals and tests, as pure functions of counts and sums.
+"""Confidence intervals and significance tests, as pure functions of counts and sums.
 
-All treat the documents as independent. Rows of one batch often are not: then the true interval is wider.
+All assume independent documents. Rows of one batch often are not; the true interval is then wider.
 """
 
 from __future__ import annotations
@@ -11,17 +11,20 @@ from dataclasses import dataclass
 from statistics import NormalDist
 
 from request_logger.analytics import t_distribution
-from request_logger.analytics.rollups import Spread
+from request_logger.analytics.rollups import MomentSums
 
+# The conventional confidence level.
 LEVEL = 0.95
-# Of a sum of squares no more can be told than its rounding leaves.
+# A variance below this share of the sum of squares is rounding error: doubles have 16 digits, and a sum over millions
+# of values loses a few of them.
 _RELATIVE_NOISE = 1e-11
+# Above 1,000 discordant pairs the chi-squared approximation is close enough, and the binomial sum has large integers.
 _EXACT_LIMIT = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A confidence interval of the level LEVEL, and the method that gave it."""
+    """A confidence interval (level LEVEL unless stated) and its method."""
 
     low: float
     high: float
@@ -30,7 +33,7 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class Mean:
-    """A mean with its sample variance (divided by n - 1) and the number of values."""
+    """A mean with its sample variance (divisor n - 1) and the number of values."""
 
     n: int
     mean: float
@@ -44,7 +47,7 @@ class Mean:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A difference (second minus first) with its interval and two-sided p-value."""
+    """A difference (second minus first) with its interval, two-sided p-value and test."""
 
     value: float
     interval: Interval
@@ -53,12 +56,12 @@ class Difference:
 
 
 def z_of(level: float) -> float:
-    """Return the standard normal quantile that holds ``level`` between -z and z."""
+    """Return z such that a standard normal value is within -z and z with probability ``level``."""
     return NormalDist().inv_cdf(0.5 + level / 2)
 
 
 def wilson(hits: float, n: float, level: float = LEVEL) -> Interval | None:
-    """Wilson's score interval of a proportion (Wilson 1927); None without a trial."""
+    """Return Wilson's score interval of a proportion (Wilson 1927); None without trials."""
     if n <= 0:
         return None
     z = z_of(level)
@@ -71,7 +74,7 @@ def wilson(hits: float, n: float, level: float = LEVEL) -> Interval | None:
 
 
 def f1_interval(true_positive: float, wrong: float, level: float = LEVEL) -> Interval | None:
-    """Interval of F1: Wilson's of J = TP / (TP + FP + FN), through F1 = 2 J / (1 + J). ``wrong`` is FP + FN."""
+    """Return the interval of F1: Wilson's of J = TP / (TP + FP + FN), by F1 = 2 J / (1 + J); ``wrong`` is FP + FN."""
     found = wilson(true_positive, true_positive + wrong, level)
     if found is None:
         return None
@@ -79,8 +82,8 @@ def f1_interval(true_positive: float, wrong: float, level: float = LEVEL) -> Int
     return Interval(low, high, "Wilson on Jaccard")
 
 
-def mean_of(spread: Spread) -> Mean | None:
-    """Return mean and variance from sums; None below two values, or where rounding has eaten the variance."""
+def mean_of(spread: MomentSums) -> Mean | None:
+    """Return mean and variance from sums; None below two values, or where the variance is within rounding error."""
     if spread.n < 2:
         return None
     mean = spread.total / spread.n
@@ -93,16 +96,16 @@ def mean_of(spread: Spread) -> Mean | None:
 
 
 def mean_interval(mean: Mean, level: float = LEVEL) -> Interval:
-    """Student's interval of a mean: mean plus or minus t s / sqrt(n), with n - 1 degrees of freedom."""
+    """Return Student's interval of a mean: mean ± t s / sqrt(n), with n - 1 degrees of freedom."""
     half = t_distribution.quantile(level, mean.n - 1) * mean.standard_error
     return Interval(mean.mean - half, mean.mean + half, "Student t")
 
 
 def newcombe(hits_a: float, n_a: float, hits_b: float, n_b: float, level: float = LEVEL) -> Difference | None:
-    """Difference of two independent proportions, b minus a; None where one has no trial.
+    """Return the difference of two independent proportions, b minus a; None where one has no trials.
 
-    The interval is Newcombe's hybrid of the two Wilson intervals (1998, method 10), the p-value that of the score test,
-    which is Pearson's chi-squared without a correction.
+    The interval is Newcombe's hybrid of two Wilson intervals (1998, method 10). The p-value is that of the score test,
+    which is Pearson's chi-squared without continuity correction.
     """
     one, two = wilson(hits_a, n_a, level), wilson(hits_b, n_b, level)
     if one is None or two is None:
@@ -118,13 +121,13 @@ def newcombe(hits_a: float, n_a: float, hits_b: float, n_b: float, level: float 
 
 
 def welch(a: Mean, b: Mean, level: float = LEVEL) -> Difference:
-    """Difference of two independent means, b minus a, by Welch's t-test (unequal variances)."""
+    """Return the difference of two independent means, b minus a, by Welch's t-test (unequal variances)."""
     value = b.mean - a.mean
-    parts = [a.variance / a.n, b.variance / b.n]
-    variance = sum(parts)
+    terms = [a.variance / a.n, b.variance / b.n]
+    variance = sum(terms)
     if variance == 0.0:
         return Difference(value, Interval(value, value, "Welch t"), float(value == 0.0), "Welch t")
-    freedom = variance**2 / (parts[0] ** 2 / (a.n - 1) + parts[1] ** 2 / (b.n - 1))
+    freedom = variance**2 / (terms[0] ** 2 / (a.n - 1) + terms[1] ** 2 / (b.n - 1))
     error = math.sqrt(variance)
     half = t_distribution.quantile(level, freedom) * error
     p_value = t_distribution.two_sided(value / error, freedom)
@@ -132,7 +135,7 @@ def welch(a: Mean, b: Mean, level: float = LEVEL) -> Difference:
 
 
 def paired_t(differences: Sequence[float], level: float = LEVEL) -> Difference | None:
-    """Mean of paired differences (b minus a) by Student's t-test of one sample; None below two pairs."""
+    """Return the mean of paired differences (b minus a) by Student's one-sample t-test; None below two pairs."""
     n = len(differences)
     if n < 2:
         return None
@@ -145,9 +148,10 @@ def paired_t(differences: Sequence[float], level: float = LEVEL) -> Difference |
 
 
 def mcnemar(only_a: int, only_b: int) -> float:
-    """Two-sided p-value that the discordant pairs (one right, the other wrong) fall either way alike.
+    """Return the two-sided p-value of McNemar's test: discordant pairs favour both sides equally.
 
-    Exact (binomial with p = 1/2) up to 1,000 of them; beyond, chi-squared (a - b)^2 / (a + b) with one degree.
+    Exact (binomial, p = 1/2) up to _EXACT_LIMIT pairs; above, chi-squared (a - b)^2 / (a + b) with one degree of
+    freedom.
     """
     n = only_a + only_b
     if n == 0:
@@ -158,11 +162,11 @@ def mcnemar(only_a: int, only_b: int) -> float:
     return min(1.0, 2 * tail / (1 << n))
 
 
-def needed(difference: float, variance: float, power: float = 0.8, level: float = LEVEL) -> int | None:
-    """How many values each side needs to tell a true difference from 0: (z + z_power)^2 variance / difference^2.
+def needed_sample_size(difference: float, variance: float, power: float = 0.8, level: float = LEVEL) -> int | None:
+    """Return the sample size per side that tells a true difference from 0: (z + z_power)^2 variance / difference^2.
 
-    ``variance`` is the sum of the two sides' variances (of the pairs' differences, for pairs). None for a difference
-    of 0: no number is enough.
+    ``variance`` is the sum of both sides' variances (for pairs: that of the differences). None for a difference of 0,
+    which no sample size detects.
     """
     if difference == 0.0:
         return None
@@ -171,9 +175,9 @@ def needed(difference: float, variance: float, power: float = 0.8, level: float 
 
 
 def delong(positives: Mapping[int, float], negatives: Mapping[int, float]) -> tuple[float, float] | None:
-    """Return the AUC of binned scores and its variance (DeLong 1988, ties count a half); None below two of each class.
+    """Return the AUC of binned scores and its variance (DeLong 1988, ties count half); None below two of each class.
 
-    ``positives`` and ``negatives`` are counts by bin, a higher bin being a higher score.
+    ``positives`` and ``negatives`` are counts by bin; a higher bin is a higher score.
     """
     p, n = sum(positives.values()), sum(negatives.values())
     if p < 2 or n < 2:
@@ -189,7 +193,7 @@ def delong(positives: Mapping[int, float], negatives: Mapping[int, float]) -> tu
 def _placements(
     own: Mapping[int, float], others: Mapping[int, float], total: float, *, rising: bool
 ) -> list[tuple[float, float]]:
-    """For each bin: the count of its own, and the share of the others that they are on the right side of."""
+    """Return per bin the count of ``own`` and its placement: the share of ``others`` ranked correctly against it."""
     passed = 0.0
     placed = []
     for key in sorted({*own, *others}, reverse=not rising):
@@ -200,6 +204,6 @@ def _placements(
 
 
 def normal_interval(value: float, variance: float, method: str, level: float = LEVEL) -> Interval:
-    """Interval of a normal estimate: value plus or minus z times the root of its variance."""
+    """Return the interval of a normal estimate: value ± z sqrt(variance)."""
     half = z_of(level) * math.sqrt(variance)
     return Interval(value - half, value + half, method)

@@ -1,4 +1,4 @@
-"""Conditions on the metrics of stored pairs, such as "accuracy at least 0.9"."""
+"""The quality gate: checks conditions on the metrics of stored pairs, such as "accuracy at least 0.9"."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from request_logger.analytics import rollups
-from request_logger.analytics.errors import BadQuestionError
-from request_logger.analytics.queries import Asker
+from request_logger.analytics.errors import BadQueryError
+from request_logger.analytics.queries import QueryRunner
 from request_logger.analytics.scope import Scope
 from request_logger.analytics.selection import Selection, exists
 from request_logger.scoring.registry import ScorerError, build, parse, registered
@@ -22,12 +22,12 @@ _CONDITION = re.compile(r"(?P<metric>\w+)(?:\[(?P<label>.+)\])?=(?P<limit>[^=\]]
 
 
 class QualityError(Exception):
-    """What is asked for can't be answered; the text is one line that says why."""
+    """A condition can't be checked; the text is one line that says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """A metric, of one class where ``label`` is given, is to be at least (at most, with ``is_maximum``) ``limit``."""
+    """A metric (of one class if ``label`` is given) must be at least ``limit``, or at most with ``is_maximum``."""
 
     metric: str
     label: str
@@ -36,7 +36,7 @@ class Condition:
 
     @classmethod
     def of(cls, text: str, *, is_maximum: bool) -> Condition:
-        """Read ``accuracy=0.9`` or ``recall[virginica]=0.8``. Raises ValueError."""
+        """Parse ``accuracy=0.9`` or ``recall[virginica]=0.8``. Raises ValueError."""
         found = _CONDITION.fullmatch(text.strip())
         if found is None:
             raise ValueError(f"expected metric=number or metric[class]=number, found {text!r}")
@@ -50,17 +50,17 @@ class Condition:
 
     @property
     def name(self) -> str:
-        """The metric, and its class."""
+        """The metric with its class, as ``recall[virginica]``."""
         return f"{self.metric}[{self.label}]" if self.label else self.metric
 
     def holds(self, value: float) -> bool:
-        """Say whether a value fulfils it."""
+        """Return whether a value fulfils the condition."""
         return value <= self.limit if self.is_maximum else value >= self.limit
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A condition on the pairs of one scorer: ``holds`` is None where there are too few, or no value."""
+    """The result of a condition for one scorer's pairs; ``holds`` is None for too few pairs or no value."""
 
     condition: Condition
     scorer: str
@@ -78,25 +78,25 @@ def check(
     minimum: int,
     scorer: str = "",
 ) -> tuple[list[Verdict], list[dict[str, str]]]:
-    """Ask the engine and judge each condition for each scorer of the pairs that has its metric.
+    """Check each condition for each scorer that has its metric.
 
-    ``scorer`` takes the pairs of one alone. Returns the verdicts, none where there are no pairs at all, and the indices
-    that could not be asked, each with the reason. Raises QualityError where no such metric can be given, ScorerError
-    where there is no such scorer, StoreUnavailableError where there is no answer.
+    ``scorer`` restricts it to the pairs of one scorer. Returns the verdicts (empty without any pairs) and the indices
+    that were left out, each with the reason. Raises QualityError where no scorer has the metric, ScorerError for an
+    unknown scorer, StoreUnavailableError where the search engine does not answer.
     """
-    asker = Asker(engine)
+    runner = QueryRunner(engine)
     scope = Scope(selection.indices(settings), (_SCORED, *selection.filters()))
-    asked = _Questions(asker, scope)
+    reader = _Reader(runner, scope)
     try:
-        verdicts = asker.settled(lambda: _verdicts(asked, conditions, minimum, scorer), scope.indices)
-    except BadQuestionError as error:
+        verdicts = runner.settled(lambda: _verdicts(reader, conditions, minimum, scorer), scope.indices)
+    except BadQueryError as error:
         raise QualityError(str(error)) from None
-    return verdicts, asker.left_out.as_json()
+    return verdicts, runner.left_out.as_json()
 
 
-def _verdicts(asked: _Questions, conditions: Sequence[Condition], minimum: int, scorer: str) -> list[Verdict]:
+def _verdicts(reader: _Reader, conditions: Sequence[Condition], minimum: int, scorer: str) -> list[Verdict]:
     only = build(*parse(scorer)) if scorer else None
-    found = asked.scorers()
+    found = reader.scorers()
     if only is not None:
         found = {name: pairs for name, pairs in found.items() if name == only.name}
     scorers: dict[str, Any] = {}
@@ -114,13 +114,13 @@ def _verdicts(asked: _Questions, conditions: Sequence[Condition], minimum: int, 
         for name in having_it:
             pairs = found.get(name, 0)
             enough = pairs >= max(minimum, 1)
-            value = asked.value(scorers[name], name, condition) if enough else None
+            value = reader.value(scorers[name], name, condition) if enough else None
             verdicts.append(Verdict(condition, name, pairs, value, None if value is None else condition.holds(value)))
     return [verdict for verdict in verdicts if found]
 
 
 def _known(name: str) -> Any:
-    """The scorer of a stored name; None for somebody's own, which `--scorer` names by its path."""
+    """Return the scorer of a stored name; None for a user's scorer, which `--scorer` names by its path."""
     try:
         return build(name, {})
     except ScorerError:
@@ -135,34 +135,34 @@ def _has(scorer: Any, condition: Condition) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class _Questions:
-    asker: Asker
+class _Reader:
+    runner: QueryRunner
     scope: Scope
 
     def scorers(self) -> dict[str, int]:
-        """Give how many pairs each scorer has scored."""
-        pages = self.asker.pages(self.scope, {"scorer": {"terms": {"field": "metrics.scorer"}}})
+        """Return how many pairs each scorer has scored."""
+        pages = self.runner.pages(self.scope, {"scorer": {"terms": {"field": "metrics.scorer"}}})
         return {str(bucket["key"]["scorer"]): int(bucket["doc_count"]) for bucket in pages}
 
     def value(self, scorer: rollups.HasMetrics, name: str, condition: Condition) -> float | None:
-        """Give a metric's value, None where it isn't defined."""
+        """Return a metric's value, None where it is undefined."""
         only: Collection[str] = [condition.metric]
         if condition.label:
             only = [metric.name for metric in scorer.metrics if metric.per_class]
         scored = {"term": {"metrics.scorer": name}}
-        needs = self.asker.answers(self.scope, rollups.needs_of(scorer, only), scored)
+        needs = self.runner.fetch(self.scope, rollups.needs_of(scorer, only), scored)
         if not condition.label:
             value: Any = rollups.from_needs(scorer, needs, only).get(condition.metric)
         else:
-            value = _of_class(rollups.table_by_class(scorer, needs), condition)
+            value = _class_value(rollups.table_by_class(scorer, needs), condition)
         if isinstance(value, dict):
             raise QualityError(f"{condition.name}: expected a metric that is one number, found a table")
         return None if value is None else float(value)
 
 
-def _of_class(table: Mapping[str, Mapping[str, float]], condition: Condition) -> float | None:
+def _class_value(table: Mapping[str, Mapping[str, float]], condition: Condition) -> float | None:
     columns = sorted({name for row in table.values() for name in row})
     if columns and condition.metric not in columns:
         raise QualityError(f"no figure {condition.metric} by class: there are {', '.join(columns)}")
-    # A class that no pair has is not defined; a typing error can't be told from it.
+    # A class without pairs has no value; a misspelled class can't be told from it.
     return table.get(condition.label, {}).get(condition.metric)

@@ -1,4 +1,4 @@
-"""The whole report of a deployment, as one plain object: the command prints it, the page draws it."""
+"""Builds the report of a deployment as one JSON object, which the command prints and the page draws."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from typing import Any
 
 from request_logger.analytics import coverage as feedback
 from request_logger.analytics import curves
-from request_logger.analytics.buckets import Part, by_ranges, fill, over_time, quantile_edges, values_of
-from request_logger.analytics.estimates import Estimate, estimates, intervals_by_class, questions_of
+from request_logger.analytics.buckets import Segment, by_ranges, fill, over_time, quantile_edges, values_of
+from request_logger.analytics.estimates import Estimate, estimates, intervals_by_class, statistics_of
 from request_logger.analytics.fields import Field, find_field
-from request_logger.analytics.label_averages import ask_together
-from request_logger.analytics.queries import Answers, Asker
+from request_logger.analytics.label_averages import fetch_cooccurrences
+from request_logger.analytics.queries import Answers, QueryRunner
 from request_logger.analytics.scope import Scope, find_scope
 from request_logger.analytics.tasks import Task, tasks_of
+from request_logger.analytics.vocabularies import DISJOINT, are_disjoint
 from request_logger.settings import Settings
 from request_logger.store.excluded_indices import left_out_note
 from request_logger.store.ports import EngineReader
@@ -24,23 +25,27 @@ from scorers.classification import MATRIX
 
 Report = dict[str, Any]
 
-# Windows to choose from, the first of which there are at most so many.
+# Window lengths (seconds) to choose from: the shortest that gives at most _MOST_WINDOWS points, which stay apart on a
+# plot 360 wide.
 _WINDOWS = {"1m": 60, "5m": 300, "15m": 900, "1h": 3600, "6h": 21_600, "1d": 86_400, "1w": 604_800, "month": 2_592_000}
 _MOST_WINDOWS = 40
-MOST_PARTS = 50
-# A number with more values than that is shown by ranges.
+# Values of the field `by` that a report lists; the rest is counted.
+MOST_SEGMENTS = 50
+# A numeric field with more distinct values is split into _RANGES ranges.
 _MOST_NUMBERS = 12
 _RANGES = 4
 _DELAYS = {"minute": 60, "hour": 3600, "day": 86_400, "week": 604_800}
 _QUANTILES = (0.5, 0.9, 0.99)
+# Points of the delay curve, closer than a plot 360 wide can show.
 _MOST_POINTS = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What is asked for; see `find_scope` for ``target``, ``start``, ``end`` and ``by_date``.
+    """The options of a report; see `find_scope` for ``target``, ``start``, ``end`` and ``by_date``.
 
-    ``by``: a field to split by. ``window``: the length of time of one point of the curve; empty: chosen.
+    ``by``: a field to split by. ``window``: the time span of one point of the curve; empty: chosen by the span of the
+    documents.
     """
 
     target: str = ""
@@ -52,26 +57,25 @@ class Options:
 
 
 def make_report(engine: EngineReader, settings: Settings, options: Options, *, only_own: bool = False) -> Report:
-    """Make the report. Raises BadQuestionError where an option makes no sense, StoreUnavailableError.
+    """Return the report. Raises BadQueryError for an invalid option, StoreUnavailableError.
 
-    ``only_own``: of no other indices than the logger's, see `find_scope`.
-
-    Everything in it is JSON; what isn't defined over these documents is left out, and so is an empty list of points.
-    An index that can't answer is left out of all figures, and named in ``left_out`` and in a note.
+    ``only_own`` restricts it to the logger's own indices, see `find_scope`. The report is JSON; undefined values and
+    empty lists are omitted. Indices that can't answer are left out of all figures, and named in ``left_out`` and in a
+    note.
     """
-    asker = Asker(engine)
+    runner = QueryRunner(engine)
     scope = find_scope(engine, settings, options.target, options.start, options.end, options.by_date, only_own=only_own)
-    report = asker.settled(lambda: _report(asker, settings, scope, options), scope.indices)
-    left_out = asker.left_out.as_json()
+    report = runner.settled(lambda: _report(runner, settings, scope, options), scope.indices)
+    left_out = runner.left_out.as_json()
     if left_out:
         report["notes"] = [left_out_note(left_out), *report["notes"]]
         report["left_out"] = left_out
     return report
 
 
-def _report(asker: Asker, settings: Settings, scope: Scope, options: Options) -> Report:
-    # It is wrong for any documents, so it is looked at before the first.
-    field = find_field(asker, scope, options.by) if options.by else None
+def _report(runner: QueryRunner, settings: Settings, scope: Scope, options: Options) -> Report:
+    # Checked first, since an unknown field is an error whatever the documents are.
+    field = find_field(runner, scope, options.by) if options.by else None
     report: Report = {
         "made_at": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
         "target": options.target,
@@ -79,23 +83,23 @@ def _report(asker: Asker, settings: Settings, scope: Scope, options: Options) ->
         "from": options.start,
         "to": options.end,
         "by_date": options.by_date,
-        "coverage": _coverage(asker, scope),
-        "delay": _delay(asker, scope),
-        "unscorable": [{"reason": reason, "n": n} for reason, n in feedback.reasons(asker, scope)],
-        "tasks": [_task(asker, scope, task, field, options) for task in tasks_of(asker, scope, settings)],
+        "coverage": _coverage(runner, scope),
+        "delay": _delay(runner, scope),
+        "unscorable": [{"reason": reason, "n": n} for reason, n in feedback.reasons(runner, scope)],
+        "tasks": [_task(runner, scope, task, field, options) for task in tasks_of(runner, scope, settings)],
     }
-    notes = _notes(asker, scope, report, options)
-    return {"tasks": [], **_without_nothing(report), "notes": notes}
+    notes = _notes(runner, scope, report, options)
+    return {"tasks": [], **_without_empty(report), "notes": notes}
 
 
-def _coverage(asker: Asker, scope: Scope) -> Report:
-    found = feedback.coverage(asker, scope)
+def _coverage(runner: QueryRunner, scope: Scope) -> Report:
+    found = feedback.coverage(runner, scope)
     return {**asdict(found), "share": found.share}
 
 
-def _delay(asker: Asker, scope: Scope) -> Report | None:
-    """Say how late feedback is, in seconds."""
-    found = feedback.delay(asker, scope)
+def _delay(runner: QueryRunner, scope: Scope) -> Report | None:
+    """Return the feedback delay (seconds) as JSON: mean, quantiles, shares within a day, points of the curve."""
+    found = feedback.delay(runner, scope)
     if found is None:
         return None
     step = max(len(found.sample) // _MOST_POINTS, 1)
@@ -111,25 +115,28 @@ def _delay(asker: Asker, scope: Scope) -> Report | None:
     }
 
 
-def _task(asker: Asker, scope: Scope, task: Task, field: Field | None, options: Options) -> Report:
-    answers = asker.answers(scope, questions_of(task.metrics), task.only)
-    answers |= ask_together(asker, scope, answers, task.only)
+def _task(runner: QueryRunner, scope: Scope, task: Task, field: Field | None, options: Options) -> Report:
+    answers = runner.fetch(scope, statistics_of(task.metrics), task.only)
+    answers |= fetch_cooccurrences(runner, scope, answers, task.only)
+    matrix = answers.get(MATRIX["matrix"])
+    if are_disjoint(matrix):
+        return {"scorer": task.name, "documents": task.count, "reason": DISJOINT, "confusion_matrix": matrix}
     found: Report = {
         "scorer": task.name,
         "documents": task.count,
         "shown": [metric.name for metric in task.shown],
         "metrics": [as_json(each) for each in estimates(task.metrics, answers)],
         "per_class": _per_class(task, answers),
-        "confusion_matrix": answers.get(MATRIX["matrix"]),
+        "confusion_matrix": matrix,
         "reliability": curves.reliability(task.metrics, answers),
         "roc": curves.roc(task.metrics, answers),
-        "over_time": _over_time(asker, scope, task, options),
+        "over_time": _over_time(runner, scope, task, options),
     }
     if task.name == "regression":
-        found["residuals"] = curves.residuals(asker, scope, task.only, answers)
-        found["errors_by_prediction"] = curves.errors_by_prediction(asker, scope, task.only)
+        found["residuals"] = curves.residuals(runner, scope, task.only, answers)
+        found["errors_by_prediction"] = curves.errors_by_prediction(runner, scope, task.only)
     if field is not None and task.shown:
-        found["by"] = _by(asker, scope, task, field)
+        found["by"] = _by(runner, scope, task, field)
     return found
 
 
@@ -158,82 +165,87 @@ def _per_class(task: Task, answers: Answers) -> Report:
     return rows
 
 
-def _over_time(asker: Asker, scope: Scope, task: Task, options: Options) -> Report | None:
-    """Give the headline metric for each window of time."""
+def _over_time(runner: QueryRunner, scope: Scope, task: Task, options: Options) -> Report | None:
+    """Return the headline metric (the first shown) per time window."""
     if not task.shown:
         return None
-    window = options.window or _window(asker, scope, task)
+    window = options.window or _window(runner, scope, task)
     if not window:
         return None
     headline = task.shown[0]
-    parts = over_time(asker, scope, questions_of([headline]), window, task.only)
-    points = [{"start": part.key.isoformat().replace("+00:00", "Z"), **_values(part, [headline])} for part in parts]
+    segments = over_time(runner, scope, statistics_of([headline]), window, task.only)
+    points = [
+        {"start": segment.key.isoformat().replace("+00:00", "Z"), **_values(segment, [headline])}
+        for segment in segments
+    ]
     return {"metric": headline.name, "window": window, "points": points}
 
 
-def _window(asker: Asker, scope: Scope, task: Task) -> str:
-    """Choose the shortest window of which there are not too many."""
+def _window(runner: QueryRunner, scope: Scope, task: Task) -> str:
+    """Return the shortest window that gives at most _MOST_WINDOWS points; empty without dates."""
     aggs = {name: {name: {"field": scope.date_field}} for name in ("min", "max")}
-    found = asker.aggregate(scope, aggs, task.only)
+    found = runner.aggregate(scope, aggs, task.only)
     if not found or found["min"]["value"] is None:
         return ""
     span = (found["max"]["value"] - found["min"]["value"]) / 1000
     return next((name for name, seconds in _WINDOWS.items() if span <= seconds * (_MOST_WINDOWS - 1)), "month")
 
 
-def _by(asker: Asker, scope: Scope, task: Task, field: Field) -> Report:
-    """Split by a field: by ranges where it is a number of many values, else by value."""
-    questions = questions_of(task.shown)
+def _by(runner: QueryRunner, scope: Scope, task: Task, field: Field) -> Report:
+    """Return the shown metrics by the values of a field, or by ranges for a number with many values."""
+    statistics = statistics_of(task.shown)
     distinct = {"distinct": {"cardinality": {"field": field.path, "precision_threshold": 100}}}
-    many = field.is_number and asker.aggregate(scope, distinct, task.only)["distinct"]["value"] > _MOST_NUMBERS
+    many = field.is_number and runner.aggregate(scope, distinct, task.only)["distinct"]["value"] > _MOST_NUMBERS
     left = left_out = 0
     if many:
-        edges = quantile_edges(asker, scope, field, _RANGES, task.only)
-        parts = by_ranges(asker, scope, questions, field, edges, task.only)
+        edges = quantile_edges(runner, scope, field, _RANGES, task.only)
+        segments = by_ranges(runner, scope, statistics, field, edges, task.only)
     else:
-        listed = values_of(asker, scope, field, task.only)
-        left, left_out = len(listed[MOST_PARTS:]), sum(part.count for part in listed[MOST_PARTS:])
-        parts = fill(asker, scope, questions, listed[:MOST_PARTS], [task.only])
+        listed = values_of(runner, scope, field, task.only)
+        left, left_out = len(listed[MOST_SEGMENTS:]), sum(segment.count for segment in listed[MOST_SEGMENTS:])
+        segments = fill(runner, scope, statistics, listed[:MOST_SEGMENTS], [task.only])
     found = {"field": field.path, "name": field.name, "ranges": bool(many), "parts": []}
-    found["parts"] = [{"value": part.label, "n": part.count, "metrics": _metrics(part, task.shown)} for part in parts]
+    found["parts"] = [
+        {"value": segment.label, "n": segment.count, "metrics": _metrics(segment, task.shown)} for segment in segments
+    ]
     return {**found, "values_left_out": left, "documents_left_out": left_out}
 
 
-def _metrics(part: Part, metrics: Sequence[Metric]) -> list[Report]:
-    return [as_json(found) for found in estimates(metrics, part.answers)]
+def _metrics(segment: Segment, metrics: Sequence[Metric]) -> list[Report]:
+    return [as_json(found) for found in estimates(metrics, segment.answers)]
 
 
-def _values(part: Part, metrics: Sequence[Metric]) -> Report:
-    found = next(iter(_metrics(part, metrics)), {})
-    return {"n": part.count, **{name: found[name] for name in ("value", "low", "high") if name in found}}
+def _values(segment: Segment, metrics: Sequence[Metric]) -> Report:
+    found = next(iter(_metrics(segment, metrics)), {})
+    return {"n": segment.count, **{name: found[name] for name in ("value", "low", "high") if name in found}}
 
 
-def _notes(asker: Asker, scope: Scope, report: Report, options: Options) -> list[str]:
-    """Say what limits the figures."""
+def _notes(runner: QueryRunner, scope: Scope, report: Report, options: Options) -> list[str]:
+    """Return the notes on what limits the figures."""
     notes = []
-    rows = asker.count(scope, {"range": {"feedback.items": {"gt": 1}}})
+    rows = runner.count(scope, {"range": {"feedback.items": {"gt": 1}}})
     if rows:
         notes.append(
-            f"{rows} of the documents are rows of batches. Rows of one batch are often alike: then the intervals, which"
-            " take documents as independent, are too narrow."
+            f"{rows} of the documents are rows of batches. Rows of one batch are often alike: the intervals, which"
+            " assume independent documents, are then too narrow."
         )
     if options.by_date == "feedback":
-        notes.append("By the date of the feedback: predictions without feedback are in no span of time.")
-    unknown = [task["scorer"] for task in report["tasks"] if not task["metrics"]]
+        notes.append("By the date of the feedback: predictions without feedback are in no time span.")
+    unknown = [task["scorer"] for task in report["tasks"] if not task.get("metrics") and "reason" not in task]
     if unknown:
         notes.append(
-            f"Nothing is known here of the scorer {', '.join(unknown)}: name it in SCORER or SCORERS_CONFIG, as for the"
-            " server that wrote these documents."
+            f"The scorer {', '.join(unknown)} is unknown here: set SCORER or SCORERS_CONFIG to the values of the server"
+            " that wrote these documents."
         )
     return notes
 
 
-def _without_nothing(found: Report) -> Report:
-    """Leave out what isn't there."""
+def _without_empty(found: Report) -> Report:
+    """Return a report without its None values and empty lists and objects."""
     return {key: _cleaned(value) for key, value in found.items() if value is not None and value not in ([], {})}
 
 
 def _cleaned(value: Any) -> Any:
     if isinstance(value, dict):
-        return _without_nothing(value)
+        return _without_empty(value)
     return [_cleaned(each) for each in value] if isinstance(value, list) else value

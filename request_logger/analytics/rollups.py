@@ -1,8 +1,8 @@
-"""The roll-ups: what a scorer's metrics need of the documents, as one plain aggregation body, and the values from it.
+"""Roll-ups: the aggregation body for a scorer's metrics, and their values from the answer.
 
-Nothing here talks to an engine. ``aggregations`` makes the body of ``aggs`` for any query (by time, by model, by
-version), ``compute`` reads the answer's ``aggregations``. Ratios are never averaged: every metric is computed from
-sums over all the documents, and so equals what scikit-learn computes over the same pairs.
+A pure module: ``aggregations`` builds the ``aggs`` body for any query (by time, by model, by version), ``compute``
+reads the ``aggregations`` of the answer. Ratios are never averaged: each metric is computed from sums over all
+documents, and so equals what scikit-learn computes over the same pairs.
 """
 
 from __future__ import annotations
@@ -14,35 +14,35 @@ from typing import Any, Protocol
 from scorers.base import AtMost, Bucket, Count, Metric, Need, Sum, SumBy, Terms, TermsBy, Value
 
 PREFIX = "metrics."
-# Of terms; with more distinct values the answer says that it is not exact, and so does NotExactError.
+# Buckets per terms aggregation. With more distinct values the answer is approximate, and NotExactError is raised.
 TERMS_SIZE = 10_000
 
 Body = dict[str, Any]
 
 
 class HasMetrics(Protocol):
-    """A scorer, or its class."""
+    """A scorer or its class: anything that declares ``metrics``."""
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
-        """The metrics that it declares."""
+        """The declared metrics."""
         ...
 
 
 class NotExactError(ValueError):
-    """The engine's answer is approximate: a field has more distinct values than a terms aggregation returns."""
+    """The answer is approximate: a field has more distinct values than a terms aggregation returns."""
 
 
 @dataclass(frozen=True, slots=True)
 class Moments:
-    """What the interval of a mean needs of a numeric field, beside what its metric needs. Arrives as Spread."""
+    """The statistic that the interval of a mean needs of a numeric field; its value is a MomentSums."""
 
     field: str
 
 
 @dataclass(frozen=True, slots=True)
-class Spread:
-    """Count, sum and sum of squares of a field over the documents; ``low`` and ``high`` are its extremes."""
+class MomentSums:
+    """Count (``n``), sum (``total``) and sum of squares of a field over the documents, with its extremes."""
 
     n: int
     total: float
@@ -51,25 +51,26 @@ class Spread:
     high: float
 
 
-Question = Need | Moments
+# Everything that can be fetched over a set of documents: the needs of metrics, and what their intervals need as well.
+Statistic = Need | Moments
 
 
 def aggregations(scorer: HasMetrics, only: Collection[str] | None = None) -> Body:
-    """Return the body of ``aggs`` that answers all the needs of a scorer's metrics, or of those named in ``only``.
+    """Return the ``aggs`` body for all the needs of a scorer's metrics, or of those named in ``only``.
 
     The fields are prefixed with ``metrics.``; there are no scripts. Restrict the query to the scorer's documents with
     ``{"term": {"metrics.scorer": scorer.name}}``.
     """
-    return ask(needs_of(scorer, only))
+    return aggregation_body(needs_of(scorer, only))
 
 
 def compute(
     scorer: HasMetrics, answer: Mapping[str, Any], only: Collection[str] | None = None
 ) -> dict[str, float | dict[str, Any]]:
-    """Return the values of a scorer's metrics by name, from the ``aggregations`` object of the engine's answer.
+    """Return the values of a scorer's metrics by name, from the ``aggregations`` object of the search engine's answer.
 
-    A metric that isn't defined over these documents (0/0) is left out. Raises NotExactError where a terms aggregation
-    did not return every value, KeyError where the answer is that of another body.
+    A metric that is undefined over these documents (0/0) is left out. Raises NotExactError where a terms aggregation
+    did not return every value, KeyError where the answer belongs to another body.
     """
     return from_needs(scorer, read(needs_of(scorer, only), answer), only)
 
@@ -77,7 +78,7 @@ def compute(
 def from_needs(
     scorer: HasMetrics, needs: Mapping[Any, Any], only: Collection[str] | None = None
 ) -> dict[str, float | dict[str, Any]]:
-    """Return the values of a scorer's metrics from the values of their needs, whoever summed them."""
+    """Return the values of a scorer's metrics by name, from the values of their needs."""
     values: dict[str, Value] = {
         metric.name: metric.compute({key: needs[need] for key, need in metric.needs.items()})
         for metric in _chosen(scorer, only)
@@ -86,16 +87,16 @@ def from_needs(
 
 
 def per_class(scorer: HasMetrics, answer: Mapping[str, Any]) -> dict[str, dict[str, float]]:
-    """Return the table by class (precision, recall, F1, support, ...) from the engine's answer.
+    """Return the table by class (precision, recall, F1, support, ...) from the search engine's answer.
 
-    Empty for a scorer that has no classes. Raises as :func:`compute` does.
+    Empty for a scorer without classes. Raises as :func:`compute` does.
     """
     tables = [metric.name for metric in scorer.metrics if metric.per_class]
     return table_by_class(scorer, read(needs_of(scorer, tables), answer))
 
 
 def table_by_class(scorer: HasMetrics, needs: Mapping[Any, Any]) -> dict[str, dict[str, float]]:
-    """Return the same table from the values of the needs, whoever summed them."""
+    """Return the table of :func:`per_class` from the values of the needs."""
     tables = [metric.name for metric in scorer.metrics if metric.per_class]
     rows: dict[str, dict[str, float]] = {}
     for table in from_needs(scorer, needs, tables).values():
@@ -109,14 +110,14 @@ def needs_of(scorer: HasMetrics, only: Collection[str] | None = None) -> tuple[N
     return tuple(_needs(_chosen(scorer, only)).values())
 
 
-def ask(questions: Iterable[Question]) -> Body:
-    """Return the body of ``aggs`` that answers some questions, each under a name of its own."""
-    return {key_of(question): _aggregation(question) for question in questions}
+def aggregation_body(statistics: Iterable[Statistic]) -> Body:
+    """Return the ``aggs`` body for some statistics, each under the name that `key_of` gives it."""
+    return {key_of(statistic): _aggregation(statistic) for statistic in statistics}
 
 
-def read(questions: Iterable[Question], answer: Mapping[str, Any]) -> dict[Question, Any]:
-    """Return what the engine answered to each question. Raises as :func:`compute` does."""
-    return {question: read_one(question, answer[key_of(question)]) for question in questions}
+def read(statistics: Iterable[Statistic], answer: Mapping[str, Any]) -> dict[Statistic, Any]:
+    """Return the value of each statistic from the answer to `aggregation_body`. Raises as :func:`compute` does."""
+    return {statistic: read_one(statistic, answer[key_of(statistic)]) for statistic in statistics}
 
 
 def _chosen(scorer: HasMetrics, only: Collection[str] | None) -> list[Metric]:
@@ -124,12 +125,12 @@ def _chosen(scorer: HasMetrics, only: Collection[str] | None) -> list[Metric]:
 
 
 def _needs(metrics: Iterable[Metric]) -> dict[str, Need]:
-    """Return each distinct need under a key of its own, which is the name of its aggregation."""
+    """Return the distinct needs by the name of their aggregation."""
     return {key_of(need): need for metric in metrics for need in metric.needs.values()}
 
 
-def key_of(need: Question) -> str:
-    """Name the aggregation of a question."""
+def key_of(need: Statistic) -> str:
+    """Return the name of a statistic's aggregation, which is unique within a body."""
     match need:
         case Moments(field):
             return f"moments_{field}"
@@ -147,7 +148,7 @@ def key_of(need: Question) -> str:
             return f"sum_{'_'.join(fields)}_by_{by}"
 
 
-def _aggregation(need: Question) -> Body:
+def _aggregation(need: Statistic) -> Body:
     match need:
         case Moments(field):
             return {"extended_stats": {"field": f"{PREFIX}{field}"}}
@@ -169,18 +170,18 @@ def _terms(field: str) -> Body:
     return {"terms": {"field": f"{PREFIX}{field}", "size": TERMS_SIZE}}
 
 
-def read_one(need: Question, found: Mapping[str, Any]) -> Any:
-    """Read the answer to one question. Raises NotExactError where a terms aggregation did not return every value."""
+def read_one(need: Statistic, found: Mapping[str, Any]) -> Any:
+    """Return the value of one statistic. Raises NotExactError where a terms aggregation did not return every value."""
     key = key_of(need)
     match need:
         case Moments():
-            # Without a value an engine answers null to all but the count.
+            # Without any value the search engine answers null to all but the count.
             total, squares, low, high = (float(found[name] or 0.0) for name in ("sum", "sum_of_squares", "min", "max"))
-            return Spread(int(found["count"]), total, squares, low, high)
+            return MomentSums(int(found["count"]), total, squares, low, high)
         case Count():
             return int(found["value"])
         case Sum():
-            # An engine answers null for the sum of a field that no document's mapping has.
+            # The sum is null for a field that no index maps.
             return float(found["value"] or 0.0)
         case AtMost():
             return int(found["doc_count"])

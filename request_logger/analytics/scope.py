@@ -1,4 +1,4 @@
-"""Which documents a question is about: a deployment or an index, a span of time."""
+"""The documents that a report is about: a deployment or an index, and a time span."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
-from request_logger.analytics.errors import BadQuestionError
+from request_logger.analytics.errors import BadQueryError
+from request_logger.common.mapped_fields import ORIGIN_KEYWORDS
 from request_logger.common.names import strip_header
 from request_logger.common.periods import is_of, with_periods
 from request_logger.settings import Settings
@@ -21,12 +22,11 @@ Query = dict[str, Any]
 PREDICTION_DATE = "@timestamp"
 FEEDBACK_DATE = "feedback.ce-time"
 DATES = {"prediction": PREDICTION_DATE, "feedback": FEEDBACK_DATE}
-# Text in an index that the original made is not keyword, but has this beside it; so have ours.
 NAMESPACE, DEPLOYMENT, PREDICTOR, MODEL = (
-    f"Ce-{name}.keyword" for name in ("Namespace", "Inferenceservicename", "Endpoint", "Modelid")
+    ORIGIN_KEYWORDS[name] for name in ("namespace", "deployment", "predictor", "model")
 )
 OWN_PREFIX = "inference-log-"
-# An index that vanishes meanwhile, or a pattern that matches none, is no error.
+# An index that is deleted meanwhile, and a pattern without matches, are not errors.
 TOLERANT = {"ignore_unavailable": "true", "allow_no_indices": "true"}
 
 _DATE_MATH = re.compile(r"now(?:[+-]\d+[yMwdhms])*(?:/[yMwdhms])?")
@@ -34,9 +34,9 @@ _DATE_MATH = re.compile(r"now(?:[+-]\d+[yMwdhms])*(?:/[yMwdhms])?")
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Some documents: those of ``indices`` (names, globs, with commas between) that match all ``filters``.
+    """A set of documents: those of ``indices`` (names, globs, comma-separated) that match all ``filters``.
 
-    ``start`` (inclusive) and ``end`` (exclusive) bound ``date_field``: that of the prediction or that of the feedback.
+    ``start`` (inclusive) and ``end`` (exclusive) bound ``date_field``, the date of the prediction or of the feedback.
     """
 
     indices: str
@@ -46,12 +46,12 @@ class Scope:
     date_field: str = PREDICTION_DATE
 
     def query(self, *more: Query) -> Query:
-        """Return the query of these documents, restricted further by ``more``."""
+        """Return the query for these documents, restricted further by ``more``."""
         clauses = [*self.filters, *self._span(), *more]
         return {"bool": {"filter": clauses}}
 
     def having(self, *more: Query) -> Scope:
-        """Return the part of these documents that matches ``more``."""
+        """Return the scope of those documents that also match ``more``."""
         return replace(self, filters=(*self.filters, *more))
 
     def _span(self) -> Iterable[Query]:
@@ -60,12 +60,12 @@ class Scope:
 
     @property
     def path(self) -> str:
-        """The indices as the start of a path."""
+        """The indices as the start of a URL path."""
         return "/" + quote(self.indices, safe="*,")
 
 
 def scored_by(scorer: str) -> Query:
-    """Return the query of a scorer's documents that could be scored."""
+    """Return the query for the documents that a scorer could score."""
     return {
         "bool": {
             "filter": [{"term": {"metrics.scorer": scorer}}],
@@ -84,18 +84,18 @@ def find_scope(
     *,
     only_own: bool = False,
 ) -> Scope:
-    """Find what a user calls by name.
+    """Return the scope for a user's target and time span.
 
-    ``target``: an index, alias or glob; else a deployment, as ``name``, ``namespace/name`` or
-    ``namespace/name/predictor``; empty: everything. ``start`` and ``end``: ISO 8601, or the engine's date math such as
-    ``now-7d``. ``by_date``: prediction or feedback. ``only_own``: no index but those that the logger writes, for those
-    who ask through the server and so with its rights. Raises BadQuestionError, StoreUnavailableError.
+    ``target``: an index, alias or glob; else a deployment as ``name``, ``namespace/name`` or
+    ``namespace/name/predictor``; empty: everything. ``start`` and ``end``: ISO 8601, or date math such as ``now-7d``.
+    ``by_date``: prediction or feedback. ``only_own`` allows only indices that the logger writes, for requests through
+    the server, which run with its rights. Raises BadQueryError, StoreUnavailableError.
     """
     if by_date not in DATES:
-        raise BadQuestionError(f"--by-date: expected prediction or feedback, found {by_date!r}")
+        raise BadQueryError(f"--by-date: expected prediction or feedback, found {by_date!r}")
     for option, value in (("--from", start), ("--to", end)):
         if value is not None and not is_time(value):
-            raise BadQuestionError(
+            raise BadQueryError(
                 f"{option}: expected a date such as 2026-01-02 or 2026-01-02T03:04:05Z, or now-7d, found {value!r}"
             )
     patterns = ",".join((f"{OWN_PREFIX}*", *with_periods(settings.index_name, settings.index_period)))
@@ -108,10 +108,10 @@ def find_scope(
 
 
 def _may_be_index(target: str, settings: Settings, *, only_own: bool) -> bool:
-    """Say whether a target may be taken for an index. Raises BadQuestionError where it can be nothing else."""
+    """Return whether a target may name an index. Raises BadQueryError where it is neither an index nor a deployment."""
     if not only_own:
         return True
-    # A colon leads to another cluster.
+    # A colon addresses another cluster (cross-cluster search).
     if ":" not in target and all(
         each.startswith(OWN_PREFIX)
         or (settings.index_name and (each == settings.index_name or is_of(each, settings.index_name)))
@@ -119,12 +119,12 @@ def _may_be_index(target: str, settings: Settings, *, only_own: bool) -> bool:
     ):
         return True
     if any(character in target for character in "*,:"):
-        raise BadQuestionError(f"target: expected a deployment, or indices of {OWN_PREFIX}*, found {target!r}")
+        raise BadQueryError(f"target: expected a deployment, or indices of {OWN_PREFIX}*, found {target!r}")
     return False
 
 
 def is_time(text: str) -> bool:
-    """Say whether every engine takes a text for a time: ISO 8601, or date math on now."""
+    """Return whether every search engine accepts a text as a time: ISO 8601, or date math on now."""
     if _DATE_MATH.fullmatch(text):
         return True
     try:
@@ -135,21 +135,21 @@ def is_time(text: str) -> bool:
 
 
 def is_index(engine: EngineReader, target: str) -> bool:
-    """Say whether a name is an index, an alias, or a glob or list of them. Raises StoreUnavailableError."""
+    """Return whether a name is an index, an alias, or a glob or list of them. Raises StoreUnavailableError."""
     if "*" in target or "," in target:
         return True
     if "/" in target:
         return False
     status, _ = engine.request("GET", f"/{quote(target, safe='')}/_mapping")
     if status >= 500 or status in (401, 403, 429):
-        raise StoreUnavailableError(f"the engine answered {status} to a question for the index {target}")
+        raise StoreUnavailableError(f"the search engine answered {status} to a request for the index {target}")
     return status == 200
 
 
 def _deployment(target: str) -> tuple[Query, ...]:
     parts = target.split("/")
     if len(parts) > 3 or not all(parts):
-        raise BadQuestionError(
+        raise BadQueryError(
             f"expected an index, a deployment, namespace/deployment or namespace/deployment/predictor, found {target!r}"
         )
     fields = (DEPLOYMENT,) if len(parts) == 1 else (NAMESPACE, DEPLOYMENT, PREDICTOR)

@@ -1,4 +1,4 @@
-"""Which stored documents a tool is about: indices, and a query that every engine understands."""
+"""Selects stored documents: indices, and query clauses that every supported search engine understands."""
 
 from __future__ import annotations
 
@@ -6,28 +6,23 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
+from request_logger.common.mapped_fields import ORIGIN_KEYWORDS
 from request_logger.common.periods import with_periods
 from request_logger.settings import Settings
 from request_logger.store.indices.templates import INDEX_PATTERNS
 
 PREDICTIONS = INDEX_PATTERNS[0]
 TIME = "@timestamp"
-# Text in an index that the original made is not keyword, but has this beside it; so have ours.
-FIELDS = {
-    "namespace": "Ce-Namespace.keyword",
-    "deployment": "Ce-Inferenceservicename.keyword",
-    "predictor": "Ce-Endpoint.keyword",
-    "model": "Ce-Modelid.keyword",
-}
+
 
 Query = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Documents by where they are from and when; what is empty selects nothing out.
+    """Selects documents by origin and time; an empty field selects everything.
 
-    ``since`` (included) and ``until`` (not included) are dates as the engine takes them: ``2026-01-31``,
+    ``since`` (inclusive) and ``until`` (exclusive) are dates as the search engine reads them: ``2026-01-31``,
     ``2026-01-31T12:00:00Z``, ``now-7d``.
     """
 
@@ -40,17 +35,17 @@ class Selection:
     until: str = ""
 
     def indices(self, settings: Settings) -> str:
-        """Name the indices, with * and commas: by default all that the logger writes predictions to."""
+        """Return the index names and globs, comma-separated; by default all that the logger writes predictions to."""
         return self.index or ",".join((PREDICTIONS, *with_periods(settings.index_name, settings.index_period)))
 
     def path(self, settings: Settings) -> str:
-        """Give the start of the engine's path for them."""
+        """Return the indices as the start of a URL path."""
         return "/" + quote(self.indices(settings), safe="*,")
 
     def filters(self) -> list[Query]:
-        """Give the conditions of a ``bool`` query's ``filter``."""
+        """Return the clauses of a ``bool`` query's ``filter``."""
         filters: list[Query] = [
-            {"term": {field: value}} for name, field in FIELDS.items() if (value := getattr(self, name))
+            {"term": {field: value}} for name, field in ORIGIN_KEYWORDS.items() if (value := getattr(self, name))
         ]
         times = {name: value for name, value in (("gte", self.since), ("lt", self.until)) if value}
         if times:
@@ -59,29 +54,29 @@ class Selection:
 
 
 def having(*filters: Query) -> Query:
-    """Give the query for documents that fulfil all of these."""
+    """Return the query for documents that match all of these."""
     return {"bool": {"filter": list(filters)}}
 
 
 def any_of(*queries: Query) -> Query:
-    """Give the query for documents that fulfil one of these."""
+    """Return the query for documents that match at least one of these."""
     return {"bool": {"should": list(queries), "minimum_should_match": 1}}
 
 
 def exists(field: str) -> Query:
-    """Return the query of the documents that have a field, which must be no object.
+    """Return the query for documents that have a field, which must not be an object.
 
-    An engine makes one clause of a query for each field below an object: of an object with over 1,000 columns it
-    refuses to do so, for all indices that are asked together.
+    For an object the search engine makes one clause per field below it, and rejects more than 1,024 clauses, for all
+    indices of the search.
     """
     return {"exists": {"field": field}}
 
 
 def has_part(part: str) -> Query:
-    """Return the query of the documents that have a part (request, response, feedback) in any form.
+    """Return the query for documents that have a part (request, response, feedback) in any form.
 
-    No field is in each form of a part: a decoded body has ``dataType``, one that was not decoded or kept says so, and
-    only a sender's attributes tell of a feedback that has nothing but a truth.
+    No single field is in every form: a decoded body has ``dataType``, a body that was not decoded or not kept has a
+    field that says so, and a feedback of nothing but a truth has only the sender's attributes.
     """
     return any_of(*(exists(f"{part}.{leaf}") for leaf in _LEAVES[part]))
 
@@ -91,12 +86,13 @@ _LEAVES = {
     "request": ("dataType", *_IN_EACH),
     "response": ("dataType", *_IN_EACH),
     "feedback": ("reward", "items", *_IN_EACH),
-    # Whatever scored it, or could not; custom metrics alone have only their series.
+    # A scored document has ``scorer``, one that could not be scored ``unscorable``, custom metrics alone have
+    # ``series``.
     "metrics": ("scorer", "unscorable", "series", "unindexed_reason"),
 }
-# The one definition of these words, for report, export and rescore; docs/report.md states it.
-# A feedback that carries the response itself is scored where none is stored: only a prediction can have a scorer.
+# The one definition of these terms, for report, export and rescore; docs/report.md states it. A feedback that carries
+# the response itself is scored where no response is stored, and only a prediction can have a scorer.
 PREDICTION = any_of(has_part("request"), has_part("response"), exists("metrics.scorer"))
-# A feedback of nothing but a truth may have no indexed field; it was scored, if it has a response, and so has metrics.
+# A feedback of nothing but a truth may have no indexed field; with a response it was scored, and so has metrics.
 FEEDBACK = any_of(has_part("feedback"), has_part("metrics"))
 WITH_FEEDBACK = having(PREDICTION, FEEDBACK)

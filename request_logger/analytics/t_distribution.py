@@ -1,6 +1,6 @@
-"""Student's t distribution, from the standard library alone.
+"""Student's t distribution, using only the standard library.
 
-scipy has it, and weighs more than all else in the server's image together; the tests compare the two.
+scipy has it, but is larger than everything else in the server's image together; the tests compare the two.
 """
 
 from __future__ import annotations
@@ -8,17 +8,19 @@ from __future__ import annotations
 import math
 from statistics import NormalDist
 
-# From here on the series in 1 / freedom is exact to a double, and gamma functions would lose their digits.
+# Above it the two-term series in 1 / freedom is exact to a double, and the gamma functions would lose digits.
 _LARGE = 1e5
+# A bound on the continued fraction's steps: at most 40 were needed for t up to 1,000 and freedom below _LARGE.
 _STEPS = 10_000
+# Replaces a zero denominator in Lentz's method.
 _TINY = 1e-300
 
 
 def two_sided(t: float, freedom: float) -> float:
-    """Return the probability of a t at least this far from 0: P(abs(T) >= abs(t)), ``freedom`` > 0."""
+    """Return P(abs(T) >= abs(t)) for ``freedom`` > 0 degrees of freedom."""
     t = abs(t)
     if freedom >= _LARGE:
-        # Fisher 1925: the normal distribution's, and the first two terms of the difference.
+        # Fisher 1925: the normal tail plus the first two terms of the expansion in 1 / freedom.
         density = math.exp(-t * t / 2) / math.sqrt(2 * math.pi)
         first = (t**3 + t) / (4 * freedom)
         second = (3 * t**7 - 7 * t**5 - 5 * t**3 - 3 * t) / (96 * freedom**2)
@@ -27,13 +29,13 @@ def two_sided(t: float, freedom: float) -> float:
 
 
 def quantile(level: float, freedom: float) -> float:
-    """Return the t that holds ``level`` (such as 0.95) of the probability between -t and t."""
+    """Return t such that P(-t <= T <= t) is ``level``, such as 0.95."""
     wanted = 1.0 - level
     high = max(NormalDist().inv_cdf(0.5 + level / 2), 1.0)
     low = 0.0
     while two_sided(high, freedom) > wanted:
         low, high = high, 2 * high
-    # Bisection: the function is monotone, and 200 halvings leave no digit in doubt.
+    # Bisection: the function is monotone, and 200 halvings exceed the precision of a double.
     for _ in range(200):
         middle = (low + high) / 2
         if middle in (low, high):
@@ -43,15 +45,15 @@ def quantile(level: float, freedom: float) -> float:
 
 
 def incomplete_beta(x: float, rest: float, a: float, b: float) -> float:
-    """Return the regularized incomplete beta function I_x(a, b); ``rest`` is 1 - x, given for its digits.
+    """Return the regularized incomplete beta function I_x(a, b); ``rest`` is 1 - x, passed to keep its precision.
 
-    By its continued fraction (Numerical Recipes 6.4, DLMF 8.17.22) with Lentz's method.
+    Computed by its continued fraction (Numerical Recipes 6.4, DLMF 8.17.22) with Lentz's method.
     """
     if x <= 0.0:
         return 0.0
     if rest <= 0.0:
         return 1.0
-    # The fraction converges fast on this side only.
+    # The fraction converges fast only on this side.
     if x > (a + 1) / (a + b + 2):
         return 1.0 - incomplete_beta(rest, x, b, a)
     log_beta = math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)

@@ -1,11 +1,11 @@
-"""Which tasks some documents hold: the scorers that scored them, with what each declares."""
+"""The tasks of some documents: the scorers that scored them, with the metrics that each declares."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
-from request_logger.analytics.queries import Asker
+from request_logger.analytics.queries import QueryRunner
 from request_logger.analytics.scope import Query, Scope, scored_by
 from request_logger.scoring.registry import ScorerError, registered, scorer_class
 from request_logger.scoring.rules import Chooser
@@ -13,8 +13,8 @@ from request_logger.settings import Settings
 from scorers.base import Metric, mean_of
 
 MEAN_REWARD = mean_of("mean_reward", "reward", bounds=(float("-inf"), float("inf")))
-# Of each built-in scorer the metrics that a table by segment has room for. The first is the headline: what a curve over
-# time and a comparison show.
+# Per built-in scorer the metrics that a table by segment has room for. The first is the headline of curves and
+# comparisons.
 _SHOWN = {
     "binary": ("accuracy", "precision", "recall", "auc"),
     "multiclass": ("accuracy", "f1_macro", "log_loss"),
@@ -25,12 +25,13 @@ _SHOWN = {
     "text": ("token_f1", "exact_match", "word_error_rate"),
     "reward": ("mean_reward",),
 }
+# As many as the built-in scorers show at most.
 _MOST_SHOWN = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What one scorer scored: its name, how many documents, and the metrics that it declares."""
+    """The documents that one scorer scored: its name, their number, and the metrics that it declares."""
 
     name: str
     count: int
@@ -38,26 +39,26 @@ class Task:
 
     @property
     def only(self) -> Query:
-        """The query of its documents."""
+        """The query for these documents."""
         return scored_by(self.name)
 
     @property
     def shown(self) -> tuple[Metric, ...]:
-        """The few metrics that stand for all, the most telling first: by default the first that are no tables."""
+        """The metrics shown by default, the headline first; for an unknown scorer its first _MOST_SHOWN numbers."""
         named = {metric.name: metric for metric in self.metrics}
         chosen = _SHOWN.get(self.name) or [name for name in named if not named[name].per_class][:_MOST_SHOWN]
         return tuple(named[name] for name in chosen if name in named)
 
 
-def tasks_of(asker: Asker, scope: Scope, settings: Settings) -> list[Task]:
-    """Find the scorers of some documents, the one with the most first.
+def tasks_of(runner: QueryRunner, scope: Scope, settings: Settings) -> list[Task]:
+    """Return the tasks of some documents, the one with the most documents first.
 
-    Feedback with a reward beside a truth adds the metric ``mean_reward`` to any task. A scorer that is not known here
-    (another logger's) has no metrics. Raises what :class:`Asker` does.
+    Feedback with both a reward and a truth adds the metric ``mean_reward`` to its task. A scorer that is unknown here
+    (configured in another logger) has no metrics. Raises what :class:`QueryRunner` raises.
     """
     rewards = {"rewards": {"value_count": {"field": "metrics.reward"}}}
     ours = {"bool": {"must_not": [{"exists": {"field": "metrics.unscorable"}}]}}
-    pages = asker.pages(scope, {"scorer": {"terms": {"field": "metrics.scorer"}}}, rewards, ours)
+    pages = runner.pages(scope, {"scorer": {"terms": {"field": "metrics.scorer"}}}, rewards, ours)
     found = []
     for bucket in pages:
         name = str(bucket["key"]["scorer"])
@@ -69,9 +70,9 @@ def tasks_of(asker: Asker, scope: Scope, settings: Settings) -> list[Task]:
 
 
 def metrics_of(name: str, settings: Settings) -> tuple[Metric, ...]:
-    """Return the metrics that a scorer declares, by the name that is in the documents; empty for an unknown one.
+    """Return the metrics of a scorer by its name in the documents; empty for an unknown one.
 
-    One of the user's own is found by the settings SCORER and SCORERS_CONFIG.
+    A user's scorer is found by the settings SCORER and SCORERS_CONFIG.
     """
     found: Any = None
     if name in registered():
@@ -82,7 +83,7 @@ def metrics_of(name: str, settings: Settings) -> tuple[Metric, ...]:
 
 
 def _own(settings: Settings) -> list[Any]:
-    """Return the scorers that the settings name."""
+    """Return the scorers that the settings name; empty where they can't be loaded."""
     try:
         return list(Chooser(settings.scorer, settings.scorers_config or None).scorers)
     except ScorerError:

@@ -1,16 +1,18 @@
-"""Who is better, by how much of a chance, and how many more predictions are needed where that can't be told."""
+"""The verdict of a comparison: which group is better, its p-value, or how many more predictions are needed."""
 
 from __future__ import annotations
 
 import math
 from typing import Any
 
-from request_logger.analytics.intervals import Difference, mcnemar, needed, paired_t
+from request_logger.analytics.intervals import Difference, mcnemar, needed_sample_size, paired_t
 from request_logger.analytics.paired_samples import Pairs
 from scorers.base import Metric
 
 Report = dict[str, Any]
 
+# The conventional significance level and power: a difference is reported with p < 0.05, and sample sizes are such that
+# 80 % of comparisons detect it.
 ALPHA = 0.05
 POWER = 0.8
 
@@ -28,7 +30,7 @@ def difference_as_json(found: Difference) -> Report:
 
 
 def pair_test(found: Pairs, *, is_share: bool) -> Report | None:
-    """Test pairs: the mean of the differences by Student's t, and of right and wrong answers by McNemar.
+    """Return the test of pairs: Student's t for the mean difference, McNemar for right and wrong answers.
 
     None below two pairs.
     """
@@ -48,11 +50,11 @@ def pair_test(found: Pairs, *, is_share: bool) -> Report | None:
 def verdict(
     names: tuple[str, str], metric: Metric, own: Report, pairs: Report | None, variance: float | None
 ) -> Report:
-    """Say who is better by the metric that decides, or how many more are needed to tell.
+    """Return which group is better by the deciding metric, or how many more predictions are needed to tell.
 
-    ``own`` is the metric's row of both groups, ``variance`` the sum of the groups' variances of one document. Pairs
-    decide where at least half of the smaller group is in them. ``needed`` is how many each group (or how many pairs)
-    should have for a difference as large as the one seen: then four of five such comparisons tell it.
+    ``own`` is the metric's row of both groups, ``variance`` the sum of their per-document variances. Pairs decide if
+    they include at least half of the smaller group. ``needed`` is the size per group (or the number of pairs) that
+    detects a difference as large as the observed one with a power of 80 %.
     """
     have = min(own[side].get("n", 0) for side in "ab")
     by_pairs = pairs is not None and 2 * pairs["pairs"] >= have
@@ -66,7 +68,7 @@ def verdict(
         return found
     found["differ"] = False
     spread = used["variance"] if by_pairs else variance
-    total = needed(change, spread, POWER, 1 - ALPHA) if spread else None
+    total = needed_sample_size(change, spread, POWER, 1 - ALPHA) if spread else None
     if total is not None:
         found["needed"] = total
         found["more"] = max(total - (used["pairs"] if by_pairs else have), 1)

@@ -1,5 +1,6 @@
-"""The subcommands of `request-logger`: one module each, listed in :mod:`request_logger.cli`.
+"""The subcommands of `request-logger`: one module each, listed in :mod:`request_logger.commands.registry`.
 
-A module has two functions: ``add_arguments(parser)`` says what the command takes, ``run(arguments)`` does it and
-returns the exit status. A module is imported only when its command was chosen, so it may import what it needs.
+A module has two functions: ``add_arguments(parser)`` declares the command's arguments, ``run(arguments)`` executes the
+command and returns the exit status. A module is imported only when its command is chosen, so its imports cost the other
+commands nothing.
 """

@@ -1,5 +1,5 @@
-"""`request-logger check`: what the mappings of existing indices refuse or distort, and what to do."""
-# ruff: noqa: T201  # printing is what a command is for
+"""`request-logger check`: report values that mappings of existing indices reject or distort, and how to fix these."""
+# ruff: noqa: T201  # a command prints
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from request_logger.store.responses import Refusal, read_mappings
 
 PIPELINE = "request-logger-reindex"
 _PARTS = ("request", "response", "feedback", "outlier", "drift", "metrics")
-# What was stored un-indexed is unpacked, and a reward true or false becomes a number.
+# Unpacks values that were stored without indexing, and converts a reward true or false to a number.
 _SCRIPT = (
     "for (def name : params.parts) { def part = ctx[name]; if (part instanceof Map && part.unindexed instanceof Map) "
     "{ def kept = part.remove('unindexed'); part.remove('unindexed_reason'); part.putAll(kept); } } "
@@ -48,17 +48,17 @@ class _Index:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Which indices, and in what form."""
+    """Declare the command's arguments."""
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument(
         "pattern",
         nargs="?",
-        help="indices, with * and commas (default: all that the logger writes, and INDEX_NAME)",
+        help="index names or globs, separated by commas (default: all that the logger writes, and INDEX_NAME)",
     )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print what was found. Status 0: nothing to do, 1: something, 2: the engine or the settings are at fault."""
+    """Print the findings. Status 0: nothing to do, 1: something to do, 2: an invalid setting, or no search engine."""
     settings = Settings.from_env()
     engine = quiet_engine(settings)
     pattern = arguments.pattern or ",".join(
@@ -100,24 +100,24 @@ def _as_json(index: _Index, advice: _Advice) -> dict[str, Any]:
 
 def _print(indices: list[_Index], advice: _Advice, pattern: str) -> None:
     for index in indices:
-        made_by = "ours" if index.origin == "ours" else f"of the {index.origin}"
-        print(f"{index.name}: mapping {made_by}, {index.documents:,} documents")
+        made_by = "this logger" if index.origin == "ours" else f"the {index.origin}"
+        print(f"{index.name}: mapping of {made_by}, {index.documents:,} documents")
         for finding in index.findings:
             sign = "!" if finding.needs_action else "-"
             print(f"  {sign} {finding.field} ({finding.found}): {finding.happens}")
         if index.needs_action:
-            print("  to do, with your credentials, one after the other:")
+            print("  run these commands in order, with your credentials:")
             print("\n".join(f"    {command}" for command in advice.commands(index)))
     todo = sum(index.needs_action for index in indices)
     if not indices:
         print(f"No index matches {pattern}: nothing to do.")
     else:
-        print(f"{len(indices)} indices: {todo} with something to do (!), {len(indices) - todo} without.")
+        print(f"{len(indices)} indices: {todo} need changes (!), {len(indices) - todo} don't.")
 
 
 @dataclass(frozen=True)
 class _Advice:
-    """Writes the curl lines for all that needs doing in an index."""
+    """Generates the curl commands that fix an index."""
 
     url: str
     template_installed: bool
@@ -132,9 +132,9 @@ class _Advice:
             yield from self._reindex(index.name)
 
     def _reindex(self, name: str) -> Iterator[str]:
-        """Copy into an index with our types, which then takes the old one's name as an alias.
+        """Copy to an index with the logger's types, which then gets the old index's name as an alias.
 
-        The second copy takes what has changed during the first; only during it are events answered 503.
+        The second copy has the changes made during the first. Events are answered 503 only during the second.
         """
         new = f"{name}.v2"
         copy = {
@@ -144,11 +144,11 @@ class _Advice:
         }
         swap = {"actions": [{"remove_index": {"index": name}}, {"add": {"index": new, "alias": name}}]}
         if not self.template_installed:
-            yield "# first let the server take one event: it installs the index template that the copy needs"
+            yield "# first send the server one event: it installs the index template that the copy needs"
         yield self._curl("PUT", f"/_ingest/pipeline/{PIPELINE}", PIPELINE_BODY)
         yield self._curl("POST", "/_reindex", copy)
         yield self._curl("PUT", f"/{quote(name, safe='')}/_settings", {"index.blocks.write": True})
-        # A copy takes what can be found: the last events, too, only after a refresh.
+        # A copy reads searchable documents: the latest events are searchable only after a refresh.
         yield self._curl("POST", f"/{quote(name, safe='')}/_refresh", None)
         yield self._curl("POST", "/_reindex", copy)
         yield self._curl("POST", "/_aliases", swap)
@@ -157,6 +157,6 @@ class _Advice:
         line = f"curl -X{method} '{self.url}{path}'"
         if body is None:
             return line
-        # In a shell's single quotes, a single quote is '\''.
+        # Within a shell's single quotes, a single quote is written '\''.
         text = json.dumps(body).replace("'", "'\\''")
         return f"{line} -H 'Content-Type: application/json' -d '{text}'"

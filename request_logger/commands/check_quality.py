@@ -1,5 +1,5 @@
-"""`request-logger check-quality`: do the metrics hold what was promised? For CronJobs and pipelines."""
-# ruff: noqa: T201  # printing is what a command is for
+"""`request-logger check-quality`: check metrics against limits, for CronJobs and pipelines."""
+# ruff: noqa: T201  # a command prints
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ VIOLATED, TOO_FEW = 1, 3
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Which pairs, and what is expected of them."""
+    """Declare the command's arguments."""
     add_selection(parser)
     for name, is_maximum in (("--min", False), ("--max", True)):
         bound = "most" if is_maximum else "least"
@@ -30,15 +30,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             action="append",
             type=functools.partial(_condition, is_maximum=is_maximum),
             metavar="LIMIT",
-            help=f"a metric at {bound}: accuracy=0.9, or of a class recall[virginica]=0.8; may be given again",
+            help=f"require a metric at {bound}: accuracy=0.9, or for a class recall[virginica]=0.8; repeatable",
         )
-    parser.add_argument("--min-pairs", type=_pairs, default=1, metavar="N", help="with fewer, status 3 (default: 1)")
-    parser.add_argument("--scorer", default="", help="pairs of this scorer alone: a name or a dotted path")
+    parser.add_argument(
+        "--min-pairs", type=_pairs, default=1, metavar="N", help="exit with status 3 if there are fewer (default: 1)"
+    )
+    parser.add_argument("--scorer", default="", help="only pairs of this scorer: a name or a dotted path")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print each condition. Status 0: all hold, 1: one doesn't, 2: wrong use or no engine, 3: not enough data."""
+    """Print each condition. Status 0: all hold, 1: one is violated, 2: wrong usage or no engine, 3: not enough data."""
     if not arguments.conditions:
         raise CommandError("check-quality: expected at least one --min METRIC=NUMBER or --max METRIC=NUMBER")
     settings = Settings.from_env()
@@ -76,10 +78,10 @@ def _status(verdicts: list[Verdict]) -> int:
 def _line(verdict: Verdict) -> str:
     condition = verdict.condition
     sign = "<=" if condition.is_maximum else ">="
-    said = {True: "ok", False: "VIOLATED", None: "not enough data"}[verdict.holds]
+    result = {True: "ok", False: "VIOLATED", None: "not enough data"}[verdict.holds]
     value = "-" if verdict.value is None else f"{verdict.value:.6g}"
     name, limit = condition.name, condition.limit
-    return f"{said}: {name} {value} (expected {sign} {limit:g}) of {verdict.pairs:,} pairs by {verdict.scorer}"
+    return f"{result}: {name} {value} (expected {sign} {limit:g}) over {verdict.pairs:,} pairs by {verdict.scorer}"
 
 
 def _as_json(verdict: Verdict) -> dict[str, object]:

@@ -1,5 +1,5 @@
-"""`request-logger compare`: which of two predictors or models is better, and how sure that is."""
-# ruff: noqa: T201  # printing is what a command is for
+"""`request-logger compare`: tell which of two predictors or models is better, with significance."""
+# ruff: noqa: T201  # a command prints
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import argparse
 import json
 from collections.abc import Iterator
 
-from request_logger.analytics.compare import Question, compare
+from request_logger.analytics.compare import Comparison, compare
 from request_logger.analytics.formatting import number, p_value, words
 from request_logger.analytics.paired_samples import WAYS
 from request_logger.analytics.report import Report
@@ -19,7 +19,7 @@ from request_logger.store.excluded_indices import left_out_note
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Which two, among which documents, by what."""
+    """Declare the command's arguments."""
     parser.add_argument("a", metavar="A", help="one predictor or model")
     parser.add_argument("b", metavar="B", help="the other")
     parser.add_argument(
@@ -27,26 +27,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         dest="target",
         metavar="TARGET",
         default="",
-        help="a deployment (name, namespace/name) or an index, also with *; default: all",
+        help="a deployment (name, namespace/name) or an index, * is a wildcard; default: all",
     )
     parser.add_argument(
-        "--by", metavar="FIELD", default="", help="whose values A and B are: predictor, model, deployment, a tag..."
+        "--by",
+        metavar="FIELD",
+        default="",
+        help="the field with the values A and B: predictor, model, deployment, a tag...",
     )
-    parser.add_argument("--metric", metavar="NAME", default="", help="what decides; default: accuracy, mse, ...")
+    parser.add_argument(
+        "--metric", metavar="NAME", default="", help="the metric that decides; default: accuracy, mse, ..."
+    )
     parser.add_argument(
         "--pair",
         choices=WAYS,
         default="auto",
-        help="pairs of documents: of one request id (a shadow's; auto looks for these), of equal rows, or none",
+        help="pair documents by request id (as from a shadow; auto: if there are any), by equal rows, or not",
     )
     add_span(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print the comparison. Status 0: they differ, 1: that can't be told yet, 2: what was asked makes no sense."""
+    """Print the comparison. Status 0: they differ, 1: no difference could be shown, 2: invalid arguments."""
     settings = Settings.from_env()
-    question = Question(
+    comparison = Comparison(
         arguments.a,
         arguments.b,
         arguments.target,
@@ -57,13 +62,13 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.by_date,
         arguments.pair,
     )
-    found = compare(quiet_engine(settings), settings, question)
+    found = compare(quiet_engine(settings), settings, comparison)
     print(json.dumps(found, indent=2) if arguments.json else "\n".join(lines(found)))
     return int(not found["verdict"]["differ"])
 
 
 def lines(found: Report) -> Iterator[str]:
-    """Give the comparison as lines of text."""
+    """Yield the comparison as lines of text."""
     a, b = found["a"], found["b"]
     yield (
         f"{a['name']} ({a['documents']:,} scored) against {b['name']} ({b['documents']:,} scored)"
@@ -99,7 +104,7 @@ def _pairs(found: Report) -> Iterator[str]:
         a, b = found["a"]["name"], found["b"]["name"]
         yield f"only {a} is right in {pairs['only_a']:,}, only {b} in {pairs['only_b']:,}"
     if pairs["cut"]:
-        yield "There are more documents than were read: the oldest were."
+        yield "Only the oldest documents were read, since there are too many."
 
 
 def _verdict(found: Report) -> str:
@@ -112,8 +117,8 @@ def _verdict(found: Report) -> str:
         return f"The two differ: {metric}{by}, p {p}"
     if "more" not in verdict:
         return f"No difference in {metric}{by}."
-    what = "pairs" if by else f"for each of the two, so that each has {verdict['needed']:,},"
+    what = "pairs" if by else f"for each of the two, {verdict['needed']:,} in total each,"
     return (
         f"Not enough data yet: {metric}{by}, p {p}; about {verdict['more']:,} more needed {what}"
-        " to tell a difference as large as this one."
+        " to detect a difference of this size."
     )

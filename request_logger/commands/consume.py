@@ -1,4 +1,4 @@
-"""`request-logger consume`."""
+"""`request-logger consume`: store events from Kafka."""
 
 from __future__ import annotations
 
@@ -10,33 +10,39 @@ from types import FrameType
 from prometheus_client import CollectorRegistry
 
 from request_logger import logs
+from request_logger.commands.startup_checks import startup_problems
+from request_logger.composition import build
 from request_logger.errors import CommandError
-from request_logger.ingest.pipeline import IngestPipeline
 from request_logger.kafka.config import consumer_config
 from request_logger.kafka.probes import Probes
 from request_logger.server.gc_tuning import calm_collector
-from request_logger.settings import Settings
+from request_logger.settings import Settings, SettingsError
 
-# Nobody waits for an answer, and what fails is only sent again: of STORE_TIMEOUT_SECONDS that many pass before.
+# No sender waits for a response here, and a record that fails is only read again: wait this many times
+# STORE_TIMEOUT_SECONDS before.
 PATIENCE = 6
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Nothing: the environment configures it, as it does the server."""
+    """Declare the command's arguments: none, since the environment configures it, as it does the server."""
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Consume until SIGTERM or Ctrl-C. Status 1: Kafka says that this member is of no more use.
+    """Consume until SIGTERM or Ctrl-C. Status 1: Kafka reported a fatal error of this consumer.
 
-    Raises SettingsError, ScorerError, MetadataError, and CommandError where Kafka's client is missing or refuses a
-    setting.
+    Raises SettingsError with one line for each invalid setting, and CommandError if Kafka's client is missing or
+    rejects a setting.
     """
-    # Kafka keeps the events that the engine can't take: a spool would only be a second place to lose them in.
-    settings = replace(Settings.from_env(), spool_dir="")
+    settings, problems = Settings.read()
+    # Kafka retains the events that the search engine can't accept yet. A spool would only be a second place where they
+    # could be lost.
+    settings = replace(settings, spool_dir="")
     logs.configure(settings.log_level, settings.log_format)
-    consumer_config(settings)
+    problems += startup_problems(settings, lambda: consumer_config(settings))
+    if problems:
+        raise SettingsError("\n".join(problems))
     try:
-        from confluent_kafka import KafkaException  # noqa: PLC0415  # of an optional extra
+        from confluent_kafka import KafkaException  # noqa: PLC0415  # from an optional extra
 
         from request_logger.kafka.consumer import KafkaConsumer  # noqa: PLC0415
     except ImportError:
@@ -46,10 +52,10 @@ def run(arguments: argparse.Namespace) -> int:
     calm_collector()
     registry = CollectorRegistry()
     patient = replace(settings, store_timeout_seconds=PATIENCE * settings.store_timeout_seconds)
-    logger = IngestPipeline(patient, registry)
+    parts = build(patient, registry)
     try:
         try:
-            consumer = KafkaConsumer(settings, logger, registry)
+            consumer = KafkaConsumer(settings, parts, registry)
         except KafkaException as error:
             raise CommandError(f"KAFKA_CONFIG: {error.args[0].str()}") from None
 
@@ -62,7 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
             probes = Probes(
                 settings.port,
                 registry,
-                logger.access,
+                parts.access,
                 alive=consumer.alive,
                 ready=consumer.ready,
                 host=settings.host,
@@ -74,6 +80,6 @@ def run(arguments: argparse.Namespace) -> int:
         finally:
             probes.close()
     finally:
-        # Without an engine there is nothing to finish: what it did not take is not committed.
-        if not logger.writer.down_for:
-            logger.close()
+        # While the search engine is down there is nothing to finish: offsets of unstored records are not committed.
+        if not parts.writer.down_for:
+            parts.close()

@@ -1,5 +1,5 @@
-"""`request-logger dashboards`: the dashboards and alerts, made of what the scorers declare."""
-# ruff: noqa: T201  # printing is what a command is for
+"""`request-logger dashboards`: generate dashboards and alerts from the metrics that the scorers declare."""
+# ruff: noqa: T201  # a command prints
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ FOLDER = Path("k8s/dashboards")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Where to."""
-    parser.add_argument("--dir", type=Path, default=FOLDER, metavar="DIR", help=f"the folder (default: {FOLDER})")
-    parser.add_argument("--check", action="store_true", help="write nothing: say which files are not up to date")
+    """Declare the command's arguments."""
+    parser.add_argument("--dir", type=Path, default=FOLDER, metavar="DIR", help=f"output folder (default: {FOLDER})")
+    parser.add_argument("--check", action="store_true", help="write nothing, list the files that are not up to date")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Do it. Status 0: written, or up to date; 1: --check found files that are not; 2: they can't be written."""
+    """Write or check the files. Status 0: written, or up to date; 1: --check found outdated files; 2: can't write."""
     stale = 0
     for name, text in files().items():
         path = arguments.dir / name

@@ -1,5 +1,5 @@
-"""`request-logger dead-letters`: what the engine refused in every form, and another try at it."""
-# ruff: noqa: T201  # printing is what a command is for
+"""`request-logger dead-letters`: list, export or retry documents that the search engine rejected."""
+# ruff: noqa: T201  # a command prints
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from request_logger.common.json import dumps, loads
 from request_logger.documents.document import Document, Part, degrade, same_owner
 from request_logger.errors import CommandError
 from request_logger.ingest.write_plan import merging, parts_in, restore
-from request_logger.kafka.letter_content import INDEX, NotKeptError, record_of
-from request_logger.kafka.retry import Replayer
+from request_logger.kafka.letter_content import INDEX, NoRecordError, record_of
+from request_logger.kafka.retry import DeadLetterRetry
 from request_logger.scoring.rules import Chooser
 from request_logger.scoring.score import Settle, settler
 from request_logger.settings import Settings
@@ -28,14 +28,14 @@ from request_logger.store.writing.ports import Limits, NullObserver
 from request_logger.store.writing.writer import Writer
 
 PAGE = 100
-# How long the engine keeps the place between two pages: a whole page may wait for its time limits.
+# How long the search engine keeps the scroll between two pages: every document of a page may wait for its timeout.
 _SCROLL = "30m"
 _SHOWN_REASON = 120
 
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """One dead letter. ``version`` is (seq_no, primary_term) of the letter as it was read."""
+    """One dead letter. ``version`` is its (seq_no, primary_term) when it was read."""
 
     name: str
     version: tuple[int, int]
@@ -43,22 +43,22 @@ class Letter:
 
     @property
     def index(self) -> str:
-        """Where its document belongs."""
+        """The index that its document is for."""
         return str(self.source.get("index", ""))
 
     @property
     def id(self) -> str:
-        """The id of its document there."""
+        """The id of its document in that index."""
         return str(self.source.get("id", ""))
 
     @property
     def is_record(self) -> bool:
-        """Whether it is a record of Kafka, and no document."""
+        """Whether it is a Kafka record, not a document."""
         return self.index.startswith(INDEX)
 
     @property
     def document(self) -> Document | None:
-        """The document, or what is kept of a record; None where the letter has none that can be read."""
+        """The document, or the stored content of a record; None if it can't be read."""
         try:
             document = loads(self.source["document"])
         except (KeyError, TypeError, ValueError):
@@ -67,14 +67,16 @@ class Letter:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What to do, with which letters."""
-    parser.add_argument("action", choices=("list", "retry", "export"), help="show, store again, or print as JSON lines")
-    parser.add_argument("--index", metavar="NAME", help="only letters of this index")
-    parser.add_argument("--dry-run", action="store_true", help="retry: say what would be done, and change nothing")
+    """Declare the command's arguments."""
+    parser.add_argument(
+        "action", choices=("list", "retry", "export"), help="list them, store them again, or print them as JSON lines"
+    )
+    parser.add_argument("--index", metavar="NAME", help="only dead letters of this index")
+    parser.add_argument("--dry-run", action="store_true", help="retry: print what would be done, change nothing")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Do it. Status 0: done, 1: retry left some letters, 2: the engine or the settings are at fault."""
+    """Run the action. Status 0: done, 1: retry left some dead letters, 2: an invalid setting, or no search engine."""
     settings = Settings.from_env()
     engine = quiet_engine(settings)
     letters = _letters(engine, arguments.index)
@@ -89,7 +91,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _letters(engine: SearchEngine, index: str | None) -> Iterator[Letter]:
-    """Give all letters as they are now, the oldest first."""
+    """Yield all current dead letters, the oldest first."""
     path = "/" + Limits().dead_letter_index
     status, answer = engine.request("POST", f"{path}/_refresh")
     if status == 404:
@@ -109,7 +111,7 @@ def _letters(engine: SearchEngine, index: str | None) -> Iterator[Letter]:
                 return
             for hit in hits:
                 letter = Letter(hit["_id"], (hit["_seq_no"], hit["_primary_term"]), hit["_source"])
-                # Chosen here: how the field is mapped depends on who made the index.
+                # Filtered here, since the mapping of the field depends on who created the index.
                 if index in (None, letter.index):
                     yield letter
             more = {"scroll": _SCROLL, "scroll_id": answer["_scroll_id"]}
@@ -135,35 +137,35 @@ def _list(letters: Iterator[Letter]) -> int:
     return 0
 
 
-class _Burials(NullObserver):
-    """The writer's observer: has something been put (back) into the dead-letter index?"""
+class _RejectionObserver(NullObserver):
+    """Observer of the writer that remembers why a document became a dead letter again."""
 
     def __init__(self) -> None:
         self.reason = ""
 
     def happened(self, what: str, index: str, reason: str) -> None:
-        """Remember why the document was refused again."""
+        """Remember why the document was rejected again."""
         if what == "dead_letter":
             self.reason = reason
 
 
 def _retry(engine: SearchEngine, settings: Settings, letters: Iterator[Letter], *, dry_run: bool) -> int:
     settle = settler(Chooser(settings.scorer, settings.scorers_config or None))
-    burials = _Burials()
+    observer = _RejectionObserver()
     records = _Records(settings)
 
     limits = Limits(timeout_seconds=settings.store_timeout_seconds)
-    writer = Writer(engine, degrade, burials, limits, locator=Locator(settings.index_period, merging(settle)))
+    writer = Writer(engine, degrade, observer, limits, locator=Locator(settings.index_period, merging(settle)))
     stored = left = 0
     try:
-        # One after the other, so that it is known which of them was refused again.
+        # One at a time, so that a rejection can be attributed to its dead letter.
         for letter in letters:
             if letter.is_record:
                 verdict = records.store(letter, dry_run=dry_run) or ("" if dry_run else _remove(engine, letter))
             elif dry_run:
                 verdict = _foreseen(engine, letter)
             else:
-                verdict = _store(writer, burials, letter, settle) or _remove(engine, letter)
+                verdict = _store(writer, observer, letter, settle) or _remove(engine, letter)
             stored, left = (stored, left + 1) if verdict else (stored + 1, left)
             would = "would be stored" if dry_run else "stored"
             print(f"{letter.index}  {letter.id}  {f'left: {verdict}' if verdict else would}")
@@ -175,40 +177,40 @@ def _retry(engine: SearchEngine, settings: Settings, letters: Iterator[Letter], 
 
 
 class _Records:
-    """Stores letters that are records of Kafka, as the consumer would; costs nothing where there is none."""
+    """Stores dead letters that are Kafka records, as the consumer would; builds its parts at the first of them."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._replayer: Replayer | None = None
+        self._retry: DeadLetterRetry | None = None
 
     def store(self, letter: Letter, *, dry_run: bool) -> str:
-        """Store one; give why it isn't. Raises StoreUnavailableError."""
+        """Store one; return why it could not be stored, else an empty text. Raises StoreUnavailableError."""
         try:
             record = record_of(letter.document)
-        except NotKeptError as error:
+        except NoRecordError as error:
             return str(error)
-        if self._replayer is None:
-            self._replayer = Replayer(self._settings)
-        return self._replayer.store(record, dry_run=dry_run)
+        if self._retry is None:
+            self._retry = DeadLetterRetry(self._settings)
+        return self._retry.store(record, dry_run=dry_run)
 
     def close(self) -> None:
-        """Finish what is under way."""
-        if self._replayer is not None:
-            self._replayer.close()
+        """Finish events in progress."""
+        if self._retry is not None:
+            self._retry.close()
 
 
-def _store(writer: Writer, burials: _Burials, letter: Letter, settle: Settle) -> str:
-    """Store a letter's document; return why it isn't, empty where it is. Raises StoreUnavailableError."""
+def _store(writer: Writer, observer: _RejectionObserver, letter: Letter, settle: Settle) -> str:
+    """Store a dead letter's document; return why it could not be, else an empty text. Raises StoreUnavailableError."""
     parts = _parts(letter)
     if not parts or letter.document is None:
-        return "there is no document in it"
-    burials.reason = ""
+        return "it has no document"
+    observer.reason = ""
     try:
         plan = restore(letter.index, letter.id, letter.document, settle)
         stored = writer.submit(plan, len(letter.source["document"])).result()
     except RejectedError as error:
         return str(error)
-    return burials.reason or _problem(stored, parts)
+    return observer.reason or _problem(stored, parts)
 
 
 def _problem(document: Document | None, parts: list[Part]) -> str:
@@ -223,21 +225,21 @@ def _parts(letter: Letter) -> list[Part]:
 
 
 def _foreseen(engine: SearchEngine, letter: Letter) -> str:
-    """Return why a letter's document would not be stored, as far as that can be known without trying."""
+    """Return why a dead letter's document would not be stored, as far as that is known without storing it."""
     parts = _parts(letter)
     if not parts:
-        return "there is no document in it"
+        return "it has no document"
     known = find(engine, letter.index, letter.id)
     return _problem(loads(known.source) if known else None, parts)
 
 
 def _remove(engine: SearchEngine, letter: Letter) -> str:
-    """Remove a letter whose document is stored, unless a newer one has taken its place."""
+    """Remove a dead letter whose document is stored, unless a newer dead letter has replaced it."""
     seq_no, term = letter.version
     path = f"/{Limits().dead_letter_index}/_doc/{quote(letter.name, safe='')}"
     status, answer = engine.request("DELETE", path, params={"if_seq_no": str(seq_no), "if_primary_term": str(term)})
     if status in (200, 404):
         return ""
     if status == 409:
-        return "stored; a newer letter has come for the same document"
-    return f"stored; the engine answered {status} to its removal: {str(answer)[:200]}"
+        return "stored; a newer dead letter of the same document has replaced this one"
+    return f"stored; removing the dead letter was answered {status}: {str(answer)[:200]}"

@@ -1,4 +1,4 @@
-"""`request-logger demo`."""
+"""`request-logger demo`: run an engine and a server, replay traffic, and show the metrics."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from request_logger.demo.run import run as run_demo
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Whether to stay, and with which server."""
-    parser.add_argument("--once", action="store_true", help="end after the figures instead of waiting for Ctrl-C")
-    parser.add_argument("--url", help="a request logger that runs already, with the engine of ELASTICSEARCH_HOST")
+    """Declare the command's arguments."""
+    parser.add_argument("--once", action="store_true", help="exit after the figures instead of waiting for Ctrl-C")
+    parser.add_argument("--url", help="use a running request logger, with the engine of ELASTICSEARCH_HOST")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run the demo."""
+    """Run the demo. Status 1: a figure differs from scikit-learn's, or the demo failed."""
     return run_demo(once=arguments.once, url=arguments.url, say=functools.partial(print, flush=True))

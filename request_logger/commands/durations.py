@@ -1,4 +1,4 @@
-"""How long something is kept, as a command is told it."""
+"""Durations in command lines, such as 36h, 90d or 26w."""
 
 from __future__ import annotations
 

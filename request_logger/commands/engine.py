@@ -1,5 +1,5 @@
 """`request-logger engine`."""
-# ruff: noqa: T201  # printing is what a command is for
+# ruff: noqa: T201  # a command prints
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from request_logger.signals import stopped_by_signals, wait_for_stop
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What `start_engine` takes."""
+    """Declare the command's arguments."""
     parser.add_argument("--kind", choices=list(KINDS), default="opensearch", help="which engine (default: opensearch)")
-    parser.add_argument("--port", type=int, help="HTTP port of the first node (default: a free one)")
-    parser.add_argument("--nodes", type=int, default=1, help="nodes of the cluster, OpenSearch only (default: 1)")
-    parser.add_argument("--heap", default="512m", help="size of Java's heap (default: 512m)")
-    parser.add_argument("--data-dir", type=Path, help="folder that keeps the data (default: a temporary one)")
+    parser.add_argument("--port", type=int, help="HTTP port of the first node (default: a free port)")
+    parser.add_argument("--nodes", type=int, default=1, help="number of cluster nodes, OpenSearch only (default: 1)")
+    parser.add_argument("--heap", default="512m", help="size of the Java heap (default: 512m)")
+    parser.add_argument("--data-dir", type=Path, help="folder for the data (default: a temporary folder)")
 
 
 def run(arguments: argparse.Namespace) -> int:

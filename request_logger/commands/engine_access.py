@@ -1,4 +1,4 @@
-"""The engine as a command asks it: what fails is one line of ours."""
+"""Access to the search engine for commands: a failed request ends the command with one line."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from request_logger.store.client.client import SearchEngine
 
 
 def quiet_engine(settings: Settings) -> SearchEngine:
-    """Give the engine of the settings, without its clients' tracebacks in the log."""
-    # They log a request that failed with a traceback; one line of ours says the same.
+    """Return the search engine of the settings, with its client's logging silenced."""
+    # The clients log a failed request with a traceback; the command reports the same in one line.
     for name in ("opensearch", "elastic_transport", "elasticsearch"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     return SearchEngine(settings)
@@ -28,10 +28,10 @@ def ask(
     missing: dict[str, Any] | None = None,
     timeout: float | None = None,
 ) -> dict[str, Any]:
-    """Give the engine's answer, or ``missing`` where that is given and the engine answers 404.
+    """Send a request and return the response's body, or ``missing``, if given, for the status 404.
 
-    ``timeout`` (seconds) is by default that of the settings. Raises CommandError for any other status than 200,
-    StoreUnavailableError where there is no answer.
+    ``timeout`` (seconds) defaults to that of the settings. Raises CommandError for any other status than 200, and
+    StoreUnavailableError if there is no response.
     """
     status, answer = engine.request(method, path, body, params=params, timeout=timeout)
     if status == 404 and missing is not None:

@@ -1,5 +1,5 @@
-"""`request-logger export`: stored pairs as Parquet or CSV."""
-# ruff: noqa: T201  # printing is what a command is for
+"""`request-logger export`: write stored pairs to Parquet or CSV."""
+# ruff: noqa: T201  # a command prints
 
 from __future__ import annotations
 
@@ -19,18 +19,21 @@ PARQUET, CSV = "parquet", "csv"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Which documents, which columns, and where to."""
+    """Declare the command's arguments."""
     parser.add_argument("file", help="FILE.parquet or FILE.csv; - is standard output, as CSV")
     add_selection(parser)
-    parser.add_argument("--format", choices=(PARQUET, CSV), help="default: by the file's name")
+    parser.add_argument("--format", choices=(PARQUET, CSV), help="default: from the file's name")
     parser.add_argument(
-        "--columns", metavar="NAMES", default="", help="names with * and commas, such as truth,metrics.* (default: all)"
+        "--columns",
+        metavar="NAMES",
+        default="",
+        help="names or globs, separated by commas, such as truth,metrics.* (default: all)",
     )
-    parser.add_argument("--all", action="store_true", help="predictions without feedback, too")
+    parser.add_argument("--all", action="store_true", help="include predictions without feedback")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Do it. Status 0: written, 2: the engine does not answer, or wrong use."""
+    """Write the file. Status 0: written, 2: the search engine does not respond, or wrong usage."""
     settings = Settings.from_env()
     path = Path(arguments.file)
     to_stdout = arguments.file == "-"

@@ -1,5 +1,5 @@
-"""Installing something in an engine once: what is there stays, a dry run prints the whole request instead."""
-# ruff: noqa: T201  # printing is what a command is for
+"""Installs templates and policies in a search engine; a dry run prints the requests instead."""
+# ruff: noqa: T201  # a command prints
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from request_logger.store.responses import Refusal, read_templates
 
 
 class Installer:
-    """Puts things into one engine and says a line for each. All methods raise CommandError for what it refuses."""
+    """Installs objects in one search engine and prints a line for each. Raises CommandError for rejected requests."""
 
     def __init__(self, engine: SearchEngine, *, dry_run: bool) -> None:
         self._engine = engine
@@ -24,11 +24,11 @@ class Installer:
 
     @property
     def where(self) -> str:
-        """The engine's URL."""
+        """The URL of the search engine."""
         return self._engine.urls[0]
 
     def template(self, name: str, template: dict[str, Any]) -> None:
-        """Install an index template where it is missing or older."""
+        """Install an index template if it is missing or older."""
         path = f"/_index_template/{name}"
         present = self.get(path)
         current = present is not None and is_current(self._templates(present), template)
@@ -36,29 +36,29 @@ class Installer:
         self.put(f"index template {name}", path, None if current else template, state=state)
 
     def has(self, path: str, key: str) -> bool:
-        """Say whether the engine has something: whether its answer has a key. One without it takes it for an error."""
+        """Return whether the response to a GET has a key: an unsupported path is answered with an error."""
         status, answer = self._engine.request("GET", path)
         if status in (401, 403):
             raise self._refused("GET", path, status, answer)
         return status == 200 and isinstance(answer, dict) and key in answer
 
     def get(self, path: str) -> dict[str, Any] | None:
-        """Give what is there, None where nothing is."""
+        """Return the installed object, None if there is none."""
         return ask(self._engine, "GET", path, missing={}) or None
 
     def put(
         self, what: str, path: str, body: Any, params: dict[str, str] | None = None, state: str = "missing or different"
     ) -> None:
-        """Send it, unless ``body`` is None: it is there."""
+        """Install an object, unless ``body`` is None, which means that it is installed already."""
         if body is None:
-            print(f"{what}: is there")
+            print(f"{what}: already installed")
             return
         if self._dry_run:
             query = f"?{urlencode(params)}" if params else ""
             print(f"{what}: {state}, would send\nPUT {path}{query}\n{json.dumps(body, indent=2)}")
             return
         status, answer = self._engine.request("PUT", path, body, params=params)
-        # 201 where it is new: ISM says so.
+        # ISM answers 201 for a new policy.
         if status not in (200, 201):
             raise self._refused("PUT", path, status, answer)
         print(f"{what}: {state}, installed")

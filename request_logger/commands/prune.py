@@ -1,5 +1,5 @@
-"""`request-logger prune`: old documents go, whatever the engine can do by itself."""
-# ruff: noqa: T201  # printing is what a command is for
+"""`request-logger prune`: remove old documents, for search engines with or without retention policies."""
+# ruff: noqa: T201  # a command prints
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from request_logger.settings import Settings
 from request_logger.store.client.client import SearchEngine
 from request_logger.store.indices.templates import DEAD_LETTER_INDEX, INDEX_PATTERNS
 
-# One request removes so many, so that it ends soon and the engine has pauses.
+# Documents removed by one request: few enough that it ends within its timeout and leaves the engine pauses.
 CHUNK = 10_000
 _TIMEOUT_SECONDS = 300
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """How old, and where."""
+    """Declare the command's arguments."""
     parser.add_argument(
         "--older-than", required=True, metavar="TIME", help="hours, days or weeks, such as 36h, 90d, 26w"
     )
-    parser.add_argument("--dry-run", action="store_true", help="count them, remove nothing")
+    parser.add_argument("--dry-run", action="store_true", help="count the documents, remove nothing")
     parser.add_argument(
         "pattern",
         nargs="?",
-        help="indices, with * and commas (default: all that the logger writes, and INDEX_NAME)",
+        help="index names or globs, separated by commas (default: all that the logger writes, and INDEX_NAME)",
     )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Remove them. Status 0: done, 2: the engine or the settings are at fault, or the engine lacks delete-by-query."""
+    """Remove old documents. Status 0: done, 2: an invalid setting, no search engine, or one without delete-by-query."""
     settings = Settings.from_env()
     before = datetime.now(UTC) - duration("--older-than", arguments.older_than)
     old = {"range": {"@timestamp": {"lt": before.isoformat(timespec="milliseconds").replace("+00:00", "Z")}}}
@@ -51,16 +51,16 @@ def run(arguments: argparse.Namespace) -> int:
         total += count
         if count or whole:
             what = f"{count:,} {'to remove' if arguments.dry_run else 'removed'}"
-            print(f"{index}: {what}{', with the index' if whole else ''}", flush=True)
+            print(f"{index}: {what}{', including the index' if whole else ''}", flush=True)
     what = "would be removed" if arguments.dry_run else "removed"
     print(f"{total:,} documents from before {before:%Y-%m-%d %H:%M} UTC {what}")
     return 0
 
 
 def _is_over(engine: SearchEngine, index: str, before: datetime, old: Any) -> bool:
-    """Say whether an index is of a month or day (INDEX_PERIOD) that is over, and all its documents are old.
+    """Return whether an index is of a past month or day (INDEX_PERIOD), and all its documents are old.
 
-    No new ones begin in it, and removing it is what removing all of them would be, but cheap.
+    No new documents are created in it, so dropping it equals deleting all of its documents, at a fraction of the cost.
     """
     end = end_of(index)
     if end is None or end > before:
@@ -76,13 +76,13 @@ def _indices(engine: SearchEngine, pattern: str) -> list[str]:
 
 
 def _count(engine: SearchEngine, index: str, query: Any) -> int:
-    # What was written a moment ago can't be old; a refresh is for what prune itself has removed.
+    # No refresh is needed before: documents written since the last one aren't old.
     path = f"/{quote(index, safe='')}/_count"
     return int(ask(engine, "POST", path, {"query": query}, timeout=_TIMEOUT_SECONDS)["count"])
 
 
 def _remove(engine: SearchEngine, index: str, query: Any) -> int:
-    """Remove an index's old documents; one that changes meanwhile is looked at again."""
+    """Remove the old documents of an index; one that is changed meanwhile is checked again."""
     removed: int = 0
     params = {"conflicts": "proceed", "refresh": "true", "max_docs": str(CHUNK)}
     path = f"/{quote(index, safe='')}/_delete_by_query"
@@ -91,6 +91,6 @@ def _remove(engine: SearchEngine, index: str, query: Any) -> int:
         if answer.get("failures"):
             raise CommandError(f"{index}: {str(answer['failures'][0])[:300]}")
         removed += answer["deleted"]
-        # The last chunk is not full; a chunk of conflicts only would be found again for as long as they are written.
+        # The last chunk is not full. A chunk with conflicts only would be found again for as long as writes continue.
         if answer["total"] < CHUNK or not answer["deleted"]:
             return removed

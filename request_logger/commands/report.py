@@ -1,5 +1,5 @@
-"""`request-logger report`: how good a deployment's predictions were, as a table, JSON or a page."""
-# ruff: noqa: T201  # printing is what a command is for
+"""`request-logger report`: report the quality of predictions as a table, JSON or a page."""
+# ruff: noqa: T201  # a command prints
 
 from __future__ import annotations
 
@@ -20,37 +20,37 @@ _MOST_CLASSES = 20
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Which documents, split by what, in what form."""
+    """Declare the command's arguments."""
     parser.add_argument(
         "target",
         nargs="?",
         default="",
-        help="a deployment (name, namespace/name or namespace/name/predictor) or an index, also with *; default: all",
+        help="a deployment (name, namespace/name, namespace/name/predictor) or an index, * is a wildcard; default: all",
     )
     add_span(parser)
     parser.add_argument("--by", metavar="FIELD", default="", help="split by model, predictor, an element, a tag...")
     parser.add_argument(
-        "--window", metavar="DURATION", default="", help="one point of the curve over time: 15m, 6h, 1d, 1w, month"
+        "--window", metavar="DURATION", default="", help="interval of the points over time: 15m, 6h, 1d, 1w, month"
     )
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print JSON")
-    form.add_argument("--html", metavar="FILE", help="write one page with plots that needs nothing else")
+    form.add_argument("--html", metavar="FILE", help="write one self-contained page with plots")
 
 
 def add_span(parser: argparse.ArgumentParser) -> None:
-    """Add the options that bound the time."""
+    """Add the options that select the time range."""
     parser.add_argument("--from", dest="start", metavar="TIME", help="2026-01-02, 2026-01-02T03:04:05Z or now-7d")
-    parser.add_argument("--to", dest="end", metavar="TIME", help="the same; it is not included")
+    parser.add_argument("--to", dest="end", metavar="TIME", help="the same; exclusive")
     parser.add_argument(
         "--by-date",
         choices=("prediction", "feedback"),
         default="prediction",
-        help="whose date --from, --to and --window go by (default: prediction)",
+        help="the date that --from, --to and --window apply to (default: prediction)",
     )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print or write the report. Status 0: done, 1: there is nothing to report on, 2: what was asked makes no sense."""
+    """Print or write the report. Status 0: done, 1: there is nothing to report, 2: invalid arguments."""
     settings = Settings.from_env()
     options = Options(
         arguments.target, arguments.start, arguments.end, arguments.by, arguments.window, arguments.by_date
@@ -76,11 +76,13 @@ def _write(path: Path, report: Report) -> None:
 
 
 def lines(report: Report) -> Iterator[str]:
-    """Give the report as lines of text."""
+    """Yield the report as lines of text."""
     yield from _head(report)
     for task in report["tasks"]:
         yield ""
         yield f"{task['scorer']}: {task['documents']:,} scored"
+        if "reason" in task:
+            yield f"No figures: {task['reason']}."
         yield from _metrics(task)
         yield from _classes(task)
         yield from _matrix(task)
@@ -108,7 +110,7 @@ def _head(report: Report) -> Iterator[str]:
     if "delay" in report:
         late = report["delay"]
         half, most = (duration(late["quantiles"][key]) for key in ("0.5", "0.9"))
-        yield f"feedback comes after {half} (half of it), {most} (90 %); mean {duration(late['mean'])}"
+        yield f"feedback arrives within {half} (median), {most} (90 %); mean {duration(late['mean'])}"
     for problem in report.get("unscorable", []):
         yield f"{problem['n']:,} can't be scored: {problem['reason']}"
 

@@ -1,5 +1,5 @@
-"""`request-logger rescore`: a changed scorer or threshold, applied to what is stored."""
-# ruff: noqa: T201  # printing is what a command is for
+"""`request-logger rescore`: score stored pairs again with a changed scorer or threshold."""
+# ruff: noqa: T201  # a command prints
 
 from __future__ import annotations
 
@@ -32,26 +32,28 @@ from request_logger.store.writing.ports import Limits, NullObserver
 from request_logger.store.writing.writer import Writer
 
 _SAVE_SECONDS = 1.0
-# An outage shorter than this is waited for.
+# Outages of the search engine up to this long don't end the run.
 _PATIENCE_SECONDS = 120.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Which documents, by which scorer."""
+    """Declare the command's arguments."""
     add_selection(parser)
     parser.add_argument("--scorer", help="as in SCORER, such as binary:threshold=0.3 (default: SCORER)")
     parser.add_argument("--scorers-config", metavar="FILE", help="as in SCORERS_CONFIG (default: SCORERS_CONFIG)")
-    parser.add_argument("--dry-run", action="store_true", help="change nothing: show the metrics before and after")
+    parser.add_argument("--dry-run", action="store_true", help="change nothing, show the metrics before and after")
     parser.add_argument(
-        "--state", metavar="FILE", type=Path, help="keep how far it is; a run that was stopped goes on from there"
+        "--state", metavar="FILE", type=Path, help="save the progress; an interrupted run continues from there"
     )
-    parser.add_argument("--slices", type=_positive, default=2, metavar="N", help="read by N threads (default: 2)")
-    parser.add_argument("--page", type=_positive, default=200, metavar="N", help="documents of one read (default: 200)")
+    parser.add_argument(
+        "--slices", type=_positive, default=2, metavar="N", help="number of reading threads (default: 2)"
+    )
+    parser.add_argument("--page", type=_positive, default=200, metavar="N", help="documents per read (default: 200)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Do it. Status 0: done, 1: the engine refused some documents, 2: it does not answer, or wrong use."""
+    """Rescore. Status 0: done, 1: the engine rejected some documents, 2: it does not respond, or wrong usage."""
     settings = Settings.from_env()
     scorer = settings.scorer if arguments.scorer is None else arguments.scorer
     config = settings.scorers_config if arguments.scorers_config is None else arguments.scorers_config
@@ -66,22 +68,24 @@ def run(arguments: argparse.Namespace) -> int:
         timeout_seconds=max(settings.store_timeout_seconds, _PATIENCE_SECONDS),
         max_pending_bytes=2**40,
         bulk_max_bytes=settings.bulk_max_bytes,
-        # Each document is changed once.
+        # No cache, since each document is changed only once.
         cache_max_bytes=0,
     )
     with stopped_by_signals():
-        # What the engine refuses is in the counts.
+        # Rejected documents are in the counts, so the writer needs no observer.
         writer = None if arguments.dry_run else Writer(engine, degrade, NullObserver(), limits)
         progress = _Progress(state)
-        rescore = Rescore(engine, settings, selection, scorers, settler(scorers), writer=writer, tell=progress.tell)
+        rescore = Rescore(
+            engine, settings, selection, scorers, settler(scorers), writer=writer, on_progress=progress.tell
+        )
         if state is not None and state.reached is not None:
             rescore.start_at(state.reached)
-            print(f"going on from {_shown(state.reached)}, as {state.path} says")
+            print(f"continuing from {_shown(state.reached)}, according to {state.path}")
         try:
             progress.start(rescore.count())
             rescore.run(slices=arguments.slices, page=arguments.page)
         except (ScanError, StoreUnavailableError) as error:
-            advice = "" if arguments.dry_run or isinstance(error, ScanError) else "; run it again to go on"
+            advice = "" if arguments.dry_run or isinstance(error, ScanError) else "; run the command again to continue"
             raise CommandError(f"{error}{advice}") from None
         finally:
             progress.close()
@@ -94,7 +98,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 class State:
-    """A file that says how far a run has come, for one selection and scorer. Raises CommandError for another's file."""
+    """Progress of a run in a file, for one selection and scorer. Raises CommandError for the file of another run."""
 
     def __init__(self, path: Path, about: Any) -> None:
         self.path = path
@@ -109,23 +113,25 @@ class State:
         if not isinstance(kept, dict) or not isinstance(kept.get("reached"), int):
             raise CommandError(f"{path}: expected the state of a rescore, an object with the time reached")
         if kept.get("about") != self._about:
-            raise CommandError(f"{path}: is of a rescore of other documents or scorers: remove it to start anew")
+            raise CommandError(
+                f"{path}: is the state of a rescore of other documents or scorers: remove it to start over"
+            )
         self.reached = kept["reached"]
 
     def save(self, reached: int) -> None:
-        """Keep the time before which everything is done (ms since 1970)."""
+        """Save the time up to which everything is done (ms since 1970)."""
         self.reached = reached
         beside = self.path.with_name(self.path.name + ".new")
         beside.write_bytes(dumps({"about": self._about, "reached": reached, "is": _shown(reached)}))
         beside.replace(self.path)
 
     def forget(self) -> None:
-        """Everything is done."""
+        """Remove the file, since everything is done."""
         self.path.unlink(missing_ok=True)
 
 
 class _Progress:
-    """The bar on standard error, where that is a terminal, and the state file."""
+    """The progress bar on standard error, if that is a terminal, and the state file."""
 
     def __init__(self, state: State | None) -> None:
         self._state = state

@@ -1,5 +1,5 @@
-"""`request-logger scorers`."""
-# ruff: noqa: T201  # printing is what a command is for
+"""`request-logger scorers`: list the scorers."""
+# ruff: noqa: T201  # a command prints
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from request_logger.scoring.registry import ScorerError, registered, scorer_clas
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Names, to see fewer."""
-    parser.add_argument("names", nargs="*", metavar="name", help="only these (default: all that are registered)")
+    """Declare the command's arguments."""
+    parser.add_argument("names", nargs="*", metavar="name", help="names of scorers (default: all registered scorers)")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print what each scorer is for, its options, the fields that it writes and the metrics that roll up from them."""
+    """Print the purpose of each scorer, its options, the fields that it writes, and the metrics computed from them."""
     for name in arguments.names or sorted(registered()):
         try:
             found = scorer_class(name)
@@ -46,7 +46,7 @@ def _describe(scorer: type[Any]) -> Iterator[str]:
 
 
 def _fields_of(need: Any) -> Iterator[str]:
-    """The fields that an aggregation reads."""
+    """Yield the fields that an aggregation reads."""
     for attribute in ("field", "fields", "by"):
         value = getattr(need, attribute, None)
         if value:

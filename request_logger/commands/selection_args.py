@@ -1,4 +1,4 @@
-"""The arguments that say which stored documents a command is about, and how to reach their engine."""
+"""Arguments that select stored documents."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ from request_logger.analytics.selection import Selection
 
 
 def add_selection(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments; without any, all predictions are meant."""
+    """Add the arguments; by default they select all predictions."""
     group = parser.add_argument_group("which predictions (default: all)")
-    group.add_argument("--index", metavar="NAMES", default="", help="indices, with * and commas")
+    group.add_argument("--index", metavar="NAMES", default="", help="index names or globs, separated by commas")
     for name in ("namespace", "deployment", "predictor", "model"):
-        group.add_argument(f"--{name}", metavar="NAME", default="", help=f"of this {name} alone")
-    group.add_argument("--from", dest="since", metavar="TIME", default="", help="from 2026-01-31, now-7d, ... on")
-    group.add_argument("--to", dest="until", metavar="TIME", default="", help="before this time")
+        group.add_argument(f"--{name}", metavar="NAME", default="", help=f"only this {name}")
+    group.add_argument(
+        "--from", dest="since", metavar="TIME", default="", help="start of the time range: 2026-01-31, now-7d, ..."
+    )
+    group.add_argument("--to", dest="until", metavar="TIME", default="", help="end of the time range, exclusive")
 
 
 def selection_of(arguments: argparse.Namespace) -> Selection:
-    """Give what the arguments say."""
+    """Return the selection that the arguments specify."""
     return Selection(**{name: getattr(arguments, name) for name in Selection.__dataclass_fields__})

@@ -1,4 +1,4 @@
-"""`request-logger setup`: the index templates, installed ahead of the first event, and how long documents are kept."""
+"""`request-logger setup`: install the index templates before the first event, and a retention policy."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ _ISM = ("/_plugins/_ism", "/_opendistro/_ism")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """How long documents are kept, and whether to do it."""
+    """Declare the command's arguments."""
     parser.add_argument(
         "--retention",
         metavar="TIME",
-        help="with INDEX_PERIOD: let the engine (ILM, ISM) remove indices that hold only documents older than this: "
-        "hours, days or weeks, such as 90d",
+        help="with INDEX_PERIOD: let the search engine (ILM, ISM) remove indices that have only documents older than "
+        "this: hours, days or weeks, such as 90d",
     )
-    parser.add_argument("--dry-run", action="store_true", help="print what would be sent to the engine, change nothing")
+    parser.add_argument("--dry-run", action="store_true", help="print the requests, change nothing")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Install what is missing or older. Status 0: all is there, 2: the engine or the settings are at fault."""
+    """Install what is missing or older. Status 0: all is installed, 2: an invalid setting, or no search engine."""
     settings = Settings.from_env()
     min_age = _age(arguments.retention, settings) if arguments.retention is not None else ""
     installer = Installer(quiet_engine(settings), dry_run=arguments.dry_run)
@@ -42,16 +42,16 @@ def _age(text: str, settings: Settings) -> str:
     kept = duration("--retention", text)
     if settings.index_period == "none":
         raise CommandError(
-            "--retention: expected INDEX_PERIOD to be month or day, found none: an engine removes whole indices, and "
-            f"these are still written to; `request-logger prune --older-than {text}` in a CronJob removes documents"
+            "--retention: expected INDEX_PERIOD to be month or day, found none: a policy removes whole indices, and "
+            f"these are still in use; `request-logger prune --older-than {text}` in a CronJob removes single documents"
         )
     return retention.age(kept, settings.index_period)
 
 
 def _retain(installer: Installer, settings: Settings, min_age: str, text: str) -> None:
-    """Install the policy of what the engine has: ILM, or ISM. Raises CommandError where it has neither."""
+    """Install a policy for ILM or ISM, whichever the search engine has. Raises CommandError if it has neither."""
     what = f"policy {retention.NAME}"
-    # By what is there, not by name and version: builds of both engines are without.
+    # Detected by requests, since some builds of both engines lack the feature.
     if installer.has("/_ilm/status", "operation_mode"):
         path = f"/_ilm/policy/{retention.NAME}"
         policy = retention.ilm_policy(min_age, installer.get(path))

@@ -1,5 +1,5 @@
-"""`request-logger size`: machines for a rate of events, as a calculation that can be followed."""
-# ruff: noqa: T201  # printing is what a command is for
+"""`request-logger size`: calculate the machines for a rate of events, step by step."""
+# ruff: noqa: T201  # a command prints
 
 from __future__ import annotations
 
@@ -23,29 +23,42 @@ RATES = (1_000, 100_000, 1_000_000)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What is asked for, and what machines there are."""
+    """Declare the command's arguments."""
     defaults = Demand(0)
     parser.add_argument(
-        "--events-per-second", type=float, metavar="N", help=f"default: {', '.join(f'{rate:,}' for rate in RATES)}"
+        "--events-per-second",
+        type=float,
+        metavar="N",
+        help=f"rate of events (default: {', '.join(f'{rate:,}' for rate in RATES)})",
     )
-    parser.add_argument("--lane", choices=tuple(LANES), default="kafka", help="how events come (default: kafka)")
-    parser.add_argument("--replicas", type=int, default=defaults.replicas, help="copies of each shard (default: 1)")
-    parser.add_argument("--retention", type=float, default=defaults.retention, metavar="DAYS", help="default: 30")
+    parser.add_argument("--lane", choices=tuple(LANES), default="kafka", help="how events arrive (default: kafka)")
+    parser.add_argument("--replicas", type=int, default=defaults.replicas, help="replicas of each shard (default: 1)")
     parser.add_argument(
-        "--payload-bytes", type=float, default=defaults.payload_bytes, metavar="N", help="of one event (default: 500)"
+        "--retention",
+        type=float,
+        default=defaults.retention,
+        metavar="DAYS",
+        help="days to keep documents (default: 30)",
     )
-    parser.add_argument("--cores", type=int, default=defaults.cores, help="of one machine of the engine (default: 16)")
+    parser.add_argument(
+        "--payload-bytes",
+        type=float,
+        default=defaults.payload_bytes,
+        metavar="N",
+        help="body size of one event (default: 500)",
+    )
+    parser.add_argument("--cores", type=int, default=defaults.cores, help="cores per engine machine (default: 16)")
     parser.add_argument(
         "--disk",
         type=float,
         default=defaults.disk / 1e12,
         metavar="TB",
-        help="of one machine of the engine (default: 4)",
+        help="disk per engine machine (default: 4)",
     )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print a calculation for each rate."""
+    """Print the calculation for each rate."""
     given, costs = arguments.events_per_second, LANES[arguments.lane]
     for rate in RATES if given is None else (given,):
         demand = Demand(
@@ -66,7 +79,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def lines(demand: Demand, result: Size, costs: Costs) -> list[str]:
-    """Give the calculation, a line a step."""
+    """Return the calculation, one line per step."""
     rate, kilobytes = f"{demand.events_per_second:,.0f}", demand.payload_bytes / 1000
     logger = f"({costs.logger_ms:.3f} + {kilobytes:.1f} x {costs.logger_ms_per_kb:.3f}) ms"
     engine = f"({costs.engine_ms:.3f} + {kilobytes:.1f} x {costs.engine_ms_per_kb:.3f}) ms"

@@ -1,7 +1,7 @@
-"""How many machines a rate of events needs: a calculation from measured costs, without a cluster to ask. Pure code.
+"""Calculates the machines for a rate of events from measured costs, without a cluster. Pure code.
 
-All that was measured is in `Costs`, with the command that measures it: run that on a machine like yours and put your
-own figures there. The rest is arithmetic, which docs/scaling.md explains.
+All measurements are in `Costs`, with the command that measures them: run it on a machine like yours and insert your own
+figures. The rest is arithmetic, which docs/scaling.md explains.
 """
 
 from __future__ import annotations
@@ -10,27 +10,28 @@ import math
 from dataclasses import dataclass
 
 SECONDS_A_DAY = 86_400
-# Of each core and disk that much is used: the rest is for bursts, searches, and the loss of a machine.
+# The share of each core and disk that is used: the rest is for bursts, searches, and the loss of a machine.
 CPU_SHARE = 0.5
 DISK_SHARE = 0.7
-# What Elastic and OpenSearch advise as the greatest size of a shard, and what Lucene allows (2^31 documents), halved.
+# The maximum shard size that Elastic and OpenSearch recommend, and half of the 2^31 documents that Lucene allows.
 SHARD_BYTES = 50e9
 SHARD_DOCUMENTS = 1e9
 MOST_SHARDS_OF_AN_INDEX = 1024
 EVENTS_PER_DOCUMENT = 3
-# The executor's headers.
+# Bytes of the executor's headers in a Kafka record.
 RECORD_BYTES = 200
 
 
 @dataclass(frozen=True)
 class Costs:
-    """CPU milliseconds of an event: without a body, and for each 1,000 bytes of it; bytes on disk of a document.
+    """CPU milliseconds per event, without a body and for each 1,000 bytes of it; bytes on disk per document.
 
     Measured on 2 busy cores (OpenSearch 3.3.2, one shard, no replica) with
     `python -m bench.kafka --alone --events 18000 --rounds 1 --feedback-after 100000`: bodies of 94 bytes cost the
-    consumer 0.211 ms, the engine 0.287 ms, a document took 769 bytes; the same with `--columns 100`, bodies of 651
-    bytes, all of it indexed numbers: 0.290 ms, 0.692 ms, 6,966 bytes. The lines through both are here; the disk's goes
-    through the second and nothing. The feedback comes long after its prediction there, as it does in life.
+    consumer 0.211 ms and the engine 0.287 ms, and a document took 769 bytes; with `--columns 100`, bodies of 651 bytes,
+    all of it indexed numbers, cost 0.290 ms and 0.692 ms, and a document took 6,966 bytes. The constants are the lines
+    through both points; the line of the disk goes through the second point and the origin. As in production, the
+    feedback arrives long after its prediction.
     """
 
     logger_ms: float = 0.198
@@ -43,12 +44,11 @@ class Costs:
 
 @dataclass(frozen=True)
 class HttpCosts(Costs):
-    """The same over HTTP, one event a request, as it comes: each is a request to read, and its write a part of a small
-    `_bulk`.
+    """The same over HTTP, one event per request: every request is parsed, every write is part of a small `_bulk`.
 
-    Measured as those of Kafka were, with `python -m bench.scaleout --nodes 1 --loggers 1 --predictions 3000`: bodies of
-    105 bytes cost the logger 0.350 ms, the engine 0.610 ms. What a longer body adds, and the disk, are as with Kafka.
-    Several loggers cost more each, as they read what another has written (docs/scaling.md).
+    Measured like those of Kafka, with `python -m bench.scaleout --nodes 1 --loggers 1 --predictions 3000`: bodies of
+    105 bytes cost the logger 0.350 ms and the engine 0.610 ms. The costs of longer bodies and of the disk are those of
+    Kafka. Several loggers cost more each, since they read documents that other loggers have written (docs/scaling.md).
     """
 
     logger_ms: float = 0.335
@@ -56,12 +56,12 @@ class HttpCosts(Costs):
 
 
 LANES: dict[str, Costs] = {"kafka": Costs(), "http": HttpCosts()}
-"""By the way that events come: out of a backlog in Kafka, or one by one over HTTP."""
+"""Costs by how events arrive: from a backlog in Kafka, or one by one over HTTP."""
 
 
 @dataclass(frozen=True)
 class Demand:
-    """What is asked for. ``retention`` is in days, ``payload_bytes`` of one event's body, ``disk`` of one machine."""
+    """The demand. ``retention`` is in days, ``payload_bytes`` is the body size of an event, ``disk`` is per machine."""
 
     events_per_second: float
     replicas: int = 1
@@ -73,7 +73,7 @@ class Demand:
 
 @dataclass(frozen=True)
 class Size:
-    """What it takes. Bytes are those of all copies; ``logger_cores`` and so on are cores in use at the average."""
+    """The result. Bytes are those of all copies; ``logger_cores`` and ``engine_cores`` are average cores in use."""
 
     documents_per_second: float
     logger_cores: float
@@ -90,14 +90,14 @@ class Size:
 
 
 def size(demand: Demand, costs: Costs | None = None) -> Size:
-    """Calculate it. Raises ValueError for a demand that makes no sense."""
+    """Calculate the size for a demand. Raises ValueError for an invalid demand."""
     _check(demand)
     costs = costs or Costs()
     kilobytes = demand.payload_bytes / 1000
     copies = 1 + demand.replicas
     documents = demand.events_per_second / EVENTS_PER_DOCUMENT
     logger_cores = demand.events_per_second * (costs.logger_ms + kilobytes * costs.logger_ms_per_kb) / 1000
-    # Each copy is indexed anew.
+    # Every copy is indexed separately.
     engine_cores = demand.events_per_second * copies * (costs.engine_ms + kilobytes * costs.engine_ms_per_kb) / 1000
     payload = EVENTS_PER_DOCUMENT * demand.payload_bytes
     document_bytes = max(costs.disk_least_bytes, costs.disk_per_payload_byte * payload)
@@ -105,14 +105,14 @@ def size(demand: Demand, costs: Costs | None = None) -> Size:
     consumers = _up(logger_cores / CPU_SHARE)
     for_cpu = _up(engine_cores / CPU_SHARE / demand.cores)
     for_disk = _up(kept * document_bytes * copies / DISK_SHARE / demand.disk)
-    # A copy is never on the machine of its original; with copies, three machines agree on who leads.
+    # A copy is never on the machine of its original; with copies, electing a leader takes three machines.
     nodes = max(for_cpu, for_disk, copies, 3 if demand.replicas else 1)
     shards = max(_up(kept * document_bytes / SHARD_BYTES), _up(kept / SHARD_DOCUMENTS), _up(for_cpu / copies))
     return Size(
         documents_per_second=documents,
         logger_cores=logger_cores,
         consumers=consumers,
-        # Twice as many as members, so that there can be more of them.
+        # Twice as many as consumers, so that consumers can be added.
         partitions=max(2 * consumers, 3),
         kafka_bytes_per_second=demand.events_per_second * (demand.payload_bytes + RECORD_BYTES),
         engine_cores=engine_cores,
@@ -126,7 +126,7 @@ def size(demand: Demand, costs: Costs | None = None) -> Size:
 
 
 def _up(value: float) -> int:
-    # What floats add beyond the ninth digit is no machine.
+    # Rounded, so that floating point errors don't add a machine.
     return max(math.ceil(round(value, 9)), 1)
 
 

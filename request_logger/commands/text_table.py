@@ -1,4 +1,4 @@
-"""Tables in a terminal."""
+"""Formats tables for a terminal."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _MOST = 40
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], indent: str = "  ") -> str:
-    """Lay out a table: the first column to the left, the others to the right; long text is cut."""
+    """Return a table as text: the first column is left-aligned, the others right-aligned; long text is truncated."""
     cut = [[_cut(cell) for cell in row] for row in (header, *rows)]
     widths = [max(map(len, column)) for column in zip(*cut, strict=True)]
     lines = []

@@ -1,5 +1,5 @@
-"""`request-logger try`: a pair of files goes the way of a stored response and its feedback, with no engine."""
-# ruff: noqa: T201  # printing is what a command is for
+"""`request-logger try`: score a truth and a response from files, as the server would, without a search engine."""
+# ruff: noqa: T201  # a command prints
 
 from __future__ import annotations
 
@@ -19,23 +19,27 @@ from request_logger.scoring.score import score
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """A scorer and two files."""
+    """Declare the command's arguments."""
     parser.add_argument(
         "--scorer", default="auto", help="as in SCORER, such as multiclass or binary:threshold=0.3 (default: auto)"
     )
-    parser.add_argument("--scorers-config", metavar="FILE", help="as in SCORERS_CONFIG: rules, with no names to match")
-    parser.add_argument("truth", help="file with a truth, or with a whole feedback; - is standard input")
-    parser.add_argument("response", help="file with the response of the model; - is standard input")
+    parser.add_argument(
+        "--scorers-config",
+        metavar="FILE",
+        help="as in SCORERS_CONFIG; the pair has no deployment or other names to match",
+    )
+    parser.add_argument("truth", help="file with a truth, or with a complete feedback; - is standard input")
+    parser.add_argument("response", help="file with the model's response; - is standard input")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print the `metrics` of each row as JSON. Status 1 where one of them can't be scored."""
+    """Print the `metrics` of each row as JSON. Status 1: a row can't be scored."""
     chooser = Chooser(arguments.scorer, arguments.scorers_config)
     feedback = _as_feedback(_read(arguments.truth))
     results = [score(document, chooser) for document in _documents(_read(arguments.response), feedback)]
     for metrics in results:
         print(json.dumps(metrics, indent=2))
-    # A regression has an `error` too, which is a number.
+    # A regression has a field `error` as well, which is a number.
     return int(any(metrics is None or isinstance(metrics.get("error"), str) for metrics in results))
 
 
@@ -56,12 +60,12 @@ def _as_feedback(value: Any) -> Document:
 
 
 def _documents(response: Any, feedback: Document) -> list[Document]:
-    """One document for each row of the response, as the store would hold it."""
+    """Return one document per row of the response, as the server would store it."""
     try:
         if isinstance(response, dict):
             rows = rows_of(decode_body(dumps(response), "application/json"), with_payload=False, size=0)
         else:
-            # A bare value or one row, as a feedback's truth may be.
+            # A bare value or one row, as in a feedback's truth.
             rows = [{"instance": item.instance} for item in decode_message(_one_row(response)).items]
     except UndecodableError as error:
         raise CommandError(f"the response can't be read: {error}") from None
@@ -74,6 +78,6 @@ def _documents(response: Any, feedback: Document) -> list[Document]:
 
 
 def _one_row(value: Any) -> Any:
-    """`[0.2, 0.8]` in a file is one row, `[[0.2, 0.8], [0.9, 0.1]]` two."""
+    """Wrap a flat list as one row: `[0.2, 0.8]` is one row, `[[0.2, 0.8], [0.9, 0.1]]` two."""
     flat = isinstance(value, list) and not any(isinstance(item, list) for item in value)
     return [value] if flat else value

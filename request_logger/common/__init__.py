@@ -1,1 +1,1 @@
-"""Names, periods, times, JSON: pure helpers that import nothing else of this program."""
+"""Names, periods, times, JSON: pure helpers that import no other package of this program."""

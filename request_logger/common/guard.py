@@ -1,7 +1,7 @@
-"""User code (scorers, decoders, schemas) runs inside a guard: what it raises is named by type, and goes no further.
+"""Helpers for running user code (scorers, decoders, schemas): its exceptions are caught and reported by type only.
 
-An exception of any kind is caught, SystemExit and KeyboardInterrupt too: user code runs in the threads that store
-events, where nothing but a defect raises them. Its text is not kept anywhere, since it may quote what was sent.
+Callers catch BaseException, including SystemExit and KeyboardInterrupt: user code runs in the threads that store
+events, where only a defect raises these. The text of an exception is never kept, since it may quote a body.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ _LONGEST_NAME = 200
 
 
 def reraise_if_killed(error: BaseException) -> None:
-    """Raise an exception again that ends the thread itself (gevent's): it is no failure of user code."""
+    """Raise an exception again if it is gevent's GreenletExit, which ends the thread: not a failure of user code."""
     if type(error).__name__ == "GreenletExit":
         raise error
 
@@ -29,5 +29,5 @@ def path_of(value: object) -> str:
 
 
 def _clean(kind: type, attribute: str) -> str:
-    # A class made at run time can have anything for a name.
+    # A class that was created at run time can have any text as its name.
     return _NO_NAME.sub("_", str(getattr(kind, attribute, "")))[:_LONGEST_NAME]

@@ -1,8 +1,8 @@
-"""JSON in and out: orjson, and the standard library for the values that orjson refuses.
+"""Parses and serialises JSON: with orjson, and with the standard library for the values that orjson refuses.
 
-One rule for what may be stored: JSON that orjson, the engines' parser (Jackson) and this module can read back. Its
-limits are the constants below; a number without a finite double is kept as text. `dumps` takes any Python value and
-never raises; `loads` takes whatever a JSON text holds.
+Only JSON is stored that orjson, the search engines' parser (Jackson) and this module can read back. The constants below
+are its limits; a number without a finite double is kept as text. `dumps` accepts any Python value and never raises;
+`loads` accepts any JSON text.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ from uuid import UUID
 
 import orjson
 
-# orjson writes 254 levels and the engines read 500 (OpenSearch) or 1,000; a document adds a few of its own.
+# orjson writes 254 levels, the search engines read 500 (OpenSearch) or 1,000; a document adds a few levels.
 MAX_DEPTH = 200
-# The engines refuse a longer name of a field, and with it the whole _bulk.
+# Search engines refuse a longer field name, and with it the whole _bulk.
 MAX_KEY_CHARACTERS = 50_000
-# Jackson's own limit for one text is 20 million characters, that of the engines 50 million.
+# Jackson's default limit for one string is 20 million characters, the search engines set 50 million.
 MAX_TEXT_CHARACTERS = 20_000_000
-# Digits of the greatest double. An integer of more has none: orjson can't read it. Jackson stops at 1,000 digits,
-# CPython at 4,300.
+# Digits of the greatest double. A longer integer has no double, and orjson can't read it. Jackson's limit is 1,000
+# digits, CPython's 4,300.
 MAX_INTEGER_DIGITS = 309
 
-# How deep `plain` goes into a value: orjson's limit is 254, and each level takes a frame of CPython's 1,000.
-_DEEPEST = 220
-# How many entries `plain` takes of a mapping that is no dict: it may have no end.
-_MOST_ENTRIES = 1_000_000
+# The maximum depth of `plain`: orjson's limit is 254, and each level takes two of CPython's 1,000 frames.
+_MAX_PLAIN_DEPTH = 220
+# The maximum number of entries that `plain` reads from a mapping that isn't a dict, which may be infinite.
+_MAX_ENTRIES = 1_000_000
 
-# orjson turns integers beyond 64 bits into floats. They are found by rewriting digits (and the minus sign) to `d` and
-# whatever can stand before a number to `,`: two passes at memory speed, where a regular expression costs more than
-# the parse. A number in the text of a string is found too, and only costs a slower parse.
+# orjson turns integers beyond 64 bits into floats. To find them, digits (and the minus sign) are translated to `d`, and
+# the characters that can precede a number to `,`: two passes at memory speed, while a regular expression costs more
+# than the parse. A number inside a string is found, too, which only causes a slower parse.
 _NUMBER_SHAPES = bytes(
     ord("d") if chr(code) in "0123456789-" else ord(",") if chr(code) in "[,: \n\t\r" else code for code in range(256)
 )
@@ -53,7 +53,7 @@ class UnstorableNumber(str):
 def dumps(value: Any, *, sort_keys: bool = False) -> bytes:
     """Serialise any value to UTF-8 JSON. Never raises.
 
-    Numbers that are not finite become null, lone surrogates a question mark; what is no JSON is converted by `plain`.
+    Numbers that are not finite become null, lone surrogates question marks; other types are converted by `plain`.
     """
     try:
         return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS | (orjson.OPT_SORT_KEYS if sort_keys else 0))
@@ -62,7 +62,7 @@ def dumps(value: Any, *, sort_keys: bool = False) -> bytes:
 
 
 def loads(raw: bytes | str) -> Any:
-    """Parse JSON. Raises json.JSONDecodeError (orjson's is one) where it is none.
+    """Parse JSON. Raises json.JSONDecodeError (orjson's is a subclass).
 
     A number without a finite double, which other programs may have stored, becomes text: its digits or ``"Infinity"``.
     """
@@ -73,27 +73,27 @@ def loads(raw: bytes | str) -> Any:
             return _as_text(parse_leniently(raw))
         except (ValueError, RecursionError):
             raise error from None
-    # orjson makes a float of an integer beyond 64 bits; what is read here is written again, and must be the same then.
+    # orjson turns an integer beyond 64 bits into a float; a document that is read and written again must not change.
     return _as_text(parse_leniently(raw)) if has_big_integer(raw) else value
 
 
 def has_big_integer(raw: bytes | bytearray | str) -> bool:
-    """Say whether JSON may have an integer beyond 64 bits, which `parse_leniently` keeps exact and orjson does not."""
+    """Return whether JSON may have an integer beyond 64 bits, which orjson rounds and `parse_leniently` keeps exact."""
     raw = raw.encode("utf-8", "surrogatepass") if isinstance(raw, str) else raw
     return _BIG_INTEGER in raw.translate(_NUMBER_SHAPES)
 
 
 def parse_leniently(raw: bytes | bytearray | str) -> Any:
-    """Parse JSON with the standard library: NaN literals are taken, integers keep their value.
+    """Parse JSON with the standard library: accepts NaN literals, and keeps integers exact.
 
-    A number without a finite double becomes an `UnstorableNumber`. The time is linear: no integer of more digits is
-    ever computed. Raises ValueError for what is no JSON, RecursionError for about 1,000 levels and more.
+    A number without a finite double becomes an `UnstorableNumber`; longer integers are never computed, so the time is
+    linear. Raises ValueError if the text isn't JSON, RecursionError for about 1,000 levels and more.
     """
     return json.loads(raw, parse_int=_integer, parse_float=_float, parse_constant=UnstorableNumber)
 
 
 def _integer(digits: str) -> int | UnstorableNumber:
-    # One character more, for the minus sign.
+    # One more for the minus sign.
     number = int(digits) if len(digits) <= MAX_INTEGER_DIGITS + 1 else None
     return number if number is not None and has_double(number) else UnstorableNumber(digits)
 
@@ -104,7 +104,7 @@ def _float(text: str) -> float | UnstorableNumber:
 
 
 def has_double(number: int) -> bool:
-    """Say whether an integer is within the range of a double."""
+    """Return whether an integer is within the range of a double."""
     try:
         float(number)
     except OverflowError:
@@ -121,7 +121,7 @@ def _as_text(value: Any) -> Any:
 
 
 def literal(value: Any) -> bytes:
-    """Write a parsed value as the JSON that it came from: each `UnstorableNumber` as a number, at any depth."""
+    """Serialise a parsed value to equivalent JSON: each `UnstorableNumber` becomes a number again, at any depth."""
     try:
         return orjson.dumps(value, option=orjson.OPT_PASSTHROUGH_SUBCLASS)
     except TypeError:
@@ -129,13 +129,13 @@ def literal(value: Any) -> bytes:
 
 
 class _Piece(str):
-    """Text that stands in the result as it is."""
+    """Text that is part of the result as it is."""
 
     __slots__ = ()
 
 
 def _pieces(value: Any) -> Iterator[str]:
-    """Give the text of a value piece by piece. A stack of its own, since a sender may nest as deep as it likes."""
+    """Yield the text of a value in pieces. Uses an explicit stack, since a sender's nesting is unbounded."""
     waiting: list[Any] = [value]
     while waiting:
         entry = waiting.pop()
@@ -159,12 +159,12 @@ def _pieces(value: Any) -> Iterator[str]:
 
 
 def plain(value: Any) -> Any:
-    """Give a copy of any Python value that has only what JSON can keep. Never raises.
+    """Return a copy of any Python value that consists of JSON types only. Never raises.
 
-    Scalars and arrays of numpy become numbers and lists; tuples and sets (sorted) lists; mappings objects with text for
-    keys; Decimal and fractions numbers; bytes, dates and UUIDs text; members of an Enum their values. Numbers without a
-    finite double become None. Of anything else only the type's name stays (``"<Foo>"``): its own text may hold
-    anything, and may raise. So it is with a value that contains itself, and with what lies too deep.
+    numpy scalars and arrays become numbers and lists; tuples and sets (sorted) lists; mappings objects with text keys;
+    Decimals and fractions numbers; bytes, dates and UUIDs text; Enum members their values. Numbers without a finite
+    double become None. Any other object becomes the name of its type (``"<Foo>"``), since its own text could contain
+    anything, and could raise; so does a value that contains itself, or is nested too deeply.
     """
     return _plain(value, ())
 
@@ -175,7 +175,7 @@ def _plain(value: Any, above: tuple[int, ...]) -> Any:
         return value
     try:
         if isinstance(value, (dict, list, tuple, Mapping, Set)):
-            if id(value) in above or len(above) >= _DEEPEST:
+            if id(value) in above or len(above) >= _MAX_PLAIN_DEPTH:
                 return _named(value)
             return _container(value, (*above, id(value)))
         return _scalar(value, above)
@@ -184,15 +184,15 @@ def _plain(value: Any, above: tuple[int, ...]) -> Any:
 
 
 def _container(value: Any, above: tuple[int, ...]) -> Any:
-    # The methods of dict, list and tuple themselves: those of a subclass may do anything.
+    # Calls the methods of dict, list and tuple themselves: a subclass could override them with anything.
     if isinstance(value, Mapping):
         found = {}
-        for key, entry in dict.items(value) if isinstance(value, dict) else islice(value.items(), _MOST_ENTRIES):
+        for key, entry in dict.items(value) if isinstance(value, dict) else islice(value.items(), _MAX_ENTRIES):
             found[_key(key)] = _plain(entry, above)
         return found
     listed: list[Any] = []
     if isinstance(value, Set):
-        for entry in islice(value, _MOST_ENTRIES):
+        for entry in islice(value, _MAX_ENTRIES):
             listed.append(_plain(entry, above))
         try:
             return sorted(listed)
@@ -226,7 +226,7 @@ def _scalar(value: Any, above: tuple[int, ...]) -> Any:
     if isinstance(value, UUID):
         return str(value)
     if type(value).__module__ == "numpy" and hasattr(value, "tolist"):
-        # Of an array, of numpy's booleans and text; it gives some types, such as complex numbers, as they are.
+        # For arrays, numpy's booleans and text. Some types, such as complex numbers, are returned unchanged.
         listed = value.tolist()
         return _named(value) if type(listed) is type(value) else _plain(listed, above)
     return _named(value)

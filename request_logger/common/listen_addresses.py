@@ -1,4 +1,4 @@
-"""The addresses that a server listens on: all, of IPv4 and of IPv6, unless HOST says which."""
+"""The addresses that a server listens on: all of IPv4 and IPv6, unless HOST names one."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ _ALL_IPV6 = "::"
 
 
 def addresses(host: str) -> list[str]:
-    """Return what to listen on for HOST: more than one where a socket of IPv6 doesn't take IPv4 as well."""
+    """Return the addresses to listen on for HOST: two if an IPv6 socket doesn't accept IPv4 connections."""
     if host:
         return [host.strip("[]")]
     try:
         with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as probe:
-            # Where the system has the protocol and no address of it, this fails.
+            # Fails if the system supports IPv6 but has no IPv6 address.
             probe.bind((_ALL_IPV6, 0))
             takes_both = not probe.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY)
     except OSError:

@@ -1,12 +1,22 @@
-"""Names of the fields that have a type of their own in every index, whatever documents bring: see store.templates.
+"""Names of the fields with a fixed type in every index: see store.indices.templates.
 
-All others (elements, custom metrics, what a sender adds to a message) get their types from their first values, as long
-as the index has room for them and its mapping takes new names.
+All other fields (elements, custom metrics, additional fields of a message) get their types from their first values, as
+long as the index has room for them and its mapping accepts new names.
 """
 
 from __future__ import annotations
 
-# What the built-in scorers write; a test compares this with what they declare and write.
+ORIGIN = {
+    "namespace": "Ce-Namespace",
+    "deployment": "Ce-Inferenceservicename",
+    "predictor": "Ce-Endpoint",
+    "model": "Ce-Modelid",
+}
+"""The name of an origin in options, metrics and dashboards -> the top-level field of a document."""
+ORIGIN_KEYWORDS = {name: f"{field}.keyword" for name, field in ORIGIN.items()}
+"""The same with the field to filter and aggregate by: in an index of the original logger the field itself is text."""
+
+# The fields that the built-in scorers write; a test compares them with what the scorers declare and write.
 KEYWORD_METRICS = (
     "scorer", "basis", "truth_label", "predicted_label",
     "true_positive", "false_positive", "false_negative", "true_negative",
@@ -42,4 +52,4 @@ PARTS = {
     "drift": frozenset(_ANY_PART),
     "metrics": METRICS,
 }
-"""Part -> its fields that have a type of their own, and no fields of other names within them."""
+"""Part -> its fields with a fixed type, without subfields."""

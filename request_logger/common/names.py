@@ -1,7 +1,7 @@
-"""Index names and document ids: as the original makes them, legal in every case, and never two for one.
+"""Index names and document ids: the original logger's where they are legal, and unique in every case.
 
-What is already legal stays as it is. Anything else is made legal and gets ``~`` and a hash of the original; a legal
-name that happens to look like that is treated the same way, so that no two names can meet.
+A legal name is kept. Any other is made legal, and ``~`` and a hash of the original name are appended; a legal name that
+looks like such a result is treated the same way, so that two names never collide.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ import hashlib
 import re
 
 MAX_INDEX_BYTES = 255
-# What an engine takes. A row of a batch adds "-item-<i>" to it, another deployment's document a hash.
+# The search engines' limit for a document id. The id of a row has the suffix "-item-<i>", that of another deployment's
+# document a hash.
 MAX_ID_BYTES = 512
-# What a name that had to be shortened or moved aside keeps, so that the row's number still fits.
+# Bytes kept of an id that is shortened, or gets a hash, so that the hash and the row's suffix still fit.
 _KEPT_BYTES = 443
 
 _STRIPPED = str.maketrans("", "", '!@#$"<>/?')
@@ -22,12 +23,12 @@ _LOOKS_LIKE_ITEM = re.compile(r"-item-[0-9]+~*$")
 
 
 def strip_header(value: str) -> str:
-    """Remove the characters that the original removes from header values."""
+    """Remove the characters that the original logger removes from header values."""
     return value.translate(_STRIPPED)
 
 
 def is_legal_index(name: str) -> bool:
-    """Say whether every engine takes this as the name of an index."""
+    """Return whether a name is a legal index name for every search engine."""
     return (
         bool(name)
         and name == name.lower()
@@ -39,44 +40,44 @@ def is_legal_index(name: str) -> bool:
 
 
 def legal_index(name: str) -> str:
-    """Make a name legal: itself where it is, else a legal form with a hash of it; two names never meet."""
+    """Return a legal index name: the name itself, or a legal form with a hash; two names never collide."""
     if is_legal_index(name) and not _LOOKS_HASHED.search(name):
         return name
     return marked(name, MAX_INDEX_BYTES)
 
 
 def marked(name: str, size: int) -> str:
-    """Give a legal form of a name with a hash of it, at most ``size`` bytes long."""
+    """Return a legal form of a name with a hash of the name, at most ``size`` bytes long."""
     legal = _ILLEGAL_IN_INDEX.sub("-", name.lower())
     return _cut(legal, size - 17) + "~" + _hash(name)
 
 
 def document_id(request_id: str) -> str:
-    """Give the document id of an unsplit event.
+    """Return the document id of an event that isn't split into rows.
 
-    A request id that looks like a row of a batch is set apart, so that it can't overwrite that row.
+    To a request id that looks like the id of a batch's row, a ``~`` is appended, so that it can't overwrite that row.
     """
     return _fit(request_id, "~" if _LOOKS_LIKE_ITEM.search(request_id) else "")
 
 
 def item_id(request_id: str, row: int) -> str:
-    """Give the document id of one row of a batch."""
+    """Return the document id of one row of a batch."""
     return _fit(request_id, f"-item-{row}")
 
 
 def row_named(request_id: str) -> tuple[str, int] | None:
-    """Take ``<id>-item-<i>``, the id of a row of a batch, apart; None for any other id."""
+    """Split ``<id>-item-<i>``, the id of a batch's row, into id and row; None for any other id."""
     base, item, row = request_id.rpartition("-item-")
     return (base, int(row)) if item and base and row.isdecimal() and row.isascii() and len(row) < 10 else None
 
 
 def other_owner(request_id: str, owner: str) -> str:
-    """Give the request id under which a second deployment's document is kept where one index holds two deployments."""
+    """Return the request id for a second deployment's document where one index holds several deployments."""
     return f"{_cut(request_id, _KEPT_BYTES)}~{_hash(owner + chr(0) + request_id)}"
 
 
 def _fit(request_id: str, ending: str) -> str:
-    """Give an id that ends so; the request id is shortened where an engine would not take it."""
+    """Return the request id with an ending; the request id is shortened and hashed if the result would be too long."""
     if len(request_id.encode("utf-8", "surrogatepass")) + len(ending) <= MAX_ID_BYTES:
         return request_id + ending
     return _cut(request_id, _KEPT_BYTES) + "~" + _hash(request_id) + ending

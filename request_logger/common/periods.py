@@ -1,7 +1,7 @@
-"""Indices by month or day (INDEX_PERIOD): their names, and what a name says. Pure code.
+"""Names of the indices per month or day (INDEX_PERIOD). Pure code.
 
-A document that an event of January 2026 begins goes to ``<index>-2026.01`` or ``<index>-2026.01.31``. The index
-without a period is one more of that name: where it is there, it was made before the setting was.
+A document whose first event is of January 2026 is stored in ``<index>-2026.01`` or ``<index>-2026.01.31``. The index
+without a period belongs to the name, too: it was created before INDEX_PERIOD was set.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from request_logger.common.names import MAX_INDEX_BYTES, marked
 PERIODS = ("none", "month", "day")
 
 _FORMS = {"month": "%Y.%m", "day": "%Y.%m.%d"}
-# With .v2 and so on: the copies that `request-logger check` advises.
+# Including .v2 and so on: the copies that `request-logger check` recommends.
 _PERIOD = re.compile(r"-(2[0-9]{3}\.(?:0[1-9]|1[0-2])(?:\.(?:0[1-9]|[12][0-9]|3[01]))?)(?:\.v[0-9]+)?$", re.ASCII)
 _EPOCH, _DAY_NANOS = date(1970, 1, 1).toordinal(), 86_400 * 10**9
-# Before there were CloudEvents.
+# Earlier than CloudEvents, which began in 2017.
 _FIRST_DAY = date(2015, 1, 1).toordinal()
 _LONGEST = len("-2026.01.31")
 
 
 def day_of(time: int | None) -> date:
-    """Give the day (UTC) of a time (nanoseconds since 1970); today where there is none.
+    """Return the day (UTC) of a time (nanoseconds since 1970); today if there is none.
 
-    Today also where it is later than tomorrow or long ago, as of a clock that is wrong: so no sender can make more
-    indices of days than there have been days.
+    Also today for a time after tomorrow or long ago, as from a wrong clock, so that no sender can create more indices
+    than there have been days.
     """
     today = datetime.now(UTC).date()
     number = 0 if time is None else _EPOCH + time // _DAY_NANOS
@@ -34,36 +34,36 @@ def day_of(time: int | None) -> date:
 
 
 def has_period(index: str) -> bool:
-    """Say whether a name ends as that of a period's index does."""
+    """Return whether a name ends with a period, as the names of indices per month or day do."""
     return _PERIOD.search(index) is not None
 
 
 def stem(index: str) -> str:
-    """Give what stands before the period: the name, marked with a hash where it is too long or has a period itself."""
+    """Return the part before the period: the name, or a form with a hash if it is too long or ends with a period."""
     if has_period(index) or len(index.encode()) > MAX_INDEX_BYTES - _LONGEST:
         return marked(index, MAX_INDEX_BYTES - _LONGEST)
     return index
 
 
 def index_at(index: str, day: date, period: str) -> str:
-    """Give the index in which a document begins on a day (UTC)."""
+    """Return the index of a document whose first event is of a day (UTC)."""
     form = _FORMS.get(period)
     return index if form is None else f"{stem(index)}-{day:{form}}"
 
 
 def pattern(index: str) -> str:
-    """Give the glob that all indices of periods match, and few others: see `is_of`."""
+    """Return the glob that matches all period indices of a name, and few others, which `is_of` filters out."""
     return f"{stem(index)}-2*"
 
 
 def is_of(name: str, index: str) -> bool:
-    """Say whether an index, or an alias, is that of a period of ``index``."""
+    """Return whether ``name`` is a period index (or such an alias) of ``index``."""
     match = _PERIOD.search(name)
     return match is not None and name == f"{stem(index)}-{match[1]}"
 
 
 def end_of(name: str) -> datetime | None:
-    """Give the end (UTC, not included) of the period that an index's name ends with, None where it has none."""
+    """Return the end (UTC, exclusive) of the period in an index's name, None if it has none."""
     match = _PERIOD.search(name)
     if match is None:
         return None
@@ -77,7 +77,7 @@ def end_of(name: str) -> datetime | None:
 
 
 def with_periods(index_name: str, period: str) -> list[str]:
-    """Give the patterns of all indices of INDEX_NAME; none where it is empty."""
+    """Return the patterns of all indices of INDEX_NAME; an empty list if it isn't set."""
     if not index_name:
         return []
     return [index_name] if period == "none" else [index_name, pattern(index_name)]

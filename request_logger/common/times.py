@@ -1,4 +1,7 @@
-"""Times as events have them: read leniently, to the nanosecond, which datetime loses; written as engines take them."""
+"""Reads the times of events leniently, to the nanosecond (datetime has microseconds), and writes times as dates.
+
+Written dates have forms that every search engine accepts.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +11,14 @@ from functools import lru_cache
 from time import time_ns
 from typing import Any
 
-# What is left out at its end begins: 2026-01 is the first of January, 00:00.
+# Omitted fields have their first value: 2026-01 is January 1, 00:00.
 _TIME = re.compile(
     r"(\d{4})(?:-(\d{2})(?:-(\d{2})"
     r"(?:[Tt ](\d{2})(?::(\d{2})(?::(\d{2})(?:[.,](\d{1,18}))?)?)?\s*(Z|z|UTC|GMT|[+-]\d{2}(?::?\d{2})?)?)?)?)?$",
     re.ASCII,
 )
-# The three forms of HTTP (RFC 9110, 5.6.7), which some senders write: RFC 1123 (and RFC 2822, whose day may have one
-# digit and whose zone may be an offset), RFC 850 and C's asctime. The day of the week says nothing new.
+# The three date formats of HTTP (RFC 9110, 5.6.7), which some senders use: RFC 1123 (and RFC 2822, whose day may have
+# one digit and whose zone may be an offset), RFC 850 and C's asctime. The day of the week is ignored.
 _HTTP_TIME = re.compile(
     r"(?:[a-z]{3,9},?\s+)?(?P<day>\d{1,2})[ -](?P<month>[a-z]{3})[ -](?P<year>\d{4}|\d{2})\s+"
     r"(?P<hour>\d{2}):(?P<minute>\d{2})(?::(?P<second>\d{2}))?\s*(?P<zone>GMT|UTC?|Z|[+-]\d{4})?$",
@@ -27,17 +30,17 @@ _ASCTIME = re.compile(
     re.ASCII | re.IGNORECASE,
 )
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-# A year of two digits from here on is of the last century, as in POSIX.
+# Two-digit years from 69 to 99 are of the last century, as in POSIX.
 _LAST_CENTURY = 69
 _EPOCH_MILLIS = re.compile(r"\d{5,15}$", re.ASCII)
-# What every engine takes for a date without being told its format.
+# Forms that every search engine parses as a date by default.
 _STRICT_TIME = re.compile(
     r"\d{4}(-\d{2}(-\d{2}(T\d{2}(:\d{2}(:\d{2}(\.\d{1,9})?)?)?(Z|[+-]\d{2}:?\d{2})?)?)?)?$|\d{5,15}$", re.ASCII
 )
 
 
 def as_timestamp(time: str | None) -> str:
-    """Give a date for ``@timestamp``: the text itself where engines take it, else one made of it, or now."""
+    """Return a date for ``@timestamp``: the text if search engines accept it, else its equivalent, else now."""
     if time and _STRICT_TIME.match(time) and time_key(time) is not None:
         return time
     key = time_key(time)
@@ -49,29 +52,29 @@ def as_timestamp(time: str | None) -> str:
 
 
 def now() -> str:
-    """Give the time as RFC 3339 text with milliseconds."""
+    """Return the current time as RFC 3339 text with milliseconds."""
     return instant(time_ns() // 10**6)
 
 
 def instant(milliseconds: int) -> str:
-    """Give a time in milliseconds since 1970 as RFC 3339 text."""
+    """Return a time in milliseconds since 1970 as RFC 3339 text."""
     return f"{_second(milliseconds // 1000)}.{milliseconds % 1000:03}Z"
 
 
-# Most events are of the same second as the one before.
+# Consecutive events mostly have the same second.
 @lru_cache(maxsize=64)
 def _second(seconds: int) -> str:
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}"
 
 
 def time_key(time: Any) -> int | None:
-    """Give a time as nanoseconds since 1970, to order by; None where it can't be read as a time."""
+    """Return a time as nanoseconds since 1970, for ordering; None if it can't be read as a time."""
     if not isinstance(time, str):
         return None
     return _time_key(time) if len(time) <= 64 else _time_key.__wrapped__(time)
 
 
-# A document's times are compared again with each part that joins it.
+# The times of a document are compared again with each part that is joined to it.
 @lru_cache(maxsize=8192)
 def _time_key(time: str) -> int | None:
     time = time.strip()

@@ -1,4 +1,4 @@
-"""Dashboards and alerts as files, made of what the scorers declare, so that no field or query can drift from them."""
+"""Dashboards and alert rules as files, generated from the scorers' declarations so that no field or query can drift."""
 
 from request_logger.dashboards.files import files
 

@@ -1,4 +1,4 @@
-"""All files of `k8s/dashboards`, as they must be."""
+"""The files of `k8s/dashboards`, generated from the panels and rules."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from request_logger.dashboards import grafana, kibana, panels, rules
 
 
 def files() -> dict[str, str]:
-    """Give the text of each file by its path within the folder."""
+    """Return the text of each file by its path in the folder."""
     rows = panels.rows()
     made = {
         "grafana/elasticsearch/prediction-quality.json": _json(grafana.dashboard(rows, grafana.ELASTICSEARCH)),

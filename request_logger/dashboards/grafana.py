@@ -1,4 +1,4 @@
-"""Grafana's dashboard (classic JSON, 9 to 13) and its provisioning, for Elasticsearch and for OpenSearch."""
+"""Generates the Grafana dashboard (classic JSON, 9 to 13) and its provisioning, for Elasticsearch and OpenSearch."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 
 import yaml
 
-from request_logger.analytics.selection import FIELDS, PREDICTIONS, TIME
+from request_logger.analytics.selection import PREDICTIONS, TIME
+from request_logger.common.mapped_fields import ORIGIN_KEYWORDS
 from request_logger.dashboards.panels import (
     BARS,
     CLASSES,
@@ -20,15 +21,15 @@ from request_logger.dashboards.panels import (
     TRUTH,
     Figure,
     Panel,
-    Row,
+    PanelRow,
 )
 
 Json = dict[str, Any]
 
-# The data source of Grafana's own calculations.
+# The uid of the data source in which Grafana evaluates expressions.
 EXPRESSION = "__expr__"
 ELASTICSEARCH, OPENSEARCH = "elasticsearch", "grafana-opensearch-datasource"
-# Inserted as it is where "All" is chosen: documents that lack the field are meant as well.
+# Inserted verbatim where "All" is chosen; it also matches documents without the field.
 ALL = "* OR *:*"
 _WINDOWS = "1m,5m,15m,1h,6h,1d,7d"
 _WIDTH = 24
@@ -36,11 +37,11 @@ _SIZES = {NUMBER: (3, 4), LINES: (12, 8), BARS: (8, 8), TABLE: (24, 8), MATRIX: 
 _TYPES = {NUMBER: "stat", LINES: "timeseries", BARS: "bargauge", TABLE: "table", MATRIX: "table"}
 
 
-def dashboard(rows: list[Row], source: str) -> Json:
-    """Give the dashboard for a data source of this type."""
+def dashboard(rows: list[PanelRow], source: str) -> Json:
+    """Return the dashboard for a data source of this type (ELASTICSEARCH or OPENSEARCH)."""
     return {
         "uid": "request-logger" if source == ELASTICSEARCH else "request-logger-opensearch",
-        # Both may be in one folder, where titles must differ.
+        # Both may be in one folder, where titles must be unique.
         "title": "Prediction quality" if source == ELASTICSEARCH else "Prediction quality (OpenSearch)",
         "description": "Made by `request-logger dashboards`. Choose the interval of the curves with `window`.",
         "tags": ["request-logger", "seldon", "kserve"],
@@ -56,8 +57,8 @@ def dashboard(rows: list[Row], source: str) -> Json:
 
 
 def query_of(panel: Panel, where: str = "") -> str:
-    """Give a panel's Lucene query, with the variables of the dashboard and a further condition in it."""
-    chosen = [f"({field}:${name})" for name, field in FIELDS.items()]
+    """Return a panel's Lucene query, with the dashboard's variables and the further condition ``where``."""
+    chosen = [f"({field}:${name})" for name, field in ORIGIN_KEYWORDS.items()]
     if panel.of_class:
         chosen.append(f"({panel.of_class}:$class)")
     own = [f"({query})" for query in (panel.query, where) if query not in ("", EVERYTHING)]
@@ -67,7 +68,7 @@ def query_of(panel: Panel, where: str = "") -> str:
 def _variables(source: str) -> Iterator[Json]:
     yield {"name": "datasource", "label": "data source", "type": "datasource", "query": source, "refresh": 1}
     before = ""
-    for name, field in FIELDS.items():
+    for name, field in ORIGIN_KEYWORDS.items():
         yield _variable(name, field, before, source)
         before = f"({field}:${name})"
     yield _variable("class", TRUTH, before, source)
@@ -106,22 +107,22 @@ def _datasource(source: str) -> Json:
 
 @dataclass
 class _Layout:
-    """Puts panels from left to right, and rows one below the other."""
+    """Lays out panels from left to right and rows from top to bottom."""
 
     source: str
     top: int = 0
     number: int = 0
 
-    def lay_out(self, rows: list[Row]) -> list[Json]:
+    def lay_out(self, rows: list[PanelRow]) -> list[Json]:
         made: list[Json] = []
         for position, row in enumerate(rows):
-            # What is closed asks nothing of the engine: a model has one scorer.
+            # A collapsed row sends no queries, and a model has only one scorer.
             heading: Json = {
                 "type": "row", "title": row.title, "id": self._next(), "collapsed": position > 0,
                 "gridPos": {"x": 0, "y": self.top, "w": _WIDTH, "h": 1}, "panels": [],
             }  # fmt: skip
             self.top += 1
-            panels = self._place(row)
+            panels = self._lay_out_row(row)
             made.append(heading)
             if position > 0:
                 heading["panels"] = panels
@@ -129,23 +130,23 @@ class _Layout:
                 made.extend(panels)
         return made
 
-    def _place(self, row: Row) -> list[Json]:
+    def _lay_out_row(self, row: PanelRow) -> list[Json]:
         left = height = 0
-        placed = []
+        laid_out = []
         for panel in row.panels:
-            width, tall = _SIZES[panel.shape]
-            if left + width > _WIDTH or (height and tall != height):
+            width, panel_height = _SIZES[panel.shape]
+            if left + width > _WIDTH or (height and panel_height != height):
                 self.top, left, height = self.top + height, 0, 0
-            placed.append(self._panel(panel, {"x": left, "y": self.top, "w": width, "h": tall}))
-            left, height = left + width, tall
+            laid_out.append(self._panel(panel, {"x": left, "y": self.top, "w": width, "h": panel_height}))
+            left, height = left + width, panel_height
         self.top += height
-        return placed
+        return laid_out
 
     def _next(self) -> int:
         self.number += 1
         return self.number
 
-    def _panel(self, panel: Panel, place: Json) -> Json:
+    def _panel(self, panel: Panel, grid_position: Json) -> Json:
         bounds = {"min": 0, "max": 1} if panel.share else {}
         is_count = panel.formula is None and all(figure.kind == "count" for figure in panel.figures)
         decimals = {} if is_count else {"decimals": 4}
@@ -166,7 +167,7 @@ class _Layout:
             "type": _TYPES[panel.shape],
             "title": panel.title,
             "datasource": _datasource(self.source),
-            "gridPos": place,
+            "gridPos": grid_position,
             "fieldConfig": {"defaults": {**bounds, **decimals, **named}, "overrides": []},
             "options": by_shape[panel.shape],
             "targets": _targets(panel, self.source),
@@ -185,14 +186,14 @@ def _adds_up(panel: Panel) -> bool:
 
 
 def _targets(panel: Panel, source: str) -> list[Json]:
-    """One query a curve, so that each has its name, and one a figure of a formula; else one with all figures."""
+    """Return one query per curve (which gives each its name) or formula figure; otherwise one with all figures."""
     is_split = panel.shape == LINES or panel.formula is not None
     groups = [(figure,) for figure in panel.figures] if is_split else [panel.figures]
     hidden = {"hide": True} if panel.formula else {}
     kind = {"queryType": "lucene"} if source == OPENSEARCH else {}
     made = []
     for position, figures in enumerate(groups):
-        # Pipelines of old versions are numbered through, buckets and figures alike.
+        # Old versions require ids that are unique over buckets and figures.
         buckets = _buckets(panel, first=len(figures) + 1)
         made.append(
             {
@@ -227,7 +228,7 @@ def _buckets(panel: Panel, first: int) -> list[Json]:
     if panel.shape == LINES:
         return [_over_time(first, "$window")]
     if panel.shape == NUMBER:
-        # Counts and sums add up over time. An average doesn't: it is asked for once.
+        # Counts and sums can be added up over time; an average is queried once over the whole range.
         if _adds_up(panel):
             return [_over_time(first, "auto")]
         return [_filter(first)]
@@ -249,7 +250,7 @@ def _terms(number: int, field: str) -> Json:
 
 
 def provisioning() -> Iterator[tuple[str, str]]:
-    """Give the files by which Grafana finds the engine and the dashboard: path and text."""
+    """Yield Grafana's provisioning files, which name the search engine and the dashboard: path and text."""
     secret = {"basicAuthPassword": "$ELASTICSEARCH_PASS"}
     at_opensearch: Json = {
         "flavor": "opensearch", "version": "3.0.0", "pplEnabled": False, "database": PREDICTIONS,

@@ -1,7 +1,6 @@
-"""The same dashboard for Kibana and for OpenSearch Dashboards: saved objects, one JSON object a line.
+"""Generates the same dashboard for Kibana and OpenSearch Dashboards: saved objects, one JSON object per line.
 
-They have the form of Kibana 7.10, from which OpenSearch Dashboards came; newer versions bring them up to date at the
-import.
+They use the format of Kibana 7.10, from which OpenSearch Dashboards was forked; newer versions migrate them on import.
 """
 
 from __future__ import annotations
@@ -10,8 +9,21 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from request_logger.analytics.selection import FIELDS, PREDICTIONS, TIME
-from request_logger.dashboards.panels import BARS, CLASSES, LINES, MATRIX, NUMBER, TABLE, TRUTH, By, Figure, Panel, Row
+from request_logger.analytics.selection import PREDICTIONS, TIME
+from request_logger.common.mapped_fields import ORIGIN_KEYWORDS
+from request_logger.dashboards.panels import (
+    BARS,
+    CLASSES,
+    LINES,
+    MATRIX,
+    NUMBER,
+    TABLE,
+    TRUTH,
+    By,
+    Figure,
+    Panel,
+    PanelRow,
+)
 
 Json = dict[str, Any]
 
@@ -24,11 +36,11 @@ _SIZES = {NUMBER: (8, 7), LINES: (24, 14), BARS: (16, 14), TABLE: (48, 14), MATR
 _SOURCE_INDEX = "kibanaSavedObjectMeta.searchSourceJSON.index"
 
 
-def saved_objects(rows: list[Row]) -> Iterator[Json]:
-    """Give the index pattern, a visualization a panel, the controls, and the dashboard of them all."""
+def saved_objects(rows: list[PanelRow]) -> Iterator[Json]:
+    """Yield the index pattern, the controls, a visualization per panel, and the dashboard that contains them."""
     yield _object("index-pattern", PATTERN, {"title": PREDICTIONS, "timeFieldName": TIME}, [])
     yield _controls()
-    # Its visualizations show figures as they are: they can't calculate with several.
+    # Kibana's classic visualizations can't calculate with several figures.
     panels = [panel for row in rows for panel in row.panels if panel.formula is None]
     for panel in panels:
         yield _visualization(panel)
@@ -157,7 +169,7 @@ def _axes(panel: Panel) -> Json:
 
 
 def _controls() -> Json:
-    fields = {**FIELDS, "class": TRUTH}
+    fields = {**ORIGIN_KEYWORDS, "class": TRUTH}
     controls = [
         {
             "id": name, "indexPatternRefName": f"control_{position}_index_pattern", "fieldName": field, "parent": "",
@@ -190,12 +202,12 @@ def _dashboard(panels: list[Panel]) -> Json:
     references: list[Json] = []
     top = left = height = 0
 
-    def place(name: str, width: int, tall: int) -> None:
+    def add(name: str, width: int, panel_height: int) -> None:
         nonlocal top, left, height
-        if left + width > _WIDTH or (height and tall != height):
+        if left + width > _WIDTH or (height and panel_height != height):
             top, left, height = top + height, 0, 0
         number = str(len(placed) + 1)
-        grid = {"x": left, "y": top, "w": width, "h": tall, "i": number}
+        grid = {"x": left, "y": top, "w": width, "h": panel_height, "i": number}
         reference = f"panel_{len(placed)}"
         placed.append(
             {
@@ -207,11 +219,11 @@ def _dashboard(panels: list[Panel]) -> Json:
             }
         )
         references.append({"name": reference, "type": "visualization", "id": name})
-        left, height = left + width, tall
+        left, height = left + width, panel_height
 
-    place("request-logger-controls", _WIDTH, 7)
+    add("request-logger-controls", _WIDTH, 7)
     for panel in panels:
-        place(_name(panel), *_SIZES[panel.shape])
+        add(_name(panel), *_SIZES[panel.shape])
     source = {"query": {"query": "", "language": "lucene"}, "filter": []}
     attributes = {
         "title": "Prediction quality",

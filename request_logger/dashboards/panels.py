@@ -1,9 +1,8 @@
-"""What the dashboards show, for whichever program shows it: plain aggregations, without scripts.
+"""Defines the dashboards' panels independently of the program that shows them: plain aggregations, without scripts.
 
-The figures of a scorer are those of its metrics that one average gives exactly; they are found by what the scorer
-declares. Precision and recall by class are averages too: of `correct` over the documents of one predicted, and of one
-true, class. What a few such figures give by plain arithmetic, such as F1 or R2, is a formula over them, for the
-programs that calculate.
+A scorer's figures are those of its metrics that are one plain average, found from its declaration. Precision and
+recall by class are averages too: of `correct` over the documents of one predicted, or one true, class. A metric that is
+arithmetic over a few such figures, such as F1 or R2, is a formula, for programs that can calculate.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from request_logger.analytics.rollups import PREFIX
-from request_logger.analytics.selection import FIELDS
+from request_logger.common.mapped_fields import ORIGIN_KEYWORDS
 from request_logger.scoring.registry import build, registered
 from scorers.base import Count, Metric, Sum
 
@@ -23,8 +22,9 @@ REWARD = "feedback.reward"
 SCORER = f"{PREFIX}scorer"
 UNSCORABLE = f"{PREFIX}unscorable"
 EVERYTHING = "*"
+# The most classes that a panel lists.
 CLASSES = 100
-# Of one class a document: there alone is the average of `correct` by class what it is named.
+# Scorers with one class per document: only there the average of `correct` by class is precision or recall.
 _ONE_CLASS = ("binary", "multiclass", "ordinal")
 
 NUMBER, LINES, BARS, TABLE, MATRIX = "number", "lines", "bars", "table", "matrix"
@@ -32,9 +32,9 @@ NUMBER, LINES, BARS, TABLE, MATRIX = "number", "lines", "bars", "table", "matrix
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One value: ``count`` of documents (no field), ``avg`` or ``sum`` of a numeric field.
+    """One value: the ``count`` of documents (no field), or the ``avg`` or ``sum`` of a numeric field.
 
-    ``where`` is a further condition (Lucene's syntax) that only this figure's documents fulfil.
+    ``where`` is a further condition (Lucene syntax) for this figure's documents.
     """
 
     label: str
@@ -45,7 +45,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Formula:
-    """A metric that is calculated: ``$A``, ``$B``... are the panel's figures, the operators + - * / ** and brackets."""
+    """A calculated metric: ``$A``, ``$B``... are the panel's figures; operators are + - * / ** and brackets."""
 
     label: str
     expression: str
@@ -61,11 +61,11 @@ class By:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """One panel: ``figures`` of the documents that ``query`` (Lucene's syntax) finds, split ``by`` fields.
+    """One panel: ``figures`` of the documents that match ``query`` (Lucene syntax), split ``by`` fields.
 
-    ``shape``: NUMBER, LINES over time, BARS, TABLE or MATRIX (of the first by the second split). ``share`` says that
-    all figures are between 0 and 1. ``of_class`` is the field that a chosen class restricts. With a ``formula`` its
-    value is shown, not the figures; ``each_class`` makes one such panel a class, which ``$class`` stands for.
+    ``shape``: NUMBER, LINES over time, BARS, TABLE or MATRIX (first split by second). ``share``: all figures are
+    between 0 and 1. ``of_class``: the field that the chosen class restricts. With a ``formula`` its value is shown
+    instead of the figures; ``each_class`` repeats the panel per class, which ``$class`` stands for.
     """
 
     title: str
@@ -81,8 +81,8 @@ class Panel:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """Panels under a heading."""
+class PanelRow:
+    """Panels under one heading."""
 
     title: str
     panels: tuple[Panel, ...]
@@ -97,10 +97,10 @@ _F1 = "2 * $A / (2 * $A + $B + $C)"
 _REGRESSION = tuple(
     Figure(field, "avg", f"{PREFIX}{field}") for field in ("squared_error", "truth_squared", "truth_centered")
 )
-# Of several numbers at once there is no one truth that errors could be measured by.
+# R2 is defined only for documents with a single number as truth.
 _ONE_TRUTH = tuple(replace(figure, where=f"_exists_:{PREFIX}truth_squared") for figure in _REGRESSION)
 _FORMULAS: Mapping[str, tuple[tuple[tuple[Figure, ...], Formula], ...]] = {
-    # Of the positive class, by the counts of TP, FP, FN and TN.
+    # For the positive class, from the counts of TP, FP, FN and TN.
     "binary": (
         (_BINARY_CELLS[:3], Formula("f1", _F1)),
         (_BINARY_CELLS, Formula("f1_macro", "$A / (2 * $A + $B + $C) + $D / (2 * $D + $B + $C)")),
@@ -118,23 +118,23 @@ _FORMULAS: Mapping[str, tuple[tuple[tuple[Figure, ...], Formula], ...]] = {
         (_ONE_TRUTH, Formula("r2", "1 - $A / ($B - ($C ** 2))")),
     ),
 }
-_ORIGIN = tuple(By(name, FIELDS[name]) for name in ("deployment", "predictor", "model"))
+_ORIGIN = tuple(By(name, ORIGIN_KEYWORDS[name]) for name in ("deployment", "predictor", "model"))
 
 
-def rows() -> list[Row]:
-    """Give everything that there is to show: what is about rewards, then a row a scorer."""
+def rows() -> list[PanelRow]:
+    """Return all rows: predictions and rewards, then one row per scorer."""
     found = [_rewards()]
-    found += [Row(f"Scorer: {name}", tuple(_of_scorer(name))) for name in sorted(registered()) if name != "reward"]
+    found += [PanelRow(f"Scorer: {name}", tuple(_of_scorer(name))) for name in sorted(registered()) if name != "reward"]
     return found
 
 
 def means(metrics: tuple[Metric, ...]) -> list[tuple[Metric, str]]:
-    """Give the metrics that are the plain average of a field, with that field."""
+    """Return the metrics that are the plain average of a field, each with that field."""
     found = []
     for metric in metrics:
         needs = dict(metric.needs)
         match (needs.get("sum"), needs.get("n")):
-            # Some, such as a root mean square, need the same sums and make something else of them.
+            # Others, such as a root mean square, compute something else from the same sums.
             case (Sum(field), Count(counted)) if len(needs) == 2 and field == counted:
                 if metric.compute({"sum": 6.0, "n": 4}) == 1.5 and metric.compute({"sum": 4.0, "n": 4}) == 1.0:
                     found.append((metric, f"{PREFIX}{field}"))
@@ -143,10 +143,10 @@ def means(metrics: tuple[Metric, ...]) -> list[tuple[Metric, str]]:
     return found
 
 
-def _rewards() -> Row:
+def _rewards() -> PanelRow:
     with_reward = f"_exists_:{REWARD}"
     reward = (Figure("mean reward", "avg", REWARD), Figure("sum of rewards", "sum", REWARD))
-    return Row(
+    return PanelRow(
         "Prediction analytics",
         (
             Panel("Predictions", NUMBER, EVERYTHING, (DOCUMENTS,)),
@@ -182,11 +182,11 @@ def _of_scorer(name: str) -> Iterator[Panel]:
         precision, recall = Figure("precision", "avg", CORRECT), Figure("recall", "avg", CORRECT)
         yield Panel(
             f"{name}: precision by class", BARS, query, (precision,), (predicted,), share=True, of_class=PREDICTED,
-            about="Of the answers of this class, the share that is right.",
+            about="Of the predictions of this class, the share that is correct.",
         )  # fmt: skip
         yield Panel(
             f"{name}: recall by class", BARS, query, (recall,), (truth,), share=True, of_class=TRUTH,
-            about="Of the documents of this true class, the share whose answer is right.",
+            about="Of the documents of this true class, the share that is predicted correctly.",
         )  # fmt: skip
         yield Panel(f"{name}: confusion matrix", MATRIX, query, (DOCUMENTS,), (truth, predicted), of_class=TRUTH)
     elif name == "multilabel":
@@ -198,7 +198,7 @@ def _of_scorer(name: str) -> Iterator[Panel]:
 
 
 def _calculated(name: str, query: str, metrics: Mapping[str, Metric]) -> Iterator[Panel]:
-    """Give a number and a curve for each formula; F1 of each class comes last, since it takes as many places."""
+    """Yield a number and a curve per formula, then F1 per class, which takes as many panels as there are classes."""
     for shape, title in ((NUMBER, ""), (LINES, " over time")):
         for figures, formula in _FORMULAS.get(name, ()):
             yield Panel(

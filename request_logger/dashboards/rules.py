@@ -1,6 +1,6 @@
-"""Prometheus' alerts on the counters of /v1/metrics, which are roll-ups of the documents.
+"""Generates Prometheus alert rules on prediction quality, from the counters of /v1/metrics.
 
-Those on the program itself are in k8s/common.
+The alerts on the program itself are in k8s/common.
 """
 
 from __future__ import annotations
@@ -15,16 +15,17 @@ Json = dict[str, Any]
 
 _BY = "seldon_deployment_namespace, seldon_deployment_name, predictor_name, model_name"
 _WINDOW = "1d"
-# One a pair of `binary`, two a pair of the others.
+# Outcomes below which no alert fires. A scored pair counts as one for `binary` and as two for other scorers.
 MINIMUM_OUTCOMES = 200
+# A starting point: which accuracy is good enough depends on the model.
 LEAST_ACCURACY = 0.8
 _OUTCOMES = f"request_logger:outcomes:{_WINDOW}"
 _ACCURACY = f"request_logger:accuracy:{_WINDOW}"
-_RIGHT = tuple(cell for cell in CELLS if cell.startswith("true"))
+_CORRECT = tuple(cell for cell in CELLS if cell.startswith("true"))
 
 
 def _outcomes(cell: str) -> Json:
-    """Record how much one counter has grown. All replicas show the same counters: the greatest, not their sum."""
+    """Return the rule that records a counter's increase; replicas expose the same counters, so it takes the maximum."""
     grown = f"increase(seldon_metric_{cell}_total[{_WINDOW}])"
     return {
         "record": _OUTCOMES,
@@ -34,26 +35,26 @@ def _outcomes(cell: str) -> Json:
 
 
 def groups() -> list[Json]:
-    """Give the groups of rules.
+    """Return the rule groups.
 
-    (TP + TN) / (TP + TN + FP + FN) is the accuracy of `binary`. It is that of `multiclass` and `ordinal` as well: a
-    right answer counts as one TP and one TN there, a wrong one as one FP and one FN. A model that is always wrong has
-    no TP and no TN: their sum is 0 then.
+    (TP + TN) / (TP + TN + FP + FN) is the accuracy of `binary`. It also is that of `multiclass` and `ordinal`, where a
+    correct prediction counts as one TP and one TN, and a wrong one as one FP and one FN. A model that is always wrong
+    has no TP and TN series; their sum is then 0.
     """
     every = f"sum by ({_BY}) ({_OUTCOMES})"
-    right = f'sum by ({_BY}) ({_OUTCOMES}{{cell=~"{"|".join(_RIGHT)}"}})'
+    correct = f'sum by ({_BY}) ({_OUTCOMES}{{cell=~"{"|".join(_CORRECT)}"}})'
     return [
         {
             "name": "request-logger-quality",
             "rules": [
                 *map(_outcomes, CELLS),
-                {"record": _ACCURACY, "expr": f"({right} or 0 * {every}) / {every}"},
+                {"record": _ACCURACY, "expr": f"({correct} or 0 * {every}) / {every}"},
                 _alert(
                     "PredictionAccuracyLow",
                     f"{_ACCURACY} < {LEAST_ACCURACY} and {every} >= {MINIMUM_OUTCOMES}",
                     "30m",
-                    "Of the answers of {{ $labels.seldon_deployment_name }} ({{ $labels.predictor_name }}) in a day"
-                    " {{ $value | humanizePercentage }} were right.",
+                    "{{ $value | humanizePercentage }} of the predictions of {{ $labels.seldon_deployment_name }}"
+                    " ({{ $labels.predictor_name }}) in a day were correct.",
                 ),
             ],
         },
@@ -71,12 +72,12 @@ def _alert(name: str, expr: str, wait: str, summary: str, severity: str = "warni
 
 
 def rules_file() -> str:
-    """Give the file for Prometheus' own rule_files."""
+    """Return the file for Prometheus' rule_files."""
     return _yaml({"groups": groups()})
 
 
 def prometheus_rule() -> str:
-    """Give the same for the Prometheus operator."""
+    """Return the same rules as a PrometheusRule of the Prometheus operator."""
     return _yaml(
         {
             "apiVersion": "monitoring.coreos.com/v1",

@@ -1,1 +1,1 @@
-"""The demo: an embedded engine, a server, replayed traffic and the figures that result."""
+"""The demo: an embedded engine, a local server, replayed traffic, and the resulting metrics."""

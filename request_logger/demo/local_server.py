@@ -1,4 +1,4 @@
-"""A `request-logger serve` of our own, for the demo and the benchmarks: a real process on a free port."""
+"""Runs `request-logger serve` as a real process on a free port, for the demo and the benchmarks."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from request_logger.errors import CommandError
 from request_logger.settings import Settings
 
 HOST = "127.0.0.1"
-# Below the ports that systems give to outgoing connections, so that nothing takes it before the server does.
+# Below the ports that systems use for outgoing connections, so that none of these takes the port first.
 _PORTS = (20000, 32000)
 _TRIES = 3
 _STOP_SECONDS = 40.0
@@ -30,15 +30,15 @@ _SERVE = ("-m", "request_logger.cli", "serve")
 
 
 class ServerStartError(CommandError):
-    """The server ended, or did not get ready in time. The message ends with the last lines of its log."""
+    """The server ended, or was not ready in time. The message ends with the last lines of its log."""
 
 
 class LocalServer:
-    """Starts when made and is ready then; its own context manager. ``boot`` is how long it took (seconds).
+    """A server process, ready once the constructor returns; a context manager that stops it.
 
-    Its ``settings`` are the defaults and those given (by environment variable), and of the environment only what says
-    how to reach an engine. ``python`` are the arguments of the Python that runs it, which listens on PORT and answers
-    /readyz. Raises SettingsError and ServerStartError.
+    Its ``settings`` are the defaults, the given ones (by environment variable) and, from the environment, those that
+    locate the search engine. ``python`` are the arguments for Python, whose process listens on PORT and answers
+    /readyz. ``boot`` is the startup time in seconds. Raises SettingsError and ServerStartError.
     """
 
     def __init__(self, given: Mapping[str, str], *, python: Sequence[str] = _SERVE, timeout: float = 60.0) -> None:
@@ -55,7 +55,7 @@ class LocalServer:
                 if self._is_ready(started + timeout):
                     break
                 if not tries_left or "Address already in use" not in self.log_path.read_text(encoding="utf-8"):
-                    raise ServerStartError(f"the server did not get ready:\n{self._last_lines()}")
+                    raise ServerStartError(f"the server was not ready in time:\n{self._last_lines()}")
                 self._end()
         except BaseException:
             self.stop()
@@ -64,12 +64,12 @@ class LocalServer:
 
     @property
     def url(self) -> str:
-        """Where it takes events."""
+        """The URL for events."""
         return f"http://{HOST}:{self.port}"
 
     @property
     def running(self) -> bool:
-        """Whether its process exists."""
+        """Whether its process is running."""
         return self._process.poll() is None
 
     @property
@@ -78,18 +78,18 @@ class LocalServer:
         return self._process.pid
 
     def kill(self) -> None:
-        """SIGKILL it with all its workers, as a machine that fails does."""
+        """Kill it with all its workers (SIGKILL), as a failing machine does."""
         os.killpg(self.pid, signal.SIGKILL)
         self._process.wait()
 
     def restart(self, path: str = "/readyz", timeout: float = 60.0) -> None:
-        """Start it again on its port, and wait until it answers there. Raises ServerStartError."""
+        """Restart it on its port and wait until ``path`` is answered 200. Raises ServerStartError."""
         self._process = self._start(self._given)
         if not self._is_ready(time.monotonic() + timeout, path):
-            raise ServerStartError(f"the server did not get ready:\n{self._last_lines()}")
+            raise ServerStartError(f"the server was not ready in time:\n{self._last_lines()}")
 
     def stop(self) -> None:
-        """End it: what it has taken is stored first."""
+        """Stop it; accepted events are stored first."""
         self._end()
         self._folder.cleanup()
 
@@ -109,7 +109,7 @@ class LocalServer:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                # A terminal's Ctrl-C is for the parent to handle, which ends it.
+                # Ctrl-C in a terminal reaches only the parent, which stops the server.
                 start_new_session=True,
             )
 
@@ -142,9 +142,9 @@ class LocalServer:
 
 
 class RunningServer:
-    """A server that somebody else runs at ``url``; its settings, as far as they matter, are those of this process.
+    """A server that runs already at ``url``; its relevant settings are taken from this process.
 
-    Raises ServerStartError where it is not ready.
+    Raises ServerStartError if it is not ready.
     """
 
     def __init__(self, url: str) -> None:
@@ -160,7 +160,7 @@ class RunningServer:
 
     @property
     def running(self) -> bool:
-        """Whether it answers and has its engine."""
+        """Whether it responds and reaches its search engine."""
         parts = urlsplit(self.url)
         connection = http.client.HTTPConnection(parts.hostname or "", parts.port or 80, timeout=5)
         try:
@@ -176,19 +176,19 @@ def _environment(given: Mapping[str, str]) -> dict[str, str]:
     own = {spec.name.upper() for spec in fields(Settings) if not spec.name.startswith("elasticsearch_")}
     own.add("PROMETHEUS_MULTIPROC_DIR")
     inherited = {name: value for name, value in os.environ.items() if name not in own}
-    # Nobody else sends to it who would have to learn that it ends.
+    # No other sender needs time to notice that it stops.
     return {"STOP_DELAY_SECONDS": "0", **inherited, **given}
 
 
 def engine_settings(url: str) -> dict[str, str]:
-    """Give the environment that makes a server use the engine at a plain URL."""
+    """Return the environment variables for the search engine at a plain URL."""
     parts = urlsplit(url)
     return {"ELASTICSEARCH_HOST": parts.hostname or "", "ELASTICSEARCH_PORT": str(parts.port)}
 
 
 def _free_port() -> int:
     while True:
-        port = random.randrange(*_PORTS)  # noqa: S311  # only to keep out of each other's way
+        port = random.randrange(*_PORTS)  # noqa: S311  # only to avoid conflicts
         with socket.socket() as probe:
             if probe.connect_ex((HOST, port)):
                 return port

@@ -1,7 +1,7 @@
-"""The demo: a real engine, a real server, real traffic, and the figures beside those of scikit-learn.
+"""The demo: a real engine, a real server, real traffic, and metrics compared with scikit-learn's.
 
-Everything goes the way it goes in a cluster: events over HTTP to a server process of its own, questions over HTTP to
-the engine. Only the model is fit here; see `demo_story.make_story` for what is chosen about it.
+Everything works as in a cluster: events go over HTTP to a separate server process, queries over HTTP to the engine.
+Only the model is fit here; `demo.story.make_story` describes how.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ CONNECTIONS = 8
 _MAX_CLASSES = 100
 _CELLS = ("true_positive", "false_positive", "false_negative")
 
-# What users ask: no script, nothing that any dashboard could not ask.
+# A user's queries: without scripts, as any dashboard can send them.
 QUERY: dict[str, Any] = {
     "with_feedback": {"filter": {"exists": {"field": "feedback.reward"}}},
     "rewarded": {"sum": {"field": "feedback.reward"}},
@@ -57,7 +57,7 @@ Server = LocalServer | RunningServer
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A value that the engine aggregated, and what it must be."""
+    """A value aggregated by the engine, and the expected value."""
 
     name: str
     found: float
@@ -65,22 +65,22 @@ class Figure:
 
     @property
     def agrees(self) -> bool:
-        """Whether they are the same to TOLERANCE; a value that isn't defined agrees with one that isn't either."""
+        """Whether both are equal within TOLERANCE, or both undefined."""
         if math.isnan(self.found) or math.isnan(self.expected):
             return math.isnan(self.found) and math.isnan(self.expected)
         return abs(self.found - self.expected) <= TOLERANCE
 
 
 def run(*, once: bool, say: Say, url: str | None = None) -> int:
-    """Run the demo; with ``once`` it ends after the figures, else it waits for Ctrl-C.
+    """Run the demo; with ``once`` it ends after the figures, otherwise it waits for Ctrl-C.
 
-    ``url`` is that of a server that runs already, with the engine that ELASTICSEARCH_HOST names.
+    ``url`` is that of a running server, with the search engine in ELASTICSEARCH_HOST.
 
-    Returns the status: 1 where a figure is not what it must be. Raises CommandError, EngineUnavailable, EngineFailed.
+    Returns the exit status: 1 if a figure is wrong. Raises CommandError, EngineUnavailable and EngineFailed.
     """
     with stopped_by_signals(), contextlib.ExitStack() as stack:
         if url and not os.environ.get("ELASTICSEARCH_HOST"):
-            raise CommandError("--url: set ELASTICSEARCH_HOST to the engine of that server, too")
+            raise CommandError("--url: set ELASTICSEARCH_HOST to the engine of that server as well")
         story = make_story()
         embedded = not os.environ.get("ELASTICSEARCH_HOST")
         engine_env = stack.enter_context(_engine(say, embedded=embedded))
@@ -89,7 +89,7 @@ def run(*, once: bool, say: Say, url: str | None = None) -> int:
         engine = SearchEngine(server.settings)
         try:
             _replay(server, engine, say)
-            # Elsewhere an earlier demo may have left its predictions: a name of its own keeps the counts exact.
+            # Another engine may have predictions of an earlier demo: a unique name keeps the counts exact.
             deployment = "iris" if embedded else f"iris-{uuid.uuid4().hex[:8]}"
             index = _play(story, deployment, server, say)
             figures = _figures(story, engine, index)
@@ -110,7 +110,7 @@ def run(*, once: bool, say: Say, url: str | None = None) -> int:
 
 @contextlib.contextmanager
 def _engine(say: Say, *, embedded: bool) -> Iterator[Mapping[str, str]]:
-    """Give the environment that leads to the engine: our own, or the one that ELASTICSEARCH_HOST names."""
+    """Yield the environment variables for the engine: an embedded one, or none for that in ELASTICSEARCH_HOST."""
     if not embedded:
         given = SearchEngine(Settings.from_env())
         urls = ", ".join(given.urls)
@@ -126,10 +126,10 @@ def _engine(say: Say, *, embedded: bool) -> Iterator[Mapping[str, str]]:
 
 
 def _replay(server: Server, engine: SearchEngine, say: Say) -> None:
-    """Send what a real executor sent, in its order, and see that every id is there."""
+    """Send the events recorded from a real executor, in their order, and check that every id is stored."""
     messages = recorded()
     seconds = send(server.url, messages, connections=1, tell=lambda _: None)
-    say(f"first event stored after {seconds[0]:.2f} s (it makes the index)")
+    say(f"first event stored after {seconds[0]:.2f} s (including index creation)")
     events = [from_headers(_lowered(message), Body(b""), server.settings) for message in messages]
     indices = ",".join(sorted({event.index for event in events}))
     wanted = {event.request_id for event in events}
@@ -143,18 +143,18 @@ def _replay(server: Server, engine: SearchEngine, say: Say) -> None:
         raise CommandError(f"recorded predictions are missing: {', '.join(sorted(wanted - found))}")
     say(
         f"replayed {len(messages)} requests recorded from a Seldon executor in {sum(seconds):.1f} s:"
-        f" all acknowledged, the {len(wanted)} predictions are there"
+        f" all acknowledged, all {len(wanted)} predictions stored"
     )
 
 
 def _play(story: Story, deployment: str, server: Server, say: Say) -> str:
-    """Send the story's events and give the index that they went to."""
+    """Send the story's events and return their index."""
     say(
         f"classifier: logistic regression on two sepal measures of 50 irises, {story.accuracy_of_all:.0%} right on the"
         f" other {PREDICTIONS}; split by seed {story.seed}, the first that gives the notebook's totals"
     )
     events = [message for prediction in messages_of(story, deployment) for message in prediction]
-    # From both ends in turn: so that some feedback comes before its response, which must not matter.
+    # From both ends in turn, so that some feedback arrives before its response; the order must not matter.
     mixed = [events[-1 - i // 2] if i % 2 else events[i // 2] for i in range(len(events))]
     started = time.monotonic()
     told = 0
@@ -174,8 +174,8 @@ def _play(story: Story, deployment: str, server: Server, say: Say) -> str:
 
 
 def _figures(story: Story, engine: SearchEngine, index: str) -> list[Figure]:
-    """What the engine aggregates beside what scikit-learn computes of the same pairs."""
-    from sklearn import metrics  # noqa: PLC0415  # of an optional extra
+    """Return the engine's aggregates with scikit-learn's values for the same pairs."""
+    from sklearn import metrics  # noqa: PLC0415  # from an optional extra
 
     pairs = story.pairs[:WITH_FEEDBACK]
     truths, predictions = [pair.truth for pair in pairs], [story.predicted(pair) for pair in pairs]
@@ -222,7 +222,7 @@ def _show(figures: list[Figure], story: Story, say: Say) -> None:
 
 
 def _invite(engine_url: str, url: str, index: str, deployment: str, engine: SearchEngine, say: Say) -> None:
-    """Tell what runs and three lines to try."""
+    """Print what is running, and three commands to try."""
     search = f"curl -s '{engine_url}/{index}/_search?pretty&filter_path=aggregations"
     json_header = "-H 'Content-Type: application/json'"
     query = json.dumps({"size": 0, "aggs": QUERY}, separators=(",", ":"))
@@ -231,11 +231,11 @@ def _invite(engine_url: str, url: str, index: str, deployment: str, engine: Sear
     say(f"engine          {engine_url}")
     say(f"request logger  {url}  (counters at {url}/metrics)")
     say("")
-    say("the same figures:")
+    say("query the same figures:")
     say(f"  {search}' {json_header} -d '{query}'")
-    say("a prediction that was wrong, as it is stored:")
+    say("a stored prediction that was wrong:")
     say(f"  curl -s '{engine_url}/{index}/_search?pretty&size=1&q=metrics.correct:0'")
-    say("feedback for a prediction that has none yet; then ask for the figures again:")
+    say("send feedback for a prediction without; then query the figures again:")
     say(
         f"  curl -i {url} {json_header} -H 'Ce-Specversion: 1.0' -H 'Ce-Id: by-hand' -H 'Ce-Source: curl'"
         f" -H 'Ce-Type: io.seldon.serving.feedback' -H 'Ce-Requestid: {open_id}' -H 'Ce-Namespace: {NAMESPACE}'"
@@ -243,7 +243,7 @@ def _invite(engine_url: str, url: str, index: str, deployment: str, engine: Sear
         """ -d '{"reward": 1, "truth": {"data": {"ndarray": ["virginica"]}}}'"""
     )
     say("")
-    say("everything runs until Ctrl-C")
+    say("press Ctrl-C to stop")
 
 
 def _search(engine: SearchEngine, index: str, body: dict[str, Any]) -> Any:

@@ -1,4 +1,4 @@
-"""What the demo sends: traffic recorded from a real Seldon executor, and a classifier's predictions with feedback."""
+"""The demo's events: traffic recorded from a real Seldon executor, and a classifier's predictions with feedback."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _MAX_SEEDS = 1000
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One HTTP request: its headers as they go over the wire, in order, latin-1."""
+    """One HTTP request: its headers in order, as sent (latin-1), and its body."""
 
     headers: tuple[tuple[str, str], ...]
     body: bytes
@@ -34,7 +34,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """One prediction: the flower, the model's probability of each class, the true class."""
+    """One prediction: the flower, the model's probability of each class, and the true class."""
 
     flower: tuple[float, ...]
     probabilities: tuple[float, ...]
@@ -43,7 +43,7 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """The predictions in the order in which they are made; the first WITH_FEEDBACK get feedback."""
+    """The predictions in order; the first WITH_FEEDBACK get feedback."""
 
     pairs: tuple[Pair, ...]
     classes: tuple[str, ...]
@@ -51,12 +51,12 @@ class Story:
     accuracy_of_all: float
 
     def predicted(self, pair: Pair) -> str:
-        """The class of the greatest probability."""
+        """Return the class with the greatest probability."""
         return self.classes[pair.probabilities.index(max(pair.probabilities))]
 
 
 def recorded() -> list[Message]:
-    """What a real Seldon executor sent, byte for byte: predictions and feedback, odd bodies and ids among them."""
+    """Return the requests of a real Seldon executor, byte for byte, including odd bodies and ids."""
     source = importlib.resources.files("request_logger") / "demo" / "data" / "executor_seldon_rest.jsonl"
     lines = [json.loads(line) for line in source.read_text(encoding="utf-8").splitlines()]
     return [
@@ -66,16 +66,15 @@ def recorded() -> list[Message]:
 
 
 def make_story() -> Story:
-    """Fit a classifier and let it predict flowers that it has not seen.
+    """Fit a classifier and let it predict unseen flowers.
 
-    The model is a logistic regression on the two sepal measures alone, fit on 50 of the 150 irises: weak on purpose,
-    so that there are mistakes to count. The other 100 flowers are the predictions; the first 63 get feedback. How the
-    flowers are split is decided by a seed: the first of 0, 1, 2, ... with which 46 of those 63 are right, so that the
-    totals are those of the Seldon notebook that users know. Nothing else is chosen: probabilities and truths are as
-    they come. Raises CommandError where scikit-learn is missing.
+    The model is a logistic regression on the two sepal measures, fit on 50 of the 150 irises: weak on purpose, so that
+    there are mistakes to count. The other 100 flowers are the predictions; the first 63 get feedback. The seed of the
+    split is the first of 0, 1, 2, ... with which 46 of those 63 predictions are right, so that the totals are those of
+    Seldon's notebook. Probabilities and truths are not altered. Raises CommandError if scikit-learn is missing.
     """
     try:
-        from sklearn.datasets import load_iris  # noqa: PLC0415  # of an optional extra
+        from sklearn.datasets import load_iris  # noqa: PLC0415  # from an optional extra
         from sklearn.linear_model import LogisticRegression  # noqa: PLC0415
         from sklearn.model_selection import train_test_split  # noqa: PLC0415
     except ImportError as error:
@@ -98,7 +97,7 @@ def make_story() -> Story:
 
 
 def messages_of(story: Story, deployment: str) -> list[list[Message]]:
-    """The events of each prediction: request, response, and for the first WITH_FEEDBACK the feedback."""
+    """Return the events of each prediction: request, response, and for the first WITH_FEEDBACK the feedback."""
     now = datetime.now(UTC)
     events = []
     for number, pair in enumerate(story.pairs):
@@ -121,7 +120,7 @@ def messages_of(story: Story, deployment: str) -> list[list[Message]]:
 
 
 def event(kind: str, request_id: str, deployment: str, time: datetime, body: Any) -> Message:
-    """An event as the Seldon executor sends it."""
+    """Return an event as the Seldon executor sends it."""
     raw = json.dumps(body).encode()
     headers = {
         "Ce-Endpoint": "default",
@@ -141,9 +140,9 @@ def event(kind: str, request_id: str, deployment: str, time: datetime, body: Any
 
 
 def send(url: str, messages: Sequence[Message], *, connections: int, tell: Callable[[int], None]) -> list[float]:
-    """Send all messages over so many connections at once; gives how long each took, in the order they were answered.
+    """Send all messages over several connections; return the seconds that each took, in the order of the responses.
 
-    ``tell`` is told now and then how many are answered. Raises CommandError where one is not acknowledged.
+    ``tell`` is called regularly with the number of responses. Raises CommandError if a message is not acknowledged.
     """
     waiting: queue.SimpleQueue[Message] = queue.SimpleQueue()
     for message in messages:
@@ -163,7 +162,7 @@ def send(url: str, messages: Sequence[Message], *, connections: int, tell: Calla
                     problems.append(f"the server answered {status}: {answer.decode(errors='replace').strip()[:300]}")
                 seconds.append(time.monotonic() - started)
         except (OSError, http.client.HTTPException) as error:
-            problems.append(f"the server does not answer: {error!r}")
+            problems.append(f"the server does not respond: {error!r}")
         finally:
             connection.close()
 
@@ -180,7 +179,7 @@ def send(url: str, messages: Sequence[Message], *, connections: int, tell: Calla
 
 
 def post(connection: http.client.HTTPConnection, message: Message) -> tuple[int, bytes]:
-    """Send one message with exactly its headers; gives the status and the body of the answer."""
+    """Send one message with exactly its headers; return the status and the body of the response."""
     connection.putrequest("POST", "/", skip_host=True, skip_accept_encoding=True)
     chunked = False
     for name, value in message.headers:

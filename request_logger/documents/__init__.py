@@ -1,1 +1,1 @@
-"""The event and its document as data: parse CloudEvents, join parts, degrade what the engine refuses."""
+"""The event and its document as data: parse CloudEvents, join parts, degrade what the search engine refuses."""

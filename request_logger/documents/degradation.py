@@ -1,9 +1,9 @@
-"""Forms of a document that an engine refuses less: what it refuses becomes JSON text that is not indexed.
+"""Degrades documents that the search engine refuses: refused content becomes JSON text that is not indexed.
 
-An engine says why it refuses a document, and mostly which field it was. So a form is made of its reasons, one after the
-other: what they name is set aside, one element, one field or one part. Where a reason names nothing, or what is text
-already, what is most likely refused is set aside step by step, and what can be had again first: see `_stages`. Each
-reason leads to a form that is another than the one before it, and there is an end. Pure code.
+The reason for a refusal mostly names the field. So each reason adds to the form of the document: the element, field or
+part that it names is set aside. If a reason names nothing, or only content that is text already, the content that is
+most likely refused is set aside step by step, beginning with what can be computed again: see `_stages`. Each reason
+leads to a form that differs from the one before, and the number of forms is bounded. Pure code.
 """
 
 from __future__ import annotations
@@ -21,49 +21,49 @@ Document = dict[str, Any]
 
 _NAMED_FIELD = re.compile(rf"\[((?:{'|'.join(mapped_fields.PARTS)})(?:\.[^\]]*)?)\]")
 _LAST_REFUSED = ("ce-time", "ce-source", "received-time", "dataType")
-# Each costs one round trip. The last two forms are those that have least to refuse, whatever the reasons were.
-MOST_REFUSALS = 6
+# Each refusal costs a round trip. The last two forms have the least to refuse, whatever the reasons are.
+MAX_REFUSALS = 6
 _STRICT = re.compile(r"dynamic introduction of \[([^\]]*)\] within \[([^\]]*)\]")
 _NOT_LISTED = "not in the mapping: "
-# Each refusal names one element: after so many of them all elements of the part are set aside together.
-_MOST_SINGLE_REFUSALS = 3
+# Each refusal names one element: after more than this many, all elements of the part are set aside.
+_MAX_SINGLE_REFUSALS = 3
 _ELEMENTS = "elements"
 # Fields that the index template does not index: no name within them is refused.
 _NOT_INDEXED = frozenset({"payload", "instance", "truth", "request", "response", "metrics", "parameters", "outputs"})
 
 
-def refused_form(document: Document, parts: Mapping[str, Document], reasons: Sequence[str]) -> Document | None:
-    """Return a document that the engine refused in a form with less to refuse; None where there is no further form.
+def degraded_form(document: Document, parts: Mapping[str, Document], reasons: Sequence[str]) -> Document | None:
+    """Return a form of a refused document with less to refuse; None if there is no further form.
 
-    ``reasons`` are what the engine has said so far. What they name (an element, a field, a part) becomes JSON text that
-    is not indexed. A reason that names nothing, or what is text already, leads to the next of `_stages`.
+    ``reasons`` are the search engine's reasons so far. The elements, fields and parts that they name become JSON text
+    that is not indexed. A reason that names nothing, or only such text, leads to the next of `_stages`.
     """
     stages = _stages(parts)
-    form = told = _Form()
+    form = by_reasons = _Form()
     stage = 0
-    telling: list[str] = []
+    effective: list[str] = []
     for number, reason in enumerate(map(_plain, reasons), start=1):
-        left = MOST_REFUSALS - number
-        further = told | _named(parts, [*telling, reason])
+        left = MAX_REFUSALS - number
+        further = by_reasons | _named(parts, [*effective, reason])
         if further | stages[stage] == form and "[metrics" in reason and parts["metrics"]:
-            # They are text already: what is left is to leave them out.
+            # The metrics are text already, and are still refused: leave them out.
             further |= _Form(has_metrics=False)
         if left > 1 and further | stages[stage] != form:
-            telling.append(reason)
-            told = further
+            effective.append(reason)
+            by_reasons = further
         else:
             least = stage + 1 if left > 1 else max(stage + 1, len(stages) - 1 - left)
-            following = [each for each in range(least, len(stages)) if told | stages[each] != form]
+            following = [each for each in range(least, len(stages)) if by_reasons | stages[each] != form]
             if not following:
                 return None
             stage = following[0]
-        form = told | stages[stage]
+        form = by_reasons | stages[stage]
     return _in_form(document, parts, form, reasons[-1])
 
 
 @dataclass(frozen=True, slots=True)
 class _Form:
-    """What of a document is text: fields as (part, field), single elements as (part, name)."""
+    """The content that becomes text: fields as (part, field), single elements as (part, name)."""
 
     fields: frozenset[tuple[str, str]] = frozenset()
     elements: frozenset[tuple[str, str]] = frozenset()
@@ -77,10 +77,11 @@ class _Form:
 
 
 def _stages(parts: Mapping[str, Document]) -> list[_Form]:
-    """Return what is set aside step by step where the engine doesn't say what it refuses.
+    """Return the forms to try in turn if the reasons don't name the refused content.
 
-    The names that an index can't have; the names that documents bring, for which an index may have no room; metrics,
-    which can be had again from the feedback by scoring; all but a few fields; all, and at last without metrics.
+    Set aside are: the names that an index can't have; the names from documents, for which an index may have no room;
+    the metrics, which scoring can compute again; all but a few fields; everything; and finally the metrics are left
+    out.
     """
 
     def those(wanted: Callable[[str, str, Any], bool]) -> frozenset[tuple[str, str]]:
@@ -108,7 +109,7 @@ def _stages(parts: Mapping[str, Document]) -> list[_Form]:
 
 
 def _named(parts: Mapping[str, Document], reasons: Sequence[str]) -> _Form:
-    """Return the form in which what the reasons name is text."""
+    """Return the form in which the content that the reasons name is text."""
     fields: set[tuple[str, str]] = set()
     has_metrics = True
     not_listed = {match for reason in reasons if _NOT_LISTED in reason for match in _NAMED_FIELD.findall(reason)}
@@ -117,15 +118,15 @@ def _named(parts: Mapping[str, Document], reasons: Sequence[str]) -> _Form:
         if field in parts[name]:
             fields.add((name, field))
             if field not in mapped_fields.PARTS[name] and f"{name}.{field}" in not_listed:
-                # A strict mapping refuses one name after the other: the first stands for all that documents bring.
-                # Elements are in the mapping, each of theirs is refused by its own name.
+                # A strict mapping refuses the names from documents one by one, so the first one stands for all of them.
+                # Elements are excluded: they are in the mapping, and each is refused by its own name.
                 others = parts[name].keys() - mapped_fields.PARTS[name] - {_ELEMENTS}
                 fields |= {(name, each) for each in others}
         elif name == "metrics" and (field or name in not_listed):
-            # The mapping takes no metrics, or not the mark of a text.
+            # The mapping refuses metrics as a whole, or the field for the text.
             has_metrics = not parts["metrics"]
         elif not field:
-            # A time that is none is refused, too, where the original's mapping takes the field for a date.
+            # In an index of the original logger the time may be mapped as a date, which refuses other text.
             fields |= {(name, each) for each in parts[name] if each not in _LAST_REFUSED}
     for name in parts:
         if sum(match.startswith(f"{name}.{_ELEMENTS}.") for match in not_listed) > 1:
@@ -152,18 +153,18 @@ def _in_form(document: Document, parts: Mapping[str, Document], form: _Form, rea
 
 
 def _plain(reason: str) -> str:
-    """Return a reason; that of a strict mapping names what it refuses by its whole path, as the others do."""
+    """Return a reason; that of a strict mapping is changed to name the whole path, as the others do."""
     return _STRICT.sub(lambda found: f"{_NOT_LISTED}[{found[2]}.{found[1]}]".replace("[_doc.", "["), reason)
 
 
 def _refused_elements(name: str, part: Document, reasons: Sequence[str]) -> list[str]:
-    """Return the elements of a part that the reasons name; none where they name too many, to set all aside at once."""
+    """Return the elements of a part that the reasons name; none if there are too many, to set all of them aside."""
     elements = part.get(_ELEMENTS)
     if not isinstance(elements, dict) or not elements:
         return []
     found: set[str] = set()
     about = [reason for reason in reasons if f"[{name}.{_ELEMENTS}." in reason]
-    if len(about) > _MOST_SINGLE_REFUSALS:
+    if len(about) > _MAX_SINGLE_REFUSALS:
         return []
     for reason in about:
         of_reason = {element for element in elements if _names_element(reason, f"{name}.{_ELEMENTS}.{element}")}
@@ -174,14 +175,14 @@ def _refused_elements(name: str, part: Document, reasons: Sequence[str]) -> list
 
 
 def _names_element(reason: str, path: str) -> bool:
-    """Say whether a reason names the field of an element, one within it, or one that it is within."""
+    """Return whether a reason names the field of an element, a subfield of it, or a field that contains it."""
     if f"[{path}]" in reason or f"[{path}." in reason:
         return True
     return any(path.startswith(f"{match}.") and match.count(".") > 1 for match in _NAMED_FIELD.findall(reason))
 
 
 def _refused_fields(parts: Mapping[str, Document], reasons: Sequence[str]) -> set[tuple[str, ...]]:
-    """Return the fields (part and name, or the part alone) that the reasons name, but for single elements."""
+    """Return the fields (part and name, or the part alone) that the reasons name, without single elements."""
     named: set[tuple[str, ...]] = set()
     for match in (match for reason in reasons for match in _NAMED_FIELD.findall(reason)):
         steps = tuple(match.split(".")[:2])
@@ -192,6 +193,6 @@ def _refused_fields(parts: Mapping[str, Document], reasons: Sequence[str]) -> se
 
 
 def split(elements: Document, aside: Iterable[str]) -> tuple[Document, Document]:
-    """Return the elements that stay, and those that are set aside."""
+    """Return the remaining elements, and those that are set aside."""
     others = {name: elements[name] for name in aside}
     return {name: value for name, value in elements.items() if name not in others}, others

@@ -1,12 +1,12 @@
-"""The document that Kibana users know: parts of it from events, and how parts join.
+"""The document that is stored per prediction: makes parts from events, and joins parts to documents.
 
-A document is a join of parts (request, response, feedback, outlier, drift). Joining is a pure function: it does not
-matter in which order the parts come, or how often. Of two versions of one part the one with the later ce-time stays
-(of equal times the one that came last); a version without a usable ce-time is ordered by its arrival, which is stored
-with it. Parts that other nodes of a graph logged under the same request id are kept under ``nodes``; the top level
-shows the latest of each part.
+A document is a join of parts (request, response, feedback, outlier, drift). Joining is a pure function: the order and
+the number of deliveries of the parts don't matter. Of two versions of a part the one with the later ce-time is kept (of
+equal times the one that arrived last); a version without a usable ce-time is ordered by its time of arrival, which is
+stored with it. Parts that several nodes of a graph logged under the same request id are kept under ``nodes``; the top
+level has the latest version of each part.
 
-A stored document may be anybody's: what is not of our shape in it is left where it is, and counts as missing.
+A stored document may come from another program: content of another shape is kept unchanged, and treated as missing.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any
 from request_logger.common.guard import type_name
 from request_logger.common.json import MAX_TEXT_CHARACTERS, dumps, loads
 from request_logger.common.times import time_key
-from request_logger.documents.degradation import MOST_REFUSALS, refused_form, split
+from request_logger.documents.degradation import MAX_REFUSALS, degraded_form, split
 from request_logger.documents.event import OWNER_FIELDS, BadEventError, Event
 from request_logger.documents.field_names import to_set_aside
 from request_logger.metadata import Schema, apply_schema
@@ -34,20 +34,20 @@ Document = dict[str, Any]
 
 log = logging.getLogger(__name__)
 
-# The part whose time is the document's @timestamp: the first of these that is there.
+# In order of precedence: the time of the document's first part is its @timestamp.
 PARTS = ("request", "response", "outlier", "drift", "feedback")
 _HEADER = ("ServingEngine", "Ce-Inferenceservicename", "Ce-Endpoint", "Ce-Namespace", "RequestId")
 
 TRACE_ID = "trace-id"
 _ELEMENTS = "elements"
-# When a part without a usable ce-time arrived. The part that gives the document its time needs none: @timestamp is it.
+# The time of arrival of a part without a usable ce-time. For the part that determines @timestamp, that is its time.
 RECEIVED = "received-time"
-# What differs between two deliveries of one event.
+# Fields that can differ between two deliveries of one event.
 _OF_DELIVERY = (TRACE_ID, RECEIVED)
 
-# What of a raw body becomes base64 text; the engines take no longer text. See serialize.MAX_TEXT_CHARACTERS.
+# The size of a raw body whose base64 text has the maximum length.
 _MAX_RAW_BYTES = MAX_TEXT_CHARACTERS // 4 * 3
-# The whole body is kept in every row of a batch, as users know it, until that would multiply it beyond this size.
+# Like in the original, every row of a batch has the whole body, unless the copies together exceed this size.
 MAX_PAYLOAD_COPIES_BYTES = 32 * 2**20
 
 
@@ -63,14 +63,14 @@ class Part:
 
 
 class TooManyRowsError(BadEventError):
-    """The body has more rows than there is memory for."""
+    """The body has more rows than the memory budget allows."""
 
 
 def parts_of(event: Event, schema: Schema | None = None, most_rows: int | None = None) -> list[Part]:
-    """Make one part for each row of the event's body: one where it has no rows or can't be decoded.
+    """Return one part per row of an event's body; a single part if it has no rows or can't be decoded.
 
-    ``schema`` names the elements of its rows, or the features of a drift message. Raises TooManyRowsError where there
-    are more than ``most_rows``.
+    ``schema`` names the elements of the rows, or the features of a drift message. Raises TooManyRowsError if there are
+    more than ``most_rows``.
     """
     common: Document = {}
     if event.time is not None:
@@ -81,7 +81,7 @@ def parts_of(event: Event, schema: Schema | None = None, most_rows: int | None =
         common[TRACE_ID] = event.trace_id
     contents = [{**content, **common} for content in _contents(event, schema, most_rows)]
     for content in contents:
-        # Not the sender's to say: it orders the versions of a part.
+        # Reserved: a sender must not influence the order of versions.
         content.pop(RECEIVED, None)
     return [Part(event.part, content, event.node, event.header, event.timestamp) for content in contents]
 
@@ -106,7 +106,7 @@ def _contents(event: Event, schema: Schema | None, most_rows: int | None) -> lis
     except UndecodableError as error:
         return [undecodable(body.raw, body.content_type, str(error))]
     except Exception as error:
-        # A defect here must not lose the event.
+        # A defect in decoding must not lose the event.
         log.exception("a body could not be taken apart")
         return [undecodable(body.raw, body.content_type, f"decoding failed: {type_name(error)}")]
 
@@ -128,7 +128,7 @@ def _message_contents(part: str, raw: bytes, content_type: str | None, schema: S
 
 
 def rows_of(decoded: Decoded, *, with_payload: bool, size: int) -> list[Document]:
-    """Give the content of a part for each row; ``size`` (bytes) is that of the body they came from."""
+    """Return the content of the part for each row; ``size`` is that of the whole body (bytes)."""
     contents: list[Document] = []
     copies = len(decoded.items) if len(decoded.items) * size <= MAX_PAYLOAD_COPIES_BYTES else 1
     for row, item in enumerate(decoded.items):
@@ -157,7 +157,7 @@ def rows_of(decoded: Decoded, *, with_payload: bool, size: int) -> list[Document
 
 
 def _counted(contents: list[Document]) -> list[Document]:
-    """Give the rows of a batch their number, and return them: feedback needs it, and the payload may not be kept."""
+    """Add the number of rows to each row of a batch: feedback needs it, and the payload may not be kept."""
     if len(contents) > 1:
         for content in contents:
             content["rows"] = len(contents)
@@ -165,9 +165,9 @@ def _counted(contents: list[Document]) -> list[Document]:
 
 
 def undecodable(raw: bytes, content_type: str | None, reason: str) -> Document:
-    """Return the content of a part whose body can't be decoded, with the reason: as JSON, or else as base64.
+    """Return the content of a part whose body can't be decoded: the reason, and the body as JSON or else as base64.
 
-    A huge one is kept only by its size.
+    A body over 15 MB is not kept.
     """
     if len(raw) > _MAX_RAW_BYTES:
         dropped = f"an undecodable body is kept up to {_MAX_RAW_BYTES} bytes"
@@ -183,9 +183,9 @@ def undecodable(raw: bytes, content_type: str | None, reason: str) -> Document:
 
 
 def join(stored: Document | None, part: Part) -> Document:
-    """Join a part to the document: a new document, or ``stored`` itself where the part changes nothing.
+    """Return the document with a part joined to it: a new one, or ``stored`` itself if the part changes nothing.
 
-    A document of another deployment is left alone (returned as it is): see names.other_owner.
+    A document of another deployment is returned unchanged: see names.other_owner.
     """
     if stored is None:
         return {
@@ -197,7 +197,7 @@ def join(stored: Document | None, part: Part) -> Document:
     if not same_owner(stored, part.header):
         return stored
     nodes, first = nodes_in(stored), _text(stored, "Ce-Modelid")
-    # Without a model id on one side there is nothing that tells two nodes apart.
+    # Without a model id on one side, two nodes can't be distinguished.
     if not first and part.node and len(nodes) == 1 and not _has_nodes(stored):
         nodes = {part.node: next(iter(nodes.values()))}
     node = part.node or first
@@ -212,9 +212,9 @@ def join(stored: Document | None, part: Part) -> Document:
 
 
 def nodes_in(document: Document) -> dict[str, dict[str, Document]]:
-    """Return the parts of each node (copies of the dicts that hold them), by model id: one node for most documents.
+    """Return the parts of each node by model id (in new dicts); most documents have a single node.
 
-    Each part that has no usable ce-time has its time of arrival, as far as the document tells it.
+    Each part without a usable ce-time has its time of arrival, if the document contains it.
     """
     if "nodes" in document and _has_nodes(document):
         return {name: _parts_of(parts) for name, parts in document["nodes"].items() if isinstance(parts, dict)}
@@ -226,7 +226,7 @@ def nodes_in(document: Document) -> dict[str, dict[str, Document]]:
 
 
 def _parts_of(holder: Document) -> dict[str, Document]:
-    """Give the parts that an object holds, in the order of PARTS."""
+    """Return the parts in an object, in the order of PARTS."""
     return {name: part for name in PARTS if isinstance(part := holder.get(name), dict)}
 
 
@@ -247,7 +247,7 @@ def _with_arrival(content: Document, time: Any) -> Document:
 
 
 def without_arrival(content: Document, timestamp: str | None = None) -> Document:
-    """Return a part without its time of arrival; with ``timestamp`` only where it is that."""
+    """Return a part without its time of arrival; with ``timestamp``, only if the two are equal."""
     if RECEIVED not in content or (timestamp is not None and content[RECEIVED] != timestamp):
         return content
     return {name: value for name, value in content.items() if name != RECEIVED}
@@ -272,7 +272,7 @@ def _assemble(stored: Document, part: Part, nodes: dict[str, Document], node: st
         document["@timestamp"] = part.timestamp
     if len(nodes) > 1 or "nodes" in stored:
         if not _has_nodes(stored):
-            # The parts of the only node so far, with the arrival of the one that gave the document its time.
+            # The parts of the only node so far, now with the time of arrival of the part that determined @timestamp.
             for other in nodes.keys() - {node}:
                 document |= {name: content for name, content in nodes[other].items() if name != part.name}
         document["nodes"] = nodes
@@ -284,13 +284,13 @@ def _assemble(stored: Document, part: Part, nodes: dict[str, Document], node: st
         document[part.name] = without_arrival(part.content, part.timestamp)
         led = _leading_part(stored)
         if led != part.name and led in nodes[node]:
-            # @timestamp was its time of arrival, and is no longer.
+            # @timestamp was its time of arrival; now the part needs its own.
             document[led] = nodes[node][led]
     return document
 
 
 def _leading_part(document: Document) -> str:
-    """Return the name of the part whose time is the document's; empty where it has none."""
+    """Return the name of the part that determines the document's @timestamp; empty if it has no part."""
     for name in PARTS:
         if isinstance(document.get(name), dict):
             return name
@@ -298,7 +298,7 @@ def _leading_part(document: Document) -> str:
 
 
 def _leading_node(document: Document, nodes: dict[str, Document]) -> str:
-    """The node whose response (else request, ...) is the one at the top level."""
+    """Return the node whose response (else request, ...) is at the top level."""
     for name in ("response", "request", "outlier", "feedback", "drift"):
         for node, parts in nodes.items():
             if name in parts and parts[name] == document.get(name):
@@ -307,7 +307,7 @@ def _leading_node(document: Document, nodes: dict[str, Document]) -> str:
 
 
 def same_owner(stored: Document, header: Mapping[str, Any]) -> bool:
-    """Say whether a document and an event are of one deployment; what one of them doesn't say is no difference."""
+    """Return whether a document and an event are of the same deployment; fields missing on one side are ignored."""
     for field in OWNER_FIELDS:
         mine, theirs = stored.get(field), header.get(field)
         if mine != theirs and mine is not None and theirs is not None:
@@ -319,14 +319,14 @@ def _replaces(incoming: Document, known: Document) -> bool:
     whole = expand(known)
     mine, theirs = _order(incoming), _order(whole)
     if same_content(incoming, known) or same_content(incoming, whole):
-        # Of two deliveries of one event without a time the first is its arrival, in whichever order they are joined.
+        # Of two deliveries of one event without a time, the earlier arrival is kept, whichever is joined first.
         return mine is not None and theirs is not None and mine < theirs
-    # A version of which no time is known was stored by a program that kept none.
+    # A version without any time was stored by a program that didn't keep one.
     return mine is None or theirs is None or mine >= theirs
 
 
 def same_content(one: Document, other: Document) -> bool:
-    """Say whether two versions of a part are one; a second delivery may have another trace and time of arrival."""
+    """Return whether two versions of a part are equal, apart from the trace and the time of arrival of a delivery."""
     for field in _OF_DELIVERY:
         if one.get(field) != other.get(field):
             nothing = dict.fromkeys(_OF_DELIVERY)
@@ -335,7 +335,7 @@ def same_content(one: Document, other: Document) -> bool:
 
 
 def _order(content: Document) -> int | None:
-    """Give what orders a version of a part: its ce-time, else its arrival (ns since 1970); None where unknown."""
+    """Return the sort key of a version: its ce-time, else its time of arrival (ns since 1970); None if it has none."""
     whole = expand(content)
     key = time_key(whole.get("ce-time"))
     return time_key(whole.get(RECEIVED)) if key is None else key
@@ -347,24 +347,24 @@ def _rank(content: Document) -> float:
 
 
 def part_in(document: Document, name: str) -> Document:
-    """Return a part of a document as its event gave it; empty where there is none, or something of another shape."""
+    """Return a part of a document as its event had it; empty if there is none, or it has another shape."""
     part = document.get(name)
     return expand(part) if isinstance(part, dict) else {}
 
 
 def degrade(document: Document, reasons: Sequence[str]) -> Document | None:
-    """Return a document that the engine refused in a form with less to refuse; None where there is no further form.
+    """Return a form of a refused document with less to refuse; None if there is no further form.
 
-    ``reasons`` are what the engine has said so far: see refused_forms.
+    ``reasons`` are the search engine's reasons so far: see degradation.
     """
-    if len(reasons) > MOST_REFUSALS:
+    if len(reasons) > MAX_REFUSALS:
         return None
     parts = {name: part_in(document, name) for name in (*PARTS, "metrics")}
-    return refused_form(document, parts, reasons)
+    return degraded_form(document, parts, reasons)
 
 
 def expand(part: Document) -> Document:
-    """Return a part as it was before `refuse`; what is no part at all becomes an empty one."""
+    """Return a part as it was before `degrade`; a value that isn't a part becomes an empty one."""
     if not isinstance(part, dict):
         return {}
     text = part.get("unindexed")

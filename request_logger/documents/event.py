@@ -1,8 +1,8 @@
-"""A CloudEvent over HTTP (binary, structured or batched) -> Event.
+"""Parses CloudEvents over HTTP (binary, structured or batched mode) to events.
 
-Lenient, as real senders need it: a binary event is taken from its headers alone, any specversion, with or without
-source and time. The CloudEvents SDK's own parser is not used for reading: it refuses such events, and it turns times
-into datetimes, which loses the nanoseconds and the text as it came.
+Lenient, as required by real senders: a binary mode event is read from its headers alone, with any specversion, with or
+without source and time. The CloudEvents SDK's parser isn't used: it refuses such events, and converts times to
+datetimes, which loses the nanoseconds and the original text.
 """
 
 from __future__ import annotations
@@ -51,16 +51,16 @@ _ATTRIBUTES = frozenset(
         "traceparent",
     )
 )
-# version-traceid-parentid-flags; a trace id of zeros is none.
+# version-traceid-parentid-flags (W3C Trace Context); a trace id of zeros is invalid.
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 class BadEventError(ValueError):
-    """The event can't be taken and sending it again can't help; the text names the field and what was expected."""
+    """The event is invalid, and no retry helps; the text names the field and what was expected."""
 
 
 class IgnoredEventError(ValueError):
-    """The event is of no kind that is stored; it is answered as taken. ``reason`` is a short counted word."""
+    """The event isn't of a kind that is stored; it is acknowledged and dropped. ``reason`` is a label for a counter."""
 
     def __init__(self, reason: str, text: str) -> None:
         super().__init__(text)
@@ -69,10 +69,10 @@ class IgnoredEventError(ValueError):
 
 @dataclass(slots=True)
 class Body:
-    """What an event carries.
+    """The body of an event.
 
-    ``raw`` is None where it is not kept, as of a body over the limit: then only ``size`` (bytes) is known, ``sha256``
-    where that gives nothing away, and ``reason`` where it is another than the limit.
+    ``raw`` is None if it isn't kept, as for a body over the limit: then only ``size`` (bytes) is known, ``sha256`` if
+    it discloses nothing, and ``reason`` if it isn't the limit. Not modified after its creation.
     """
 
     raw: bytes | None
@@ -86,8 +86,7 @@ class Body:
 class Event:
     """One message about one prediction, ready to become parts of documents.
 
-    Like all else that is made for each event it is not frozen, and never changed: to make a frozen one takes four times
-    as long.
+    Never modified after its creation, but not declared frozen: creating a frozen instance takes four times as long.
     """
 
     kind: Literal["inference", "reference", "drift"]
@@ -95,23 +94,23 @@ class Event:
     request_id: str
     index: str
     node: str
-    """Ce-Modelid, empty where the sender gives none."""
+    """Ce-Modelid, empty if the event has none."""
     time: str | None
-    """ce-time as it came (characters stripped), None where there is none."""
+    """The original ce-time (characters stripped), None if there is none."""
     timestamp: str
-    """A date that every engine takes: ce-time where it is one, else the time of arrival."""
+    """A date that every search engine accepts: ce-time if it is one, else the time of arrival."""
     source: str | None
     header: dict[str, Any]
-    """The fields at the top of the document: ServingEngine, Ce-..., RequestId."""
+    """The top-level fields of the document: ServingEngine, Ce-..., RequestId."""
     body: Body
     id: str
-    """Ce-Id, the request's id where the sender gives none."""
+    """Ce-Id, the request id if the event has none."""
     trace_id: str | None = None
-    """Of the trace (W3C) in which the prediction was made, None where there is none."""
+    """The id of the prediction's trace (W3C Trace Context), None if there is none."""
 
     @property
     def owner(self) -> tuple[Any, ...]:
-        """Which deployment's document this is: engine, namespace, name and endpoint, None where not said."""
+        """The deployment of the event: serving engine, namespace, name and endpoint, each None if unknown."""
         return owner_of(self.header)
 
     @property
@@ -124,26 +123,26 @@ OWNER_FIELDS = ("ServingEngine", "Ce-Namespace", "Ce-Inferenceservicename", "Ce-
 
 
 def owner_of(document: Mapping[str, Any]) -> tuple[Any, ...]:
-    """Tell the deployment that a document's top-level fields name."""
+    """Return the deployment that a document's top-level fields name."""
     return tuple(map(document.get, OWNER_FIELDS))
 
 
 def from_headers(headers: Mapping[str, str], body: Body, settings: Settings) -> Event:
-    """Read a binary mode event. ``headers`` has lower-case names and latin-1 values, as WSGI gives them.
+    """Return a binary mode event. ``headers`` has lower-case names and latin-1 values, as in WSGI.
 
-    Raises BadEventError where id or type is missing, IgnoredEventError where the type is of no known kind.
+    Raises BadEventError if id or type is missing, IgnoredEventError if the type isn't one that is stored.
     """
     attributes = {
         name[3:]: _text(value) for name, value in headers.items() if name.startswith("ce-") and name[3:] in _ATTRIBUTES
     }
     if "traceparent" not in attributes and "traceparent" in headers:
-        # That of the event is of the prediction's trace, that of the message may be of its delivery.
+        # The event's own traceparent is preferred: the message's may belong to a trace of the delivery.
         attributes["traceparent"] = headers["traceparent"]
     return from_attributes(attributes, body, settings, spelling="Ce-{}".format)
 
 
 def from_structured(value: Any, settings: Settings) -> Event:
-    """Read one structured mode event, a JSON object as parsed.
+    """Return a structured mode event from its parsed JSON object.
 
     Raises BadEventError and IgnoredEventError as from_headers does.
     """
@@ -162,7 +161,7 @@ def from_structured(value: Any, settings: Settings) -> Event:
 
 
 def _attribute(name: str, value: Any) -> str:
-    """Return the canonical text of an attribute that is no text: CloudEvents has integers and booleans, too."""
+    """Return the canonical text of an attribute that is an integer or a boolean, which CloudEvents allows, too."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int):
@@ -171,18 +170,17 @@ def _attribute(name: str, value: Any) -> str:
 
 
 def kept_body(raw: bytes, content_type: str | None, limit: int) -> Body:
-    """Return what an event carries: the body, of one over ``limit`` bytes only its size and SHA-256."""
+    """Return the body of an event; if it has more than ``limit`` bytes, only its size and SHA-256."""
     if len(raw) > limit:
         return Body(None, content_type, len(raw), hashlib.sha256(raw).hexdigest())
     return Body(raw, content_type, len(raw))
 
 
 def parse_structured(raw: bytes | bytearray) -> Any:
-    """Parse the body of a structured or batched request.
+    """Parse the body of a structured or batched mode request.
 
-    A Go sender puts protobuf into a JSON string as it is, which is no UTF-8: such a body is read as latin-1 within
-    its strings. Numbers that orjson would not keep are read as `serialize.parse_leniently` does. Raises BadEventError
-    where it is no JSON.
+    Go senders put raw protobuf into a JSON string, which isn't valid UTF-8: such a body is read as latin-1. Numbers
+    that orjson doesn't keep exact are read by `parse_leniently`. Raises BadEventError if the body isn't JSON.
     """
     try:
         value = orjson.loads(raw)
@@ -203,7 +201,7 @@ def _is_utf8(raw: bytes | bytearray) -> bool:
 
 
 def parse_batch(raw: bytes | bytearray) -> Iterator[Any]:
-    """Take a batched mode body apart. Raises BadEventError where it is no JSON array."""
+    """Return the events of a batched mode body, as parsed JSON. Raises BadEventError if it isn't a JSON array."""
     value = parse_structured(raw)
     if not isinstance(value, list):
         raise BadEventError(f"body: expected a JSON array of CloudEvents, found {kind_of(value)}")
@@ -211,7 +209,10 @@ def parse_batch(raw: bytes | bytearray) -> Iterator[Any]:
 
 
 def from_attributes(attributes: Mapping[str, str], body: Body, settings: Settings, spelling: Any = str) -> Event:
-    """Make an Event of CloudEvents attributes; ``spelling`` turns an attribute's name into the sender's word for it."""
+    """Return the event with these CloudEvents attributes; ``spelling`` formats an attribute's name for messages.
+
+    Raises BadEventError if id or type is missing, IgnoredEventError if the type isn't one that is stored.
+    """
     request_id = attributes.get("requestid") or attributes.get("id")
     if not request_id:
         raise BadEventError(
@@ -239,10 +240,10 @@ def _event(
 ) -> Event:
     engine, kind, part = meaning
     names = tuple(map(attributes.get, _NAMES))
-    place = (engine, kind, names, settings.index_name, settings.seldon_environment)
-    # All events of a deployment have it in common. What is too long to be a name is not kept in memory.
-    known = sum(map(len, filter(None, names))) <= _MOST_NAMES_KEPT
-    index, node, source, shared = (_place if known else _place.__wrapped__)(*place)
+    origin = (engine, kind, names, settings.index_name, settings.seldon_environment)
+    # Cached, since all events of a deployment have the same origin; unless the names are too long to be kept in memory.
+    is_cached = sum(map(len, filter(None, names))) <= _MAX_NAMES_KEPT
+    index, node, source, shared = (_origin_fields if is_cached else _origin_fields.__wrapped__)(*origin)
     time = attributes.get("time")
     time = strip_header(time) if time else None
     return Event(
@@ -262,21 +263,22 @@ def _event(
 
 
 _NAMES = ("inferenceservicename", "modelid", "namespace", "endpoint", "source")
-_MOST_NAMES_KEPT = 1000
-# It is the name of a node under `nodes`, and a longer name of a field has the whole _bulk refused (50,000 characters).
-# No header is as long; only a structured event could have more.
-_LONGEST_NODE = 8192
+# Characters of all names together; with 1,024 cache entries this is about 1 MB.
+_MAX_NAMES_KEPT = 1000
+# A node's name is a field name under `nodes`, and a field name of more than 50,000 characters makes the search engine
+# refuse the whole _bulk. Headers are shorter than this; only a structured mode event can have a longer one.
+_MAX_NODE_CHARACTERS = 8192
 
 
 @lru_cache(maxsize=1024)
-def _place(
+def _origin_fields(
     engine: str, kind: str, names: tuple[str | None, ...], index_name: str, environment: str
 ) -> tuple[str, str, str | None, dict[str, Any]]:
-    """Give index, node, source and the fields at the top of the document (not to be changed) but the request's id."""
+    """Return index, node, source and the top-level fields of a document (not to be modified), without RequestId."""
     clean = {attribute: strip_header(name) for attribute, name in zip(_NAMES, names, strict=True) if name}
-    if len(clean.get("modelid", "")) > _LONGEST_NODE:
+    if len(clean.get("modelid", "")) > _MAX_NODE_CHARACTERS:
         digest = hashlib.sha256(clean["modelid"].encode("utf-8", "surrogatepass")).hexdigest()[:16]
-        clean["modelid"] = f"{clean['modelid'][:_LONGEST_NODE]}~{digest}"
+        clean["modelid"] = f"{clean['modelid'][:_MAX_NODE_CHARACTERS]}~{digest}"
     name = clean.get("inferenceservicename") or clean.get("modelid")
     header: dict[str, Any] = {"ServingEngine": engine, "Ce-Inferenceservicename": name}
     for field, attribute in (("Ce-Endpoint", "endpoint"), ("Ce-Namespace", "namespace"), ("Ce-Modelid", "modelid")):
@@ -303,7 +305,7 @@ def _index(kind: str, engine: str, name: str | None, clean: Mapping[str, str], e
 
 
 def _detector(source: str | None, name: str | None) -> str:
-    """Name a drift detector as the original does: what follows the type prefix in its source, else the deployment."""
+    """Return a drift detector's name as the original does: its source without the type prefix, else the deployment."""
     if source is None:
         return "unknown-detector"
     for prefix, _ in _PREFIXES:
@@ -327,7 +329,7 @@ def _structured_data(value: dict[str, Any], content_type: str | None) -> bytes:
         return b""
     if isinstance(data, str):
         if content_type and "protobuf" in content_type:
-            # The Go SDK writes protobuf bytes into a JSON string; parse_structured read them as latin-1.
+            # The Go SDK writes protobuf bytes into a JSON string, which parse_structured reads as latin-1.
             try:
                 return data.encode("latin-1")
             except UnicodeEncodeError:
@@ -335,12 +337,12 @@ def _structured_data(value: dict[str, Any], content_type: str | None) -> bytes:
         if content_type and "json" in content_type:
             return literal(data)
         return data.encode("utf-8", "surrogatepass")
-    # As it was written, so that a body has one meaning in every mode: a number that can't be stored is one here, too.
+    # As it was written, so that a body has the same meaning in every mode, including numbers that can't be stored.
     return literal(data)
 
 
 def _text(value: str) -> str:
-    """Read a header's bytes (latin-1 here) as the UTF-8 that senders mean, where it is."""
+    """Return a header's value (decoded as latin-1) decoded as UTF-8, which senders use, if it is valid UTF-8."""
     if value.isascii():
         return value
     try:
@@ -350,12 +352,25 @@ def _text(value: str) -> str:
 
 
 def kind_of(value: Any) -> str:
-    """Name the kind of a JSON value, for errors that must not quote it."""
+    """Return the kind of a JSON value, for errors that must not quote it."""
     names = {dict: "an object", list: "an array", str: "text", bool: "a boolean", type(None): "null"}
     return names.get(type(value), "a number")
 
 
 def with_body(event: Event, body: Body) -> Event:
-    """Give the event that was read from headers alone its body."""
-    event.body = body
-    return event
+    """Return an event with another body: for one that was read from its headers alone."""
+    # Positional, since this runs for every binary mode event: 0.3 µs, against 2.4 µs for dataclasses.replace.
+    return Event(
+        event.kind,
+        event.part,
+        event.request_id,
+        event.index,
+        event.node,
+        event.time,
+        event.timestamp,
+        event.source,
+        event.header,
+        body,
+        event.id,
+        event.trace_id,
+    )

@@ -1,7 +1,7 @@
-"""Which names of elements an index can have as fields: a pure rule, held to the real engines by tests.
+"""Which element names an index can have as field names: a pure rule, which tests compare with real search engines.
 
-An engine takes a dot in a field's name for a step into an object, and refuses the whole document for one name with an
-empty step. So elements with such names are set aside before the document is sent, and all others stay searchable.
+A search engine interprets a dot in a field name as a step into an object, and refuses the whole document for a name
+with an empty step. So elements with such names are set aside before the document is sent; the others stay searchable.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-# The engines' default limit is 20 levels of objects (index.mapping.depth.limit): `request.elements` are two of them,
-# and a value may be an object itself.
+# The default limit is 20 levels of objects (index.mapping.depth.limit): `request.elements` takes two, and a value may
+# be an object itself.
 MAX_STEPS = 16
 _HOLDERS = frozenset({dict, list})
 
 
 def is_legal(name: str) -> bool:
-    """Say whether an index can have a field of this name.
+    """Return whether an index can have a field of this name.
 
     False for an empty or blank name, a dot at an end, two dots together, a blank step, and more than `MAX_STEPS` steps.
     """
@@ -26,7 +26,7 @@ def is_legal(name: str) -> bool:
 
 
 def has_illegal_names(value: Any) -> bool:
-    """Say whether an object has a name, at any depth, that an index can't have."""
+    """Return whether an object has, at any depth, a name that an index can't have."""
     if isinstance(value, dict):
         return not all(map(is_legal, value)) or any(map(has_illegal_names, value.values()))
     return isinstance(value, list) and any(map(has_illegal_names, value))
@@ -35,8 +35,8 @@ def has_illegal_names(value: Any) -> bool:
 def to_set_aside(elements: Mapping[str, Any]) -> list[str]:
     """Return the names of the elements that an index can't have as fields, in their order.
 
-    Those are names that are not legal, elements whose own values have such names, and `a.b` beside `a`: an index has
-    one field for both.
+    These are illegal names, elements whose values contain illegal names, and `a.b` if there is also an `a`: an index
+    has one field for both.
     """
     if _are_plain(tuple(elements)) and _HOLDERS.isdisjoint(map(type, elements.values())):
         return []
@@ -49,7 +49,7 @@ def to_set_aside(elements: Mapping[str, Any]) -> list[str]:
 
 @lru_cache(maxsize=64)
 def _are_plain(names: tuple[str, ...]) -> bool:
-    """Say whether names are legal and have no dots: a deployment has the same ones in every row."""
+    """Return whether names are legal and have no dots; cached, since every row of a deployment has the same names."""
     return all(name.strip() and "." not in name for name in names)
 
 

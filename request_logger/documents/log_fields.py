@@ -1,4 +1,4 @@
-"""The fields of a log line about an event."""
+"""The structured fields of log lines about an event."""
 
 from __future__ import annotations
 

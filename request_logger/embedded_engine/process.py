@@ -1,4 +1,4 @@
-"""A running engine: one Java process, tied to this one, that listens on the loopback only."""
+"""Runs an engine as one Java process that ends with this process and listens on the loopback interface only."""
 
 from __future__ import annotations
 
@@ -26,26 +26,29 @@ from request_logger.embedded_engine.java import Java, find_java
 from request_logger.embedded_engine.kinds import Kind, kind_named
 
 _HOST = "127.0.0.1"
-# Below the ports that Linux and macOS give to outgoing connections, so that a port is still free at a restart.
+# Below the ephemeral ports of Linux and macOS, so that a port is still free at a restart.
 _PORTS = (20000, 32000)
+# Starts with other ports after another process has taken one between the check and the bind.
 _PORT_TRIES = 5
+# Lines of the log in an error message: enough for an exception with its causes, without stack frames.
 _LOG_LINES = 15
+# A shutdown that takes longer is ended with SIGKILL.
 _STOP_SECONDS = 20.0
 
-_live: set[Engine] = set()
+_live: set[EmbeddedEngine] = set()
 
 
 class EngineFailed(RuntimeError):  # noqa: N818  # as EngineUnavailable
-    """An engine ended, or did not get ready in time. The message ends with the last lines of its log."""
+    """An engine ended, or did not become ready in time. The message ends with the last lines of its log."""
 
 
 class _PortTaken(EngineFailed):
-    """Somebody else got the port between the look and the bind."""
+    """Another process took the port between the check and the bind."""
 
 
 @dataclass(frozen=True)
 class _Launch:
-    """All that a start of the process needs but its ports; the same at every restart."""
+    """Everything that a start needs except the ports; unchanged by restarts."""
 
     kind: Kind
     java: Java
@@ -56,28 +59,28 @@ class _Launch:
     timeout: float
     settings: Mapping[str, str] = field(default_factory=dict)
     peers: tuple[int, ...] = ()
-    """Where it is one process of a cluster of several: the transport port of each, its own among them."""
+    """In a cluster of several processes: the transport ports of all, including this one's."""
     number: int = 0
-    """Which of the peers it is."""
+    """The index of this process among the peers."""
 
     @property
     def cluster(self) -> str:
-        """A name of its own for each data folder: so an answer on the port is known to be this engine's."""
-        # Those of a cluster have neighbouring folders.
+        """A cluster name that is unique per data folder, which identifies this engine's answers on a port."""
+        # The processes of a cluster have sibling folders and share the name.
         folder = self.data.parent if self.peers else self.data
         return f"request-logger-{hashlib.sha256(str(folder).encode()).hexdigest()[:12]}"
 
     @property
     def members(self) -> int:
-        """How many nodes the cluster has."""
+        """The number of nodes of the cluster."""
         return len(self.peers) or self.nodes
 
 
-class Engine:
-    """A search engine that runs. Make one with `start_engine`; it is its own context manager.
+class EmbeddedEngine:
+    """A running search engine, as `start_engine` returns it; a context manager that stops it.
 
-    `url` is that of the first node, `urls` has one a node, `timings` says in seconds what `fetch` and `boot` took
-    (the last boot, after a restart). Not for use from several threads at once.
+    `url` is the first node's, `urls` has one per node, `timings` has the seconds of `fetch` and of the last `boot`. Not
+    thread-safe.
     """
 
     def __init__(self, launch: _Launch, ports: list[int], temporary: bool, fetch_seconds: float) -> None:
@@ -104,7 +107,7 @@ class Engine:
 
     @property
     def pid(self) -> int:
-        """The process id of its Java. Raises EngineFailed if it was never started or was stopped."""
+        """The process id of its Java. Raises EngineFailed if it isn't started or was stopped."""
         if self._process is None:
             raise EngineFailed(f"{self._launch.kind.label} is stopped")
         return self._process.pid
@@ -115,9 +118,9 @@ class Engine:
         return self._process is not None and self._process.poll() is None
 
     def stop(self) -> None:
-        """End it in an orderly way; by force if that takes too long. A temporary data folder is removed.
+        """Shut it down; kill it after _STOP_SECONDS. A temporary data folder is removed.
 
-        After it only `restart` brings it back, and that only with a data folder that was given. Stopping twice is fine.
+        Only `restart` starts it again, and only with a data folder that was given. Stopping twice is allowed.
         """
         self._end()
         shutil.rmtree(self._launch.data / "tmp", ignore_errors=True)
@@ -125,28 +128,29 @@ class Engine:
             shutil.rmtree(self._launch.data, ignore_errors=True)
 
     def kill(self) -> None:
-        """SIGKILL it and wait until it is gone: a crash. Its data stay for `restart`."""
+        """Send SIGKILL and wait for the end, as in a crash. The data are kept for `restart`."""
         if self._process is not None:
             self._process.kill()
             self._forget()
 
     def suspend(self) -> None:
-        """SIGSTOP it: it keeps its connections and answers nothing. Returns when all its threads stand still."""
+        """Send SIGSTOP: connections stay open without answers. Returns when all threads have stopped."""
         os.kill(self.pid, signal.SIGSTOP)
         self._suspended = True
-        if hasattr(os, "waitid"):  # everywhere but on older Pythons of macOS
-            # On a busy machine it takes a moment, and only a group that has stopped is woken when it is orphaned.
+        if hasattr(os, "waitid"):  # missing in older Pythons on macOS
+            # On a busy machine this takes a moment, and the kernel wakes an orphaned group only if it has fully
+            # stopped.
             os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
 
     def resume(self) -> None:
-        """SIGCONT it."""
+        """Send SIGCONT."""
         os.kill(self.pid, signal.SIGCONT)
         self._suspended = False
 
     def restart(self) -> None:
-        """Start it again on the same ports and data, ending it first if it runs. Returns when it answers.
+        """Stop it if it runs, and start it with the same ports and data. Returns when it answers.
 
-        Raises EngineFailed if it doesn't get ready, or was stopped and its data were temporary.
+        Raises EngineFailed if it doesn't become ready, or was stopped and its data were temporary.
         """
         self._end()
         if self._temporary and not self._launch.data.exists():
@@ -162,7 +166,7 @@ class Engine:
         self.stop()
 
     def _boot(self) -> None:
-        """Start the process and wait until the cluster is there. Raises EngineFailed."""
+        """Start the process and wait until the cluster is ready. Raises EngineFailed."""
         started = time.monotonic()
         self._begin()
         self._until_ready(started)
@@ -176,10 +180,10 @@ class Engine:
         _live.add(self)
 
     def _until_ready(self, started: float) -> None:
-        """Wait until the cluster is there. Raises EngineFailed."""
+        """Wait until the cluster is ready. Raises EngineFailed."""
         try:
             self._wait(started + self._launch.timeout)
-        except BaseException:  # Ctrl-C while it starts must not leave it behind either
+        except BaseException:  # also Ctrl-C during the start must not leave the process behind
             self._end()
             raise
         self.timings["boot"] = time.monotonic() - started
@@ -203,7 +207,7 @@ class Engine:
     def _last_lines(self) -> str:
         with contextlib.suppress(OSError):
             lines = self.log_path.read_text(encoding="utf-8", errors="replace").splitlines()
-            # A stack trace's frames say less than the lines between them.
+            # Stack frames are less useful than the lines between them.
             return "\n".join([line for line in lines if not line.startswith("\tat ")][-_LOG_LINES:])
         return "(no log)"
 
@@ -214,7 +218,7 @@ class Engine:
         if process.poll() is None:
             if self._suspended:
                 self.resume()
-            # The word tells this end from the parent's death, after which the launcher removes temporary data itself.
+            # "stop" distinguishes this from the parent's death, after which the launcher removes temporary data itself.
             try:
                 process.communicate(b"stop", timeout=_STOP_SECONDS)
             except subprocess.TimeoutExpired:
@@ -241,34 +245,34 @@ def start_engine(
     port: int | None = None,
     settings: Mapping[str, str] | None = None,
     timeout: float = 120.0,
-) -> Engine:
-    """Fetch what the engine needs, if it isn't there yet, start it and wait until it answers.
+) -> EmbeddedEngine:
+    """Download what the engine needs (once), start it and wait until it answers.
 
-    `data_dir` keeps its data; without one they are temporary. `nodes` above 1 (OpenSearch only) makes a cluster, in one
-    process. `port` is that of the first node's HTTP; without one a free port is taken. `settings` are the engine's own
-    and go before the defaults made here, such as disk watermarks that are off. `timeout` is in seconds, for the boot.
+    `data_dir` keeps its data; without one they are temporary. `nodes` above 1 (OpenSearch only) makes a cluster within
+    one process. `port` is the first node's HTTP port; by default a free one is chosen. `settings` are the engine's own
+    and override the defaults set here, such as disabled disk watermarks. `timeout` is in seconds, for the start.
 
-    Raises ValueError for a kind that doesn't exist or can't have that many nodes, EngineUnavailable if something is
-    missing or a jar is not the pinned one, EngineFailed if it doesn't get ready.
+    Raises ValueError for an unknown kind or one that can't have that many nodes, EngineUnavailable if something is
+    missing or a jar is not the pinned one, EngineFailed if it doesn't become ready.
     """
     chosen = kind_named(kind)
     if nodes < 1 or (nodes > 1 and not chosen.several_nodes):
         raise ValueError(f"{chosen.label} can't be started with {nodes} nodes")
     if port is not None and not _is_free(port):
         raise EngineFailed(f"port {port} of {_HOST} is taken")
-    tell = progress or (lambda _line: None)
+    report = progress or (lambda _line: None)
     started = time.monotonic()
     java = find_java(chosen)
-    home = engine_home(chosen, java, tell)
+    home = engine_home(chosen, java, report)
     fetched = time.monotonic() - started
     temporary = data_dir is None
     data = Path(tempfile.mkdtemp(prefix="request-logger-engine-")) if data_dir is None else data_dir
     data.mkdir(parents=True, exist_ok=True)
     launch = _Launch(chosen, java, home, data.resolve(), nodes, heap, timeout, dict(settings or {}))
-    tell(f"starting {chosen.label} ...")
+    report(f"starting {chosen.label} ...")
     tries = _PORT_TRIES
     while True:
-        engine = Engine(launch, _choose_ports(nodes, port), temporary, fetched)
+        engine = EmbeddedEngine(launch, _choose_ports(nodes, port), temporary, fetched)
         try:
             engine._boot()
             break
@@ -280,15 +284,15 @@ def start_engine(
         except BaseException:
             engine.stop()
             raise
-    tell(f"ready after {engine.timings['boot']:.1f} s")
+    report(f"ready after {engine.timings['boot']:.1f} s")
     return engine
 
 
 def _choose_ports(nodes: int, first: int | None) -> list[int]:
-    """Free ports: the HTTP port of each node, then the transport port of each."""
+    """Return free ports: the HTTP port of each node, then the transport port of each."""
     chosen: list[int] = [] if first is None else [first]
     while len(chosen) < 2 * nodes:
-        candidate = random.randrange(*_PORTS)  # noqa: S311  # only to keep out of each other's way
+        candidate = random.randrange(*_PORTS)  # noqa: S311  # random only to avoid collisions between processes
         if candidate not in chosen and _is_free(candidate):
             chosen.append(candidate)
     return chosen
@@ -296,7 +300,7 @@ def _choose_ports(nodes: int, first: int | None) -> list[int]:
 
 def _is_free(port: int) -> bool:
     with socket.socket() as probe:
-        # As the engines do: connections that linger from an earlier one don't matter, a listener does.
+        # As the engines do: connections in TIME_WAIT don't matter, a listener does.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((_HOST, port))
@@ -322,13 +326,13 @@ def _spawn(launch: _Launch, ports: list[int], log: IO[bytes], temporary: bool) -
         command.append(str(config))
     return subprocess.Popen(  # noqa: S603
         command,
-        # Its end of the pipe closes when this process dies, of whatever: then the launcher ends the engine.
+        # The pipe closes when this process dies, for whatever reason; the launcher then ends the engine.
         stdin=subprocess.PIPE,
         stdout=log,
         stderr=subprocess.STDOUT,
         cwd=launch.data,
-        # A group of its own: a terminal's Ctrl-C is for the parent to handle. And if the parent dies while the engine
-        # is suspended, the kernel wakes a stopped group that it leaves an orphan.
+        # A separate process group: the parent handles a terminal's Ctrl-C, and if the parent dies while the engine is
+        # suspended, the kernel wakes the stopped, orphaned group.
         process_group=0,
     )
 
@@ -343,7 +347,7 @@ def _node_settings(launch: _Launch, ports: list[int], node: int) -> dict[str, An
             "cluster.initial_cluster_manager_nodes": [f"node-{number + 1}" for number in range(launch.members)],
         }
     return {
-        # Developers' disks are often fuller than the watermarks allow; an index would turn read-only.
+        # Developers' disks are often fuller than the watermarks allow, which would make indices read-only.
         "cluster.routing.allocation.disk.threshold_enabled": "false",
         "logger.level": "WARN",
         **discovery,
@@ -359,7 +363,7 @@ def _node_settings(launch: _Launch, ports: list[int], node: int) -> dict[str, An
 
 
 def _is_ready(port: int, launch: _Launch) -> bool:
-    """Whether this very cluster answers there, has all its nodes and can serve every index."""
+    """Return whether this cluster answers on the port, has all its nodes and can serve every index."""
     query = f"wait_for_status=yellow&wait_for_nodes={launch.members}&timeout=1s"
     connection = http.client.HTTPConnection(_HOST, port, timeout=5)
     try:
@@ -376,5 +380,5 @@ def _is_ready(port: int, launch: _Launch) -> bool:
 @atexit.register
 def _stop_all() -> None:
     for engine in list(_live):
-        if engine._owner == os.getpid():  # not in a forked child, to which it doesn't belong
+        if engine._owner == os.getpid():  # a forked child must not stop its parent's engine
             engine.stop()

@@ -1,7 +1,7 @@
-"""Who may send events and read figures, and which namespaces' events are taken. Pure code: no HTTP framework.
+"""Access control: who may send events, who may read figures, and which namespaces are accepted. Pure code.
 
-Everything is open until a setting says otherwise, as in the program that this one replaces. Secrets are compared in
-constant time, and none is in an error's text.
+Everything is open unless a setting restricts it, as in the program that this one replaces. Secrets are compared in
+constant time, and no error text contains one.
 """
 
 from __future__ import annotations
@@ -26,33 +26,36 @@ _REALM = 'realm="request-logger"'
 
 
 class ForbiddenEventError(ValueError):
-    """The event is of a namespace that is not taken here; the text names the field."""
+    """The event's namespace is not accepted here; the text names the field."""
 
 
 class Access:
-    """What the settings INGEST_TOKEN, READ_USER, READ_PASSWORD and ALLOWED_NAMESPACES ask for.
+    """Applies the settings INGEST_TOKEN, READ_USER, READ_PASSWORD and ALLOWED_NAMESPACES. Immutable, so thread-safe.
 
-    Raises SettingsError where one of them makes no sense.
+    Raises SettingsError with one line for each that is invalid.
     """
 
     def __init__(self, settings: Settings) -> None:
+        problems = []
         if bool(settings.read_user) != bool(settings.read_password):
             missing = "READ_PASSWORD" if settings.read_user else "READ_USER"
-            raise SettingsError(f"{missing}: expected both READ_USER and READ_PASSWORD, or neither")
+            problems.append(f"{missing}: expected both READ_USER and READ_PASSWORD, or neither")
         if ":" in settings.read_user:
-            raise SettingsError("READ_USER: expected no colon, which ends the user's name in basic authentication")
+            problems.append("READ_USER: expected no colon, which ends the user's name in basic authentication")
         self._token = settings.ingest_token.encode()
         self._reader = f"{settings.read_user}:{settings.read_password}".encode() if settings.read_user else b""
         self._namespaces = tuple(filter(None, map(str.strip, settings.allowed_namespaces.split(","))))
         if settings.allowed_namespaces and not self._namespaces:
-            raise SettingsError("ALLOWED_NAMESPACES: expected names or globs with commas between, found none")
+            problems.append("ALLOWED_NAMESPACES: expected comma-separated names or globs, found none")
+        if problems:
+            raise SettingsError("\n".join(problems))
         self._fixed_index = bool(settings.index_name)
 
     def challenge(self, path: str, authorization: str | None) -> str | None:
-        """Say what a request to ``path`` lacks: the value of WWW-Authenticate for its 401, None where it is let in.
+        """Return the WWW-Authenticate value of the 401 for a request to ``path``, None where it is allowed.
 
-        ``authorization`` is the header of that name (latin-1, as WSGI gives it). Every path but those of the probes
-        is either the events' or a reader's, so that a route added later is not open by mistake.
+        ``authorization`` is the header of that name (latin-1, as WSGI passes it). Every path except the probes'
+        requires the sender's or the reader's credentials, so that a route added later is not open by mistake.
         """
         if path in OPEN_PATHS:
             return None
@@ -67,16 +70,17 @@ class Access:
 
     def _is_sender(self, scheme: str, given: bytes) -> bool:
         if scheme == "basic":
-            # What an HTTP client makes of http://logger:TOKEN@host, where a sender can be given a URL and no header.
+            # Clients send this for http://logger:TOKEN@host, for senders that can be configured with a URL but no
+            # header.
             given = _decoded(given).partition(b":")[2]
         elif scheme != "bearer":
             return False
         return hmac.compare_digest(given, self._token)
 
     def admit(self, event: Event) -> Event:
-        """Give the event as it may be stored: its index is one that only its own namespace can name.
+        """Return the event with an index that only its own namespace can name.
 
-        Raises ForbiddenEventError where its namespace is not among the allowed ones.
+        Raises ForbiddenEventError where the namespace is not among the allowed ones.
         """
         if not self._namespaces:
             return event
@@ -91,28 +95,28 @@ class Access:
         return any(fnmatchcase(namespace, glob) for glob in self._namespaces)
 
     def _apart(self, event: Event, namespace: str) -> Event:
-        """Mark the index where its name could also be made of a namespace that is not allowed.
+        """Add a mark to the index where a namespace that is not allowed could produce the same name.
 
-        Names are joined by dashes, and may have dashes: ``b-c`` of ``a`` and ``c`` of ``a-b`` meet. Of two that meet
-        the one whose own name has the dash gets the mark; where ALLOWED_NAMESPACES covers both there is nobody to
-        keep apart.
+        Names are joined by dashes and may contain dashes: ``b-c`` in ``a`` and ``c`` in ``a-b`` collide. Of two that
+        collide the one whose own name has the dash gets the mark. Where ALLOWED_NAMESPACES covers both there is nothing
+        to separate.
         """
-        # All that the index's name has after the namespace; what an event leaves out has a dash in its stand-in.
+        # The part of the index name after the namespace; the stand-in of a missing attribute ends in a dash.
         header = event.header
         name, endpoint = header.get("Ce-Inferenceservicename") or "unknown-", header.get("Ce-Endpoint") or "unknown-"
         after = {"drift": event.source or "unknown-", "reference": name}.get(event.kind, f"{name}-{endpoint}")
         rest = after.split("-")
-        # The name has at least one dash before the endpoint, which is no reason yet.
+        # The dash before the endpoint alone is no collision.
         least = 2 if event.kind == "inference" else 1
         if has_period(event.index):
-            # It could be the index of a month or day of a shorter name.
+            # It could be the monthly or daily index of a shorter name.
             return replace(event, index=legal_index(f"{event.index}|{namespace}"))
         if len(rest) <= least:
             return event
         others = ("-".join([namespace, *rest[:count]]) for count in range(1, len(rest)))
         if all(map(self._allows, others)):
             return event
-        # The bar is in no legal name, so that this one gets the hash of both; see names.legal_index.
+        # A legal name has no bar, so this one gets a hash of both; see names.legal_index.
         return replace(event, index=legal_index(f"{event.index}|{namespace}"))
 
 

@@ -1,9 +1,9 @@
-"""Memory that requests may hold in one process (MEMORY_BUDGET_BYTES): counted from the first byte to the answer.
+"""Limits the memory that requests hold in one process (MEMORY_BUDGET_BYTES), from the first byte to the answer.
 
-A body is the least of what an event holds. Measured (CPython 3.11, 64 bits, resident memory, an engine that doesn't
-answer, so that everything waits): 300 kB of ``[[1],[1],...]`` become 75,000 rows with a document and a change each,
-which hold 148 MB, 490 bytes for each byte of the body. So rows are counted one by one once they are known, and parsed
-JSON is estimated by the characters that make objects.
+A body is the smallest part of what an event holds. Measured (CPython 3.11, 64 bits, resident memory, with an engine
+that doesn't answer, so that everything waits): 300 kB of ``[[1],[1],...]`` become 75,000 rows with a document and a
+change each, which hold 148 MB, 490 bytes per byte of the body. So rows are counted individually once they are known,
+and parsed JSON is estimated by the characters that create objects.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import Self
 from request_logger.documents.event import BadEventError
 from request_logger.store.changes import StoreUnavailableError
 
-# What each character of JSON makes at most, in bytes: an empty list with its place in another one, a dictionary of one
-# entry, a number with its place, and half a short text. Measured with orjson: 4 to 31 bytes a byte of JSON, of which
-# these estimate all, by a factor of 1.1 to 4.
+# The memory (bytes) that each character of JSON creates at most: an empty list with its slot in another list, a
+# dictionary of one entry, a number with its slot, half a short text. Measured with orjson: 4 to 31 bytes per byte of
+# JSON, which these overestimate by a factor of 1.1 to 4.
 _LIST_BYTES = 80
 _OBJECT_BYTES = 180
 _VALUE_BYTES = 32
@@ -25,11 +25,11 @@ _QUOTE_BYTES = 25
 # A text with one character beyond the Basic Multilingual Plane takes four bytes for each of its characters.
 _WIDEST_CHARACTER_BYTES = 4
 
-# Measured: 1,800 to 2,100 bytes a row beside its values (part, change, document, and its place in the writer).
+# Measured: 1,800 to 2,100 bytes per row besides its values (part, change, document, and its entry in the writer).
 ROW_BYTES = 2_200
-# Measured: 6,200 bytes for an event of one row and 99 bytes, of which a row and its values are half.
+# Measured: 6,200 bytes for an event of one row and 99 bytes, half of which are the row and its values.
 EVENT_BYTES = 3_500
-# A row's values are held twice, in its instance and by name in its elements; so is what is sent and what is cached.
+# A row's values are held twice, in its instance and by name in its elements; so are the sent and the cached document.
 _COPIES = 2
 
 
@@ -37,15 +37,15 @@ _TOO_LARGE = "body: takes more memory than MEMORY_BUDGET_BYTES allows"
 
 
 class RequestTooLargeError(BadEventError):
-    """The request can never be taken: it is larger than a setting allows, which the text names."""
+    """The request can never be accepted: it is larger than a setting allows; the text names the setting."""
 
 
 class NoRoomError(StoreUnavailableError):
-    """Other requests hold the memory; a retry can help."""
+    """Other requests hold the memory; a retry may succeed."""
 
 
 class Budget:
-    """Bytes that requests hold together, ``most_bytes`` at most. Thread-safe; nobody waits for room."""
+    """The bytes that all requests hold together, at most ``most_bytes``. Thread-safe; `take` never blocks."""
 
     def __init__(self, most_bytes: int) -> None:
         self.most_bytes = most_bytes
@@ -53,7 +53,7 @@ class Budget:
         self._lock = threading.Lock()
 
     def take(self, size: int) -> None:
-        """Take room. Raises NoRoomError where others hold it, RequestTooLargeError where there can never be any."""
+        """Reserve bytes. Raises NoRoomError if others hold them, RequestTooLargeError if they exceed the budget."""
         if size > self.most_bytes:
             raise RequestTooLargeError(_TOO_LARGE)
         with self._lock:
@@ -62,40 +62,40 @@ class Budget:
             self.held_bytes += size
 
     def give_back(self, size: int) -> None:
-        """Return room that was taken."""
+        """Release reserved bytes."""
         with self._lock:
             self.held_bytes -= size
 
     def most_rows(self, held: int) -> int:
-        """Return how many rows an event may have that holds so many bytes beside them.
+        """Return how many rows an event may have that holds ``held`` bytes besides them.
 
-        Raises RequestTooLargeError where there is none for one row.
+        Raises RequestTooLargeError where not even one row fits.
         """
         if held + ROW_BYTES > self.most_bytes:
             raise RequestTooLargeError(_TOO_LARGE)
         return (self.most_bytes - held) // ROW_BYTES
 
     def share(self) -> Share:
-        """Return a context manager through which a request takes room and that returns all of it at its end."""
+        """Return a context manager for one request's reservations, which releases all of them at its end."""
         return Share(self)
 
 
 class Share:
-    """Room that one request has taken."""
+    """The bytes that one request has reserved. Not thread-safe."""
 
     def __init__(self, budget: Budget) -> None:
         self._budget = budget
         self.held_bytes = 0
 
     def take(self, size: int) -> None:
-        """Take more room. Raises what Budget.take raises, RequestTooLargeError also for the sum."""
+        """Reserve more bytes. Raises what Budget.take raises, and RequestTooLargeError for the sum."""
         if self.held_bytes + size > self._budget.most_bytes:
             raise RequestTooLargeError(_TOO_LARGE)
         self._budget.take(size)
         self.held_bytes += size
 
     def give_back(self) -> None:
-        """Return all of it."""
+        """Release all reserved bytes."""
         self._budget.give_back(self.held_bytes)
         self.held_bytes = 0
 
@@ -109,9 +109,9 @@ class Share:
 
 
 def parsed_bytes(raw: bytes | bytearray, start: int = 0, end: int | None = None) -> int:
-    """Estimate from above what the values of a JSON text, or of a part of it, hold in memory, in bytes.
+    """Return an upper estimate of the memory (bytes) of the parsed values of a JSON text, or of a slice of it.
 
-    It counts characters and parses nothing.
+    It counts characters without parsing.
     """
     end = len(raw) if end is None else end
     is_narrow = end - start == len(raw) and raw.isascii()
@@ -125,5 +125,5 @@ def parsed_bytes(raw: bytes | bytearray, start: int = 0, end: int | None = None)
 
 
 def event_bytes(raw: bytes | None) -> int:
-    """Estimate what an event holds beside its rows from its decoding until it is stored, in bytes."""
+    """Return an estimate of the memory (bytes) that an event holds besides its rows, until it is stored."""
     return EVENT_BYTES + (_COPIES * parsed_bytes(raw) if raw is not None else 0)

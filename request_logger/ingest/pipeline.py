@@ -1,4 +1,4 @@
-"""What the routes share: an event goes through access, redaction, scoring and the store, or waits on disk."""
+"""Ingest pipeline: admit, redact, decode, store, or spool."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from prometheus_client import CollectorRegistry
-
-from request_logger.documents.document import Part, TooManyRowsError, degrade, parts_of
+from request_logger.documents.document import Part, TooManyRowsError, parts_of
 from request_logger.documents.event import Event
 from request_logger.documents.log_fields import log_fields
 from request_logger.ingest.access import Access
@@ -18,120 +16,99 @@ from request_logger.ingest.memory_budget import ROW_BYTES, Budget, RequestTooLar
 from request_logger.ingest.redaction import Redactor
 from request_logger.ingest.replies import Documents, Replies, watched
 from request_logger.ingest.sampling import sample
-from request_logger.ingest.write_plan import merging, record
-from request_logger.metadata import Schema, metadata_source
-from request_logger.scoring.rules import Chooser
-from request_logger.scoring.score import settler
+from request_logger.ingest.write_plan import record
+from request_logger.metadata import MetadataSource, Schema
+from request_logger.scoring.score import Settle
 from request_logger.settings import Settings
-from request_logger.spool import Replayer, Spool
+from request_logger.spool import Spool
 from request_logger.store.changes import StoreUnavailableError
-from request_logger.store.client.client import SearchEngine
-from request_logger.store.writing.bulk_tokens import BulkTokens
 from request_logger.store.writing.future import Future
-from request_logger.store.writing.locator import Locator
-from request_logger.store.writing.ports import Limits
 from request_logger.store.writing.writer import Writer
 from request_logger.telemetry import Telemetry
 
 log = logging.getLogger(__name__)
 
-# What a feedback left in the engine, nothing for any other event and for one that is spooled, or what went wrong.
+# The documents that feedback changed, None for other events and for spooled ones, or the error.
 Result = Documents | None | Exception
 
-# What an event holds in memory beside its body, about.
+# Estimate of the memory that an event holds in addition to its body.
 EVENT_WEIGHT_BYTES = 1000
 
-# For the writer to end what it has given up on. With it, the half second of METADATA_WAIT_SECONDS and the default
-# STORE_TIMEOUT_SECONDS an event is answered within 8 s.
+# The writer needs it to end plans whose deadline has passed. Together with METADATA_WAIT_SECONDS (0.5 s) and the
+# default of STORE_TIMEOUT_SECONDS (7 s), an event is answered within 8 s.
 _GRACE_SECONDS = 0.5
-# Decoding takes up to a second and memory that the budget can't know of: of larger bodies one at a time is decoded.
+# Decoding larger bodies takes up to a second, and memory that the budget doesn't know of: one at a time.
 _LARGE_BODY_BYTES = 32 * 2**10
-# Before each of them, for the other connections and for the worker's sign of life to its master: gevent would else run
-# 50 of them in a row.
+# Pause before each of them, in which other connections and the worker's heartbeat get their turn: gevent would
+# otherwise run 50 of them in a row.
 _PAUSE_SECONDS = 0.001
 
 
 class IngestPipeline:
-    """What the routes share: settings, the store, and what is counted."""
+    """Admits, redacts, decodes and submits events; what the engine can't take goes to the spool.
 
-    def __init__(self, settings: Settings, registry: CollectorRegistry, tokens: BulkTokens | None = None) -> None:
-        self.settings = settings
-        self.budget = Budget(settings.memory_budget_bytes)
+    Thread-safe. Its parts are built in `request_logger.composition`, which also closes them.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        telemetry: Telemetry,
+        budget: Budget,
+        access: Access,
+        redactor: Redactor,
+        metadata: MetadataSource,
+        replies: Replies,
+        settle: Settle,
+        writer: Writer,
+        spool: Spool | None,
+    ) -> None:
+        self._settings = settings
+        self._telemetry = telemetry
+        self._budget = budget
+        self._access = access
+        self._redactor = redactor
+        self._metadata = metadata
+        self._replies = replies
+        self._settle = settle
+        self._writer = writer
+        self._spool = spool
         self._decoding = threading.Lock()
-        self.telemetry = Telemetry(registry)
-        self.access = Access(settings)
-        self.redactor = Redactor(settings.redact, settings.redact_key, strict=settings.redact_strict)
-        # The workers' parent has warned.
-        self.engine = SearchEngine(settings, warn=False)
-        self.metadata = metadata_source(settings, lambda what: self.telemetry.metadata.labels(what).inc())
-        self.replies = Replies(settings, lambda outcome: self.telemetry.replies.labels(outcome).inc())
-        self.settle = settler(Chooser(settings.scorer, settings.scorers_config or None))
-        self.writer = Writer(
-            self.engine,
-            degrade,
-            self.telemetry,
-            Limits(
-                timeout_seconds=settings.store_timeout_seconds,
-                max_pending_bytes=settings.max_pending_bytes,
-                bulk_max_bytes=settings.bulk_max_bytes,
-                cache_max_bytes=settings.cache_max_bytes,
-            ),
-            tokens,
-            Locator(settings.index_period, merging(self.settle)),
-            self.telemetry.looked_up,
-        )
-        self.spool: Spool | None = None
-        self.replayer: Replayer | None = None
-        # While the engine fails, one event in so many seconds tries it; the others are spooled at once.
+        # While the engine fails, one event per STORE_TIMEOUT_SECONDS tries it; the others are spooled at once.
         self._try_again_at = 0.0
-        # Whether somebody has to know of the end of each event.
-        self._notes = bool(settings.spool_dir or settings.reply_url)
-        if settings.spool_dir:
-            self.spool = Spool(settings.spool_dir, settings.spool_max_bytes, self.telemetry)
-            self.replayer = Replayer(
-                self.spool,
-                settings.spool_dir,
-                self._submit,
-                lambda: self.writer.down_for > 0,
-                self.telemetry,
-                batch_bytes=settings.max_pending_bytes // 4,
-            )
+        # Whether the end of each event has to be known.
+        self._notes = spool is not None or bool(settings.reply_url)
 
-    def close(self) -> None:
-        """Finish what is under way, and stop."""
-        if self.replayer is not None:
-            self.replayer.close(timeout=5)
-        # All have their answers by now: what an engine that hangs has not taken was spooled or refused. With the
-        # events' own time limit before it, that is within the server's grace.
-        self.writer.close(timeout=10)
-        self.replies.close(timeout=5)
-        if self.spool is not None:
-            self.spool.close()
+    @property
+    def redacts(self) -> bool:
+        """Whether events may be changed by redaction."""
+        return bool(self._redactor)
 
     def admit(self, event: Event) -> Event:
-        """Give an event that may be stored. Raises ForbiddenEventError, and IgnoredEventError for one to leave out."""
-        event = self.access.admit(event)
-        sample(event, self.settings.sample_rate)
+        """Return the event if it may be stored. Raises ForbiddenEventError, IgnoredEventError if not sampled."""
+        event = self._access.admit(event)
+        sample(event, self._settings.sample_rate)
         return event
 
     def redact(self, event: Event) -> Event:
-        """Return the event as it may be stored: once, before it goes anywhere, the spool included."""
+        """Return the event without what REDACT names. To be called once, before the event is queued or spooled."""
         _, namespace, name, _ = event.owner
-        if not self.redactor or not self.redactor.applies(namespace or "", name or ""):
+        if not self._redactor or not self._redactor.applies(namespace or "", name or ""):
             return event
         if event.part not in ("request", "response", "feedback") or event.body.raw is None:
-            return self.redactor.redact(event)
-        schema, is_known = self.metadata.answer_for(*event.owner)
-        return self.redactor.redact(event, schema, is_schema_known=is_known)
+            return self._redactor.redact(event)
+        schema, is_known = self._metadata.answer_for(*event.owner)
+        return self._redactor.redact(event, schema, is_schema_known=is_known)
 
     def submit(self, event: Event) -> Future[Documents | None]:
-        """Queue an event. Without a spool, raises StoreUnavailableError where there is no room for it."""
+        """Queue an event. Without a spool, raises StoreUnavailableError when there is no room for it."""
         try:
-            if self.spool is not None and self._is_failing(self.spool):
+            if self._spool is not None and self._is_failing(self._spool):
                 raise StoreUnavailableError("the engine does not answer")
-            return self._submit(event)
+            return self.submit_to_engine(event)
         except StoreUnavailableError as error:
-            if self.spool is None:
+            if self._spool is None:
                 raise
             failed: Future[Documents | None] = Future()
             failed.set_exception(error)
@@ -141,40 +118,41 @@ class IngestPipeline:
         if spool.is_empty or not spool.has_room:
             return False
         now = time.monotonic()
-        if self.writer.down_for > 0 or now < self._try_again_at:
+        if self._writer.down_for > 0 or now < self._try_again_at:
             return True
         if self._try_again_at:
-            self._try_again_at = now + self.settings.store_timeout_seconds
+            self._try_again_at = now + self._settings.store_timeout_seconds
         return False
 
-    def _submit(self, event: Event) -> Future[Documents | None]:
+    def submit_to_engine(self, event: Event) -> Future[Documents | None]:
+        """Queue an event for the engine, never for the spool. Raises what the function of `prepared` raises."""
         return self.prepared(event)()
 
     def prepared(self, event: Event) -> Callable[[], Future[Documents | None]]:
-        """Do all of a submission but the queueing, which is what the given function does: it may be called again.
+        """Decode an event and return a function that queues it, which may be called again to retry.
 
-        So many events can be queued at once, and what they have to do with one document goes into one write. There
-        is no spool on this way. The function raises StoreUnavailableError where there is no room, RequestTooLargeError
-        where there can't be any.
+        With it many events can be queued at once, so that the writer joins those of one document into one write. The
+        spool isn't used. The function raises StoreUnavailableError when there is no room, and RequestTooLargeError
+        when there never can be.
         """
         schema = self._schema_of(event)
         held = event_bytes(event.body.raw)
-        parts = self._parts_of(event, schema, self.budget.most_rows(held))
+        parts = self._parts_of(event, schema, self._budget.most_rows(held))
         held += len(parts) * ROW_BYTES
         self._count(event, parts[0].content)
         weight = (event.body.size if event.body.raw is not None else 0) + EVENT_WEIGHT_BYTES
 
         def queue() -> Future[Documents | None]:
-            self.budget.take(held)
+            self._budget.take(held)
             try:
-                plan = record(event, parts, self.settle)
-                return self.writer.submit(watched(plan) if event.part == "feedback" else plan, weight, ended)
+                plan = record(event, parts, self._settle)
+                return self._writer.submit(watched(plan) if event.part == "feedback" else plan, weight, ended)
             except BaseException:
-                self.budget.give_back(held)
+                self._budget.give_back(held)
                 raise
 
         def ended(stored: Future[Documents | None]) -> None:
-            self.budget.give_back(held)
+            self._budget.give_back(held)
             if self._notes:
                 self._note(event, stored)
 
@@ -193,24 +171,24 @@ class IngestPipeline:
     def _note(self, event: Event, stored: Future[Documents | None]) -> None:
         if stored.exception() is None:
             self._try_again_at = 0.0
-            # Here, so that feedback which comes back from the spool has its reply, too.
-            self.replies.send(event, stored.result())
+            # Not in the route, so that feedback which is replayed from the spool gets its reply too.
+            self._replies.send(event, stored.result())
 
     def _count(self, event: Event, content: dict[str, Any]) -> None:
         if "undecodable" in content:
-            self.telemetry.undecodable.labels(event.part).inc()
-            self.telemetry.warn("undecodable", event.index, f"a {event.part} is stored as it came")
+            self._telemetry.undecodable.labels(event.part).inc()
+            self._telemetry.warn("undecodable", event.index, f"a {event.part} is stored as it came")
         if event.body.raw is None:
-            self.telemetry.payload_dropped.inc()
-            self.telemetry.warn("payload_dropped", event.index, f"a {event.part} is stored without its body")
+            self._telemetry.payload_dropped.inc()
+            self._telemetry.warn("payload_dropped", event.index, f"a {event.part} is stored without its body")
 
     def _schema_of(self, event: Event) -> Schema | None:
         if event.part in ("feedback", "outlier") or event.body.raw is None:
             return None
-        return self.metadata.schema_for(*event.owner)
+        return self._metadata.schema_for(*event.owner)
 
     def wait(self, event: Event, stored: Future[Documents | None]) -> Documents | None:
-        """Wait until an event is stored or spooled; give what a feedback left in the engine, None where it is spooled.
+        """Wait until an event is stored or spooled; return the documents that feedback changed, None if spooled.
 
         Raises StoreUnavailableError and RejectedError.
         """
@@ -222,32 +200,32 @@ class IngestPipeline:
     def wait_all(
         self, sent: Sequence[tuple[Event, Future[Documents | None]]], until: float | None = None
     ) -> list[Result]:
-        """Wait for several events as `wait` does, no longer than for one; those to spool go there in one transaction.
+        """Wait for several events as `wait` does for one, with one deadline; spool the late ones in one transaction.
 
-        What `wait` would raise is the result of its event. ``until`` (by time.monotonic) is by default
+        Errors are returned as results, not raised. ``until`` (by time.monotonic) is by default
         STORE_TIMEOUT_SECONDS from now.
         """
-        deadline = (until or time.monotonic() + self.settings.store_timeout_seconds) + _GRACE_SECONDS
+        deadline = (until or time.monotonic() + self._settings.store_timeout_seconds) + _GRACE_SECONDS
         results = [self._result(event, stored, deadline) for event, stored in sent]
         self._count_stored(sent, results)
         late = [number for number, result in enumerate(results) if isinstance(result, StoreUnavailableError)]
-        if late and self.spool is not None:
+        if late and self._spool is not None:
             if time.monotonic() >= self._try_again_at:
-                self._try_again_at = time.monotonic() + self.settings.store_timeout_seconds
-            for number, error in zip(late, self.spool.append_all([sent[number][0] for number in late]), strict=True):
+                self._try_again_at = time.monotonic() + self._settings.store_timeout_seconds
+            for number, error in zip(late, self._spool.append_all([sent[number][0] for number in late]), strict=True):
                 results[number] = error
                 if error is None:
-                    self.telemetry.events.labels(sent[number][0].part, "spooled").inc()
+                    self._telemetry.events.labels(sent[number][0].part, "spooled").inc()
         return results
 
     def _count_stored(self, sent: Sequence[tuple[Event, Future[Documents | None]]], results: Sequence[Result]) -> None:
-        """Count once for all: each count of its own costs a lock, and a write to a shared file."""
+        """Count all results at once: each increment costs a lock and a write to a shared file."""
         counts: dict[str, int] = {}
         for (event, _), result in zip(sent, results, strict=True):
             if not isinstance(result, Exception):
                 counts[event.part] = counts.get(event.part, 0) + 1
         for part, count in counts.items():
-            self.telemetry.stored(part).inc(count)
+            self._telemetry.stored(part).inc(count)
 
     def _result(self, event: Event, stored: Future[Documents | None], deadline: float) -> Result:
         try:
@@ -257,7 +235,7 @@ class IngestPipeline:
         except Exception as error:
             return error
         if documents and any("unscorable" in (document or {}).get("metrics", {}) for document in documents.values()):
-            self.telemetry.unscored.inc()
+            self._telemetry.unscored.inc()
         if log.isEnabledFor(logging.DEBUG):
             log.debug("stored", extra=log_fields(event))
         return documents

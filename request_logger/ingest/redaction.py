@@ -1,8 +1,8 @@
-"""What is dropped or hashed before anything is stored: the setting REDACT. Pure code.
+"""Drops or hashes values before anything is stored: the setting REDACT. Pure code.
 
-An event's body is parsed, redacted and written anew before any decoder sees it, so that payload, instance, elements,
-undecodable bodies and dead letters can't hold what a rule names. A body that can't be parsed can't be redacted: where
-rules apply to its deployment, only its size is kept.
+An event's body is parsed, redacted and serialised again before any decoder sees it, so that payload, instance,
+elements, undecodable bodies and dead letters can't contain what a rule names. A body that can't be parsed can't be
+redacted: where rules apply to its deployment, only its size is stored.
 """
 
 from __future__ import annotations
@@ -18,17 +18,18 @@ from typing import Any
 import yaml
 
 from request_logger.documents.event import Body, Event
-from request_logger.ingest.redaction_check import Check, LeftOutError, is_single
-from request_logger.ingest.redaction_walk import Action, Hasher, Step, Walk, written
+from request_logger.ingest.redaction_check import LeftOutError, RedactionCheck, is_single
+from request_logger.ingest.redaction_walk import Action, Hasher, PathStep, Walk, written
 from request_logger.metadata import Schema
 from request_logger.payloads import UndecodableError, bodies, decode_protobuf, is_protobuf
 from request_logger.settings import SettingsError
 
+# A shorter key could be found by trying all of them.
 LEAST_KEY_CHARACTERS = 16
 UNPARSEABLE = "the body can't be parsed, and so not redacted: only its size is kept"
 
 _GLOBS = ("namespace", "deployment")
-# The parts that are one message; a feedback holds several.
+# Parts whose body is a single message; a feedback contains several.
 _MESSAGES = ("request", "response")
 _NESTED = ("request", "response", "truth")
 _ACTIONS: tuple[Action, ...] = ("drop", "hash")
@@ -37,15 +38,15 @@ _STEP = re.compile(r"\.([^.\[\]*'\"\s]+)|\[(\d+)\]|\[(\*)\]|\.(\*)|\['([^']+)'\]
 
 
 class RedactionError(SettingsError):
-    """REDACT or its file is wrong; one line for each problem."""
+    """REDACT or its file is invalid; the text has one line per problem."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What is done to the bodies of some deployments: by key or column name, and by JSON path."""
+    """The actions for the bodies of some deployments: by key or column name, and by JSON path."""
 
     names: Mapping[str, Action] = field(default_factory=dict)
-    paths: tuple[tuple[tuple[Step, ...], Action], ...] = ()
+    paths: tuple[tuple[tuple[PathStep, ...], Action], ...] = ()
     globs: tuple[str, str] = ("*", "*")
 
     def __bool__(self) -> bool:
@@ -61,10 +62,10 @@ class Redactor:
             drop: [customer_id, "$.data.names"]
             hash: [email]
 
-    A text that starts with ``$`` is a JSON path, any other a name. ``namespace`` and ``deployment`` are globs, ``*``
-    where left out; all rules that match apply, and what one of them drops is dropped. ``key`` makes the hashes.
-    With ``strict``, what a rule by name may be about and nobody can point at is left out (see `redaction_check`).
-    Raises RedactionError at once with every problem, one per line.
+    Text that starts with ``$`` is a JSON path, other text a name. ``namespace`` and ``deployment`` are globs (default
+    ``*``). All matching rules apply, and drop takes precedence over hash. ``key`` is the secret of the hashes. With
+    ``strict``, messages in which a named column can't be located are left out (see `redaction_check`). Thread-safe.
+    Raises RedactionError with every problem, one per line.
     """
 
     def __init__(self, setting: str = "", key: str = "", *, strict: bool = True) -> None:
@@ -82,17 +83,17 @@ class Redactor:
             raise RedactionError("\n".join(problems))
         self._strict = strict
         self._hasher = Hasher(key.encode())
-        # A logger sees few origins, each many times.
+        # Events come from few deployments, so the rules of each are cached.
         self._for = lru_cache(maxsize=1024)(self._match)
 
     def __bool__(self) -> bool:
         return bool(self._rules)
 
     def redact(self, event: Event, schema: Schema | None = None, *, is_schema_known: bool = True) -> Event:
-        """Return the event with its body redacted; as it is where no rule is for its deployment.
+        """Return the event with its body redacted; unchanged where no rule applies to its deployment.
 
-        ``schema`` names columns that the body has no names for; ``is_schema_known`` is False where it can't be told now
-        whether there is one. Never raises for a body.
+        ``schema`` names columns that the body doesn't name; ``is_schema_known`` is False while it is unknown whether
+        there is a schema. Never raises for a body.
         """
         if not self._rules:
             return event
@@ -102,7 +103,7 @@ class Redactor:
             return event
         body = event.body
         if body.raw is None:
-            # The hash of something short or guessable gives it away.
+            # An unkeyed hash would reveal a short or guessable body.
             return replace(event, body=replace(body, sha256=""))
         try:
             value = _parsed(body, is_response=event.part == "response")
@@ -115,7 +116,7 @@ class Redactor:
         return replace(event, body=Body(raw, "application/json", len(raw)))
 
     def _redacted(self, part: str, value: Any, rules: Rules, schema: Schema | None, is_known: bool) -> Any:
-        """Return a body as it may be stored. Raises LeftOutError."""
+        """Return a body in a form that may be stored. Raises LeftOutError."""
         walk = Walk(rules.names, self._hasher)
         value = walk.by_paths(value, rules.paths)
         if part in _MESSAGES:
@@ -129,7 +130,7 @@ class Redactor:
         }
         body = walk.body({name: content for name, content in value.items() if name not in nested})
         for name, (content, columns) in nested.items():
-            # A truth of one value says nothing that a schema has to name first.
+            # A truth with one value per row has no columns for a schema to name.
             known = is_known or (name == "truth" and is_single(content))
             try:
                 if isinstance(content, dict):
@@ -147,18 +148,18 @@ class Redactor:
         redacted = walk.body(message, columns)
         if not self._strict or not rules.names:
             return redacted
-        return Check(rules.names, walk, columns, is_known).message(message, redacted)
+        return RedactionCheck(rules.names, walk, columns, is_known).message(message, redacted)
 
     def applies(self, namespace: str | None, deployment: str | None) -> bool:
-        """Say whether there are rules for a deployment; of one that is not known (None), whether there may be."""
+        """Return whether rules apply to a deployment, or could apply to an unknown one (None)."""
         return bool(self._for(namespace, deployment))
 
     def headers(
         self, pairs: Iterable[tuple[str, bytes | None]], namespace: str | None, deployment: str | None
     ) -> tuple[tuple[str, bytes | None], ...]:
-        """Redact headers of a deployment, by name: without ``ce_`` or ``ce-``, whatever the case, - as _.
+        """Return a deployment's headers redacted by name: without ``ce_`` or ``ce-``, case-insensitive, - equal to _.
 
-        A value that is JSON is redacted within. Where the deployment is not known (None), all rules apply.
+        JSON values are redacted within. For an unknown deployment (None) all rules apply.
         """
         rules = self._for(namespace, deployment)
         named: dict[str, Action] = {}
@@ -179,7 +180,7 @@ class Redactor:
 
     def _match(self, *origin: str | None) -> Rules:
         names: dict[str, Action] = {}
-        paths: dict[tuple[Step, ...], Action] = {}
+        paths: dict[tuple[PathStep, ...], Action] = {}
         for rule in self._rules:
             if all(text is None or fnmatchcase(text, glob) for text, glob in zip(origin, rule.globs, strict=True)):
                 _join(names, rule.names.items())
@@ -199,7 +200,7 @@ def _join(known: dict[Any, Action], found: Any) -> None:
 
 
 def _parsed(body: Body, *, is_response: bool) -> Any:
-    """Parse a body as the decoders do. Numbers that JSON can't keep are floats again, as `written` writes them.
+    """Parse a body as the decoders do; numbers that JSON can't represent become floats again, as `written` expects.
 
     Raises UndecodableError, also for a body that is neither an object nor a list.
     """
@@ -225,7 +226,7 @@ def _with_floats(value: Any, stored: Any) -> Any:
 
 
 def _columns(schema: Schema | None, part: str) -> Sequence[frozenset[str]]:
-    """Return each column's names in a schema: its own, and that of its group."""
+    """Return the names of each column in a schema: its own and its group's."""
     if schema is None:
         return ()
     features = schema.requests if part == "request" else schema.responses
@@ -234,7 +235,7 @@ def _columns(schema: Schema | None, part: str) -> Sequence[frozenset[str]]:
 
 def _inline(setting: str, problems: list[str]) -> Rules:
     names: dict[str, Action] = {}
-    paths: dict[tuple[Step, ...], Action] = {}
+    paths: dict[tuple[PathStep, ...], Action] = {}
     for entry in filter(None, map(str.strip, setting.split(","))):
         action, colon, what = entry.partition(":")
         if not colon or action not in _ACTIONS or not what.strip():
@@ -248,7 +249,7 @@ def _add(
     what: str,
     action: Action,
     names: dict[str, Action],
-    paths: dict[tuple[Step, ...], Action],
+    paths: dict[tuple[PathStep, ...], Action],
     where: str,
     problems: list[str],
 ) -> None:
@@ -264,9 +265,9 @@ def _add(
         _join(paths, [(path, action)])
 
 
-def _path(text: str) -> tuple[Step, ...] | None:
-    """Read a JSON path of names, positions and ``[*]``; None for what is no such path, or the root."""
-    steps: list[Step] = []
+def _path(text: str) -> tuple[PathStep, ...] | None:
+    """Parse a JSON path of names, positions and ``[*]``; None for any other text and for the root."""
+    steps: list[PathStep] = []
     position = 1
     while position < len(text):
         match = _STEP.match(text, position)
@@ -304,7 +305,7 @@ def _rule(entry: Any, where: str, problems: list[str]) -> Rules:
         f"{where}: unknown key {key!r:.80}: there are {', '.join(known)}" for key in entry if key not in known
     )
     names: dict[str, Action] = {}
-    paths: dict[tuple[Step, ...], Action] = {}
+    paths: dict[tuple[PathStep, ...], Action] = {}
     for action in _ACTIONS:
         listed = entry.get(action, [])
         if not isinstance(listed, list) or not all(isinstance(what, str) and what for what in listed):

@@ -1,7 +1,7 @@
-"""Whether a redacted message may be stored: it may not where a rule may name what nobody can point at.
+"""Checks that a redacted message may be stored: redaction by name fails closed (REDACT_STRICT).
 
-Redaction by name fails closed (REDACT_STRICT). A message is left out where its decoder can't say which columns it has,
-where the schema that may name them is not known yet, and where a column that a rule names is still there afterwards.
+A message is left out where its decoder can't tell which columns it has, where the schema that may name them is not
+known yet, and where a column that a rule names is still there afterwards.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from request_logger.ingest.redaction_walk import HASH_CHARACTERS, Action, Walk
 from request_logger.payloads import UndecodableError, columns_of, decode_with, decoder_of, is_own
 from request_logger.payloads.base import Decoded
 
-NO_COLUMNS = "its decoder can't say which columns the body has, and so it can't be redacted: only its size is kept"
+NO_COLUMNS = "its decoder can't tell the body's columns, so it can't be redacted: only its size is kept"
 NO_SCHEMA = "the schema that may name columns to redact is not known yet: only the size of the body is kept"
 STILL_THERE = "a column to redact is in a form that can't be redacted: only the size of the body is kept"
 
@@ -22,15 +22,15 @@ _HEXADECIMAL = frozenset("0123456789abcdef")
 
 
 class LeftOutError(Exception):
-    """The message may not be stored; the text is the reason, one line without a value."""
+    """The message must not be stored; the text is the reason, one line without values."""
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
-    """What is known when a message is checked: the rules by name, and the columns of its schema.
+class RedactionCheck:
+    """Checks redacted messages against the rules by name and the columns of a schema.
 
-    ``columns`` has the names of each column, empty where there is no schema; ``is_schema_known`` is False while it
-    can't be told whether there is one.
+    ``columns`` has the names of each column, empty without a schema; ``is_schema_known`` is False while it is unknown
+    whether there is one.
     """
 
     names: Mapping[str, Action]
@@ -39,7 +39,7 @@ class Check:
     is_schema_known: bool = True
 
     def message(self, message: Any, redacted: Any) -> Any:
-        """Return a redacted message as it may be stored; ``message`` is the one that it was made of.
+        """Return a redacted message in a form that may be stored; ``message`` is the original one.
 
         Raises LeftOutError.
         """
@@ -49,8 +49,8 @@ class Check:
         except UndecodableError:
             decoded = None
         if decoder is None or decoded is None:
-            # It is stored as it came: keys were redacted, and where a table of an unknown form names a column as text
-            # its cells were not; nor were those of a broken table of a known form.
+            # It is stored as received. Its keys were redacted, but not the cells of a table of unknown form that names
+            # a column as text, nor those of a broken table of a known form.
             is_broken = decoder is not None and (self._wanted() or not self.is_schema_known)
             if is_broken or _has_text(redacted, self.names):
                 raise LeftOutError(NO_COLUMNS)
@@ -80,7 +80,7 @@ class Check:
                 return redacted
             if is_own(decoder):
                 raise LeftOutError(STILL_THERE)
-            # A form that only its decoder knows: the rows that it gives are stored, and the body is not.
+            # Only the decoder understands this form: its decoded rows are stored instead of the body.
             rows = self.walk.body(_as_parsed(decoded), self.columns)
             found = decoder_of(rows)
             if found is not None and self._is_clean(decode_with(found, rows), wanted):
@@ -109,7 +109,7 @@ class Check:
 
 
 def is_single(truth: Any) -> bool:
-    """Say whether a truth, bare or as a Seldon message, has a single value per row."""
+    """Return whether a truth, bare or as a Seldon message, has a single value per row."""
     data = truth.get("data") if isinstance(truth, dict) else None
     rows = data.get("ndarray") if isinstance(data, dict) else truth
     if not isinstance(rows, list):
@@ -118,12 +118,12 @@ def is_single(truth: Any) -> bool:
 
 
 def _has_columns(decoded: Decoded) -> bool:
-    """Say whether a schema may name columns: text, JSON and binary bodies have none."""
+    """Return whether a body can have columns: text, JSON and binary bodies can't."""
     return decoded.has_elements or not decoded.has_payload
 
 
 def _as_parsed(decoded: Decoded) -> dict[str, Any]:
-    """Return rows as a body of the decoder `parsed`, whose parts have no payload."""
+    """Return rows as a body for the decoder `parsed`, whose parts have no payload."""
     body = {**decoded.fields, "dataType": decoded.data_type, "instance": [item.instance for item in decoded.items]}
     if decoded.names is not None:
         body["names"] = decoded.names
@@ -133,7 +133,7 @@ def _as_parsed(decoded: Decoded) -> dict[str, Any]:
 
 
 def _is_hidden(value: Any) -> bool:
-    """Say whether a cell is null or a hash, or has nothing else."""
+    """Return whether a cell is null or a hash, or a list of only these."""
     if isinstance(value, list):
         return all(map(_is_hidden, value))
     return value is None or (

@@ -1,8 +1,7 @@
-"""Drops and hashes within one parsed body, in every form in which a message names a value.
+"""Applies drops and hashes within a parsed body, in every form in which a message can name a value.
 
-A key of an object, wherever it is: dropped with its value. A column of a table, or a tensor, by its name: the cells
-become null, since positions carry meaning (a dropped column must not give its name to the next). A JSON text within a
-string is redacted as well.
+A key of an object is dropped with its value at any depth. The cells of a table's column or a tensor become null, since
+positions carry meaning (a dropped column must not give its name to the next). JSON within a string is redacted too.
 """
 
 from __future__ import annotations
@@ -20,11 +19,12 @@ from request_logger.payloads import arrays
 from request_logger.payloads.seldon import SeldonDecoder
 
 Action = Literal["drop", "hash"]
-Step = str | int | None
-"""A name, a position, or None for all."""
+PathStep = str | int | None
+"""One step of a path: a name, a position, or None for all."""
 
+# 128 bits in hexadecimal, which makes a collision practically impossible.
 HASH_CHARACTERS = 32
-# Longer text is not read as a literal of Python's: that takes too long.
+# Longer text is not parsed as a Python literal, which would take too long.
 _MOST_CHARACTERS = 100_000
 
 _SCALARS = frozenset({int, float, bool, type(None)})
@@ -34,15 +34,15 @@ _TENSORS = ("tensor", "tftensor")
 
 
 class Hasher:
-    """Hashes values with a secret key, so that they can be told apart and joined on, and not guessed."""
+    """Hashes values with a secret key (HMAC-SHA-256): they can be compared and joined, but not guessed."""
 
     def __init__(self, key: bytes) -> None:
         self._key = key
 
     def __call__(self, value: Any) -> Any:
-        """Give the hash (hex) of a value; a list's entries are hashed one by one, null stays.
+        """Return the hash (hex) of a value; lists are hashed per entry, null stays null.
 
-        5, 5.0 and "5" have one hash: senders write the same id in each of these ways.
+        5, 5.0 and "5" have the same hash, since senders write the same id in each of these forms.
         """
         if value is None:
             return None
@@ -56,30 +56,30 @@ class Hasher:
 
 
 class Walk:
-    """One body's redaction by names; ``body`` gives a new one, and changes nothing in place."""
+    """Redacts one body; methods return new values and change nothing in place."""
 
     def __init__(self, names: Mapping[str, Action], hasher: Hasher) -> None:
         self._names = names
         self._hash = hasher
 
-    def by_paths(self, value: Any, paths: Iterable[tuple[Sequence[Step], Action]]) -> Any:
-        """Redact a body, as it came, by paths."""
+    def by_paths(self, value: Any, paths: Iterable[tuple[Sequence[PathStep], Action]]) -> Any:
+        """Return a body redacted by paths, which refer to the body as received."""
         for path, done in paths:
             value = self._at(value, path, done)
         return value
 
     def body(self, value: Any, columns: Sequence[frozenset[str]] = ()) -> Any:
-        """Redact a body by name; ``columns`` are each column's names in a schema."""
+        """Return a body redacted by names; ``columns`` are each column's names in a schema."""
         return self._value(self.by_schema(value, columns))
 
     def by_schema(self, message: Any, columns: Sequence[frozenset[str]]) -> Any:
-        """Redact the columns of a message that only a schema names; ``columns`` are each column's names."""
+        """Return a message without the columns that only a schema names; ``columns`` are each column's names."""
         wanted = {i: action for i, names in enumerate(columns) if (action := self._strongest(names))}
         if not wanted:
             return message
         if isinstance(message, dict):
             return self._by_position(message, wanted, len(columns))
-        # A truth may be a bare value, or a list of rows.
+        # A truth may be a single value or a list of rows.
         rows = message if isinstance(message, list) else [message]
         redacted = self._rows(rows, wanted, len(columns))
         return redacted if isinstance(message, list) else redacted[0]
@@ -88,7 +88,7 @@ class Walk:
         actions = {self._names[name] for name in names if name in self._names}
         return "drop" if "drop" in actions else "hash" if actions else None
 
-    def _at(self, value: Any, path: Sequence[Step], action: Action) -> Any:
+    def _at(self, value: Any, path: Sequence[PathStep], action: Action) -> Any:
         step, rest = path[0], path[1:]
         if isinstance(value, dict) and not isinstance(step, int):
             found = {}
@@ -132,7 +132,7 @@ class Walk:
         return text if redacted == value else json.dumps(redacted, ensure_ascii=False)
 
     def _literal(self, text: str) -> Any:
-        """Read text in Python's form, which servers write records in; None where it is none, or can't hold a name."""
+        """Parse a Python literal, which some servers write; None if it isn't one or contains no redacted name."""
         if len(text) > _MOST_CHARACTERS or not any(name in text for name in self._names):
             return None
         try:
@@ -157,7 +157,7 @@ class Walk:
             elif action == "hash":
                 found[key] = self._hash(entry)
         if not _RAW_CONTENTS.isdisjoint(found) and any(self._is_named(found.get(key)) for key in ("inputs", "outputs")):
-            # One entry a tensor, in a form of its own.
+            # The raw contents have one binary entry per tensor, which can't be redacted individually.
             return {key: entry for key, entry in found.items() if key not in _RAW_CONTENTS}
         return found
 
@@ -167,22 +167,22 @@ class Walk:
         )
 
     def _tensor(self, tensor: dict[str, Any], action: Action) -> dict[str, Any]:
-        """Redact a V2 tensor; its parameters describe values that aren't there any more."""
+        """Return a redacted V2 tensor, without its parameters, which describe the original values."""
         found = {key: entry for key, entry in tensor.items() if key not in ("parameters", "contents")}
         data = tensor.get("data")
         if tensor.get("datatype") == "BYTES" and arrays.survey(data).kinds <= {int}:
-            # Text as codes of its characters: hashed one by one they could be guessed.
+            # Text as character codes: their individual hashes could be guessed.
             action = "drop"
         if "data" in tensor:
             found["data"] = self._cell(data, action)
         return {**found, "datatype": "BYTES"} if action == "hash" else found
 
     def _table(self, table: dict[str, Any], wanted: Mapping[int, Action], width: int) -> dict[str, Any]:
-        """Redact columns of whatever holds the rows beside their names."""
+        """Return a table (an object with rows and their column names) with its columns redacted."""
         found = dict(table)
         for key in _TENSORS:
             if found.get(key) is not None:
-                # Its flat values have no place for a hash, so it becomes rows.
+                # A tensor's flat numbers can't hold hashes, so it becomes rows.
                 decoded = SeldonDecoder().decode({"data": {key: found.pop(key)}})
                 found.setdefault("ndarray", [item.instance for item in decoded.items])
         for key in _ROWS:
@@ -195,9 +195,9 @@ class Walk:
             if width == 1:
                 return [self._scalar(value, wanted[0]) for value in rows]
             if len(rows) == width:
-                # One row that is written without its batch.
+                # A single row without the list of rows around it.
                 return [self._scalar(value, wanted[i]) if i in wanted else value for i, value in enumerate(rows)]
-            # Which of the columns these are can't be known.
+            # The columns of these values are unknown.
             return [self._scalar(value, "drop") for value in rows]
         return [self._row(row, wanted) if isinstance(row, list) else row for row in rows]
 
@@ -205,11 +205,11 @@ class Walk:
         return [self._cell(value, wanted[i]) if i in wanted else value for i, value in enumerate(row)]
 
     def _scalar(self, value: Any, action: Action) -> Any:
-        # An object in the place of a row has names of its own.
+        # An object instead of a row is redacted by its own keys.
         return value if isinstance(value, dict) else self._cell(value, action)
 
     def _by_position(self, body: dict[str, Any], wanted: Mapping[int, Action], width: int) -> dict[str, Any]:
-        """Redact the columns that only a schema names."""
+        """Return a body without the columns that only a schema names."""
         found = dict(body)
         for key in ("inputs", "outputs"):
             tensors = body.get(key)
@@ -222,7 +222,7 @@ class Walk:
 
     def _tensors(self, tensors: list[Any], wanted: Mapping[int, Action], width: int) -> list[Any]:
         if len(tensors) > 1:
-            # One tensor a column, or fewer where a group of columns is one: then all of them may be meant.
+            # One tensor per column, or fewer where a group of columns is one tensor: then any of them may be meant.
             aligned = len(tensors) == width
             strongest: Action = "drop" if "drop" in wanted.values() else "hash"
             actions = [wanted.get(i) if aligned else strongest for i in range(len(tensors))]
@@ -233,7 +233,7 @@ class Walk:
         tensor = dict(tensors[0])
         data = tensor.get("data")
         if isinstance(data, list):
-            # Hashes are text, and a tensor has one datatype: columns of it can only be dropped.
+            # A tensor has one datatype and hashes are text, so its columns can only be dropped.
             dropped: dict[int, Action] = dict.fromkeys(wanted, "drop")
             if any(isinstance(row, list) for row in data):
                 tensor["data"] = self._rows(data, dropped, width)
@@ -253,10 +253,10 @@ def _is_json(value: Any) -> bool:
 def _column_names(value: Mapping[str, Any]) -> list[str]:
     names = arrays.column_names(value.get("names"))
     if not names and isinstance(value.get("data"), dict):
-        # Those of a Seldon message are kept in a body whose rows are another protocol's.
+        # A body in another protocol's form may keep the names of a Seldon message.
         names = arrays.column_names(value["data"].get("names"))
     if not names and isinstance(value.get("data"), list):
-        # MLflow's data frames.
+        # MLflow's data frames name their columns here.
         names = arrays.column_names(value.get("columns"))
     if not names and "instance" in value:
         elements = value.get("elements")
@@ -266,12 +266,12 @@ def _column_names(value: Mapping[str, Any]) -> list[str]:
 
 
 def written(value: Any) -> bytes:
-    """Write a redacted body as JSON; numbers that are not finite in the form that parsers of today take (NaN)."""
+    """Return a redacted body as JSON; non-finite numbers as NaN or Infinity, which common parsers accept."""
     return dumps(value) if _is_plain(value) else json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")
 
 
 def _is_plain(value: Any) -> bool:
-    """Say whether a value has only finite numbers."""
+    """Return whether all numbers of a value are finite."""
     if isinstance(value, float):
         return math.isfinite(value)
     if isinstance(value, dict):

@@ -1,7 +1,7 @@
-"""What feedback is answered with: an ``io.seldon.serving.feedback.metrics`` event that carries its metrics.
+"""Answers feedback with an ``io.seldon.serving.feedback.metrics`` event that carries its metrics.
 
-With REPLY_EVENTS it is the HTTP answer, with REPLY_URL it is sent there as well. That goes through a bounded queue and
-a thread of its own: a receiver that is slow or dead costs its events, never the feedback, which is stored already.
+With REPLY_EVENTS it is the HTTP response, with REPLY_URL it is also sent there, through a bounded queue and a thread:
+a slow or dead receiver loses replies, never the feedback, which is stored already.
 """
 
 from __future__ import annotations
@@ -20,27 +20,28 @@ from cloudevents.core.v1.event import CloudEvent
 from request_logger.common.json import dumps
 from request_logger.documents.document import part_in, same_owner
 from request_logger.documents.event import Event
-from request_logger.scoring.score import place_of
+from request_logger.scoring.score import row_position
 from request_logger.settings import Settings
 from request_logger.store.changes import Document, Plan, UnreadableError
 
 log = logging.getLogger(__name__)
 
+# Queued replies, which bounds the memory while the receiver is down.
 MAX_WAITING = 1000
 _TIMEOUT = urllib3.Timeout(connect=2.0, read=5.0)
 
 Documents = Mapping[str, Document | None]
-"""What a plan has left in the engine: document id -> document, None for one that was removed."""
+"""The documents that a plan has written, by id; None for one that it deleted."""
 
 
 def watched(plan: Plan) -> Plan:
-    """Give the same plan; it returns `Documents`."""
+    """Return a plan that does the same and returns the `Documents` that it has written."""
     documents: dict[str, Document | None] = {}
     results: list[Document | None] | None = None
     error: UnreadableError | None = None
     while True:
         try:
-            # A fresh generator takes None.
+            # A generator that hasn't started accepts only None.
             changes = plan.throw(error) if error is not None else plan.send(results)  # type: ignore[arg-type]
         except StopIteration:
             return documents
@@ -53,9 +54,9 @@ def watched(plan: Plan) -> Plan:
 
 
 def metrics_of(event: Event, documents: Documents) -> Any:
-    """Give the metrics of a feedback's document, ``{}`` while it isn't scored; of a batch a list of them, by row."""
+    """Return the metrics of a feedback's document (``{}`` before it is scored), or their list by row for a batch."""
     found = [
-        (place_of(part_in(document, "feedback")), part_in(document, "metrics"))
+        (row_position(part_in(document, "feedback")), part_in(document, "metrics"))
         for document in documents.values()
         if document is not None and "feedback" in document and same_owner(document, event.header)
     ]
@@ -67,7 +68,7 @@ def metrics_of(event: Event, documents: Documents) -> Any:
 
 
 def reply(event: Event, documents: Documents, settings: Settings) -> HTTPMessage:
-    """Make the event that answers a feedback, in binary mode."""
+    """Return the event that answers a feedback, in binary mode."""
     attributes = {
         "specversion": "1.0",
         "id": event.id,
@@ -85,7 +86,7 @@ def reply(event: Event, documents: Documents, settings: Settings) -> HTTPMessage
 
 
 class Replies:
-    """Sends replies to REPLY_URL. ``count`` is told what became of each: sent, failed or dropped. Thread-safe."""
+    """Sends replies to REPLY_URL from a thread. ``count`` gets each outcome: sent, failed or dropped. Thread-safe."""
 
     def __init__(self, settings: Settings, count: Callable[[str], None]) -> None:
         self._settings = settings
@@ -96,13 +97,13 @@ class Replies:
         self._failing = False
 
     def answer(self, event: Event, documents: Documents | None) -> HTTPMessage | None:
-        """Give the HTTP answer to an event that is stored, None for an empty one. Only feedback has ``documents``."""
+        """Return the HTTP response to a stored event, None for an empty one. Only feedback has ``documents``."""
         if documents is None or not self._settings.reply_events:
             return None
         return reply(event, documents, self._settings)
 
     def send(self, event: Event, documents: Documents | None) -> None:
-        """Send the reply to REPLY_URL, where there is one, without waiting for it."""
+        """Queue the reply for REPLY_URL, if it is set, without waiting; a full queue drops it."""
         if documents is None or not self._settings.reply_url:
             return
         self._start()
@@ -112,7 +113,7 @@ class Replies:
             self._count("dropped")
 
     def close(self, timeout: float) -> None:
-        """Send what waits (at most ``timeout`` seconds) and stop."""
+        """Send queued replies and stop the thread, each for at most ``timeout`` seconds."""
         if self._thread is None:
             return
         try:
@@ -133,14 +134,14 @@ class Replies:
             problem = _post(pool, self._settings.reply_url, message)
             self._count("failed" if problem else "sent")
             if problem and not self._failing:
-                log.warning("REPLY_URL %s takes no events: %s", self._settings.reply_url, problem)
+                log.warning("REPLY_URL %s rejects events: %s", self._settings.reply_url, problem)
             elif self._failing and not problem:
-                log.warning("REPLY_URL %s takes events again", self._settings.reply_url)
+                log.warning("REPLY_URL %s accepts events again", self._settings.reply_url)
             self._failing = bool(problem)
 
 
 def _post(pool: urllib3.PoolManager, url: str, message: HTTPMessage) -> str | None:
-    """Send a message; say what went wrong, None where nothing did."""
+    """Send a message; return the problem, or None on success."""
     try:
         answer = pool.request("POST", url, body=message.body, headers=message.headers)
     except (urllib3.exceptions.HTTPError, ValueError) as error:

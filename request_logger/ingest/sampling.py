@@ -1,4 +1,4 @@
-"""Which predictions are kept where SAMPLE_RATE is below 1: the same of them on every replica and for every part."""
+"""Sampling by SAMPLE_RATE: the same predictions are kept on every replica and for every part."""
 
 from __future__ import annotations
 
@@ -7,23 +7,24 @@ import hashlib
 from request_logger.documents.event import Event, IgnoredEventError
 
 SAMPLED = "sampled"
+# The number of values of the first 8 bytes of a digest.
 _HASHES = 2**64
 
 
 def is_kept(request_id: str, rate: float) -> bool:
-    """Say whether a prediction is among the kept share ``rate`` (0 to 1) of all.
+    """Return whether a prediction is in the sample; ``rate`` is the share that is kept (0 to 1).
 
-    A hash of its request id decides, so that its request, response and feedback are kept, or not, together; what is
-    kept at one rate is kept at every higher one.
+    A hash of its request id decides, so that request, response and feedback are kept or dropped together, and a
+    prediction kept at one rate is kept at every higher one.
     """
     digest = hashlib.sha256(request_id.encode("utf-8", "surrogatepass")).digest()
     return int.from_bytes(digest[:8], "big") < rate * _HASHES
 
 
 def sample(event: Event, rate: float) -> None:
-    """Raise IgnoredEventError (its reason is SAMPLED) for an event of a prediction that is not kept.
+    """Raise IgnoredEventError (with the reason SAMPLED) for an event of a prediction outside the sample.
 
-    Reference data and drift messages are of no prediction, and are always kept.
+    Reference data and drift messages belong to no prediction and are always kept.
     """
     if rate < 1 and event.kind == "inference" and not is_kept(event.request_id, rate):
         raise IgnoredEventError(SAMPLED, "not in the sample")

@@ -1,9 +1,9 @@
-"""An event -> a plan of changes: which documents it goes to, also when its rows, or its other half, come later.
+"""Plans which documents an event changes, also when the rows or the other parts of a prediction arrive later.
 
-An unsplit event has one document under its request id, a batch of n > 1 rows one under ``<id>-item-<i>`` each. Where
-a part without rows of its own (a feedback, or a single response to a batch) comes before the batch does, it waits in
-the engine under the plain id. Both sides first write their own document and then look for the other's, so that one of
-them always sees the pair, and moves what waits to the rows. No process remembers anything.
+An unsplit event has one document under its request id (the plain document), a batch of n > 1 rows one per row under
+``<id>-item-<i>``. A part without rows of its own (a feedback, or a single response to a batch) that arrives before the
+batch waits in the plain document. Both sides first write their own document and then read the other's, so that at least
+one of them sees the pair and moves the waiting part to the rows. The state is only in the search engine.
 """
 
 from __future__ import annotations
@@ -34,40 +34,40 @@ from request_logger.payloads import UndecodableError, decode_message
 from request_logger.scoring.score import Settle
 from request_logger.store.changes import Change, Plan, Reads, RejectedError, UnreadableError, as_it_is
 from request_logger.store.indices.templates import DEAD_LETTER_INDEX
-from request_logger.store.writing.dead_letter import letter_change
+from request_logger.store.writing.dead_letter import dead_letter_change
 
-# Rows whose documents are read together with the plain one, to save a round trip; more are read when needed.
+# Rows whose documents are read together with the plain one, which saves a round trip; more are read if needed.
 MAX_ROWS_LOOKED_AT = 512
 
-# The parts that most likely come before all others of their document.
+# The parts that usually arrive first of their document.
 _FIRST = ("request", "drift")
 
 Apply = Callable[[Document | None], Document | None]
 Step = tuple[int | None, Apply | Reads]
-"""A row (None: the document of the plain id) and what to do with its document, or how recently to read it."""
+"""A row (None: the plain document), and the change to its document or how recently to read it."""
 Results = Generator[list[Change], list[Document | None], list[Document | None]]
 
 
 def record(event: Event, parts: list[Part], settle: Settle) -> Plan:
-    """Plan how to store an event's parts. ``settle`` brings a joined document's derived fields up to date.
+    """Return the plan that stores an event's parts. ``settle`` updates a joined document's derived fields.
 
-    Where the engine refuses to read a document, nobody can say what else belongs to it: the parts become dead letters.
+    If the search engine can't read a document, its other parts are unknown, so the event's parts become dead letters.
     """
-    home = _Home.of(event)
+    address = _Address.of(event)
     try:
-        yield from _record(event, home, parts, settle)
+        yield from _record(event, address, parts, settle)
     except UnreadableError as error:
         rows = [row if len(parts) > 1 else None for row in range(len(parts))]
         yield [
-            letter_change(DEAD_LETTER_INDEX, event.index, home.id(row), str(error), join(None, part))
+            dead_letter_change(DEAD_LETTER_INDEX, event.index, address.id(row), str(error), join(None, part))
             for row, part in zip(rows, parts, strict=True)
         ]
 
 
 def restore(index: str, id: str, document: Document, settle: Settle) -> Plan:
-    """Plan how to store a dead letter's document, as if its parts came now; returns the document that has them then.
+    """Return the plan that stores a dead letter's document as if its parts arrived now; its result is their document.
 
-    ``index`` and ``id`` are those of the document, which must have a part.
+    ``index`` and ``id`` are those of the document, which must have at least one part.
     """
     parts = parts_in(document)
     day = day_of(time_key(document.get("@timestamp")))
@@ -80,45 +80,45 @@ def restore(index: str, id: str, document: Document, settle: Settle) -> Plan:
 
     (restored,) = yield [Change(index, id, join_all, day=day, late=True)]
     request_id = str(document.get("RequestId", id))
-    home = _Home(index, request_id, parts[0].header, day, first=False, late=True)
-    if restored is None or not same_owner(restored, home.header):
+    address = _Address(index, request_id, parts[0].header, day, first=False, late=True)
+    if restored is None or not same_owner(restored, address.header):
         return restored
-    if home.id(0) == id:
-        # What came before the rows of this batch may wait for them.
-        yield from _hand_over(home, settle)
-    elif home.id(None) == id and not ("request" in restored and "response" in restored):
-        # Its rows may have come meanwhile.
-        (first,) = yield from _run(home, [(0, Reads.CURRENT)])
+    if address.id(0) == id:
+        # Parts that arrived before this batch may wait for its rows.
+        yield from _move_to_rows(address, settle)
+    elif address.id(None) == id and not ("request" in restored and "response" in restored):
+        # Its rows may have arrived meanwhile.
+        (first,) = yield from _run(address, [(0, Reads.CURRENT)])
         if _is_prediction(first):
-            yield from _hand_over(home, settle)
+            yield from _move_to_rows(address, settle)
     return restored
 
 
-def _record(event: Event, home: _Home, parts: list[Part], settle: Settle) -> Plan:
+def _record(event: Event, address: _Address, parts: list[Part], settle: Settle) -> Plan:
     if event.kind != "inference":
         steps: list[Step] = [
             (row if len(parts) > 1 else None, _joining(part, settle)) for row, part in enumerate(parts)
         ]
-        yield from _run(home, steps)
+        yield from _run(address, steps)
     elif event.part == "feedback":
-        yield from _record_feedback(home, parts[0], settle)
+        yield from _record_feedback(address, parts[0], settle)
     elif len(parts) > 1:
-        yield from _run(home, [(row, _joining(part, settle)) for row, part in enumerate(parts)])
-        yield from _hand_over(home, settle)
+        yield from _run(address, [(row, _joining(part, settle)) for row, part in enumerate(parts)])
+        yield from _move_to_rows(address, settle)
     else:
-        (document,) = yield from _run(home, [(None, _joining(parts[0], settle))])
+        (document,) = yield from _run(address, [(None, _joining(parts[0], settle))])
         if document is not None and event.part != "request" and "request" not in document:
-            # It came first of all, or its request is a batch.
-            (first,) = yield from _run(home, [(0, Reads.CURRENT)])
+            # It arrived first, or its request is a batch.
+            (first,) = yield from _run(address, [(0, Reads.CURRENT)])
             if first is not None:
-                yield from _hand_over(home, settle)
+                yield from _move_to_rows(address, settle)
 
 
-class _Home:
-    """Where the documents of one prediction are: moved aside where an id belongs to another deployment's document.
+class _Address:
+    """The ids of one prediction's documents; they change where an id belongs to another deployment's document.
 
-    ``header`` names the deployment. ``first``: the part most likely comes before all others of its document.
-    ``late``: the documents are likely to be there already, of other days than ``day``.
+    ``header`` names the deployment. ``first``: the part usually arrives first of its document. ``late``: the documents
+    probably exist already, with other days than ``day``.
     """
 
     def __init__(
@@ -133,14 +133,14 @@ class _Home:
         self._single = self._rows = request_id
 
     @classmethod
-    def of(cls, event: Event) -> _Home:
+    def of(cls, event: Event) -> _Address:
         late = event.part == "feedback"
         first = event.part in _FIRST
         return cls(event.index, event.request_id, event.header, event.day, first=first, late=late)
 
-    def of_batch(self, request_id: str) -> _Home:
-        """Return that of another request id of the same deployment."""
-        return _Home(self.index, request_id, self.header, self._day, first=self._first, late=self.late)
+    def of_batch(self, request_id: str) -> _Address:
+        """Return the address of another request id of the same deployment."""
+        return _Address(self.index, request_id, self.header, self._day, first=self._first, late=self.late)
 
     def id(self, row: int | None) -> str:
         return document_id(self._single) if row is None else item_id(self._rows, row)
@@ -152,26 +152,26 @@ class _Home:
     def move(self, row: int | None) -> None:
         elsewhere = other_owner(self.request_id, repr(owner_of(self.header)))
         if elsewhere in ((self._single,) if row is None else (self._rows,)):
-            raise RejectedError(f"two deployments meet under the ids of {self.index}")
+            raise RejectedError(f"two deployments have the same ids in {self.index}")
         if row is None:
             self._single = elsewhere
         else:
             self._rows = elsewhere
 
 
-def _run(home: _Home, steps: Sequence[Step]) -> Results:
-    """Carry out steps together; where another deployment's document is in the way, carry them out beside it."""
+def _run(address: _Address, steps: Sequence[Step]) -> Results:
+    """Execute steps together; repeat them under other ids where another deployment's document is in the way."""
     while True:
-        results = yield [home.change(row, do) for row, do in steps]
+        results = yield [address.change(row, do) for row, do in steps]
         foreign = {
             row is None: row
             for (row, _), result in zip(steps, results, strict=True)
-            if result is not None and not same_owner(result, home.header)
+            if result is not None and not same_owner(result, address.header)
         }
         if not foreign:
             return results
         for row in foreign.values():
-            home.move(row)
+            address.move(row)
 
 
 def _joining(part: Part, settle: Settle) -> Apply:
@@ -182,38 +182,40 @@ def _joining(part: Part, settle: Settle) -> Apply:
     return apply
 
 
-def _record_feedback(home: _Home, part: Part, settle: Settle) -> Plan:
-    named = row_named(home.request_id)
-    if named is not None and (yield from _is_of_row(home, *named, _joining(part, settle))):
+def _record_feedback(address: _Address, part: Part, settle: Settle) -> Plan:
+    named = row_named(address.request_id)
+    if named is not None and (yield from _is_of_row(address, *named, _joining(part, settle))):
         return
     rows = _rows_of_feedback(part.content)
     if rows == 1:
-        (single,) = yield from _run(home, [(None, _joining(part, settle))])
+        (single,) = yield from _run(address, [(None, _joining(part, settle))])
         if single is not None and "request" in single and "response" in single:
-            # Whatever the rows are: this is a whole prediction. That the engine has no rows is costly to be told.
+            # A complete prediction, whatever rows the feedback has. Asking for rows that don't exist is expensive.
             return
-        (first,) = yield from _run(home, [(0, Reads.CURRENT)])
+        (first,) = yield from _run(address, [(0, Reads.CURRENT)])
     else:
         looked_at = range(min(rows, MAX_ROWS_LOOKED_AT))
-        results = yield from _run(home, [(None, _joining(part, settle)), *((row, Reads.KNOWN) for row in looked_at)])
+        results = yield from _run(address, [(None, _joining(part, settle)), *((row, Reads.KNOWN) for row in looked_at)])
         single, first = results[0], results[1]
         if not _is_prediction(first) and not _is_prediction(single):
-            # Again, now that it waits there for the rows to see: they may have come since.
-            (first,) = yield from _run(home, [(0, Reads.CURRENT)])
+            # Read again now that the feedback waits in the plain document: the rows may have arrived in between.
+            (first,) = yield from _run(address, [(0, Reads.CURRENT)])
     if _is_prediction(first):
-        yield from _hand_over(home, settle, mine=part)
+        yield from _move_to_rows(address, settle, own_feedback=part)
     elif single is not None and _embedded_rows(part.content) > 1 and not _is_prediction(single):
-        # Nothing is stored of the prediction: the feedback's own response says how many rows there are.
-        yield from _move(home, single, [part], _embedded_rows(part.content), settle, at_once=True)
+        # Nothing of the prediction is stored; the feedback's own response has the number of rows.
+        yield from _move_parts(address, single, [part], _embedded_rows(part.content), settle, at_once=True)
 
 
-def _is_of_row(home: _Home, batch: str, row: int, apply: Apply) -> Generator[list[Change], list[Document | None], bool]:
-    """Apply a feedback to the row of a batch that its request id names, and say whether there is one.
+def _is_of_row(
+    address: _Address, batch: str, row: int, apply: Apply
+) -> Generator[list[Change], list[Document | None], bool]:
+    """Apply a feedback to the row that its request id names, and return whether that row exists.
 
-    A prediction whose own id looks like that goes before; a row that comes later than its feedback is not found.
+    A prediction whose own id has this form takes precedence; a row that arrives after its feedback is not found.
     """
-    (own,) = yield from _run(home, [(None, Reads.KNOWN)])
-    of_batch = home.of_batch(batch)
+    (own,) = yield from _run(address, [(None, Reads.KNOWN)])
+    of_batch = address.of_batch(batch)
     (there,) = yield from _run(of_batch, [(row, Reads.KNOWN)])
     if _is_prediction(own) or not _is_prediction(there):
         return False
@@ -225,29 +227,29 @@ def _is_prediction(document: Document | None) -> bool:
     return document is not None and ("request" in document or "response" in document)
 
 
-def _hand_over(home: _Home, settle: Settle, mine: Part | None = None) -> Plan:
-    """Move what waits under the plain id to the rows of the batch.
+def _move_to_rows(address: _Address, settle: Settle, own_feedback: Part | None = None) -> Plan:
+    """Move waiting parts from the plain document to the rows of the batch.
 
-    Only once its request or response is there: no other part says how many rows there are. ``mine`` is
-    the caller's own feedback, which nobody was told is stored yet: where nothing else waits, moving it and removing
-    the plain document may go out together.
+    This requires the batch's request or response, since no other part has the number of rows. ``own_feedback`` is the
+    caller's own, which is not acknowledged yet: if nothing else waits, moving it and deleting the plain document go
+    into one bulk.
     """
-    home.late = True
-    read = Reads.CURRENT if mine is None else Reads.KNOWN
+    address.late = True
+    read = Reads.CURRENT if own_feedback is None else Reads.KNOWN
     while True:
-        single, first = yield from _run(home, [(None, read), (0, Reads.KNOWN)])
-        if mine is not None and single is None and first is not None and _is_prediction(first):
-            # Another delivery of this feedback has taken it away. It may fail before all rows have it.
+        single, first = yield from _run(address, [(None, read), (0, Reads.KNOWN)])
+        if own_feedback is not None and single is None and first is not None and _is_prediction(first):
+            # A duplicate delivery of this feedback has moved it, and may fail before all rows have it.
             rows = _batch_rows(first)
-            yield from _run(home, [(row, _joining(_of_row(mine, row, rows), settle)) for row in range(rows)])
+            yield from _run(address, [(row, _joining(_of_row(own_feedback, row, rows), settle)) for row in range(rows)])
             return
         if single is None or first is None or ("request" in single and "response" in single):
             return
         if not _is_prediction(first):
             return
         waiting = parts_in(single)
-        # A part that the first row has in another form is a prediction of its own under the same id, and keeps its
-        # feedback; one that it has in the same form was moved before.
+        # A part that differs from the first row's is a separate prediction under the same id, and keeps its feedback;
+        # an equal one was moved before.
         own = {
             part.name
             for part in waiting
@@ -257,16 +259,16 @@ def _hand_over(home: _Home, settle: Settle, mine: Part | None = None) -> Plan:
         moving = [part for part in waiting if (not stays if part.name == "feedback" else part.name not in own)]
         if not moving:
             return
-        at_once = mine is not None and [part.content for part in waiting] == [mine.content]
-        left = yield from _move(home, single, moving, _batch_rows(first), settle, at_once=at_once)
+        at_once = own_feedback is not None and [part.content for part in waiting] == [own_feedback.content]
+        left = yield from _move_parts(address, single, moving, _batch_rows(first), settle, at_once=at_once)
         if left is None:
             return
 
 
-def _move(
-    home: _Home, single: Document, moving: list[Part], rows: int, settle: Settle, *, at_once: bool
+def _move_parts(
+    address: _Address, single: Document, moving: list[Part], rows: int, settle: Settle, *, at_once: bool
 ) -> Generator[list[Change], list[Document | None], Document | None]:
-    """Move parts of the plain document to the rows; give what is left of it."""
+    """Move parts of the plain document to the rows; return what remains of it, None if nothing."""
     steps: list[Step] = []
     by_row: dict[int, list[Part]] = {}
     for part in moving:
@@ -279,14 +281,14 @@ def _move(
         steps.extend((row, _joining(part, settle)) for part in parts)
     leave: Step = (None, _leaving(single, moving, settle))
     if not at_once:
-        yield from _run(home, steps)
+        yield from _run(address, steps)
         steps = []
-    results = yield from _run(home, [*steps, leave])
+    results = yield from _run(address, [*steps, leave])
     return results[-1]
 
 
 def _leaving(single: Document, moved: list[Part], settle: Settle) -> Apply:
-    """Take the moved parts out of the plain document, unless it has changed since."""
+    """Return the change that removes the moved parts from the plain document, unless it has changed since."""
     names = {part.name for part in moved}
 
     def apply(stored: Document | None) -> Document | None:
@@ -300,7 +302,7 @@ def _leaving(single: Document, moved: list[Part], settle: Settle) -> Apply:
 
 
 def parts_in(document: Document) -> list[Part]:
-    """Take a document apart into the parts it was joined from."""
+    """Return the parts from which a document was joined."""
     header = {
         name: value
         for name, value in document.items()
@@ -315,9 +317,9 @@ def parts_in(document: Document) -> list[Part]:
 
 
 def merging(settle: Settle) -> Callable[[Document, Document], Document | None]:
-    """Give what joins two documents that are one: both ways give the same, and doing it twice changes nothing.
+    """Return a commutative, idempotent merge of two copies of a document, None for two deployments' documents.
 
-    None where they are of two deployments. See store/places.py.
+    The store's locator uses it for a document that exists in two indices.
     """
 
     def merge(one: Document, other: Document) -> Document | None:
@@ -339,7 +341,7 @@ def _timestamp_of(content: Document, document: Document) -> str:
 
 
 def _batch_rows(first: Document) -> int:
-    """Return how many rows the batch has, as its first row says; documents without `rows` are asked for the payload."""
+    """Return the number of rows of a batch from its first row; for documents without `rows`, from the payload."""
     rows = 1
     for name in ("request", "response"):
         part = part_in(first, name)
@@ -359,7 +361,7 @@ def _rows_in(message: Any) -> int:
 
 
 def _rows_of_feedback(content: Document) -> int:
-    """How many rows a feedback seems to be for; 1 where nothing tells."""
+    """Return how many rows a feedback seems to be for; 1 if nothing indicates it."""
     reward = content.get("reward")
     rows = max(len(reward), 1) if isinstance(reward, list) else 1
     if content.get("truth") is not None:
@@ -368,7 +370,7 @@ def _rows_of_feedback(content: Document) -> int:
 
 
 def _embedded_rows(content: Document) -> int:
-    """How many rows the feedback itself says the prediction has: of its own response, or split by ``instance``."""
+    """Return the number of rows of the prediction according to the feedback: its own response, or its ``instance``."""
     response = content.get("response")
     if response is not None:
         return _rows_in(response)
@@ -381,17 +383,17 @@ def _of_row(feedback: Part, row: int, rows: int) -> Part:
 
 
 def _row_of_feedback(content: Document, row: int, rows: int) -> Document:
-    """Give one row's feedback: the whole body, its own reward, and which row of how many it is."""
-    mine = {**content, "item": row, "items": rows}
+    """Return one row's feedback: the whole body, the row's reward, and its position and the number of rows."""
+    feedback = {**content, "item": row, "items": rows}
     reward = content.get("reward")
     if isinstance(reward, list):
         if row < len(reward):
-            mine["reward"] = reward[row]
+            feedback["reward"] = reward[row]
         else:
-            del mine["reward"]
+            del feedback["reward"]
     if content.get("dataType", "json") != "json":
         for name in ("instance", "elements"):
             values = content.get(name)
             if isinstance(values, list) and row < len(values):
-                mine[name] = values[row]
-    return mine
+                feedback[name] = values[row]
+    return feedback

@@ -1,1 +1,1 @@
-"""Batch runs over stored documents: rescore, export."""
+"""Batch jobs over stored documents: rescore, export."""

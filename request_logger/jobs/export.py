@@ -1,12 +1,12 @@
-"""Stored pairs as a table: for a data frame, Parquet or CSV.
+"""Exports stored pairs as a table: a data frame, Parquet or CSV.
 
-Two lines give a notebook all of its data points::
+In a notebook::
 
-    from request_logger.jobs.export import frame
+    from request_logger.export import frame
     pairs = frame(deployment="iris")
 
-Documents are read page by page, so that a file of any size takes the memory of a few pages. It needs the extra
-``[export]`` (pyarrow and pandas), which nothing else does.
+Documents are read page by page, so a file of any size takes the memory of a few pages. It needs the extra ``[export]``
+(pyarrow and pandas), which nothing else uses.
 """
 
 from __future__ import annotations
@@ -42,22 +42,24 @@ _KINDS = {
     "boolean": TRUTH_VALUE,
     "date": MOMENT,
 }
-# The parts whose fields, as the engine's mapping has them, become columns of their own.
+# The objects whose mapped fields become columns.
 _TABLES = ("request.elements", "response.elements", "metrics")
 _PAIR = ("feedback", "response.instance", "response.names", "response.unindexed", "response.undecodable")
+# Documents per page; with the page that is prefetched, 1,000 documents are in memory.
 PAGE = 500
+# OWASP's list of characters that start a formula, with their full-width forms.
 _FORMULA = frozenset("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
 _IS_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
-# Rows of one row group of a Parquet file, which are in memory together.
+# Rows per row group of a Parquet file, which are in memory together.
 _GROUP = 10_000
 
 
 class ExportError(Exception):
-    """What is asked for can't be exported; the text is one line that says why."""
+    """The export is impossible; the text is one line that says why."""
 
 
-class _Found:
-    """A document that was read. What several columns need of it is made once."""
+class _ReadDocument:
+    """A document that was read, with cached values that several columns need."""
 
     __slots__ = ("_pair", "hit")
 
@@ -66,7 +68,7 @@ class _Found:
         self._pair: tuple[Row | None, Row | None] | None = None
 
     def pair(self) -> tuple[Row | None, Row | None]:
-        """Give truth and prediction, as `scoring.pair` does."""
+        """Return (truth, prediction), as `scoring.score.pair` does."""
         if self._pair is None:
             self._pair = pair(self.hit.source)
         return self._pair
@@ -74,20 +76,20 @@ class _Found:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column: its name, what its values are, how a document gives it, and the fields that this needs of it."""
+    """One column: its name, the type of its values, how to get one from a document, and the fields that this needs."""
 
     name: str
     kind: str
-    value: Callable[[_Found], Any]
+    value: Callable[[_ReadDocument], Any]
     fields: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """What is exported: ``columns`` are globs of column names, all where empty; ``everything`` is not only pairs.
+    """An export. ``columns`` are globs of column names (empty: all); ``everything`` adds predictions without feedback.
 
-    Raises ExportError where the packages are missing or no column has such a name, ScanError where the engine refuses
-    the query, StoreUnavailableError where it does not answer.
+    Raises ExportError where the packages are missing or no column matches a glob, ScanError where the search engine
+    rejects the query, StoreUnavailableError where it does not answer.
     """
 
     engine: SearchEngine
@@ -96,10 +98,10 @@ class Export:
     columns: tuple[str, ...] = ()
     everything: bool = False
     left_out: list[dict[str, str]] = field(default_factory=list, init=False)
-    """The indices that could not be read, each with the reason; known when the first page is."""
+    """The indices that could not be read, each with the reason; known with the first page."""
 
     def batches(self) -> tuple[pyarrow.Schema, Iterator[pyarrow.RecordBatch]]:
-        """Give the table's schema, and its rows in the order of their time, a page at a time."""
+        """Return the table's schema and its rows ordered by time, one record batch per page."""
         arrow = _arrow()
         columns = self.table()
         types = {
@@ -112,8 +114,8 @@ class Export:
         schema = arrow.schema([(column.name, types[column.kind]) for column in columns])
 
         def read() -> Iterator[pyarrow.RecordBatch]:
-            for hits in _ahead(self._pages(columns)):
-                page = [_Found(hit) for hit in hits]
+            for hits in _prefetched(self._pages(columns)):
+                page = [_ReadDocument(hit) for hit in hits]
                 values = [
                     arrow.array([_CONVERT[column.kind](column.value(found)) for found in page], types[column.kind])
                     for column in columns
@@ -123,7 +125,7 @@ class Export:
         return schema, read()
 
     def table(self) -> list[Column]:
-        """Give the columns: those of every document, then those that the mapping of these indices has."""
+        """Return the wanted columns: the fixed ones, then those of the indices' mappings."""
         found = [*_COLUMNS, *_mapped(self._mappings())]
         wanted = [column for column in found if not self.columns or _matches(column.name, self.columns)]
         for glob in self.columns:
@@ -136,7 +138,7 @@ class Export:
         path = self.selection.path(self.settings)
         status, answer = self.engine.request("GET", f"{path}/_mapping", params={"ignore_unavailable": "true"})
         if status >= 500 or status == 429 or (status == 200 and not isinstance(answer, dict)):
-            raise StoreUnavailableError(f"the engine answered {status} to a question for a mapping")
+            raise StoreUnavailableError(f"the search engine answered {status} to a request for a mapping")
         found = [each.get("mappings") for each in answer.values() if isinstance(each, dict)] if status == 200 else []
         return [mapping for mapping in found if isinstance(mapping, dict)]
 
@@ -144,7 +146,7 @@ class Export:
         filters = [*([] if self.everything else [WITH_FEEDBACK]), *self.selection.filters()]
         fields = sorted({path for column in columns for path in column.fields})
         path = self.selection.path(self.settings)
-        # The order of time of the whole needs one slice.
+        # Only a single slice is ordered by time throughout.
         with Scan(self.engine, path, having(*filters), source=fields or False, page=PAGE) as scan:
             self.left_out.extend(scan.left_out.as_json())
             yield from scan.pages()
@@ -157,11 +159,11 @@ def frame(
     settings: Settings | None = None,
     **selection: str,
 ) -> pandas.DataFrame:
-    """Give stored pairs as a pandas data frame, one row a prediction that has feedback, the oldest first.
+    """Return stored pairs as a pandas data frame, one row per prediction that has feedback, the oldest first.
 
     ``selection`` are the fields of `Selection`: deployment, namespace, predictor, model, index, since, until.
-    ``columns`` are globs of column names (all), ``everything`` adds the predictions without feedback. ``settings`` say
-    where the engine is: by default the environment does. Raises as `Export` does.
+    ``columns`` are globs of column names (default: all), ``everything`` adds the predictions without feedback.
+    ``settings`` locate the search engine (default: from the environment). Raises as `Export` does.
     """
     known = settings or Settings.from_env()
     schema, batches = Export(SearchEngine(known), known, Selection(**selection), tuple(columns), everything).batches()
@@ -170,30 +172,30 @@ def frame(
 
 
 def write_parquet(export: Export, path: Path) -> int:
-    """Write a Parquet file, whole or not at all; gives the number of rows. Raises as `Export` does, and OSError."""
+    """Write a Parquet file atomically and return the number of rows. Raises as `Export` does, and OSError."""
     _arrow()
     import pyarrow.parquet  # noqa: PLC0415  # of an optional extra
 
     schema, batches = export.batches()
-    with _whole(path) as file, pyarrow.parquet.ParquetWriter(file, schema, compression="zstd") as writer:
+    with _atomic_file(path) as file, pyarrow.parquet.ParquetWriter(file, schema, compression="zstd") as writer:
         rows = 0
-        for group in _groups(batches):
+        for group in _row_groups(batches):
             writer.write_table(pyarrow.Table.from_batches(group, schema))
             rows += sum(batch.num_rows for batch in group)
     return rows
 
 
 def write_csv(export: Export, to: Path | BinaryIO) -> int:
-    """Write a CSV file, whole or not at all, or to an open one; return the number of rows. Raises as `write_parquet`.
+    """Write a CSV file atomically, or to an open file, and return the number of rows. Raises as `write_parquet` does.
 
-    Text that a spreadsheet would take for a formula has an apostrophe before it.
+    Text that a spreadsheet would read as a formula is prefixed with an apostrophe.
     """
     arrow = _arrow()
     import pyarrow.csv  # noqa: PLC0415  # of an optional extra
 
     schema, batches = export.batches()
     schema = arrow.schema([field.with_name(without_formula(field.name)) for field in schema])
-    opened = _whole(to) if isinstance(to, Path) else contextlib.nullcontext(to)
+    opened = _atomic_file(to) if isinstance(to, Path) else contextlib.nullcontext(to)
     with opened as file, pyarrow.csv.CSVWriter(file, schema) as writer:
         rows = 0
         for batch in batches:
@@ -204,15 +206,15 @@ def write_csv(export: Export, to: Path | BinaryIO) -> int:
 
 
 def without_formula(text: str) -> str:
-    """Return text with an apostrophe before it where a spreadsheet would run it as a formula; a number stays one.
+    """Return text, prefixed with an apostrophe where a spreadsheet would run it as a formula; numbers are unchanged.
 
-    The first characters are those that OWASP names for CSV injection.
+    The first characters are those that OWASP lists for CSV injection.
     """
     return f"'{text}" if text[:1] in _FORMULA and not _IS_NUMBER.fullmatch(text) else text
 
 
 def _without_formulas(column: Any) -> Any:
-    """Return a column of a batch; where it is text, without formulas."""
+    """Return a column of a batch with `without_formula` applied to its texts."""
     import pyarrow  # noqa: PLC0415  # of an optional extra
 
     if not pyarrow.types.is_string(column.type):
@@ -221,16 +223,16 @@ def _without_formulas(column: Any) -> Any:
     return pyarrow.array([cell and without_formula(cell) for cell in cells], column.type)
 
 
-def _ahead(pages: Iterator[list[Hit]]) -> Iterator[list[Hit]]:
-    """Give the pages, each read while the one before is worked on."""
+def _prefetched(pages: Iterator[list[Hit]]) -> Iterator[list[Hit]]:
+    """Yield the pages, reading the next one in a thread while the caller processes the current one."""
     with ThreadPoolExecutor(1, thread_name_prefix="export") as thread:
-        coming = thread.submit(next, pages, None)
-        while (page := coming.result()) is not None:
-            coming = thread.submit(next, pages, None)
+        next_page = thread.submit(next, pages, None)
+        while (page := next_page.result()) is not None:
+            next_page = thread.submit(next, pages, None)
             yield page
 
 
-def _groups(batches: Iterator[Any]) -> Iterator[list[Any]]:
+def _row_groups(batches: Iterator[Any]) -> Iterator[list[Any]]:
     group: list[Any] = []
     for batch in batches:
         group.append(batch)
@@ -242,8 +244,8 @@ def _groups(batches: Iterator[Any]) -> Iterator[list[Any]]:
 
 
 @contextlib.contextmanager
-def _whole(path: Path) -> Iterator[BinaryIO]:
-    """Open a file that takes its name only when all of it is written."""
+def _atomic_file(path: Path) -> Iterator[BinaryIO]:
+    """Open a temporary file that replaces ``path`` only after everything is written."""
     beside = path.with_name(path.name + ".new")
     try:
         with beside.open("wb") as file:
@@ -268,17 +270,17 @@ def _matches(name: str, globs: Sequence[str]) -> bool:
     return any(fnmatchcase(name, glob) for glob in globs)
 
 
-def _at(*path: str) -> Callable[[_Found], Any]:
-    def value(document: _Found) -> Any:
+def _at(*path: str) -> Callable[[_ReadDocument], Any]:
+    def value(document: _ReadDocument) -> Any:
         return _get(document.hit.source, path)
 
     return value
 
 
-def _single(*path: str) -> Callable[[_Found], Any]:
-    """As `_at`; a list of one is its element: a class for which a document is a true positive is one, mostly."""
+def _single(*path: str) -> Callable[[_ReadDocument], Any]:
+    """As `_at`, with a list of one element unwrapped: most documents are a true positive of one class only."""
 
-    def value(document: _Found) -> Any:
+    def value(document: _ReadDocument) -> Any:
         found = _get(document.hit.source, path)
         return found[0] if isinstance(found, list) and len(found) == 1 else found
 
@@ -290,7 +292,7 @@ def _get(document: Document, path: Sequence[str]) -> Any:
     for name in path:
         if not isinstance(found, dict):
             return None
-        # What the engine refused in its place is in the document all the same.
+        # A value that could not be indexed is in the document's ``unindexed`` text.
         found = (expand(found) if "unindexed" in found else found).get(name)
     return found
 
@@ -299,8 +301,8 @@ def _instance(part: str) -> Column:
     return Column(part, TEXT, _at(part, "instance"), (f"{part}.instance", f"{part}.unindexed"))
 
 
-def _side(number: int) -> Callable[[_Found], Any]:
-    def value(document: _Found) -> Any:
+def _side(number: int) -> Callable[[_ReadDocument], Any]:
+    def value(document: _ReadDocument) -> Any:
         row = document.pair()[number]
         return None if row is None else row.value
 
@@ -326,7 +328,7 @@ _COLUMNS = (
 
 
 def _mapped(mappings: Sequence[Mapping[str, Any]]) -> Iterator[Column]:
-    """Give a column for each element and each metric of the mappings."""
+    """Yield a column per element and per metric of the mappings."""
     for table in _TABLES:
         path = table.split(".")
         kinds: dict[str, str] = {}
@@ -338,7 +340,7 @@ def _mapped(mappings: Sequence[Mapping[str, Any]]) -> Iterator[Column]:
                 kind = _KINDS.get(about.get("type", ""), TEXT)
                 known = kinds.setdefault(column, kind)
                 if known != kind:
-                    # One type in one index, another in the next.
+                    # The type differs between indices.
                     kinds[column] = NUMBER if {known, kind} <= {NUMBER, WHOLE} else TEXT
         for column, kind in kinds.items():
             if column in ("unindexed", "unindexed_reason"):

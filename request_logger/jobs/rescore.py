@@ -1,9 +1,9 @@
-"""A changed scorer applied to what is stored: read, scored again, and written where the metrics differ.
+"""Applies a changed scorer to stored documents: reads, scores, and writes where the metrics differ.
 
-Documents are read in the order of their time, so one time says how far a run has come: everything before it is done.
-Each write goes through the store's writer as an event's does: the change is applied to the document as it is by then,
-on the condition that nobody else writes in between. So a run can go on beside live traffic, be stopped, and be
-repeated: what has its metrics already is left alone.
+Documents are read in the order of their time, so one time marks the progress of a run: everything before it is done.
+Each write goes through the store's writer as an event's does: the change is applied to the current version of the
+document, with optimistic concurrency. A run can therefore proceed beside live traffic, be stopped, and be repeated:
+documents that already have the right metrics are left alone.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from request_logger.analytics.accumulator import Tally
+from request_logger.analytics.accumulator import Accumulator
 from request_logger.analytics.rollups import HasMetrics
 from request_logger.analytics.selection import TIME, WITH_FEEDBACK, Query, Selection, any_of, exists, having
 from request_logger.documents.document import Document, expand
@@ -29,38 +29,39 @@ from request_logger.store.writing.future import Future
 from request_logger.store.writing.writer import Writer
 from scorers.base import Row
 
-# What scoring needs of a document; payloads and requests are most of it, and stay in the engine.
+# The fields that scoring needs; requests and payloads, which are most of a document, are not fetched.
 SOURCE = {
     "excludes": ["request", "nodes", "outlier", "drift", "feedback.request", "response.payload", "response.elements"]
 }
-# What one waiting change is taken to hold in memory (bytes): the documents themselves are read by the writer.
+# The memory (bytes) that one pending change is assumed to hold; the writer fetches the documents themselves.
 _WEIGHT = 4096
 UNSCORABLE = "unscorable"
+# Rejection reasons that a run reports; further ones are only counted.
 MOST_REASONS = 5
 
 
 @dataclass(slots=True)
 class Counts:
-    """What became of the documents that were read."""
+    """The outcomes of the documents that were read."""
 
     read: int = 0
     changed: int = 0
-    """Written, or what would be in a dry run."""
+    """Written; in a dry run: would be written."""
     same: int = 0
-    """Their metrics are what the scorer gives."""
+    """The stored metrics equal the scorer's."""
     refused: int = 0
-    """The engine refuses the new form; the stored one stays."""
+    """The search engine rejected the new document; the stored one remains."""
 
 
 @dataclass(slots=True)
 class Side:
-    """The roll-ups before, or after: by the scorer's name, with those that could not be scored apart."""
+    """The roll-ups before or after a run, by scorer name; documents that could not be scored are counted separately."""
 
-    tallies: dict[str, Tally] = field(default_factory=dict)
+    accumulators: dict[str, Accumulator] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
 
     def add(self, metrics: Any, scorers: dict[str, HasMetrics]) -> None:
-        """Count a document's ``metrics``."""
+        """Add a document's ``metrics``."""
         if not isinstance(metrics, dict):
             return
         name = UNSCORABLE if UNSCORABLE in metrics else metrics.get("scorer")
@@ -68,16 +69,16 @@ class Side:
             return
         self.counts[name] = self.counts.get(name, 0) + 1
         if name != UNSCORABLE and name in scorers:
-            # Making one costs far more than adding to it.
-            if name not in self.tallies:
-                self.tallies[name] = Tally(scorers[name])
-            # Another program's metrics may have text where numbers belong; they are in no sum of an engine either.
+            # Not setdefault: building an accumulator costs far more than adding to it.
+            if name not in self.accumulators:
+                self.accumulators[name] = Accumulator(scorers[name])
+            # Another program's metrics may have text instead of numbers, which the search engine doesn't sum either.
             with contextlib.suppress(TypeError, ValueError, OverflowError):
-                self.tallies[name].add(metrics)
+                self.accumulators[name].add(metrics)
 
 
 class Scorers:
-    """A chooser that remembers which scorers it chose, so that their metrics can be rolled up."""
+    """A chooser that records the scorers it chose, so that their metrics can be rolled up."""
 
     def __init__(self, chooser: ChooserLike) -> None:
         self._chooser = chooser
@@ -87,7 +88,7 @@ class Scorers:
     def choose(
         self, namespace: str, deployment: str, predictor: str, model: str, truth: Row | None, prediction: Row | None
     ) -> ScorerLike:
-        """Choose as the chooser does."""
+        """Return the wrapped chooser's scorer, and record it."""
         scorer = self._chooser.choose(namespace, deployment, predictor, model, truth, prediction)
         metrics = getattr(scorer, "metrics", None)
         if metrics is not None:
@@ -95,7 +96,7 @@ class Scorers:
         return scorer
 
     def learn(self, metrics: Any) -> None:
-        """See to it that the scorer that stored metrics name is known, too, where there is one of that name."""
+        """Record the scorer that stored metrics name, if it is a built-in one."""
         name = metrics.get("scorer") if isinstance(metrics, dict) else None
         if not isinstance(name, str) or name in self.by_name or name in self._unknown:
             return
@@ -107,10 +108,11 @@ class Scorers:
 
 
 class Rescore:
-    """One run over a selection. ``writer`` None is a dry run: nothing is written.
+    """One run over a selection; without a ``writer`` it is a dry run.
 
-    ``settle`` brings a document's metrics up to date with the scorers of ``scorers``. ``tell`` is called after each
-    page with the counts and the time (ms since 1970) before which everything is done, None while there is none.
+    ``settle`` updates a document's metrics with the scorers of ``scorers``. ``on_progress`` is called after each page,
+    by one thread at a time, with the counts and the time (ms since 1970) before which everything is done (None: not
+    known yet). Each slice runs in a thread; ``_lock`` guards the counts, roll-ups and reasons.
     """
 
     def __init__(
@@ -122,7 +124,7 @@ class Rescore:
         settle: Settle,
         *,
         writer: Writer | None,
-        tell: Callable[[Counts, int | None], None],
+        on_progress: Callable[[Counts, int | None], None],
     ) -> None:
         self._engine = engine
         self._path = selection.path(settings)
@@ -130,7 +132,7 @@ class Rescore:
         self._scorers = scorers
         self._settle = settle
         self._writer = writer
-        self._tell = tell
+        self._on_progress = on_progress
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self.counts = Counts()
@@ -140,22 +142,22 @@ class Rescore:
         self.left_out: list[dict[str, str]] = []
 
     def start_at(self, time: int) -> None:
-        """Leave out what an earlier run has done: all before this time (ms since 1970)."""
+        """Skip documents before this time (ms since 1970), which an earlier run has done."""
         since = {"range": {TIME: {"gte": time, "format": "epoch_millis"}}}
         timeless = {"bool": {"must_not": [exists(TIME)]}}
         self._filters.append(any_of(since, timeless))
 
     def count(self) -> int:
-        """Make what was acknowledged until now visible, and count what is to be read."""
+        """Refresh the indices and return the number of documents to read; 0 where it can't be counted."""
         lenient = {"ignore_unavailable": "true"}
         self._engine.request("POST", f"{self._path}/_refresh", params=lenient)
         status, answer = self._engine.request("POST", f"{self._path}/_count", self._body(), params=lenient)
         found = answer.get("count") if status == 200 and isinstance(answer, dict) else None
-        # It is shown as the length of the run; what an index that can't be read lacks is named by the run itself.
+        # Only shown as the length of the run, which itself reports the indices that it can't read.
         return found if isinstance(found, int) else 0
 
     def run(self, *, slices: int, page: int) -> None:
-        """Read, score and write all of it. Raises ScanError, StoreUnavailableError; what is done then is done."""
+        """Read, score and write the selection. Raises ScanError, StoreUnavailableError; what is done stays done."""
         reached: list[int | None] = [None] * slices
         scan = Scan(self._engine, self._path, self._body()["query"], source=SOURCE, page=page, slices=slices)
         with scan, ThreadPoolExecutor(slices, thread_name_prefix="rescore") as threads:
@@ -182,12 +184,12 @@ class Rescore:
                     if hits[-1].time is not None:
                         reached[number] = hits[-1].time
                     times = [time for time in reached if time is not None]
-                    self._tell(self.counts, min(times) if len(times) == len(reached) else None)
+                    self._on_progress(self.counts, min(times) if len(times) == len(reached) else None)
         except BaseException:
             self._stop.set()
             raise
         with self._lock:
-            # It holds the others back no longer.
+            # A finished slice no longer limits the progress.
             reached[number] = 2**62
 
     def _page(self, hits: list[Hit]) -> None:
@@ -208,9 +210,9 @@ class Rescore:
                     self.counts.changed += 1
             else:
                 waiting.append(self._writer.submit(self._plan(hit), _WEIGHT))
-        self._await(waiting)
+        self._await_writes(waiting)
 
-    def _await(self, waiting: list[Future[Any]]) -> None:
+    def _await_writes(self, waiting: list[Future[Any]]) -> None:
         for future in waiting:
             try:
                 future.result()
@@ -227,13 +229,13 @@ class Rescore:
         yield [Change(hit.index, hit.id, self._apply)]
 
     def _apply(self, stored: Document | None) -> Document | None:
-        # It may have been removed since: a batch's feedback that waited is moved to its rows.
+        # It may have been deleted since: the pending feedback of a batch moves to the documents of its rows.
         return stored if stored is None else self._scored(stored)
 
     def _scored(self, document: Document) -> Document:
-        """Give the document with its new metrics; itself where they are what is stored, in whatever form."""
+        """Return the document with new metrics, or itself where these equal the stored ones apart from `scored_at`."""
         wanted = self._settle(document)
-        if wanted is document or _timeless(_metrics(document)) == _timeless(_metrics(wanted)):
+        if wanted is document or _without_scored_at(_metrics(document)) == _without_scored_at(_metrics(wanted)):
             return document
         return wanted
 
@@ -243,14 +245,14 @@ def _metrics(document: Document) -> Any:
     return expand(kept) if isinstance(kept, dict) else kept
 
 
-def _timeless(metrics: Any) -> Any:
+def _without_scored_at(metrics: Any) -> Any:
     return {**metrics, "scored_at": None} if isinstance(metrics, dict) else metrics
 
 
 def table(before: Side, after: Side) -> Iterator[tuple[str, str, float | None, float | None]]:
-    """Give the rows of the before-and-after table: scorer, metric, value before, value after.
+    """Yield the rows of the before-and-after table: scorer, metric, value before, value after.
 
-    The first row of a scorer, ``documents``, is how many there are. Tables by class are left out.
+    The first row of a scorer, ``documents``, is their number. Tables by class are omitted.
     """
     for name in sorted({*before.counts, *after.counts}, key=lambda name: (name == UNSCORABLE, name)):
         yield name, "documents", before.counts.get(name, 0), after.counts.get(name, 0)
@@ -260,7 +262,7 @@ def table(before: Side, after: Side) -> Iterator[tuple[str, str, float | None, f
 
 
 def _numbers(side: Side, name: str) -> dict[str, float]:
-    tally = side.tallies.get(name)
-    if tally is None:
+    accumulator = side.accumulators.get(name)
+    if accumulator is None:
         return {}
-    return {metric: value for metric, value in tally.values().items() if not isinstance(value, dict)}
+    return {metric: value for metric, value in accumulator.values().items() if not isinstance(value, dict)}

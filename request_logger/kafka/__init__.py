@@ -1,1 +1,1 @@
-"""Events from Kafka topics: the same documents, store and scores as over HTTP, and offsets that wait for the engine."""
+"""Reads events from Kafka: the same documents, store and scores as over HTTP; offsets follow acknowledgements."""

@@ -1,15 +1,15 @@
-"""A Kafka record -> Event.
+"""Converts a Kafka record to an Event.
 
-Three forms are told apart by their headers: the Seldon executor's own (``type``, ``requestid``, ... without a prefix;
-no id, no source, no time), CloudEvents in binary mode (``ce_type``, ...), and in structured mode (the value is all of
-the event). See docs/kafka.md.
+The headers distinguish three forms: the Seldon executor's own (``type``, ``requestid``, ... without a prefix; no id,
+source or time), CloudEvents in binary mode (``ce_type``, ...), and in structured mode (the value is the whole event).
+See docs/kafka.md.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from request_logger.common.names import strip_header
@@ -27,7 +27,7 @@ _BATCHED = "application/cloudevents-batch"
 
 @dataclass(slots=True)
 class Record:
-    """What Kafka keeps of one message. ``timestamp`` is in milliseconds since 1970, None where it has none."""
+    """One Kafka message. ``timestamp`` is in milliseconds since 1970, None where it has none."""
 
     topic: str
     partition: int
@@ -39,12 +39,12 @@ class Record:
 
     @property
     def position(self) -> str:
-        """Where it lies, for logs and dead letters."""
+        """Topic, partition and offset as text, for logs and dead letters."""
         return f"{self.topic}[{self.partition}]@{self.offset}"
 
 
 def event_of(record: Record, settings: Settings, admit: Callable[[Event], Event]) -> Event:
-    """Read a record. ``admit`` may refuse the event.
+    """Return the event of a record, checked by ``admit``.
 
     Raises BadEventError and IgnoredEventError as from_headers does, and what ``admit`` raises.
     """
@@ -56,36 +56,36 @@ def event_of(record: Record, settings: Settings, admit: Callable[[Event], Event]
     if kind.startswith(_BATCHED):
         raise BadEventError("content-type: expected one event in a record, found a batch")
     if "ce-time" not in headers and record.timestamp is not None:
-        # When it was sent, and not when it is read: that may be days later.
+        # The time at which the record was sent: it may be read days later.
         headers["ce-time"] = instant(record.timestamp)
     body = _body(record.value, content_type, settings.max_payload_bytes)
     return admit(_arrived(from_headers(headers, body, settings), record))
 
 
-class Logger(Protocol):
-    """What does with an event all that is done with one over HTTP: `request_logger.ingest.pipeline.IngestPipeline`."""
+class Pipeline(Protocol):
+    """The part of `request_logger.ingest.pipeline.IngestPipeline` that the Kafka binding uses."""
 
     def admit(self, event: Event) -> Event:
-        """Give an event that may be stored."""
+        """Return the event if it may be stored; raises otherwise."""
 
     def redact(self, event: Event) -> Event:
-        """Give the event as it may be stored."""
+        """Return the event without what REDACT removes."""
 
     def prepared(self, event: Event) -> Callable[[], Future[Any]]:
-        """Do all of a submission but the queueing."""
+        """Return the function that submits the event, with everything but the queueing already done."""
 
 
-def prepared(logger: Logger, record: Record, settings: Settings) -> tuple[Event, Callable[[], Future[Any]]]:
-    """Read a record and make ready what stores it: the event, and a function that queues it.
+def prepared(pipeline: Pipeline, record: Record, settings: Settings) -> tuple[Event, Callable[[], Future[Any]]]:
+    """Return a record's event and the function that submits it to the store.
 
-    Raises what `event_of` does.
+    Raises what `event_of` raises.
     """
-    event = logger.redact(event_of(record, settings, logger.admit))
-    return event, logger.prepared(event)
+    event = pipeline.redact(event_of(record, settings, pipeline.admit))
+    return event, pipeline.prepared(event)
 
 
 def origin_of(record: Record) -> tuple[str | None, str | None]:
-    """Give namespace and deployment as far as the headers say them, None where only the value may."""
+    """Return namespace and deployment from the headers, None where they are only in the value."""
     content_type, headers = _headers(record)
     if (content_type or "").strip().lower().startswith("application/cloudevents"):
         return None, None
@@ -95,7 +95,7 @@ def origin_of(record: Record) -> tuple[str | None, str | None]:
 
 
 def _headers(record: Record) -> tuple[str | None, dict[str, str]]:
-    """Give the content type, and the attributes as HTTP headers have them."""
+    """Return the content type, and the attributes under their names as HTTP headers."""
     content_type = None
     plain: dict[str, str] = {}
     prefixed: dict[str, str] = {}
@@ -109,7 +109,7 @@ def _headers(record: Record) -> tuple[str | None, dict[str, str]]:
             prefixed[f"ce-{lowered[3:]}"] = value.decode("latin-1")
         else:
             plain[f"ce-{lowered}"] = value.decode("latin-1")
-    # A CloudEvents record may carry headers of other programs, too, such as one named type.
+    # A CloudEvents record may also carry headers of other programs, such as one named ``type``.
     if "ce-type" in prefixed:
         traceparent = plain.get("ce-traceparent")
         return content_type, {**({"traceparent": traceparent} if traceparent else {}), **prefixed}
@@ -117,9 +117,9 @@ def _headers(record: Record) -> tuple[str | None, dict[str, str]]:
 
 
 def _arrived(event: Event, record: Record) -> Event:
-    """Give an event whose own time can't be read the record's: a record that is read again keeps its place in order."""
+    """Set the record's time on an event without a readable one, so that its order is the same when it is read again."""
     if time_key(event.time) is None and record.timestamp is not None:
-        event.timestamp = instant(record.timestamp)
+        return replace(event, timestamp=instant(record.timestamp))
     return event
 
 

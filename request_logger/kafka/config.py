@@ -1,4 +1,4 @@
-"""The settings KAFKA_... -> librdkafka's configuration, under its own names. No Kafka is needed for it."""
+"""Converts the KAFKA_... settings to librdkafka's configuration. Pure code, without a Kafka client."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import Any
 
 from request_logger.settings import Settings, SettingsError
 
-# How librdkafka calls it -> why it is ours to set.
+# librdkafka settings that KAFKA_CONFIG must not set, each with the reason or the setting to use instead.
 _OURS = {
     "bootstrap.servers": "set KAFKA_BROKERS instead",
     "group.id": "set KAFKA_GROUP_ID instead",
-    "enable.auto.commit": "offsets are committed when the engine has acknowledged",
-    "enable.auto.offset.store": "offsets are committed when the engine has acknowledged",
-    "enable.partition.eof": "nobody looks at it",
+    "enable.auto.commit": "offsets are committed after the search engine's acknowledgement",
+    "enable.auto.offset.store": "offsets are committed after the search engine's acknowledgement",
+    "enable.partition.eof": "it is not used",
 }
-# Only a consumer's; a producer warns of them.
+# Settings of consumers only; a producer logs a warning for each.
 _CONSUMERS = ("group.", "session.", "heartbeat.", "max.poll.", "auto.offset.", "fetch.", "partition.assignment.",
               "queued.", "isolation.", "check.crcs", "max.partition.fetch.", "enable.auto.", "allow.auto.")  # fmt: skip
 _REQUIRED = ("kafka_brokers", "kafka_topic", "kafka_group_id")
@@ -27,12 +27,12 @@ _EXPECTED = {
 
 
 def topics(settings: Settings) -> list[str]:
-    """Give the topics to read; a name that starts with ^ is a regular expression."""
+    """Return the topics to read; a name that starts with ^ is a regular expression."""
     return [name.strip() for name in settings.kafka_topic.split(",") if name.strip()]
 
 
 def parse(text: str) -> dict[str, str]:
-    """Read KAFKA_CONFIG: lines of ``name=value``, or a JSON object. Raises SettingsError, quoting no value."""
+    """Parse KAFKA_CONFIG: lines of ``name=value``, or a JSON object. Raises SettingsError, which quotes no values."""
     if text.lstrip().startswith("{"):
         try:
             value = json.loads(text)
@@ -55,7 +55,7 @@ def _text(value: Any) -> str:
 
 
 def consumer_config(settings: Settings) -> dict[str, Any]:
-    """Give the consumer's configuration. Raises SettingsError, a line for each setting that is missing or wrong."""
+    """Return the consumer's configuration. Raises SettingsError with a line per missing or invalid setting."""
     problems = [
         f"{name.upper()}: missing; expected {_EXPECTED[name]}"
         for name in _REQUIRED
@@ -66,26 +66,26 @@ def consumer_config(settings: Settings) -> dict[str, Any]:
         given = parse(settings.kafka_config)
     except SettingsError as error:
         problems.append(str(error))
-    problems += [f"KAFKA_CONFIG: {name} is not to be set: {_OURS[name]}" for name in given if name in _OURS]
+    problems += [f"KAFKA_CONFIG: {name} must not be set: {_OURS[name]}" for name in given if name in _OURS]
     if settings.kafka_dead_letter_topic and settings.kafka_dead_letter_topic in topics(settings):
-        problems.append("KAFKA_DEAD_LETTER_TOPIC: expected another topic than KAFKA_TOPIC")
+        problems.append("KAFKA_DEAD_LETTER_TOPIC: expected a topic other than KAFKA_TOPIC")
     if problems:
         raise SettingsError("\n".join(problems))
     return {
         "client.id": "request-logger",
-        # What was written before the group was there counts, too.
+        # Records written before the group existed are read too.
         "auto.offset.reset": "earliest",
-        # A consumer that comes or goes stops only the partitions that move.
+        # When a consumer joins or leaves, only the partitions that move are interrupted.
         "partition.assignment.strategy": "cooperative-sticky",
-        # A new topic, or a new partition of it, is found after so many ms.
+        # New topics and partitions are found within 30 seconds (librdkafka's default is 5 minutes).
         "topic.metadata.refresh.interval.ms": "30000",
         "allow.auto.create.topics": "false",
-        # What is fetched of one partition, at a time and ahead: little, so that the partitions take turns and none runs
-        # ahead. The parts of a prediction, which lie in several, are read together then.
+        # Fetch little per partition, so that partitions alternate and none runs ahead: the parts of a prediction, which
+        # are in different partitions, are then read together.
         "max.partition.fetch.bytes": "65536",
         "queued.min.messages": "200",
         "fetch.queue.backoff.ms": "10",
-        # Records fetched ahead, in memory (kB); librdkafka's own default for all partitions is 64 MB.
+        # Memory for prefetched records (kB): half of librdkafka's default of 64 MB.
         "queued.max.messages.kbytes": "32768",
         **given,
         "bootstrap.servers": settings.kafka_brokers,
@@ -96,6 +96,6 @@ def consumer_config(settings: Settings) -> dict[str, Any]:
 
 
 def producer_config(settings: Settings) -> dict[str, Any]:
-    """Give the configuration of the producer of dead letters: the consumer's connection, and acks=all."""
+    """Return the configuration of the dead-letter producer: the consumer's connection, with acks=all."""
     shared = {name: value for name, value in consumer_config(settings).items() if not name.startswith(_CONSUMERS)}
     return {**shared, "enable.idempotence": "true", "message.timeout.ms": "30000"}

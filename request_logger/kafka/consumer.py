@@ -1,8 +1,8 @@
-"""Reads the topics, and commits an offset only when the engine has acknowledged all up to it.
+"""Reads topics, and commits an offset only after the search engine has acknowledged everything up to it.
 
-One thread polls, reads and hands over; the store's writer works beside it, and what waits together goes out in one
-_bulk. Nothing is kept but what is under way: a consumer that dies is replaced by one that starts at the committed
-offsets, and since every write is idempotent, what it does again changes nothing.
+One thread polls, reads and submits; the store's writer runs in other threads and combines what is pending into one
+_bulk. The consumer persists nothing: one that dies is replaced by another that starts at the committed offsets, and
+since writes are idempotent, repeating them changes nothing.
 """
 
 from __future__ import annotations
@@ -17,50 +17,62 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 from prometheus_client import CollectorRegistry
 
+from request_logger.composition import Parts
 from request_logger.documents.event import BadEventError, IgnoredEventError
 from request_logger.ingest.access import ForbiddenEventError
-from request_logger.ingest.pipeline import EVENT_WEIGHT_BYTES, IngestPipeline
+from request_logger.ingest.pipeline import EVENT_WEIGHT_BYTES
 from request_logger.ingest.sampling import SAMPLED
 from request_logger.kafka.binding import Record, prepared
 from request_logger.kafka.config import consumer_config, topics
 from request_logger.kafka.dead_letters import DeadLetters
 from request_logger.kafka.offsets import Offsets
-from request_logger.kafka.partition import UNDONE, Partition, Work
+from request_logger.kafka.partition import NOT_SENT, Partition, PendingRecord
 from request_logger.kafka.telemetry import KafkaTelemetry
 from request_logger.settings import Settings
 from request_logger.store.changes import StoreUnavailableError
 
 log = logging.getLogger(__name__)
 
+# Records per call of `consume`: enough that the call costs little per record.
 READ_AT_ONCE = 500
+# How long a turn of the loop waits when there is nothing to do, and for further records while the store is busy.
 _POLL_SECONDS = 0.2
 _MORE_SECONDS = 0.01
+# After a crash at most the records of this time are read again.
 _COMMIT_EVERY_SECONDS = 1.0
-# A wait that is shorter costs less than the records fetched ahead, which a pause throws away.
+# A pause discards prefetched records, which costs more than a shorter wait.
 _PAUSE_AFTER_SECONDS = 0.5
+# Pauses before retries double from the first to the longest.
 _FIRST_RETRY_SECONDS = 0.2
 _LONGEST_RETRY_SECONDS = 5.0
+# While paused nothing is fetched, so the lag costs a request per partition.
 _LAG_EVERY_SECONDS = 1.0
 _LAG_WHILE_PAUSED_SECONDS = 5.0
+# Longer than a turn can take, with a rebalance that waits for STORE_TIMEOUT_SECONDS.
 _STUCK_SECONDS = 120.0
 
 
 class KafkaConsumer:
-    """One member of the group. All but `stop`, `alive` and `ready` is for one thread.
+    """One member of the consumer group. Only `stop`, `alive` and `ready` may be called from other threads.
 
-    Raises SettingsError, and KafkaException where librdkafka does not know a setting.
+    Raises SettingsError, and KafkaException where librdkafka rejects a setting.
     """
 
-    def __init__(self, settings: Settings, logger: IngestPipeline, registry: CollectorRegistry) -> None:
+    def __init__(self, settings: Settings, parts: Parts, registry: CollectorRegistry) -> None:
         self._settings = settings
-        self._logger = logger
+        self._pipeline = parts.pipeline
+        self._engine = parts.engine
+        self._writer = parts.writer
+        self._events_telemetry = parts.telemetry
         self._telemetry = KafkaTelemetry(registry)
         self._partitions: dict[tuple[str, int], Partition] = {}
         self._offsets = Offsets(self._partitions, self._telemetry)
-        self._letters = DeadLetters(settings, logger, lambda where: self._telemetry.poison.labels(where).inc())
-        config = {**consumer_config(settings), "on_commit": self._offsets.answered, "error_cb": self._troubled}
+        self._dead_letters = DeadLetters(
+            settings, parts.redactor, parts.engine, lambda where: self._telemetry.poison.labels(where).inc()
+        )
+        config = {**consumer_config(settings), "on_commit": self._offsets.answered, "error_cb": self._on_error}
         self._consumer = Consumer(config, logger=log)
-        self._fresh: list[Work] = []
+        self._new: list[PendingRecord] = []
         self._paused: set[tuple[str, int]] = set()
         self._full_since: float | None = None
         self._retry_at: float | None = None
@@ -69,29 +81,29 @@ class KafkaConsumer:
         self._stopping = False
         self._joined = False
         self._fatal: str | None = None
-        self._turned = time.monotonic()
+        self._last_turn = time.monotonic()
 
     def stop(self) -> None:
-        """Let `run` end, soon. May be called from a signal handler."""
+        """Make `run` return soon. Safe in a signal handler."""
         self._stopping = True
 
     def alive(self) -> str | None:
-        """Say why the process should be restarted, None where it shouldn't."""
-        idle = time.monotonic() - self._turned
+        """Return why the process must be restarted, None where it is healthy."""
+        idle = time.monotonic() - self._last_turn
         return f"the consumer has stood still for {idle:.0f} s" if idle > _STUCK_SECONDS else self._fatal
 
     def ready(self) -> str | None:
-        """Say what is missing, None where records go to the engine."""
+        """Return why records can't be stored now, None where they can."""
         if self._fatal:
             return self._fatal
         if not self._joined:
             return f"not in the group {self._settings.kafka_group_id} yet"
-        if not self._logger.engine.ping():
-            return f"the engine at {', '.join(self._logger.engine.urls)} does not answer"
+        if not self._engine.ping():
+            return f"the engine at {', '.join(self._engine.urls)} does not answer"
         return None
 
     def run(self) -> int:
-        """Consume until stopped (status 0) or until Kafka says that this member is of no more use (1)."""
+        """Consume until stopped (returns 0) or until a fatal Kafka error (returns 1)."""
         self._consumer.subscribe(
             topics(self._settings), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost
         )
@@ -99,21 +111,21 @@ class KafkaConsumer:
             while not self._stopping and self._fatal is None:
                 self._turn()
         finally:
-            # It calls `_revoked`, which waits for what is under way and commits; then it leaves the group.
+            # It calls `_revoked`, which waits for pending records and commits, and then leaves the group.
             self._consumer.close()
-            self._letters.close()
+            self._dead_letters.close()
         if self._fatal is not None:
             log.error("Kafka: %s", self._fatal)
         return int(self._fatal is not None)
 
     def _turn(self) -> None:
-        self._turned = time.monotonic()
+        self._last_turn = time.monotonic()
         if self._is_full():
             self._hold()
         else:
             self._resume()
             self._read()
-        self._letters.flush()
+        self._dead_letters.flush()
         self._settle()
         self._retry()
         now = time.monotonic()
@@ -127,82 +139,81 @@ class KafkaConsumer:
     # Reading
 
     def _read(self) -> None:
-        """Read what there is, at most a batch, and hand it over together.
+        """Read what is available, up to a batch, and submit it together.
 
-        What is written to one document lies close together, but not side by side: the parts of a prediction are in
-        several partitions. The more is handed over at once, the more of them become one write.
+        Events of one document are close together but not adjacent: the parts of a prediction are in different
+        partitions. The more is submitted at once, the more of them become one write.
         """
-        # One call that waits for the first record, others that take what there is: they would wait for all they may
-        # take.
+        # Only the first call waits, and for a single record: a call for many would wait until it has them all.
         first = self._consumer.poll(0 if self._in_flight() else _POLL_SECONDS)
         if first is None and self._in_flight():
             self._wait_for_any(_POLL_SECONDS / 20)
         self._take([first] if first is not None else [])
         deadline = time.monotonic() + _COMMIT_EVERY_SECONDS
-        while len(self._fresh) < self._settings.kafka_max_in_flight // 2 and not self._is_full():
-            # While the store is busy with what it got before, it costs nothing to wait for more.
+        while len(self._new) < self._settings.kafka_max_in_flight // 2 and not self._is_full():
+            # While the store is busy with earlier records, waiting for more costs nothing.
             patient = self._is_busy() and time.monotonic() < deadline
             messages = self._consumer.consume(READ_AT_ONCE, timeout=_MORE_SECONDS if patient else 0)
             self._take(messages)
             if not messages or (len(messages) < READ_AT_ONCE and not patient):
                 break
-        self._begin()
+        self._submit_new()
 
     def _is_busy(self) -> bool:
         heads = [partition.head for partition in self._partitions.values()]
-        return any(head is not None and head.future is not UNDONE and not head.future.done() for head in heads)
+        return any(head is not None and head.future is not NOT_SENT and not head.future.done() for head in heads)
 
     def _take(self, messages: Sequence[Message]) -> None:
-        """Make work of what was read, to begin with later."""
+        """Add the records that were read to their partitions, to be submitted by `_submit_new`."""
         counts: dict[tuple[str, int], int] = {}
         for message in messages:
             error = message.error()
             if error is not None:
-                self._troubled(error)
+                self._on_error(error)
                 continue
             record = _record(message)
-            place = (record.topic, record.partition)
-            partition = self._partitions.get(place)
-            # One that was taken away meanwhile is read by its new owner.
+            key = (record.topic, record.partition)
+            partition = self._partitions.get(key)
+            # A record of a partition that was revoked meanwhile is read by the new owner.
             if partition is not None:
-                counts[place] = counts.get(place, 0) + 1
-                work = self._work(record)
-                partition.add(work)
-                self._fresh.append(work)
+                counts[key] = counts.get(key, 0) + 1
+                pending = self._pending_record(record)
+                partition.add(pending)
+                self._new.append(pending)
         for (topic, number), count in counts.items():
             self._telemetry.consumed.labels(topic, number).inc(count)
 
-    def _begin(self) -> None:
-        fresh, self._fresh = self._fresh, []
-        for work in fresh:
-            if work.send is not None:
-                work.start()
+    def _submit_new(self) -> None:
+        new, self._new = self._new, []
+        for pending in new:
+            if pending.send is not None:
+                pending.start()
 
-    def _work(self, record: Record) -> Work:
-        telemetry = self._logger.telemetry
+    def _pending_record(self, record: Record) -> PendingRecord:
+        telemetry = self._events_telemetry
         try:
-            event, send = prepared(self._logger, record, self._settings)
+            event, send = prepared(self._pipeline, record, self._settings)
         except IgnoredEventError as error:
             telemetry.events.labels("", "sampled" if error.reason == SAMPLED else "ignored").inc()
-            return Work(record)
+            return PendingRecord(record)
         except ForbiddenEventError as error:
             telemetry.turned_away("forbidden", str(error))
-            return Work(record)
+            return PendingRecord(record)
         except BadEventError as error:
             telemetry.turned_away("bad", str(error))
-            return self._letter(record, str(error))
+            return self._dead_letter(record, str(error))
         except Exception as error:
             log.exception("the record at %s could not be handled", record.position)
-            return self._letter(record, f"internal error: {type(error).__name__}")
-        return Work(record, send, event, len(record.value) + EVENT_WEIGHT_BYTES, UNDONE)
+            return self._dead_letter(record, f"internal error: {type(error).__name__}")
+        return PendingRecord(record, send, event, len(record.value) + EVENT_WEIGHT_BYTES, NOT_SENT)
 
-    def _letter(self, record: Record, reason: str) -> Work:
-        return Work(record, lambda: self._letters.bury(record, reason), future=UNDONE)
+    def _dead_letter(self, record: Record, reason: str) -> PendingRecord:
+        return PendingRecord(record, lambda: self._dead_letters.write(record, reason), future=NOT_SENT)
 
-    # What comes of it
+    # Results
 
     def _settle(self) -> None:
-        """Take out what is stored, oldest first; see to it that what is not is sent again."""
+        """Remove stored records in offset order, and schedule a retry of failed ones."""
         for partition in self._partitions.values():
             self._advance(partition)
         self._telemetry.in_flight.set(self._in_flight())
@@ -210,7 +221,9 @@ class KafkaConsumer:
     def _advance(self, partition: Partition) -> None:
         while partition:
             finished = list(iter(partition.finished, None))
-            self._logger.wait_all([(work.event, work.future) for work in finished if work.event is not None])
+            self._pipeline.wait_all(
+                [(pending.event, pending.future) for pending in finished if pending.event is not None]
+            )
             head = partition.head
             if head is None or not head.failed:
                 return
@@ -218,29 +231,29 @@ class KafkaConsumer:
             if isinstance(error, StoreUnavailableError):
                 self._failed(str(error))
                 return
-            # The engine refuses it in every form.
-            self._logger.telemetry.events.labels("", "refused").inc()
-            letter = self._letter(head.record, str(error))
-            head.event, head.send = None, letter.send
+            # The search engine rejects the document even after fallback.
+            self._events_telemetry.events.labels("", "refused").inc()
+            dead_letter = self._dead_letter(head.record, str(error))
+            head.event, head.send = None, dead_letter.send
             head.start()
 
     def _failed(self, reason: str) -> None:
         if self._retry_at is None:
-            self._logger.telemetry.turned_away("unavailable", reason)
+            self._events_telemetry.turned_away("unavailable", reason)
             self._retry_at = time.monotonic() + random.uniform(0.5, 1) * self._retry_pause  # noqa: S311
             self._retry_pause = min(2 * self._retry_pause, _LONGEST_RETRY_SECONDS)
 
     def _retry(self) -> None:
-        """Send what failed again, for ever, once the engine seems to answer."""
+        """Retry failed records, without a limit, once the search engine seems to answer."""
         if self._retry_at is None or time.monotonic() < self._retry_at:
             return
         self._retry_at = None
-        if self._logger.writer.down_for > 0:
+        if self._writer.down_for > 0:
             self._failed("the engine does not answer")
             return
-        again = [work for partition in self._partitions.values() for work in partition.failed()]
-        for work in again:
-            work.start()
+        again = [pending for partition in self._partitions.values() for pending in partition.failed()]
+        for pending in again:
+            pending.start()
         self._telemetry.retries.inc(len(again))
         if not again:
             self._retry_pause = _FIRST_RETRY_SECONDS
@@ -256,38 +269,38 @@ class KafkaConsumer:
         limit = self._settings.kafka_max_in_flight
         room = self._settings.max_pending_bytes // 2
         if self._paused:
-            # Not paused again at once.
+            # Hysteresis: resume only at half of the limits, so that the next record doesn't pause again.
             limit, room = limit // 2, room // 2
         return self._in_flight() >= limit or sum(partition.bytes for partition in self._partitions.values()) >= room
 
     def _hold(self) -> None:
-        """Read nothing, but stay in the group."""
+        """Read no records, but stay in the group."""
         now = time.monotonic()
         if self._full_since is None:
             self._full_since = now
         if now - self._full_since < _PAUSE_AFTER_SECONDS:
             self._wait_for_any(_POLL_SECONDS / 4)
             return
-        fresh = self._partitions.keys() - self._paused
-        if fresh:
-            self._consumer.pause([TopicPartition(*place) for place in fresh])
-            self._paused |= fresh
+        running = self._partitions.keys() - self._paused
+        if running:
+            self._consumer.pause([TopicPartition(*key) for key in running])
+            self._paused |= running
             self._telemetry.paused.set(1)
-        # What was on its way before the pause comes all the same.
+        # Polling keeps the membership; a record that was prefetched before the pause may still arrive.
         message = self._consumer.poll(0)
         self._take([message] if message is not None else [])
-        self._begin()
+        self._submit_new()
         self._wait_for_any(_POLL_SECONDS / 4)
 
     def _resume(self) -> None:
         self._full_since = None
         if self._paused:
-            self._consumer.resume([TopicPartition(*place) for place in self._paused])
+            self._consumer.resume([TopicPartition(*key) for key in self._paused])
             self._paused.clear()
             self._telemetry.paused.set(0)
 
     def _wait_for_any(self, seconds: float) -> None:
-        """Wait until the oldest record of a partition is done, at most so long; those of others mostly are, too."""
+        """Wait until one partition's oldest record is done, at most ``seconds``; by then the others mostly are, too."""
         heads = [partition.head for partition in self._partitions.values()]
         waiting = [head.future for head in heads if head is not None and not head.failed]
         if waiting:
@@ -300,47 +313,48 @@ class KafkaConsumer:
 
     def _assigned(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
         self._joined = True
-        for place in partitions:
-            self._partitions[place.topic, place.partition] = Partition(place.topic, place.partition)
+        for partition in partitions:
+            self._partitions[partition.topic, partition.partition] = Partition(partition.topic, partition.partition)
         self._telemetry.rebalances.labels("assigned").inc(len(partitions))
         log.info("assigned: %s", _names(partitions))
 
     def _revoked(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
-        """Wait for what is under way of these, and commit it, before another member gets them."""
-        leaving = [part for place in partitions if (part := self._partitions.get((place.topic, place.partition)))]
+        """Wait for the pending records of these partitions and commit them, before another member gets them."""
+        keys = [(partition.topic, partition.partition) for partition in partitions]
+        leaving = [known for key in keys if (known := self._partitions.get(key))]
         deadline = time.monotonic() + self._settings.store_timeout_seconds
-        # This may come in the middle of reading.
-        self._begin()
+        # Rebalances may happen in the middle of a read.
+        self._submit_new()
         while any(leaving) and time.monotonic() < deadline:
-            self._letters.flush()
+            self._dead_letters.flush()
             for partition in leaving:
                 self._advance(partition)
-            # What the engine does not take now, the next owner gives it again.
-            if self._retry_at is not None or self._logger.writer.down_for > 0:
+            # The next owner reads again what the search engine can't take now.
+            if self._retry_at is not None or self._writer.down_for > 0:
                 break
             self._wait_for_any(_POLL_SECONDS / 20)
         self._offsets.commit(self._consumer, leaving, last=True)
         self._drop(partitions, "revoked")
 
     def _lost(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
-        """Forget what already belongs to somebody else; nothing may be committed any more."""
+        """Drop partitions that another member already owns; nothing may be committed any more."""
         self._drop(partitions, "lost")
 
     def _drop(self, partitions: Sequence[TopicPartition], what: str) -> None:
-        for place in partitions:
-            self._partitions.pop((place.topic, place.partition), None)
-            self._paused.discard((place.topic, place.partition))
-            self._offsets.forget((place.topic, place.partition))
+        for partition in partitions:
+            self._partitions.pop((partition.topic, partition.partition), None)
+            self._paused.discard((partition.topic, partition.partition))
+            self._offsets.forget((partition.topic, partition.partition))
         self._telemetry.paused.set(int(bool(self._paused)))
         self._telemetry.rebalances.labels(what).inc(len(partitions))
         log.info("%s: %s", what, _names(partitions))
 
-    def _troubled(self, error: KafkaError) -> None:
-        """Note what librdkafka says; it mends by itself all that isn't fatal."""
+    def _on_error(self, error: KafkaError) -> None:
+        """Record an error of librdkafka, which recovers by itself from everything that isn't fatal."""
         if error.fatal():
             self._fatal = error.str()
         else:
-            self._logger.telemetry.warn(f"kafka_{error.name().lower()}", "", error.str())
+            self._events_telemetry.warn(f"kafka_{error.name().lower()}", "", error.str())
 
 
 def _record(message: Message) -> Record:
@@ -358,4 +372,4 @@ def _record(message: Message) -> Record:
 
 
 def _names(partitions: Sequence[TopicPartition]) -> str:
-    return ", ".join(f"{place.topic}[{place.partition}]" for place in partitions) or "none"
+    return ", ".join(f"{partition.topic}[{partition.partition}]" for partition in partitions) or "none"

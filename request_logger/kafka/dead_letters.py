@@ -1,7 +1,7 @@
-"""Dead letters of the consumer: records that can't become events go to a topic, or into the dead-letter index.
+"""Writes the consumer's dead letters: records that can't become events, to a topic or the dead-letter index.
 
-They are sent again until one of the two has them: only then may their offsets be committed. What REDACT leaves of them
-is in `request_logger.kafka.letter_content`.
+They are retried until the topic or the index has acknowledged them; only then may their offsets be committed. What
+REDACT leaves of them is defined in `request_logger.kafka.letter_content`.
 """
 
 from __future__ import annotations
@@ -14,39 +14,47 @@ from typing import Any
 from confluent_kafka import KafkaException, Message, Producer
 
 from request_logger.common.json import dumps
-from request_logger.ingest.pipeline import IngestPipeline
+from request_logger.ingest.redaction import Redactor
 from request_logger.kafka.binding import Record
 from request_logger.kafka.config import producer_config
-from request_logger.kafka.letter_content import INDEX, content, kept
+from request_logger.kafka.letter_content import INDEX, content, redacted
 from request_logger.settings import Settings
-from request_logger.store.changes import StoreUnavailableError
+from request_logger.store.changes import RefusedRequestError, StoreUnavailableError, TooLargeError
+from request_logger.store.client.client import SearchEngine
 from request_logger.store.indices.templates import dead_letter_mapping
+from request_logger.store.writing.bulk import BulkItem, Outcome, read_answer
 from request_logger.store.writing.future import Future
 from request_logger.store.writing.ports import Limits
+from request_logger.store.writing.states import Kind
 
 log = logging.getLogger(__name__)
 
 PREFIX = "dead-letter-"
-"""Of the headers that a record in the topic has beside its own: reason, topic, partition, offset."""
+"""Prefix of the headers added to a record in the topic: reason, topic, partition, offset."""
+# Characters of a stored reason: the search engine's own may quote a whole document.
 _LONGEST_REASON = 1000
+# How long `close` waits for Kafka to acknowledge dead letters; unacknowledged ones are read again, as their offsets are
+# not committed.
 _CLOSE_SECONDS = 5.0
 
 
 class DeadLetters:
-    """Writes dead letters. For one thread; ``count`` is told where each went: topic, index, or nowhere."""
+    """Writes dead letters. Owned by the consumer's thread; ``count`` gets each target: topic, index or nowhere."""
 
-    def __init__(self, settings: Settings, logger: IngestPipeline, count: Callable[[str], None]) -> None:
+    def __init__(
+        self, settings: Settings, redactor: Redactor, engine: SearchEngine, count: Callable[[str], None]
+    ) -> None:
         self._topic = settings.kafka_dead_letter_topic
-        self._redactor = logger.redactor
-        self._engine = logger.engine
+        self._redactor = redactor
+        self._engine = engine
         self._count = count
         self._index = Limits().dead_letter_index
         self._index_ready = False
         self._for_index: list[tuple[Record, str, Future[None]]] = []
         self._producer = Producer(producer_config(settings), logger=log) if self._topic else None
 
-    def bury(self, record: Record, reason: str) -> Future[None]:
-        """Start to write a letter; the future ends once it is kept, and fails with StoreUnavailableError."""
+    def write(self, record: Record, reason: str) -> Future[None]:
+        """Start writing a dead letter; the future ends when it is acknowledged, or fails with StoreUnavailableError."""
         future: Future[None] = Future()
         if self._producer is None:
             self._for_index.append((record, reason, future))
@@ -60,8 +68,8 @@ class DeadLetters:
                 self._count("topic")
                 future.set_result(None)
                 return
-            # Such as one that is too large for the topic: it must not stand in the way of all others.
-            log.warning("KAFKA_DEAD_LETTER_TOPIC %s takes no letter: %s", self._topic, error)
+            # Such as a record too large for the topic: it goes to the index, so that it doesn't block the others.
+            log.warning("KAFKA_DEAD_LETTER_TOPIC %s rejects a dead letter: %s", self._topic, error)
             self._for_index.append((record, reason, future))
 
         about = {
@@ -70,16 +78,16 @@ class DeadLetters:
             "partition": record.partition,
             "offset": record.offset,
         }
-        part = kept(record, self._redactor)
-        headers: list[tuple[str, str | bytes | None]] = [*part.headers]
+        stored = redacted(record, self._redactor)
+        headers: list[tuple[str, str | bytes | None]] = [*stored.headers]
         headers += [(f"{PREFIX}{name}", str(value).encode()) for name, value in about.items()]
         try:
-            producer.produce(self._topic, part.value or b"", part.key, headers=headers, on_delivery=delivered)
+            producer.produce(self._topic, stored.value or b"", stored.key, headers=headers, on_delivery=delivered)
         except (BufferError, KafkaException) as error:
             future.set_exception(StoreUnavailableError(f"a dead letter waits for Kafka: {error}"))
 
     def flush(self) -> None:
-        """Carry on with what was started; to be called now and then."""
+        """Poll the producer and write what waits for the index. Called on every turn of the consumer."""
         if self._producer is not None:
             self._producer.poll(0)
         waiting, self._for_index = self._for_index, []
@@ -94,31 +102,39 @@ class DeadLetters:
 
     def _store(self, waiting: list[tuple[Record, str, Future[None]]]) -> None:
         if not self._index_ready:
-            # It may be there; what comes of it, the verdict on the letters says.
+            # The status is ignored, since the index may exist; any problem shows when the dead letters are written.
             self._engine.request("PUT", f"/{self._index}", {"mappings": dead_letter_mapping()})
             self._index_ready = True
-        lines = []
-        for record, reason, _ in waiting:
-            # By its place: a record that is read again is the same letter.
-            lines.append(dumps({"index": {"_index": self._index, "_id": f"{INDEX}{record.position}"}}))
-            lines.append(dumps(self._letter(record, reason)))
-        answer = self._engine.bulk(b"\n".join(lines) + b"\n")
-        for (record, _, future), item in zip(waiting, answer["items"], strict=True):
-            status = item["index"]["status"]
-            if status < 300:
+        requests = [
+            # The id is the record's position, so a record that is read again replaces its dead letter.
+            BulkItem.store(self._index, f"{INDEX}{record.position}", dumps(self._dead_letter(record, reason)))
+            for record, reason, _ in waiting
+        ]
+        try:
+            outcomes = read_answer(self._engine.bulk(b"".join(request.body for request in requests)), requests)
+        except (TooLargeError, RefusedRequestError) as error:
+            if len(waiting) > 1:
+                half = len(waiting) // 2
+                self._store(waiting[:half])
+                self._store(waiting[half:])
+                return
+            if isinstance(error, RefusedRequestError):
+                # A dead letter has no content that could be refused, so the cause is the search engine or a proxy.
+                raise
+            outcomes = [Outcome(Kind.TOO_LARGE, reason=str(error))]
+        for (record, _, future), outcome in zip(waiting, outcomes, strict=True):
+            if outcome.kind is Kind.DONE:
                 self._count("index")
                 future.set_result(None)
-            elif status in (400, 413, 422):
-                # No place is left. It still is in its topic, for as long as that keeps it.
-                log.error(
-                    "the dead-letter index refuses %s: %s", record.position, str(item["index"].get("error"))[:300]
-                )
+            elif outcome.kind in (Kind.REFUSED, Kind.TOO_LARGE):
+                # Nowhere is left to write it; the record remains in its topic for the topic's retention.
+                log.error("the dead-letter index refuses %s: %s", record.position, outcome.reason[:300])
                 self._count("nowhere")
                 future.set_result(None)
             else:
-                future.set_exception(StoreUnavailableError(f"the dead-letter index answered {status}"))
+                future.set_exception(StoreUnavailableError(f"the dead-letter index answered {outcome.reason[:300]}"))
 
-    def _letter(self, record: Record, reason: str) -> dict[str, Any]:
+    def _dead_letter(self, record: Record, reason: str) -> dict[str, Any]:
         return {
             "@timestamp": datetime.now(UTC).isoformat(timespec="milliseconds"),
             "index": f"{INDEX}{record.topic}",
@@ -128,7 +144,7 @@ class DeadLetters:
         }
 
     def close(self) -> None:
-        """Send what waits."""
+        """Flush everything that is pending, for at most _CLOSE_SECONDS in the producer."""
         if self._producer is not None:
             self._producer.flush(_CLOSE_SECONDS)
         self.flush()

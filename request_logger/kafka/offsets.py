@@ -1,4 +1,4 @@
-"""Commits of what is stored, and how far that is behind what was written."""
+"""Commits the offsets of stored records, and measures the lag."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from request_logger.kafka.telemetry import KafkaTelemetry
 
 log = logging.getLogger(__name__)
 
+# How long a request to Kafka may block the consumer's thread.
 _ASK_SECONDS = 2.0
 
 
 class Offsets:
-    """The offsets of a consumer's partitions; the mapping is the consumer's own. For its thread alone."""
+    """The offsets of a consumer's partitions (its own mapping). Owned by the consumer's thread."""
 
     def __init__(self, partitions: Mapping[tuple[str, int], Partition], telemetry: KafkaTelemetry) -> None:
         self._partitions = partitions
@@ -24,12 +25,12 @@ class Offsets:
         self._measured: set[tuple[str, int]] = set()
 
     def commit(self, consumer: Consumer, partitions: Sequence[Partition], *, last: bool = False) -> None:
-        """Commit what is stored; ``last``: and wait for Kafka's answer."""
+        """Commit the offsets of stored records; with ``last`` synchronously."""
         wanted = []
         for partition in partitions:
             offset = partition.position if last and partition.position != partition.committed else partition.to_commit
             if offset is not None:
-                partition.asked = offset
+                partition.requested = offset
                 wanted.append(TopicPartition(partition.topic, partition.number, offset))
         if not wanted:
             return
@@ -41,30 +42,33 @@ class Offsets:
         except KafkaException as error:
             self.answered(error.args[0], wanted)
 
-    def answered(self, error: KafkaError | None, places: Sequence[TopicPartition]) -> None:
-        """Note what came of a commit; one that failed is made anew at the next."""
-        for place in places:
-            partition = self._partitions.get((place.topic, place.partition))
-            problem = error or place.error
+    def answered(self, error: KafkaError | None, committed: Sequence[TopicPartition]) -> None:
+        """Record the result of a commit; a failed one is retried with the next."""
+        for item in committed:
+            partition = self._partitions.get((item.topic, item.partition))
+            problem = error or item.error
             if problem is not None:
                 self._telemetry.commit_failed.inc()
-                log.warning("a commit of %s[%s] failed: %s", place.topic, place.partition, problem)
+                log.warning("a commit of %s[%s] failed: %s", item.topic, item.partition, problem)
                 if partition is not None:
-                    partition.asked = None
-            elif partition is not None and (partition.committed is None or place.offset > partition.committed):
+                    partition.requested = None
+            elif partition is not None and (partition.committed is None or item.offset > partition.committed):
                 before = partition.committed if partition.committed is not None else partition.started or 0
-                self._telemetry.committed.labels(place.topic, place.partition).inc(max(place.offset - before, 0))
-                partition.committed = place.offset
+                self._telemetry.committed.labels(item.topic, item.partition).inc(max(item.offset - before, 0))
+                partition.committed = item.offset
 
     def measure(self, consumer: Consumer, *, ask: bool) -> None:
-        """Set the gauges of what is left to do; ``ask`` Kafka where nothing is fetched, which tells it otherwise."""
+        """Set the lag gauges; ``ask`` requests the watermarks from Kafka, as only a fetch refreshes the cached ones."""
         for (topic, number), partition in self._partitions.items():
-            place = TopicPartition(topic, number)
+            topic_partition = TopicPartition(topic, number)
             try:
-                low, high = consumer.get_watermark_offsets(place, timeout=_ASK_SECONDS, cached=not ask) or (0, 0)
+                low, high = consumer.get_watermark_offsets(topic_partition, timeout=_ASK_SECONDS, cached=not ask) or (
+                    0,
+                    0,
+                )
                 if partition.committed is None and partition.position is None:
-                    (place,) = consumer.committed([place], timeout=_ASK_SECONDS)
-                    partition.committed = place.offset if place.offset >= 0 else None
+                    (topic_partition,) = consumer.committed([topic_partition], timeout=_ASK_SECONDS)
+                    partition.committed = topic_partition.offset if topic_partition.offset >= 0 else None
             except KafkaException:
                 continue
             done = partition.committed if partition.committed is not None else max(low, 0)
@@ -72,8 +76,8 @@ class Offsets:
                 self._telemetry.lag.labels(topic, number).set(max(high - done, 0))
                 self._measured.add((topic, number))
 
-    def forget(self, place: tuple[str, int]) -> None:
-        """Show nothing more of a partition that belongs to somebody else now."""
-        if place in self._measured:
-            self._measured.remove(place)
-            self._telemetry.lag.remove(*place)
+    def forget(self, key: tuple[str, int]) -> None:
+        """Remove the gauge of a partition that another member owns now."""
+        if key in self._measured:
+            self._measured.remove(key)
+            self._telemetry.lag.remove(*key)

@@ -1,4 +1,4 @@
-"""What is under way of one partition: in the order of its offsets, so that what may be committed is known. No Kafka."""
+"""The pending records of one partition, in offset order, which gives the offset to commit. Pure code."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from request_logger.store.changes import StoreUnavailableError
 from request_logger.store.writing.future import Future
 
 DONE: Future[Any] = Future()
-"""Of a record that needs nothing, such as one of another namespace."""
+"""The future of a record that needs no write, such as one of another namespace."""
 DONE.set_result(None)
-UNDONE: Future[Any] = Future()
-"""Of a record that was not sent yet."""
+NOT_SENT: Future[Any] = Future()
+"""The future of a record that was not submitted yet."""
 
 
 @dataclass(slots=True, eq=False)
-class Work:
-    """One record under way.
+class PendingRecord:
+    """One pending record.
 
-    ``send`` starts it, or starts it again, and is None where there is nothing to do; ``event`` is None where the record
-    is a dead letter; ``weight`` is what it holds in memory (bytes).
+    ``send`` submits it, also again, and is None where nothing is to be written; ``event`` is None for a dead letter;
+    ``weight`` is the memory that it holds (bytes).
     """
 
     record: Record
@@ -34,7 +34,7 @@ class Work:
     future: Future[Any] = DONE
 
     def start(self) -> None:
-        """Send it; what the store can't take now fails the future as it would later."""
+        """Submit it; if the store rejects it right now, its future fails as if it had failed later."""
         assert self.send is not None
         try:
             self.future = self.send()
@@ -44,56 +44,56 @@ class Work:
 
     @property
     def failed(self) -> bool:
-        """Whether it is known not to be stored."""
+        """Whether its write has failed."""
         return self.future.done() and self.future.exception() is not None
 
 
 class Partition:
-    """The records of one partition: those under way, and up to where all are done."""
+    """The pending records of one partition and its offsets. Owned by the consumer's thread."""
 
     def __init__(self, topic: str, number: int) -> None:
         self.topic = topic
         self.number = number
         self.started: int | None = None
-        """The offset of the first record."""
+        """The offset of the first record that was read."""
         self.position: int | None = None
-        """The offset after the last record of the finished ones that have no unfinished one before them."""
+        """The offset after the last finished record that no unfinished one precedes."""
         self.committed: int | None = None
         """The offset that Kafka has acknowledged."""
-        self.asked: int | None = None
-        """The offset of the commit under way, or of the last one."""
+        self.requested: int | None = None
+        """The offset of the latest commit request."""
         self.bytes = 0
-        self._works: deque[Work] = deque()
+        self._records: deque[PendingRecord] = deque()
 
     def __len__(self) -> int:
-        return len(self._works)
+        return len(self._records)
 
     @property
-    def head(self) -> Work | None:
-        """The oldest record under way."""
-        return self._works[0] if self._works else None
+    def head(self) -> PendingRecord | None:
+        """The oldest pending record."""
+        return self._records[0] if self._records else None
 
-    def add(self, work: Work) -> None:
-        """Take a record, in the order of the offsets."""
+    def add(self, pending: PendingRecord) -> None:
+        """Append a record; the caller keeps to offset order."""
         if self.started is None:
-            self.started = work.record.offset
-        self._works.append(work)
-        self.bytes += work.weight
+            self.started = pending.record.offset
+        self._records.append(pending)
+        self.bytes += pending.weight
 
-    def finished(self) -> Work | None:
-        """Take the oldest record out if it is stored; None where it isn't, or there is none."""
-        if not self._works or not self._works[0].future.done() or self._works[0].failed:
+    def finished(self) -> PendingRecord | None:
+        """Remove and return the oldest record if it is stored, else None."""
+        if not self._records or not self._records[0].future.done() or self._records[0].failed:
             return None
-        work = self._works.popleft()
-        self.bytes -= work.weight
-        self.position = work.record.offset + 1
-        return work
+        pending = self._records.popleft()
+        self.bytes -= pending.weight
+        self.position = pending.record.offset + 1
+        return pending
 
-    def failed(self) -> list[Work]:
-        """Give all records that are known not to be stored."""
-        return [work for work in self._works if work.failed]
+    def failed(self) -> list[PendingRecord]:
+        """Return all records whose write has failed."""
+        return [pending for pending in self._records if pending.failed]
 
     @property
     def to_commit(self) -> int | None:
-        """The offset to commit, None where Kafka has it or was asked to."""
-        return None if self.position in (None, self.asked, self.committed) else self.position
+        """The offset to commit, None where it is committed or requested already."""
+        return None if self.position in (None, self.requested, self.committed) else self.position

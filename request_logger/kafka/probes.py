@@ -1,4 +1,4 @@
-"""/healthz, /readyz and /metrics of a program that serves nothing else."""
+"""Serves /healthz, /readyz and /metrics for the consumer, which has no other HTTP server."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from request_logger.common.listen_addresses import addresses
 from request_logger.ingest.access import Access
 
-Check = Callable[[], str | None]
-"""Says what is wrong, None where nothing is."""
+HealthCheck = Callable[[], str | None]
+"""Returns the problem as text, None where there is none."""
 
 
 class Probes:
-    """Answers on a port, in threads of its own.
+    """An HTTP server for probes, in daemon threads; it stops with `close`.
 
     ``host`` is the address to listen on, empty for all. Raises OSError where the port is taken.
     """
@@ -30,8 +30,8 @@ class Probes:
         registry: CollectorRegistry,
         access: Access,
         *,
-        alive: Check,
-        ready: Check,
+        alive: HealthCheck,
+        ready: HealthCheck,
         host: str = "",
     ) -> None:
         class Handler(BaseHTTPRequestHandler):
@@ -58,14 +58,14 @@ class Probes:
                 self.wfile.write(raw)
 
             def log_message(self, format: str, *args: object) -> None:
-                """Not a line for each probe."""
+                """Log nothing: a line per probe would fill the log."""
 
         self._servers = [_server(address, port, Handler) for address in addresses(host)]
         for server in self._servers:
             threading.Thread(target=server.serve_forever, name="probes", daemon=True).start()
 
     def close(self) -> None:
-        """Stop answering."""
+        """Stop the server."""
         for server in self._servers:
             server.shutdown()
             server.server_close()
@@ -77,7 +77,7 @@ def _server(address: str, port: int, handler: type[BaseHTTPRequestHandler]) -> T
         daemon_threads = True
 
         def server_bind(self) -> None:
-            # Not that of http.server, which looks up the machine's name and may wait for that.
+            # http.server's own server_bind looks up the host name, which may block.
             socketserver.TCPServer.server_bind(self)
             self.server_name, self.server_port = address, port
 

@@ -1,11 +1,11 @@
-"""Prediction schemas of deployments: what the columns of their requests and responses are called and mean.
+"""Prediction schemas of deployments: the names and meanings of the columns of requests and responses.
 
     source = metadata_source(settings)
     schema = source.schema_for(engine, namespace, name, endpoint)
     decoded = apply_schema(decoded, schema, "request")
 
-A schema comes from a file (METADATA_FILE) or from Seldon Deploy's metadata service (DEPLOY_API_HOST). No event waits
-for either longer than METADATA_WAIT_SECONDS, once a deployment, and none is lost to them.
+A schema comes from a file (METADATA_FILE) or from Seldon Deploy's metadata service (DEPLOY_API_HOST). Only the first
+event of a deployment waits for it, for at most METADATA_WAIT_SECONDS, and no event is lost if it is unavailable.
 """
 
 from request_logger.metadata.configure import MetadataSettings, metadata_source

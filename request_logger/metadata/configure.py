@@ -1,4 +1,4 @@
-"""From settings to a source."""
+"""Builds the metadata source from settings."""
 
 from __future__ import annotations
 
@@ -69,9 +69,9 @@ class MetadataSettings(Protocol):
 
 
 def metadata_source(settings: MetadataSettings, happened: Callable[[str], None] | None = None) -> MetadataSource:
-    """Make the source that the settings ask for. Sends nothing yet.
+    """Return the source for the settings; sends nothing yet.
 
-    Raises MetadataError, one line a problem, where the file or a setting is wrong.
+    Raises MetadataError, with one line per problem, if the file or a setting is wrong.
     """
     problems: list[str] = []
     file, service = None, None

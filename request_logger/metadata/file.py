@@ -1,4 +1,4 @@
-"""METADATA_FILE: prediction schemas by deployment, in YAML or JSON, read again when the file changes.
+"""METADATA_FILE: prediction schemas by deployment, in YAML or JSON, reloaded when the file changes.
 
     rules:
       - namespace: prod-*
@@ -8,7 +8,7 @@
           requests: [{name: Years, type: REAL}, ...]
           responses: [...]
 
-``namespace``, ``deployment`` and ``predictor`` are globs, ``*`` where left out; the first rule that matches is used.
+``namespace``, ``deployment`` and ``predictor`` are globs, by default ``*``; the first matching rule is used.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ from request_logger.metadata.schema import MetadataError, Schema, parse_schema
 log = logging.getLogger(__name__)
 
 CHECK_SECONDS = 1.0
-_REMEMBERED = 1024
+"""The interval between two checks whether the file has changed."""
+# Deployments whose rule is cached.
+_CACHE_SIZE = 1024
 
 _GLOBS = ("namespace", "deployment", "predictor")
 _KEYS = (*_GLOBS, "prediction_schema")
@@ -45,23 +47,23 @@ class _Rule:
 class MetadataFile:
     """The rules of one file. Thread-safe.
 
-    Raises MetadataError where the file can't be read or a rule is wrong: one line a problem, with file, rule and key.
-    A file that becomes wrong later is logged once, and its last good rules stay in use.
+    Raises MetadataError if the file can't be read or a rule is wrong: one line per problem, with file, rule and key.
+    If the file becomes wrong later, an error is logged once, and the last valid rules stay in use.
     """
 
     def __init__(self, path: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._path = Path(path)
         self._clock = clock
         self._lock = threading.Lock()
-        # Asked for before it is read: a change between the two is read again rather than missed.
+        # Before the file is read: a change in between causes another read instead of being missed.
         self._version = _version(self._path)
         self._find = _finder(_read(self._path))
         self._next_check = clock() + CHECK_SECONDS
 
     def schema_for(self, namespace: str, deployment: str, predictor: str) -> Schema | None:
-        """Give the schema of the first rule that matches, None where none does."""
+        """Return the schema of the first matching rule, None if no rule matches."""
         if self._clock() >= self._next_check and self._lock.acquire(blocking=False):
-            # Others go on with the rules that they have.
+            # Meanwhile, other threads use the current rules.
             try:
                 self._reload()
             finally:
@@ -87,12 +89,12 @@ def _version(path: Path) -> tuple[int, int, int] | None:
         found = path.stat()
     except OSError:
         return None
-    # A mounted ConfigMap is changed by swapping a link: the time alone may stay the same.
+    # A mounted ConfigMap is changed by swapping a symbolic link: the time alone may stay the same.
     return found.st_mtime_ns, found.st_size, found.st_ino
 
 
 def _finder(rules: tuple[_Rule, ...]) -> Callable[[str, str, str], Schema | None]:
-    @lru_cache(maxsize=_REMEMBERED)
+    @lru_cache(maxsize=_CACHE_SIZE)
     def find(*origin: str) -> Schema | None:
         for rule in rules:
             if all(fnmatchcase(text, glob) for text, glob in zip(origin, rule.globs, strict=True)):

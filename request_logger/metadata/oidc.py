@@ -1,4 +1,9 @@
-"""Tokens of an OpenID Connect provider: discovery, password grant and client credentials."""
+"""Tokens from an OpenID Connect provider: discovery, password grant and client credentials.
+
+This is own code instead of `authlib`: a token is only fetched and passed on, never verified, which is one POST.
+Authlib's clients send through `requests` or `httpx`, without this program's limits on time and answer size, and require
+`cryptography` and `joserfc`.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +21,7 @@ PASSWORD_GRANT = "password_grant"  # noqa: S105  # the name of a method
 CLIENT_CREDENTIALS = "client_credentials"
 DEFAULT_SCOPES = "openid profile email groups"
 
-# A token is renewed this long before it expires; one of a short life a tenth of that before.
+# A token is renewed this long before it expires, or a tenth of its lifetime before, if that is shorter.
 _MARGIN_SECONDS = 30.0
 
 
@@ -25,7 +30,7 @@ class MetadataUnavailableError(Exception):
 
 
 class Send(Protocol):
-    """Sends one HTTP request, gives its status and JSON. Raises MetadataUnavailableError where there is no answer."""
+    """Sends an HTTP request; returns its status and JSON. Raises MetadataUnavailableError if there is no answer."""
 
     def __call__(  # noqa: D102
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None
@@ -34,7 +39,7 @@ class Send(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class OidcOptions:
-    """How to get a token. ``provider`` is the issuer's URL; the names are those of the environment."""
+    """How to get a token. ``provider`` is the issuer's URL; the other fields are named like their settings."""
 
     provider: str
     client_id: str
@@ -62,7 +67,7 @@ class OidcOptions:
 
 
 class Tokens:
-    """Keeps one token and gets a new one before it expires, or when asked to. Thread-safe."""
+    """Caches a token, and fetches a new one before it expires, or on request. Thread-safe."""
 
     def __init__(self, options: OidcOptions, send: Send, clock: Callable[[], float] = time.monotonic) -> None:
         self._options = options
@@ -74,9 +79,9 @@ class Tokens:
         self._server: Mapping[str, Any] | None = None
 
     def get(self, refused: str = "") -> str:
-        """Give a token; another one than ``refused``, where that is the one that is kept.
+        """Return a token; if the cached one is ``refused``, fetch a new one.
 
-        Raises MetadataUnavailableError where the provider gives none.
+        Raises MetadataUnavailableError if the provider returns none.
         """
         with self._lock:
             if not self._token or self._token == refused or self._clock() >= self._expires:
@@ -96,7 +101,7 @@ class Tokens:
             raise MetadataUnavailableError(
                 f"OIDC_PROVIDER: expected a token, found status {status}{f' ({said})' if said else ''}"
             )
-        # As Seldon's SDK does: the identity token is what Deploy wants, where there is one.
+        # Like Seldon's SDK: Deploy expects the identity token, if there is one.
         token = answer.get("id_token") or answer.get("access_token")
         if not isinstance(token, str) or not token:
             raise MetadataUnavailableError("OIDC_PROVIDER: expected id_token or access_token, found neither")

@@ -1,8 +1,8 @@
-"""A prediction schema: columns -> named elements. Pure code.
+"""A prediction schema: names the columns of rows as elements. Pure code.
 
-The schema is that of Seldon's ml-prediction-schema: ``requests`` and ``responses`` are lists of features, each with a
-name and a type. A feature is one column, except PROBA and ONE_HOT with a list of categories (``schema``), which have
-one column a category. What doesn't fit a row names what it can: an event is never refused for its schema.
+The format is Seldon's ml-prediction-schema: ``requests`` and ``responses`` are lists of features, each with a name and
+a type. A feature is one column, except for PROBA and ONE_HOT with a list of categories (``schema``), which have one
+column per category. A schema that doesn't fit a row names the columns that it can: it never makes an event fail.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from request_logger.payloads.base import Decoded, Item
 Side = Literal["request", "response"]
 
 _GROUPS = ("PROBA", "ONE_HOT")
-# TEXT and TENSOR are columns like the others; INT is spelled as a type by some, as a data type by the rest.
+# TEXT and TENSOR are columns like the others; some schemas use INT as a type, others as a data type.
 TYPES = ("PROBA", "ONE_HOT", "CATEGORICAL", "REAL", "INT", "TEXT", "TENSOR")
 
 
 class MetadataError(ValueError):
-    """A schema, its file or a setting is wrong; one line for each problem, which names where it is."""
+    """A schema, its file or a setting is wrong; the text has one line per problem, with its location."""
 
 
 @dataclass(frozen=True, slots=True)
 class Feature:
-    """One feature: its columns are ``parts``, or itself where it has none.
+    """One feature: its columns are its ``parts``; without parts it is one column.
 
-    ``name`` is empty for a column that stays unnamed. ``categories`` map a column's values to what they mean.
+    ``name`` is empty for a column that stays unnamed. ``categories`` maps a column's values to category names.
     """
 
     name: str
@@ -47,24 +47,23 @@ Features = tuple[Feature, ...]
 
 @dataclass(frozen=True, slots=True)
 class Schema:
-    """The features of a deployment's requests and responses; ``raw`` is the schema as it was given."""
+    """The features of a deployment's requests and responses; ``raw`` is the unparsed schema."""
 
     requests: Features = ()
     responses: Features = ()
     raw: Mapping[str, Any] = field(default_factory=dict)
 
     def elements_of(self, side: Side, row: Any, names: Sequence[str] | None = None) -> dict[str, Any] | None:
-        """Give the elements of a row: feature -> value, or category -> value for a group; None where none fits.
+        """Return the elements of a row: feature -> value, for a group category -> value; None if no feature fits.
 
-        ``names`` are the body's own names of the row's columns. Where they are the schema's (all of them, or all of
-        the schema's among them) they say which column is which, else the columns' order does. A value that is in no
-        category stays as text.
+        ``names`` are the body's column names. If they are a subset or a superset of the schema's names, columns are
+        assigned by name, else by their order. A value without a category is kept, as text.
         """
         features = self._features(side)
         return _elements(features, row, names if _are_known(features, names) else None)
 
     def by_feature(self, values: Sequence[Any]) -> dict[str, Any]:
-        """Name values that a drift detector gives one a column of the request; those beyond are ``feature_<i>``."""
+        """Return a drift detector's values, one per request column, by name; surplus ones are ``feature_<i>``."""
         found = _by_position(self.requests, list(values), _unmapped)
         width = sum(feature.width for feature in self.requests)
         return found | {f"feature_{i}": value for i, value in enumerate(values) if i >= width}
@@ -74,15 +73,15 @@ class Schema:
 
 
 def apply_schema(decoded: Decoded, schema: Schema | None, side: Side) -> Decoded:
-    """Give a body with the elements that the schema names; as it is where there is no schema, or nothing to name.
+    """Return a body with the elements that the schema names; unchanged if there is no schema, or nothing to name.
 
-    Text, JSON and binary bodies have no columns, and a body that was parsed before has its elements already.
+    Text, JSON and binary bodies have no columns, and a body that another logger parsed has its elements already.
     """
     if schema is None or not decoded.has_elements or not decoded.has_payload:
         return decoded
     features = schema._features(side)
     names = decoded.names if _are_known(features, decoded.names) else None
-    # Columns of different lengths come as one row of kind json: only their names tell which is which.
+    # Columns of different lengths are one row of kind json, whose columns can be assigned by name only.
     if not features or (decoded.data_type == "json" and names is None):
         return decoded
     items: list[Item] = []
@@ -93,9 +92,9 @@ def apply_schema(decoded: Decoded, schema: Schema | None, side: Side) -> Decoded
 
 
 def parse_schema(value: Any) -> tuple[Schema, list[str]]:
-    """Read a prediction schema, in the service's JSON spelling or with underscores, and list what is wrong with it.
+    """Parse a prediction schema, in the service's camel case or with underscores; return it and its problems.
 
-    What is wrong doesn't keep the rest from being used: a feature that can't be read is a column without a name.
+    Problems don't prevent the rest from being used: a feature that can't be read becomes an unnamed column.
     """
     problems: list[str] = []
     if not isinstance(value, Mapping):
@@ -125,7 +124,7 @@ def _feature(value: Any, where: str, problems: list[str]) -> Feature:
     if not isinstance(name, str) or not name:
         problems.append(f"{where}: name: expected text, found {_kind(name)}")
         name = ""
-    # The service leaves out what is its default, and REAL is.
+    # The service omits default values; REAL is the default.
     kind = value.get("type") or "REAL"
     if kind not in TYPES:
         problems.append(f"{where}: type: expected one of {', '.join(TYPES)}, found {kind!r:.60}")
@@ -165,14 +164,14 @@ def _categories(value: Any, where: str, problems: list[str]) -> Mapping[str, str
 
 
 def _elements(features: Features, row: Any, names: Sequence[str] | None) -> dict[str, Any] | None:
-    """Name a row's values; ``names`` are only given where they are the schema's."""
+    """Return a row's values by name; ``names`` are the row's column names if they are the schema's, else None."""
     if isinstance(row, dict):
         return _by_name(features, row) or None
     if isinstance(row, list):
         if names is not None and len(names) == len(row):
             return _by_name(features, dict(zip(names, row, strict=True))) or None
         return _by_position(features, row, _mapped) or None
-    # Of several columns it can't be known which one a single value is.
+    # With several columns, a single value can't be assigned to one.
     if len(features) == 1 and features[0].width == 1:
         return _by_position(features, [row], _mapped) or None
     return None
@@ -203,7 +202,7 @@ def _by_name(features: Features, cells: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _by_position(features: Features, cells: list[Any], read: Callable[[Feature, Any], Any]) -> dict[str, Any]:
-    # A body of several tensors has one cell a feature, and a group's cell is itself the list of its columns.
+    # A body of several tensors has one cell per feature, and the cell of a group is the list of its columns.
     nested = len(cells) == len(features) and all(
         _is_group(cell, feature) for feature, cell in zip(features, cells, strict=True) if feature.parts
     )
@@ -245,12 +244,12 @@ def _mapped(feature: Feature, value: Any) -> Any:
     for text in _spellings(value):
         if text in feature.categories:
             return feature.categories[text]
-    # Text, as the categories are: the first value of a field must not make it a number in the engine.
+    # Text, like the categories: otherwise the first value of a field could make the search engine map it as a number.
     return value if isinstance(value, (str, dict)) else _spellings(value)[0]
 
 
 def _spellings(value: Any) -> tuple[str, ...]:
-    """How a value may be written as a key: senders turn 1 into 1.0, and true is 1 to some models."""
+    """Return the spellings of a value as a key: senders turn 1 into 1.0, and some models use 1 for true."""
     if isinstance(value, bool):
         return (_text(value), str(value), str(int(value)))
     if isinstance(value, int) or (isinstance(value, float) and value.is_integer()):

@@ -1,8 +1,8 @@
-"""Seldon Deploy's metadata service over HTTP.
+"""A client for Seldon Deploy's metadata service.
 
-Two requests: which model runs in a deployment (``GET /model/metadata/runtime``), and what is known of that model
-(``GET /model/metadata``). Where there is a token provider, each carries its token; a token that was refused is
-replaced once.
+A lookup takes two requests: which model runs in a deployment (``GET /model/metadata/runtime``), and the metadata of
+that model (``GET /model/metadata``). With an OpenID Connect provider each has a token; after a 401, a new token is
+fetched once.
 """
 
 from __future__ import annotations
@@ -22,13 +22,18 @@ from request_logger.metadata.schema import MetadataError
 log = logging.getLogger(__name__)
 
 REQUEST_SECONDS = 5.0
+"""The time limit of a request."""
 MAX_ANSWER_BYTES = 4 * 2**20
+"""The limit of an answer, so that a wrong address can't use up the memory; schemas have some kilobytes."""
 
 _TYPES = {"seldon": "SeldonDeployment", "inferenceservice": "InferenceService"}
 
 
 class Deployment(NamedTuple):
-    """What a schema belongs to. ``engine`` is seldon or inferenceservice; ``endpoint`` is the predictor, if known."""
+    """A deployment, which has a schema. ``engine`` is the serving engine, seldon or inferenceservice.
+
+    ``endpoint`` is the predictor, if known.
+    """
 
     engine: str
     namespace: str
@@ -37,9 +42,9 @@ class Deployment(NamedTuple):
 
 
 class DeployService:
-    """Looks schemas up at ``host``, the URL that the API's paths follow (``https://deploy/seldon-deploy/api/v1alpha1``).
+    """Looks up schemas at ``host``, the API's base URL (``https://deploy/seldon-deploy/api/v1alpha1``).
 
-    Thread-safe; sends nothing before the first lookup. Raises MetadataError where the host is no URL.
+    Thread-safe; sends nothing before the first lookup. Raises MetadataError if the host isn't a URL.
     """
 
     def __init__(self, host: str, oidc: OidcOptions | None = None, *, verify_ssl: bool = False) -> None:
@@ -47,7 +52,8 @@ class DeployService:
             raise MetadataError(f"DEPLOY_API_HOST: expected a URL that starts with http:// or https://, found {host!r}")
         self._host = host.rstrip("/")
         if not verify_ssl:
-            # Certificates of one's own must work unchanged, as they did; a warning for each request helps nobody.
+            # As in the original, self-signed certificates work by default. urllib3 would warn at every request;
+            # instead, one warning is logged here.
             urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
             if host.startswith("https://"):
                 log.warning("VERIFY_SSL is off: the certificate of DEPLOY_API_HOST is not verified")
@@ -62,9 +68,9 @@ class DeployService:
         self._tokens = Tokens(oidc, self._send) if oidc else None
 
     def prediction_schema(self, deployment: Deployment) -> Mapping[str, Any] | None:
-        """Give the schema of the one model that runs in a deployment, None where there is none or several.
+        """Return the schema of the only model that runs in a deployment; None if there is none, or several models.
 
-        Raises MetadataUnavailableError where the service, or the token provider, gives no usable answer.
+        Raises MetadataUnavailableError if the service, or the token provider, gives no usable answer.
         """
         query = {
             "DeploymentName": deployment.name,
@@ -76,7 +82,7 @@ class DeployService:
             query["PredictorName"] = deployment.endpoint
         running = _listed(self._get("/model/metadata/runtime", query), "runtimeMetadata", "runtime_metadata")
         if len(running) != 1:
-            # Of several models it isn't said which one the columns belong to.
+            # With several models, the one that the columns belong to is unknown.
             return None
         uri = running[0].get("modelUri") or running[0].get("modelURI") or running[0].get("model_uri")
         if not uri:
@@ -92,14 +98,14 @@ class DeployService:
         if status == 401 and self._tokens:
             status, answer = self._send("GET", url, _bearer(self._tokens.get(refused=token)))
         if status == 204 or (status == 404 and isinstance(answer, dict)):
-            # The API's own 404 is JSON; another is that of a wrong address.
+            # The API's own 404 has a JSON body; any other 404 means a wrong address.
             return None
         if status != 200 or answer is None:
             raise MetadataUnavailableError(f"DEPLOY_API_HOST: expected JSON from {path}, found status {status}")
         return answer
 
     def _send(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None) -> tuple[int, Any]:
-        """Send one request, give its status and its JSON, None where the answer is none."""
+        """Send a request; return its status and its JSON, None if the body isn't JSON."""
         where = url.partition("?")[0]
         try:
             answer = self._http.request(
@@ -129,7 +135,7 @@ def _bearer(token: str) -> dict[str, str]:
 
 
 def _listed(answer: Any, *keys: str) -> list[dict[str, Any]]:
-    """Give the entries of a list answer; an empty one leaves its list out."""
+    """Return the entries of a list answer; the API omits an empty list."""
     if answer is None:
         return []
     if not isinstance(answer, dict):

@@ -1,8 +1,8 @@
-"""Where schemas come from, and how they are kept: no event waits for a metadata service that is down or slow.
+"""Fetches and caches schemas, so that a slow or unavailable metadata service doesn't delay events.
 
-A deployment's schema is looked up by one background thread and kept; it is used while a newer one is fetched. Only
-an event that finds nothing kept waits for it, and no longer than a bound: not once for each event, but once for each
-deployment, and not at all while the service is known to be slow or down.
+A background thread looks up the schema of a deployment; the cached one is used while a newer one is fetched. An event
+waits only if nothing is cached for its deployment, for a limited time, once per deployment, and not at all while the
+service is known to be slow or down.
 """
 
 from __future__ import annotations
@@ -22,29 +22,31 @@ from request_logger.metadata.service import Deployment
 log = logging.getLogger(__name__)
 
 CAPACITY = 1024
+"""Deployments in the cache, of which the least recently used is dropped first."""
 RETRY_SECONDS = 5.0
-# What was not asked for during so many TTLs is waited for again, rather than used as old as it is.
+"""The pause after a failed fetch."""
+# A schema that wasn't used for this many TTLs is too old: the next event waits for a new one.
 _TOO_OLD_TTLS = 2.0
 
 Lookup = Callable[[Deployment], Mapping[str, Any] | None]
 
 
 class Answer(NamedTuple):
-    """A deployment's schema (None: it has none), and whether that is known: once the service has answered."""
+    """A deployment's schema, None if it has none; ``is_known`` is False until the service has answered."""
 
     schema: Schema | None
     is_known: bool
 
 
 class _Entry:
-    """What is kept of one deployment. Times are those of the clock, in seconds."""
+    """The cache entry of a deployment. Times are in seconds of the monotonic clock."""
 
-    __slots__ = ("answered_at", "asked_at", "deadline", "done", "due", "pending", "schema")
+    __slots__ = ("answered_at", "deadline", "done", "due", "pending", "queued_at", "schema")
 
     def __init__(self, deadline: float) -> None:
         self.schema: Schema | None = None
         self.answered_at: float | None = None
-        self.asked_at = 0.0
+        self.queued_at = 0.0
         self.due = 0.0
         self.pending = False
         self.deadline = deadline
@@ -52,12 +54,12 @@ class _Entry:
 
 
 class MetadataSource:
-    """Gives each deployment its schema: by rule of the file, else as the service says. Thread-safe.
+    """Returns the schema of each deployment: by the rules of the file, else from the service. Thread-safe.
 
-    ``ttl_seconds`` is how long a schema, or that there is none, is used before it is fetched again; ``wait_seconds``
-    how long the first event of a deployment waits at most. ``happened`` is told what came of each fetch: fetched,
-    none (no schema), failed; and late, where an event went on without waiting further. The thread starts with the
-    first lookup and needs no stopping: it dies with the process.
+    ``ttl_seconds`` is how long a schema (or its absence) is used before it is fetched again; ``wait_seconds`` is the
+    longest wait of a deployment's first event. ``happened`` is called with the result of each fetch (``fetched``,
+    ``none`` for no schema, ``failed``), and with ``late`` if an event stopped waiting. The daemon thread starts at the
+    first lookup, and is never stopped.
     """
 
     def __init__(
@@ -83,34 +85,34 @@ class MetadataSource:
         self._lock = threading.Lock()
         self._work = threading.Condition(self._lock)
         self._thread: threading.Thread | None = None
-        # False while the service is slow or down: then nobody waits for it.
-        self._prompt = True
-        self._said = ""
+        # False while the service is slow or down: then no event waits for it.
+        self._is_fast = True
+        self._last_warning = ""
 
     @property
     def enabled(self) -> bool:
-        """Whether there is anywhere to look."""
+        """Whether there is a file or a service."""
         return self._lookup is not None or self._file is not None
 
     def schema_for(self, engine: str, namespace: str | None, name: str | None, endpoint: str | None) -> Schema | None:
-        """Return a deployment's schema, None where there is none or none can be had now. Never raises.
+        """Return a deployment's schema; None if it has none, or none is available now. Never raises.
 
-        A deployment without a name or a namespace has none of the service.
+        The service isn't asked for a deployment without a name or a namespace.
         """
         return self.answer_for(engine, namespace, name, endpoint).schema
 
     def answer_for(self, engine: str, namespace: str | None, name: str | None, endpoint: str | None) -> Answer:
-        """Return a deployment's schema as `schema_for` does, and whether it is known that it has this one, or none."""
+        """Return a deployment's schema as `schema_for` does, and whether the service has confirmed it."""
         if self._file is not None:
             schema = self._file.schema_for(namespace or "", name or "", endpoint or "")
             if schema is not None:
                 return Answer(schema, True)
         if self._lookup is None or not namespace or not name:
             return Answer(None, True)
-        return self._kept(Deployment(engine, namespace, name, endpoint or ""))
+        return self._cached(Deployment(engine, namespace, name, endpoint or ""))
 
     def raw_schema(self, deployment: Deployment) -> Mapping[str, Any] | None:
-        """Ask for a schema now, past what is kept, and give it as it is; for diagnosis.
+        """Look up a schema now, bypassing the cache, and return it unparsed; for diagnosis.
 
         Raises MetadataUnavailableError.
         """
@@ -120,7 +122,7 @@ class MetadataSource:
                 return schema.raw
         return self._lookup(deployment) if self._lookup else None
 
-    def _kept(self, deployment: Deployment) -> Answer:
+    def _cached(self, deployment: Deployment) -> Answer:
         now = time.monotonic()
         with self._lock:
             entry = self._entries.get(deployment)
@@ -131,22 +133,22 @@ class MetadataSource:
             else:
                 self._entries.move_to_end(deployment)
             if now >= entry.due and not entry.pending:
-                self._ask(deployment, entry, now)
-            if entry.done.is_set() or not self._prompt:
+                self._enqueue(deployment, entry, now)
+            if entry.done.is_set() or not self._is_fast:
                 return Answer(entry.schema, entry.answered_at is not None)
             left = entry.deadline - now
         if left > 0 and not entry.done.wait(left):
-            self._prompt = False
+            self._is_fast = False
             self._happened("late")
         with self._lock:
             return Answer(entry.schema, entry.answered_at is not None)
 
-    def _ask(self, deployment: Deployment, entry: _Entry, now: float) -> None:
+    def _enqueue(self, deployment: Deployment, entry: _Entry, now: float) -> None:
         """Queue a fetch; the lock is held."""
         if len(self._queue) >= self._capacity:
             return
         entry.pending = True
-        entry.asked_at = now
+        entry.queued_at = now
         if entry.answered_at is not None and now - entry.answered_at > _TOO_OLD_TTLS * self._ttl:
             entry.deadline = now + self._wait
             entry.done.clear()
@@ -163,7 +165,7 @@ class MetadataSource:
                     self._work.wait()
                 deployment, entry = self._queue.popleft()
             if not self._fetch(deployment, entry):
-                # One try for all deployments: a service that is down is not asked for each of them.
+                # The pause is for all deployments: a service that is down isn't asked for each of them.
                 time.sleep(self._retry)
 
     def _fetch(self, deployment: Deployment, entry: _Entry) -> bool:
@@ -180,26 +182,26 @@ class MetadataSource:
         with self._lock:
             entry.schema, entry.answered_at, entry.due = schema, now, now + self._ttl
             entry.pending = False
-            # A service that is quick but has many deployments to tell of first is slow all the same.
-            self._prompt = now - entry.asked_at <= self._wait
+            # Measured from queueing: a fast service with a long queue of deployments is slow, too.
+            self._is_fast = now - entry.queued_at <= self._wait
         entry.done.set()
         self._happened("none" if schema is None else "fetched")
-        if self._said:
+        if self._last_warning:
             log.info("the metadata service answers again")
-            self._said = ""
+            self._last_warning = ""
         return True
 
     def _failed(self, entry: _Entry, reason: str) -> bool:
         with self._lock:
             entry.due = time.monotonic() + self._retry
             entry.pending = False
-            self._prompt = False
-        # An old schema is better than none; who waits goes on.
+            self._is_fast = False
+        # The outdated schema stays in use, and waiting events continue.
         entry.done.set()
         self._happened("failed")
-        if reason != self._said:
+        if reason != self._last_warning:
             log.warning("no metadata, events are stored without its names: %s", reason)
-            self._said = reason
+            self._last_warning = reason
         return False
 
 

@@ -1,1 +1,1 @@
-"""The counters that Seldon's MetricsServer exposed: /v1/metrics."""
+"""Exposes the counters of Seldon's MetricsServer at /v1/metrics."""

@@ -1,8 +1,8 @@
-"""``/v1/metrics``: the counters of Seldon's MetricsServer, read from the engine.
+"""``/v1/metrics``: the counters of Seldon's MetricsServer, computed from stored documents.
 
-Nothing is counted in this process: the figures are aggregations over the documents, so they are the same after a
-restart, on every replica and after a repeated delivery. Names, labels and the meaning of the counts are those of the
-MetricsServer; docs/metrics-server.md says where they are not.
+This process keeps no counters: the values are aggregations over the documents, so they are the same after a restart, on
+every replica and after duplicate deliveries. Names, labels and meanings are those of the MetricsServer;
+docs/metrics-server.md lists the differences.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from request_logger.analytics.selection import exists
 from request_logger.common.json import dumps, loads
+from request_logger.common.mapped_fields import ORIGIN_KEYWORDS
 from request_logger.common.names import legal_index, strip_header
 from request_logger.common.periods import with_periods
 from request_logger.documents.document import expand
@@ -27,31 +28,26 @@ from request_logger.scoring.custom_metrics import Series
 from request_logger.settings import Settings
 from request_logger.store.changes import StoreUnavailableError
 from request_logger.store.errors import is_partial, reason_of
-from request_logger.store.excluded_indices import LeftOut
+from request_logger.store.excluded_indices import ExcludedIndices
 from request_logger.store.ports import EngineReader
 from request_logger.store.search_answers import check_aggregations
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 CELLS = ("true_positive", "true_negative", "false_positive", "false_negative")
-# What the MetricsServer writes where its environment says nothing.
+# The MetricsServer's value for a label that its environment doesn't set.
 UNKNOWN = "NOT_IMPLEMENTED"
-# The original has the process id here, which is another after a restart and on every replica.
+# The original has the process id here, which differs after a restart and on every replica.
 WORKER_ID = "0"
-# Text in an index that the original made is not keyword, but has this beside it; so have ours.
-_FIELDS = {
-    "namespace": "Ce-Namespace.keyword",
-    "deployment": "Ce-Inferenceservicename.keyword",
-    "predictor": "Ce-Endpoint.keyword",
-    "model": "Ce-Modelid.keyword",
-}
-# With the 50 ranges of a timer a page must have less than the 10,000 buckets that old engines allow.
+# Buckets per page. With a timer's 50 ranges each, 150 are 7,650 buckets: below the 10,000 that old search engines
+# allow.
 _PAGE = 1000
 _PAGE_WITH_MORE = 150
+# Searches per multi-search, which bounds the memory of one answer.
 _MOST_SEARCHES = 100
-# What names.legal_index puts behind a name: ~ and a hash.
+# The suffix that names.legal_index appends to a name: ~ and a hash of 16 characters.
 _HASH_CHARACTERS = 17
 
-# Each round leaves out all indices that fail by then.
+# Each round leaves out all indices that have failed so far; ten end a loop over indices that fail one by one.
 _MOST_ROUNDS = 10
 
 Bucket = Mapping[str, Any]
@@ -61,7 +57,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class _Search:
-    """A composite aggregation, exact because it is read page by page."""
+    """A composite aggregation, which is exact because it is read page by page."""
 
     filters: list[Any]
     sources: dict[str, str]
@@ -71,12 +67,13 @@ class _Search:
 
     @property
     def page(self) -> int:
-        """Buckets that one answer has at most."""
+        """The most buckets of one answer."""
         return _PAGE_WITH_MORE if self.aggs else _PAGE
 
     def body(self) -> dict[str, Any]:
         sources = [
-            {name: {"terms": {"field": path, "missing_bucket": name in _FIELDS}}} for name, path in self.sources.items()
+            {name: {"terms": {"field": path, "missing_bucket": name in ORIGIN_KEYWORDS}}}
+            for name, path in self.sources.items()
         ]
         composite = {"size": self.page, "sources": sources, **({"after": self.after} if self.after else {})}
         return {
@@ -87,56 +84,56 @@ class _Search:
         }
 
 
-class _NarrowedError(Exception):
-    """An index is left out from now on: what was read before has it still."""
+class _IndexLeftOutError(Exception):
+    """An index was left out; what was read before still includes it and must be read again."""
 
 
 class Exporter:
-    """Gives the exposition, at most METRICS_CACHE_SECONDS old. Thread-safe: one thread asks, the others wait for it."""
+    """Provides the exposition, at most METRICS_CACHE_SECONDS old. Thread-safe: one thread collects, the others wait."""
 
     def __init__(self, engine: EngineReader, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
         self._engine = engine
         self._settings = settings
         self._clock = clock
         self._lock = threading.Lock()
-        self._kept: bytes | StoreUnavailableError = b""
+        self._cached: bytes | StoreUnavailableError = b""
         self._until: float | None = None
-        self._told: dict[str, str] = {}
+        self._logged: dict[str, str] = {}
 
     def exposition(self) -> bytes:
-        """Give the metrics in Prometheus' text format. Raises StoreUnavailableError where the engine can't tell."""
+        """Return the metrics in Prometheus' text format. Raises StoreUnavailableError if they can't be collected."""
         with self._lock:
             if self._until is None or self._clock() >= self._until:
                 try:
-                    self._kept = self._collect()
+                    self._cached = self._collect()
                 except StoreUnavailableError as error:
-                    # Kept as well: those who wait must not each wait for a dead engine in their turn.
-                    self._kept = error
+                    # Cached too, so that the waiting threads don't each run into the same timeout.
+                    self._cached = error
                 self._until = self._clock() + self._settings.metrics_cache_seconds
-            if isinstance(self._kept, StoreUnavailableError):
-                raise StoreUnavailableError(str(self._kept))
-            return self._kept
+            if isinstance(self._cached, StoreUnavailableError):
+                raise StoreUnavailableError(str(self._cached))
+            return self._cached
 
     def _collect(self) -> bytes:
-        """Collect until all indices but those that are left out have answered everything."""
-        # An index that lacks a shard comes back: counters that fell meanwhile would look like a restart.
-        left_out = LeftOut(self._engine, without_shards=False)
+        """Return the exposition, repeating the searches until no index is newly left out."""
+        # A missing shard is an error instead: it returns, and counters that fall meanwhile would look like a restart.
+        left_out = ExcludedIndices(self._engine, without_shards=False)
         for _ in range(_MOST_ROUNDS):
             try:
                 text = self._collect_from(left_out)
-            except _NarrowedError:
+            except _IndexLeftOutError:
                 continue
             comments = [f"# left out: {each['index']}: {each['reason']}\n" for each in left_out.as_json()]
-            self._tell(left_out.reasons)
+            self._log_left_out(left_out.reasons)
             return text + "".join(comments).encode()
-        raise StoreUnavailableError("one index after the other can't be counted")
+        raise StoreUnavailableError("indices keep failing one by one")
 
-    def _tell(self, reasons: Mapping[str, str]) -> None:
-        for index in reasons.keys() - self._told.keys():
+    def _log_left_out(self, reasons: Mapping[str, str]) -> None:
+        for index in reasons.keys() - self._logged.keys():
             log.warning("/v1/metrics leaves out the index %s: %s", index, reasons[index])
-        self._told = dict(reasons)
+        self._logged = dict(reasons)
 
-    def _collect_from(self, left_out: LeftOut) -> bytes:
+    def _collect_from(self, left_out: ExcludedIndices) -> bytes:
         families = Families()
         counts = {
             cell: self._search(exists(f"metrics.{cell}"), scorer="metrics.scorer", label=f"metrics.{cell}")
@@ -147,7 +144,7 @@ class Exporter:
         for cell, search in counts.items():
             for bucket in search.buckets:
                 self._count(families, cell, bucket)
-        custom = list(_series({bucket["key"]["series"] for bucket in listed.buckets}))
+        custom = list(_parse_series({bucket["key"]["series"] for bucket in listed.buckets}))
         for start in range(0, len(custom), _MOST_SEARCHES):
             self._custom(families, custom[start : start + _MOST_SEARCHES], left_out)
         return families.text()
@@ -160,10 +157,10 @@ class Exporter:
             labels["class"] = label if label.startswith("CLASS_") else f"CLASS_{label}"
         families.count(f"seldon_metric_{cell}", labels, count)
         if cell == "true_positive" and key["scorer"] in ("multiclass", "ordinal"):
-            # The MetricsServer counts a right answer as both, of the same class.
+            # The MetricsServer counts a correct prediction as both, under the same class.
             families.count("seldon_metric_true_negative", labels, count)
 
-    def _custom(self, families: Families, wanted: Sequence[Series], left_out: LeftOut) -> None:
+    def _custom(self, families: Families, wanted: Sequence[Series], left_out: ExcludedIndices) -> None:
         searches = []
         for series in wanted:
             search = self._search({"term": {"metrics.series": series.text}})
@@ -172,13 +169,13 @@ class Exporter:
         self._read(searches, left_out)
         for series, search in zip(wanted, searches, strict=True):
             for bucket in search.buckets:
-                # The MetricsServer's own labels go before tags of the same name.
+                # The MetricsServer's own labels take precedence over tags of the same name.
                 labels = {**dict(series.tags), **self._labels(bucket["key"])}
                 if series.kind == "COUNTER":
                     families.count(series.key, labels, bucket["sum"]["value"] or 0.0)
                 elif series.kind == "GAUGE":
                     for hit in bucket["latest"]["hits"]["hits"]:
-                        # Its field is text where the index had no room for it.
+                        # The value is in an unindexed text field where the index had no room for a new field.
                         value = expand(hit["_source"].get("metrics", {})).get(series.field)
                         if value is not None:
                             families.set(series.key, labels, value, hit["sort"])
@@ -187,19 +184,19 @@ class Exporter:
                     families.observe(series.key, labels, below, bucket["doc_count"], bucket["sum"]["value"] or 0.0)
 
     def _search(self, having: Any, **sources: str) -> _Search:
-        return _Search([having, *self._filters()], {**_FIELDS, **sources})
+        return _Search([having, *self._filters()], {**ORIGIN_KEYWORDS, **sources})
 
     def _filters(self) -> Iterator[Any]:
-        """Restrict to the deployment that the environment names."""
+        """Yield the filters for the deployment that the environment names."""
         settings = self._settings
         if settings.seldon_deployment_id:
-            yield {"term": {_FIELDS["deployment"]: strip_header(settings.seldon_deployment_id)}}
-        # What a document doesn't say is no difference: the original counts such an event as well.
+            yield {"term": {ORIGIN_KEYWORDS["deployment"]: strip_header(settings.seldon_deployment_id)}}
+        # A document without the field matches too: the original counts such an event as well.
         for name, value in (("namespace", settings.seldon_deployment_namespace), ("predictor", settings.predictor_id)):
             if value:
-                path = _FIELDS[name]
-                silent = {"bool": {"must_not": [exists(path)]}}
-                yield {"bool": {"should": [{"term": {path: strip_header(value)}}, silent], "minimum_should_match": 1}}
+                path = ORIGIN_KEYWORDS[name]
+                missing = {"bool": {"must_not": [exists(path)]}}
+                yield {"bool": {"should": [{"term": {path: strip_header(value)}}, missing], "minimum_should_match": 1}}
 
     def _labels(self, key: Mapping[str, Any]) -> Labels:
         settings = self._settings
@@ -221,10 +218,10 @@ class Exporter:
             "worker_id": WORKER_ID,
         }
 
-    def _read(self, searches: Sequence[_Search], left_out: LeftOut) -> None:
-        """Read all pages of some searches, the next of each together.
+    def _read(self, searches: Sequence[_Search], left_out: ExcludedIndices) -> None:
+        """Read all pages of some searches, one multi-search per page number.
 
-        Raises _NarrowedError where an index had to be left out, so that everything has to be asked anew, and
+        Raises _IndexLeftOutError where an index had to be left out, so that everything must be read again, and
         StoreUnavailableError.
         """
         indices = ",".join(self._indices())
@@ -234,10 +231,12 @@ class Exporter:
             body = b"".join(header + dumps(search.body()) + b"\n" for search in waiting)
             status, answer = self._engine.request("POST", "/_msearch", body)
             if status != 200:
-                raise StoreUnavailableError(f"the engine answered {status} to a search")
+                raise StoreUnavailableError(f"the search engine answered {status} to a search")
             answers = answer.get("responses") if isinstance(answer, dict) else None
             if not isinstance(answers, list) or len(answers) != len(waiting):
-                raise StoreUnavailableError("the engine's answer to a search is none: expected one answer per search")
+                raise StoreUnavailableError(
+                    "the engine's answer to a search can't be used: expected one answer per search"
+                )
             unfinished = []
             for search, found in zip(waiting, answers, strict=True):
                 self._check(found, indices, left_out)
@@ -246,27 +245,27 @@ class Exporter:
                 if len(page["buckets"]) == search.page:
                     before, search.after = search.after, page.get("after_key")
                     if search.after is None or search.after == before:
-                        raise StoreUnavailableError("the engine can't count: a page is followed by itself")
+                        raise StoreUnavailableError("the engine's answer to a search can't be used: a page repeats")
                     unfinished.append(search)
             waiting = unfinished
 
-    def _check(self, found: Any, indices: str, left_out: LeftOut) -> None:
-        """Refuse half an answer: counters that fall for a moment look like a restart. Raises as _read does."""
+    def _check(self, found: Any, indices: str, left_out: ExcludedIndices) -> None:
+        """Reject a partial answer, since counters that fall for a moment look like a restart. Raises as _read does."""
         if not isinstance(found, dict) or "error" in found or is_partial(found):
             status = found.get("status", 200) if isinstance(found, dict) else 200
             if left_out.learn(indices, status if isinstance(status, int) else 200, found):
-                raise _NarrowedError
+                raise _IndexLeftOutError
             late = isinstance(found, dict) and found.get("timed_out")
-            raise StoreUnavailableError(f"the engine can't count: {'timed out' if late else reason_of(found)}")
+            raise StoreUnavailableError(f"the search engine can't answer: {'timed out' if late else reason_of(found)}")
 
     def _indices(self) -> list[str]:
         environment = self._settings.seldon_environment
         if not environment:
-            # Not those of an environment of another logger, whose name would come before the engine's.
+            # These exclude other loggers' environments, whose name comes before that of the serving engine.
             patterns = ["inference-log-seldon-*", "inference-log-inferenceservice-*"]
         else:
             start = f"inference-log-{environment}-"
-            # A name that had to be made legal ends in a hash of all of it.
+            # A name that had to be made legal ends in a hash of the whole name.
             patterns = [f"{start if legal_index(start) == start else legal_index(start)[:-_HASH_CHARACTERS]}*"]
         return [*patterns, *with_periods(self._settings.index_name, self._settings.index_period)]
 
@@ -284,15 +283,15 @@ def _aggregations(series: Series) -> dict[str, Any]:
     return aggs
 
 
-def _series(texts: set[str]) -> Iterator[Series]:
+def _parse_series(texts: set[str]) -> Iterator[Series]:
     for text in sorted(texts):
-        # What another program wrote there is none.
+        # Another program may have written something else to this field.
         with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError):
             yield Series.of(text)
 
 
 def _image(image: str) -> tuple[str, str]:
-    """Take name and version of an image apart; a colon before a slash is a port's."""
+    """Return an image's name and version; a colon before a slash belongs to a port."""
     name, colon, version = image.rpartition(":")
     if not colon or "/" in version:
         return image or UNKNOWN, UNKNOWN

@@ -1,4 +1,4 @@
-"""Prometheus' text format of series that are known by their values, whatever labels each of them has."""
+"""Writes series with arbitrary labels in Prometheus' text format."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ class _Family:
 
 
 class Families:
-    """Collects series; those of one name become one family, and what comes twice under the same labels is one series.
+    """Collects series into one family per name; values under the same labels are combined. Not thread-safe.
 
-    All but letters, digits and underscores of a name is replaced by ``_``, as Prometheus' clients do.
+    Characters other than letters, digits and underscores become ``_`` in names, as in Prometheus' clients.
     """
 
     def __init__(self) -> None:
@@ -43,38 +43,38 @@ class Families:
 
     @staticmethod
     def timer_edges() -> tuple[float, ...]:
-        """Give the upper edges (seconds) of a timer's buckets, those of Seldon: 50 from 1 ms to 30 s, and infinity."""
+        """Return a timer's upper bucket edges (seconds): Seldon's 50 from 1 ms to 30 s; infinity is implied."""
         return _timer_edges()
 
     def count(self, name: str, labels: Labels, value: float) -> None:
-        """Add to a counter; it is shown as ``<name>_total``."""
+        """Add to a counter, which is exposed as ``<name>_total``."""
         samples = self._samples(name.removesuffix("_total"), "counter")
         key = _key(labels)
         samples[key] = samples.get(key, 0) + value
 
     def set(self, name: str, labels: Labels, value: float, order: Sequence[Any]) -> None:
-        """Set a gauge; of several values the one of the greatest ``order`` stays."""
+        """Set a gauge; of several values the one with the greatest ``order`` is kept."""
         samples = self._samples(name, "gauge")
         key = _key(labels)
-        place = [-float("inf") if number is None else number for number in order]
-        if key not in samples or samples[key][0] <= place:
-            samples[key] = (place, value)
+        rank = [-float("inf") if number is None else number for number in order]
+        if key not in samples or samples[key][0] <= rank:
+            samples[key] = (rank, value)
 
     def observe(self, name: str, labels: Labels, below: Sequence[int], count: int, milliseconds: float) -> None:
-        """Add to a timer: how many values are below each of `timer_edges`, how many there are, and their sum."""
+        """Add to a timer: the values below each of `timer_edges`, their total number and their sum (milliseconds)."""
         samples = self._samples(name, "histogram")
         key = _key(labels)
         figures = [*below, count, milliseconds / 1000]
         samples[key] = [a + b for a, b in zip(samples.get(key, [0] * len(figures)), figures, strict=True)]
 
     def text(self) -> bytes:
-        """Give all of it in the text format."""
+        """Return the families in Prometheus' text format."""
         registry = CollectorRegistry(auto_describe=False)
         registry.register(self)
         return generate_latest(registry)
 
     def collect(self) -> Iterator[Metric]:
-        """Give the families, as prometheus_client asks for them."""
+        """Yield the families; prometheus_client's registry calls it."""
         for name, family in sorted(self._families.items()):
             metric = Metric(name.removesuffix("_total") if family.kind == "counter" else name, "", family.kind)
             for key, value in sorted(family.samples.items()):
@@ -95,7 +95,7 @@ class Families:
         name = _ILLEGAL.sub("_", name)
         suffix = "_total" if kind == "counter" else ""
         if self._families.get(name + suffix, _Family(kind)).kind != kind:
-            # Two families of one name would make the whole answer invalid.
+            # Two families of one name would make the whole exposition invalid.
             name = f"{name}_{kind}"
         return self._families.setdefault(name + suffix, _Family(kind)).samples
 

@@ -1,10 +1,10 @@
-"""The bodies of events -> rows: the public door of the decoders.
+"""Decodes the bodies of events to rows: the public interface of the decoders.
 
     decoded = decode_body(raw, headers.get("Content-Type"))
     for item in decoded.items: ...
 
-Pure code: no HTTP, no engine. Everything that can't be decoded raises :class:`UndecodableError` with a reason of one
-line; the decoders are those of the entry point group ``request_logger.payloads``.
+Pure code, no I/O. A body that can't be decoded raises :class:`UndecodableError` with the reason in one line. The
+decoders are registered in the entry point group ``request_logger.payloads``.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ __all__ = [
 GROUP = "request_logger.payloads"
 _OURS = f"{GROUP}."
 
-# Rows that another package's decoder may return for one body; each becomes a document.
+# Rows per body that another package's decoder may return; each becomes a document.
 MAX_ROWS = 1_000_000
-_LONGEST_REASON = 300
+_MAX_REASON_CHARACTERS = 300
 
 _log = logging.getLogger(__name__)
 
@@ -55,11 +55,11 @@ _log = logging.getLogger(__name__)
 def decode_body(
     raw: bytes, content_type: str | None = None, *, max_bytes: int = MAX_INFLATED_BYTES, is_response: bool = False
 ) -> Decoded:
-    """Take the body of a request or response event apart.
+    """Return the decoded body of a request or response event.
 
-    ``payload`` of the result is the body as JSON can keep it (numbers that are not finite become text). A gzip body is
-    inflated to ``max_bytes`` at most. ``is_response`` only tells a V2 protobuf response from a request, where the
-    bytes don't. Raises UndecodableError.
+    ``payload`` of the result is the body as storable JSON (numbers that are not finite become text). A gzip body is
+    inflated to at most ``max_bytes``. ``is_response`` distinguishes V2 protobuf responses from requests, whose bytes
+    can be the same. Raises UndecodableError.
     """
     if raw.startswith(bodies.GZIP):
         raw = bodies.inflate(raw, max_bytes)
@@ -73,7 +73,7 @@ def decode_body(
         raise UndecodableError(f"body is JSON but no object: {found}")
     rows = _decode(value)
     if rows.names and len(raw) > MAX_KEY_CHARACTERS:
-        # They become the keys of `elements`.
+        # The names become the keys of `elements`.
         bodies.check_names(rows.names)
     if not rows.has_payload:
         return rows
@@ -81,11 +81,11 @@ def decode_body(
 
 
 def decode_message(message: Any) -> Decoded:
-    """Take a message apart that is JSON already, such as the ``truth`` of a feedback.
+    """Return a decoded message that is parsed JSON, such as the ``truth`` of a feedback.
 
-    A bare number, text, boolean or list is taken as a Seldon ``ndarray``: a list is a batch with one row per entry.
-    Rows that say more than a prediction are reduced to it, as those of responses are. ``payload`` of the result is
-    None. Raises UndecodableError.
+    A bare number, text, boolean or list is decoded like a Seldon ``ndarray``: a list is a batch with one row per entry.
+    Rows with more than a prediction are reduced to the prediction, like those of responses. ``payload`` of the result
+    is None. Raises UndecodableError.
     """
     bodies.check_depth(message)
     if message is None:
@@ -96,7 +96,7 @@ def decode_message(message: Any) -> Decoded:
 
 
 def parse_body(raw: bytes, content_type: str | None = None, *, max_bytes: int = MAX_INFLATED_BYTES) -> Any:
-    """Parse a body of no message shape (feedback, outlier, drift) to the JSON that is stored.
+    """Parse the body of a feedback, outlier or drift event to the JSON that is stored.
 
     As lenient as :func:`decode_body`. Raises UndecodableError.
     """
@@ -105,9 +105,9 @@ def parse_body(raw: bytes, content_type: str | None = None, *, max_bytes: int = 
 
 @cache
 def decoders() -> tuple[tuple[str, Decoder], ...]:
-    """Load the decoders, named as registered: others' before our own, so that they can take a body first.
+    """Return the decoders with their registered names; those of other packages first, so that they have precedence.
 
-    One that can't be loaded is logged and left out.
+    A decoder that can't be loaded is logged and omitted.
     """
     found = []
     for point in sorted(entry_points(group=GROUP), key=lambda point: (_is_ours(point.value), point.name)):
@@ -124,7 +124,7 @@ def _is_ours(module: str) -> bool:
 
 
 def decoder_of(message: Any) -> Decoder | None:
-    """Return the decoder that takes a message; None where it is of no known form."""
+    """Return the decoder that accepts a message, None if there is none."""
     body = _as_body(message)
     if body is None:
         return None
@@ -139,7 +139,7 @@ def decoder_of(message: Any) -> Decoder | None:
 
 
 def decode_with(decoder: Decoder, message: Any) -> Decoded:
-    """Decode a message with the decoder that takes it. Raises UndecodableError, also for a mistake of the decoder."""
+    """Return a message decoded by its decoder. Raises UndecodableError, also for other errors of the decoder."""
     try:
         return decoder.decode(_as_body(message) or {})
     except UndecodableError:
@@ -149,7 +149,7 @@ def decode_with(decoder: Decoder, message: Any) -> Decoded:
 
 
 def columns_of(decoder: Decoder, message: Any) -> Sequence[str] | None:
-    """Return the names of a message's columns as its decoder says them; None where it can't say."""
+    """Return the names of a message's columns from its decoder, None if the decoder can't determine them."""
     columns = getattr(decoder, "columns", None)
     try:
         found: Sequence[str] | None = columns(_as_body(message) or {}) if columns is not None else None
@@ -159,7 +159,7 @@ def columns_of(decoder: Decoder, message: Any) -> Sequence[str] | None:
 
 
 def is_own(decoder: Decoder) -> bool:
-    """Say whether a decoder is one of the built-in ones."""
+    """Return whether a decoder is one of the built-in ones."""
     return type(decoder).__module__.startswith(f"{GROUP}.")
 
 
@@ -178,9 +178,9 @@ def _decode(body: dict[str, Any]) -> Decoded:
         except UndecodableError as error:
             if _is_ours(type(decoder).__module__):
                 raise
-            raise UndecodableError(" ".join(str(error).split())[:_LONGEST_REASON]) from None
+            raise UndecodableError(" ".join(str(error).split())[:_MAX_REASON_CHARACTERS]) from None
         except BaseException as error:
-            # A decoder's mistake (anyone may register one) must not lose the event.
+            # A defect of a decoder, which any package can register, must not lose the event.
             reraise_if_killed(error)
             _log.exception("payload decoder %s failed", name)
             raise UndecodableError(f"decoder {name} failed: {type_name(error)}") from None
@@ -189,7 +189,7 @@ def _decode(body: dict[str, Any]) -> Decoded:
 
 
 def _checked(rows: Any, name: str) -> Decoded:
-    """Give what another package's decoder returned, with nothing in it but JSON that can be stored."""
+    """Return the result of another package's decoder, converted to storable JSON. Raises UndecodableError."""
     if not isinstance(rows, Decoded) or not isinstance(rows.data_type, str):
         raise UndecodableError(f"decoder {name} returned {type_name(rows)}, expected Decoded")
     items = list(islice(rows.items, MAX_ROWS + 1))

@@ -1,7 +1,7 @@
-"""Rows of nested lists: their shape, kind, names and floats, shared by the decoders.
+"""Helpers for rows of nested lists, shared by the decoders: shape, kind, names and floats.
 
-Works level by level with the fast builtins (``set(map(type, ...))``, ``chain``), so that a single row costs a few
-microseconds and an image of 3,072 numbers well under a millisecond, without numpy.
+Works level by level with fast builtins (``set(map(type, ...))``, ``chain``) instead of numpy: a single row costs a few
+microseconds, an image of 3,072 numbers well under a millisecond.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ _NOT_FINITE = frozenset({"NaN", "Infinity", "-Infinity"})
 _INTEGER = re.compile(r"-?\d+(?:\.0*)?")
 _MAX_RANK = 64
 
-# Fields of a document's part that are the program's own: a body's field of such a name stays in the payload only.
+# Fields of a document's part that the logger sets itself: a body's field with such a name is kept in the payload only.
 RESERVED = frozenset({"payload", "instance", "elements", "dataType", "rows", "ce-time", "ce-source", "received-time"})
-# What is a Seldon message's own stays there, too, in a body of another protocol.
+# So is a field of a Seldon message in a body of another protocol.
 _SELDON = frozenset({"data", "strData", "jsonData", "binData"})
 
 
 @dataclass(slots=True)
 class Survey:
-    """What an array looks like: ``shape`` (None where it is ragged) and, where it isn't, its flat ``leaves``."""
+    """The structure of an array: ``shape`` (None if ragged), flat ``leaves`` (empty if ragged) and their types."""
 
     shape: tuple[int, ...] | None
     leaves: list[Any]
@@ -39,7 +39,7 @@ class Survey:
 
 
 def survey(array: Any) -> Survey:
-    """Find shape, leaves and leaf types of a nested list. A value that is no list has the shape ``()``."""
+    """Return shape, leaves and leaf types of a nested list. A value that isn't a list has the shape ``()``."""
     shape: list[int] = []
     level = [array]
     while True:
@@ -56,7 +56,7 @@ def survey(array: Any) -> Survey:
 
 
 def reshape(flat: list[Any], shape: Sequence[int]) -> Any:
-    """Nest a flat list. The product of ``shape`` must be ``len(flat)`` and no dimension 0."""
+    """Return a flat list nested to a shape. The product of ``shape`` must be ``len(flat)``, and no dimension 0."""
     if not shape:
         return flat[0]
     for size in reversed(shape[1:]):
@@ -65,10 +65,10 @@ def reshape(flat: list[Any], shape: Sequence[int]) -> Any:
 
 
 def resolve_shape(shape: Any, count: int, what: str) -> tuple[int, ...]:
-    """Check a shape that came with a body against the number of values.
+    """Return a body's shape, checked against the number of values.
 
-    One dimension may be -1 (the rest). ``what`` names the tensor in the error.
-    Raises UndecodableError where the values don't fill the shape, or there are none.
+    One dimension may be -1 (the rest). ``what`` names the tensor in errors. Raises UndecodableError if the values don't
+    fill the shape, or there are none.
     """
     if not isinstance(shape, list) or any(type(size) is not int for size in shape):
         raise UndecodableError(f"{what}: shape must be a list of integers")
@@ -85,9 +85,9 @@ def resolve_shape(shape: Any, count: int, what: str) -> tuple[int, ...]:
 
 
 def floats(value: Any) -> Any:
-    """BulkTokens every integer into a float, at any depth, as protobuf's Value does (booleans stay booleans).
+    """Return a value with every integer, at any depth, as a float, like protobuf's Value (booleans are kept).
 
-    Lists that hold none are returned as they are. An integer beyond the range of a double becomes None.
+    Lists without integers are returned unchanged. An integer beyond the range of a double becomes None.
     """
     kind = type(value)
     if kind is int:
@@ -103,7 +103,7 @@ def floats(value: Any) -> Any:
 
 
 def float_leaves(leaves: list[Any], kinds: frozenset[type]) -> list[Any]:
-    """:func:`floats` for the flat leaves of an array whose types are known."""
+    """Return :func:`floats` of the flat leaves of an array, faster since their types are known."""
     if kinds <= _NO_INTS:
         return leaves
     if kinds <= _PLAIN_NUMBERS:
@@ -122,7 +122,7 @@ def _float(value: int) -> float | None:
 
 
 def data_type(array: Survey) -> DataType:
-    """Give the kind of an array of rows: n or n x 1 numbers, n x m and 3-d tables, 4-d images, the rest text."""
+    """Return the kind of an array of rows: n or n x 1 numbers, n x m and 3-d tables, 4-d images, the rest text."""
     if array.shape is None:
         return "text"
     if len(array.shape) > 3:
@@ -133,16 +133,16 @@ def data_type(array: Survey) -> DataType:
 
 
 def column_names(names: Any) -> list[str] | None:
-    """Read ``names`` of a body: a list of text, empty where it came so, None where there are none."""
+    """Return ``names`` of a body as a list of text, None if there are none."""
     if not isinstance(names, list):
         return [str(names)] if names else None
     return [name if type(name) is str else str(name) for name in names]
 
 
 def elements(row: Any, names: list[str]) -> dict[str, Any] | None:
-    """Give each column of a row its name; the last of a repeated name wins, the longer side's rest is unnamed.
+    """Return the columns of a row by name; the last of a repeated name wins, surplus columns or names are ignored.
 
-    A row of a single value takes a single name: of several it can't be known which is meant.
+    A row that is a single value needs a single name: with several names, the intended one is unknown.
     """
     if type(row) is list:
         return dict(zip(names, row, strict=False))
@@ -152,15 +152,15 @@ def elements(row: Any, names: list[str]) -> dict[str, Any] | None:
 def items(rows: list[Any], names: list[str] | None) -> list[Item]:
     """Return the items of rows.
 
-    Rows of a single value, also as lists of one, take none of several names that are integers: ``[[2]]`` with the
-    names 0, 1 and 2 is the label 2 of a classifier, not a value of the class 0.
+    Rows with a single value, also as lists of one, get no elements if there are several names that are integers:
+    ``[[2]]`` with the names 0, 1 and 2 is the label 2 of a classifier, not a value of class 0.
     """
     if not names:
         return list(map(Item, rows))
     if len(names) > 1 and _are_integers(names) and all(type(row) is list and len(row) == 1 for row in rows):
         return list(map(Item, rows))
     if set(map(type, rows)) == {list}:
-        # `elements` of each row without a Python call a row: it is half of the time of a large batch.
+        # The `elements` of each row without a Python call per row, which took half of the time for a large batch.
         return list(map(Item, rows, map(dict, map(zip, repeat(names), rows))))
     return list(map(Item, rows, map(elements, rows, repeat(names))))
 
@@ -170,10 +170,10 @@ def _are_integers(names: list[str]) -> bool:
 
 
 def without_markers(array: Any) -> tuple[Any, Survey]:
-    """Give an array and its survey with None for the text that stands for a number that is not finite.
+    """Return an array and its survey, with None for texts that represent numbers that are not finite.
 
-    Stored payloads have ``"NaN"``, ``"Infinity"`` and ``"-Infinity"`` for what JSON can't keep, and senders write
-    them too; in an array with other text they are text.
+    Stored payloads have ``"NaN"``, ``"Infinity"`` and ``"-Infinity"`` for such numbers, and senders write them, too; in
+    an array with other text they are kept as text.
     """
     found = survey(array)
     if str in found.kinds and found.kinds <= _NUMBERS_AND_TEXT:
@@ -185,9 +185,9 @@ def without_markers(array: Any) -> tuple[Any, Survey]:
 
 
 def rows_of(array: Any, names: Any, what: str, fields: dict[str, Any], *, as_floats: bool) -> Decoded:
-    """Decode an array whose first dimension is the batch; a value that is no list is a batch of one.
+    """Return an array, whose first dimension is the batch, as a decoded body; a value that isn't a list is one row.
 
-    ``as_floats`` turns integers into floats. Raises UndecodableError for an array with no rows.
+    ``as_floats`` converts integers to floats. Raises UndecodableError if the array has no rows.
     """
     if array == []:
         raise UndecodableError(f"{what}: no rows")
@@ -203,7 +203,7 @@ def rows_of(array: Any, names: Any, what: str, fields: dict[str, Any], *, as_flo
 
 
 def other_fields(body: dict[str, Any], *taken: str) -> dict[str, Any]:
-    """Give the fields of a body that go to the top of the document's part: not ``taken``, not our own."""
+    """Return the fields of a body that are stored at the part's top level: without ``taken`` and reserved names."""
     if len(body) == 1:
         return {}
     out = RESERVED | _SELDON | frozenset(taken)

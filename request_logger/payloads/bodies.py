@@ -1,8 +1,8 @@
-"""Bytes of an event's body -> a JSON value, as lenient as the senders are careless.
+"""Parses the bytes of an event's body leniently to a JSON value.
 
-The fast way is one orjson parse. What it refuses (NaN literals, a byte order mark, lone surrogates, a form, bytes
-after the JSON) takes a slower way; gzip is known by its first bytes, because a gzip body is logged with whatever
-headers its message had.
+The fast path is a single orjson parse. What orjson refuses (NaN literals, a byte order mark, lone surrogates, a form,
+bytes after the JSON) takes a slower path. gzip is detected by its magic number, because a gzip body is logged with any
+headers.
 """
 
 from __future__ import annotations
@@ -37,15 +37,16 @@ _FORM = "application/x-www-form-urlencoded"
 _HOLDERS = frozenset({list, dict})
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
-# A key that is too long. One with escapes is found by a walk instead; each byte is looked at once, whatever the body.
+# Matches a key that is too long, in linear time. Keys with escapes are checked by `check_lengths` instead.
 _LONG_KEY = re.compile(rb'"[^"]{%d,}"\s*:' % (MAX_KEY_CHARACTERS + 1))
 
 
 class Body(NamedTuple):
     """A parsed body: ``value`` for the decoders, ``stored`` for the document's payload.
 
-    They differ where the body has numbers without a finite double, which no engine gives back: None in ``value``, their
-    text in ``stored`` (``"NaN"``, ``"Infinity"``, ``"-Infinity"``, an integer's digits). Else they are the same object.
+    They differ if the body has numbers without a finite double, which search engines don't preserve: these are None in
+    ``value``, and text in ``stored`` (``"NaN"``, ``"Infinity"``, ``"-Infinity"``, an integer's digits). Otherwise they
+    are the same object.
     """
 
     value: Any
@@ -53,7 +54,7 @@ class Body(NamedTuple):
 
 
 def parse(raw: bytes, content_type: str | None = None, *, max_bytes: int = MAX_INFLATED_BYTES) -> Body:
-    """Parse a body. A gzip body is inflated to ``max_bytes`` at most; an object within JSON text is taken for it.
+    """Parse a body. gzip is inflated to at most ``max_bytes``; an object that was encoded twice is decoded twice.
 
     Raises UndecodableError with one line for the user.
     """
@@ -62,7 +63,7 @@ def parse(raw: bytes, content_type: str | None = None, *, max_bytes: int = MAX_I
 
 
 def _unwrapped(body: Body) -> Body:
-    """Give the object that was encoded twice, as some senders do; other text stays as it is."""
+    """Return the object in a JSON string, as some senders encode objects twice; other text unchanged."""
     try:
         inner = _parse(body.value.encode(), None, 0)
     except UndecodableError:
@@ -91,7 +92,7 @@ def _parse(raw: bytes, content_type: str | None, max_bytes: int) -> Body:
 
 
 def check_depth(value: Any) -> None:
-    """Raise UndecodableError for a JSON value nested deeper than ``MAX_DEPTH``: it could not be stored."""
+    """Raise UndecodableError if a JSON value is nested deeper than ``MAX_DEPTH``, so that it can't be stored."""
     level = [value]
     for _ in range(MAX_DEPTH):
         holders = [entry for entry in level if type(entry) in _HOLDERS]
@@ -102,7 +103,7 @@ def check_depth(value: Any) -> None:
 
 
 def check_lengths(value: Any) -> None:
-    """Raise UndecodableError for a JSON value with a key or a text that is longer than engines take."""
+    """Raise UndecodableError if a JSON value has a key or a text that is too long for search engines."""
     level = [value]
     while level:
         holders = [entry for entry in level if type(entry) in _HOLDERS]
@@ -115,15 +116,15 @@ def check_lengths(value: Any) -> None:
 
 
 def check_names(names: Iterable[str]) -> None:
-    """Raise UndecodableError for names, of keys or of columns, that are longer than engines take."""
+    """Raise UndecodableError if a name, of a key or a column, is too long for search engines."""
     if max(map(len, names), default=0) > MAX_KEY_CHARACTERS:
         raise UndecodableError(f"body has a name of more than {MAX_KEY_CHARACTERS} characters")
 
 
 def inflate(raw: bytes, max_bytes: int) -> bytes:
-    """Unpack gzip (of one or more members), never to more than ``max_bytes``.
+    """Return inflated gzip (with one or more members), never more than ``max_bytes``.
 
-    Raises UndecodableError for damaged, cut and too large bodies.
+    Raises UndecodableError if the body is damaged, truncated or too large.
     """
     parts: list[bytes] = []
     room = max_bytes
@@ -144,10 +145,10 @@ def inflate(raw: bytes, max_bytes: int) -> bytes:
 
 
 def storable(value: Any) -> Body:
-    """Make both forms of a value that may hold numbers or text that can't be stored as JSON in UTF-8.
+    """Return both forms of a value that may have numbers or text that can't be stored as JSON in UTF-8.
 
-    Lone surrogates become U+FFFD. Raises UndecodableError for a value nested too deep, for names and texts that are too
-    long.
+    Lone surrogates become U+FFFD. Raises UndecodableError if the value is nested too deeply, or has a name or a text
+    that is too long.
     """
     check_depth(value)
     check_lengths(value)
@@ -162,7 +163,7 @@ def _clean(value: Any, *, as_text: bool) -> Any:
     if isinstance(value, UnstorableNumber):
         return str(value) if as_text else None
     if type(value) is int and not has_double(value):
-        # No parser of ours makes one.
+        # Our parsers never return one; a decoder of another package might.
         return None
     if isinstance(value, str):
         return _SURROGATES.sub("\ufffd", value)
@@ -174,7 +175,7 @@ def _clean(value: Any, *, as_text: bool) -> Any:
 
 
 def _is_clean(values: list[Any]) -> bool:
-    """Say quickly of a tensor's flat values that they need no change."""
+    """Return whether a tensor's flat values can be stored unchanged. Fast, but may return False for others."""
     kinds = set(map(type, values))
     if kinds == {float}:
         return all(map(math.isfinite, values))
@@ -207,7 +208,7 @@ def _parse_with_tail(raw: bytes, problem: str) -> Body:
 
 
 def _form_field(raw: bytes, content_type: str | None) -> bytes | None:
-    """Find the JSON in a form's field ``json``. Plain JSON labelled as a form (curl -d) has been parsed before."""
+    """Return the JSON in a form's field ``json``. Plain JSON labelled as a form (curl -d) was parsed before."""
     if not raw.startswith(b"json=") and not (content_type or "").lower().startswith(_FORM):
         return None
     values = parse_qs(raw.decode(errors="replace")).get("json")

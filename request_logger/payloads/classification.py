@@ -1,7 +1,7 @@
-"""Triton's classification extension: BYTES of ``score:index[:label]``, the best first -> scores by class.
+"""Decodes Triton's classification extension: BYTES of ``score:index[:label]``, the best class first.
 
-A request that asks for the ``k`` best classes of an output gets a tensor of this text in its place, of shape
-[batch, k], or [k] from a model without batches.
+If a request asks for the ``k`` best classes of an output, the response has a tensor of such texts instead, with the
+shape [batch, k], or [k] for a model without batches.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _ENTRY = re.compile(r"([-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|nan|inf)):(\d{1,9})(?:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One class of a row; ``label`` is empty where the model has no labels."""
+    """One class of a row; ``label`` is empty if the model has no labels."""
 
     score: float
     index: int
@@ -33,10 +33,10 @@ Row = list[Entry]
 
 
 def rows_of(array: Any, shape: tuple[int, ...] | None) -> list[Row] | None:
-    """Return the classes of each row of a BYTES tensor; None where it holds other text.
+    """Return the classes of each row of a BYTES tensor; None if it has other text.
 
-    Text such as "16:9" or "12:30:45" is no classification: one has scores with a point, labels that are no numbers, or
-    several different classes in falling order.
+    Text such as "16:9" or "12:30:45" is not a classification: that has scores with a decimal point, labels that aren't
+    numbers, or several different classes with descending scores.
     """
     if shape is None or len(shape) not in (1, 2):
         return None
@@ -61,17 +61,17 @@ def _entry(text: Any) -> Entry | None:
 
 
 def _is_ranking(row: Row) -> bool:
-    """Say whether entries are different classes, the best first: as those of one row are."""
+    """Return whether the entries are different classes, the best first, like those of one row."""
     scores = [entry.score for entry in row]
     return len({entry.index for entry in row}) == len(row) and scores == sorted(scores, reverse=True)
 
 
 def decode(rows: list[Row], fields: dict[str, Any]) -> Decoded:
-    """Decode rows of classes.
+    """Return rows of classes as a decoded body.
 
-    Where every row has every class (as many as the greatest index says, two at least), a row is the list of scores in
-    the order of the classes, and the names are the labels. Else it is what :func:`prediction` returns, and the
-    elements are ``label`` and ``score`` of the best.
+    If every row has all classes (from 0 to the greatest index, at least two), a row is the list of scores in the order
+    of the classes, and the labels are the column names. Otherwise a row is the result of :func:`prediction`, and its
+    elements are ``label`` and ``score`` of the best class.
     """
     names = _names(rows)
     if names is not None:
@@ -83,9 +83,9 @@ def decode(rows: list[Row], fields: dict[str, Any]) -> Decoded:
 
 
 def prediction(row: Row) -> Any:
-    """Return label -> score of a row of probabilities with several labels, else the best class: its label or index.
+    """Return label -> score for a row of several probabilities, else the label or index of the best class.
 
-    Scores beyond [0, 1] of some of the classes say nothing but their order.
+    Scores outside [0, 1] are no probabilities: only their order counts.
     """
     scores = {str(entry.name): entry.score for entry in row}
     within = all(0.0 <= score <= 1.0 for score in scores.values())
@@ -93,14 +93,14 @@ def prediction(row: Row) -> Any:
 
 
 def elements(row: Row) -> dict[str, Any]:
-    """Return label (as text, whatever it is) and score of the best class."""
+    """Return label (always as text) and score of the best class."""
     return {"label": str(row[0].name), "score": row[0].score}
 
 
 def _names(rows: list[Row]) -> list[str] | None:
-    """Return the labels in the order of the classes (all of them empty where there are none); None for a part of them.
+    """Return the labels in the order of the classes (all empty if there are none); None if some are missing.
 
-    None, too, where two classes have one label, or a class has two.
+    None, too, if two classes have the same label, or a class has two labels.
     """
     count = len(rows[0])
     labels = {(entry.index, entry.label) for row in rows for entry in row}

@@ -1,4 +1,4 @@
-"""Named columns -> rows: what V2's several tensors and TensorFlow's column form have in common."""
+"""Converts named columns to rows, for V2 bodies with several tensors and for TensorFlow's column form."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from request_logger.payloads.base import DataType, Decoded, Item
 
 
 class Column(NamedTuple):
-    """One tensor of a body: ``array`` is its nested list, its first dimension the batch."""
+    """One tensor of a body: ``array`` is a nested list whose first dimension is the batch, ``found`` its survey."""
 
     name: str
     array: Any
@@ -17,17 +17,17 @@ class Column(NamedTuple):
 
     @property
     def size(self) -> int | None:
-        """The number of rows, None where the array is a single value."""
+        """The number of rows, None if the array is a single value."""
         return len(self.array) if type(self.array) is list else None
 
 
 def decode(columns: list[Column], fields: dict[str, Any]) -> Decoded:
-    """Put columns together to rows.
+    """Return columns combined to rows.
 
-    A row's ``elements`` maps every column to its value, ``instance`` lists the values in the columns' order (with one
-    column it is that column's row as it came). A value is a number or text where the column has one a row, else a
-    list. Columns of different lengths (as of an object detector) are no batch: they make one row of kind ``json``
-    that holds each of them whole.
+    The ``elements`` of a row map every column to its value, ``instance`` lists the values in the columns' order (with a
+    single column it is the column's row). A value is a number or text if the column has one per row, else a list.
+    Columns of different lengths (as from an object detector) aren't a batch: they become one row of kind ``json`` that
+    contains each of them completely.
     """
     names = [column.name for column in columns]
     if len({column.size for column in columns}) > 1 or columns[0].size is None:

@@ -1,4 +1,4 @@
-"""Text that goes into a model and comes out of it: Triton's generate extension, and Hugging Face's pipelines."""
+"""Decodes text inputs and outputs of models: Triton's generate extension, and Hugging Face's pipelines."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 from request_logger.payloads.base import Decoded, Item, UndecodableError, columns_in
 
 _TEXTS = ("text_input", "text_output", "generated_text")
-# A body with these is of another protocol, whatever else it has.
+# A body with any of these keys is of another protocol.
 _ROWS = frozenset({"instances", "predictions", "inputs", "outputs", "data", "instance"})
 _FIELDS = ("id", "model_name", "model_version", "parameters")
 
@@ -16,7 +16,7 @@ class GenerateDecoder:
     """Decodes ``text_input``, ``text_output``, ``generated_text``, and the ``answer`` of question answering."""
 
     def accepts(self, body: dict[str, Any]) -> bool:
-        """Take a body with one of the texts, or with an answer and its score."""
+        """Return whether a body has one of the texts, or an answer and its score."""
         if not _ROWS.isdisjoint(body):
             return False
         return any(key in body for key in _TEXTS) or ("answer" in body and "score" in body)
@@ -26,7 +26,7 @@ class GenerateDecoder:
         return columns_in(self.decode(body))
 
     def decode(self, body: dict[str, Any]) -> Decoded:
-        """Return a row per text; of the other fields ``id``, ``parameters`` and the model's go to the part's top."""
+        """Return a row per text; ``id``, ``parameters`` and the model's fields are stored at the part's top level."""
         key = next((name for name in _TEXTS if name in body), "answer")
         content = body[key]
         texts = content if isinstance(content, list) else [content]

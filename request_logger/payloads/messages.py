@@ -1,4 +1,4 @@
-"""Bodies that are no predictions: feedback, outlier and drift messages -> the content of their parts."""
+"""Converts bodies that aren't predictions (feedback, outlier and drift messages) to the content of their parts."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ Content = dict[str, Any]
 
 
 def feedback_content(raw: bytes, content_type: str | None) -> Content:
-    """Take a feedback body whole, its reward made a number (true is 1) where it is one.
+    """Return a feedback body unchanged, except that the reward is converted by `numeric_reward`.
 
-    Raises UndecodableError where the body is no JSON object.
+    Raises UndecodableError if the body isn't a JSON object.
     """
     content = _json_object(raw, content_type, "a feedback message")
     if "reward" in content:
@@ -23,7 +23,7 @@ def feedback_content(raw: bytes, content_type: str | None) -> Content:
 
 
 def numeric_reward(reward: Any) -> Any:
-    """Make a reward (number, true, false, "0.5", a list of them by row) numeric; what is no number stays as it came."""
+    """Return a reward (number, true, false, "0.5", or a list of these per row) as a number; others unchanged."""
     if isinstance(reward, bool):
         return int(reward)
     if isinstance(reward, str):
@@ -38,9 +38,9 @@ def numeric_reward(reward: Any) -> Any:
 
 
 def outlier_contents(raw: bytes, content_type: str | None) -> list[Content]:
-    """Split an outlier message by item: is_outlier, feature_score and instance_score have one entry an item.
+    """Split an outlier message by item: is_outlier, feature_score and instance_score have one entry per item.
 
-    Raises UndecodableError where the body is no JSON object.
+    Raises UndecodableError if the body isn't a JSON object.
     """
     body = _json_object(raw, content_type, "an outlier message")
     data = body.get("data")
@@ -62,10 +62,10 @@ def outlier_contents(raw: bytes, content_type: str | None) -> list[Content]:
 
 
 def drift_content(raw: bytes, content_type: str | None, by_feature: Callable[[list[Any]], Content]) -> Content:
-    """Give a drift message its type (batch or feature), lists by feature name where it is by feature.
+    """Return a drift message with its type (batch or feature); if by feature, with its lists as objects by name.
 
-    ``by_feature`` names a list's values (see metadata.Schema.by_feature). Raises
-    UndecodableError where the body is no JSON object.
+    ``by_feature`` names the values of a list (see metadata.Schema.by_feature). Raises UndecodableError if the body
+    isn't a JSON object.
     """
     body = _json_object(raw, content_type, "a drift message")
     data = body.get("data")

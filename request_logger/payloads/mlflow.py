@@ -1,4 +1,4 @@
-"""MLflow's data frames: ``dataframe_split`` and ``dataframe_records``. Its other forms are TensorFlow's."""
+"""Decodes MLflow's data frames: ``dataframe_split`` and ``dataframe_records``. Its other forms are TensorFlow's."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _SPLIT, _RECORDS = "dataframe_split", "dataframe_records"
 
 
 class MLflowDecoder:
-    """Decodes a data frame: a row per entry, named by the frame's columns."""
+    """Decodes a data frame to a row per entry, with the frame's column names."""
 
     def accepts(self, body: dict[str, Any]) -> bool:
-        """Take a body with one of the keys."""
+        """Return whether a body has one of the two keys."""
         return _SPLIT in body or _RECORDS in body
 
     def columns(self, body: dict[str, Any]) -> list[str]:
@@ -22,7 +22,7 @@ class MLflowDecoder:
         return columns_in(self.decode(body))
 
     def decode(self, body: dict[str, Any]) -> Decoded:
-        """Return the rows; the body's other fields, such as ``params``, go to the part's top."""
+        """Return the rows; the body's other fields, such as ``params``, are stored at the part's top level."""
         if _SPLIT in body:
             return _split(body[_SPLIT], arrays.other_fields(body, _SPLIT))
         return _records(body[_RECORDS], arrays.other_fields(body, _RECORDS))

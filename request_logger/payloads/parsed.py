@@ -1,4 +1,4 @@
-"""Bodies that are a document's part already: ``dataType`` and ``instance``, as other loggers send them on."""
+"""Decodes bodies that are a document's part already, from other loggers: ``dataType`` and ``instance``."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _TAKEN = frozenset({"dataType", "instance", "elements", "names", "rows", "ce-tim
 
 
 class ParsedDecoder:
-    """Decodes a body whose ``instance`` is the list of rows and ``elements``, if any, the list of theirs."""
+    """Decodes a body whose ``instance`` is the list of rows, and whose optional ``elements`` lists their elements."""
 
     def accepts(self, body: dict[str, Any]) -> bool:
-        """Take a body with both keys; with ``dataType`` alone it is an unknown field of another protocol."""
+        """Return whether a body has both keys; ``dataType`` alone can be an unknown field of another protocol."""
         return "dataType" in body and "instance" in body
 
     def columns(self, body: dict[str, Any]) -> list[str]:
@@ -23,9 +23,9 @@ class ParsedDecoder:
         return columns_in(self.decode(body))
 
     def decode(self, body: dict[str, Any]) -> Decoded:
-        """Give the rows; every other field goes to the part's top, and no payload is kept beside them.
+        """Return the rows; other fields are stored at the part's top level, and there is no payload.
 
-        The instance of kind ``json`` is one row, whatever it is; so is one that is no list.
+        An instance of kind ``json`` is one row, and so is one that isn't a list.
         """
         kind = body["dataType"]
         if not isinstance(kind, str):
@@ -38,7 +38,7 @@ class ParsedDecoder:
         per_row = chain(elements, repeat(None)) if isinstance(elements, list) else repeat(elements)
         pairs = zip(rows, per_row, strict=False)
         return Decoded(
-            # A kind of somebody's own is stored as it came, as it always was.
+            # Like in the original, an unknown kind is stored unchanged.
             cast(DataType, kind),
             [Item(row, values if isinstance(values, dict) else None) for row, values in pairs],
             arrays.column_names(body.get("names")),

@@ -1,8 +1,8 @@
-"""What of a response's row is the prediction, where a server says more than that beside it. Pure code.
+"""Extracts the prediction from a response's row that contains more than it. Pure code.
 
-Servers return a label with its probabilities, records of several fields, labels with scores in pairs, or such a record
-as text. Scoring compares one class, or one row of probabilities: this module finds it in the forms that are documented
-in docs/payloads.md. A row of any other form stays as it is.
+Servers return a label with its probabilities, records of several fields, pairs of labels and scores, or such a record
+as text. Scoring compares a class, or a row of probabilities: this module finds it in the forms that docs/payloads.md
+lists. A row of any other form is kept unchanged.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import orjson
 
 from request_logger.payloads.base import Decoded, Item
 
-# Names in lower case and without anything but letters and digits; of several the first goes first.
+# Normalised names (lower case, letters and digits only), in order of precedence.
 _LABELS = (
     "predict", "prediction", "predictions", "predicted", "predictedlabel", "predictedclass", "predictedvalue",
     "outputlabel", "label", "labels", "classid", "classids", "class", "classes",
@@ -28,25 +28,25 @@ _SCORES = (
     "predictproba", "probabilities", "probability", "probas", "proba", "outputprobability", "classprobabilities",
     "predictionprobabilities", "predictedprobabilities", "scores", "score", "confidences", "confidence",
 )  # fmt: skip
-# What tells that labels and scores are of things found within an input, not of the input.
+# Names that show that labels and scores are for objects within an input (detection), not for the input.
 _PLACES = re.compile(r"start|end|.*(?:box|mask|polygon|keypoint).*")
 _NOT_LETTERS = re.compile(r"[\W_]+")
 _PROBABILITY_OF = re.compile(r"(?:probability|proba|p)(?:_(.+)|\((.+)\))", re.IGNORECASE | re.DOTALL)
 _NUMBERS = frozenset({int, float, bool, type(None)})
 # Rounded probabilities need not add up to exactly 1.
 _SUM_TOLERANCE = 0.02
-# A record of a thousand classes; longer text is an answer, and takes too long to read as a literal of Python's.
-_MOST_CHARACTERS = 20_000
+# Enough for a record of a thousand classes. Longer text is an answer, and takes too long to parse as a Python literal.
+_MAX_CHARACTERS = 20_000
 
 
 def predicted(decoded: Decoded) -> Decoded:
-    """Return a decoded response with the prediction as the instance of each row; as it is where it says nothing else.
+    """Return a decoded response with the prediction as the instance of each row; unchanged if it has nothing else.
 
-    The elements of a row that is changed are the fields of its record, so that each of them can be searched.
+    The elements of a changed row are the fields of its record, so that each of them can be searched.
     """
     items: list[Item] = []
     is_changed = False
-    # Columns of different lengths are one row of kind json: they say nothing of one input.
+    # Columns of different lengths are one row of kind json: they don't describe a single input.
     names = decoded.names if decoded.data_type != "json" and _tell_roles(tuple(decoded.names or ())) else None
     if not names and _are_numbers(decoded.items):
         return decoded
@@ -61,19 +61,19 @@ def predicted(decoded: Decoded) -> Decoded:
         is_changed = True
         as_elements = value if isinstance(value, dict) and decoded.has_elements else None
         items.append(Item(found, item.elements or as_elements))
-    # The names are those of the record's fields.
+    # Without the names, which are those of the record's fields.
     return replace(decoded, items=items, names=None) if is_changed else decoded
 
 
 def _are_numbers(items: Sequence[Item]) -> bool:
-    """Say quickly whether each row is a number, or a list that starts with one: then none is of a known form."""
+    """Return whether each row is a number, or a list that starts with one: such rows have no known form. Fast."""
     heads = {type(row[0]) if type(row) is list and row else type(row) for row in [item.instance for item in items]}
     return heads <= _NUMBERS
 
 
 @lru_cache(maxsize=256)
 def _tell_roles(names: tuple[str, ...]) -> bool:
-    """Say whether columns of these names may be a label and its scores, not classes or features."""
+    """Return whether columns with these names may be a label and its scores, not classes or features."""
     return len(names) > 1 and any(_plain(name) in _LABELS or _PROBABILITY_OF.fullmatch(name) for name in names)
 
 
@@ -82,9 +82,9 @@ def _plain(name: str) -> str:
 
 
 def wrapped(value: Any) -> dict[str, Any] | None:
-    """Return a list of records with label and score, as Hugging Face's pipelines answer, as a body with predictions.
+    """Return a list of records with label and score (a Hugging Face pipeline's answer) as a body with predictions.
 
-    None for any other list. A list of different labels whose scores fall and add up to 1 is of one row.
+    None for any other list. A list of different labels with descending scores that add up to 1 is one row.
     """
     if not isinstance(value, list) or not value:
         return None
@@ -101,15 +101,15 @@ def wrapped(value: Any) -> dict[str, Any] | None:
 
 
 def prediction_of(value: Any) -> Any:
-    """Return the prediction that a row says: a label, a row of probabilities, or an object of label -> probability.
+    """Return the prediction in a row: a label, a row of probabilities, or an object of label -> probability.
 
-    The row itself where it is of none of the known forms.
+    A row without a known form is returned unchanged.
     """
     if isinstance(value, dict):
         return _of_record(value)
     if isinstance(value, list):
         return _of_list(value)
-    if isinstance(value, str) and value[:1] in ("{", "[") and len(value) <= _MOST_CHARACTERS:
+    if isinstance(value, str) and value[:1] in ("{", "[") and len(value) <= _MAX_CHARACTERS:
         return _of_text(value)
     return value
 
@@ -130,7 +130,7 @@ def _of_record(record: dict[str, Any]) -> Any:
 
 
 def _probabilities_by_name(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Return class -> probability of PMML's outputs, such as ``Probability_setosa``; empty where there are none."""
+    """Return class -> probability from PMML's outputs, such as ``Probability_setosa``; empty if there are none."""
     found = {
         match[1] or match[2]: value
         for name, value in record.items()
@@ -140,16 +140,16 @@ def _probabilities_by_name(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _class_among(record: Mapping[str, Any], classes: Mapping[str, Any]) -> str | None:
-    """Return the one value of a record that is the name of a class: PMML calls the label as the target is called."""
+    """Return the only value of a record that is a class name: PMML names the label's field after the target."""
     found = [value for value in record.values() if isinstance(value, str) and value in classes]
     return found[0] if len(found) == 1 else None
 
 
 def _joined(labels: Any, scores: Any, record: dict[str, Any]) -> Any:
-    """Return what a label and its scores say together: the scores by class where they fit the label, else the label.
+    """Return the scores by class if they agree with the label, else the label.
 
-    A list of scores is by class index: it is used where the label is the index of its greatest. Where it is not, the
-    classes have other names, or the server has a threshold of its own, and only the label is known.
+    A list of scores is by class index: it is used if the label is the index of the greatest score. Otherwise the
+    classes have other names, or the server uses a threshold, and only the label is known.
     """
     label, scores = _unwrapped(labels), _unwrapped(scores)
     if isinstance(label, list):
@@ -179,7 +179,7 @@ def _of_list(row: list[Any]) -> Any:
     if len(pairs) == 1:
         return pairs[0][0]
     if not any(label for label, _ in pairs):
-        # TensorFlow's classes without labels are in the order of their indexes.
+        # TensorFlow lists classes without labels in the order of their indexes.
         return [score for _, score in pairs]
     if not _are_distinct(label for label, _ in pairs):
         return row
@@ -187,7 +187,7 @@ def _of_list(row: list[Any]) -> Any:
 
 
 def _pairs(row: list[Any]) -> list[tuple[Any, float]]:
-    """Return the labels and scores of a list of pairs, or of records that have nothing else; empty for other lists."""
+    """Return the labels and scores of a list of pairs, or of records with only these; empty for other lists."""
     found: list[tuple[Any, float]] = []
     for entry in row:
         label: Any = None
@@ -203,13 +203,13 @@ def _pairs(row: list[Any]) -> list[tuple[Any, float]]:
 
 
 def _of_text(text: str) -> Any:
-    """Read a record, or an object of class -> score, that was written as text: JSON, or Python's own form."""
+    """Return the prediction in a record, or an object of class -> score, in text form: JSON or a Python literal."""
     value = _literal(text.strip())
     if isinstance(value, dict) and all(isinstance(name, str) for name in value):
         found = prediction_of(value)
         return text if found is value and not _is_forecast(value) else found
     if isinstance(value, dict):
-        # By index, as KServe's Hugging Face server writes them: {0: 0.1, 1: 0.9}, also for logits.
+        # By index, as written by KServe's Hugging Face server: {0: 0.1, 1: 0.9}, also for logits.
         scores = {str(name): score for name, score in value.items() if type(name) is int and _is_number(score)}
         return scores if len(scores) == len(value) > 1 else text
     found = prediction_of(value) if isinstance(value, list) else value
@@ -228,7 +228,7 @@ def _literal(text: str) -> Any:
 
 
 def _is_forecast(value: Mapping[str, Any]) -> bool:
-    """Say whether an object has a probability for each of several names."""
+    """Return whether an object maps several names to probabilities that add up to 1."""
     scores = list(value.values())
     return (
         len(scores) > 1
@@ -238,7 +238,7 @@ def _is_forecast(value: Mapping[str, Any]) -> bool:
 
 
 def _unwrapped(value: Any) -> Any:
-    """Take a list of one out of its list: ``[2]`` is 2, ``[[0.2, 0.8]]`` is ``[0.2, 0.8]``."""
+    """Return a value without surrounding lists of one: ``[2]`` is 2, ``[[0.2, 0.8]]`` is ``[0.2, 0.8]``."""
     while isinstance(value, list) and len(value) == 1:
         value = value[0]
     return value
@@ -258,7 +258,7 @@ def _are_distinct(labels: Iterable[Any]) -> bool:
 
 
 def _index(label: Any) -> int | None:
-    """Return a label that is a class index, as number, boolean or text; None for any other."""
+    """Return the class index that a label (number, boolean or text) denotes; None for any other label."""
     if isinstance(label, str):
         return int(label) if label.isascii() and label.isdecimal() else None
     return int(label) if label >= 0 and label == int(label) else None

@@ -1,7 +1,7 @@
-"""Protobuf bodies of gRPC calls -> the JSON that the same message has over REST.
+"""Converts protobuf bodies of gRPC calls to the JSON of the same message over REST.
 
-The bytes don't say what message they are. V2 is tried first: V2 tensors can read as a SeldonMessage's text, but no
-text that people send reads as tensors with a datatype.
+The bytes don't contain the message type. V2 is tried first: V2 tensors can be parsed as a SeldonMessage's text, but
+real text can't be parsed as tensors with a datatype.
 """
 
 from __future__ import annotations
@@ -41,15 +41,15 @@ _CONTENTS = {
 
 
 def is_protobuf(content_type: str | None) -> bool:
-    """Say whether a Content-Type names protobuf or gRPC."""
+    """Return whether a Content-Type names protobuf or gRPC."""
     return content_type is not None and content_type.strip().lower().startswith(_CONTENT_TYPES)
 
 
 def decode_protobuf(raw: bytes, *, is_response: bool = False) -> dict[str, Any]:
-    """Read a SeldonMessage or a V2 request or response as the JSON object of the REST protocol.
+    """Return a SeldonMessage, or a V2 request or response, as the JSON object of the REST protocol.
 
-    The result may hold floats that are not finite. ``is_response`` settles what V2 bytes leave open: whether their
-    tensors are inputs or outputs. Raises UndecodableError for anything else.
+    The result may have floats that are not finite. ``is_response`` decides what V2 bytes don't contain: whether their
+    tensors are inputs or outputs. Raises UndecodableError for any other message.
     """
     if raw[:1] == b"\0" and int.from_bytes(raw[1:_GRPC_PREFIX], "big") == len(raw) - _GRPC_PREFIX:
         raw = raw[_GRPC_PREFIX:]
@@ -71,7 +71,7 @@ def decode_protobuf(raw: bytes, *, is_response: bool = False) -> dict[str, Any]:
 
 
 def _read(name: str, raw: bytes) -> Any:
-    """Parse bytes as a message, None where they are no such message or have fields that it doesn't know."""
+    """Return bytes parsed as a message; None if they are no such message, or have unknown fields."""
     message = message_class(name)()
     try:
         message.ParseFromString(raw)
@@ -85,12 +85,12 @@ def _base64(raw: bytes) -> str:
 
 
 def _present(**values: Any) -> dict[str, Any]:
-    """Leave out what has its default value, as protobuf's JSON form does."""
+    """Return the values without default values, which protobuf's JSON form omits."""
     return {name: value for name, value in values.items() if value}
 
 
 def _value(value: Any) -> Any:
-    """Give a google.protobuf.Value as JSON; unlike protobuf's own function it takes NaN and keeps 1.0 a float."""
+    """Return a google.protobuf.Value as JSON; unlike protobuf's own function, accepts NaN and keeps 1.0 a float."""
     kind = value.WhichOneof("kind")
     if kind == "list_value":
         return [_value(entry) for entry in value.list_value.values]
@@ -154,7 +154,7 @@ def _data(data: Any) -> dict[str, Any]:
 
 
 def _tftensor(tensor: Any) -> dict[str, Any]:
-    # The int64 dimensions are text in protobuf's JSON form, which is what the decoder knows.
+    # The decoder expects protobuf's JSON form, in which int64 dimensions are text.
     body: dict[str, Any] = {"dtype": tensor.dtype}
     if tensor.HasField("tensor_shape"):
         body["tensorShape"] = {"dim": [{"size": str(dim.size)} for dim in tensor.tensor_shape.dim]}
@@ -173,7 +173,7 @@ def _tftensor(tensor: Any) -> dict[str, Any]:
 
 
 def _read_v2(raw: bytes, key: str) -> Any:
-    """Parse bytes as the V2 message that has the field ``key``, None where they are none with tensors."""
+    """Return bytes parsed as the V2 message with the field ``key``; None if they are none with tensors."""
     message = _read("ModelInferRequest" if key == "inputs" else "ModelInferResponse", raw)
     tensors = getattr(message, key, ())
     known = tensors and all(tensor.datatype and not len(UnknownFieldSet(tensor)) for tensor in tensors)

@@ -1,7 +1,7 @@
 """The protobuf messages of the public Seldon and V2 definitions, built at run time.
 
-No generated code, so any protobuf runtime will do. The pool is our own: a process that also loads the real
-definitions doesn't meet them twice. Enums are declared as int32, which is the same on the wire.
+Without generated code, any version of the protobuf runtime works. A separate descriptor pool avoids conflicts in a
+process that also loads the original definitions. Enums are declared as int32, which is the same on the wire.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ _Field = descriptor_pb2.FieldDescriptorProto
 
 @cache
 def message_class(name: str) -> Any:
-    """Give the class of a message, such as ``SeldonMessage``, ``ModelInferRequest`` or ``ModelInferResponse``."""
+    """Return the class of a message, such as ``SeldonMessage``, ``ModelInferRequest`` or ``ModelInferResponse``."""
     return message_factory.GetMessageClass(_pool().FindMessageTypeByName(f"{_PACKAGE}.{name}"))
 
 

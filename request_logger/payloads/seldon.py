@@ -1,4 +1,4 @@
-"""Seldon protocol: ``data`` (ndarray, tensor, tftensor), ``binData``, ``strData``, ``jsonData``, ``customData``."""
+"""Decodes Seldon's messages: ``data`` (an ndarray, tensor or tftensor) and the four other kinds of content."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from request_logger.payloads import arrays, tftensor, v2
 from request_logger.payloads.base import Decoded, Item, UndecodableError, columns_in
 
-# In the order of the message definition's oneof: where a body has several, the first is taken.
+# In the order of the message definition's oneof: if a body has several, the first is used.
 _CONTENTS = ("data", "binData", "strData", "jsonData", "customData")
 _CONTENT_KEYS = frozenset(_CONTENTS)
 _OTHER_KEYS = frozenset({"meta", "status"})
@@ -17,12 +17,12 @@ _ARRAYS = ("tensor", "ndarray", "tftensor")
 
 
 class SeldonDecoder:
-    """Decodes a SeldonMessage in JSON. Unknown fields are tolerated; they stay in the payload."""
+    """Decodes a SeldonMessage in JSON. Unknown fields are allowed, and kept in the payload."""
 
     def accepts(self, body: dict[str, Any]) -> bool:
-        """Take a body with one of the message's contents, or with nothing but ``status`` and ``meta``.
+        """Return whether a body has one of the message's contents, or only ``status`` and ``meta``.
 
-        One that has another protocol's content, too, is of that protocol.
+        A body that has another protocol's content, too, is of that protocol.
         """
         if not _CONTENT_KEYS.isdisjoint(body):
             return _ROWS_OF_OTHERS.isdisjoint(body) and not v2.is_v2(body)
@@ -33,11 +33,11 @@ class SeldonDecoder:
         return columns_in(self.decode(body))
 
     def decode(self, body: dict[str, Any]) -> Decoded:
-        """Decode the body's content; one with only ``status`` or ``meta`` (a failure) is kept whole as JSON."""
+        """Return the decoded content; a body with only ``status`` or ``meta`` (a failure) is one JSON row."""
         fields: dict[str, Any] = {key: body[key] for key in ("meta", "status") if key in body}
         for key in _CONTENTS:
             content = body.get(key)
-            # Of these only JSON can be null; any other that is null isn't there.
+            # Only jsonData can have the value null; null in any other field means that it is absent.
             if content is not None or (key == "jsonData" and key in body):
                 break
         else:
@@ -90,7 +90,7 @@ def _decode_tensor(tensor: Any, names: Any, fields: dict[str, Any]) -> Decoded:
 
 
 def _number(value: Any) -> float | None:
-    """Read a number of protobuf's JSON form, in which numbers may be text and the non-finite ones always are."""
+    """Return a number of protobuf's JSON form, in which numbers can be text, and non-finite ones always are."""
     if isinstance(value, str):
         try:
             value = float(value)

@@ -1,6 +1,6 @@
-"""TensorFlow Serving and KServe V1: ``instances``, ``predictions`` and the column form ``inputs``, ``outputs``.
+"""Decodes TensorFlow Serving and KServe V1: ``instances``, ``predictions``, and columns in ``inputs``, ``outputs``.
 
-Of TensorFlow Serving's classify and regress also ``examples`` and ``results``.
+Also TensorFlow Serving's classify and regress methods: ``examples`` and ``results``.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from request_logger.payloads import arrays, columns, v2
 from request_logger.payloads.base import Decoded, UndecodableError, columns_in
 
 _KEYS = ("instances", "predictions", "inputs", "outputs")
-# Such words occur in other protocols, too: a body of TensorFlow's has nothing else.
+# Other protocols use these names, too; a body of TensorFlow Serving has no other keys.
 _RESULTS = ("results", "result")
 _RESULT_BODY = frozenset({*_RESULTS, "model_spec"})
 _EXAMPLES = "examples"
@@ -19,10 +19,10 @@ _EXAMPLE_BODY = frozenset({_EXAMPLES, "context", "signature_name"})
 
 
 class TensorFlowDecoder:
-    """Decodes the row form (a list) and the column form (an object of columns). Values stay as they came."""
+    """Decodes the row form (a list) and the column form (an object of columns). Values are kept unchanged."""
 
     def accepts(self, body: dict[str, Any]) -> bool:
-        """Take a body with one of the keys, whose ``inputs`` or ``outputs`` are not V2 tensors."""
+        """Return whether a body has one of the keys, and its ``inputs`` or ``outputs`` are not V2 tensors."""
         if any(key in body for key in _KEYS):
             return not v2.is_v2(body)
         if any(key in body for key in _RESULTS):
@@ -34,7 +34,7 @@ class TensorFlowDecoder:
         return columns_in(self.decode(body))
 
     def decode(self, body: dict[str, Any]) -> Decoded:
-        """Return the rows; the body's other fields, such as ``signature_name``, go to the part's top."""
+        """Return the rows; the body's other fields, such as ``signature_name``, are stored at the part's top level."""
         key = next(key for key in (*_KEYS, *_RESULTS, _EXAMPLES) if key in body)
         content = body[key]
         if key == _EXAMPLES:
@@ -53,7 +53,7 @@ class TensorFlowDecoder:
 
 
 def _examples(body: dict[str, Any], examples: Any) -> Decoded:
-    """Decode the examples of classify and regress; the features of ``context`` are in each of them."""
+    """Return the decoded examples of classify and regress, each with the features of ``context``."""
     context = body.get("context") or {}
     if not isinstance(context, dict) or not isinstance(examples, list):
         raise UndecodableError("examples: expected a list, and an object as context")

@@ -1,4 +1,4 @@
-"""TensorFlow's TensorProto in JSON (Seldon's ``data.tftensor``), in the names of either protobuf JSON form."""
+"""Decodes TensorFlow's TensorProto in JSON (Seldon's ``data.tftensor``), with original or camel-case field names."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from request_logger.payloads.base import Decoded, UndecodableError
 
 _WHAT = "data.tftensor"
 
-# In TensorFlow a short list of values stands for the whole shape: its last one is repeated. A few bytes could ask
-# for any amount of memory so, hence the limit.
+# In TensorFlow the last value of a short list is repeated to fill the shape. Without a limit, a few bytes could make
+# the decoder allocate any amount of memory.
 _MAX_REPEATED = 1_000_000
 
 # name -> (number, numpy's type of tensor_content)
@@ -50,9 +50,9 @@ _VALUES = (
 
 
 def decode(tensor: Any, names: Any, fields: dict[str, Any]) -> Decoded:
-    """Decode a tensor as rows of its first dimension; numbers become floats, as in Seldon's other arrays.
+    """Return a tensor as rows of its first dimension; numbers become floats, as in Seldon's other arrays.
 
-    Raises UndecodableError for an unknown dtype and for values that don't fit shape or dtype.
+    Raises UndecodableError if the dtype is unknown, or the values don't fit the shape or the dtype.
     """
     if not isinstance(tensor, dict):
         raise UndecodableError(f"{_WHAT}: expected an object")
@@ -74,7 +74,7 @@ def decode(tensor: Any, names: Any, fields: dict[str, Any]) -> Decoded:
 
 
 def _get(tensor: dict[str, Any], name: str) -> Any:
-    """Look a field up by its name in the definition or in camel case."""
+    """Return a field by its original name or its camel-case name; None if it is missing."""
     if name in tensor:
         return tensor[name]
     first, *rest = name.split("_")
@@ -108,12 +108,12 @@ def _values(tensor: dict[str, Any]) -> list[Any]:
 
 
 def _wide(bits: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Widen bfloat16 bits to float32."""
+    """Return bfloat16 bits as float32."""
     return (bits.astype(np.uint32) << 16).view(np.float32)
 
 
 def _listed(values: np.ndarray[Any, Any]) -> list[Any]:
-    """List numbers as floats, None for those that are not finite; booleans stay."""
+    """Return numbers as floats, None for those that are not finite; booleans are kept."""
     if values.dtype == np.bool_:
         listed: list[Any] = values.tolist()
         return listed
@@ -122,7 +122,7 @@ def _listed(values: np.ndarray[Any, Any]) -> list[Any]:
 
 
 def _text(value: Any) -> str:
-    """Read an element of string_val: base64 in protobuf's JSON form, though people write plain text too."""
+    """Return an element of string_val as text: base64 in protobuf's JSON form, but some senders write plain text."""
     if not isinstance(value, str):
         raise TypeError(value)
     try:

@@ -1,4 +1,4 @@
-"""V2 (Open Inference Protocol): ``inputs`` of a request, ``outputs`` of a response."""
+"""Decodes V2 (Open Inference Protocol): ``inputs`` of a request, ``outputs`` of a response."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _MODEL = ("model_name", "model_version", "modelName", "modelVersion")
 
 
 def tensors_key(body: dict[str, Any]) -> str | None:
-    """Find the field that holds the tensors; ``outputs`` of a request only name what is asked for."""
+    """Return the field with the tensors, None if there is none; ``outputs`` of a request only have names."""
     for key in reversed(_KEYS) if "model_name" in body or "modelName" in body else _KEYS:
         tensors = body.get(key)
         if isinstance(tensors, list) and tensors and isinstance(tensors[0], dict) and "datatype" in tensors[0]:
@@ -22,15 +22,15 @@ def tensors_key(body: dict[str, Any]) -> str | None:
 
 
 def is_v2(body: dict[str, Any]) -> bool:
-    """Say whether a body holds V2 tensors, not TensorFlow's columns."""
+    """Return whether a body holds V2 tensors, not TensorFlow's columns."""
     return tensors_key(body) is not None
 
 
 class V2Decoder:
-    """Decodes all tensors of a body: see :func:`request_logger.payloads.columns.decode` for several."""
+    """Decodes the tensors of a body: several as columns, see :func:`request_logger.payloads.columns.decode`."""
 
     def accepts(self, body: dict[str, Any]) -> bool:
-        """Take a body whose ``inputs`` or ``outputs`` are a list of tensors."""
+        """Return whether the ``inputs`` or ``outputs`` of a body are a list of tensors."""
         return is_v2(body)
 
     def columns(self, body: dict[str, Any]) -> list[str]:
@@ -38,12 +38,12 @@ class V2Decoder:
         return columns_in(self.decode(body))
 
     def decode(self, body: dict[str, Any]) -> Decoded:
-        """Give the rows; other fields go to the part's top (``id``, ``parameters``, ...).
+        """Return the rows; other fields (``id``, ``parameters``, ...) are stored at the part's top level.
 
-        Those of a response do but for the model's name and version.
+        For a response, the model's name and version are not.
 
-        A single tensor is an array without names, unless its content type is ``pd`` (a data frame of one column), or
-        an output holds Triton's classifications. protobuf's JSON form is taken, too.
+        A single tensor is an array without names, unless its content type is ``pd`` (a data frame with one column), or
+        an output has Triton's classifications. protobuf's JSON form is accepted, too.
         """
         key = tensors_key(body)
         if key is None:
@@ -71,7 +71,7 @@ def _classes(tensor: Any, column: columns.Column) -> list[classification.Row] | 
 
 
 def _classified(column: columns.Column, classes: list[classification.Row] | None) -> columns.Column:
-    """Return a column of classifications as one of predictions."""
+    """Return a column of classifications as a column of predictions; any other column unchanged."""
     if not classes:
         return column
     found = [classification.prediction(row) for row in classes]

@@ -1,7 +1,7 @@
-"""V2's binary form: a JSON object, then the raw bytes of the tensors that say ``binary_data_size``.
+"""Parses V2's binary form: a JSON object, then the raw bytes of the tensors with ``binary_data_size``.
 
-The length of the JSON is a header of the model's HTTP message (Inference-Header-Content-Length) that the senders of
-events don't pass on, so the end of the object is found by parsing.
+The length of the JSON is in a header of the model's HTTP message (Inference-Header-Content-Length), which the senders
+of events don't forward, so the end of the JSON object is found by parsing.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ _SIZE = "binary_data_size"
 
 
 def is_likely(raw: bytes) -> bool:
-    """Say whether what parses as JSON with white space after it may be the binary form: 32 is a fine UINT8."""
+    """Return whether JSON with trailing white space may have the binary form: a space is also the UINT8 32."""
     return raw[-1] <= ord(" ") and _SIZE.encode() in raw
 
 
 def parse(raw: bytes) -> dict[str, Any] | None:
-    """Parse a body of the binary form to the JSON form: each tensor's bytes become its ``data``.
+    """Return a body of the binary form in the JSON form, with each tensor's bytes as its ``data``.
 
-    Returns None for a body of another form. Raises UndecodableError where the sizes don't fit the bytes.
+    None for a body of another form. Raises UndecodableError if the sizes don't fit the bytes.
     """
     if not raw.startswith(b"{"):
         return None
     try:
-        # One character a byte, so that the end in the text is the end in the bytes.
+        # latin-1 has one character per byte, so positions in the text are positions in the bytes.
         _, end = json.JSONDecoder().raw_decode(raw.decode("latin-1"))
         body = orjson.loads(raw[:end])
     except (ValueError, RecursionError):

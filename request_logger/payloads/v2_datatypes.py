@@ -1,6 +1,6 @@
-"""The values of V2 tensors: from JSON numbers and from raw bytes, for every datatype of the protocol.
+"""Converts the values of V2 tensors from JSON and from raw bytes, for every datatype of the protocol.
 
-A value is what the model saw: FP32 0.1 becomes 0.10000000149011612. Numbers that are not finite become None in
+Values are those that the model saw: FP32 0.1 becomes 0.10000000149011612. Numbers that are not finite become None in
 rows.
 """
 
@@ -41,9 +41,9 @@ _LENGTH_BYTES = 4
 
 
 def from_json(datatype: Any, data: Survey, what: str) -> list[Any]:
-    """Give a tensor's flat values from the leaves of its JSON data.
+    """Return a tensor's flat values from the leaves of its JSON data.
 
-    Raises UndecodableError for an unknown datatype and values that are none of it.
+    Raises UndecodableError if the datatype is unknown, or a value doesn't have it.
     """
     if not isinstance(datatype, str) or datatype not in DATATYPES:
         raise UndecodableError(f"{what}: unknown datatype {datatype!r:.40}, expected one of {', '.join(_ALL)}")
@@ -59,9 +59,9 @@ def from_json(datatype: Any, data: Survey, what: str) -> list[Any]:
 
 
 def from_raw(datatype: str, raw: bytes, what: str) -> list[Any]:
-    """Give a numeric or boolean tensor's flat values from its raw, little-endian bytes (NaN stays NaN).
+    """Return a numeric or boolean tensor's flat values from its raw, little-endian bytes (NaN stays NaN).
 
-    Raises UndecodableError for an unknown datatype and a length that does not fit it.
+    Raises UndecodableError if the datatype is unknown, or the length doesn't fit it.
     """
     dtype = np.dtype(_RAW[datatype]) if datatype in _RAW else None
     if dtype is None or len(raw) % dtype.itemsize:
@@ -74,7 +74,7 @@ def from_raw(datatype: str, raw: bytes, what: str) -> list[Any]:
 
 
 def split_bytes(raw: bytes, what: str) -> list[bytes]:
-    """Split raw BYTES: each element has its length (4 bytes, little-endian) before it."""
+    """Return the elements of raw BYTES, each preceded by its length (4 bytes, little-endian)."""
     parts: list[bytes] = []
     position = 0
     while position < len(raw):
@@ -87,7 +87,7 @@ def split_bytes(raw: bytes, what: str) -> list[bytes]:
 
 
 def text_of_bytes(parts: list[bytes]) -> tuple[list[str], bool]:
-    """Give BYTES elements as text; where one is no UTF-8 all become base64, and the second value is True."""
+    """Return BYTES elements as text and False; if one isn't UTF-8, all of them as base64 and True."""
     try:
         return [part.decode() for part in parts], False
     except UnicodeDecodeError:
@@ -95,7 +95,7 @@ def text_of_bytes(parts: list[bytes]) -> tuple[list[str], bool]:
 
 
 def text_of_codes(codes: list[int], length: int, what: str) -> list[str]:
-    """Give the texts of BYTES data written as numbers: the last dimension of the shape is the text's length."""
+    """Return the texts of BYTES data given as numbers, each ``length`` (the shape's last dimension) bytes long."""
     try:
         raw = bytes(codes)
     except ValueError:
@@ -104,7 +104,7 @@ def text_of_codes(codes: list[int], length: int, what: str) -> list[str]:
 
 
 def fill(tensor: dict[str, Any], raw: bytes, what: str) -> None:
-    """Put the values of a tensor's raw bytes into its ``data``; BYTES that are no text are marked as base64."""
+    """Set a tensor's ``data`` to the values of raw bytes; BYTES that aren't text are marked as base64."""
     datatype = tensor.get("datatype")
     if datatype != "BYTES":
         tensor["data"] = from_raw(str(datatype), raw, what)
@@ -113,7 +113,7 @@ def fill(tensor: dict[str, Any], raw: bytes, what: str) -> None:
 
 
 def put_bytes(tensor: dict[str, Any], parts: list[bytes]) -> None:
-    """Put BYTES elements into a tensor's ``data``."""
+    """Set a tensor's ``data`` to BYTES elements; those that aren't text are marked as base64."""
     tensor["data"], encoded = text_of_bytes(parts)
     if encoded:
         parameters = tensor.get("parameters")
@@ -134,7 +134,7 @@ def _round(rounding: Callable[[list[Any]], list[Any]], leaves: list[Any], what: 
 
 
 def _float(leaf: Any, what: str) -> float:
-    """Read what is no plain number: null, protobuf's text form ("NaN", "0.5"), an integer beyond the range."""
+    """Return a number from null, protobuf's text form ("NaN", "0.5"), or an integer beyond the range of doubles."""
     try:
         return math.nan if leaf is None else float(leaf)
     except OverflowError:
@@ -153,7 +153,7 @@ def _bfloat(values: list[Any]) -> list[Any]:
     """Round to the nearest bfloat16, the upper half of a float32, ties to even."""
     with np.errstate(over="ignore"):
         bits = np.array(values, np.float64).astype(np.float32).view(np.uint32).astype(np.uint64)
-    # NaN must not be rounded: the carry would make a number of it.
+    # NaN must not be rounded: the carry would turn it into a number.
     exact = np.where(bits & 0x7FFFFFFF > 0x7F800000, bits, bits + 0x7FFF + ((bits >> 16) & 1))
     listed: list[Any] = (exact & 0xFFFF0000).astype(np.uint32).view(np.float32).tolist()
     return listed
@@ -162,7 +162,7 @@ def _bfloat(values: list[Any]) -> list[Any]:
 def _integer(leaf: Any) -> int | float:
     number = int(leaf) if isinstance(leaf, str) else leaf
     whole = int(number)
-    float(whole)  # raises OverflowError for what no engine gives back
+    float(whole)  # raises OverflowError for numbers that search engines don't preserve
     return whole if whole == number else float(number)
 
 

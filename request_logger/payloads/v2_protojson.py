@@ -1,7 +1,8 @@
-"""V2 messages in protobuf's JSON form, as Seldon Core 2 writes them to Kafka -> the form of the REST protocol.
+"""Converts V2 messages from protobuf's JSON form, as Seldon Core 2 writes them to Kafka, to the REST protocol's form.
 
-Names are in camel case (or as in the definition), 64-bit integers are text, bytes are base64, parameters are objects
-with one entry, and values are in ``contents`` or in ``rawInputContents`` and ``rawOutputContents``.
+In protobuf's form names are in camel case (or as in the definition), 64-bit integers are text, bytes are base64,
+parameters are objects with one entry, and values are in ``contents`` or in ``rawInputContents`` and
+``rawOutputContents``.
 """
 
 from __future__ import annotations
@@ -13,16 +14,16 @@ from typing import Any
 from request_logger.payloads import v2_datatypes
 from request_logger.payloads.base import UndecodableError
 
-# Fields of the message whose content is in the tensors.
+# Fields of the message whose content is moved into the tensors.
 RAW_CONTENTS = ("rawInputContents", "rawOutputContents", "raw_input_contents", "raw_output_contents")
 _BYTES = "bytescontents"
 _PARAMETERS = frozenset({"boolparam", "int64param", "uint64param", "stringparam", "doubleparam"})
 
 
 def in_rest_form(body: dict[str, Any], key: str) -> list[Any]:
-    """Return the tensors under ``key`` as the REST protocol has them; those that are so already stay as they are.
+    """Return the tensors under ``key`` in the form of the REST protocol; those that have it already unchanged.
 
-    Raises UndecodableError where the contents are not what the protocol has.
+    Raises UndecodableError if the contents are malformed.
     """
     side = "input" if key == "inputs" else "output"
     raw = body.get(f"raw{side.capitalize()}Contents", body.get(f"raw_{side}_contents"))
@@ -54,7 +55,7 @@ def _tensor(tensor: Any, raw: Any, what: str) -> Any:
 
 
 def _values(contents: Any, what: str) -> tuple[str, list[Any]]:
-    """Return the one list of a tensor's contents, and its name in lower case and without underscores."""
+    """Return the only list in a tensor's contents, and its name in lower case without underscores."""
     if isinstance(contents, dict):
         found = [(name, values) for name, values in contents.items() if values]
         if len(found) == 1 and isinstance(found[0][1], list):

@@ -1,1 +1,1 @@
-"""From a stored prediction and its feedback to `metrics`: which scorer, calling it, custom metrics."""
+"""Computes a document's `metrics` from its prediction and feedback: chooses the scorer, and calls it."""

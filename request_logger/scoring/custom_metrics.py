@@ -1,8 +1,8 @@
-"""Custom metrics, Seldon's ``{key, type, value, tags}`` -> fields of a document's ``metrics``.
+"""Converts custom metrics, Seldon's ``{key, type, value, tags}``, to fields of a document's ``metrics``.
 
-They come from the feedback itself (``truth.meta.metrics``, where the executor puts them, or ``metrics`` at its top)
-and from classes that were written for Seldon's MetricsServer. Each becomes one number under a name of its own, so that
-a plain ``sum`` or ``avg`` rolls it up; ``series`` keeps key, type and tags as they came, for /v1/metrics.
+They come from the feedback (``truth.meta.metrics``, where Seldon's executor puts them, or the top-level ``metrics``)
+and from custom classes for Seldon's MetricsServer. Each becomes one number in its own field, so that a plain ``sum`` or
+``avg`` rolls it up; ``series`` has the original key, type and tags, for /v1/metrics.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from request_logger.common.json import dumps, loads
-from request_logger.scoring.reasons import Oddity
+from request_logger.scoring.reasons import PairWarning
 from scorers.base import finite
 
 Fields = dict[str, Any]
@@ -23,15 +23,15 @@ KINDS = ("COUNTER", "GAUGE", "TIMER")
 SERIES = "series"
 _UNSAFE = re.compile(r"[^A-Za-z0-9_]+")
 _FIELD_CHARACTERS = 200
-# Each is a field of the index's mapping, which has room for some thousand.
+# Per feedback. Each metric is a field of the index's mapping, which has room for 2,000 dynamic fields.
 MAX_METRICS = 100
-# A longer keyword is stored and not indexed.
+# A longer keyword is stored and not indexed: see store.indices.templates.IGNORE_ABOVE.
 _TEXT_CHARACTERS = 8000
 
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """What one time series of Prometheus is called: ``kind`` is one of KINDS, ``tags`` are in order of their names."""
+    """The identity of a Prometheus time series: ``kind`` is one of KINDS, ``tags`` are in order of their names."""
 
     kind: str
     key: str
@@ -41,36 +41,36 @@ class Series:
     def field(self) -> str:
         """The field of ``metrics`` that holds its value: ``<kind>__<key>``, then ``__<tag>__<value>`` for each tag.
 
-        All but letters, digits and underscores are replaced by ``_``, so two series can have one field; ``text`` tells
-        them apart.
+        Characters other than letters, digits and underscores are replaced by ``_``, so two series can have the same
+        field; ``text`` distinguishes them.
         """
         parts = (self.kind.lower(), self.key, *(text for tag in self.tags for text in tag))
         return "__".join(_UNSAFE.sub("_", part) for part in parts)[:_FIELD_CHARACTERS]
 
     @property
     def text(self) -> str:
-        """The series as JSON text, always the same for the same series: an entry of ``metrics.series``."""
+        """The series as canonical JSON text: an entry of ``metrics.series``."""
         return dumps({"key": self.key, "tags": dict(self.tags), "type": self.kind}).decode()
 
     @classmethod
     def of(cls, text: str) -> Self:
-        """Read what ``text`` wrote. Raises ValueError, KeyError and TypeError for anything else."""
+        """Return the series of a ``text``. Raises ValueError, KeyError and TypeError for anything else."""
         value = loads(text)
         return cls(value["type"], value["key"], tuple(value["tags"].items()))
 
 
 def flatten(metrics: Any) -> tuple[Fields, list[str]]:
-    """Give the fields of a list of custom metrics, and what is wrong with those that have none: fixed texts.
+    """Return the fields of a list of custom metrics, and the problems of invalid ones, as fixed texts.
 
-    Of two metrics of one field counters and timers add up, of gauges the last counts. Without a type a metric is a
+    Counters and timers with the same field are added, of gauges the last one is kept. A metric without a type is a
     COUNTER.
     """
     if not isinstance(metrics, (list, tuple)):
-        return {}, [Oddity.METRICS_NOT_LIST]
+        return {}, [PairWarning.METRICS_NOT_LIST]
     fields: Fields = {}
     problems: list[str] = []
     if len(metrics) > MAX_METRICS:
-        problems.append(Oddity.METRICS_TOO_MANY)
+        problems.append(PairWarning.METRICS_TOO_MANY)
     for metric in metrics[:MAX_METRICS]:
         try:
             series, value = _read(metric)
@@ -82,7 +82,7 @@ def flatten(metrics: Any) -> tuple[Fields, list[str]]:
 
 
 def of_feedback(feedback: Mapping[str, Any]) -> tuple[Fields, list[str]]:
-    """Give the fields of a feedback's own metrics: of ``truth.meta.metrics`` and of ``metrics``; and what is wrong."""
+    """Return the fields of a feedback's ``truth.meta.metrics`` and ``metrics``, and their problems."""
     truth = feedback.get("truth")
     meta = truth.get("meta") if isinstance(truth, dict) else None
     lists = {"truth.meta.metrics": meta.get("metrics") if isinstance(meta, dict) else None}
@@ -98,7 +98,7 @@ def of_feedback(feedback: Mapping[str, Any]) -> tuple[Fields, list[str]]:
 
 
 def combine(first: Fields, second: Fields) -> Fields:
-    """Put the fields of two sources together, as though all had been one list."""
+    """Return the fields of two sources combined, as if all metrics were in one list."""
     fields = {**first, **second}
     for name in first.keys() & second.keys():
         one, other = first[name], second[name]
@@ -114,22 +114,22 @@ def combine(first: Fields, second: Fields) -> Fields:
 
 
 def _read(metric: Any) -> tuple[Series, float]:
-    """Read one metric. Raises ValueError with a fixed text."""
+    """Return the series and the value of a metric. Raises ValueError with a fixed text."""
     try:
         kind, key = str(metric.get("type", "COUNTER")).upper(), str(metric["key"])
         tags = tuple(sorted((str(name), str(tag)) for name, tag in (metric.get("tags") or {}).items()))
         value = metric["value"]
         if isinstance(value, str) or not key:
-            # float() would read a number in a text, which the MetricsServer refused.
+            # float() would accept numeric text, which the MetricsServer refuses.
             raise TypeError
         number = float(value)
     except (AttributeError, KeyError, TypeError, ValueError, OverflowError, RecursionError):
-        raise ValueError(Oddity.METRIC_WITHOUT_VALUE) from None
+        raise ValueError(PairWarning.METRIC_WITHOUT_VALUE) from None
     if not math.isfinite(number):
-        raise ValueError(Oddity.METRIC_WITHOUT_VALUE)
+        raise ValueError(PairWarning.METRIC_WITHOUT_VALUE)
     if kind not in KINDS:
-        raise ValueError(Oddity.METRIC_KIND_UNKNOWN)
+        raise ValueError(PairWarning.METRIC_KIND_UNKNOWN)
     series = Series(kind, key, tags)
     if len(series.text) > _TEXT_CHARACTERS:
-        raise ValueError(Oddity.METRIC_TOO_LONG)
+        raise ValueError(PairWarning.METRIC_TOO_LONG)
     return series, number

@@ -1,4 +1,4 @@
-"""Classes of Seldon's MetricsServer, and those that were written for it, work as they are."""
+"""Adapters for Seldon's MetricsServer: its own classes, and custom classes written for it, work unchanged."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from scorers.multiclass import Multiclass
 
 @dataclass(frozen=True, slots=True)
 class ByColumn(Multiclass):
-    """The scorer ``multiclass`` under the MetricsServer's class paths: classes are called by their column.
+    """The scorer ``multiclass`` under the MetricsServer's class paths: classes are named by their column.
 
-    The MetricsServer knows no names, so CLASS_1 must not become what a response calls its second column.
+    The MetricsServer ignores column names, so CLASS_1 must not be renamed to the response's second column name.
     """
 
     def score(self, truth: Row, prediction: Row) -> Fields:
@@ -26,13 +26,13 @@ class ByColumn(Multiclass):
 
 @dataclass(frozen=True, slots=True)
 class LegacyScorer:
-    """Wrap an object with ``transform(truth, response, request=None)`` that returns one with a list ``metrics``.
+    """Wraps an object with ``transform(truth, response, request=None)`` that returns an object with a list ``metrics``.
 
-    Each metric ``{key, type, value, tags}`` becomes one numeric field ``<type>__<key>`` and, with tags,
-    ``<type>__<key>__<tag>__<value>`` (tags in order of their names), all but letters, digits and underscores replaced
-    by ``_``: a COUNTER ``hits`` of value 1 with the tag ``class: A`` is ``counter__hits__class__A: 1.0``, and the
-    field's sum over documents is the counter's value. Two metrics of one field add up, gauges keep the last. ``series``
-    has what each is called, with its tags as they came.
+    Each metric ``{key, type, value, tags}`` becomes one numeric field ``<type>__<key>`` or, with tags,
+    ``<type>__<key>__<tag>__<value>`` (tags in order of their names); other characters than letters, digits and
+    underscores are replaced by ``_``. A COUNTER ``hits`` of value 1 with the tag ``class: A`` is
+    ``counter__hits__class__A: 1.0``, and the field's sum over documents is the counter's value. Two metrics with the
+    same field are added, of gauges the last is kept. ``series`` has the original key and tags of each metric.
     """
 
     name: ClassVar[str] = "legacy"
@@ -41,9 +41,9 @@ class LegacyScorer:
     scorer: Any
 
     def score(self, truth: Row, prediction: Row) -> Fields:
-        """Call ``transform`` with two numpy arrays of one row each, as the MetricsServer did, and flatten the answer.
+        """Call ``transform`` with two numpy arrays of one row each, as the MetricsServer does, and flatten the result.
 
-        Raises UnscorableError where the class fails, or answers something else than a list of metrics.
+        Raises UnscorableError if the class raises, or returns anything but a list of metrics.
         """
         fields, problems = flatten(self._transform(truth, prediction))
         if problems:
@@ -51,7 +51,7 @@ class LegacyScorer:
         return fields
 
     def _transform(self, truth: Row, prediction: Row) -> list[Any]:
-        import numpy as np  # noqa: PLC0415 - only users of such classes pay for it
+        import numpy as np  # noqa: PLC0415 - slow to import, and needed for such classes only
 
         name = type(self.scorer).__name__
         try:

@@ -1,6 +1,7 @@
-"""Why a feedback can't be scored, beside the scorers' own reasons, and what is odd about a pair that can.
+"""The reasons why a feedback can't be scored, in addition to the scorers' own, and the warnings about scored pairs.
 
-Fixed texts with nothing of a body in them: documents are counted by them. Each is listed in docs/scorers.md.
+These are fixed texts without any content of a body, so that documents can be counted by them. docs/scorers.md lists
+each of them.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from enum import StrEnum
 
 from request_logger.common.guard import path_of, type_name
 
-LONGEST_REASON = 200
+MAX_REASON_CHARACTERS = 200
+"""The limit for a scorer's own reason: see scorers.base.UnscorableError."""
 
 
 class PairReason(StrEnum):
@@ -27,8 +29,8 @@ class PairReason(StrEnum):
     NO_RESPONSE = "no response is stored"
 
 
-class Oddity(StrEnum):
-    """What ``metrics.warning`` says; of custom metrics with the field that they came from before it."""
+class PairWarning(StrEnum):
+    """The texts of ``metrics.warning``; for custom metrics with the name of their field as a prefix."""
 
     TRUTH_LONG = "the truth has more rows than the response"
     REWARD_NOT_FINITE = "the reward is not a finite number"
@@ -40,15 +42,15 @@ class Oddity(StrEnum):
 
 
 def raised(scorer: object, error: BaseException) -> str:
-    """Return the reason for a scorer that failed: its class and the type of the error."""
+    """Return the reason for a scorer that raised an error: the scorer's class and the error's type."""
     return f"scorer {path_of(scorer)} raised {type_name(error)}"
 
 
 def returned(scorer: object, found: str) -> str:
-    """Return the reason for a scorer that returned something unusable; ``found`` names it without its value."""
+    """Return the reason for a scorer with an unusable result; ``found`` describes the result without its value."""
     return f"scorer {path_of(scorer)} returned {found}"
 
 
-def choosing_raised(error: BaseException) -> str:
-    """Return the reason for a choice of a scorer that failed."""
+def chooser_raised(error: BaseException) -> str:
+    """Return the reason if choosing a scorer raised an error: the error's type."""
     return f"the choice of a scorer raised {type_name(error)}"

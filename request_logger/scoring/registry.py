@@ -1,4 +1,4 @@
-"""Which scorers there are, by name: the built-in ones, other packages' and a user's own class."""
+"""Finds scorers by name: built-in ones, those of other packages, and custom classes by their dotted path."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from scorers.base import Scorer
 GROUP = "request_logger.scorers"
 AUTO = "auto"
 
-# The class paths that Seldon's MetricsServer was given as storage_uri; the numeric one occurs in both spellings.
+# Class paths used as storage_uri of Seldon's MetricsServer; the numeric one occurs in both spellings.
 ALIASES: Mapping[str, str] = {
     "adserver.cm_models.binary_metrics.BinaryMetrics": "binary",
     "adserver.cm_models.multiclass_numeric.MulticlassNumeric": "request_logger.scoring.legacy.ByColumn",
@@ -27,20 +27,20 @@ ALIASES: Mapping[str, str] = {
 
 
 class ScorerError(ValueError):
-    """A scorer's name or options are wrong; the text has one line a problem."""
+    """A scorer's name or options are wrong; the text has one line per problem."""
 
 
 @lru_cache(maxsize=1)
 def registered() -> Mapping[str, Any]:
-    """Return the registered scorers' entry points by name. Nothing is imported before a scorer is used."""
+    """Return the entry points of the registered scorers by name; a scorer is imported when it is first used."""
     return {point.name: point for point in entry_points(group=GROUP)}
 
 
 @lru_cache(maxsize=256)
 def scorer_class(name: str) -> type[Any]:
-    """Find the class of a scorer: a registered name, an alias, or a dotted path such as ``package.module.Class``.
+    """Return the class of a scorer: by registered name, alias, or dotted path such as ``package.module.Class``.
 
-    Raises ScorerError where there is none, or the class has neither ``score`` nor ``transform``.
+    Raises ScorerError if there is none, or the class has neither ``score`` nor ``transform``.
     """
     name = ALIASES.get(name, name)
     points = registered()
@@ -60,7 +60,7 @@ def scorer_class(name: str) -> type[Any]:
 
 
 def build(name: str, options: Mapping[str, Any]) -> Scorer:
-    """Make a scorer from its name and options. Raises ScorerError with one line for every wrong option."""
+    """Return a scorer with options. Raises ScorerError with one line per wrong option."""
     cls = scorer_class(name)
     problems = _option_problems(cls, options)
     if problems:
@@ -75,9 +75,9 @@ def build(name: str, options: Mapping[str, Any]) -> Scorer:
 
 
 def parse(setting: str) -> tuple[str, dict[str, Any]]:
-    """Take ``binary:threshold=0.3,positive_label=fraud`` apart into name and options.
+    """Parse ``binary:threshold=0.3,positive_label=fraud`` into name and options.
 
-    Lists are written ``classes=no|yes``. A value takes the type of its option. Raises ScorerError.
+    Lists are written as ``classes=no|yes``. A value is converted to the type of its option. Raises ScorerError.
     """
     name, colon, rest = setting.strip().partition(":")
     options: dict[str, Any] = {}
@@ -92,7 +92,7 @@ def parse(setting: str) -> tuple[str, dict[str, Any]]:
 
 
 def _hints(cls: type[Any]) -> dict[str, tuple[Any, ...]]:
-    """Return the types that each option takes; empty for a class that isn't a dataclass."""
+    """Return the types that each option accepts; empty for a class that isn't a dataclass."""
     if not is_dataclass(cls):
         return {}
     hints = typing.get_type_hints(cls)

@@ -1,4 +1,4 @@
-"""Which scorer scores an event: the setting SCORER, and the rules of the file SCORERS_CONFIG."""
+"""Chooses the scorer of a pair: by the rules of the file SCORERS_CONFIG, then by the setting SCORER."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _KEYS = frozenset({*_GLOBS, "scorer", "options"})
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One rule of the file: globs on where the event is from, and the scorer, None for ``auto``."""
+    """One rule of the file: globs for namespace, deployment, predictor and model, and the scorer (None: ``auto``)."""
 
     globs: tuple[str, str, str, str]
     scorer: Scorer | None
 
 
 class Chooser:
-    """Chooses the scorer of a pair.
+    """Chooses the scorer of a pair. Thread-safe.
 
     ``scorer`` is the setting SCORER: ``auto``, a name (``multiclass``), a name with options
     (``binary:threshold=0.3,classes=no|yes``) or a dotted path to a class. ``config`` is the path of a YAML file::
@@ -40,9 +40,8 @@ class Chooser:
             scorer: binary
             options: {threshold: 0.3, positive_label: fraud}
 
-    The keys ``namespace``, ``deployment``, ``predictor`` and ``model`` are globs, ``*`` where left out; the first rule
-    that matches wins, and SCORER is for the events that none matches. Raises ScorerError at once with every problem,
-    one a line.
+    The keys ``namespace``, ``deployment``, ``predictor`` and ``model`` are globs, by default ``*``; the first matching
+    rule is used, and SCORER if no rule matches. Raises ScorerError with all problems, one per line.
     """
 
     def __init__(self, scorer: str = AUTO, config: str | None = None) -> None:
@@ -52,7 +51,7 @@ class Chooser:
         if problems:
             raise ScorerError("\n".join(problems))
         self._reward = Reward()
-        # A logger sees few origins, each many times.
+        # Events come from few deployments, each many times.
         self._fixed = lru_cache(maxsize=1024)(self._match)
         self._auto = {name: build(name, {}) for name in SCORERS}
 
@@ -65,10 +64,10 @@ class Chooser:
         truth: Row | None,
         prediction: Row | None,
     ) -> Scorer:
-        """Return the scorer for a pair: ``reward`` without a truth, else by rule, by SCORER, or by its shapes.
+        """Return the scorer for a pair: ``reward`` without a truth, else by rule, by SCORER, or by the pair's shapes.
 
-        The same arguments always give the same scorer. Never raises for a pair: one that can't be scored gets a
-        scorer whose UnscorableError says why.
+        The same arguments always give the same scorer. Never raises: for a pair that can't be scored, it returns a
+        scorer whose UnscorableError has the reason.
         """
         if truth is None or prediction is None:
             return self._reward
@@ -77,7 +76,7 @@ class Chooser:
 
     @property
     def scorers(self) -> tuple[Scorer, ...]:
-        """The scorers that SCORER and the rules name, without those of ``auto``."""
+        """The scorers that SCORER and the rules name, without those that ``auto`` chooses from."""
         named = (self._default, *(rule.scorer for rule in self._rules))
         return tuple(scorer for scorer in named if scorer is not None)
 

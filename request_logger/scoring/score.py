@@ -1,7 +1,6 @@
-"""A document that has both a response and a feedback -> its ``metrics``.
+"""Scores a document that has a response and a feedback: computes its ``metrics``.
 
-Scoring is a pure function of what the document holds, so that whoever completes the pair, and however often, gets
-the same fields.
+Scoring is a pure function of the document, so the fields are the same whichever part arrives last, and however often.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from request_logger.common.times import now
 from request_logger.documents.document import Document, part_in
 from request_logger.payloads import UndecodableError, decode_message
 from request_logger.scoring import custom_metrics, user_scorers
-from request_logger.scoring.reasons import Oddity, PairReason, choosing_raised
+from request_logger.scoring.reasons import PairReason, PairWarning, chooser_raised
 from scorers.base import Row, UnscorableError, finite
 
 Settle = Callable[[Document], Document]
@@ -24,11 +23,11 @@ log = logging.getLogger(__name__)
 
 
 class ScorerLike(Protocol):
-    """What scoring needs of a scorer."""
+    """A scorer, as scoring uses it."""
 
     @property
     def name(self) -> str:
-        """The scorer's name, kept in the document."""
+        """The scorer's name, which is stored in the document."""
         ...
 
     def score(self, truth: Row, prediction: Row) -> dict[str, Any]:
@@ -37,7 +36,7 @@ class ScorerLike(Protocol):
 
 
 class ChooserLike(Protocol):
-    """What scoring needs of the choice of a scorer."""
+    """Chooses scorers, as scoring uses it."""
 
     def choose(
         self,
@@ -53,7 +52,7 @@ class ChooserLike(Protocol):
 
 
 def settler(chooser: ChooserLike) -> Settle:
-    """Make the function that brings a joined document's ``metrics`` up to date."""
+    """Return the function that updates the ``metrics`` of a joined document."""
 
     def settle(document: Document) -> Document:
         metrics = score(document, chooser) if "feedback" in document else None
@@ -68,17 +67,17 @@ def settler(chooser: ChooserLike) -> Settle:
 
 
 def score(document: Document, chooser: ChooserLike) -> dict[str, Any] | None:
-    """Score a document: None while its response is missing and its feedback has no metrics of its own.
+    """Return the metrics of a document; None if its response is missing and its feedback has no custom metrics.
 
-    The stored response counts; the feedback's own is scored only where none is stored, and a difference between the
-    two is recorded as ``response_disagrees``. What can't be scored gives ``error``, a fixed text that says why, and the
-    same as ``unscorable``: in regression ``error`` is a number, so that only the latter can be counted by its text.
-    Never raises, whatever the scorer does and whoever wrote the document.
+    The stored response is scored; the response in the feedback only if none is stored, and ``response_disagrees`` is
+    set if the two differ. If the pair can't be scored, ``error`` and ``unscorable`` have the reason, a fixed text: in
+    regression ``error`` is a number, so only ``unscorable`` can be counted by its text. Never raises, whatever the
+    scorer does and whichever program wrote the document.
     """
     try:
         return _score(document, chooser)
     except BaseException as error:
-        # A document that another program wrote, or a defect here: no reason to end the thread that stores events.
+        # A document from another program, or a defect here, must not end the thread that stores events.
         reraise_if_killed(error)
         log.exception("a document could not be scored")
         return _unscorable(f"scoring raised {type_name(error)}")
@@ -88,11 +87,11 @@ def _score(document: Document, chooser: ChooserLike) -> dict[str, Any] | None:
     feedback = part_in(document, "feedback")
     if "undecodable" in feedback:
         return _unscorable(PairReason.FEEDBACK_UNDECODABLE)
-    row, rows = place_of(feedback)
+    row, rows = row_position(feedback)
     stored, embedded, problem = _responses(document, feedback, row)
     prediction = stored or embedded
     own, wrong = custom_metrics.of_feedback(feedback)
-    # Those of a batch's feedback are about all of it: they count once, in its first row.
+    # The custom metrics of a feedback for a batch concern the whole batch: they are counted once, in its first row.
     metrics = dict(own) if row == 0 else {}
     says_only_metrics = own and feedback.get("truth") is None and "reward" not in feedback
     if says_only_metrics or (prediction is None and problem is None):
@@ -105,7 +104,7 @@ def _score(document: Document, chooser: ChooserLike) -> dict[str, Any] | None:
     try:
         truth, unused = _truth(feedback, row, rows, prediction)
         if unused:
-            wrong.append(Oddity.TRUTH_LONG)
+            wrong.append(PairWarning.TRUTH_LONG)
         if prediction is None and truth is not None:
             raise _no_pair(problem or PairReason.NO_RESPONSE)
         if truth is None and "reward" not in feedback:
@@ -130,13 +129,13 @@ def _chosen(chooser: ChooserLike, document: Document, truth: Row | None, predict
         return chooser.choose(*_names(document), truth, prediction)
     except BaseException as error:
         reraise_if_killed(error)
-        raise _no_pair(choosing_raised(error)) from None
+        raise _no_pair(chooser_raised(error)) from None
 
 
 def pair(document: Document) -> tuple[Row | None, Row | None]:
-    """Give the truth and the prediction that scoring compares; None where there is none, or none that can be read."""
+    """Return the truth and the prediction that scoring compares; None for one that is missing or can't be read."""
     feedback = part_in(document, "feedback")
-    row, rows = place_of(feedback)
+    row, rows = row_position(feedback)
     stored, embedded, _ = _responses(document, feedback, row)
     prediction = stored or embedded
     try:
@@ -154,22 +153,22 @@ def _no_pair(reason: str) -> UnscorableError:
     return UnscorableError(reason, reason=reason)
 
 
-def place_of(feedback: Document) -> tuple[int, int]:
-    """Return which row of how many a feedback is for: 0 of 1 where it says nothing that makes sense."""
+def row_position(feedback: Document) -> tuple[int, int]:
+    """Return the row that a feedback is for, and the number of rows; 0 and 1 if it has no valid ones."""
     row, rows = feedback.get("item", 0), feedback.get("items", 1)
     is_row = type(row) is int and type(rows) is int and 0 <= row < max(rows, 1)
     return (row, rows) if is_row else (0, 1)
 
 
 def _names(document: Document) -> tuple[str, str, str, str]:
-    """Namespace, deployment, predictor (endpoint) and model of a document."""
+    """Return namespace, deployment, predictor (endpoint) and model of a document; empty if missing."""
     found = (document.get(f"Ce-{name}") for name in ("Namespace", "Inferenceservicename", "Endpoint", "Modelid"))
     namespace, deployment, predictor, model = (value if isinstance(value, str) else "" for value in found)
     return namespace, deployment, predictor, model
 
 
 def _responses(document: Document, feedback: Document, row: int) -> tuple[Row | None, Row | None, str | None]:
-    """The stored response's row, the feedback's own, and why neither can be used although one is there."""
+    """Return the row of the stored response, that of the response in the feedback, and why one can't be used."""
     problem: str | None = None
     stored = embedded = None
     if document.get("response") is not None:
@@ -197,7 +196,7 @@ def _column_names(names: Any) -> tuple[str, ...]:
 
 
 def _truth(feedback: Document, row: int, expected: int, prediction: Row | None) -> tuple[Row | None, int]:
-    """The truth of a row of ``expected``, and how many more rows there are than the prediction has."""
+    """Return the truth of one of ``expected`` rows, and the number of surplus rows."""
     if feedback.get("truth") is None:
         return None, 0
     try:
@@ -205,7 +204,7 @@ def _truth(feedback: Document, row: int, expected: int, prediction: Row | None) 
     except UndecodableError:
         raise _no_pair(PairReason.TRUTH_UNDECODABLE) from None
     if expected == 1 and len(rows) > 1 and prediction is not None:
-        # [0, 0, 1] for one prediction of three classes is one row, though a flat array is a batch elsewhere.
+        # [0, 0, 1] for one prediction of three classes is one row, although a flat array usually is a batch.
         flat = [each.value for each in rows]
         columns = prediction.value
         if isinstance(columns, list) and len(columns) == len(flat) and not any(isinstance(v, list) for v in flat):
@@ -230,12 +229,12 @@ def _row_of(value: Any, row: int) -> Any:
 
 
 def _reward(reward: Any, row: int, wrong: list[str]) -> float | None:
-    """Give a row's reward as a number, None where it is none; ``wrong`` is told of what is there and can't be kept."""
+    """Return a row's reward as a number, None if it has none; append to ``wrong`` if it has one that isn't finite."""
     if isinstance(reward, list):
         reward = reward[row] if row < len(reward) else None
     if reward is None or isinstance(reward, bool):
         return None
     if not finite(reward):
-        wrong.append(Oddity.REWARD_NOT_FINITE)
+        wrong.append(PairWarning.REWARD_NOT_FINITE)
         return None
     return float(reward)

@@ -1,8 +1,7 @@
-"""A scorer's code runs here, and what it returns is checked: whatever it does, the document is stored.
+"""Runs scorers in a guard, and checks their results: whatever a scorer does, the document is stored.
 
-What a scorer gives is written into documents of all replicas and read by aggregations. So its fields become plain
-JSON of a bounded size here; a pair for which that is not possible is unscorable, with the scorer's class and what it
-did.
+The fields that a scorer returns are stored in documents and read by aggregations. So they are converted to plain JSON
+of bounded size here; if that isn't possible, the pair is unscorable, and the reason names the scorer's class.
 """
 
 from __future__ import annotations
@@ -17,26 +16,26 @@ from typing import Any
 from request_logger.common.guard import reraise_if_killed, type_name
 from request_logger.common.json import plain
 from request_logger.scoring.legacy import LegacyScorer
-from request_logger.scoring.reasons import LONGEST_REASON, raised, returned
+from request_logger.scoring.reasons import MAX_REASON_CHARACTERS, raised, returned
 from scorers.base import Row, UnscorableError
 
 # Each new name is a field of the index's mapping, whose limit is 2,000 for all parts and scorers together.
 MAX_FIELDS = 200
-# Elasticsearch takes longer names, and Kibana shows none of them.
+# Elasticsearch accepts longer names, but Kibana doesn't show them.
 MAX_NAME_CHARACTERS = 200
-# A longer text is stored and not indexed (`store.templates.IGNORE_ABOVE`), so nothing could be counted by it.
+# Longer text is stored and not indexed (store.indices.templates.IGNORE_ABOVE), so documents can't be counted by it.
 MAX_TEXT_CHARACTERS = 8000
-# As many values as a terms aggregation returns; a multilabel model with more labels can't be rolled up exactly.
+# The maximum number of values of a terms aggregation; a model with more labels can't be rolled up exactly.
 MAX_VALUES = 10_000
 
-# What is written beside a scorer's fields. `error` is the reason of what can't be scored, where it is text.
+# The fields that scoring itself writes. A text `error` is the reason of an unscorable pair.
 _OURS = frozenset({"scorer", "basis", "scored_at", "unscorable", "warning", "reward_agrees", "response_disagrees"})
 
 log = logging.getLogger(__name__)
 
 
 def name_of(scorer: Any) -> str:
-    """Return a scorer's name for the field ``scorer``: its own, or that of its class where it has none."""
+    """Return a scorer's name for the field ``scorer``: its own, or that of its class if it has none."""
     try:
         name = scorer.name
         if isinstance(name, str) and 0 < len(name) <= MAX_NAME_CHARACTERS:
@@ -47,25 +46,25 @@ def name_of(scorer: Any) -> str:
 
 
 def run(scorer: Any, truth: Row, prediction: Row) -> dict[str, Any]:
-    """Score a pair. Raises UnscorableError with a fixed reason, whatever the scorer raises or returns."""
+    """Return the fields of a pair. Raises UnscorableError with a fixed reason if the scorer raises or misbehaves."""
     user = scorer.scorer if isinstance(scorer, LegacyScorer) else scorer
     try:
         found = scorer.score(truth, prediction)
-        # The built-in ones return plain values, which tests hold them to.
+        # The built-in scorers return plain values, which tests check.
         if type(scorer).__module__.startswith("scorers."):
             return found  # type: ignore[no-any-return]
     except UnscorableError as error:
         raise UnscorableError(str(type(error)), reason=_reason(user, error)) from None
     except BaseException as error:
         reraise_if_killed(error)
-        _tell(raised(user, error), _place(error))
+        _warn_once(raised(user, error), _raised_at(error))
         raise UnscorableError(type_name(error), reason=raised(user, error)) from None
     return _checked(user, found)
 
 
 def _reason(scorer: Any, error: UnscorableError) -> str:
     reason = getattr(error, "reason", "")
-    if isinstance(reason, str) and 0 < len(reason) <= LONGEST_REASON:
+    if isinstance(reason, str) and 0 < len(reason) <= MAX_REASON_CHARACTERS:
         return " ".join(str.__str__(reason).split())
     return raised(scorer, error)
 
@@ -76,7 +75,7 @@ def _checked(scorer: Any, found: Any) -> dict[str, Any]:
     if len(found) > MAX_FIELDS:
         raise _unusable(scorer, f"more than {MAX_FIELDS} fields")
     fields: dict[str, Any] = {}
-    # dict's own method: that of a subclass may do anything.
+    # dict's own method: a subclass could override it with anything.
     for name, value in dict.items(found):
         if not isinstance(name, str) or not name.strip(" .") or len(name) > MAX_NAME_CHARACTERS:
             raise _unusable(scorer, f"a field whose name is no text of 1 to {MAX_NAME_CHARACTERS} characters")
@@ -89,7 +88,7 @@ def _checked(scorer: Any, found: Any) -> dict[str, Any]:
 
 
 def _value(scorer: Any, value: Any) -> Any:
-    """Give a field's value as it is stored, None for one that is left out: null, and numbers that are not finite."""
+    """Return a field's value as it is stored; None if it is left out: null, or a number that isn't finite."""
     kind = type(value)
     if kind is bool or kind is float or kind is int or kind is str:
         return _scalar(scorer, value)
@@ -107,7 +106,7 @@ def _value(scorer: Any, value: Any) -> Any:
 
 
 def _size(value: Any) -> int:
-    """Return how many values numpy's array has, 0 for anything else."""
+    """Return the number of values of a numpy array, 0 for anything else."""
     size = getattr(value, "size", 0) if type(value).__module__ == "numpy" else 0
     return size if isinstance(size, int) else 0
 
@@ -116,7 +115,7 @@ def _scalar(scorer: Any, value: Any) -> Any:
     if isinstance(value, str):
         if len(value) > MAX_TEXT_CHARACTERS:
             raise _unusable(scorer, f"a text of more than {MAX_TEXT_CHARACTERS} characters")
-        # What is written must be what is read back, or the document would be written anew at every look.
+        # The value must be equal when it is read back; otherwise each scoring would write the document again.
         return value.encode("utf-8", "replace").decode()
     if isinstance(value, bool) or value is None:
         return value
@@ -133,16 +132,16 @@ def _scalar(scorer: Any, value: Any) -> Any:
 
 def _unusable(scorer: Any, found: str) -> UnscorableError:
     reason = returned(scorer, found)
-    _tell(reason, "")
+    _warn_once(reason, "")
     return UnscorableError(reason, reason=reason)
 
 
-def _place(error: BaseException) -> str:
+def _raised_at(error: BaseException) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     return f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
 
 
 @lru_cache(maxsize=256)
-def _tell(what: str, place: str) -> None:
-    """Log a mistake of user code, each once: the documents say how often it was."""
-    log.warning("%s%s", what, place)
+def _warn_once(what: str, where: str) -> None:
+    """Log a warning about user code, once per text: the documents show how often it occurs."""
+    log.warning("%s%s", what, where)

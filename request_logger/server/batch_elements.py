@@ -1,4 +1,4 @@
-"""Take a batched request apart, one event after the other: parsed whole, a large one holds several times its size."""
+"""Splits a batched request into its events incrementally: parsed whole, a large one holds several times its size."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ import orjson
 from request_logger.documents.event import BadEventError, parse_batch
 from request_logger.ingest.memory_budget import Budget, RequestTooLargeError, Share, parsed_bytes
 
-# Up to this size a batch is parsed whole: then it is all JSON, or nothing of it is taken.
+# Up to this size a batch is parsed at once, so that invalid JSON rejects the whole batch.
 WHOLE_BYTES = 2**20
 
 _SPACE = re.compile(rb"[ \t\n\r]*")
-# Where an event may end. Within an event it may look the same: then what is before it is no JSON.
+# Where an event may end. The same characters may occur within an event; the text before them is then not valid JSON.
 _EDGE = re.compile(rb"\}(?=[ \t\n\r]*(?:,[ \t\n\r]*\{|\][ \t\n\r]*\Z))")
-# Parsed at once: enough that a value costs no more than in one parse of all, and a few MB at most.
+# Bytes parsed at once: enough that a value costs no more than in a single parse, and a few MB of memory at most.
 _TOGETHER_BYTES = 64 * 2**10
-# An event with more such places is walked through, for each of them costs a parse of all before it.
+# With more candidates an event's brackets are matched instead, since each candidate costs a parse of all before it.
 _MOST_TRIES = 8
-# A text that doesn't end is one token up to the end: else each quote in it would be tried as its start.
+# An unterminated string is one token up to the end; otherwise each quote in it would be tried as a start.
 _TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\Z)|[\[\]{},]', re.DOTALL)
 
 
 def elements(raw: bytes | bytearray, budget: Budget) -> Iterator[Any]:
-    """Return the values of a JSON array, parsed as they are asked for where the array is large.
+    """Yield the values of a JSON array; a large array is parsed incrementally.
 
-    Raises BadEventError where it is no JSON array (for a large one that shows only when the place is reached), and
-    what Budget.take raises where there is no room for the values.
+    Raises BadEventError for invalid JSON (in a large array only when the position is reached), and what Budget.take
+    raises where there is no memory for the values.
     """
     if len(raw) <= WHOLE_BYTES:
         with budget.share() as share:
@@ -40,7 +40,7 @@ def elements(raw: bytes | bytearray, budget: Budget) -> Iterator[Any]:
 
 
 def _as_utf8(raw: bytes | bytearray) -> bytes | bytearray:
-    """Return the text as UTF-8. A Go sender's protobuf within strings is read as latin-1: see parse_structured."""
+    """Return the text as UTF-8. Protobuf within a Go sender's strings is read as latin-1: see parse_structured."""
     if raw.isascii():
         return raw
     try:
@@ -51,7 +51,7 @@ def _as_utf8(raw: bytes | bytearray) -> bytes | bytearray:
 
 
 def one_by_one(raw: bytes | bytearray, budget: Budget) -> Iterator[Any]:
-    """Return the values of a JSON array, some of them parsed at once. Raises what `elements` raises."""
+    """Yield the values of a JSON array, parsed _TOGETHER_BYTES at a time. Raises what `elements` raises."""
     view = memoryview(raw)
     at = _skip(raw, 0)
     if raw[at : at + 1] != b"[":
@@ -64,7 +64,7 @@ def one_by_one(raw: bytes | bytearray, budget: Budget) -> Iterator[Any]:
         with budget.share() as share:
             values, at = _next(raw, view, at, share)
             yield from values
-            # Not to be held while the next ones are parsed.
+            # Released before the next values are parsed.
             del values
         at = _skip(raw, at)
         mark = raw[at : at + 1]
@@ -77,7 +77,7 @@ def one_by_one(raw: bytes | bytearray, budget: Budget) -> Iterator[Any]:
 
 
 def _next(raw: bytes | bytearray, view: memoryview, start: int, share: Share) -> tuple[list[Any], int]:
-    """Return some values from ``start`` on, one at least, and where they end."""
+    """Return at least one value from ``start`` on, and the position where the values end."""
     for size in (_TOGETHER_BYTES, 0):
         at = start + size
         for _ in range(_MOST_TRIES):
@@ -103,13 +103,13 @@ def _next(raw: bytes | bytearray, view: memoryview, start: int, share: Share) ->
 def _parse(raw: bytes | bytearray, view: memoryview, start: int, end: int, share: Share) -> list[Any]:
     share.give_back()
     share.take(parsed_bytes(raw, start, end))
-    # With brackets around, so that an edge within a value is no JSON.
+    # Wrapped in brackets, so that an edge within a value is not valid JSON.
     values: list[Any] = orjson.loads(b"".join((b"[", view[start:end], b"]")))
     return values
 
 
 def _walk(raw: bytes | bytearray, start: int) -> int:
-    """Return where the value at ``start`` ends, by its brackets."""
+    """Return where the value at ``start`` ends, by matching brackets."""
     depth = 0
     for match in _TOKEN.finditer(raw, start):
         token = match.group()[:1]

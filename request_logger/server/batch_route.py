@@ -1,8 +1,8 @@
-"""One batched request: its events go to the store in windows, and it is answered in time whatever is left.
+"""Batched requests: events are stored in windows, and the answer is in time even if some are left.
 
-A sender gives up after some seconds (KServe's agent after 10) and then sends all of it again. What is not stored within
-STORE_TIMEOUT_SECONDS is therefore answered 503, event by event, and what was acknowledged is remembered for a minute or
-two, so that a retry starts where this one ended.
+A sender gives up after some seconds (KServe's agent after 10) and then sends the whole batch again. Events that aren't
+stored within STORE_TIMEOUT_SECONDS are therefore answered 503, one by one, and acknowledged events are remembered for
+one to two minutes, so that a retry continues where the first attempt ended.
 """
 
 from __future__ import annotations
@@ -13,35 +13,37 @@ from hashlib import blake2b
 
 from request_logger.common.json import dumps
 from request_logger.documents.event import Event, from_structured
-from request_logger.ingest.memory_budget import RequestTooLargeError
+from request_logger.ingest.memory_budget import Budget, RequestTooLargeError
 from request_logger.ingest.pipeline import IngestPipeline
 from request_logger.ingest.replies import Documents
 from request_logger.server.batch_elements import elements
 from request_logger.server.responses import EMPTY, RETRY_AFTER_SECONDS, Answer, answer_to, error_answer, line_answer
+from request_logger.settings import Settings
 from request_logger.store.changes import StoreUnavailableError
 from request_logger.store.writing.future import Future
+from request_logger.telemetry import Telemetry
 
-# Each event has its own line in the answer, whatever it is: an array of millions of numbers would make gigabytes of it.
+# Each element gets its own entry in the answer: for an array of millions of numbers that would be gigabytes.
 MOST_EVENTS = 100_000
-# As many as one _bulk takes, and half as many again are on their way while the first half is waited for. More of them
-# in the writer at once make nothing faster, and hold memory.
+# As many as one _bulk takes; when half of them are stored, as many are added. More in the writer at once is no faster
+# and takes memory.
 _WINDOW_EVENTS = 1_000
-# Events of a batch that wait at once, by the size of their bodies: a share of MAX_PENDING_BYTES, for others wait, too.
+# Most bytes of a batch in the writer at once, as a share of MAX_PENDING_BYTES: other requests need room as well.
 _WINDOW_SHARE = 4
-# Other connections, and the worker's sign of life to its master, have their turn after so many events (some ms).
+# After so many events (some ms) other connections and the worker's heartbeat get their turn.
 _EVENTS_PER_TURN = 50
-# What is stored within the first second of a batch is not noted: a digest costs some per cent of an event, most batches
-# are done by then, and a retry stores the first second's events again at the cost of that second.
+# Events stored within the first second of a batch aren't remembered: a digest costs some per cent of an event, most
+# batches are done by then, and storing them again on a retry costs that second at most.
 _SHORT_SECONDS = 1.0
 _DIGEST_BYTES = 16
-# Of STORE_TIMEOUT_SECONDS: the rest is for reading what is left of the batch and for writing the answer.
+# Share of STORE_TIMEOUT_SECONDS for storing; the rest is for reading what is left and for writing the answer.
 _STORING_SHARE = 0.9
 
 _LEFT = error_answer(503, "the batch took too long; send this event again")
 
 
 class Acknowledged:
-    """Digests of events that were acknowledged within the last minute or two, in answers that left others out.
+    """Digests of events that were acknowledged within the last one to two minutes by answers that left others out.
 
     A retry within that time answers them from here: the engine, or the spool, has them. At most 100,000 are kept, of
     about 100 bytes each. Thread-safe: a set that is turned meanwhile at worst forgets early.
@@ -60,13 +62,13 @@ class Acknowledged:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing is known; drops what is too old."""
+        """Whether it holds no digest; drops those that are too old."""
         if time.monotonic() - self._turned_at > self._SECONDS:
             self._turn()
         return not self._new and not self._old
 
     def add(self, digests: set[bytes]) -> None:
-        """Remember these."""
+        """Remember some digests."""
         for digest in digests:
             if len(self._new) >= self._MOST:
                 self._turn()
@@ -77,34 +79,52 @@ class Acknowledged:
         self._turned_at = time.monotonic()
 
 
-def take_batch(logger: IngestPipeline, known: Acknowledged, raw: bytes | bytearray, started: float) -> Answer:
-    """Take a batched request: 200 and empty where all is stored, else what became of each event.
+class BatchRoute:
+    """Answers batched requests. Thread-safe."""
 
-    ``started`` is when it began to be read, by time.monotonic.
+    def __init__(self, settings: Settings, pipeline: IngestPipeline, budget: Budget, telemetry: Telemetry) -> None:
+        self._settings = settings
+        self._pipeline = pipeline
+        self._budget = budget
+        self._telemetry = telemetry
+        self._acknowledged = Acknowledged()
 
-    Raises BadEventError where it is no JSON array, RequestTooLargeError and NoRoomError.
-    """
-    batch = _Batch(logger, known, started)
-    for number, value in enumerate(elements(raw, logger.budget)):
-        if number >= MOST_EVENTS:
-            raise RequestTooLargeError(f"body: more than {MOST_EVENTS} events")
-        if number % _EVENTS_PER_TURN == 0:
-            time.sleep(0)
-        batch.take(value)
-    return batch.answer()
+    def take(self, raw: bytes | bytearray, started: float) -> Answer:
+        """Store a batch: 200 and empty when all of it is stored, else the status of each event.
+
+        ``started`` is when reading it began, by time.monotonic. Raises BadEventError where it is no JSON array,
+        RequestTooLargeError and NoRoomError.
+        """
+        batch = _Batch(self._settings, self._pipeline, self._telemetry, self._acknowledged, started)
+        for number, value in enumerate(elements(raw, self._budget)):
+            if number >= MOST_EVENTS:
+                raise RequestTooLargeError(f"body: more than {MOST_EVENTS} events")
+            if number % _EVENTS_PER_TURN == 0:
+                time.sleep(0)
+            batch.take(value)
+        return batch.answer()
 
 
 Waiting = tuple[int, Event, Future[Documents | None], bytes]
 
 
 class _Batch:
-    def __init__(self, logger: IngestPipeline, known: Acknowledged, started: float) -> None:
-        self._logger = logger
+    def __init__(
+        self,
+        settings: Settings,
+        pipeline: IngestPipeline,
+        telemetry: Telemetry,
+        known: Acknowledged,
+        started: float,
+    ) -> None:
+        self._settings = settings
+        self._pipeline = pipeline
+        self._telemetry = telemetry
         self._known = known
         self._looks_up = not known.is_empty
         self._started = started
-        self._until = self._started + _STORING_SHARE * logger.settings.store_timeout_seconds
-        self._most_bytes = logger.settings.max_pending_bytes // _WINDOW_SHARE
+        self._until = self._started + _STORING_SHARE * settings.store_timeout_seconds
+        self._most_bytes = settings.max_pending_bytes // _WINDOW_SHARE
         self._answers: list[Answer] = []
         # One object for all events with the same answer.
         self._same: dict[tuple[int, str], Answer] = {}
@@ -113,7 +133,7 @@ class _Batch:
         self._digests: set[bytes] = set()
 
     def take(self, value: object) -> None:
-        """Take the next event, as parsed; wait for earlier ones where many are under way."""
+        """Submit the next event, as parsed; wait for earlier ones first when the window is full."""
         now = time.monotonic()
         if now > self._until:
             # There may be tens of thousands of these.
@@ -121,15 +141,15 @@ class _Batch:
             return
         self._answers.append(EMPTY)
         try:
-            event = self._logger.admit(from_structured(value, self._logger.settings))
+            event = self._pipeline.admit(from_structured(value, self._settings))
             digest = b""
-            # What is redacted is another event afterwards.
-            if self._looks_up or self._logger.redactor or now - self._started > _SHORT_SECONDS:
+            # Redaction changes the event, and with it the digest.
+            if self._looks_up or self._pipeline.redacts or now - self._started > _SHORT_SECONDS:
                 digest = _digest(event)
                 if self._looks_up and digest in self._known:
                     self._digests.add(digest)
                     return
-            event = self._logger.redact(event)
+            event = self._pipeline.redact(event)
             self._waiting.append((len(self._answers) - 1, event, self._submit(event), digest))
         except Exception as error:
             self._failed(-1, error)
@@ -139,11 +159,11 @@ class _Batch:
             self._wait((len(self._waiting) + 1) // 2)
 
     def answer(self) -> Answer:
-        """Wait for the rest, and sum up."""
+        """Wait for the remaining events, and return the answer to the batch."""
         self._wait(len(self._waiting))
         left = sum(answer is _LEFT for answer in self._answers)
         if left:
-            self._logger.telemetry.turned_away("unavailable", _LEFT.error, left)
+            self._telemetry.turned_away("unavailable", _LEFT.error, left)
         statuses = {answer.status for answer in self._answers}
         if statuses <= {200}:
             return EMPTY
@@ -163,18 +183,18 @@ class _Batch:
 
     def _submit(self, event: Event) -> Future[Documents | None]:
         try:
-            return self._logger.submit(event)
+            return self._pipeline.submit(event)
         except StoreUnavailableError:
             if not self._waiting:
                 raise
-        # What holds the room may be this batch.
+        # This batch itself may hold the room.
         self._wait(len(self._waiting))
-        return self._logger.submit(event)
+        return self._pipeline.submit(event)
 
     def _wait(self, count: int) -> None:
-        """Wait for the oldest of those that are under way."""
+        """Wait for the ``count`` oldest events in flight."""
         waiting = [self._waiting.popleft() for _ in range(count)]
-        results = self._logger.wait_all([(event, stored) for _, event, stored, _ in waiting], self._until)
+        results = self._pipeline.wait_all([(event, stored) for _, event, stored, _ in waiting], self._until)
         notes = time.monotonic() - self._started > _SHORT_SECONDS
         for (position, event, _, digest), result in zip(waiting, results, strict=True):
             self._waiting_bytes -= event.body.size
@@ -184,12 +204,12 @@ class _Batch:
                 self._digests.add(digest or _digest(event))
 
     def _failed(self, position: int, error: Exception) -> None:
-        answer = answer_to(error, self._logger.telemetry)
+        answer = answer_to(error, self._telemetry)
         self._answers[position] = self._same.setdefault((answer.status, answer.error), answer)
 
 
 def _digest(event: Event) -> bytes:
-    """Return what tells an event from any other, whatever its time of arrival."""
+    """Return a digest of an event, independent of its time of arrival."""
     known = (event.index, event.request_id, event.part, event.node, event.time, event.source, event.header)
     body = event.body
     digest = blake2b(

@@ -1,18 +1,19 @@
-"""How many connections a worker keeps open, and the file descriptors that they need."""
+"""Limits how many connections a worker keeps open, by the file descriptors that they need."""
 
 from __future__ import annotations
 
 import resource
 
-# Of one worker, idle ones included. An idle one holds about 10 kB.
+# Per worker, including idle ones. An idle connection holds about 10 kB, so these hold 40 MB.
 MOST_CONNECTIONS = 4000
-# File descriptors for all else: the engine, the spool, the counters, the log, and connections that were just accepted.
+# File descriptors for everything else: search engine, spool, metrics, log, and connections just accepted.
 _OTHER_FILES = 256
+# Also under a very low limit, the probes and some senders must be able to connect.
 _FEWEST_CONNECTIONS = 16
 
 
 def most_connections() -> int:
-    """Return how many connections a worker may have open: fewer where the limit of files (ulimit -n) is low."""
+    """Return how many connections a worker may have open; fewer than MOST_CONNECTIONS under a low ulimit -n."""
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if files == resource.RLIM_INFINITY:
         return MOST_CONNECTIONS
@@ -20,7 +21,7 @@ def most_connections() -> int:
 
 
 def raise_file_limit() -> None:
-    """Let this process and its workers open as many files as they need, as far as the system lets them."""
+    """Raise the open-file limit of this process and its workers to what they need, within the hard limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = MOST_CONNECTIONS + _OTHER_FILES
     if hard != resource.RLIM_INFINITY:

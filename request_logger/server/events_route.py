@@ -1,17 +1,14 @@
-"""One HTTP request to /: an event, or a batch of them, read, stored and answered. Knows WSGI, and no framework.
+"""The events route, ``POST /``: reads a single event or a batch, has it stored, and answers. Plain WSGI.
 
-Flask's own way costs more than all that is done with an event (`python -m bench.speed`), so that the events' route
-stands before it; every other route is Flask's.
+It stands in front of Flask, whose own handling of a request costs more than everything that is done with an event
+(`python -m bench.speed` measures both). Flask handles all other routes.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from functools import cache
 from typing import Any
-
-from prometheus_client import CollectorRegistry
 
 from request_logger.documents.event import (
     Body,
@@ -22,49 +19,66 @@ from request_logger.documents.event import (
     parse_structured,
     with_body,
 )
-from request_logger.ingest.access import EVENTS_PATH
-from request_logger.ingest.memory_budget import RequestTooLargeError, Share, parsed_bytes
+from request_logger.ingest.access import EVENTS_PATH, Access
+from request_logger.ingest.memory_budget import Budget, RequestTooLargeError, Share, parsed_bytes
 from request_logger.ingest.pipeline import IngestPipeline
-from request_logger.server.batch_route import Acknowledged, take_batch
+from request_logger.ingest.replies import Replies
+from request_logger.server.batch_route import BatchRoute
+from request_logger.server.http_metrics import HttpMetrics, NotedRegistry
 from request_logger.server.request_body import WholeBody, read_body, small_body
 from request_logger.server.responses import EMPTY, STATUS, Answer, answer_to, error_answer, unauthorized
+from request_logger.settings import Settings
 from request_logger.store.changes import StoreUnavailableError
+from request_logger.telemetry import Telemetry
 
 Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
-# Anything else is counted as "other": a label value takes memory and room in the metrics folder for good.
+# All others are counted as "other": label values are never freed, neither in memory nor in the metrics folder.
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
 _OTHER_METHOD = "other"
-# What Flask's exporter writes for a path without a route.
+# The label that Flask's exporter uses for a path without a route.
 _NO_RULE = "None"
 
 
 class EventsRoute:
-    """A WSGI application that takes the requests to /, and hands all others on to ``inner``.
+    """A WSGI application that answers requests to / and passes all others to ``inner``. Thread-safe.
 
-    ``request`` is what WSGI calls the environ.
+    ``request`` is the WSGI environ.
     """
 
-    def __init__(self, logger: IngestPipeline, inner: Wsgi, registry: CollectorRegistry) -> None:
-        self._logger = logger
-        self._acknowledged = Acknowledged()
+    def __init__(
+        self,
+        settings: Settings,
+        pipeline: IngestPipeline,
+        inner: Wsgi,
+        registry: NotedRegistry,
+        *,
+        access: Access,
+        budget: Budget,
+        replies: Replies,
+        telemetry: Telemetry,
+    ) -> None:
+        self._settings = settings
+        self._pipeline = pipeline
+        self._access = access
+        self._budget = budget
+        self._replies = replies
+        self._telemetry = telemetry
+        self._batches = BatchRoute(settings, pipeline, budget, telemetry)
         self._inner = inner
-        # The exporter counts what goes through Flask; here the same metrics count the rest.
-        metrics = registry._names_to_collectors  # it has no public way to find them
-        self._total: Any = metrics["flask_http_request_total"]
-        self._seconds: Any = metrics["flask_http_request_duration_seconds"]
-        self._counters = cache(self._find_counters)
+        # The exporter counts requests that Flask handles; this route counts its own in the same metrics.
+        self._count = HttpMetrics(registry).count
 
     def __call__(self, request: dict[str, Any], start_response: Callable[..., Any], /) -> Iterable[bytes]:
         """Answer a request."""
         method = request["REQUEST_METHOD"]
         is_event = (request["PATH_INFO"] or "/") == EVENTS_PATH
         if method not in _METHODS:
-            # Not even Flask's exporter must see it: that counts by method, too.
+            # Flask's exporter would count it by its method.
             answer = _wrong_method()
             self._count(_OTHER_METHOD, EVENTS_PATH if is_event else _NO_RULE, answer.status, 0.0)
         elif not is_event:
-            # What reads a body behind this gets a whole one, too.
+            # Flask's routes get a body that is whole, too.
             request["wsgi.input"], request["wsgi.input_terminated"] = WholeBody(request), True
             return self._inner(request, start_response)
         else:
@@ -78,24 +92,16 @@ class EventsRoute:
         return self._answer("POST", headers, raw)
 
     def reserve(self, size: int) -> Answer | None:
-        """Take room for a body of so many bytes that is still to arrive; where there is none, return the answer."""
+        """Reserve memory for a body of ``size`` bytes still to arrive; return the refusal when there is none."""
         try:
-            self._logger.budget.take(size)
+            self._budget.take(size)
         except (StoreUnavailableError, RequestTooLargeError) as error:
-            return answer_to(error, self._logger.telemetry)
+            return answer_to(error, self._telemetry)
         return None
 
     def release(self, size: int) -> None:
-        """Return what `reserve` took."""
-        self._logger.budget.give_back(size)
-
-    def _count(self, method: str, rule: str, status: int, seconds: float) -> None:
-        total, duration = self._counters(method, rule, status)
-        total.inc()
-        duration.observe(seconds)
-
-    def _find_counters(self, method: str, rule: str, status: int) -> tuple[Any, Any]:
-        return self._total.labels(method, str(status)), self._seconds.labels(method, rule, str(status))
+        """Release memory that `reserve` took."""
+        self._budget.give_back(size)
 
     def _answer(self, method: str, headers: Mapping[str, str], body: bytes | WholeBody) -> Answer:
         started = time.perf_counter()
@@ -106,37 +112,36 @@ class EventsRoute:
     def _uncounted(self, method: str, headers: Mapping[str, str], body: bytes | WholeBody) -> Answer:
         if method not in ("GET", "POST"):
             return _wrong_method()
-        challenge = self._logger.access.challenge(EVENTS_PATH, headers.get("authorization"))
+        challenge = self._access.challenge(EVENTS_PATH, headers.get("authorization"))
         if challenge is not None:
-            self._logger.telemetry.turned_away("unauthorized", "no or a wrong token")
+            self._telemetry.turned_away("unauthorized", "no or a wrong token")
             return unauthorized(challenge)
         try:
             return self._take(headers, body)
         except Exception as error:
-            return answer_to(error, self._logger.telemetry)
+            return answer_to(error, self._telemetry)
 
     def _take(self, headers: Mapping[str, str], body: bytes | WholeBody) -> Answer:
         content_type = headers.get("content-type", "")
         media_type = content_type.partition(";")[0].strip().lower()
-        logger = self._logger
         if media_type == "application/cloudevents-batch+json":
             started = time.monotonic()
-            with logger.budget.share() as share:
-                return take_batch(logger, self._acknowledged, self._small(body, share), started)
+            with self._budget.share() as share:
+                return self._batches.take(self._small(body, share), started)
         if media_type == "application/cloudevents+json":
-            with logger.budget.share() as share:
+            with self._budget.share() as share:
                 event = self._structured(self._small(body, share), share)
         else:
-            # A body is read only for an event that can be taken.
-            event = logger.admit(from_headers(headers, Body(b""), logger.settings))
+            # The body is read only if its headers are acceptable.
+            event = self._pipeline.admit(from_headers(headers, Body(b""), self._settings))
             event = with_body(event, self._body(body, content_type))
-        event = logger.redact(event)
-        documents = logger.wait(event, logger.submit(event))
-        reply = logger.replies.answer(event, documents)
+        event = self._pipeline.redact(event)
+        documents = self._pipeline.wait(event, self._pipeline.submit(event))
+        reply = self._replies.answer(event, documents)
         return EMPTY if reply is None else Answer(200, reply.body, dict(reply.headers))
 
     def _small(self, body: bytes | WholeBody, share: Share) -> bytes | bytearray:
-        limit = self._logger.settings.max_structured_bytes
+        limit = self._settings.max_structured_bytes
         if not isinstance(body, bytes):
             return small_body(body, limit, "MAX_STRUCTURED_BYTES", share)
         if len(body) > limit:
@@ -145,13 +150,13 @@ class EventsRoute:
 
     def _structured(self, raw: bytes | bytearray, share: Share) -> Event:
         share.take(parsed_bytes(raw))
-        return self._logger.admit(from_structured(parse_structured(raw), self._logger.settings))
+        return self._pipeline.admit(from_structured(parse_structured(raw), self._settings))
 
     def _body(self, body: bytes | WholeBody, content_type: str) -> Body:
-        limit = self._logger.settings.max_payload_bytes
+        limit = self._settings.max_payload_bytes
         if isinstance(body, bytes):
             return kept_body(body, content_type, limit)
-        with self._logger.budget.share() as share:
+        with self._budget.share() as share:
             return read_body(body, content_type, limit, share)
 
 

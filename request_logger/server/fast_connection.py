@@ -1,8 +1,9 @@
-"""A connection whose requests are single events: read and answered with as few system calls as can be.
+"""Serves connections whose requests are single events, with as few system calls as possible.
 
-A request costs gunicorn's gevent worker more than this program does with its event: it asks for data that isn't there
-yet, watches the connection anew for each request, and makes of the request what WSGI wants. Here a connection is
-watched once, and what is plain is answered at once. The first request that is not, and all after it, are gunicorn's.
+Gunicorn's gevent worker spends more per request than this program spends on its event: it reads before data has
+arrived, registers the connection with the event loop for each request, and builds a WSGI environment. Here a connection
+is registered once, and plain requests are answered directly. The first request that isn't plain, and all after it, are
+handed to gunicorn.
 """
 
 from __future__ import annotations
@@ -16,34 +17,36 @@ from typing import Any, Protocol
 import gevent
 from gunicorn.util import http_date
 
-from request_logger.server.fast_parser import PlainReader
+from request_logger.server.fast_parser import FastParser
 from request_logger.server.responses import STATUS, Answer
 
+# Bytes per recv: most requests fit in one.
 _READ_BYTES = 64 * 2**10
+# libev's flag for "readable".
 _READABLE = 1
 
-# Of a body that arrives in pieces: the pieces, the body that they are joined to, and what is read of the next one.
+# Memory for a body that arrives in pieces: the pieces and the body that they are joined to.
 _COPIES = 2
 
 
 class Route(Protocol):
-    """What answers requests: see taking.EventsRoute."""
+    """Answers plain requests; `request_logger.server.events_route.EventsRoute` implements it."""
 
     def post(self, headers: Mapping[str, str], raw: bytes) -> Answer:
-        """Answer a request."""
+        """Return the answer to a request."""
         ...
 
     def reserve(self, size: int) -> Answer | None:
-        """Take room for a body (bytes), or return the answer that there is none."""
+        """Reserve memory for a body (bytes), or return the answer that rejects it."""
         ...
 
     def release(self, size: int) -> None:
-        """Return that room."""
+        """Release that memory."""
         ...
 
 
-class Connection:
-    """``client`` is gevent's socket, ``route`` answers a request; ``is_open`` says if there may be another."""
+class FastConnection:
+    """One connection. ``client`` is gevent's socket, ``route`` answers; ``is_open`` is false once the worker stops."""
 
     def __init__(self, client: Any, route: Route, is_open: Callable[[], bool]) -> None:
         client.setblocking(False)
@@ -57,17 +60,17 @@ class Connection:
         self._ended = self._is_waiting = self._is_paused = False
         self._reserved = 0
         self.idle_since = time.monotonic()
-        """When its last request was answered, or the next one began; infinite while one is being answered."""
+        """When the last request was answered or the next one began; infinite while one is being answered."""
         self.has_begun = False
-        """Whether a part of a request has arrived."""
+        """Whether part of a request has arrived."""
 
     def serve(self) -> bytes | None:
-        """Answer until the other side hangs up: None; or until a request is not plain: all that was read of it.
+        """Answer requests; return None when the client closes, or the bytes read of a request that is not plain.
 
         Raises OSError where an answer can't be sent.
         """
         self._greenlet = gevent.getcurrent()
-        reader = PlainReader()
+        reader = FastParser()
         self._watcher.start(self._read)
         try:
             while data := self._wait():
@@ -94,10 +97,10 @@ class Connection:
             self._watcher.close()
         return None
 
-    def _goes_on_reading(self, reader: PlainReader) -> bool:
-        """Note that a request has begun to arrive; False where there is no room for its body."""
+    def _goes_on_reading(self, reader: FastParser) -> bool:
+        """Record that a request has begun to arrive; False (after an answer) if there is no memory for its body."""
         if not self.has_begun:
-            # From here on all of it is to come within the time of an idle connection.
+            # From now on the whole request must arrive within the keep-alive time.
             self.has_begun = True
             self.idle_since = time.monotonic()
         if reader.has_head and not self._reserved:
@@ -115,13 +118,13 @@ class Connection:
             self._reserved = 0
 
     def hang_up(self) -> None:
-        """End it; another greenlet calls this, while `serve` runs."""
+        """Close the connection. Called by another greenlet while `serve` runs."""
         self._greenlet.kill(block=False)
 
     def _read(self) -> None:
-        """Take what has arrived; the event loop calls this."""
+        """Receive available data. Called by the event loop."""
         if self._arrived:
-            # The sender doesn't wait for its answers: what more it sends waits in the system.
+            # The sender doesn't wait for answers; further data stays in the socket's buffer.
             self._is_paused = True
             self._watcher.stop()
             return
@@ -139,7 +142,7 @@ class Connection:
             self._greenlet.switch()
 
     def _wait(self) -> bytes:
-        """Wait for what arrives next; empty at the end."""
+        """Return the next data, waiting for it; empty at the end of the connection."""
         if self._is_paused:
             self._is_paused = False
             self._watcher.start(self._read)
@@ -163,7 +166,7 @@ class Connection:
             self._client.setblocking(False)
 
 
-class Reread:
+class ReplaySocket:
     """Socket wrapper that replays bytes already read."""
 
     def __init__(self, client: Any, unread: bytes) -> None:
@@ -182,7 +185,7 @@ class Reread:
 
 
 def _as_bytes(answer: Answer, goes_on: bool) -> bytes:
-    """Give an answer as gunicorn sends it."""
+    """Return an answer as bytes, with the same headers as gunicorn's."""
     head = _head(answer.status, goes_on, int(time.time()))
     lines = [f"{name}: {value}\r\n" for name, value in answer.headers.items()]
     return b"%b%bContent-Length: %d\r\n\r\n%b" % (head, "".join(lines).encode("latin-1"), len(answer.body), answer.body)

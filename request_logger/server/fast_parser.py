@@ -1,6 +1,6 @@
-"""Reads HTTP requests that are plain: POST / with a body of known, moderate size, on a connection that stays open.
+"""Parses plain HTTP requests: POST / with a body of known, moderate size, on a keep-alive connection.
 
-All that is special is somebody else's to read, from its first byte on: what is not plain is never half done. Knows no
+Anything unusual is handed to gunicorn from its first byte, so that no request is half processed. Sans-IO: it knows no
 sockets.
 """
 
@@ -10,20 +10,20 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
 from request_logger.ingest.access import EVENTS_PATH
 
-# Of a larger request the reading is the least part.
+# For larger bodies the parsing is a small part of the cost.
 MOST_BODY_BYTES = 256 * 2**10
-# Less than gunicorn allows a single header, so that who meets a limit meets gunicorn's.
+# Below gunicorn's limit for a single header (8,190), so that gunicorn's own limit answers a head that is too large.
 MOST_HEAD_BYTES = 8000
 _PATH = EVENTS_PATH.encode()
-# With these there is more to a request than its head and as many bytes as it says.
+# With these headers a request is more than its head and Content-Length bytes.
 _SPECIAL = ("transfer-encoding", "expect", "upgrade")
 
 
-class PlainReader:
-    """Reads one request after the other: `feed` until `is_whole`, take ``headers`` and `body`, then `start`.
+class FastParser:
+    """Parses one request after another: `feed` until `is_whole`, read ``headers`` and `body`, then `start`.
 
-    ``headers`` has lower-case names and latin-1 values, as WSGI gives them. With `is_plain` false, `unread` is all that
-    was fed since the last start, for somebody else to read.
+    ``headers`` has lower-case names and latin-1 values, as WSGI does. Once `is_plain` is false, `unread` is everything
+    fed since the last start, for gunicorn to parse. Owned by its connection's greenlet.
     """
 
     def __init__(self) -> None:
@@ -42,11 +42,11 @@ class PlainReader:
         self._url = b""
 
     def close(self) -> None:
-        """Let go of the parser, which holds this reader."""
+        """Break the reference cycle with the parser."""
         del self._parser
 
     def feed(self, data: bytes) -> None:
-        """Read some more bytes of the request."""
+        """Parse more bytes of the request."""
         self._fed.append(data)
         try:
             self._parser.feed_data(data)
@@ -57,7 +57,7 @@ class PlainReader:
 
     @property
     def length(self) -> int:
-        """Bytes that the body of a request with a plain head has."""
+        """The Content-Length in bytes; only for a plain head."""
         return int(self.headers["content-length"])
 
     @property
@@ -67,22 +67,22 @@ class PlainReader:
 
     @property
     def unread(self) -> bytes:
-        """All that was fed since the start."""
+        """Everything fed since the start of this request."""
         return b"".join(self._fed)
 
-    # What the parser calls.
+    # Callbacks of the parser.
 
     def on_message_begin(self) -> None:
-        """A request begins: nobody must answer two before the first's answer is read, so that is not plain."""
+        """Called at the start of a request: a pipelined one is not plain, since answers must be sent in order."""
         if self.is_whole:
             self.is_plain = False
 
     def on_url(self, url: bytes) -> None:
-        """Some bytes of the target."""
+        """Called with some bytes of the target."""
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """One header. Those of one name have to be joined, and gunicorn has an opinion on underscores."""
+        """Called with one header. Repeated names, which must be joined, and names with underscores are not plain."""
         key = name.decode("latin-1").lower()
         if key in self.headers or "_" in key:
             self.is_plain = False
@@ -90,7 +90,7 @@ class PlainReader:
         self._head_bytes += len(name) + len(value)
 
     def on_headers_complete(self) -> None:
-        """All headers."""
+        """Called after the last header: decides whether the head is plain."""
         self.has_head = True
         length = self.headers.get("content-length", "")
         self.is_plain = (
@@ -106,9 +106,9 @@ class PlainReader:
         )
 
     def on_body(self, data: bytes) -> None:
-        """Some bytes of the body."""
+        """Called with some bytes of the body."""
         self._body.append(data)
 
     def on_message_complete(self) -> None:
-        """The request's last byte."""
+        """Called after the last byte of the request."""
         self.is_whole = True

@@ -1,4 +1,4 @@
-"""Python's garbage collector, as a process wants it that makes many small objects and hardly any cycle."""
+"""Garbage-collector tuning for many short-lived, acyclic objects."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import gc
 
 
 def calm_collector() -> None:
-    """Leave out what is there now, and look less often: the collector took a third of the CPU time of an event."""
+    """Freeze existing objects and collect less often: the collector took a third of the CPU time of an event."""
     gc.collect()
     gc.freeze()
-    # What stays frozen at the interpreter's end is cleared module by module, and a handler of the log that dies after
-    # the module of its lock leaves a traceback.
+    # Objects still frozen at exit are cleared module by module, and a log handler that outlives the module of its lock
+    # prints a traceback.
     atexit.register(gc.unfreeze)
     gc.set_threshold(50_000, 20, 50)

@@ -1,4 +1,4 @@
-"""`request-logger serve`: gunicorn with the original's environment."""
+"""gunicorn's master process, configured by the environment variables of the replaced image."""
 
 from __future__ import annotations
 
@@ -21,19 +21,25 @@ from request_logger.server.shutdown import PatientArbiter, Stopping
 from request_logger.settings import Settings
 from request_logger.store.writing.bulk_tokens import BulkTokens
 
-_WORKERS = {"gevent": "request_logger.server.worker.Worker", "gthread": "gthread"}
+# By GUNICORN_WORKER_CLASS and FAST_HTTP.
+_WORKERS = {
+    ("gevent", True): "request_logger.server.fast_worker.FastWorker",
+    ("gevent", False): "request_logger.server.worker.Worker",
+    ("gthread", True): "gthread",
+    ("gthread", False): "gthread",
+}
 # Gevent's worker has a limit of its own, at which it closes an idle connection: this one, at which gunicorn accepts no
 # more, must not be reached.
 _UNLIMITED_CONNECTIONS = 2**20
 GRACEFUL_SECONDS = 30
-"""How long a worker that is to stop has for what is under way."""
+"""Seconds that a worker has at a stop to finish requests in flight."""
 
 
 def serve(settings: Settings) -> None:
     """Run the server until it is stopped. Raises SettingsError where PROMETHEUS_MULTIPROC_DIR can't be used."""
     directory = os.environ.get(worker_files.VARIABLE)
     if not directory:
-        # Each worker counts in files of its own; /metrics adds them up. They must be gone at the next start.
+        # Each worker counts in its own files, and /metrics adds them up. They must not survive a restart.
         directory = tempfile.mkdtemp(prefix="request-logger-metrics-")
         os.environ[worker_files.VARIABLE] = directory
         atexit.register(_remove, directory, os.getpid())
@@ -63,7 +69,7 @@ class _Server(BaseApplication):  # type: ignore[misc]
             "bind": [with_port(address, self._settings.port) for address in addresses(self._settings.host)],
             "workers": self._settings.gunicorn_workers,
             "threads": self._settings.gunicorn_threads,
-            "worker_class": _WORKERS[self._settings.gunicorn_worker_class],
+            "worker_class": _WORKERS[self._settings.gunicorn_worker_class, self._settings.fast_http],
             "worker_connections": _UNLIMITED_CONNECTIONS if is_gevent else MOST_CONNECTIONS,
             "keepalive": 75,
             "graceful_timeout": GRACEFUL_SECONDS,
@@ -78,22 +84,17 @@ class _Server(BaseApplication):  # type: ignore[misc]
                 self.cfg.set(name, value)
 
     def load(self) -> Flask:
-        # In the worker: threads don't survive a fork, and gevent has to patch what these import.
-        from prometheus_client import values  # noqa: PLC0415
-
+        # In the worker: threads don't survive a fork, and gevent has to patch what this imports.
         from request_logger.server.app import create_app  # noqa: PLC0415
 
         logs.configure(self._settings.log_level, self._settings.log_format)
-        # By default it asks the system at each count.
-        pid = os.getpid()
-        values.ValueClass = values.MultiProcessValue(lambda: pid)  # type: ignore[no-untyped-call]
         app = create_app(self._settings, self._tokens, lambda: bool(self._stopping))
         calm_collector()
         return app
 
 
 class _GunicornLogger(Logger):  # type: ignore[misc]
-    """Gunicorn's own lines in our format."""
+    """Gunicorn's log lines in the program's format."""
 
     line_format = "text"
 
@@ -104,13 +105,12 @@ class _GunicornLogger(Logger):  # type: ignore[misc]
 
 
 def _child_exit(server: Any, worker: Any) -> None:
-    from prometheus_flask_exporter.multiprocess import GunicornInternalPrometheusMetrics  # noqa: PLC0415
+    from prometheus_client.multiprocess import mark_process_dead  # noqa: PLC0415
 
-    GunicornInternalPrometheusMetrics.mark_process_dead_on_child_exit(worker.pid)
+    mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
 
 
 def _worker_exit(server: Any, worker: Any) -> None:
-    app = getattr(worker, "wsgi", None)
-    extensions = getattr(app, "extensions", {})
-    if "request_logger" in extensions:
-        extensions["request_logger"].close()
+    from request_logger.server.app import close  # noqa: PLC0415
+
+    close(getattr(worker, "wsgi", None))

@@ -1,4 +1,4 @@
-"""``/metadata``: what the logger is told of a deployment, for diagnosis."""
+"""``/metadata``: the prediction schema that the logger gets for a deployment, for diagnosis."""
 
 from __future__ import annotations
 
@@ -6,26 +6,38 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
+from flask import Flask, Response, request
+
+from request_logger.common.json import dumps
 from request_logger.metadata.oidc import MetadataUnavailableError
 from request_logger.metadata.service import Deployment
 from request_logger.metadata.source import MetadataSource
 
-_ENGINES = {"SeldonDeployment": "seldon", "InferenceService": "inferenceservice"}
+_SERVING_ENGINES = {"SeldonDeployment": "seldon", "InferenceService": "inferenceservice"}
 
-# Each question goes to the service itself: one at a time, so that a slow one can't take all the server's threads.
+# Each request is forwarded to the service: one at a time, so that a slow service can't occupy all server threads.
 _one_at_a_time = threading.Lock()
 
 
-def metadata_answer(source: MetadataSource, args: Mapping[str, str]) -> tuple[Any, int]:
-    """Give the answer, as JSON, and its status.
+def add_routes(app: Flask, source: MetadataSource) -> None:
+    """Add the route."""
 
-    ``args`` are those of the original: ``serving_engine`` (SeldonDeployment, InferenceService, or as in a document),
-    ``namespace``, ``name`` and ``predictor``, with its defaults. The answer is the prediction schema as the service
-    or the file gives it, null where there is none.
+    @app.route("/metadata", methods=["GET", "POST"])
+    def metadata() -> Response:
+        answer, status = metadata_answer(source, request.args)
+        return Response(dumps(answer) + b"\n", status, mimetype="application/json")
+
+
+def metadata_answer(source: MetadataSource, args: Mapping[str, str]) -> tuple[Any, int]:
+    """Return the JSON answer and its status.
+
+    ``args`` are the original's: ``serving_engine`` (SeldonDeployment, InferenceService, or as in a document),
+    ``namespace``, ``name`` and ``predictor``, with its defaults. The answer is the prediction schema from the service
+    or the file, null where there is none.
     """
-    engine = args.get("serving_engine") or "SeldonDeployment"
+    serving_engine = args.get("serving_engine") or "SeldonDeployment"
     deployment = Deployment(
-        _ENGINES.get(engine, engine),
+        _SERVING_ENGINES.get(serving_engine, serving_engine),
         args.get("namespace", "seldon"),
         args.get("name", "sklearn"),
         args.get("predictor", "default"),

@@ -1,6 +1,6 @@
-"""What can be read over HTTP: the report as JSON and as a page, and the MetricsServer's counters.
+"""Answers the reading routes: the report as JSON and as a page, and the MetricsServer's counters.
 
-Knows no web framework: it runs in a process of its own, see reading_process.py.
+It uses no web framework, since it runs in a separate process: see `report_process`.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 
-from request_logger.analytics.errors import BadQuestionError
+from request_logger.analytics.errors import BadQueryError
 from request_logger.analytics.report import Options, make_report
 from request_logger.metrics_server.exporter import CONTENT_TYPE, Exporter
 from request_logger.server.report_process import METRICS_PATH, PAGE_PATH, REPORT_PATH
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 _PARAMETERS = ("target", "from", "to", "by", "window", "by_date")
 _HEADERS = {
-    # The page has no script, and what is in it must not become one.
+    # The page has no script, and its content must not become one.
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'self'; "
     "base-uri 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
@@ -31,20 +31,20 @@ _HEADERS = {
 
 
 class ReportAnswers:
-    """Answers questions from the engine, one at a time."""
+    """Answers requests with figures from the search engine. Not thread-safe: one request at a time."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        # The workers' parent has warned.
+        # The master process has logged the warnings about the settings.
         self._engine = SearchEngine(settings, warn=False)
         self._exporter = Exporter(self._engine, settings)
 
     def answer(self, path: str, parameters: Mapping[str, str]) -> Answer:
-        """Answer a GET request to one of the paths, errors included."""
+        """Return the answer to a GET request for one of the paths; never raises."""
         answers = {REPORT_PATH: self._report, PAGE_PATH: self._page, METRICS_PATH: self._metrics}
         try:
             return answers[path](parameters)
-        except BadQuestionError as error:
+        except BadQueryError as error:
             return error_answer(400, _problem(error))
         except StoreUnavailableError as error:
             return error_answer(503, str(error))
@@ -59,14 +59,14 @@ class ReportAnswers:
         return json_answer(make_report(self._engine, self._settings, options_of(parameters), only_own=True), 200)
 
     def _page(self, parameters: Mapping[str, str]) -> Answer:
-        # Whoever reads no page needs no templates.
+        # Imported on first use: without page requests the templates and jinja aren't loaded.
         from request_logger.analytics.page import error_page, page  # noqa: PLC0415
 
         form = {name: parameters.get(name, "") for name in _PARAMETERS}
         try:
             found = make_report(self._engine, self._settings, options_of(parameters), only_own=True)
             text, status = page(found, form), 200
-        except BadQuestionError as error:
+        except BadQueryError as error:
             text, status = error_page(_problem(error), form), 400
         except StoreUnavailableError as error:
             text, status = error_page(str(error), form), 503
@@ -74,10 +74,10 @@ class ReportAnswers:
 
 
 def options_of(parameters: Mapping[str, str]) -> Options:
-    """Read the options from a query string; an empty one is not given. Raises BadQuestionError for an unknown name."""
+    """Return the options of a query string; an empty one counts as missing. Raises BadQueryError for unknown names."""
     for name in parameters:
         if name not in _PARAMETERS:
-            raise BadQuestionError(f"expected parameters of {', '.join(_PARAMETERS)}, found {name!r}")
+            raise BadQueryError(f"expected parameters of {', '.join(_PARAMETERS)}, found {name!r}")
     given = {name: value.strip() for name, value in parameters.items()}
     return Options(
         given.get("target", ""),
@@ -89,6 +89,6 @@ def options_of(parameters: Mapping[str, str]) -> Options:
     )
 
 
-def _problem(error: BadQuestionError) -> str:
-    """Say what is wrong; a parameter has the name of the command's option without its dashes."""
+def _problem(error: BadQueryError) -> str:
+    """Return the error text with the parameter's name instead of the command's option (``--by-date``)."""
     return str(error).removeprefix("--").replace("by-date", "by_date", 1)

@@ -1,7 +1,7 @@
-"""A process beside each worker that computes reports, one at a time; it is started by the first question.
+"""Runs reports in one process per worker, one at a time; the first request starts it.
 
-A report asks the engine many things and computes for up to seconds. In the worker's own process, thread or not, every
-event would wait for that: Python runs one thread at a time.
+A report sends many searches and computes for up to seconds. In the worker's own process, in a thread or not, every
+event would wait for it, since Python runs one thread at a time.
 """
 
 from __future__ import annotations
@@ -23,34 +23,34 @@ REPORT_PATH = "/v1/report"
 PAGE_PATH = "/ui"
 METRICS_PATH = "/v1/metrics"
 
-# Less than the 10 s after which Prometheus gives up, so that it sees the 429.
+# Below Prometheus' scrape timeout of 10 s, so that it receives the 429.
 WAIT_SECONDS = 5.0
-# A report over some millions of documents takes a tenth of this.
+# Ten times what a report over some millions of documents takes.
 _LONGEST_SECONDS = 300.0
 
 
 class ReportProcess:
-    """Asks the process, starting it where it isn't there. Thread-safe; nothing runs before the first question."""
+    """Forwards requests to the process, and starts it on the first request or after it has ended. Thread-safe."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._turn = threading.Lock()
+        self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._stream: BufferedRWPair | None = None
 
     def ask(self, path: str, parameters: Mapping[str, str]) -> Answer:
-        """Answer a GET request; 429 where another one is being answered for WAIT_SECONDS longer."""
-        if not self._turn.acquire(timeout=WAIT_SECONDS):
+        """Return the answer to a GET request; 429 if another request still holds the process after WAIT_SECONDS."""
+        if not self._lock.acquire(timeout=WAIT_SECONDS):
             text = "another report is being computed; ask again later"
             return error_answer(429, text, {"Retry-After": str(RETRY_AFTER_SECONDS)})
         try:
-            # One that has ended since the last question is replaced.
-            return self._asked(path, parameters) or self._asked(path, parameters) or _failed()
+            # A process that has ended since the last request is replaced once.
+            return self._ask_once(path, parameters) or self._ask_once(path, parameters) or _failed()
         finally:
-            self._turn.release()
+            self._lock.release()
 
-    def _asked(self, path: str, parameters: Mapping[str, str]) -> Answer | None:
-        """Ask once; None where the process has ended."""
+    def _ask_once(self, path: str, parameters: Mapping[str, str]) -> Answer | None:
+        """Return the process's answer, None if it has ended."""
         try:
             stream = self._stream or self._start()
             write_line(stream, {"path": path, "parameters": dict(parameters)})
@@ -69,7 +69,7 @@ class ReportProcess:
             self._end()
             return None
         except BaseException:
-            # Such as the end of the greenlet: what the process says next would be the answer to another question.
+            # Such as a killed greenlet: the process's pending answer would be taken for that to the next request.
             self._end()
             raise
 
@@ -81,7 +81,7 @@ class ReportProcess:
                 command, stdin=subprocess.DEVNULL, pass_fds=[other.fileno()]
             )
         own.settimeout(_LONGEST_SECONDS)
-        # The stream alone holds the socket from here on.
+        # From here on only the stream keeps the socket open.
         with own:
             stream = self._stream = own.makefile("rwb")
         write_line(stream, asdict(self._settings))
@@ -94,7 +94,7 @@ class ReportProcess:
             process.kill()
             process.wait()
         if stream is not None:
-            # What was not sent yet has nobody to go to.
+            # Unsent data has no receiver any more.
             with suppress(OSError):
                 stream.close()
 

@@ -1,20 +1,20 @@
-"""``GET /v1/report``, ``GET /v1/metrics`` and ``GET /ui``: they read, and nothing else."""
+"""``GET /v1/report``, ``GET /v1/metrics`` and ``GET /ui``, answered by the report process."""
 
 from __future__ import annotations
 
 from flask import Flask, Response, request
 
 from request_logger.server.report_process import METRICS_PATH, PAGE_PATH, REPORT_PATH, ReportProcess
+from request_logger.server.responses import as_response
 from request_logger.settings import Settings
 
 
 def add_routes(app: Flask, settings: Settings) -> None:
-    """Add the routes; the page only where UI is set."""
+    """Add the routes; the page only if UI is set."""
     process = ReportProcess(settings)
 
     def read() -> Response:
-        answer = process.ask(request.path, request.args.to_dict())
-        return Response(answer.body, answer.status, answer.headers)
+        return as_response(process.ask(request.path, request.args.to_dict()))
 
     for path in (REPORT_PATH, METRICS_PATH, *([PAGE_PATH] if settings.ui else [])):
         app.add_url_rule(path, view_func=read, methods=["GET"])

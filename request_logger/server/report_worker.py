@@ -1,4 +1,4 @@
-"""The process that computes reports: reads questions from a socket and writes answers. Started by `report_process`."""
+"""The process that computes reports: reads requests from a socket and writes answers. Started by `report_process`."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from request_logger.server.report_answers import ReportAnswers
 from request_logger.server.report_process import write_line
 from request_logger.settings import Settings
 
-# Longer than usual Prometheus scrape intervals, so that scrapes find the process running; after that its memory is
-# worth more than its start-up time.
+# Longer than the usual scrape intervals of Prometheus, so that scrapes find the process running; after that, freeing
+# its memory is worth the restart.
 _IDLE_SECONDS = 120.0
-# Events have priority where processes share a core.
+# Events take priority where processes share a core.
 _NICENESS = 5
 
 
 def main(descriptor: int) -> None:
-    """Answer questions until the server's worker closes the socket or asks nothing for 120 seconds."""
+    """Answer requests until the worker closes the socket or sends none for _IDLE_SECONDS."""
     # The server handles Ctrl-C and then closes the socket.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.nice(_NICENESS)
@@ -33,8 +33,8 @@ def main(descriptor: int) -> None:
         answers = ReportAnswers(settings)
         own.settimeout(_IDLE_SECONDS)
         while line := _next_line(stream):
-            question = loads(line)
-            answer = answers.answer(question["path"], question["parameters"])
+            request = loads(line)
+            answer = answers.answer(request["path"], request["parameters"])
             head = {"status": answer.status, "headers": answer.headers, "error": answer.error}
             write_line(stream, {**head, "length": len(answer.body)})
             stream.write(answer.body)
@@ -42,7 +42,7 @@ def main(descriptor: int) -> None:
 
 
 def _next_line(stream: BufferedRWPair) -> bytes:
-    """Return the next question, empty when the socket was closed or stayed idle."""
+    """Return the next request, empty if the socket was closed or stayed idle."""
     try:
         return stream.readline()
     except OSError:
@@ -50,6 +50,6 @@ def _next_line(stream: BufferedRWPair) -> bytes:
 
 
 if __name__ == "__main__":
-    # Where the server's worker has ended, or has given up on the answer, no process is left to tell.
+    # If the worker has ended or given up on the answer, there is no process to report an error to.
     with suppress(ConnectionError):
         main(int(sys.argv[1]))

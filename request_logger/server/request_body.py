@@ -1,4 +1,4 @@
-"""The body of an HTTP request: read whole or not at all, within its limits of size and time."""
+"""Reads the body of an HTTP request completely or not at all, within limits of size and time."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from request_logger.documents.event import BadEventError, Body
 from request_logger.ingest.memory_budget import RequestTooLargeError, Share
 
 _CHUNK = 64 * 2**10
-# A body has this long to arrive, and longer by what its bytes take at this rate: slower than any network that could
-# carry the events of a model, and fast enough that nobody can hold the memory of a body for hours.
+# A body has 60 seconds to arrive, plus the time that its bytes take at 64 kB/s: slower than any network that could
+# carry a model's events, yet fast enough that no sender can hold a body's memory for hours.
 SECONDS = 60.0
 BYTES_PER_SECOND = 64 * 2**10
 
 
 class IncompleteBodyError(BadEventError):
-    """The body ended before its last byte, or is in chunks that are none."""
+    """The body ended before its last byte, or has invalid chunks."""
 
 
 class LateBodyError(ValueError):
@@ -27,7 +27,7 @@ class LateBodyError(ValueError):
 
 
 class WholeBody:
-    """The body of a WSGI request. Its end before its last byte is an error, where WSGI servers just end it."""
+    """The body of a WSGI request, which raises if it ends early; WSGI servers just return the bytes they have."""
 
     def __init__(self, request: dict[str, Any]) -> None:
         self._stream: IO[bytes] = get_input_stream(request)
@@ -38,7 +38,7 @@ class WholeBody:
         self._deadline = time.monotonic() + SECONDS
 
     def read(self, size: int = -1) -> bytes:
-        """Return at most ``size`` bytes; none at the end. Raises IncompleteBodyError and LateBodyError."""
+        """Return at most ``size`` bytes; empty at the end. Raises IncompleteBodyError and LateBodyError."""
         if time.monotonic() > self._deadline:
             raise LateBodyError("body: did not arrive in time")
         try:
@@ -46,7 +46,7 @@ class WholeBody:
         except TimeoutError:
             raise LateBodyError("body: did not arrive in time") from None
         except Exception:
-            # The server's own errors for a broken chunk, and for a connection that ends within one.
+            # Gunicorn's own errors for an invalid chunk, and for a connection that ends within one.
             raise IncompleteBodyError(
                 "body: expected a whole body, found one that is cut off or in bad chunks"
             ) from None
@@ -58,7 +58,7 @@ class WholeBody:
 
 
 def read_body(stream: WholeBody, content_type: str | None, limit: int, share: Share) -> Body:
-    """Read the body, no more of it into memory than ``limit`` bytes; beyond that only its size and SHA-256 are kept.
+    """Return the body; of one over ``limit`` bytes only its size and SHA-256, without holding it in memory.
 
     Raises what WholeBody.read and Share.take raise.
     """
@@ -83,10 +83,10 @@ def read_body(stream: WholeBody, content_type: str | None, limit: int, share: Sh
 
 
 def small_body(stream: WholeBody, limit: int, setting: str, share: Share) -> bytearray:
-    """Read a body whole.
+    """Return a whole body of at most ``limit`` bytes.
 
-    Raises RequestTooLargeError, which names the ``setting``, where it is over ``limit`` bytes, and what
-    WholeBody.read and Share.take raise.
+    Raises RequestTooLargeError, which names the ``setting``, for a larger one, and what WholeBody.read and Share.take
+    raise.
     """
     if stream.length is not None and stream.length > limit:
         raise RequestTooLargeError(f"body: larger than {setting} allows")
@@ -102,7 +102,7 @@ def small_body(stream: WholeBody, limit: int, setting: str, share: Share) -> byt
 
 
 def _reserve(stream: WholeBody, limit: int, share: Share) -> bool:
-    """Take room for the whole body where its length is known: of bodies that are half read none could go on."""
+    """Reserve memory for the whole body if its length is known, so that half-read bodies can't block each other."""
     if stream.length is None:
         return False
     share.take(min(stream.length, limit))

@@ -1,4 +1,4 @@
-"""What is answered: status, body, headers; and the answer to each error, one line of JSON."""
+"""HTTP answers: status, body and headers, and the one-line JSON answer to each error."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import logging
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Any
+
+from flask import Response
 
 from request_logger.common.json import dumps
 from request_logger.documents.event import BadEventError, IgnoredEventError
@@ -19,50 +21,56 @@ from request_logger.telemetry import Telemetry
 
 log = logging.getLogger(__name__)
 
+# The Retry-After of 503 and 429, in seconds.
 RETRY_AFTER_SECONDS = 5
 STATUS = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An HTTP answer."""
+    """An HTTP answer, independent of a web framework."""
 
     status: int = 200
     body: bytes = b""
     headers: dict[str, str] = field(default_factory=dict)
     error: str = ""
-    """The text of an error's answer."""
+    """The error text of an error answer, else empty."""
 
 
-# What the replaced program's empty answers say of themselves.
+# The content type of the original's empty responses.
 EMPTY = Answer(headers={"Content-Type": "text/html; charset=utf-8"})
 
 
 def json_answer(value: Any, status: int, headers: dict[str, str] | None = None) -> Answer:
-    """Answer with one line of JSON."""
+    """Return an answer of one line of JSON."""
     return line_answer(dumps(value), status, headers)
 
 
 def line_answer(line: bytes, status: int, headers: dict[str, str] | None = None) -> Answer:
-    """Answer with a line of JSON that is serialised already."""
-    # What a sender wrote may be in it: it must be no markup, whatever a browser takes the answer for.
+    """Return an answer of one line of already serialised JSON."""
+    # It may contain a sender's text, which must not become markup even if a browser sniffs the content type.
     body = line.replace(b"<", b"\\u003c").replace(b">", b"\\u003e").replace(b"&", b"\\u0026") + b"\n"
     kind = {"Content-Type": "application/json", "X-Content-Type-Options": "nosniff"}
     return Answer(status, body, kind | (headers or {}))
 
 
 def error_answer(status: int, text: str, headers: dict[str, str] | None = None) -> Answer:
-    """Answer that something is wrong."""
+    """Return an error answer: ``{"error": text}``."""
     return replace(json_answer({"error": text}, status, headers), error=text)
 
 
+def as_response(answer: Answer) -> Response:
+    """Return an answer as Flask's response."""
+    return Response(answer.body, answer.status, answer.headers)
+
+
 def unauthorized(challenge: str) -> Answer:
-    """Answer that credentials are missing; ``challenge`` is the value of WWW-Authenticate."""
+    """Return the 401 for missing or wrong credentials; ``challenge`` is the value of WWW-Authenticate."""
     return error_answer(401, "Authorization: missing or wrong", {"WWW-Authenticate": challenge})
 
 
 def answer_to(error: Exception, telemetry: Telemetry) -> Answer:
-    """Give the answer to an event that ended with an error, and count it."""
+    """Return the answer to an event that failed with ``error``, and count it; unknown errors are logged."""
     match error:
         case RequestTooLargeError():
             telemetry.turned_away("too_large", str(error))
@@ -80,7 +88,7 @@ def answer_to(error: Exception, telemetry: Telemetry) -> Answer:
             telemetry.turned_away("forbidden", str(error))
             return error_answer(403, str(error))
         case StoreUnavailableError():
-            # An engine's own words may quote the document.
+            # A search engine's reason may quote the document.
             reason = without_values(str(error))
             telemetry.turned_away("unavailable", reason)
             return error_answer(503, reason, {"Retry-After": str(RETRY_AFTER_SECONDS)})

@@ -1,8 +1,8 @@
-"""Gunicorn's gevent worker, with a shorter way for plain events, that always accepts and stops in time.
+"""Gunicorn's gevent worker, which always accepts and stops in time.
 
-Gunicorn's own worker accepts no more once a number of connections is open, idle ones included: a flood of them, or one
-sender that leaks them, keeps the probes out, and the pod is restarted for it. Here a new connection takes the place of
-the one that has been idle for longest.
+Gunicorn's own worker stops accepting at its connection limit, idle connections included: a flood of them, or one sender
+that leaks them, locks out the probes, and the pod is restarted. Here a new connection replaces the one that has been
+idle the longest.
 """
 
 from __future__ import annotations
@@ -10,133 +10,105 @@ from __future__ import annotations
 import errno
 import time
 from collections.abc import Callable
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import gevent
 from gevent.server import StreamServer
-from gunicorn.util import close
 from gunicorn.workers.ggevent import GeventWorker
 
 from request_logger.server.connection_limit import most_connections
 
-if TYPE_CHECKING:
-    from request_logger.server.fast_connection import Connection
-
-# Of all connections; closing one by one would look at all others each time.
+# The share of connections closed at a time: closing them one by one would sort all of them each time.
 _CLOSED_AT_ONCE = 0.01
 _ACCEPTED_AT_ONCE = 10
+# How often idle connections are checked; a stop closes them after at most this time.
 _LOOK_SECONDS = 0.1
-# How long a sender may pause within a body, or within reading an answer.
+# How long (seconds) a sender may pause within a body, or while reading an answer.
 _PAUSE_SECONDS = 30.0
-_GONE = (errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN)
 
 
 class Worker(GeventWorker):  # type: ignore[misc]
-    """At its stop an idle connection is closed at once, and one with a request half read has the time of the grace."""
+    """A worker that on stop closes idle connections at once, and gives half-read requests the grace period."""
 
     def init_process(self) -> None:
-        """Start, as gunicorn's does."""
-        self._connections: set[Connection] = set()
+        """Initialise the worker, as gunicorn's does."""
         self._idle: dict[Any, _Wait] = {}
         self._open = 0
         self._most = most_connections()
         super().init_process()
 
     def run(self) -> None:
-        """Serve, as gunicorn's does."""
-        # Else a single worker accepts 100 in a row, faster than it could close others for them.
+        """Serve until stopped, as gunicorn's does."""
+        # By default a single worker accepts 100 in a row, faster than it could close others to make room.
         StreamServer.max_accept = _ACCEPTED_AT_ONCE
         self._listeners = {id(listener): _Listener(listener.getsockname()) for listener in self.sockets}
         gevent.spawn(self._hang_up)
         super().run()
 
     def handle(self, listener: Any, client: Any, addr: Any) -> None:
-        """Serve a connection: plain events here, all else as gunicorn does."""
-        # Not before gevent has patched what this imports: see `patch`.
-        from request_logger.server.fast_connection import Connection, Reread  # noqa: PLC0415
-
+        """Serve a connection."""
         if self._open >= self._most:
             self._make_room()
-        unread = None
-        connection = Connection(client, self.wsgi.wsgi_app, lambda: self.alive)
-        self._connections.add(connection)
         self._open += 1
         try:
-            try:
-                unread = connection.serve()
-            except OSError as error:
-                if error.errno not in _GONE:
-                    raise
-            finally:
-                self._connections.discard(connection)
-                if unread is None:
-                    close(client)
-            if unread is not None:
-                super().handle(self._listeners[id(listener)], Reread(client, unread), addr)
+            self.serve(self._listeners[id(listener)], client, addr)
         finally:
             self._open -= 1
 
+    def serve(self, listener: Any, client: Any, addr: Any) -> None:
+        """Answer the requests of a connection, as gunicorn does."""
+        super().handle(listener, client, addr)
+
+    def idle_connections(self) -> list[tuple[float, Callable[[], None]]]:
+        """Return per idle connection when it became idle or began a request, and the function that closes it."""
+        return [(wait.since, wait.end) for wait in self._idle.values()]
+
+    def end_idle(self) -> None:
+        """Close the connections whose time is over. Called several times per second."""
+        if not self.alive:
+            for wait in list(self._idle.values()):
+                wait.end()
+
     def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> Any:
-        """Answer a request, as gunicorn does, of a sender that doesn't pause for long within its body."""
+        """Answer a request as gunicorn does, but drop a sender that pauses too long within its body."""
         sock.settimeout(_PAUSE_SECONDS)
         try:
             answered = super().handle_request(listener_name, req, sock, addr)
         except TimeoutError as error:
-            # Gunicorn would log a traceback for each.
+            # For a TimeoutError gunicorn would log a traceback.
             raise ConnectionResetError(errno.ECONNRESET, "the other side reads no answer") from error
         sock.settimeout(None)
         return answered
 
     def timeout_ctx(self) -> gevent.Timeout:
-        """Return what surrounds the wait for a connection's next request: its head is to be there by the end."""
+        """Return the timeout of the wait for a connection's next request, whose head must arrive within it."""
         return _Wait(self._idle, self.cfg.keepalive)
 
     def _make_room(self) -> None:
-        """Close those connections that have been idle, or have sent parts of a request, for longest."""
-        ways: list[tuple[float, Callable[[], None]]] = [
-            (connection.idle_since, partial(self._end, connection))
-            for connection in self._connections
-            if connection.idle_since < float("inf")
-        ]
-        ways += [(wait.since, wait.end) for wait in self._idle.values()]
-        ways.sort(key=lambda way: way[0])
-        for _, end in ways[: max(int(self._most * _CLOSED_AT_ONCE), 1)]:
+        """Close those connections that have been idle for longest."""
+        idle = sorted(self.idle_connections(), key=lambda connection: connection[0])
+        for _, end in idle[: max(int(self._most * _CLOSED_AT_ONCE), 1)]:
             end()
-
-    def _end(self, connection: Connection) -> None:
-        # It ends later, and another new connection must not find it again.
-        self._connections.discard(connection)
-        connection.hang_up()
 
     def _hang_up(self) -> None:
         while True:
             gevent.sleep(_LOOK_SECONDS)
-            if not self.alive:
-                for wait in list(self._idle.values()):
-                    wait.end()
-            now = time.monotonic()
-            for connection in list(self._connections):
-                # While a request is answered, the time is infinite.
-                is_late = connection.idle_since < now - self.cfg.keepalive
-                is_idle = connection.idle_since <= now and not connection.has_begun
-                if is_late or (is_idle and not self.alive):
-                    connection.hang_up()
+            self.end_idle()
 
 
 class _Listener:
-    """The name of a listening socket, of which gunicorn asks also after a stop has closed it."""
+    """The address of a listening socket; gunicorn asks for it even after a stop has closed the socket."""
 
     def __init__(self, name: Any) -> None:
         self._name = name
 
     def getsockname(self) -> Any:
-        """Return what the socket's own method returned."""
+        """Return the address that the socket had."""
         return self._name
 
 
 class _Wait(gevent.Timeout):  # type: ignore[misc]
-    """A silent timeout that notes who waits, and since when."""
+    """A silent timeout that records the waiting greenlet and its start."""
 
     def __init__(self, idle: dict[Any, _Wait], seconds: float) -> None:
         super().__init__(seconds, False)
@@ -145,7 +117,7 @@ class _Wait(gevent.Timeout):  # type: ignore[misc]
         self.since = time.monotonic()
 
     def end(self) -> None:
-        """End the wait as if the time were over."""
+        """End the wait as if it had timed out."""
         self._idle.pop(self._greenlet, None)
         self._greenlet.kill(self, block=False)
 

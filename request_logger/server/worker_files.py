@@ -1,7 +1,7 @@
-"""The files in PROMETHEUS_MULTIPROC_DIR: each worker counts in its own, and /metrics adds them up.
+"""Manages the files in PROMETHEUS_MULTIPROC_DIR: each worker counts in its own, and /metrics adds them up.
 
-The folder may be a mount point or a symbolic link and may hold files of other programs, so only files with a name
-that prometheus_client makes are read or removed.
+The folder may be a mount point or a symbolic link and may contain other programs' files, so only files with
+prometheus_client's names are read or removed.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ _OWN_NAME = re.compile(
 
 
 def prepare(folder: str) -> None:
-    """Make the folder if it is missing, and remove the counters of an earlier start from it.
+    """Create the folder if it is missing, and remove the files of an earlier start.
 
-    Raises SettingsError where it is no folder or can't be written to.
+    Raises SettingsError where it is not a writable folder.
     """
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
@@ -38,7 +38,7 @@ def prepare(folder: str) -> None:
 
 
 def own_files(folder: str) -> list[Path]:
-    """Return the counters' files in the folder."""
-    # By os.scandir: the folder's name may have characters that mean something to glob.
+    """Return the workers' files in the folder."""
+    # os.scandir instead of glob, since the folder's name may contain glob characters.
     with os.scandir(folder) as entries:
         return [Path(entry.path) for entry in entries if _OWN_NAME.fullmatch(entry.name)]

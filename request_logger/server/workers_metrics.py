@@ -1,4 +1,4 @@
-"""/metrics of several worker processes: the sum of their files (see worker_files.py)."""
+"""/metrics for several worker processes: the sum of their files (see `worker_files`)."""
 
 from __future__ import annotations
 
@@ -8,27 +8,31 @@ from flask import Flask
 from prometheus_client import CollectorRegistry, Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
 from prometheus_flask_exporter import PrometheusMetrics
 
 from request_logger.server.worker_files import own_files
 
 
 class WorkersMetrics(PrometheusMetrics):  # type: ignore[misc]
-    """Flask's exporter, with a /metrics that adds up the files in ``folder``."""
+    """Flask's exporter with a /metrics that adds up the files in ``folder``."""
 
     def __init__(self, app: Flask, folder: str, registry: CollectorRegistry) -> None:
         self._folder = folder
         super().__init__(app, registry=registry, group_by="url_rule")
 
     def generate_metrics(self, accept_header: str | None = None, names: object = None) -> tuple[str, str]:
-        """Return the text of /metrics and its content type. ``names`` is ignored: the files hold no index of names."""
+        """Return the text of /metrics and its content type. ``names`` is ignored: the files have no index of names."""
         registry = CollectorRegistry()
-        _Collector(registry, self._folder)  # type: ignore[no-untyped-call]
+        registry.register(_Files(self._folder))
         encode, content_type = choose_encoder(accept_header or "")
         return encode(registry).decode(), content_type
 
 
-class _Collector(MultiProcessCollector):
+class _Files(Collector):
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+
     def collect(self) -> Iterable[Metric]:
-        files = [str(path) for path in own_files(self._path)]
-        return self.merge(files, accumulate=True)  # type: ignore[no-any-return,no-untyped-call]
+        files = [str(path) for path in own_files(self._folder)]
+        return MultiProcessCollector.merge(files, accumulate=True)  # type: ignore[no-any-return,no-untyped-call]

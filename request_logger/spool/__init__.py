@@ -1,4 +1,4 @@
-"""Events that the engine can't take now wait on disk until it can: for senders that don't come again."""
+"""Events on disk while the search engine can't accept them: for senders that don't retry."""
 
 from request_logger.spool.disk import Spool, check
 from request_logger.spool.observer import Observer

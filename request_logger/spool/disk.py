@@ -1,16 +1,17 @@
-"""Events that the engine can't take now, on disk until it can: for senders that don't come again.
+"""The spool: a durable queue of events in an SQLite file, shared by all worker processes.
 
-One SQLite file in SPOOL_DIR, shared by all worker processes (WAL, ``synchronous=FULL``): what `append` has returned
-from is fsynced, a transaction that a crash tore is rolled back by SQLite's own checksums, and a record that rotted
-afterwards fails its CRC-32 and is set aside. One file instead of a log for each process: there is one order and one
-bound, and a killed worker leaves nothing that has to be taken over. Concurrent appends of a process share one commit.
+The file is in SPOOL_DIR (WAL, ``synchronous=FULL``). An event is fsynced when `append` returns. SQLite rolls back a
+transaction that a crash interrupted; a record that is damaged later fails its CRC-32 check and is set aside. A single
+file, instead of a log per process, means one order and one size limit, and nothing to take over from a killed worker.
+Concurrent appends of a process share one commit.
 
-All writes and checkpoints are made under an flock of our own. It queues the processes instead of letting SQLite poll,
-and SQLite before 3.51.3 can damage a WAL that two connections reset and write at the same instant.
+All writes and checkpoints hold an flock. It makes the processes queue instead of letting SQLite poll, and it avoids a
+bug of SQLite before 3.51.3, which can damage a WAL that two connections reset and write at the same instant.
 
-Replaying an event twice is harmless, as every write is idempotent: it is removed only after the engine has it.
+An event is removed only after the search engine has acknowledged it. Replaying an event twice is harmless, since every
+write is idempotent.
 
-Space for removals is reserved (`reserve.py`). While that space is in use nothing is appended.
+Disk space for removals is reserved (`reserve.py`). While the reserve is in use, nothing is appended.
 """
 
 from __future__ import annotations
@@ -29,17 +30,17 @@ from pathlib import Path
 
 from request_logger.documents.event import Event
 from request_logger.settings import SettingsError
-from request_logger.spool.observer import Observer, Unobserved
+from request_logger.spool.observer import NullObserver, Observer
 from request_logger.spool.record import to_bytes
 from request_logger.spool.reserve import Reserve, error_code, is_out_of_space
 from request_logger.spool.salvage import in_groups, intact_rows
 from request_logger.store.changes import StoreUnavailableError
 
 RESERVE_BYTES = 8 * 2**20
-"""Space kept free for removals: as much as the log may have, whose checkpoint enlarges the database."""
-# Of one transaction that takes over events of a damaged file.
+"""Disk space reserved for removals: the limit of the WAL's size, since its checkpoint can enlarge the database."""
+# Records per transaction while events are copied from a damaged file.
 _SALVAGE_BYTES = 8 * 2**20
-# What a record holds on disk beside its bytes, about.
+# Approximate size of a row on disk, in addition to its record.
 _ROW_BYTES = 64
 _SCHEMA = (
     "PRAGMA auto_vacuum=INCREMENTAL",
@@ -56,15 +57,15 @@ _SCHEMA = (
 class _Entry:
     record: bytes
     done: bool = False
-    # Not written unless proven otherwise.
+    # Overwritten with None once the record is committed.
     error: StoreUnavailableError | None = field(default_factory=lambda: StoreUnavailableError("it was not spooled"))
 
 
 class Spool:
-    """The events of one folder, in order. Thread-safe, and shared with the other processes that have it open."""
+    """The events of one folder, in order. Thread-safe; other processes can have it open at the same time."""
 
     def __init__(self, directory: str, max_bytes: int, observer: Observer) -> None:
-        """Open or make it. ``max_bytes`` bounds all processes' records. Raises SettingsError."""
+        """Open or create the spool; ``max_bytes`` limits the records of all processes. Raises SettingsError."""
         self._folder = Path(directory)
         self._path = self._folder / "spool.db"
         self._max_bytes = max_bytes
@@ -73,7 +74,7 @@ class Spool:
         self._waiting: deque[_Entry] = deque()
         self._reserve = Reserve(self._folder / "spool.reserve", RESERVE_BYTES)
         self._db: sqlite3.Connection | None = None
-        # False while the file could not be opened, or its tables not be made: the next use tries it again.
+        # False if the file could not be opened, or its tables could not be created: the next use retries that.
         self._is_whole = False
         self._inode = 0
         self._depth = 0
@@ -94,37 +95,40 @@ class Spool:
 
     @property
     def is_empty(self) -> bool:
-        """Say whether nothing waits here: at once for this process's events, for others' after a second."""
+        """Whether the spool has no events; those of other processes are counted after the next `refresh`."""
         return self._totals[0] == 0
 
     @property
     def has_room(self) -> bool:
-        """Say whether an event of usual size still fits."""
+        """Whether an event of typical size (up to 4 KiB) still fits."""
         return self._totals[1] + self._aside_bytes + 2**12 <= self._max_bytes
 
     def append(self, event: Event) -> None:
         """Add an event; it is on disk when this returns.
 
-        Raises StoreUnavailableError where the spool or the disk is full, or it can't be written.
+        Raises StoreUnavailableError if the spool or the disk is full, or the file can't be written.
         """
         (error,) = self.append_all([event])
         if error is not None:
             raise error
 
     def append_all(self, events: Sequence[Event]) -> list[StoreUnavailableError | None]:
-        """Add events in one transaction, the oldest first; gives for each why it isn't on disk, None where it is."""
+        """Add events in one transaction, the oldest first; return the error of each, None for those on disk."""
         entries = [_Entry(to_bytes(event)) for event in events]
         self._waiting.extend(entries)
-        # Greenlets don't come in while one commits, as threads do: those that are about to append may do so first.
+        # Unlike threads, greenlets don't run during a commit: yield, so that others can queue their events first.
         time.sleep(0)
         with self._mutex:
-            # Whoever comes first commits for all that queued while the commit before was under way.
+            # The first thread to enter commits the events of all that queued during the previous commit.
             if not all(entry.done for entry in entries):
                 self._commit_waiting()
         return [entry.error for entry in entries]
 
     def read(self, max_events: int, max_bytes: int, after: int = 0) -> list[tuple[int, bytes]]:
-        """Give the oldest records with their numbers: at least one where there is one."""
+        """Return the oldest records after number ``after`` with their numbers: at least one if there is one.
+
+        Raises sqlite3.Error and OSError.
+        """
         rows: list[tuple[int, bytes]] = []
         size = 0
         with self._reading() as db:
@@ -138,7 +142,7 @@ class Spool:
         return rows
 
     def remove(self, rows: list[tuple[int, bytes]]) -> None:
-        """Remove records that are done with. Raises sqlite3.Error and OSError."""
+        """Remove records that were stored. Raises sqlite3.Error and OSError."""
         if not rows:
             return
         try:
@@ -147,15 +151,15 @@ class Spool:
             self._replace_damaged(error)
             raise
         if self.is_empty:
-            with self._locked(), suppress(sqlite3.OperationalError):  # only to give the disk back
+            with self._locked(), suppress(sqlite3.OperationalError):  # only to release disk space
                 db = self._current()
                 db.executescript("PRAGMA incremental_vacuum")  # execute() would stop after its first page
                 db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def set_aside(self, row: tuple[int, bytes], reason: str) -> None:
-        """Move a record that can't be replayed into a file of its own. Raises OSError and sqlite3.Error.
+        """Move a record that can't be replayed into its own file. Raises OSError and sqlite3.Error.
 
-        After a crash in between it is in both places, and the next call writes the same file again.
+        After a crash between the two steps the record is in both places; the next call overwrites the same file.
         """
         path = self._folder / f"bad-{row[0]}-{zlib.crc32(row[1]):08x}.bin"
         self._with_reserve(lambda: self._write_aside(path, row[1]))
@@ -163,13 +167,13 @@ class Spool:
         self._observer.happened("spool_bad", "", f"moved to {path}: {reason}")
 
     def refresh(self) -> None:
-        """Bring up to date what other processes changed. Raises sqlite3.Error and OSError."""
+        """Update the totals with the changes of other processes. Raises sqlite3.Error and OSError."""
         with self._reading() as db:
             self._set_totals(db.execute("SELECT events, bytes FROM totals").fetchone())
             self._aside_bytes = sum(_size_of(path) for path in self._folder.glob("bad-*.bin"))
 
     def close(self) -> None:
-        """Close it; nothing can be appended any more."""
+        """Close the spool; later calls raise StoreUnavailableError."""
         with self._locked():
             self._disconnect()
             self._db = None
@@ -184,7 +188,9 @@ class Spool:
                 self._insert(entries)
         except (sqlite3.Error, OSError) as error:
             for entry in entries:
-                entry.error = StoreUnavailableError(f"the engine can't take it now, and the spool neither: {error}")
+                entry.error = StoreUnavailableError(
+                    f"the engine can't take it now, and the spool can't be written: {error}"
+                )
         except StoreUnavailableError as error:
             for entry in entries:
                 entry.error = error
@@ -218,7 +224,7 @@ class Spool:
 
     def _delete(self, rows: list[tuple[int, bytes]]) -> None:
         with self._transaction() as db:
-            # By the record, too: numbers begin anew where a damaged file was replaced since the rows were read.
+            # The record is compared, too: numbers restart if a damaged file was replaced since the rows were read.
             removed = [
                 row for row in rows if db.execute("DELETE FROM events WHERE id = ? AND record = ?", row).rowcount
             ]
@@ -243,7 +249,7 @@ class Spool:
             os.close(folder)
 
     def _with_reserve(self, action: Callable[[], object]) -> None:
-        """Do something that must be possible on a full disk: where there is no space for it, use the reserved."""
+        """Run an action that must succeed on a full disk: without space for it, release the reserve and retry."""
         with self._locked():
             try:
                 action()
@@ -253,8 +259,8 @@ class Spool:
                 self._reserve.release()
                 log = _size_of(self._path.with_name(self._path.name + "-wal"))
                 if self._db is not None and self._is_whole and log <= RESERVE_BYTES:
-                    # It gives the log's space back. The database grows by no more than the log's size, and the
-                    # checkpoint of a longer log would use up what is reserved and then fail.
+                    # Releases the space of the WAL. The database grows by at most the WAL's size, so the checkpoint of
+                    # a larger WAL than the reserve would use up the reserve and then fail.
                     with suppress(sqlite3.OperationalError):
                         self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
                 action()
@@ -301,7 +307,7 @@ class Spool:
             self._set_totals(totals)
 
     def _current(self) -> sqlite3.Connection:
-        """Give the connection, a new one where another process has replaced a damaged file."""
+        """Return the connection, after opening the file again if another process has replaced a damaged one."""
         if self._db is None:
             raise StoreUnavailableError("shutting down")
         if not self._is_whole or self._inode_now() != self._inode:
@@ -327,15 +333,15 @@ class Spool:
             self._db.close()
 
     def _replace_damaged(self, error: sqlite3.DatabaseError) -> None:
-        """Keep a damaged file under another name, and begin a new one with what can still be read of it.
+        """Rename a damaged file, and create a new one with the records that can still be read.
 
-        Raises ``error`` where it is no damage.
+        Raises ``error`` if it doesn't indicate damage.
         """
         if error_code(error) not in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
             raise error
         with self._locked():
             damaged = None
-            if self._inode_now() == self._inode:  # else another process has done it
+            if self._inode_now() == self._inode:  # otherwise another process has replaced it
                 self._disconnect()
                 damaged = self._folder / f"bad-{time.time_ns()}.db"
                 for suffix in ("-wal", "-shm", ""):
@@ -348,12 +354,12 @@ class Spool:
                 self._observer.happened("spool_bad", "", f"moved to {damaged}: {error}; {kept} of its events are kept")
 
     def _salvage(self, damaged: Path) -> int:
-        """Take over the events of a damaged file that can be read; return how many those are."""
+        """Copy the readable events of a damaged file; return their number."""
         kept = 0
-        with suppress(sqlite3.Error):  # without room for all of them, those until then
+        with suppress(sqlite3.Error):  # if the disk is full, those copied so far are kept
             for rows in in_groups(intact_rows(damaged), _SALVAGE_BYTES):
                 with self._transaction() as db:
-                    # With their numbers, so that their order stays, and whoever has read them before may remove them.
+                    # With their numbers, which keeps their order and lets a process that read them before remove them.
                     db.executemany("INSERT INTO events (id, record) VALUES (?, ?)", rows)
                     self._add(db, len(rows), sum(len(record) + _ROW_BYTES for _, record in rows))
                 kept += len(rows)
@@ -361,12 +367,12 @@ class Spool:
 
 
 def _size_of(path: Path) -> int:
-    """Return a file's size in bytes, 0 where it was removed meanwhile."""
+    """Return a file's size in bytes, 0 if it doesn't exist (any more)."""
     with suppress(FileNotFoundError):
         return path.stat().st_size
     return 0
 
 
 def check(directory: str) -> None:
-    """See whether a folder can be a spool's. Raises SettingsError."""
-    Spool(directory, 0, Unobserved()).close()
+    """Check that a folder can hold a spool. Raises SettingsError."""
+    Spool(directory, 0, NullObserver()).close()

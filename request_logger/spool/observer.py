@@ -1,4 +1,4 @@
-"""What the spool tells of itself."""
+"""The spool's notifications for metrics and logs."""
 
 from __future__ import annotations
 
@@ -6,27 +6,27 @@ from typing import Protocol
 
 
 class Observer(Protocol):
-    """Is told what happens, for metrics and logs."""
+    """Receives notifications for metrics and logs, from any thread."""
 
     def spool_size(self, events: int, size: int) -> None:
-        """Note how many events the spool holds, and their bytes."""
+        """Record the number of events in the spool, and their size in bytes."""
         ...
 
     def spooled(self, count: int) -> None:
-        """Count events that went into the spool."""
+        """Count events that were added to the spool."""
         ...
 
     def replayed(self, count: int) -> None:
-        """Count events that went from the spool to the engine."""
+        """Count events that were stored from the spool."""
         ...
 
     def happened(self, what: str, index: str, reason: str) -> None:
-        """Count and warn of a record that was set aside (``spool_bad``)."""
+        """Count, and log a warning for, a record that was set aside (``spool_bad``) or a failure (``spool_error``)."""
         ...
 
 
-class Unobserved:
-    """An observer that minds nothing."""
+class NullObserver:
+    """Ignores all notifications."""
 
     def spool_size(self, events: int, size: int) -> None:
         """Ignore it."""

@@ -1,4 +1,4 @@
-"""An event as bytes that check themselves."""
+"""The spool's record format: an event as bytes with a checksum."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _HEAD = struct.Struct(">4sII")  # magic, CRC-32 of the rest, length of the attri
 
 
 def to_bytes(event: Event) -> bytes:
-    """Serialise an event, its timestamp of arrival with it, without loss."""
+    """Serialise an event without loss, including its time of arrival."""
     attributes = {spec.name: getattr(event, spec.name) for spec in fields(event) if spec.name != "body"}
     body = event.body
     attributes["body"] = [body.raw is not None, body.content_type, body.size, body.sha256, body.reason]
@@ -24,7 +24,7 @@ def to_bytes(event: Event) -> bytes:
 
 
 def is_intact(record: bytes) -> bool:
-    """Return whether a record's checksum is right."""
+    """Return whether a record's checksum is correct."""
     if len(record) < _HEAD.size:
         return False
     magic, checksum, length = _HEAD.unpack_from(record)
@@ -32,7 +32,7 @@ def is_intact(record: bytes) -> bool:
 
 
 def from_bytes(record: bytes) -> Event:
-    """Give the event that `to_bytes` serialised. Raises ValueError where the record is damaged."""
+    """Return the event that `to_bytes` serialised. Raises ValueError if the record is damaged."""
     if len(record) < _HEAD.size:
         raise ValueError("a record of the spool is cut off")
     if not is_intact(record):

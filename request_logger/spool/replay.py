@@ -1,4 +1,4 @@
-"""One pass over the spool: its events are given to the store, the oldest first. No threads."""
+"""One pass over the spool: submits its events to the store, the oldest first. No threads."""
 
 from __future__ import annotations
 
@@ -14,15 +14,17 @@ from request_logger.store.changes import StoreUnavailableError
 from request_logger.store.writing.future import Future
 
 BATCH_EVENTS = 500
+"""Events per batch, all of which are in flight at once."""
 
 Row = tuple[int, bytes]
 
 
 class Replay:
-    """Goes through the spool batch by batch: `begin` a batch, wait until `is_done`, `finish` it.
+    """Replays the spool batch by batch: `begin` a batch, wait until `is_done`, `finish` it.
 
-    What the store doesn't take stays in the spool and holds nothing else up: the next batch begins after it. ``submit``
-    queues an event at the store. ``count`` is the number of events that have left the spool.
+    Events that the store doesn't accept stay in the spool without blocking others: the next batch begins after them.
+    ``submit`` queues an event at the store. ``count`` is the number of events that have left the spool. Not
+    thread-safe.
     """
 
     def __init__(
@@ -33,53 +35,53 @@ class Replay:
         self._observer = observer
         self._batch_bytes = batch_bytes
         self._after = 0
-        self._under_way: list[tuple[Future[Any], Row]] = []
+        self._in_flight: list[tuple[Future[Any], Row]] = []
         self._bad: list[tuple[Row, str]] = []
         self.count = 0
 
     def begin(self) -> bool:
-        """Submit the next batch; return False where there is none, or the store takes nothing. Raises sqlite3.Error."""
+        """Submit the next batch; return False if there is none, or the store accepts nothing. Raises sqlite3.Error."""
         rows = self._spool.read(BATCH_EVENTS, self._batch_bytes, after=self._after)
         for row in rows:
             try:
-                self._under_way.append((self._submit(from_bytes(row[1])), row))
+                self._in_flight.append((self._submit(from_bytes(row[1])), row))
             except StoreUnavailableError:
-                # The store takes nothing more now: those under way make room, else this pass is over.
+                # The store's queue is full: the events in flight make room; without any, this pass is over.
                 break
             except Exception as error:
-                # What an event's own content breaks is no reason to lose it: see Spool.set_aside.
+                # An event whose content makes this program fail must not be lost: see Spool.set_aside.
                 self._bad.append((row, type(error).__name__))
             self._after = row[0]
-        return bool(self._under_way or self._bad)
+        return bool(self._in_flight or self._bad)
 
     @property
     def is_done(self) -> bool:
-        """Whether it is known what became of the whole batch."""
-        return all(future.done() for future, _ in self._under_way)
+        """Whether all events of the batch have their results."""
+        return all(future.done() for future, _ in self._in_flight)
 
     def wait(self, seconds: float) -> None:
-        """Wait for the batch, at most so long."""
-        for future, _ in self._under_way:
+        """Wait for the batch's first event without a result, for at most ``seconds``."""
+        for future, _ in self._in_flight:
             if not future.done():
                 with suppress(TimeoutError):
                     future.exception(seconds)
                 return
 
     def finish(self) -> None:
-        """Remove what is stored, set aside what never can be; what is unknown stays. Raises sqlite3.Error, OSError."""
-        under_way, self._under_way = self._under_way, []
+        """Remove stored events and set rejected ones aside; the others stay. Raises sqlite3.Error and OSError."""
+        in_flight, self._in_flight = self._in_flight, []
         bad, self._bad = self._bad, []
         stored = []
-        for future, row in under_way:
+        for future, row in in_flight:
             failure = future.exception() if future.done() else StoreUnavailableError()
             if failure is None:
                 stored.append(row)
             elif not isinstance(failure, StoreUnavailableError):
-                # An engine's reason may quote the document.
+                # The type only: the search engine's reason may quote the document.
                 bad.append((row, type(failure).__name__))
         self._spool.remove(stored)
         self._observer.replayed(len(stored))
         for row, reason in bad:
-            # It can't ever be stored: it must not stand in the way of the others.
+            # It can never be stored, and must not be replayed again.
             self._spool.set_aside(row, reason)
         self.count += len(stored) + len(bad)

@@ -1,4 +1,4 @@
-"""Gives the spool's events to the engine again, once it takes them."""
+"""Replays the spool's events once the search engine accepts them again."""
 
 from __future__ import annotations
 
@@ -16,12 +16,16 @@ from request_logger.spool.observer import Observer
 from request_logger.spool.replay import Replay
 from request_logger.store.writing.future import Future
 
+# The pause between two checks of the spool; doubled after each failure, up to the maximum.
 _IDLE_SECONDS = 0.5
-_LONGEST_PAUSE_SECONDS = 10.0
+_MAX_PAUSE_SECONDS = 10.0
 
 
 class Replayer:
-    """A thread that replays the oldest events first, many in flight. Of several processes one does so at a time."""
+    """A thread that replays the spool's events, the oldest first, with many in flight.
+
+    Of several processes only the one that holds the lock file replays.
+    """
 
     def __init__(
         self,
@@ -32,10 +36,10 @@ class Replayer:
         observer: Observer,
         batch_bytes: int = 8 * 2**20,
     ) -> None:
-        """Start it.
+        """Start the thread.
 
-        ``submit`` queues an event at the store, ``is_down`` says that the engine is known not to answer,
-        ``batch_bytes`` bounds the records that are held in memory.
+        ``submit`` queues an event at the store, ``is_down`` returns whether the search engine is known not to answer,
+        ``batch_bytes`` limits the records held in memory.
         """
         self._spool = spool
         self._submit = submit
@@ -43,13 +47,13 @@ class Replayer:
         self._observer = observer
         self._batch_bytes = batch_bytes
         self._stopping = threading.Event()
-        # The kernel releases a dead process's lock: what it was replaying, the next one replays.
+        # The kernel releases the lock of a dead process, so another process replays the rest.
         self._lock_file = os.open(Path(folder) / "replay.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self._thread = threading.Thread(target=self._run, name="spool-replayer", daemon=True)
         self._thread.start()
 
     def close(self, timeout: float | None = None) -> None:
-        """Stop (wait at most ``timeout`` seconds); what isn't known to be stored stays in the spool."""
+        """Stop the thread (wait at most ``timeout`` seconds); events not known to be stored stay in the spool."""
         self._stopping.set()
         self._thread.join(timeout)
 
@@ -63,16 +67,16 @@ class Replayer:
                 self._observer.happened("spool_error", "", str(error))
 
     def _pause(self, failures: int) -> float:
-        bound = min(_IDLE_SECONDS * 2**failures, _LONGEST_PAUSE_SECONDS) if failures < 10 else _LONGEST_PAUSE_SECONDS
+        bound = min(_IDLE_SECONDS * 2**failures, _MAX_PAUSE_SECONDS) if failures < 10 else _MAX_PAUSE_SECONDS
         return random.uniform(bound / 2, bound)  # noqa: S311
 
     def _round(self) -> bool:
-        """Replay all that is there once; return False where none of it leaves the spool."""
+        """Replay all events once; return False if none of them left the spool."""
         self._spool.refresh()
         if self._spool.is_empty:
             return True
         if self._is_down():
-            # Known without asking the engine, so there is no reason to look less often.
+            # Known without a request, so there is no reason to check less often.
             return True
         try:
             fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)

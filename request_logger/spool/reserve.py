@@ -1,8 +1,7 @@
-"""Disk space that is kept back, so that a full disk can still be emptied.
+"""Reserved disk space, so that events can be removed from the spool on a full disk.
 
 SQLite needs space to delete rows: the deletion is written to its write-ahead log first, and a checkpoint may have to
-enlarge the database. On a disk that is full to the last byte nothing could ever be removed, and the same events would
-be replayed forever.
+enlarge the database. On a completely full disk nothing could be removed, and the same events would be replayed forever.
 """
 
 from __future__ import annotations
@@ -13,24 +12,27 @@ import sqlite3
 from pathlib import Path
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
-# What SQLite reports when it can't enlarge the database or log, its shared memory, or can't create one of these files.
+# Reported by SQLite when it can't enlarge the database, the log or its shared memory, or can't create one of the files.
 _NO_SPACE_SQLITE = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
 
 
 class Reserve:
-    """A file of ``size`` bytes that may be given up for space. Not thread-safe; its callers hold the spool's lock."""
+    """A file of ``size`` bytes that is deleted when its space is needed.
+
+    Not thread-safe: the caller holds the spool's lock.
+    """
 
     def __init__(self, path: Path, size: int) -> None:
         self._path = path
         self._size = size
 
     def fill(self) -> bool:
-        """Reserve the space unless it is reserved already; return whether it is. Raises OSError other than no space."""
+        """Reserve the space if it isn't yet; return whether it is reserved. Raises OSError, except for a full disk."""
         if self._path.exists() and self._path.stat().st_size >= self._size:
             return True
         file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            # Not truncate(), which makes a hole that holds no space.
+            # Not truncate(), which creates a sparse file that reserves nothing.
             os.posix_fallocate(file, 0, self._size)
         except OSError as error:
             if error.errno not in _NO_SPACE:
@@ -42,7 +44,7 @@ class Reserve:
         return True
 
     def release(self) -> None:
-        """Give the space up."""
+        """Release the space."""
         self._path.unlink(missing_ok=True)
 
 
@@ -54,5 +56,5 @@ def is_out_of_space(error: OSError | sqlite3.Error) -> bool:
 
 
 def error_code(error: sqlite3.Error) -> int:
-    """Return SQLite's primary result code, 0 for an error of the Python module, such as a closed connection."""
+    """Return SQLite's primary result code, 0 for an error of Python's module, such as a closed connection."""
     return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF

@@ -1,4 +1,4 @@
-"""What is still good in a damaged database of the spool."""
+"""Reads the intact records of a damaged spool database."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Row = tuple[int, bytes]
 
 
 def intact_rows(path: Path) -> Iterator[Row]:
-    """Yield the rows whose record's checksum is right: from the oldest up to the damage, then from the newest down."""
+    """Yield the rows with a correct checksum: from the oldest up to the damage, then from the newest down to it."""
     seen: set[int] = set()
     for order in ("ASC", "DESC"):
         with suppress(sqlite3.Error), closing(sqlite3.connect(path, isolation_level=None)) as db:
@@ -25,14 +25,14 @@ def intact_rows(path: Path) -> Iterator[Row]:
                     yield number, record
 
 
-def in_groups(rows: Iterator[Row], most_bytes: int) -> Iterator[list[Row]]:
-    """Yield rows in groups of about so many bytes."""
+def in_groups(rows: Iterator[Row], max_bytes: int) -> Iterator[list[Row]]:
+    """Yield rows in groups of at least ``max_bytes`` of records, except for the last."""
     group: list[Row] = []
     size = 0
     for row in rows:
         group.append(row)
         size += len(row[1])
-        if size >= most_bytes:
+        if size >= max_bytes:
             yield group
             group, size = [], 0
     if group:

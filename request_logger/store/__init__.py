@@ -1,1 +1,1 @@
-"""The engine: client choice, index templates, group commit, retries and dead letters."""
+"""The search engine: client, indices and their mappings, group commit, retries and dead letters."""

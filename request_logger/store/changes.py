@@ -1,4 +1,4 @@
-"""What is asked of the store: pure changes of documents, and plans made of them."""
+"""The store's interface: pure changes of documents, plans made of them, and errors."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ Document = dict[str, Any]
 
 
 class Reads(Enum):
-    """How recent the document must be that a change which changes nothing is answered with."""
+    """How recent the document must be that is returned for a change that only reads."""
 
     NOTHING = "the change writes"
-    KNOWN = "as it was known last"
-    CURRENT = "as the engine has it now"
+    KNOWN = "a cached version suffices"
+    CURRENT = "as the search engine has it now"
 
 
 @dataclass(slots=True)
 class Change:
-    """A pure function over one document.
+    """A pure, idempotent function over one document.
 
-    ``apply`` gets the stored document (None where there is none; it must not be changed in place) and returns the
-    document to store: the same object to leave it, None for none. It may be called several times, until no other
-    writer came in between. ``reads`` says of a change that only reads how recent the answer must be. ``first``: whether
-    it is most likely the first change of its document.
+    ``apply`` takes the stored document (None if there is none; it must not be modified) and returns the document to
+    store: the same object to leave it unchanged, None to have no document. It is called again after each conflict with
+    another writer. ``reads`` is for changes that only read. ``first``: this is most likely the first change of its
+    document.
 
-    ``day`` (UTC) is that in which a new document would begin, None where ``index`` has no periods. ``late``: where it
-    has, the document is likely to be there, of another day.
+    ``day`` (UTC) selects the index of a new document, None if ``index`` is the exact index. ``late``: the document was
+    most likely created on another day, so the indices of other periods are searched first.
     """
 
     index: str
@@ -42,38 +42,39 @@ class Change:
 
 
 def as_it_is(stored: Document | None) -> Document | None:
-    """Return the document: the function of a change that only reads."""
+    """Return the document unchanged: the ``apply`` of a change that only reads."""
     return stored
 
 
-# A plan yields changes that may be sent together and gets their final documents, in order; it is stored when it ends,
-# and what it returns is the result of its future. UnreadableError is raised in it where a document can't be read.
+# A plan yields lists of changes that may be sent together, and receives their final documents in order. When it ends,
+# all of its changes are stored, and its return value is the result of its future. If a document can't be read,
+# UnreadableError is raised in the plan.
 Plan = Generator[list[Change], list[Document | None], Any]
 
 
 class StoreUnavailableError(RuntimeError):
-    """The engine can't take this now; trying again later can help."""
+    """The search engine can't accept this now; a retry can succeed."""
 
 
 class TooLargeError(StoreUnavailableError):
-    """The engine takes no request of this size (its http.max_content_length); it may take the half of it."""
+    """The search engine accepts no request of this size (http.max_content_length); half of it may succeed."""
 
 
 class TooBusyError(StoreUnavailableError):
-    """The engine has too much to do for a request of this size; later, or of the half of it, it may take it."""
+    """The search engine has no capacity for a request of this size now; half of it, or a retry, may succeed."""
 
 
 class RefusedRequestError(StoreUnavailableError):
-    """The engine refuses a whole request because of its content; without the culprit it may take the rest."""
+    """The search engine refuses a whole request because of the content of one item; the others may succeed."""
 
 
 class UnreadableAnswerError(StoreUnavailableError):
-    """The engine's answer is no answer to the request; it may be able to answer a part of it."""
+    """The search engine's answer can't be read as an answer to the request; parts of the request may succeed."""
 
 
 class RejectedError(RuntimeError):
-    """The engine refuses this in every form; trying again can't help."""
+    """The search engine refuses this in every form; no retry helps."""
 
 
 class UnreadableError(RejectedError):
-    """The engine refuses to read a document, so that nobody can say what it holds."""
+    """The search engine refuses to read a document, so its content is unknown."""

@@ -1,4 +1,4 @@
-"""What an engine says is wrong: whether it is, and in one line that names the index why."""
+"""Reads errors and shard failures from answers of the search engine, as one line that names the index."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 
 from request_logger.common.json import dumps
 
-_MOST_CHARACTERS = 300
+_MAX_CHARACTERS = 300
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
-    """A shard that did not answer: its index (empty where not said), the types of all its causes, and one line."""
+class ShardFailure:
+    """A failed shard: its index (empty if unknown), the types of all its causes, and the reason in one line."""
 
     index: str
     types: frozenset[str]
@@ -21,9 +21,9 @@ class Failure:
 
 
 def reason_of(answer: Any) -> str:
-    """Return the first cause that an engine names for an error, or for the shards that it left out; else all of it.
+    """Return the first cause of an error or of failed shards, in one line; without a cause the whole answer.
 
-    ``answer`` is the parsed body, of whatever shape. Where the cause is that of one index, its name comes first.
+    ``answer`` is the parsed body, of any shape. If the cause concerns one index, the line starts with its name.
     """
     failures = failures_of(answer)
     if failures:
@@ -34,14 +34,14 @@ def reason_of(answer: Any) -> str:
     causes = found.get("root_cause")
     cause = causes[0] if isinstance(causes, list) and causes and isinstance(causes[0], Mapping) else found
     if not cause.get("reason") and isinstance(found.get("caused_by"), Mapping):
-        # An engine that failed to put the shards' answers together names no root cause.
+        # If reducing the shards' answers failed, there is no root cause.
         cause = found["caused_by"]
     named = f"index {cause['index']}: " if cause.get("index") else ""
     return named + _line(cause, answer)
 
 
-def failures_of(answer: Any) -> list[Failure]:
-    """Return the shards that an answer names as failed; empty where it names none, whatever its shape."""
+def failures_of(answer: Any) -> list[ShardFailure]:
+    """Return the failed shards that an answer (of any shape) names; empty if it names none."""
     if not isinstance(answer, Mapping):
         return []
     error, shards = answer.get("error"), answer.get("_shards")
@@ -52,9 +52,9 @@ def failures_of(answer: Any) -> list[Failure]:
 
 
 def is_partial(answer: Mapping[str, Any]) -> bool:
-    """Say whether an answer to a search leaves out documents: of shards that failed, are missing, or had no time.
+    """Return whether the answer to a search is incomplete: shards failed, are missing, or timed out.
 
-    An engine counts a shard that is assigned to no node as one of all, but not always as failed.
+    A shard that is assigned to no node is counted in the total, but not always as failed.
     """
     shards = answer.get("_shards")
     if not isinstance(shards, Mapping):
@@ -64,18 +64,18 @@ def is_partial(answer: Mapping[str, Any]) -> bool:
     return bool(answer.get("timed_out") or shards.get("failed") or missing)
 
 
-def _failure(shard: Mapping[str, Any]) -> Failure:
+def _failure(shard: Mapping[str, Any]) -> ShardFailure:
     cause = shard.get("reason")
     cause = cause if isinstance(cause, Mapping) else {"reason": cause}
     index = shard.get("index") or cause.get("index")
     types = frozenset(str(each["type"]) for each in _causes(cause) if each.get("type"))
-    return Failure(index if isinstance(index, str) else "", types, _line(cause, shard))
+    return ShardFailure(index if isinstance(index, str) else "", types, _line(cause, shard))
 
 
 def _causes(cause: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Return a cause and those that it names as its own."""
+    """Return a cause and its nested causes."""
     found = [cause]
-    # Deep enough for any engine; an answer of nonsense must end as well.
+    # Search engines nest a handful; the bound is for malformed answers.
     while len(found) < 20 and isinstance(inner := found[-1].get("caused_by"), Mapping):
         found.append(inner)
     return found
@@ -87,4 +87,4 @@ def _line(cause: Mapping[str, Any], whole: Any) -> str:
         text = cause.get("type") or (whole if isinstance(whole, str) else dumps(whole).decode())
     elif cause.get("type"):
         text = f"{cause['type']}: {text}"
-    return " ".join(str(text).split())[:_MOST_CHARACTERS]
+    return " ".join(str(text).split())[:_MAX_CHARACTERS]

@@ -1,9 +1,9 @@
-"""Which indices a question leaves out: closed ones, and those that can't answer it.
+"""Excludes indices from a search that can't answer it: closed ones, and those that make it fail.
 
-One index in which a field is text where all others have keywords, or that has no shard, must not be the end of an
-answer that is about many. It is left out of all that is asked, and named.
+One index in which a field is text instead of keyword, or without an active shard, must not make a search over many
+indices fail. It is excluded from all further requests, and reported with the reason.
 
-What passes by itself (an engine that has too much to do) leaves no index out: half an answer would be a wrong one.
+Transient failures (an overloaded search engine) exclude no index: a partial answer would be wrong.
 """
 
 from __future__ import annotations
@@ -14,43 +14,43 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
-from request_logger.store.errors import Failure, failures_of
+from request_logger.common.mapped_fields import ORIGIN_KEYWORDS
+from request_logger.store.errors import ShardFailure, failures_of
 from request_logger.store.indices.templates import mapping
 from request_logger.store.ports import EngineReader
 
-# Engines take a request line of 4,096 bytes; parameters need a few hundred.
-MOST_PATH_CHARACTERS = 3500
+# Search engines accept a request line of 4,096 bytes; parameters need a few hundred.
+MAX_PATH_CHARACTERS = 3500
 LENIENT = {"ignore_unavailable": "true", "allow_no_indices": "true"}
-# For a shard that is on no node for the moment.
-_MOST_PAUSES, _PAUSE_SECONDS = 3, 0.2
-# A pattern that matches no index; an empty path would mean all of them.
+# For a shard that is temporarily on no node, as while its index is created or moved.
+_MAX_PAUSES, _PAUSE_SECONDS = 3, 0.2
+# A pattern that matches no index; an empty path would mean all indices.
 _NONE = "request-logger-no-index-*"
-# Types of causes (of any vendor) that pass by themselves, and those of a question that no index understands.
-_PASSING = re.compile(
+# Types of transient causes (of all vendors), and of errors in the search itself, which no index can answer.
+_TRANSIENT = re.compile(
     r"reject|circuit_break|cancel|time_?out|timed_out|disconnect|not_connected|node_closed|transport|too_many_buckets"
     r"|too_many_scroll|out_of_memory|search_context_missing|already_closed"
 )
 _OF_THE_QUESTION = re.compile(r"pars|number_format|date_time")
-# Of a shard that is nowhere, or not yet.
-# Shards that failed, or answers of theirs that can't be put together.
+# Shards failed, or their answers can't be reduced.
 _SHARDS_DIFFER = "search_phase_execution_exception"
 _NO_SHARD = "a shard of it is on no node"
+# Types of causes for a shard that is on no node, or not started yet.
 _MISSING = re.compile(r"no_shard_available|unavailable_shards|illegal_index_shard_state|shard_not_found")
 
-# Indices that a note names; JSON has all of them.
-_MOST_NAMED = 5
+# Indices that the note names; JSON answers name all of them.
+_MAX_NAMED = 5
 _NUMBERS = frozenset(
     ("long", "integer", "short", "byte", "double", "float", "half_float", "scaled_float", "unsigned_long")
 )
 _FAMILIES = {**dict.fromkeys(_NUMBERS, "number"), "date_nanos": "date", "constant_keyword": "keyword"}
-_OWNERS = ("Ce-Namespace", "Ce-Inferenceservicename", "Ce-Endpoint", "Ce-Modelid", "RequestId")
 
 
-class LeftOut:
-    """The indices that are left out of one answer, by name, with the reason in one line.
+class ExcludedIndices:
+    """The excluded indices of one search, by name, with the reason in one line.
 
-    ``without_shards``: also those of which a shard is on no node. They come back: where a figure must not fall
-    meanwhile, they are not to be left out.
+    ``without_shards``: whether to exclude indices that lack an active shard, too. Such indices recover, so a counter
+    that must not decrease meanwhile must not exclude them. Not thread-safe.
     """
 
     def __init__(self, engine: EngineReader, *, without_shards: bool = True) -> None:
@@ -58,16 +58,16 @@ class LeftOut:
         self._engine = engine
         self._without_shards = without_shards
         self._bad: set[str] = set()
-        self._pauses = _MOST_PAUSES
+        self._pauses = _MAX_PAUSES
         self._resolved: dict[str, list[str]] = {}
         self._watched: dict[str, str | None] = {}
 
     def as_json(self) -> list[dict[str, str]]:
-        """Return them as JSON, in order of their names."""
+        """Return the excluded indices as JSON, in order of their names."""
         return [{"index": index, "reason": reason} for index, reason in sorted(self.reasons.items())]
 
     def narrowed(self, indices: str) -> str:
-        """Return names, globs and commas for the same indices without those that are left out."""
+        """Return the expression (names and globs with commas) for the same indices without the excluded ones."""
         bad = self._bad
         if not bad:
             return indices
@@ -77,15 +77,15 @@ class LeftOut:
         globs = [name for name in kept if "*" in name]
         if not globs:
             return ",".join(kept) or _NONE
-        # Engines take what starts with - for an exclusion only after a glob.
+        # A name with a leading - is an exclusion only after a glob.
         return ",".join([*globs, *(name for name in kept if "*" not in name), *(f"-{name}" for name in sorted(bad))])
 
     def watch(self, field: str, family: str | None = None) -> None:
-        """Note a field that is asked for by the user's wish, and what it is expected to be where that is known."""
+        """Also check the type of a field that the user has chosen; ``family`` is the expected one, if known."""
         self._watched[field] = family
 
     def note_closed(self, indices: str) -> None:
-        """Note the closed ones of some indices. An engine skips them without a word; this names them."""
+        """Record the closed indices, which search engines skip silently, so that they are reported."""
         params = {**LENIENT, "expand_wildcards": "open,closed", "filter_path": "*.settings.index.verified_before_close"}
         status, answer = self._engine.request("GET", f"/{quote(indices, safe='*,')}/_settings", params=params)
         if status == 200 and isinstance(answer, Mapping):
@@ -94,23 +94,23 @@ class LeftOut:
                     self.reasons[index] = "closed"
 
     def learn(self, indices: str, status: int, answer: Any) -> bool:
-        """Leave out what a failed or partial answer about ``indices`` shows to be unable to answer.
+        """Exclude the indices that made a search of ``indices`` fail; return whether to repeat the search.
 
-        False where that is nothing more: then the failure is that of the question, or passes by itself. ``status`` is
-        that of the HTTP answer. Raises StoreUnavailableError.
+        False if no further index can be excluded: then the search itself is wrong, or the failure is transient.
+        ``status`` and ``answer`` are those of the failed or partial answer. Raises StoreUnavailableError.
         """
         failures = failures_of(answer)
         if not isinstance(answer, Mapping) or answer.get("timed_out"):
             return False
         whole = str(_get(answer, "error", "caused_by", "type") or "")
-        if any(_PASSING.search(type) for type in [whole, *(type for failure in failures for type in failure.types)]):
+        if any(_TRANSIENT.search(type) for type in [whole, *(type for failure in failures for type in failure.types)]):
             return False
         if status >= 400 and any(_OF_THE_QUESTION.search(type) for failure in failures for type in failure.types):
             return False
         found = dict(self._named(failures))
         if all(map(_is_missing, failures)) and _lacks_shards(status, answer):
             if self._pauses:
-                # It may be one that is being created, or moved.
+                # The index may be about to be created, or moved.
                 self._pauses -= 1
                 time.sleep(_PAUSE_SECONDS)
                 return True
@@ -123,14 +123,14 @@ class LeftOut:
         return bool(new) or (bool(found) and self._resolve(indices))
 
     @staticmethod
-    def _named(failures: Iterable[Failure]) -> Iterable[tuple[str, str]]:
+    def _named(failures: Iterable[ShardFailure]) -> Iterable[tuple[str, str]]:
         for failure in failures:
-            # A colon is that of another cluster, whose indices can't be excluded by name.
+            # A colon marks an index of a remote cluster, which can't be excluded by name.
             if failure.index and ":" not in failure.index and not _is_missing(failure):
                 yield failure.index, failure.text
 
     def _resolve(self, indices: str) -> bool:
-        """Ask for the indices by name: what an alias leads to can't be excluded from it. False where that was done."""
+        """Resolve the indices to names, since an index can't be excluded from an alias; False if it was done before."""
         if indices in self._resolved:
             return False
         params = {**LENIENT, "expand_wildcards": "open", "filter_path": "*.settings.index.uuid"}
@@ -150,12 +150,12 @@ class LeftOut:
             str(index)
             for index, about in listed
             if _get(about, "active_primary_shards") != _get(about, "number_of_shards")
-            # One that is not red is new: it has nothing to count yet.
+            # An index that lacks a shard and isn't red is new: it has no documents yet.
             and (self._without_shards or _get(about, "status") != "red")
         ]
 
     def _wrongly_mapped(self, indices: str) -> dict[str, str]:
-        """Find indices in which a field of the logger has another type than its mapping says, or than most have."""
+        """Return the indices in which a field has another type than the logger's mapping, or than most indices."""
         expected = {**self._watched, **_expected()}
         status, answer = self._engine.request(
             "GET",
@@ -171,16 +171,16 @@ class LeftOut:
 
 
 def left_out_note(left_out: Sequence[dict[str, str]]) -> str:
-    """Return the sentence that names the indices that could not be asked, the first few with their reasons."""
-    named = "; ".join(f"{each['index']} ({each['reason']})" for each in left_out[:_MOST_NAMED])
-    more = len(left_out) - _MOST_NAMED
+    """Return the sentence that reports the excluded indices, the first few with their reasons."""
+    named = "; ".join(f"{each['index']} ({each['reason']})" for each in left_out[:_MAX_NAMED])
+    more = len(left_out) - _MAX_NAMED
     return f"Left out, because they could not be asked: {named}" + (
         f"; and {more:,} more indices." if more > 0 else "."
     )
 
 
 def _others(field: str, kinds: Mapping[str, Any], expected: str | None) -> dict[str, str]:
-    """Return the indices whose type of a field is not the expected one, or, where none is, not that of most."""
+    """Return the indices in which a field hasn't the expected type; without one, the type of most indices."""
     by_family: dict[str, list[str]] = {}
     for kind, about in kinds.items():
         listed = about.get("indices") if isinstance(about, Mapping) else None
@@ -196,16 +196,16 @@ def _others(field: str, kinds: Mapping[str, Any], expected: str | None) -> dict[
 
 
 def _expected() -> dict[str, str]:
-    """Return what each field that questions are about is: number, keyword, date or boolean."""
+    """Return the expected type of each field that searches use: number, keyword, date or boolean."""
     metrics = mapping()["properties"]["metrics"]["properties"]
     kinds = {f"metrics.{name}": _FAMILIES.get(about["type"], about["type"]) for name, about in metrics.items()}
-    # A number in regression, a text where nothing could be scored: no question is about it as text.
+    # A number in regression, a text where nothing could be scored; searches use only the number.
     kinds["metrics.error"] = "number"
-    kinds.update({f"{owner}.keyword": "keyword" for owner in _OWNERS})
+    kinds.update(dict.fromkeys((*ORIGIN_KEYWORDS.values(), "RequestId.keyword"), "keyword"))
     return {**kinds, "@timestamp": "date", "feedback.ce-time": "date"}
 
 
-def _is_missing(failure: Failure) -> bool:
+def _is_missing(failure: ShardFailure) -> bool:
     return any(_MISSING.search(type) for type in failure.types)
 
 

@@ -1,4 +1,4 @@
-"""What those need of the engine who only ask it."""
+"""The read-only interface of the search engine."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any, Protocol
 
 
 class EngineReader(Protocol):
-    """What is needed of the engine."""
+    """Sends read-only requests to the search engine."""
 
     def request(
         self, method: str, path: str, body: Any = None, params: Mapping[str, str] | None = None
     ) -> tuple[int, Any]:
-        """Send a request, give status and answer. Raises StoreUnavailableError where there is none."""
+        """Send a request; return its status and parsed answer. Raises StoreUnavailableError if there is no answer."""
         ...

@@ -1,8 +1,8 @@
-"""What the engine answers about indices, mappings and templates, read into typed values.
+"""Reads answers about indices, mappings and templates into typed values.
 
-One function reads one kind of answer, and checks its status, its shape and every type in it. What is neither the value
-nor a refusal of the engine's own (a proxy's page, half an answer, other JSON) raises StoreUnavailableError: whoever
-answered can't be asked now, and trying again later can help.
+Each function reads one kind of answer, and checks its status, its shape and every type in it. Anything but the value or
+a refusal by the search engine itself (a proxy's page, a truncated answer, other JSON) raises StoreUnavailableError:
+the search engine can't be reached now, and a retry can succeed.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ Json = dict[str, Any]
 
 _NO_ANSWER = "no answer that an engine gives"
 _BLOCK = "cluster_block_exception"
-# Wrong or missing credentials, a time limit, too much to do: the same request can succeed later.
-_PASSING = (401, 408, 429)
-# An engine allows 20 levels by default (index.mapping.depth.limit). Code that goes through a mapping calls itself for
-# each level, so there is an end.
+# Wrong or missing credentials, a timeout, too many requests: the same request can succeed later.
+_TRANSIENT = (401, 408, 429)
+# The default limit is 20 levels (index.mapping.depth.limit). Code that walks a mapping recurses per level, so the depth
+# must be bounded.
 _DEEPEST_MAPPING = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """An error of the engine's own about one request, which stays until somebody changes something.
+    """An error from the search engine itself, which persists until a setting or an index is changed.
 
-    ``kind`` is the engine's type of the error, empty where it names none; ``reason`` is one line.
+    ``kind`` is the error's type, empty if it has none; ``reason`` is one line.
     """
 
     status: int
@@ -47,12 +47,12 @@ class Refusal:
 
     @property
     def already_exists(self) -> bool:
-        """Whether an index of that name was created meanwhile."""
+        """Whether an index of that name exists already."""
         return "already_exists" in self.kind
 
 
 def read_mappings(status: int, answer: Any) -> dict[str, Json] | Refusal:
-    """Return the mapping of each index by its name; none where there is no such index.
+    """Return the mapping of each index by its name; empty if there is no such index.
 
     Raises StoreUnavailableError.
     """
@@ -61,7 +61,7 @@ def read_mappings(status: int, answer: Any) -> dict[str, Json] | Refusal:
         refusal = _refusal(status, answer, what)
         return {} if refusal.is_missing else refusal
     found: dict[str, Any] = {name: entry.get("mappings") for name, entry in _objects(answer, what).items()}
-    # Nothing where the name was taken for a pattern: none that an index can have.
+    # Empty if the name was interpreted as a pattern, which no valid index name is.
     if not all(_is_mapping(mapping) for mapping in found.values()):
         raise _unreadable(status, what)
     return found
@@ -79,7 +79,7 @@ def read_settings(status: int, answer: Any, index: str) -> Json | Refusal:
 
 
 def read_templates(status: int, answer: Any) -> list[Json] | Refusal:
-    """Return the index templates of an answer; none where there is no such template. Raises StoreUnavailableError."""
+    """Return the index templates of an answer; empty if there is no such template. Raises StoreUnavailableError."""
     what = "a request for a template"
     if status != 200:
         refusal = _refusal(status, answer, what)
@@ -94,7 +94,7 @@ def read_templates(status: int, answer: Any) -> list[Json] | Refusal:
 
 
 def read_aliases(status: int, answer: Any) -> dict[str, set[str]] | Refusal:
-    """Return the aliases of each index by its name; none where there is no such index.
+    """Return the aliases of each index by its name; empty if there is no such index.
 
     Raises StoreUnavailableError.
     """
@@ -109,7 +109,7 @@ def read_aliases(status: int, answer: Any) -> dict[str, set[str]] | Refusal:
 
 
 def read_acknowledgement(status: int, answer: Any, what: str) -> Refusal | None:
-    """Return None where the engine has done what was asked (creating an index, changing a mapping...).
+    """Return None if the request (creating an index, changing a mapping...) was acknowledged, else the refusal.
 
     ``what`` names the request in errors. Raises StoreUnavailableError.
     """
@@ -121,9 +121,9 @@ def read_acknowledgement(status: int, answer: Any, what: str) -> Refusal | None:
 
 
 def is_healthy(status: int, answer: Any) -> bool:
-    """Return whether an answer to ``GET /_cluster/health`` is one of an engine that works and knows who asks.
+    """Return whether an answer to ``GET /_cluster/health`` shows a working search engine that accepts our credentials.
 
-    A refusal counts, too: not everybody may ask for the health, and a busy engine refuses with 429.
+    So do refusals: not every user has the permission, and a busy search engine answers 429.
     """
     if not isinstance(answer, dict) or status in (401, 408) or status >= 500:
         return False
@@ -134,36 +134,36 @@ def is_healthy(status: int, answer: Any) -> bool:
 
 
 def is_engine_error(status: int, answer: Any) -> bool:
-    """Return whether an answer is an error in the form that engines have, with its type."""
+    """Return whether an answer is an error in the search engines' format, with a type."""
     error = _error_of(status, answer)
     return error is not None and bool(error.kind)
 
 
 def kind_of(status: int, answer: Any) -> str:
-    """Return what kind of error an answer is, for a message: its reason may quote what was sent."""
+    """Return the type of an error, for messages: its reason could quote the request."""
     error = _error_of(status, answer)
     return _NO_ANSWER if error is None else error.kind or "an error without a type"
 
 
 def _refusal(status: int, answer: Any, what: str) -> Refusal:
-    """Return the engine's refusal; raise StoreUnavailableError where it is none, or one that passes."""
+    """Return the search engine's refusal; raise StoreUnavailableError if it is none, or a transient one."""
     error = _error_of(status, answer)
-    if error is not None and ((status not in _PASSING and status < 500) or (status == 429 and error.is_blocked)):
+    if error is not None and ((status not in _TRANSIENT and status < 500) or (status == 429 and error.is_blocked)):
         return error
     raise _unreadable(status, what) if error is None else StoreUnavailableError(_text(status, what, error.reason))
 
 
 def _error_of(status: int, answer: Any) -> Refusal | None:
-    """Return an error of an engine; None where the answer has not the form of one."""
+    """Return an answer as an error of the search engine; None if it has another format."""
     if not isinstance(answer, dict) or not 400 <= status < 600:
         return None
     error = answer.get("error")
     if isinstance(error, dict) and isinstance(error.get("type"), str):
         return Refusal(status, error["type"], reason_of(answer))
-    # What the engine's HTTP layer refuses, a path or a method, has no type.
+    # Refusals by the HTTP layer, of a path or a method, have no type.
     if isinstance(error, str) and status in (400, 405):
         return Refusal(status, "", reason_of(error))
-    # Access control in front of an engine, such as that of a cloud, has JSON of its own.
+    # Access control in front of the search engine, such as a cloud's, answers with its own JSON.
     return Refusal(status, "", "the user may not do this") if status == 403 else None
 
 
@@ -174,17 +174,22 @@ def _objects(answer: Any, what: str) -> dict[str, Json]:
 
 
 def _is_mapping(mapping: Any) -> bool:
-    """Say whether this is a mapping: all that is below `properties` and `fields` is an object."""
+    """Return whether a value is a mapping: everything below `properties` and `fields` is an object."""
     level = [mapping]
     for _ in range(_DEEPEST_MAPPING):
-        if not all(isinstance(field, dict) and isinstance(field.get("type", ""), str) for field in level):
-            return False
-        below = [field.get(name, {}) for field in level for name in ("properties", "fields")]
-        if not all(isinstance(fields, dict) for fields in below):
-            return False
-        level = [field for fields in below for field in fields.values()]
-        if not level:
+        below: list[Any] = []
+        for field in level:
+            if not isinstance(field, dict) or not isinstance(field.get("type", ""), str):
+                return False
+            for name in ("properties", "fields"):
+                # Most fields have neither, and a mapping has hundreds of them.
+                if name in field:
+                    if not isinstance(field[name], dict):
+                        return False
+                    below += field[name].values()
+        if not below:
             return True
+        level = below
     return False
 
 

@@ -1,7 +1,7 @@
-"""What the engine answers to a search is checked here, once: whoever reads it relies on its shape.
+"""Validates answers to searches, once, so that their readers can rely on the shape.
 
-A proxy may answer with a page, an engine with an error that has the status 200. What is not an answer is an engine that
-is not available, whoever was asked.
+A proxy may answer with a page, and a search engine with an error that has the status 200. Any such answer raises
+StoreUnavailableError.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _KINDS = {dict: "an object", list: "a list", str: "text", bool: "a boolean", typ
 
 
 def check_hits(answer: Any) -> dict[str, Any]:
-    """Return an answer to a search that has a list of hits, each an object. Raises StoreUnavailableError."""
+    """Return an answer, validated to have a list of hits, each an object. Raises StoreUnavailableError."""
     found = _object(answer, "the answer")
     hits = _object(found.get("hits"), "hits").get("hits")
     for hit in _list(hits, "hits.hits"):
@@ -26,7 +26,7 @@ def check_hits(answer: Any) -> dict[str, Any]:
 
 
 def check_documents(answer: Any) -> dict[str, Any]:
-    """Return an answer whose hits have index, id and place in the order. Raises StoreUnavailableError."""
+    """Return an answer, validated to have hits with index, id and sort values. Raises StoreUnavailableError."""
     found = check_hits(answer)
     for hit in found["hits"]["hits"]:
         for name in ("_index", "_id"):
@@ -40,15 +40,15 @@ def check_documents(answer: Any) -> dict[str, Any]:
 
 
 def check_total(answer: Mapping[str, Any]) -> int:
-    """Return how many documents an answer to a search has found. Raises StoreUnavailableError."""
+    """Return the total number of hits of an answer. Raises StoreUnavailableError."""
     total = _object(answer.get("hits"), "hits").get("total")
     return _whole(_object(total, "hits.total").get("value"), "hits.total.value")
 
 
 def check_aggregations(asked: Mapping[str, Any], answer: Any) -> dict[str, Any]:
-    """Return the aggregations of an answer, which are those that were asked for; ``asked`` is the body of ``aggs``.
+    """Return the aggregations of an answer, validated against the request; ``asked`` is the body of ``aggs``.
 
-    Where no index matches, an engine leaves them out: then empty. Raises StoreUnavailableError.
+    Empty if no index matches, for which search engines omit them. Raises StoreUnavailableError.
     """
     whole = _object(answer, "the answer")
     found = whole.get("aggregations")
@@ -120,11 +120,13 @@ def _whole(value: Any, what: str) -> int:
 
 
 def _number(value: Any, what: str, *, given: bool) -> None:
-    # An engine answers null where there is no value.
+    # Search engines answer null if there is no value.
     if not given or isinstance(value, bool) or not isinstance(value, (int, float, type(None))):
         raise _wrong(what, "a number", value)
 
 
 def _wrong(what: str, expected: str, found: Any) -> StoreUnavailableError:
     kind = _KINDS.get(type(found), "a number")
-    return StoreUnavailableError(f"the engine's answer to a search is none: {what}: expected {expected}, found {kind}")
+    return StoreUnavailableError(
+        f"the engine's answer to a search can't be used: {what}: expected {expected}, found {kind}"
+    )

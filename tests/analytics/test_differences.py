@@ -11,7 +11,7 @@ from sklearn import metrics
 
 from request_logger.analytics.differences import difference, variance_of
 from request_logger.analytics.intervals import Difference
-from request_logger.analytics.label_averages import TOGETHER
+from request_logger.analytics.label_averages import COOCCURRENCES
 from request_logger.scoring.registry import build
 from scorers.base import Metric
 from tests.analytics.sums import answers_of
@@ -116,7 +116,7 @@ def test_labels() -> None:
         knows = generator.random((n, 1)) < skill
         groups.append((truths, np.where(knows, truths, generator.integers(0, 2, (n, 4)))))
     metric = metric_of(scorer, "f1_macro")
-    sums = [answers_of(scorer, *group, TOGETHER) for group in groups]
+    sums = [answers_of(scorer, *group, COOCCURRENCES) for group in groups]
     found = difference(metric, *sums)
     assert found is not None
     values = [metrics.f1_score(*group, average="macro") for group in groups]

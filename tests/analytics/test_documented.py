@@ -34,5 +34,5 @@ def test_parameters() -> None:
 
 
 def test_levels() -> None:
-    """The page says four of five, and 95 %."""
+    """The page says 80 % and 95 %."""
     assert (ALPHA, POWER) == (0.05, 0.8)

@@ -8,7 +8,7 @@ from scipy import special, stats
 
 from request_logger.analytics import intervals, t_distribution
 from request_logger.analytics.intervals import Mean
-from request_logger.analytics.rollups import Spread
+from request_logger.analytics.rollups import MomentSums
 
 RNG = np.random.default_rng(7)
 
@@ -63,7 +63,7 @@ def test_newcombe() -> None:
 
 def test_means() -> None:
     a, b = RNG.normal(3, 1, 40), RNG.normal(3.4, 2, 25)
-    sums = [intervals.mean_of(Spread(len(x), x.sum(), (x * x).sum(), x.min(), x.max())) for x in (a, b)]
+    sums = [intervals.mean_of(MomentSums(len(x), x.sum(), (x * x).sum(), x.min(), x.max())) for x in (a, b)]
     first, second = sums
     assert first is not None
     assert second is not None
@@ -82,7 +82,7 @@ def test_means() -> None:
 def test_variance_of_any_scale(n: int, scale: float) -> None:
     """From sums, of two values as of many; what rounding may eat is a share of the sum, whatever the unit."""
     x = scale * np.random.default_rng(n).normal(1, 1, n)
-    found = intervals.mean_of(Spread(n, x.sum(), (x * x).sum(), x.min(), x.max()))
+    found = intervals.mean_of(MomentSums(n, x.sum(), (x * x).sum(), x.min(), x.max()))
     assert found is not None
     assert (found.n, found.mean, found.variance) == pytest.approx((n, x.mean(), x.var(ddof=1)), rel=1e-9)
 
@@ -111,11 +111,11 @@ def test_differences_that_are_all_the_same(difference: float, p_value: float) ->
 def test_variance_that_rounding_has_eaten() -> None:
     """At a mean of 1e9 times the spread, a sum of squares can't tell the spread: then there is no interval."""
     x = 1e9 + RNG.normal(0, 1, 100)
-    assert intervals.mean_of(Spread(100, x.sum(), (x * x).sum(), x.min(), x.max())) is None
-    assert intervals.mean_of(Spread(3, 1500.0, 750_000.0, 500.0, 500.0)) == Mean(3, 500.0, 0.0)
-    assert intervals.mean_of(Spread(1, 3.0, 9.0, 3.0, 3.0)) is None
+    assert intervals.mean_of(MomentSums(100, x.sum(), (x * x).sum(), x.min(), x.max())) is None
+    assert intervals.mean_of(MomentSums(3, 1500.0, 750_000.0, 500.0, 500.0)) == Mean(3, 500.0, 0.0)
+    assert intervals.mean_of(MomentSums(1, 3.0, 9.0, 3.0, 3.0)) is None
     # 1e18 has a rounding error of 128: what is left of it is noise, not a variance.
-    assert intervals.mean_of(Spread(2, 2e9, 2e18 + 512, 1e9 - 16, 1e9 + 16)) is None
+    assert intervals.mean_of(MomentSums(2, 2e9, 2e18 + 512, 1e9 - 16, 1e9 + 16)) is None
 
 
 @pytest.mark.parametrize(("a", "b"), [(0, 0), (3, 3), (1, 9), (40, 12), (0, 1), (400, 500)])
@@ -131,11 +131,11 @@ def test_mcnemar_of_many() -> None:
 
 def test_needed() -> None:
     """With the number that it says, four of five such experiments tell the difference."""
-    n = intervals.needed(0.5, 2.0)
+    n = intervals.needed_sample_size(0.5, 2.0)
     assert n is not None
     seen = [stats.ttest_ind(RNG.normal(0.5, 1, n), RNG.normal(0, 1, n)).pvalue < 0.05 for _ in range(1000)]
     assert np.mean(seen) == pytest.approx(0.8, abs=0.05)
-    assert intervals.needed(0.0, 2.0) is None
+    assert intervals.needed_sample_size(0.0, 2.0) is None
 
 
 @pytest.mark.parametrize("sizes", [(60, 90), (2, 90), (60, 2), (2, 2)])

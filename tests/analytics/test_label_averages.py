@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from request_logger.analytics.estimates import estimates, questions_of
-from request_logger.analytics.label_averages import MOST_LABELS, TOGETHER, ask_together, variance_of_average
-from request_logger.analytics.queries import Asker
+from request_logger.analytics.estimates import estimates, statistics_of
+from request_logger.analytics.label_averages import COOCCURRENCES, MOST_LABELS, fetch_cooccurrences, variance_of_average
+from request_logger.analytics.queries import QueryRunner
 from request_logger.analytics.scope import Scope, scored_by
 from request_logger.scoring.registry import build
 from scorers.base import Metric
@@ -69,7 +69,7 @@ def jackknife(name: str, truths: Any, said: Any) -> Any:
 def test_the_delta_method_is_that_of_the_documents(name: str) -> None:
     """sum of (derivative by a document's weight)^2, with scikit-learn's own averages differentiated numerically."""
     truths, said = pairs(n=80)
-    answers = answers_of(SCORER, truths, said, TOGETHER)
+    answers = answers_of(SCORER, truths, said, COOCCURRENCES)
     slopes = jackknife(name, truths, said)
     # A constant share of all documents changes no average: the derivatives add up to nothing.
     assert slopes.sum() == pytest.approx(0, abs=1e-6)
@@ -80,7 +80,7 @@ def test_the_delta_method_is_that_of_the_documents(name: str) -> None:
 def test_to_the_last_digit(name: str) -> None:
     """The same from the documents' own sums, by the formulas written out over arrays."""
     truths, said = pairs()
-    answers = answers_of(SCORER, truths, said, TOGETHER)
+    answers = answers_of(SCORER, truths, said, COOCCURRENCES)
     hit, wrong, missed = truths & said, said & ~truths & 1, truths & ~said & 1
     part, _, average = name.rpartition("_")
     k, a, b = {"precision": (1, 1, 0), "recall": (1, 0, 1), "f1": (2, 1, 1), "jaccard": (1, 1, 1)}[part]
@@ -104,7 +104,7 @@ def test_to_the_last_digit(name: str) -> None:
 def test_the_interval_is_that_of_a_bootstrap() -> None:
     """Documents drawn with replacement, 2,000 times: limits within 6 % of the width."""
     truths, said = pairs()
-    found = {each.name: each for each in estimates(SCORER.metrics, answers_of(SCORER, truths, said, TOGETHER))}
+    found = {each.name: each for each in estimates(SCORER.metrics, answers_of(SCORER, truths, said, COOCCURRENCES))}
     draws = np.random.default_rng(22).integers(0, N, (2000, N))
     hits, positives, answers = ((each[draws]).sum(axis=1) for each in (truths & said, truths, said))
     f1 = 2 * hits / (positives + answers)
@@ -125,27 +125,27 @@ def test_the_interval_is_that_of_a_bootstrap() -> None:
 def test_where_nothing_varies() -> None:
     """All right: a point would say more than some documents can."""
     truths, _ = pairs()
-    answers = answers_of(SCORER, truths, truths, TOGETHER)
+    answers = answers_of(SCORER, truths, truths, COOCCURRENCES)
     assert variance_of_average(named("f1_micro"), answers) is None
     assert {each.name: each.interval for each in estimates(SCORER.metrics, answers)}["f1_micro"] is None
 
 
 @pytest.mark.engine
 def test_from_an_engine(engine: Any) -> None:
-    """The engine's counts are those of the documents; of very many labels, and of one a document, none are asked."""
+    """The engine's counts equal the documents'; none are fetched for many labels or one label per document."""
     client, index = engine_at(engine.url), "inference-log-seldon-test-labels-x"
     truths, said = pairs()
     store(client, index, [document(SCORER, t, s) for t, s in zip(truths.tolist(), said.tolist(), strict=True)])
-    asker, scope = Asker(client), Scope(index, (scored_by("multilabel"),))
-    answers = asker.answers(scope, questions_of(SCORER.metrics))
-    expected = answers_of(SCORER, truths, said, TOGETHER)
-    together = ask_together(asker, scope, answers)
+    runner, scope = QueryRunner(client), Scope(index, (scored_by("multilabel"),))
+    answers = runner.fetch(scope, statistics_of(SCORER.metrics))
+    expected = answers_of(SCORER, truths, said, COOCCURRENCES)
+    together = fetch_cooccurrences(runner, scope, answers)
     # An engine has a bucket for what is in no document with the other; it is empty.
-    assert together == {need: expected[need] for need in TOGETHER}
+    assert together == {need: expected[need] for need in COOCCURRENCES}
     many = {
         **answers,
         **{need: dict.fromkeys(map(str, range(MOST_LABELS + 1)), 1) for need in [named("f1_micro").needs["tp"]]},
     }
-    assert ask_together(asker, scope, many) == {}
-    assert ask_together(asker, scope, {}) == {}
+    assert fetch_cooccurrences(runner, scope, many) == {}
+    assert fetch_cooccurrences(runner, scope, {}) == {}
     client.request("DELETE", f"/{index}")

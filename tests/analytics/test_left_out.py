@@ -182,7 +182,7 @@ def test_index_without_a_shard(run: Run, client: SearchEngine, indices: str, mon
 def test_wide_index_is_no_bad_one(
     run: Run, client: SearchEngine, engine: Any, indices: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An index of 1,100 columns is asked as any other (elastic/elasticsearch#46928), and so are those beside it."""
+    """An index of 1,100 columns is searched like any other (elastic/elasticsearch#46928), and so are the others."""
     wide = f"{indices}-bad"
     body = {"settings": {**ONE_SHARD, "index.mapping.total_fields.limit": 2500}, "mappings": mapping()}
     assert client.request("PUT", f"/{wide}", body)[0] == 200

@@ -14,10 +14,10 @@ from sklearn import metrics
 
 from request_logger.analytics import coverage, queries
 from request_logger.analytics.buckets import MISSING, by_field, by_ranges, over_time, quantile_edges
-from request_logger.analytics.errors import BadQuestionError
+from request_logger.analytics.errors import BadQueryError
 from request_logger.analytics.fields import find_field
-from request_logger.analytics.queries import Asker
-from request_logger.analytics.rollups import Moments, Spread, from_needs, needs_of
+from request_logger.analytics.queries import QueryRunner
+from request_logger.analytics.rollups import Moments, MomentSums, from_needs, needs_of
 from request_logger.analytics.scope import Scope, find_scope, scored_by
 from request_logger.analytics.tasks import metrics_of, tasks_of
 from request_logger.scoring.registry import build
@@ -77,16 +77,16 @@ def scope(client: SearchEngine) -> Iterator[Scope]:
 
 
 @pytest.fixture
-def asker(client: SearchEngine) -> Asker:
-    return Asker(client)
+def runner(client: SearchEngine) -> QueryRunner:
+    return QueryRunner(client)
 
 
 def accuracy(chosen: Any) -> float:
     return float(metrics.accuracy_score(TRUTHS[chosen], ANSWERS[chosen]))
 
 
-def test_all_metrics(asker: Asker, scope: Scope) -> None:
-    answers = asker.answers(scope, needs_of(SCORER), SCORED)
+def test_all_metrics(runner: QueryRunner, scope: Scope) -> None:
+    answers = runner.fetch(scope, needs_of(SCORER), SCORED)
     found = from_needs(SCORER, answers)
     assert found["accuracy"] == pytest.approx(accuracy(slice(None)), abs=1e-12)
     assert found["f1_macro"] == pytest.approx(metrics.f1_score(TRUTHS, ANSWERS, average="macro"), abs=1e-9)
@@ -96,8 +96,8 @@ def test_all_metrics(asker: Asker, scope: Scope) -> None:
 SCORED = scored_by("multiclass")
 
 
-def test_moments(asker: Asker, scope: Scope) -> None:
-    spread: Spread = asker.answers(scope, [Moments("log_loss")], SCORED)[Moments("log_loss")]
+def test_moments(runner: QueryRunner, scope: Scope) -> None:
+    spread: MomentSums = runner.fetch(scope, [Moments("log_loss")], SCORED)[Moments("log_loss")]
     losses = -np.log(ROWS[np.arange(N), TRUTHS])
     assert (spread.n, spread.low, spread.high) == (N, losses.min(), losses.max())
     assert spread.total == pytest.approx(losses.sum(), rel=1e-12)
@@ -106,28 +106,30 @@ def test_moments(asker: Asker, scope: Scope) -> None:
 
 @pytest.mark.parametrize("page", [2, 1000])
 def test_more_values_than_a_terms_aggregation_returns(
-    asker: Asker, scope: Scope, monkeypatch: pytest.MonkeyPatch, page: int
+    runner: QueryRunner, scope: Scope, monkeypatch: pytest.MonkeyPatch, page: int
 ) -> None:
     """With room for one value only, the answer is as exact: it is read page by page."""
-    questions = needs_of(SCORER)
-    whole = asker.answers(scope, questions, SCORED)
+    statistics = needs_of(SCORER)
+    whole = runner.fetch(scope, statistics, SCORED)
     monkeypatch.setattr("request_logger.analytics.rollups.TERMS_SIZE", 1)
     monkeypatch.setattr(queries, "PAGE", page)
-    monkeypatch.setattr(Asker.pages, "__kwdefaults__", {"size": page})
-    paged = asker.answers(scope, questions, SCORED)
-    for question in questions:
-        if isinstance(question, (Terms, TermsBy, Count)):
-            assert paged[question] == whole[question]
+    monkeypatch.setattr(QueryRunner.pages, "__kwdefaults__", {"size": page})
+    paged = runner.fetch(scope, statistics, SCORED)
+    for statistic in statistics:
+        if isinstance(statistic, (Terms, TermsBy, Count)):
+            assert paged[statistic] == whole[statistic]
         found, expected = from_needs(SCORER, paged), from_needs(SCORER, whole)
     assert found["ece"] == pytest.approx(expected["ece"], abs=1e-12)
     assert found.keys() == expected.keys()
 
 
 @pytest.mark.parametrize("size", [10_000, 1])
-def test_by_field(asker: Asker, scope: Scope, client: SearchEngine, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+def test_by_field(
+    runner: QueryRunner, scope: Scope, client: SearchEngine, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
     monkeypatch.setattr("request_logger.analytics.rollups.TERMS_SIZE", size)
     for name, values in (("color", COLORS), ("model", MODELS)):
-        parts = by_field(asker, scope, needs_of(SCORER), find_field(asker, scope, name), SCORED)
+        parts = by_field(runner, scope, needs_of(SCORER), find_field(runner, scope, name), SCORED)
         assert {part.label: part.count for part in parts} == {v or MISSING: n for v, n in Counter(values).items()}
         for part in parts:
             chosen = values == ("" if part.key is None else part.key)
@@ -136,12 +138,12 @@ def test_by_field(asker: Asker, scope: Scope, client: SearchEngine, monkeypatch:
             assert from_needs(SCORER, part.answers)["f1_macro"] == pytest.approx(f1, abs=1e-9)
 
 
-def test_by_ranges(asker: Asker, scope: Scope, client: SearchEngine) -> None:
-    field = find_field(asker, scope, "age")
+def test_by_ranges(runner: QueryRunner, scope: Scope, client: SearchEngine) -> None:
+    field = find_field(runner, scope, "age")
     assert field.is_number
-    edges = quantile_edges(asker, scope, field, 4, SCORED)
+    edges = quantile_edges(runner, scope, field, 4, SCORED)
     assert len(edges) == 3
-    parts = by_ranges(asker, scope, needs_of(SCORER, ["accuracy"]), field, edges, SCORED)
+    parts = by_ranges(runner, scope, needs_of(SCORER, ["accuracy"]), field, edges, SCORED)
     assert sum(part.count for part in parts) == N
     bounds = [-np.inf, *edges, np.inf]
     for part, low, high in zip(parts, bounds, bounds[1:], strict=False):
@@ -155,10 +157,10 @@ def test_by_ranges(asker: Asker, scope: Scope, client: SearchEngine) -> None:
 @pytest.mark.parametrize("size", [10_000, 1])
 @pytest.mark.parametrize(("window", "hours"), [("6h", 6), ("1d", 24), ("1w", 168)])
 def test_over_time(
-    asker: Asker, scope: Scope, monkeypatch: pytest.MonkeyPatch, window: str, hours: int, size: int
+    runner: QueryRunner, scope: Scope, monkeypatch: pytest.MonkeyPatch, window: str, hours: int, size: int
 ) -> None:
     monkeypatch.setattr("request_logger.analytics.rollups.TERMS_SIZE", size)
-    parts = over_time(asker, scope, needs_of(SCORER), window, SCORED)
+    parts = over_time(runner, scope, needs_of(SCORER), window, SCORED)
     assert [part.key for part in parts] == [START + timedelta(hours=hours * k) for k in range(len(parts))]
     for number, part in enumerate(parts):
         chosen = (hours * number <= HOURS) & (hours * (number + 1) > HOURS)
@@ -166,28 +168,28 @@ def test_over_time(
         assert from_needs(SCORER, part.answers)["accuracy"] == pytest.approx(accuracy(chosen), abs=1e-12)
 
 
-def test_by_feedback_date(client: SearchEngine, asker: Asker) -> None:
+def test_by_feedback_date(client: SearchEngine, runner: QueryRunner) -> None:
     """The span is that of the feedback's own date, the end not included."""
     end = START + timedelta(hours=50)
     found = find_scope(client, Settings(), INDEX, START.isoformat(), end.isoformat(), "feedback")
     came = HOURS * 3600 + LATE
-    assert asker.count(found, SCORED) == (came.round(3) < 50 * 3600).sum()
-    parts = over_time(asker, found, [], "1d", SCORED)
+    assert runner.count(found, SCORED) == (came.round(3) < 50 * 3600).sum()
+    parts = over_time(runner, found, [], "1d", SCORED)
     assert [part.count for part in parts] == [
         ((k * 24 <= came / 3600) & (came / 3600 < min(k * 24 + 24, 50))).sum() for k in range(3)
     ]
 
 
-def test_coverage(asker: Asker, scope: Scope) -> None:
-    assert coverage.coverage(asker, scope) == coverage.Coverage(N + 300, N + 5, N, N, 0, 5, 1)
-    assert coverage.reasons(asker, scope) == [("the truth is null", 5)]
+def test_coverage(runner: QueryRunner, scope: Scope) -> None:
+    assert coverage.coverage(runner, scope) == coverage.Coverage(N + 300, N + 5, N, N, 0, 5, 1)
+    assert coverage.reasons(runner, scope) == [("the truth is null", 5)]
 
 
 @pytest.mark.parametrize("most", [10_000, 400])
-def test_delay(asker: Asker, scope: Scope, monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+def test_delay(runner: QueryRunner, scope: Scope, monkeypatch: pytest.MonkeyPatch, most: int) -> None:
     """All delays where they are few; else a random choice, the same one each time."""
     monkeypatch.setattr(coverage, "SAMPLE", most)
-    found = coverage.delay(asker, scope)
+    found = coverage.delay(runner, scope)
     assert found is not None
     assert found.n == N
     assert found.mean == pytest.approx(LATE.mean(), abs=1e-3)
@@ -197,16 +199,16 @@ def test_delay(asker: Asker, scope: Scope, monkeypatch: pytest.MonkeyPatch, most
         assert found.within(3600) == pytest.approx((LATE <= 3600).mean(), abs=1e-12)
     else:
         assert len(found.sample) == most
-        assert found == coverage.delay(asker, scope)
+        assert found == coverage.delay(runner, scope)
         assert found.quantile(0.5) == pytest.approx(np.median(LATE), rel=0.25)
 
 
-def test_tasks(asker: Asker, scope: Scope) -> None:
-    (task,) = tasks_of(asker, scope, Settings())
+def test_tasks(runner: QueryRunner, scope: Scope) -> None:
+    (task,) = tasks_of(runner, scope, Settings())
     assert (task.name, task.count, task.shown[0].name) == ("multiclass", N, "accuracy")
 
 
-def test_an_index_that_the_original_made(client: SearchEngine, asker: Asker) -> None:
+def test_an_index_that_the_original_made(client: SearchEngine, runner: QueryRunner) -> None:
     """Its text fields are no keywords, and the first document of it has no metrics: the answers are the same."""
     index = "g-original"
     first = document(None, None, None, deployment="original", elements={"color": "red", "age": 3})
@@ -226,28 +228,28 @@ def test_an_index_that_the_original_made(client: SearchEngine, asker: Asker) -> 
         ]
         store(client, index, made)
         found = find_scope(client, Settings(index_name=index), "original")
-        assert coverage.coverage(asker, found).predictions == 51
+        assert coverage.coverage(runner, found).predictions == 51
         for name, values in (("color", COLORS[:50]), ("model", MODELS[:50])):
-            parts = by_field(asker, found, needs_of(SCORER), find_field(asker, found, name), SCORED)
+            parts = by_field(runner, found, needs_of(SCORER), find_field(runner, found, name), SCORED)
             assert {part.label: part.count for part in parts} == dict(Counter(values))
             for part in parts:
                 expected = metrics.accuracy_score(TRUTHS[:50][values == part.key], ANSWERS[:50][values == part.key])
                 assert from_needs(SCORER, part.answers)["accuracy"] == pytest.approx(expected, abs=1e-12)
-        assert find_field(asker, found, "age").is_number
+        assert find_field(runner, found, "age").is_number
     finally:
         client.request("DELETE", f"/{index}")
 
 
-def test_nothing_there(asker: Asker, client: SearchEngine) -> None:
+def test_nothing_there(runner: QueryRunner, client: SearchEngine) -> None:
     """No index and no document are no errors: there is nothing to tell."""
     for target in ("inference-log-nothing-*", "no-such-deployment"):
         empty = find_scope(client, Settings(), target)
-        assert coverage.coverage(asker, empty).predictions == 0
-        assert coverage.delay(asker, empty) is None
-        assert tasks_of(asker, empty, Settings()) == []
-        found = from_needs(SCORER, asker.answers(empty, needs_of(SCORER)))
+        assert coverage.coverage(runner, empty).predictions == 0
+        assert coverage.delay(runner, empty) is None
+        assert tasks_of(runner, empty, Settings()) == []
+        found = from_needs(SCORER, runner.fetch(empty, needs_of(SCORER)))
         assert found == {"confusion_matrix": {}, "per_class": {}}
-        assert over_time(asker, empty, needs_of(SCORER), "1d") == []
+        assert over_time(runner, empty, needs_of(SCORER), "1d") == []
 
 
 @pytest.mark.parametrize(
@@ -260,17 +262,17 @@ def test_nothing_there(asker: Asker, client: SearchEngine) -> None:
     ],
 )
 def test_bad_scopes(client: SearchEngine, options: dict[str, str], field: str) -> None:
-    with pytest.raises(BadQuestionError, match=field):
+    with pytest.raises(BadQueryError, match=field):
         find_scope(client, Settings(), **options)
 
 
-def test_bad_questions(client: SearchEngine, asker: Asker, scope: Scope) -> None:
-    with pytest.raises(BadQuestionError, match=r"--by: .*'size'"):
-        find_field(asker, scope, "size")
-    with pytest.raises(BadQuestionError, match=r"--window: .*'fortnight'"):
-        over_time(asker, scope, [], "fortnight")
-    with pytest.raises(BadQuestionError, match=r"--window: 5s gives more than 2,000 windows"):
-        over_time(asker, scope, [], "5s", SCORED)
+def test_bad_questions(client: SearchEngine, runner: QueryRunner, scope: Scope) -> None:
+    with pytest.raises(BadQueryError, match=r"--by: .*'size'"):
+        find_field(runner, scope, "size")
+    with pytest.raises(BadQueryError, match=r"--window: .*'fortnight'"):
+        over_time(runner, scope, [], "fortnight")
+    with pytest.raises(BadQueryError, match=r"--window: 5s gives more than 2,000 windows"):
+        over_time(runner, scope, [], "5s", SCORED)
 
 
 @dataclass(frozen=True)
@@ -297,7 +299,7 @@ def test_scorers_of_a_users_own() -> None:
 )
 def test_through_the_server_no_other_index_is_read(client: SearchEngine, target: str) -> None:
     """Who may ask the server may not ask all that the server may."""
-    with pytest.raises(BadQuestionError, match="target: "):
+    with pytest.raises(BadQueryError, match="target: "):
         find_scope(client, Settings(), target, only_own=True)
 
 

@@ -250,7 +250,7 @@ class Page(HTMLParser):
 
 
 def check_page(text: str) -> Page:
-    """Nothing is fetched from anywhere, and who can't see the page is told all that it says."""
+    """The page fetches nothing, and a screen reader gets everything that it shows."""
     page = Page(text)
     assert page.all("script", "iframe", "img", "object", "embed", "base") == []
     for _, attributes in page.tags:
@@ -318,7 +318,7 @@ def test_a_single_document(
     try:
         found = report_of(run, index, "--by", "area")
         assert {task["scorer"]: task["documents"] for task in found["tasks"]} == {scorer: 1, "theirs": 1}
-        assert "Nothing is known here of the scorer theirs" in found["notes"][-1]
+        assert "The scorer theirs is unknown here" in found["notes"][-1]
         path = tmp_path / "report.html"
         assert run("report", index, "--by", "area", "--html", str(path))[0] == 0
         check_page(path.read_text(encoding="utf-8"))

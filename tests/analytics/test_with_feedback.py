@@ -94,7 +94,7 @@ def test_one_definition(
 
 
 def test_names_of_two_kinds(reach: Settings, client: SearchEngine, capsys: Any) -> None:
-    """A model and a deployment can't be compared; nobody is told that one of them is not there."""
+    """A model and a deployment can't be compared; the error doesn't claim that one of them is missing."""
     index = f"t-{uuid.uuid4().hex[:10]}"
     events = [made("inference.response", f"r{number}", RESPONSE, "iris", bare=False) for number in range(3)]
     documents = [{**document, "Ce-Modelid": "classifier"} for document in in_order(events).values()]

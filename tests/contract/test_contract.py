@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from request_logger.documents.event import Event
-from request_logger.server.fast_parser import PlainReader
+from request_logger.server.fast_parser import FastParser
 from tests.contract.events import Answer, Sent, read, settings_of, traffic
 from tests.contract.ways import WAYS, Place
 from tests.helpers import Index
@@ -87,6 +87,6 @@ def test_the_traffic_is_what_it_says() -> None:
 def is_plain(sent: Sent, framing: bytes, body: bytes) -> bool:
     """Return whether the fast parser takes an event, framed so."""
     lines = [f"{name}: {value}".encode("latin-1") for name, value in sent.headers]
-    reader = PlainReader()
+    reader = FastParser()
     reader.feed(b"\r\n".join([b"POST / HTTP/1.1", b"Host: here", *lines, framing, b"", body]))
     return reader.is_plain

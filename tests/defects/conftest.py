@@ -33,7 +33,7 @@ def one(make_server: Callable[..., Server]) -> Iterator[Server]:
 
 @pytest.fixture
 def proxied(engine: Any, make_server: Callable[..., Server]) -> Iterator[Callable[..., tuple[FaultProxy, Server]]]:
-    """Start a server behind a proxy of its own."""
+    """Start a server behind its own proxy."""
     with FaultProxy(engine.url) as proxy:
         servers: list[Server] = []
 

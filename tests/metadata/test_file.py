@@ -1,4 +1,4 @@
-"""METADATA_FILE: rules, what is told of mistakes, and reading again."""
+"""METADATA_FILE: rules, messages about mistakes, and reloading."""
 
 from __future__ import annotations
 

@@ -231,7 +231,7 @@ def test_grpc_frame_is_taken_off() -> None:
     "raw", [b"", b"\0\0\0\0\0", b"hello", b"\xff\xff\xff", b"\x1a\x05ab", b'{"data":1}', bytes(50)]
 )
 def test_garbage_is_refused_in_one_line(raw: bytes) -> None:
-    """No message of ours, whatever protobuf makes of it."""
+    """Not a message of a known protocol, whatever protobuf reads from it."""
     with pytest.raises(UndecodableError) as caught:
         decode_protobuf(raw)
     assert str(caught.value).startswith("protobuf body is neither a SeldonMessage nor a V2")

@@ -55,7 +55,7 @@ def main() -> int:
 
 
 def buildah(*arguments: str) -> str:
-    """Run buildah on a storage of its own, without a daemon; give what it prints."""
+    """Run buildah on a separate storage, without a daemon; return its output."""
     done = subprocess.run(command(*arguments), stdout=subprocess.PIPE, text=True, check=True, timeout=600)
     return done.stdout.strip()
 

@@ -74,6 +74,7 @@ def test_only_what_is_needed_is_sent() -> None:
         assert not is_sent(name), name
 
 
+@pytest.mark.engine
 def test_the_tree_runs_and_holds_no_tools(tree: Path, engine: Any, tmp_path: Path) -> None:
     """The installed tree serves from an empty folder; nothing in it installs, tests or type checks."""
     packages = next((tree / "lib").glob("python3*/site-packages"))

@@ -62,7 +62,7 @@ def test_the_sdist_is_whole(built: dict[str, Path]) -> None:
 
 @pytest.mark.engine
 def test_the_wheel_runs_the_demo_in_an_empty_folder(built: dict[str, Path], engine: Any, tmp_path: Path) -> None:
-    """Installed into an environment of its own, with this one's libraries: nothing of the repository is in reach."""
+    """Installed into a separate environment with this one's libraries, where nothing of the repository is in reach."""
     venv.create(tmp_path / "venv", with_pip=False)
     python = tmp_path / "venv" / "bin" / "python"
     install = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--no-deps"]

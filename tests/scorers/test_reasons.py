@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from request_logger.scoring.reasons import LONGEST_REASON, Oddity, PairReason
+from request_logger.scoring.reasons import MAX_REASON_CHARACTERS, PairReason, PairWarning
 from request_logger.scoring.registry import build, registered
 from request_logger.scoring.rules import Chooser
 from request_logger.scoring.score import score
@@ -32,16 +32,16 @@ def told(heading: str) -> set[str]:
 def test_every_reason_is_documented_and_no_other() -> None:
     """Those of user code are patterns: they name classes and types."""
     assert {reason for reason in told("## Reasons") if "<" not in reason and "..." not in reason} == KNOWN
-    assert told("### Warnings") == set(map(str, Oddity))
+    assert told("### Warnings") == set(map(str, PairWarning))
 
 
 def test_reasons_are_short_and_different() -> None:
     """As keywords; two that are one could not be told apart."""
     texts = [*map(str, Reason), *map(str, PairReason)]
     assert len(set(texts)) == len(texts)
-    texts += map(str, Oddity)
-    assert max(map(len, texts)) <= LONGEST_REASON
-    assert all(len(enum.__members__) == len(list(enum)) for enum in (Reason, PairReason, Oddity))
+    texts += map(str, PairWarning)
+    assert max(map(len, texts)) <= MAX_REASON_CHARACTERS
+    assert all(len(enum.__members__) == len(list(enum)) for enum in (Reason, PairReason, PairWarning))
 
 
 def test_every_error_of_a_scorer_has_a_reason() -> None:
@@ -68,8 +68,8 @@ def test_every_reason_is_used() -> None:
         assert f"Reason.{reason.name}" in code or (
             side in ("TRUTH", "PREDICTION", "REWARD", "VALUE") and kind in kinds
         ), reason
-    for name in (*PairReason.__members__, *Oddity.__members__):
-        assert re.search(rf"(PairReason|Oddity)\.{name}\b", code), name
+    for name in (*PairReason.__members__, *PairWarning.__members__):
+        assert re.search(rf"(PairReason|PairWarning)\.{name}\b", code), name
 
 
 @given(truth=VALUES, prediction=VALUES)
@@ -139,16 +139,25 @@ def test_why_there_is_no_pair(document: dict[str, Any], reason: str) -> None:
 @pytest.mark.parametrize(
     ("feedback", "warning"),
     [
-        ({"truth": [1, 2, 3]}, Oddity.TRUTH_LONG),
-        ({"truth": 1, "reward": MARKER}, Oddity.REWARD_NOT_FINITE),
-        ({"truth": 1, "reward": {MARKER: 1}}, Oddity.REWARD_NOT_FINITE),
-        ({"truth": 1, "metrics": MARKER}, f"metrics: {Oddity.METRICS_NOT_LIST}"),
-        ({"truth": 1, "metrics": [MARKER]}, f"metrics: {Oddity.METRIC_WITHOUT_VALUE}"),
-        ({"truth": 1, "metrics": [{"key": "k", "value": 1, "type": MARKER}]}, f"metrics: {Oddity.METRIC_KIND_UNKNOWN}"),
-        ({"truth": 1, "metrics": [{"key": MARKER * 2000, "value": 1}] * 2}, f"metrics: {Oddity.METRIC_TOO_LONG}"),
+        ({"truth": [1, 2, 3]}, PairWarning.TRUTH_LONG),
+        ({"truth": 1, "reward": MARKER}, PairWarning.REWARD_NOT_FINITE),
+        ({"truth": 1, "reward": {MARKER: 1}}, PairWarning.REWARD_NOT_FINITE),
+        ({"truth": 1, "metrics": MARKER}, f"metrics: {PairWarning.METRICS_NOT_LIST}"),
+        ({"truth": 1, "metrics": [MARKER]}, f"metrics: {PairWarning.METRIC_WITHOUT_VALUE}"),
+        (
+            {"truth": 1, "metrics": [{"key": "k", "value": 1, "type": MARKER}]},
+            f"metrics: {PairWarning.METRIC_KIND_UNKNOWN}",
+        ),
+        (
+            {"truth": 1, "metrics": [{"key": MARKER * 2000, "value": 1}] * 2},
+            f"metrics: {PairWarning.METRIC_TOO_LONG}",
+        ),
         (
             {"truth": {"data": {"ndarray": [1]}, "meta": {"metrics": [MARKER]}}, "metrics": 3},
-            [f"metrics: {Oddity.METRICS_NOT_LIST}", f"truth.meta.metrics: {Oddity.METRIC_WITHOUT_VALUE}"],
+            [
+                f"metrics: {PairWarning.METRICS_NOT_LIST}",
+                f"truth.meta.metrics: {PairWarning.METRIC_WITHOUT_VALUE}",
+            ],
         ),
     ],
 )

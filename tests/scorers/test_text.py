@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import random
-import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from scorers.base import Row, UnscorableError
-from scorers.edit_distance import edit_distance
 from scorers.text import Text, normalize
 from tests.scorers import oracle
 from tests.scorers.aggregate import metrics_of
@@ -23,20 +21,29 @@ def test_equals_scikit_learn() -> None:
     oracle.assert_equal(metrics_of(Text(), pairs), oracle.text(truths, answers))
 
 
-@given(st.text(alphabet="abc ", max_size=80), st.text(alphabet="abc ", max_size=80))
-def test_edit_distance_is_that_of_the_table(first: str, second: str) -> None:
-    """Bit-parallel and textbook agree, also beyond 64 characters."""
-    assert edit_distance(first, second) == oracle.table_distance(first, second)
+@given(st.text(max_size=80), st.text(max_size=80))
+def test_edits_of_any_characters(first: str, second: str) -> None:
+    """Characters are code points, of any plane."""
+    assert Text().score(Row(first), Row(second))["edit_distance"] == oracle.table_distance(first, second)
 
 
-def test_edit_distance_of_long_texts() -> None:
-    """Two texts of 10,000 characters take a fraction of a second."""
+@given(
+    st.lists(st.sampled_from(["a", "b", "ab"]), max_size=80), st.lists(st.sampled_from(["a", "b", "ab"]), max_size=80)
+)
+def test_edits_are_those_of_the_table(first: list[str], second: list[str]) -> None:
+    """The library and the textbook agree on characters and on words, also beyond the 64 of a machine word."""
+    truth, prediction = " ".join(first), " ".join(second)
+    fields = Text().score(Row(truth), Row(prediction))
+    assert fields["edit_distance"] == oracle.table_distance(truth, prediction)
+    assert fields["word_errors"] == oracle.table_distance(first, second)
+
+
+def test_edits_of_long_texts() -> None:
+    """The option max_characters allows texts of any length."""
     rng = random.Random(0)
     first = "".join(rng.choices("abcdefgh", k=10_000))
     second = first[:3_000] + first[3_100:] + "x" * 50
-    started = time.perf_counter()
-    assert edit_distance(first, second) == 150
-    assert time.perf_counter() - started < 2
+    assert Text(max_characters=10_000).score(Row(first), Row(second))["edit_distance"] == 150
 
 
 @pytest.mark.parametrize(

@@ -97,7 +97,7 @@ def structured(name: str, deployment: str, **more: Any) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def lonely(make_server: Callable[..., Server]) -> Iterator[Server]:
+def dedicated_server(make_server: Callable[..., Server]) -> Iterator[Server]:
     server = make_server(GUNICORN_WORKERS="1")
     yield server
     server.stop()
@@ -105,7 +105,7 @@ def lonely(make_server: Callable[..., Server]) -> Iterator[Server]:
 
 @pytest.mark.engine
 @pytest.mark.parametrize("kind", ["50,000 of any", "20,000 of one id", "5,000 of any"])
-def test_a_large_batch(lonely: Server, index: Index, deployment: str, kind: str) -> None:
+def test_a_large_batch(dedicated_server: Server, index: Index, deployment: str, kind: str) -> None:
     """It is answered in time, others are meanwhile, the worker lives, and retries make progress until all is stored."""
     if kind != "20,000 of one id":
         count = int(kind.partition(" ")[0].replace(",", ""))
@@ -120,11 +120,11 @@ def test_a_large_batch(lonely: Server, index: Index, deployment: str, kind: str)
     done = threading.Event()
 
     def send_others() -> None:
-        sender = Sender(lonely.url)
+        sender = Sender(dedicated_server.url)
         while not done.is_set():
             started = time.monotonic()
             status, _ = sender.send(event("request", f"other{len(others)}", f"{deployment}-o"), ndarray([[1]]))
-            assert requests.get(f"{lonely.url}/healthz", timeout=10).status_code == 200
+            assert requests.get(f"{dedicated_server.url}/healthz", timeout=10).status_code == 200
             others.append((status, time.monotonic() - started))
             time.sleep(0.2)
         sender.close()
@@ -136,7 +136,7 @@ def test_a_large_batch(lonely: Server, index: Index, deployment: str, kind: str)
         # All of the smaller ones; of the larger ones as much as shows that there is an end.
         for _ in range(40 if len(values) <= 5000 else 3):
             started = time.monotonic()
-            answer = requests.post(lonely.url, body, headers=BATCH, timeout=60)
+            answer = requests.post(dedicated_server.url, body, headers=BATCH, timeout=60)
             # Beside the store's 7 s and half a second of grace: reading 25 MB and writing the answer.
             assert time.monotonic() - started < 12
             if answer.status_code == 200:
@@ -156,7 +156,7 @@ def test_a_large_batch(lonely: Server, index: Index, deployment: str, kind: str)
     else:
         assert len(values) > 5000
         assert index.count(index_of(deployment)) > 0
-    assert "WORKER TIMEOUT" not in lonely.log.read_text()
+    assert "WORKER TIMEOUT" not in dedicated_server.log.read_text()
 
 
 @pytest.mark.engine
@@ -173,9 +173,9 @@ def test_no_engine(make_server: Callable[..., Server]) -> None:
 
 
 @pytest.mark.engine
-def test_more_events_than_one_answer_has(lonely: Server) -> None:
+def test_more_events_than_one_answer_has(dedicated_server: Server) -> None:
     """An array of any number of values is 413, not an answer of gigabytes."""
-    answer = requests.post(lonely.url, b"[%b1]" % (b"1," * MOST_EVENTS), headers=BATCH, timeout=60)
+    answer = requests.post(dedicated_server.url, b"[%b1]" % (b"1," * MOST_EVENTS), headers=BATCH, timeout=60)
     assert (answer.status_code, str(MOST_EVENTS) in answer.json()["error"]) == (413, True)
 
 

@@ -44,7 +44,7 @@ def test_parsed_json_is_estimated_from_above(element: str, count: int) -> None:
 
 
 def test_a_budget_is_never_exceeded() -> None:
-    """Also with threads; all of it comes back, and what can never fit is told apart from what can't now."""
+    """Also with threads; everything is released, and what can never fit is distinguished from what can't fit now."""
     budget = Budget(100)
     with pytest.raises(RequestTooLargeError, match="MEMORY_BUDGET_BYTES"):
         budget.take(101)
@@ -87,7 +87,7 @@ def most_memory(process: psutil.Process) -> int:
 
 
 @pytest.fixture(scope="module")
-def lonely(make_server: Callable[..., Server]) -> Iterator[Server]:
+def dedicated_server(make_server: Callable[..., Server]) -> Iterator[Server]:
     server = make_server(GUNICORN_WORKERS="1")
     yield server
     server.stop()
@@ -106,14 +106,14 @@ ROW_BOMBS = {
 
 @pytest.mark.engine
 @pytest.mark.parametrize("kind", ROW_BOMBS)
-def test_many_rows_in_small_bodies(lonely: Server, deployment: str, kind: str) -> None:
+def test_many_rows_in_small_bodies(dedicated_server: Server, deployment: str, kind: str) -> None:
     """20 bodies of 300 kB at once: each has a documented answer, memory is bounded, and the worker goes on."""
     body = ROW_BOMBS[kind]
     assert len(body) < 300_000
-    worker = worker_of(lonely)
+    worker = worker_of(dedicated_server)
 
     def send(number: int) -> int:
-        sender = Sender(lonely.url)
+        sender = Sender(dedicated_server.url)
         try:
             return sender.send(event("request", f"{kind}{number}", deployment), body)[0]
         finally:
@@ -122,8 +122,8 @@ def test_many_rows_in_small_bodies(lonely: Server, deployment: str, kind: str) -
     with ThreadPoolExecutor(20) as pool:
         assert set(pool.map(send, range(20))) <= {200, 413, 503}
     assert most_memory(worker) < BOUND
-    assert worker_of(lonely) == worker
-    sender = Sender(lonely.url)
+    assert worker_of(dedicated_server) == worker
+    sender = Sender(dedicated_server.url)
     assert sender.send(event("request", "good", deployment), ndarray([[1]]))[0] == 200
     sender.close()
 
@@ -131,9 +131,9 @@ def test_many_rows_in_small_bodies(lonely: Server, deployment: str, kind: str) -
 @pytest.mark.engine
 @pytest.mark.parametrize("content_type", ["application/cloudevents+json", "application/cloudevents-batch+json"])
 @pytest.mark.parametrize("chunked", [False, True])
-def test_large_structured_requests(lonely: Server, deployment: str, content_type: str, chunked: bool) -> None:
+def test_large_structured_requests(dedicated_server: Server, deployment: str, content_type: str, chunked: bool) -> None:
     """Over MAX_STRUCTURED_BYTES: 413 with the limit's name. Below it, what doesn't fit into memory: 413, too."""
-    worker = worker_of(lonely)
+    worker = worker_of(dedicated_server)
     attributes = {
         name[3:].lower(): value for name, value in event("request", "big", deployment).items() if name[:3] == "Ce-"
     }
@@ -144,24 +144,26 @@ def test_large_structured_requests(lonely: Server, deployment: str, content_type
             body = b"[%b]" % body
         pieces = (body[at : at + 2**20] for at in range(0, len(body), 2**20))
         answer = requests.post(
-            lonely.url,
+            dedicated_server.url,
             pieces if chunked else body,
             headers={"Content-Type": content_type},
             timeout=60,
         )
         assert (answer.status_code, limit in answer.json()["error"]) == (413, True)
     assert most_memory(worker) < BOUND
-    assert worker_of(lonely) == worker
+    assert worker_of(dedicated_server) == worker
 
 
 @pytest.mark.engine
-def test_a_large_structured_event_is_kept_by_its_digest(lonely: Server, deployment: str) -> None:
+def test_a_large_structured_event_is_kept_by_its_digest(dedicated_server: Server, deployment: str) -> None:
     """One over MAX_PAYLOAD_BYTES within the limits is stored as size and SHA-256, as in binary mode."""
     attributes = {
         name[3:].lower(): value for name, value in event("request", "big", deployment).items() if name[:3] == "Ce-"
     }
     body = json.dumps({**attributes, "datacontenttype": "text/plain", "data": "x" * 2**22}).encode()
-    answer = requests.post(lonely.url, body, headers={"Content-Type": "application/cloudevents+json"}, timeout=60)
+    answer = requests.post(
+        dedicated_server.url, body, headers={"Content-Type": "application/cloudevents+json"}, timeout=60
+    )
     assert answer.status_code == 200
 
 

@@ -16,8 +16,8 @@ import pytest
 from request_logger.server import connection_limit
 from request_logger.server.connection_limit import MOST_CONNECTIONS, most_connections
 from request_logger.server.events_route import EventsRoute
-from request_logger.server.fast_connection import Connection
-from request_logger.server.fast_parser import PlainReader
+from request_logger.server.fast_connection import FastConnection
+from request_logger.server.fast_parser import FastParser
 from tests.helpers import Index, Sender, Server, event, index_of, ndarray
 from tests.server.test_cut_bodies import request
 
@@ -156,8 +156,8 @@ def test_half_a_request_at_a_stop(
 def test_a_request_has_its_time() -> None:
     """The time of an idle connection counts from a request's first bytes, however many more of them trickle in."""
     ours, theirs = socket.socketpair()
-    connection = Connection(ours, EventsRoute.__new__(EventsRoute), lambda: True)
-    reader = PlainReader()
+    connection = FastConnection(ours, EventsRoute.__new__(EventsRoute), lambda: True)
+    reader = FastParser()
     since = [connection.idle_since]
     for _ in range(3):
         time.sleep(0.01)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from request_logger.common.json import dumps, loads
 from request_logger.settings import Settings
@@ -31,6 +31,13 @@ _ITEM_REFUSALS: tuple[tuple[int, str], ...] = (
     (404, "index_not_found_exception"),
     (409, "version_conflict_engine_exception"),
 )
+_VERBS = ("create", "index", "update", "delete")
+Way = TypeVar("Way")
+
+
+def _some(rng: random.Random, ways: tuple[Way, ...]) -> tuple[Way, ...]:
+    """Return all of them, or some in any order."""
+    return ways if rng.random() < 0.3 else tuple(rng.sample(ways, rng.randint(1, len(ways))))
 
 
 @dataclass(slots=True)
@@ -43,18 +50,39 @@ class Plan:
     garbage: float = 0.0
     items: float = 0.0
     broken_items: float = 0.0
-    told: list[str] = field(default_factory=list)
-    """The story, where somebody wants to read it."""
+    too_large: float = 0.0
+    """Of a _bulk: what stands before the engine takes none of its size."""
+    statuses: tuple[int, ...] = _STATUSES
+    item_refusals: tuple[tuple[int, str], ...] = _ITEM_REFUSALS
+    verbs: tuple[str, ...] = _VERBS
+    """The kinds of requests of which items are refused."""
+    refuses_letters: bool = False
+    """The index of dead letters refuses some of them, as one with another's mapping does."""
 
     @classmethod
-    def of(cls, rng: random.Random) -> Plan:
-        """Draw one: some kinds not at all, some often."""
+    def of(cls, rng: random.Random, *, takes_little: bool) -> Plan:
+        """Draw one: some kinds not at all, some often; of each only a part of its ways.
+
+        A few ways at a time lead further than all of them together (swarm testing): a document reaches the end of a
+        long course only where nothing else stops it. ``takes_little``: events may be refused for good.
+        """
         chances = [rng.choice((0.0, 0.0, 0.05, 0.2)) for _ in range(6)]
-        return cls(*chances)
+        plan = cls(*chances)
+        plan.statuses = _some(rng, _STATUSES)
+        plan.item_refusals = _some(rng, _ITEM_REFUSALS)
+        plan.verbs = _some(rng, _VERBS)
+        if rng.random() < 0.3:
+            # Nearly all of one kind of request are refused, in one way.
+            plan.items, plan.item_refusals, plan.verbs = 0.8, plan.item_refusals[:1], plan.verbs[:1]
+        if takes_little:
+            plan.too_large = rng.choice((0.0, 0.05, 0.3, 0.7))
+            plan.refuses_letters = rng.random() < 0.5
+        return plan
 
     def end(self) -> None:
         """Let nothing go wrong any more."""
         self.unreachable = self.lost_answer = self.status = self.garbage = self.items = self.broken_items = 0.0
+        self.too_large = 0.0
 
 
 class FaultyEngine(SearchEngine):
@@ -91,9 +119,12 @@ class FaultyEngine(SearchEngine):
             self._tell(f"{method} {path}: the engine is unreachable")
             raise StoreUnavailableError("the engine does not answer: simulated")
         if rng.random() < faults.status:
-            status = rng.choice(_STATUSES)
+            status = rng.choice(faults.statuses)
             self._tell(f"{method} {path}: {status} of a proxy")
             return status, rng.choice(("", "<html>no</html>", {"error": {"type": "simulated", "reason": "no"}}))
+        if path == "/_bulk" and rng.random() < faults.too_large:
+            self._tell(f"{method} {path}: 413 of a proxy")
+            return 413, ""
         answer = self._bulk(raw or b"") if path == "/_bulk" else self._ask(method, path, raw, params)
         if rng.random() < faults.lost_answer:
             self._tell(f"{method} {path}: the answer is lost")
@@ -135,13 +166,17 @@ class FaultyEngine(SearchEngine):
 
     def _refuse_some(self, body: bytes) -> Answer:
         groups = _groups(body)
+        faults = self._faults
         refused = {
-            number: self._rng.choice(_ITEM_REFUSALS) for number in range(len(groups)) if self._rng.random() < 0.5
+            number: self._rng.choice(faults.item_refusals)
+            for number, (verb, _) in enumerate(groups)
+            if verb in faults.verbs and self._rng.random() < max(0.5, faults.items)
         }
         for number in list(refused):
             verb, lines = groups[number]
-            if refused[number][1] == "mapper_parsing_exception" and DEAD_LETTER_INDEX.encode() in lines:
-                # Its mapping refuses nothing; that it does is answered 422, and nothing can be said of the event.
+            is_letter = DEAD_LETTER_INDEX.encode() in lines
+            if refused[number][1] == "mapper_parsing_exception" and is_letter and not faults.refuses_letters:
+                # Our mapping refuses nothing: that it does is answered 422, and nothing can be said of the event.
                 del refused[number]
             elif refused[number][0] == 404 and (verb == "delete" or (verb == "update" and b'"upsert"' not in lines)):
                 # No engine says that what is there is not there.

@@ -14,7 +14,7 @@ from request_logger.ingest.write_plan import merging, record
 from request_logger.scoring.score import settler
 from request_logger.settings import Settings
 from request_logger.spool import Spool
-from request_logger.spool.observer import Unobserved as NullSpoolObserver
+from request_logger.spool.observer import NullObserver as NullSpoolObserver
 from request_logger.spool.replay import Replay
 from request_logger.store.changes import Plan, StoreUnavailableError
 from request_logger.store.writing.bulk_sender import perform
@@ -28,6 +28,7 @@ from request_logger.store.writing.rounds import Answer, Failure, NoAnswer, Round
 from tests.simulation.clock import Clock
 from tests.simulation.faults import FaultyEngine
 from tests.simulation.user_code import Choice
+from tests.simulation.wall import Wall
 
 
 class Mistakes(NullObserver):
@@ -46,6 +47,8 @@ SETTLE = settler(Choice("auto", None))
 ROUNDS_AT_ONCE = 2
 TIMEOUT_SECONDS = 7.0
 _CLIENT_TIMEOUT_SECONDS = 30.0
+# More of one document's changes applied at once hold up all other documents for longer than a request takes.
+_MOST_APPLIED = 500
 # Some forms of a refused document, joins with others' versions, and the first, short pauses.
 _MOST_A_SECOND = 50
 
@@ -62,6 +65,7 @@ class Process:
         rng: random.Random,
         slowness: Callable[[], float],
         tell: Callable[[str], None],
+        wall: Wall,
     ) -> None:
         self.name = name
         self.alive = True
@@ -70,6 +74,10 @@ class Process:
         """How long it takes to prepare an index (seconds); 0 for as long as any request."""
         self.late_requests: list[Round] = []
         """What reached the engine when nobody waited for the answer any more."""
+        self.skew = 0.0
+        """How wrong its wall clock is (seconds)."""
+        self.engine = engine
+        self._wall = wall
         self._clock = clock
         self._engine = engine
         self._rng = rng
@@ -83,9 +91,15 @@ class Process:
         self._sent_at: dict[tuple[str, str], deque[float]] = {}
         self._rounds = 0
         self._wakes_at = float("inf")
+        self._turns_at = float("inf")
 
-    def submit(self, event: Event, then: Callable[[Future[Any]], None]) -> Future[Any]:
+    def enter(self) -> None:
+        """Let what runs now see this replica's wall clock."""
+        self._wall.skew = self.skew
+
+    def submit(self, event: Event, then: Callable[[Future[Any]], None] | None = None) -> Future[Any]:
         """Take an event, as the ingest pipeline does. The future ends as the writer's does."""
+        self.enter()
         plan = record(event, parts_of(event), SETTLE)
         return self.carry_out(watched(plan) if event.part == "feedback" else plan, event.body.size, then)
 
@@ -95,6 +109,7 @@ class Process:
         if not self.alive:
             future.set_exception(StoreUnavailableError("killed"))
             return future
+        self.enter()
         self.pending_bytes += weight
         self.core.start(Task(plan, future, weight, self._clock.now + TIMEOUT_SECONDS))
         self._look()
@@ -102,7 +117,7 @@ class Process:
 
     def replay(self, spool: Spool) -> None:
         """Begin to give the spool's events to the writer, now and again; see to what came of it."""
-        replay = Replay(spool, lambda event: self.submit(event, lambda future: None), NullSpoolObserver(), 2**20)
+        replay = Replay(spool, self.submit, NullSpoolObserver(), 2**20)
 
         def advance() -> None:
             if not self.alive:
@@ -119,6 +134,11 @@ class Process:
         if self.alive:
             advance()
 
+    def late_ids(self) -> set[str]:
+        """Return the ids of documents, and of their predictions, whose requests reached the engine too late."""
+        documents = [document for wanted in self.late_requests for document in wanted.documents]
+        return {id for document in documents for id in (document.id, document.id.partition("-item-")[0])}
+
     def kill(self) -> None:
         """End at once."""
         self.alive = False
@@ -127,13 +147,19 @@ class Process:
         self.pending_bytes -= task.weight
 
     def _look(self) -> None:
-        """Let the core's threads look for work soon."""
-        self._clock.after(self._rng.uniform(0, 0.002), self._turn)
+        """Let the core's threads look for work soon, unless they look before that anyway."""
+        seconds = self._rng.uniform(0, 0.002)
+        if self._clock.now + seconds < self._turns_at:
+            self._turns_at = self._clock.now + seconds
+            self._clock.after(seconds, self._turn)
 
     def _turn(self) -> None:
         if not self.alive:
             return
         now = self._clock.now
+        self.enter()
+        if now >= self._turns_at:
+            self._turns_at = float("inf")
         while self._rounds < ROUNDS_AT_ONCE:
             wanted = self.core.next_round(now)
             for preparation in self.core.preparations(now):
@@ -174,17 +200,20 @@ class Process:
         self._clock.after(there, arrive)
 
     def _note_rates(self, wanted: Round) -> None:
-        """See that no document is sent again and again without a pause."""
+        """See that no document is sent again and again without a pause, nor with too many changes at once."""
         for document in wanted.documents:
             times = self._sent_at.setdefault(document.key, deque(maxlen=_MOST_A_SECOND))
             if len(times) == _MOST_A_SECOND and self._clock.now - times[0] < 1.0:
                 self.mistakes.found.append(f"{document.id} was sent {_MOST_A_SECOND} times in a second")
                 times.clear()
             times.append(self._clock.now)
+            if document.applied > _MOST_APPLIED:
+                self.mistakes.found.append(f"{document.applied} changes of {document.id} were applied at once")
 
     def _answered(self, wanted: Round, answer: Answer) -> None:
         if not self.alive:
             return
+        self.enter()
         self._rounds -= 1
         self.core.answered(wanted, answer, self._clock.now)
         self._look()

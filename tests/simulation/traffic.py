@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import orjson
 
 from request_logger.documents.event import Body, Event, from_attributes
+from request_logger.kafka.binding import Record
 from request_logger.settings import Settings
 
 _DAYS = ("2026-01-30", "2026-01-31", "2026-02-01")
 _TYPES = {"feedback": "feedback", "request": "inference.request", "response": "inference.response"}
-
+_MOST_DELIVERIES = 600
 
 # Bodies that an engine, or its answers' reader, can't take as they are, or that are no bodies at all.
 _POISON = (
@@ -35,32 +36,47 @@ class Message:
     deployment: str
     request_id: str
     part: str
-    time: str
+    time: str | None
+    """ce-time, None where its sender gives none."""
     body: bytes
     sure: bool
     """Its sender retries until it is acknowledged."""
 
-    def event(self, settings: Settings) -> Event:
-        """Return the event."""
+    def attributes(self) -> dict[str, str]:
+        """Return the attributes of its CloudEvent."""
         attributes = {
             "id": f"{self.request_id}-{self.part}",
             "requestid": self.request_id,
             "type": f"io.seldon.serving.{_TYPES[self.part]}",
-            "time": self.time,
             "inferenceservicename": self.deployment,
             "namespace": "sim",
             "endpoint": "default",
             "modelid": "m",
         }
-        return from_attributes(attributes, Body(self.body, "application/json", len(self.body)), settings)
+        return attributes if self.time is None else {**attributes, "time": self.time}
+
+    def event(self, settings: Settings, arrival: str = "") -> Event:
+        """Return the event; one without a time of its own has arrived at ``arrival``."""
+        event = from_attributes(self.attributes(), Body(self.body, "application/json", len(self.body)), settings)
+        if self.time is None and arrival:
+            event.timestamp = arrival
+        return event
+
+    def record(self, milliseconds: int) -> Record:
+        """Return the Kafka record of the event, sent at a time (since 1970): the time of an event that has none."""
+        headers = tuple((f"ce_{name}", value.encode()) for name, value in self.attributes().items())
+        return Record("events", 0, 0, milliseconds, None, (*headers, ("content-type", b"application/json")), self.body)
 
 
 def messages(rng: random.Random, deployments: list[str], predictions: int) -> list[Message]:
     """Draw the events of some predictions, in the order of their times, some of them twice."""
+    # Each schedule has traffic of its own kind: see Plan.of.
+    of_rows = rng.choice(((1, 1, 1, 2, 3), (1, 1, 1, 2, 3), (1,), (2, 3)))
+    twice, untimed = rng.choice((0.15, 0.15, 0.6)), rng.choice((0.0, 0.0, 0.3, 1.0))
     drawn: list[Message] = []
     for number in range(predictions):
         deployment = rng.choice(deployments)
-        rows = rng.choice((1, 1, 1, 2, 3))
+        rows = rng.choice(of_rows)
         request_id = f"p{number}"
         day, late = sorted(rng.choices(_DAYS, k=2))
         found = []
@@ -68,12 +84,20 @@ def messages(rng: random.Random, deployments: list[str], predictions: int) -> li
             if rng.random() < 0.85:
                 # Each version has a time of its own: which of two equal ones wins is not defined.
                 second = len(found)
-                time = f"{late if part == 'feedback' else day}T12:00:0{second}.{number:03d}Z"
+                time: str | None = f"{late if part == 'feedback' else day}T12:00:0{second}.{number:03d}Z"
+                if rng.random() < untimed:
+                    time = None
                 sure = rng.random() < 0.8
                 found.append(Message(deployment, request_id, part, time, _body(rng, part, rows), sure))
-        found += [message for message in found if rng.random() < 0.15]
+        found += [message for message in found if rng.random() < twice]
         drawn += found
     return drawn
+
+
+def burst(rng: random.Random, deployments: list[str]) -> list[Message]:
+    """Draw one event that is delivered very often. Its sender doesn't retry."""
+    time = f"{_DAYS[0]}T12:00:00Z"
+    return [Message(deployments[0], "burst", "feedback", time, _body(rng, "feedback", 1), False)] * _MOST_DELIVERIES
 
 
 def _body(rng: random.Random, part: str, rows: int) -> bytes:

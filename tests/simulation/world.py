@@ -8,26 +8,32 @@ from __future__ import annotations
 
 import random
 import tempfile
-from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 from request_logger.common.json import loads
-from request_logger.documents.document import expand
+from request_logger.common.times import instant
+from request_logger.documents.event import BadEventError, Event
 from request_logger.ingest.write_plan import restore
+from request_logger.kafka.binding import Record, event_of
+from request_logger.kafka.letter_content import INDEX as KAFKA
+from request_logger.kafka.letter_content import record_of
 from request_logger.settings import Settings
 from request_logger.spool import Spool
-from request_logger.spool.observer import Unobserved as NullSpoolObserver
+from request_logger.spool.observer import NullObserver as NullSpoolObserver
 from request_logger.store.changes import RejectedError, StoreUnavailableError
 from request_logger.store.indices.admin import RETRY_SECONDS
 from request_logger.store.indices.templates import DEAD_LETTER_INDEX, TEMPLATE_NAME
 from request_logger.store.writing.future import Future
-from tests.model import in_order, without_times
+from tests.model import without_times
 from tests.simulation.clock import Clock
+from tests.simulation.compare import Delivered
 from tests.simulation.faults import FaultyEngine, Plan
+from tests.simulation.group import Group
 from tests.simulation.model_engine import ModelEngine
 from tests.simulation.process import SETTLE, TIMEOUT_SECONDS, Process
-from tests.simulation.traffic import Message, messages
+from tests.simulation.traffic import Message, burst, messages
+from tests.simulation.wall import Wall
 
 FLAVOURS = ("opensearch", "elasticsearch7-oss", "elasticsearch9")
 # A spool there costs no disk: each of its writes is synchronous.
@@ -40,6 +46,8 @@ _LONGEST_CALM_SECONDS = 1.0
 DRAIN_SECONDS = 60.0
 """So long after the end of all faults everything has been answered: some deadlines and the longest pauses."""
 _MOST_STEPS = 60_000
+# A minute, a night, and a clock that was never set; the day of an event counts only where it is not in the future.
+_JUMPS = (0.5, 60.0, 30_000.0, 86_400.0, 3_000_000.0)
 
 
 class World:
@@ -52,19 +60,30 @@ class World:
         self._rng = rng = random.Random(seed)
         self.clock = Clock(_START)
         self.flavour = rng.choice(FLAVOURS)
+        self.wall = Wall(self.clock)
         self.engine = ModelEngine(self.flavour, now=self.clock.time)
         self.is_calm = rng.random() < 0.05
         """Nothing goes wrong, but that new indices of deployment ``b`` are slow to prepare: others must not notice."""
-        self.takes_little = not self.is_calm and rng.random() < 0.1
-        if self.takes_little:
-            self.engine.max_content_length = rng.choice((250, 600, 6_000))
+        self.takes_little = not self.is_calm and rng.random() < 0.15
+        """Events may be refused for good, because of their size or as dead letters."""
         self.settings = Settings(index_period=rng.choice(("none", "none", "month", "day")))
-        self.faults = Plan() if self.is_calm else Plan.of(rng)
+        self.faults = Plan() if self.is_calm else Plan.of(rng, takes_little=self.takes_little)
         self._is_slow = not self.is_calm and rng.random() < 0.15
         self.deployments = ["a", "b", "c"][: 3 if self.is_calm else rng.choice((1, 2, 3))]
         self.messages = messages(rng, self.deployments, rng.choice((1, 2, 3, 6)))
+        # So many deliveries of one event, at once to one replica.
+        self.burst = burst(rng, self.deployments) if not self.is_calm and rng.random() < 0.004 else []
+        self.has_wrong_clocks = not self.is_calm and rng.random() < 0.2
         self.all_processes: list[Process] = []
-        self.processes = [self._process(f"w{number}") for number in range(rng.choice((1, 2, 2, 3)))]
+        self.processes = [
+            self._process(f"w{number}") for number in range(1 if self.burst else rng.choice((1, 2, 2, 3)))
+        ]
+        self.group: Group | None = None
+        if not self.is_calm and rng.random() < 0.15:
+            self.group = Group(rng, self.clock, self.settings, lambda: self.faults_are_on, self._committed, self.tell)
+            for process in self.processes:
+                self.group.join(process)
+            self.group.rebalance()
         self.spool: Spool | None = None
         # What an engine never takes is set aside in a file, where the comparison would not find it.
         if rng.random() < 0.15 and not self.takes_little and not self.is_calm:
@@ -76,6 +95,9 @@ class World:
         self.refused: dict[Message, str] = {}
         self.interrupted: set[str] = set()
         """Predictions of which an event was not answered in time: a join of two copies may have been given up."""
+        self.arrivals: dict[Message, list[str]] = {}
+        """When the deliveries of an event without a time arrived."""
+        self._times: set[int] = set()
         self.open = 0
         self.lost_indices = False
         self.problems: list[str] = []
@@ -94,11 +116,17 @@ class World:
             self.tell(f"{name}: {text}")
 
         engine = FaultyEngine(self.engine, self.settings, self.faults, rng, self.clock.time, tell)
-        process = Process(name, self.clock, engine, self.settings, rng, self._slowness, tell)
+        process = Process(name, self.clock, engine, self.settings, rng, self._slowness, tell, self.wall)
+        if self.has_wrong_clocks:
+            self._jump(process)
         if self.is_calm:
             process.preparing_takes = lambda index: 6.0 if "-b-" in index else 0.0
         self.all_processes.append(process)
         return process
+
+    def _jump(self, process: Process) -> None:
+        process.skew = self._rng.choice((-1, 1)) * self._rng.choice(_JUMPS) * self._rng.random()
+        self.tell(f"{process.name}: its wall clock is wrong by {process.skew:.1f} s")
 
     def _slowness(self) -> float:
         if self._is_slow and self.faults_are_on and self._rng.random() < 0.05:
@@ -118,18 +146,46 @@ class World:
         )
         answered: list[bool] = []
         sent_at = self.clock.now
+        process.enter()
+        event = message.event(self.settings, instant(self._time()))
+        if message.time is None:
+            self.arrivals.setdefault(message, []).append(event.timestamp)
 
         def answer(future: Future[Any] | None) -> None:
             if not answered:
                 answered.append(True)
                 if self.is_calm and message.deployment != "b" and self.clock.now - sent_at > _LONGEST_CALM_SECONDS:
                     self.problems.append(f"{message.request_id} waited for an index of another deployment")
-                self._answered(message, future)
+                self._answered(message, event, future)
 
-        process.submit(message.event(self.settings), lambda future: self.clock.after(0.0, lambda: answer(future)))
+        process.submit(event, lambda future: self.clock.after(0.0, lambda: answer(future)))
         self.clock.after(_PATIENCE_SECONDS, lambda: answer(None))
 
-    def _answered(self, message: Message, future: Future[Any] | None) -> None:
+    def _time(self) -> int:
+        """Return the wall clock's milliseconds; no two arrivals have the same: which of equal ones wins is open."""
+        found = self.wall.milliseconds()
+        while found in self._times:
+            found += 1
+        self._times.add(found)
+        return found
+
+    def _produce(self, message: Message) -> None:
+        """Send an event by way of Kafka."""
+        assert self.group is not None
+        self.wall.skew = 0.0
+        self.messages[self.messages.index(message)] = self.group.produce(message, self._time())
+        self.open -= 1
+
+    def _committed(self, record: Record, message: Message | None, is_letter: bool) -> None:
+        """See that a record whose offset is committed is stored or a dead letter."""
+        if message is not None and not (is_letter and self.takes_little):
+            self.acknowledged.add(message)
+        if not is_letter or self.lost_indices or self.takes_little:
+            return
+        if (DEAD_LETTER_INDEX, f"{KAFKA}{record.position}") not in self.engine.documents():
+            self.problems.append(f"{record.position} is committed, and there is no dead letter of it")
+
+    def _answered(self, message: Message, event: Event, future: Future[Any] | None) -> None:
         error = future.exception() if future is not None else StoreUnavailableError("late")
         self.tell(f"answer: {message.request_id} {message.part} {message.time}: {'200' if error is None else error!r}")
         if error is not None:
@@ -140,7 +196,7 @@ class World:
             self.refused[message] = str(error)
         elif not isinstance(error, StoreUnavailableError):
             self.problems.append(f"{message.request_id} {message.part} ended with {error!r}")
-        elif self.spool is not None and self.spool.append_all([message.event(self.settings)]) == [None]:
+        elif self.spool is not None and self.spool.append_all([event]) == [None]:
             self.tell(f"  {message.request_id} {message.part} is spooled")
             self.acknowledged.add(message)
         elif message.sure or not self.faults_are_on:
@@ -153,7 +209,8 @@ class World:
     def run(self) -> list[str]:
         """Play the schedule; return what is wrong with it."""
         try:
-            return self._run()
+            with self.wall.installed():
+                return self._run()
         except (Exception, SystemExit) as error:
             return [*self.problems, f"the program raised {error!r:.300}"]
         finally:
@@ -162,9 +219,21 @@ class World:
                 self._folder.cleanup()
 
     def _run(self) -> list[str]:
-        for message in self.messages:
+        for message in list(self.messages):
             self.open += 1
-            self.clock.after(self._rng.choice((0.0, 0.0005, 0.5, 5.0)) * self._rng.random(), self._sender(message))
+            by_kafka = self.group is not None and self._rng.random() < 0.7
+            do = self._produce if by_kafka else self._send
+            self.clock.after(
+                self._rng.choice((0.0, 0.0005, 0.5, 5.0)) * self._rng.random(),
+                lambda do=do, message=message: do(message),
+            )
+        for message in self.burst:
+            self.open += 1
+            self._send(message)
+        self.messages += self.burst[:1]
+        if self.group is not None:
+            for _ in range(self._rng.choice((0, 1, 2))):
+                self.clock.after(5.0 * self._rng.random(), self.group.produce_garbage)
         for _ in range(0 if self.is_calm else self._rng.choice((0, 0, 1, 2, 4))):
             self.clock.after(self._rng.uniform(0, _FAULTS_SECONDS / 4), self._disturb)
         end = _START + _FAULTS_SECONDS
@@ -184,16 +253,20 @@ class World:
             self.problems += process.mistakes.found
         return [*self.problems, *self._compare()]
 
-    def _sender(self, message: Message) -> Any:
-        return lambda: self._send(message)
-
     def _is_idle(self) -> bool:
-        is_empty = self.spool is None or self.spool.is_empty
+        is_empty = (self.spool is None or self.spool.is_empty) and (self.group is None or self.group.is_drained)
         return is_empty and all(len(process.core) == 0 for process in self.processes if process.alive)
 
     def _disturb(self) -> None:
         """Do something to a replica or to the engine."""
-        do = self._rng.choice((self._kill, self._kill, self._restart_engine, self._close, self._block, self._alias))
+        ways = [self._kill, self._kill, self._restart_engine, self._close, self._block, self._alias]
+        if self.takes_little:
+            ways += [self._shrink] * 4
+        if self.has_wrong_clocks:
+            ways += [lambda: self._jump(self._rng.choice(self.processes))] * 4
+        if self.group is not None:
+            ways += [self.group.rebalance] * 4
+        do = self._rng.choice(ways)
         if self._rng.random() < 0.1:
             do = self._wipe
         do()
@@ -205,6 +278,14 @@ class World:
         self.processes[number] = self._process(f"w{number}x{len(self.all_processes)}")
         if number == 0 and self.spool is not None:
             self.processes[0].replay(self.spool)
+        if self.group is not None:
+            self.group.join(self.processes[number])
+            # After the session's time limit.
+            self.clock.after(self._rng.choice((0.1, 3.0)), self.group.rebalance)
+
+    def _shrink(self) -> None:
+        self.engine.max_content_length = self._rng.choice((250, 600, 2_000))
+        self.tell(f"the engine takes requests of at most {self.engine.max_content_length} bytes")
 
     def _restart_engine(self) -> None:
         self.tell("the engine restarts")
@@ -262,15 +343,26 @@ class World:
             if not letters:
                 return
             for (index, id), letter in letters.items():
-                plan = restore(letter["index"], letter["id"], loads(letter["document"]), SETTLE)
-                future = process.carry_out(plan, 1)
-                done = self.clock.run(future.done, self.clock.now + DRAIN_SECONDS, _MOST_STEPS)
-                if not done or future.exception() is not None:
+                future = self._retry_letter(process, letter)
+                if future is not None and (
+                    not self.clock.run(future.done, self.clock.now + DRAIN_SECONDS, _MOST_STEPS)
+                    or future.exception() is not None
+                ):
                     self.problems.append(f"a dead letter of {letter['id']} can't be retried: {letter['reason'][:200]}")
                     return
                 self.engine.request(
                     "POST", "/_bulk", b'{"delete":{"_index":"%b","_id":"%b"}}\n' % (index.encode(), id.encode()), {}
                 )
+
+    def _retry_letter(self, process: Process, letter: dict[str, Any]) -> Future[Any] | None:
+        """Retry a letter; None where it is a record that is no event."""
+        document = loads(letter["document"])
+        if not letter["index"].startswith(KAFKA):
+            return process.carry_out(restore(letter["index"], letter["id"], document, SETTLE), 1)
+        try:
+            return process.submit(event_of(record_of(document), self.settings, lambda event: event))
+        except BadEventError:
+            return None
 
     def _check_mappings(self) -> None:
         """See that templates and mappings are back some events after the engine has come back empty."""
@@ -280,7 +372,7 @@ class World:
             message = Message(
                 "a", f"after{number}", "request", "2026-02-01T12:00:00Z", b'{"data": {"ndarray": [[1]]}}', True
             )
-            future = self.processes[number % len(self.processes)].submit(message.event(self.settings), lambda _: None)
+            future = self.processes[number % len(self.processes)].submit(message.event(self.settings))
             self.clock.run(future.done, self.clock.now + DRAIN_SECONDS, _MOST_STEPS)
             later = self.clock.now + RETRY_SECONDS
             self.clock.after(RETRY_SECONDS, lambda: None)
@@ -293,7 +385,6 @@ class World:
             self.problems.append("the engine came back empty, and an index has none of our fields")
 
     def _compare(self) -> list[str]:
-        stored = without_times(self.engine.documents())
         if self.refused and not self.takes_little:
             return [f"refused though it could be stored: {next(iter(self.refused.values()))}"]
         if self.lost_indices:
@@ -301,88 +392,6 @@ class World:
             return []
         # A request that reaches the engine when its sender is dead or has given up is followed by no search for copies:
         # where a name has several indices, a second copy stays until the next event that searches.
-        late = {
-            id
-            for process in self.all_processes
-            for wanted in process.late_requests
-            for document in wanted.documents
-            for id in (document.id, document.id.partition("-item-")[0])
-        }
-        by_id: dict[str, str] = {}
-        for index, id in stored:
-            if id in by_id and id not in late and not self._has_doubts(id.partition("-item-")[0]):
-                return [f"{id} is in {by_id[id]} and in {index}"]
-            by_id[id] = index
-        found = {id: source for (_, id), source in stored.items()}
-        problems = []
-        for request_id in sorted({message.request_id for message in self.messages}):
-            # A join of two copies that was given up leaves both.
-            if self.settings.index_period != "none" and (request_id in late or self._has_doubts(request_id)):
-                continue
-            problems += self._compare_prediction(request_id, found, late)
-        return problems
-
-    def _has_doubts(self, request_id: str) -> bool:
-        return request_id in self.interrupted or any(
-            each.request_id == request_id and each not in self.acknowledged for each in self.messages
-        )
-
-    def _compare_prediction(self, request_id: str, found: dict[str, Any], late: set[str]) -> list[str]:
-        mine = {
-            id: _plain(source)
-            for id, source in found.items()
-            if id == request_id or id.startswith(f"{request_id}-item-")
-        }
-        sent = [message for message in self.messages if message.request_id == request_id]
-        sure = [message for message in sent if message in self.acknowledged]
-        doubtful = list(dict.fromkeys(message for message in sent if message not in self.acknowledged))
-        possible = [
-            self._oracle([*sure, *extra])
-            for count in range(len(doubtful) + 1)
-            for extra in combinations(doubtful, count)
-        ]
-        if any(mine == each for each in possible):
-            return []
-        if not doubtful:
-            degraded = {id for id in mine if "metrics" not in mine[id] and _is_degraded(found[id])}
-            for id in degraded:
-                # The last form of a refused document has no metrics: they can be had again.
-                possible[0].get(id, {}).pop("metrics", None)
-            rows = {id: source for id, source in mine.items() if id != request_id}
-            stray = mine.get(request_id, {})
-            # A feedback that reached the engine late, when another replica had handed it to the rows already.
-            is_stray = request_id in late and rows == possible[0] and not {"request", "response"} & stray.keys()
-            return [] if is_stray or mine == possible[0] else [f"{request_id}: {_difference(mine, possible[0])}"]
-        # Of an event that was not acknowledged some rows may be stored, and what was waits for the rest of them.
-        for message in sure:
-            if not any(message.part in source for source in mine.values()):
-                return [f"{request_id}, with events that were given up: no {message.part} is stored"]
-        return []
-
-    def _oracle(self, chosen: list[Message]) -> dict[str, Any]:
-        store = in_order((message.event(self.settings) for message in chosen), SETTLE)
-        return {id: _plain(source) for (_, id), source in store.items()}
-
-
-def _is_degraded(source: Any) -> bool:
-    return any(isinstance(part, dict) and "unindexed" in part for part in source.values())
-
-
-def _difference(stored: Any, expected: Any) -> str:
-    """Say where two trees part."""
-    if isinstance(stored, dict) and isinstance(expected, dict):
-        for name in sorted(stored.keys() | expected.keys()):
-            if name not in stored:
-                return f"{name} is missing"
-            if name not in expected:
-                return f"{name} is there and should not be"
-            if stored[name] != expected[name]:
-                return f"{name}: {_difference(stored[name], expected[name])}"
-    return f"stored {str(stored)[:200]}, expected {str(expected)[:200]}"
-
-
-def _plain(source: Any) -> Any:
-    """Undo the forms that a refusal has led to: they are in what was stored on the way, and stay."""
-    whole = {name: expand(value) if isinstance(value, dict) else value for name, value in source.items()}
-    whole.get("metrics", {}).pop("scored_at", None)
-    return whole
+        late = {id for process in self.all_processes for id in process.late_ids()}
+        delivered = Delivered(self.settings, self.messages, self.acknowledged, self.interrupted, late, self.arrivals)
+        return delivered.problems(without_times(self.engine.documents()))

@@ -11,29 +11,29 @@ def test_too_large_is_remembered() -> None:
     sizes.too_large(900)
     sizes.taken()
     sizes.taken()
-    assert sizes.most_bytes == 450
+    assert sizes.max_bytes == 450
     sizes.too_large(300)
-    assert sizes.most_bytes == 150
+    assert sizes.max_bytes == 150
     sizes.too_large(1)
-    assert sizes.most_bytes == 1
+    assert sizes.max_bytes == 1
 
 
 def test_too_busy_passes() -> None:
-    """Halved with each refusal, not without end; doubled with each that is taken, up to the bound."""
+    """Halved with each rejection down to a bound; doubled with each success up to the bound."""
     sizes = BulkSizes(5 * 2**20)
     seen = []
     for _ in range(20):
-        sizes.too_busy(sizes.most_bytes)
-        seen.append(sizes.most_bytes)
+        sizes.too_busy(sizes.max_bytes)
+        seen.append(sizes.max_bytes)
     assert seen[0] == 5 * 2**19
     assert seen[-1] == 16 * 2**10
     for _ in range(20):
         sizes.taken()
-    assert sizes.most_bytes == 5 * 2**20
+    assert sizes.max_bytes == 5 * 2**20
 
 
 def test_a_small_bound_stays() -> None:
     """BULK_MAX_BYTES below the least is kept."""
     sizes = BulkSizes(100)
     sizes.too_busy(80)
-    assert sizes.most_bytes == 100
+    assert sizes.max_bytes == 100

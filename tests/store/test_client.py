@@ -13,20 +13,20 @@ import requests
 from request_logger.settings import Settings, SettingsError
 from request_logger.store.client.client import SearchEngine
 from request_logger.store.indices.templates import FIELD_LIMIT, TEMPLATE_NAME, index_template
-from tests.store.proxy import Proxy
+from tests.store.proxy import Certificates, Proxy
 
 
 @pytest.mark.engine
-def test_each_engine_is_asked_by_its_vendors_client(engine: Any) -> None:
-    """Elastic's client for a server that names itself Elastic's; opensearch-py for all others."""
+def test_who_sends_the_requests(engine: Any) -> None:
+    """Elastic's client for a server that names itself Elastic's; its transport alone for all others."""
     names_itself = requests.get(engine.url, timeout=10).headers.get("X-Elastic-Product") == "Elasticsearch"
     with Proxy(engine.url) as proxy:
         client = SearchEngine(Settings(elasticsearch_host=f"127.0.0.1:{proxy.port}"))
         assert client.ping()
         agents = [headers["user-agent"] for _, headers in proxy.seen]
-    # The question itself is put by the client that every engine answers.
-    assert agents[0].startswith("opensearch-py/")
-    assert agents[1].startswith("elasticsearch-py/" if names_itself else "opensearch-py/")
+    # The question itself is sent by the one that works with every engine.
+    assert agents[0].startswith("elastic-transport-python/")
+    assert agents[1].startswith("elasticsearch-py/" if names_itself else "elastic-transport-python/")
     assert [path for path, _ in proxy.seen] == ["/", "/_cluster/health"]
 
 
@@ -108,6 +108,7 @@ def test_a_ca_file_that_is_none(tmp_path: Path) -> None:
         SearchEngine(Settings(elasticsearch_ca_cert=str(path)))
 
 
+@pytest.mark.engine
 def test_shards_and_replicas_of_new_indices(engine: Any) -> None:
     """INDEX_SHARDS and INDEX_REPLICAS are in the template, also of one that is there; unset they leave it alone."""
     parts = urlsplit(engine.url)
@@ -141,3 +142,27 @@ def test_wrong_numbers_of_shards(given: dict[str, str]) -> None:
 def test_template_is_as_it_was_where_nothing_is_asked_for() -> None:
     """Without numbers there are none in it."""
     assert index_template()["template"]["settings"] == {"index.mapping.total_fields.limit": FIELD_LIMIT}
+
+
+@pytest.mark.parametrize("names_itself", [True, False])
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+@pytest.mark.parametrize("is_given", [True, False])
+def test_a_given_ca_is_trusted_alone(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, names_itself: bool, host: str, is_given: bool
+) -> None:
+    """With ELASTICSEARCH_CA_CERT the CAs of the system are not trusted."""
+    (tmp_path / "ours").mkdir()
+    (tmp_path / "other").mkdir()
+    ours, other = Certificates(tmp_path / "ours"), Certificates(tmp_path / "other")
+    # What OpenSSL takes for the system's.
+    monkeypatch.setenv("SSL_CERT_FILE", other.ca if is_given else ours.ca)
+    headers = {"Content-Type": "application/json", **({"X-Elastic-Product": "Elasticsearch"} if names_itself else {})}
+    info = b'{"version": {"number": "8.0.0"}, "cluster_name": "c", "status": "green", "number_of_nodes": 1}'
+    with Proxy("http://127.0.0.1:9", ours) as proxy:
+        proxy.instead = lambda method, path: (200, headers, info)
+        url = f"https://{host}:{proxy.port}"
+        client = SearchEngine(
+            Settings(elasticsearch_host=url, elasticsearch_ca_cert=ours.ca if is_given else other.ca), warn=False
+        )
+        assert client.ping() is is_given
+        assert bool(proxy.seen) is is_given

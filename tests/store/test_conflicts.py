@@ -1,4 +1,4 @@
-"""What is said of an index's mapping, and what an index that lacks fields of ours is given."""
+"""The report on an index's mapping, and the fields that an index without them is given."""
 
 from __future__ import annotations
 

@@ -111,7 +111,7 @@ def test_a_certificate_that_cannot_be_verified_is_refused(
 def test_a_wrong_password_is_not_ready(
     make_server: Callable[..., Server], engine: Any, deployment: str, certificates: Certificates
 ) -> None:
-    """An engine that answers 401 is one that can't be used: 503, so that a sender comes again."""
+    """An engine that answers 401 is unavailable: 503, so that a sender retries."""
     with Proxy(engine.url, certificates, authorization=BASIC) as proxy:
         server = make_server(
             f"https://127.0.0.1:{proxy.port}",

@@ -45,7 +45,7 @@ def structured(part: str, request_id: str, deployment: str, data: Any) -> dict[s
 
 @pytest.mark.engine
 def test_new_documents_that_are_there(sender: Sender, other: Server, deployment: str, index: Index) -> None:
-    """Predictions whose feedback another server has stored join it, and change nothing when they come again."""
+    """Predictions whose feedback another server has stored join it, and duplicates change nothing."""
     connection = Sender(other.url)
     feedback = {"reward": 1, "truth": {"data": {"ndarray": [1]}}}
     for number in range(0, 60, 2):

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.engine
 GOLDEN = {path.stem: json.loads(path.read_text()) for path in sorted((DATA / "golden").glob("*.json"))}
 # Those of the default settings; structured ones have their id in the body, and the original kept none of them.
 CASES = {name: case for name, case in GOLDEN.items() if not case["env"] and "mode" not in name}
-# An index of its own costs seconds on a small machine: only what is about conflicts, and one of each other part.
+# A separate index costs seconds on a small machine: only what is about conflicts, and one of each other part.
 OWN_INDEX = [name for name in CASES if name.startswith(("conflict_", "feedback_", "outlier_", "drift_", "reference_"))]
 SHARED = "old-shared-index"
 DEAD_LETTERS = "request-logger-dead-letters"
@@ -226,7 +226,7 @@ def test_rewards(sender: Sender, index: Index, old: str, first: Any, reward: Any
     ],
 )
 def test_elements_and_instances(sender: Sender, index: Index, old: str, first: list[Any], then: list[Any]) -> None:
-    """A row of other types than the first one is stored, and its response and feedback are indexed all the same."""
+    """A row with other types than the first is stored, and its response and feedback are still indexed."""
     name = index_of(old)
     assert put(index, name, "old", as_the_original(old, request=part_of(first, NAMES)))
     body = ndarray([then], NAMES)
@@ -384,4 +384,4 @@ def test_check_prints_for_people(
     assert lines[0] == f"{index_of(old)}: mapping of the original, 1 documents"
     assert lines[1].startswith("  ! feedback.reward (long): ")
     assert any(check.PIPELINE in line for line in lines)
-    assert lines[-1] == "1 indices: 1 with something to do (!), 0 without."
+    assert lines[-1] == "1 indices: 1 need changes (!), 0 don't."

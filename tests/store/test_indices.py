@@ -66,7 +66,7 @@ def test_an_alias_of_two_indices_is_no_place() -> None:
     assert indices.of(NAME) == list(months)
     indices = listed(Answering(200, {"another": {"aliases": {NAME: {}}}}), "none")
     assert indices.of(NAME) == [NAME]
-    assert indices.is_alone(NAME)
+    assert indices.is_single_index(NAME)
 
 
 def test_nothing_there() -> None:

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from request_logger.analytics.queries import Asker
+from request_logger.analytics.queries import QueryRunner
 from request_logger.analytics.scope import Scope
 from request_logger.common.json import loads
 from request_logger.metrics_server.exporter import Exporter
 from request_logger.settings import Settings
 from request_logger.store.changes import StoreUnavailableError
-from request_logger.store.excluded_indices import LeftOut, left_out_note
+from request_logger.store.excluded_indices import ExcludedIndices, left_out_note
 from tests.store.engine_double import Answer, EngineDouble, answers_by_start
 
 TEXT = {"type": "illegal_argument_exception", "reason": "Text fields are not optimised"}
@@ -42,7 +42,7 @@ def partial(*failures: tuple[str, Any], total: int = 3) -> dict[str, Any]:
 )
 def test_how_the_rest_is_asked_for(indices: str, narrowed: str) -> None:
     """Globs come first: only after them an engine takes an exclusion. Nothing left is nothing, not everything."""
-    left_out = LeftOut(answers_by_start({}))
+    left_out = ExcludedIndices(answers_by_start({}))
     assert left_out.narrowed(indices) == indices
     assert left_out.learn(indices, 200, partial(("a-1", TEXT), ("a-2", TEXT)))
     assert left_out.narrowed(indices) == narrowed
@@ -65,7 +65,7 @@ def test_how_the_rest_is_asked_for(indices: str, narrowed: str) -> None:
 )
 def test_what_leaves_nothing_out(status: int, answer: Any) -> None:
     """What passes by itself, what no index would understand, and what is no answer."""
-    left_out = LeftOut(answers_by_start({}))
+    left_out = ExcludedIndices(answers_by_start({}))
     assert not left_out.learn("a-*", status, answer)
     assert left_out.reasons == {}
 
@@ -77,7 +77,7 @@ def test_a_shard_that_is_nowhere(named: bool) -> None:
     counts = {"status": "red", "number_of_shards": 1, "active_primary_shards": 0}
     whole = {"status": "green", "number_of_shards": 2, "active_primary_shards": 2}
     engine = answers_by_start({"/_cluster/health": {"indices": {"a-1": counts, "a-2": whole}}})
-    left_out, counters = LeftOut(engine), LeftOut(engine, without_shards=False)
+    left_out, counters = ExcludedIndices(engine), ExcludedIndices(engine, without_shards=False)
     for _ in range(3):
         assert left_out.learn("a-*", 200, answer)
         assert left_out.reasons == {}
@@ -95,7 +95,7 @@ def test_types_that_differ() -> None:
     caps = {"keyword": {"indices": ["a-1", "a-2"]}, "long": {"indices": ["a-3"]}}
     of_numbers = {"double": {"indices": ["a-1", "a-2"]}, "keyword": {"indices": ["a-4"]}}
     engine = answers_by_start({"/a-*/_field_caps": {"fields": {"metrics.scorer": caps, "metrics.my_sum": of_numbers}}})
-    left_out = LeftOut(engine)
+    left_out = ExcludedIndices(engine)
     error = {"type": "search_phase_execution_exception", "root_cause": [], "caused_by": {"type": "class_cast"}}
     assert left_out.learn("a-*", 500, {"error": error})
     assert left_out.reasons == {
@@ -109,11 +109,11 @@ def test_more_names_than_a_path_has_room_for() -> None:
     """Then the names go into the body of the search."""
     names = [f"inference-log-seldon-somewhere-model-{number}-default" for number in range(200)]
     engine = answers_by_start({"/_msearch": {"responses": [{**HITS, "status": 200}]}})
-    asker = Asker(engine)
-    assert asker.left_out.learn("inference-log-*", 200, partial(*((name, TEXT) for name in names), total=500))
-    assert asker.count(Scope("inference-log-*")) == 0
+    runner = QueryRunner(engine)
+    assert runner.left_out.learn("inference-log-*", 200, partial(*((name, TEXT) for name in names), total=500))
+    assert runner.count(Scope("inference-log-*")) == 0
     assert engine.paths == ["/_msearch"]
-    assert left_out_note(asker.left_out.as_json()).endswith("; and 195 more indices.")
+    assert left_out_note(runner.left_out.as_json()).endswith("; and 195 more indices.")
 
 
 def counting(failure: Any) -> EngineDouble:
@@ -146,5 +146,5 @@ def test_counters_without_an_index(caplog: pytest.LogCaptureFixture) -> None:
 
 def test_counters_do_not_fall() -> None:
     """While an index is busy there is no answer at all."""
-    with pytest.raises(StoreUnavailableError, match="the engine can't count: index bad: "):
+    with pytest.raises(StoreUnavailableError, match="the search engine can't answer: index bad: "):
         Exporter(counting(BUSY), Settings()).exposition()

@@ -15,7 +15,7 @@ from request_logger.store.writing.writer import Writer
 
 
 class Hanging:
-    """An engine that answers a _bulk when it is told to."""
+    """An engine that answers a _bulk on command."""
 
     def __init__(self) -> None:
         self.go = threading.Event()

@@ -70,7 +70,7 @@ def template(index: Index, name: str, body: dict[str, Any]) -> None:
 
 
 def prepared_often(admin: IndexAdmin, name: str, clock: Clock, caplog: pytest.LogCaptureFixture) -> tuple[bool, int]:
-    """Prepare an index 50 times in 10 s; give what the last one said, and the number of warnings of ours."""
+    """Prepare an index 50 times in 10 s; return the last message and the number of the logger's warnings."""
     with caplog.at_level(logging.WARNING, logger="request_logger"):
         for _ in range(50):
             done = admin.prepare(name)

@@ -1,4 +1,4 @@
-"""A future ends once; whoever waits for it, before or after, is told."""
+"""A future ends once and notifies all waiters, whether they wait before or after."""
 
 from __future__ import annotations
 

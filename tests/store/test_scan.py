@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from request_logger.analytics.queries import Asker
+from request_logger.analytics.queries import QueryRunner
 from request_logger.analytics.scope import Scope
 from request_logger.settings import Settings
 from request_logger.store.changes import StoreUnavailableError
@@ -101,7 +101,7 @@ def test_each_document_is_read_once(
 def test_a_scroll_of_equal_times(stored: str, search_engine: SearchEngine) -> None:
     """Of equal times in several segments none is lost, whichever segment the engine looks at first."""
     for order in (SCROLL_ORDER, [{"@timestamp": "desc"}, "_doc"]):
-        hits = Asker(search_engine).scroll(Scope(stored), {"sort": order}, size=60)
+        hits = QueryRunner(search_engine).scroll(Scope(stored), {"sort": order}, size=60)
         assert sorted(hit["_id"] for hit in hits) == sorted(f"a{k}" for k in range(N))
 
 

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from request_logger.analytics.compare import Question, compare
-from request_logger.analytics.errors import BadQuestionError
+from request_logger.analytics.compare import Comparison, compare
+from request_logger.analytics.errors import BadQueryError
 from request_logger.analytics.quality_gate import Condition, QualityError, check
-from request_logger.analytics.queries import Asker
+from request_logger.analytics.queries import QueryRunner
 from request_logger.analytics.report import Options, make_report
-from request_logger.analytics.rollups import Moments, ask
+from request_logger.analytics.rollups import Moments, aggregation_body
 from request_logger.analytics.scope import Scope
 from request_logger.analytics.selection import Selection
 from request_logger.jobs.export import Export
@@ -65,10 +65,10 @@ def ask_everything(engine: Any) -> list[str]:
     questions = [
         lambda: make_report(engine, settings, Options()),
         lambda: make_report(engine, settings, Options(by="model", start="now-7d")),
-        lambda: compare(engine, settings, Question("a", "b")),
+        lambda: compare(engine, settings, Comparison("a", "b")),
         lambda: check(engine, settings, Selection(), accuracy, minimum=1),
         lambda: Exporter(engine, settings).exposition(),
-        lambda: list(islice(Asker(engine).scroll(Scope("inference-log-*"), {}), 5)),
+        lambda: list(islice(QueryRunner(engine).scroll(Scope("inference-log-*"), {}), 5)),
         lambda: Export(engine, settings, Selection()).table(),
         read,
     ]
@@ -77,7 +77,7 @@ def ask_everything(engine: Any) -> list[str]:
         try:
             with patch("request_logger.store.excluded_indices._PAUSE_SECONDS", 0):
                 question()
-        except (StoreUnavailableError, BadQuestionError, QualityError, ScanError) as error:
+        except (StoreUnavailableError, BadQueryError, QualityError, ScanError) as error:
             said.append(str(error))
     return said
 
@@ -126,8 +126,8 @@ RIGHT: dict[str, Any] = {
 
 def test_right_aggregations_pass() -> None:
     """What engines answer is not refused."""
-    assert check_aggregations(ask(QUESTIONS), {"aggregations": RIGHT}) == RIGHT
-    assert check_aggregations(ask(QUESTIONS), {"_shards": {"total": 0}}) == {}
+    assert check_aggregations(aggregation_body(QUESTIONS), {"aggregations": RIGHT}) == RIGHT
+    assert check_aggregations(aggregation_body(QUESTIONS), {"_shards": {"total": 0}}) == {}
 
 
 @pytest.mark.parametrize(
@@ -147,8 +147,8 @@ def test_right_aggregations_pass() -> None:
 )
 def test_wrong_aggregations(name: str, wrong: Any) -> None:
     """Each kind of aggregation, wrong in one place."""
-    with pytest.raises(StoreUnavailableError, match="the engine's answer to a search is none: "):
-        check_aggregations(ask(QUESTIONS), {"aggregations": {**RIGHT, name: wrong}})
+    with pytest.raises(StoreUnavailableError, match="the engine's answer to a search can't be used: "):
+        check_aggregations(aggregation_body(QUESTIONS), {"aggregations": {**RIGHT, name: wrong}})
 
 
 @pytest.mark.parametrize("hit", [{}, {"_index": "i", "_id": 5, "sort": [1]}, {"_index": "i", "_id": "a", "sort": []},

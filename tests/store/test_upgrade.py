@@ -63,7 +63,7 @@ def test_notebooks_see_the_same(
     assert len(old_indices) > 15
     assert sum(rewards) > 8
 
-    # Only now is there a logger of ours: it meets each index with the types that the original's had.
+    # Only now this logger starts; it finds each index with the types of the original's.
     server = make_server()
     sender = Sender(server.url)
     feedback = json.dumps({"reward": 1, "truth": {"data": {"ndarray": [[0, 1]]}}}).encode()

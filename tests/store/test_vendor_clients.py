@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from request_logger.settings import Settings
-from request_logger.store.changes import StoreUnavailableError
+from request_logger.store.changes import StoreUnavailableError, UnreadableAnswerError
 from request_logger.store.client.client import SearchEngine
-from request_logger.store.client.vendor_clients import is_of_elastic
+from request_logger.store.client.vendor_clients import is_elastic_answer
 from tests.store.proxy import Certificates
 from tests.store.raw_server import RawServer, http
 from tests.store.test_responses import error
@@ -54,13 +54,13 @@ def test_what_an_answer_says_of_the_engine(
 ) -> None:
     """Only an engine's own answer decides."""
     raw = answer if isinstance(answer, str) else json.dumps(answer)
-    assert is_of_elastic(status, headers, raw) is found
+    assert is_elastic_answer(status, headers, raw) is found
 
 
 @pytest.mark.parametrize("raw", ["", PAGE, '{"version": {"numb', "[" * 5000, "\udcff"])
 def test_what_is_no_json_says_nothing(raw: str) -> None:
     for status in (200, 403, 404, 502):
-        assert is_of_elastic(status, {}, raw) is None
+        assert is_elastic_answer(status, {}, raw) is None
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_the_page_of_a_proxy_decides_nothing(first: bytes, engine: str) -> None:
         body = json.dumps(OPENSEARCH if engine == "opensearch" else OLD)
         server.answer = lambda method, path: http(body if path == "/" else json.dumps(HEALTH), **agents[engine])
         assert client.ping()
-        assert server.agent.startswith("opensearch-py/" if engine == "opensearch" else "elasticsearch-py/")
+        assert server.agent.startswith("elastic-transport-python/" if engine == "opensearch" else "elasticsearch-py/")
 
 
 def test_an_engine_whose_root_is_closed() -> None:
@@ -207,3 +207,30 @@ def test_a_certificate_of_somebody_else(tmp_path_factory: pytest.TempPathFactory
     with pytest.raises(StoreUnavailableError):
         client.prepare("inference-log-x")
     assert server.seen == []
+
+
+@pytest.mark.parametrize("agent", [{}, ELASTIC], ids=["OpenSearch", "Elasticsearch"])
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        ('{"title": "overloaded"}', "application/problem+json"),
+        ("<html>a marker of a page</html>", "application/json"),
+        ("<html>a marker of a page</html>", "application/xhtml+xml"),
+        ("<html>a marker of a page</html>", "text/html"),
+        ("", "application/json"),
+    ],
+)
+def test_an_error_of_a_gateway_is_an_error(agent: dict[str, str], body: str, content_type: str) -> None:
+    """Whatever its body is: the engine is unavailable, and the documents are not to blame. Success must be JSON."""
+    with RawServer(lambda method, path: http(json.dumps(OLD if path == "/" else HEALTH), **agent)) as server:
+        engine = SearchEngine(Settings(elasticsearch_host=f"127.0.0.1:{server.port}"))
+        assert engine.ping()
+        server.answer = lambda method, path: http(body, "503 Service Unavailable", content_type, **agent)
+        with pytest.raises(StoreUnavailableError) as caught:
+            engine.bulk(b"{}\n")
+        assert type(caught.value) is StoreUnavailableError
+        assert "marker" not in str(caught.value)
+        server.answer = lambda method, path: http(body, "200 OK", content_type, **agent)
+        with pytest.raises(UnreadableAnswerError) as caught:
+            engine.bulk(b"{}\n")
+        assert "marker" not in str(caught.value)

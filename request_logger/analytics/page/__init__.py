@@ -1,4 +1,4 @@
-"""The report as one HTML page that needs nothing else: no script, no other file, no other host."""
+"""The report as one self-contained HTML page, without scripts, other files or other hosts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The plots of a report: from its numbers to pictures with a title, a caption and the numbers beside."""
+"""The plots of a report, each a picture with a title, a caption and a table of its numbers."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ from request_logger.analytics.page.svg import Axes
 Report = dict[str, Any]
 _UNIT = (0.0, 1.0)
 _UNIT_TICKS = [(share / 5, f"{share / 5:g}") for share in range(6)]
+# The tick marks of a delay (seconds): round values from 100 ms to a year.
 _TIMES = (0.1, 1.0, 10.0, 60.0, 600.0, 3600.0, 21_600.0, 86_400.0, 604_800.0, 2_592_000.0, 31_536_000.0)
 
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """A picture, with the table of what it shows."""
+    """A picture with its caption and the table of its numbers."""
 
     title: str
     picture: Markup
@@ -33,7 +34,7 @@ class Plot:
 
 
 def of_report(report: Report) -> Iterator[Plot]:
-    """Draw what is about all documents: how many have feedback, and when it came."""
+    """Yield the plots over all documents: feedback coverage and delay."""
     counts = report["coverage"]
     steps = [
         ("Predictions", counts["predictions"]),
@@ -76,7 +77,7 @@ def _delay(found: Report) -> Plot:
 
 
 def of_task(task: Report, key: str) -> Iterator[Plot]:
-    """Draw what a task has; ``key`` is of this task alone."""
+    """Yield the plots of a task; ``key`` is unique within the page and prefixes element ids."""
     if task.get("over_time", {}).get("points"):
         yield _over_time(task, key)
     for name, draw in _PLOTS.items():
@@ -90,14 +91,14 @@ def _over_time(task: Report, key: str) -> Plot:
     name = words(found["metric"])
     times = [datetime.fromisoformat(point["start"]).timestamp() for point in points]
     sure = [(time, point) for time, point in zip(times, points, strict=True) if "low" in point]
-    values = [point[part] for point in points for part in ("value", "low", "high") if part in point]
+    values = [point[key] for point in points for key in ("value", "low", "high") if key in point]
     is_share = all(0 <= value <= 1 for value in values)
-    height = svg.spread(values, bounds=_UNIT if is_share else (-math.inf, math.inf))
+    height = svg.padded_range(values, bounds=_UNIT if is_share else (-math.inf, math.inf))
     span = (times[0], times[-1]) if len(times) > 1 else (times[0] - 1, times[0] + 1)
     axes = Axes(span, height, _time_ticks(times), svg.ticks(height), f"time, in windows of {found['window']}", name)
     drawn = [axes.drawn()]
     if len(sure) > 1:
-        low, high = ([(time, point[part]) for time, point in sure] for part in ("low", "high"))
+        low, high = ([(time, point[key]) for time, point in sure] for key in ("low", "high"))
         drawn.append(svg.band(axes, low, high))
     elif sure:
         drawn.append(svg.whiskers(axes, [(time, point["low"], point["high"]) for time, point in sure]))
@@ -127,7 +128,7 @@ _UTC = datetime.fromisoformat("1970-01-01T00:00:00+00:00").tzinfo
 
 def _reliability(task: Report, key: str) -> Plot:
     bins = task["reliability"]
-    axes = Axes(_UNIT, _UNIT, _UNIT_TICKS, _UNIT_TICKS, "probability that was said", "share that came true")
+    axes = Axes(_UNIT, _UNIT, _UNIT_TICKS, _UNIT_TICKS, "predicted probability", "observed share")
     points = [(found["said"], found["happened"]) for found in bins]
     drawn = (
         axes.drawn(),
@@ -137,13 +138,13 @@ def _reliability(task: Report, key: str) -> Plot:
         svg.dots(axes, points),
     )
     error = _metric(task, "ece")
-    caption = f"Expected calibration error {number(error)}. On the dashed line a probability means what it says."
+    caption = f"Expected calibration error {number(error)}. On the dashed line prediction and observation agree."
     rows = [
         (f"{found['from']:.2f} to {found['to']:.2f}", number(found["said"]), number(found["happened"]),
          interval(found), f"{found['n']:,}")
         for found in bins
     ]  # fmt: skip
-    header = ("Probability", "said", "came true", "95 % interval", "n")
+    header = ("Probability", "mean prediction", "observed share", "95 % interval", "n")
     picture = svg.picture(f"{key}-reliability", "Reliability", caption, *drawn)
     return Plot("Reliability", picture, caption, header, rows)
 
@@ -163,8 +164,8 @@ def _roc(task: Report, key: str) -> Plot:
     )
     area, bound = _metric(task, "auc"), _metric(task, "auc_bound")
     caption = (
-        f"Area {number(area)}, from 100 bins of the score: the exact one differs by at most {number(bound)},"
-        " and its curve is within the band."
+        f"Area {number(area)}, from 100 bins of the score. The exact area differs by at most {number(bound)}, and the"
+        " exact curve is within the band."
     )
     rows = [(number(x), number(y)) for x, y in points]
     picture = svg.picture(f"{key}-roc", "ROC curve", caption, *drawn)
@@ -174,29 +175,32 @@ def _roc(task: Report, key: str) -> Plot:
 def _residuals(task: Report, key: str) -> Plot:
     bins = task["residuals"]
     span = (bins[0]["from"], bins[-1]["to"])
-    height = svg.spread([found["n"] for found in bins], zero=True)
+    height = svg.padded_range([found["n"] for found in bins], zero=True)
     axes = Axes(span, height, svg.ticks(span, 4), svg.ticks(height), "error: prediction minus truth", "documents")
     drawn = (axes.drawn(), svg.columns(axes, [(found["from"], found["to"], found["n"]) for found in bins]))
-    caption = f"Mean error {number(_metric(task, 'mean_error'))}. The outermost bars hold all that is beyond."
+    caption = f"Mean error {number(_metric(task, 'mean_error'))}. The outermost bars also count everything beyond."
     rows = [(f"{number(found['from'])} to {number(found['to'])}", f"{found['n']:,}") for found in bins]
     picture = svg.picture(f"{key}-residuals", "Residuals", caption, *drawn)
     return Plot("Residuals", picture, caption, ("Error", "Documents"), rows)
 
 
 def _errors_by_prediction(task: Report, key: str) -> Plot:
-    parts = task["errors_by_prediction"]
-    span = svg.spread([part["mean_prediction"] for part in parts])
-    height = svg.spread([part[name] for part in parts for name in ("low", "high")], zero=True)
+    segments = task["errors_by_prediction"]
+    span = svg.padded_range([segment["mean_prediction"] for segment in segments])
+    height = svg.padded_range([segment[name] for segment in segments for name in ("low", "high")], zero=True)
     axes = Axes(span, height, svg.ticks(span, 4), svg.ticks(height), "prediction", "mean error")
-    points = [(part["mean_prediction"], part["mean_error"]) for part in parts]
+    points = [(segment["mean_prediction"], segment["mean_error"]) for segment in segments]
     drawn = (
         axes.drawn(),
         svg.curve(axes, [(span[0], 0.0), (span[1], 0.0)], "guide"),
-        svg.whiskers(axes, [(part["mean_prediction"], part["low"], part["high"]) for part in parts]),
+        svg.whiskers(axes, [(segment["mean_prediction"], segment["low"], segment["high"]) for segment in segments]),
         svg.dots(axes, points),
     )
-    caption = "The mean error in about ten equal shares of the predictions, with 95 % intervals; on the line it is 0."
-    rows = [(part["predictions"], number(part["mean_error"]), interval(part), f"{part['n']:,}") for part in parts]
+    caption = "The mean error in about ten groups of equal size by prediction, with 95 % intervals; the line is at 0."
+    rows = [
+        (segment["predictions"], number(segment["mean_error"]), interval(segment), f"{segment['n']:,}")
+        for segment in segments
+    ]
     title = "Error by prediction"
     picture = svg.picture(f"{key}-errors", title, caption, *drawn)
     return Plot(title, picture, caption, ("Prediction", "Mean error", "95 % interval", "n"), rows)

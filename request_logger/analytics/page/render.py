@@ -1,4 +1,4 @@
-"""Puts the page together: the template, the plots, the figures as text."""
+"""Renders the report page from the template, the plots and the formatted figures."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from request_logger.analytics import formatting
 from request_logger.analytics.page.plots import of_report, of_task
 
+# Larger confusion matrices don't fit on the page.
 _MOST_LABELS = 12
 
 
 def page(report: dict[str, Any], form: Mapping[str, str] | None = None) -> str:
-    """Return the page of a report. With ``form`` (the options as text) it has a form to ask for another one."""
+    """Return the HTML page of a report; with ``form`` (the options as text) it includes the form for another report."""
     tasks = [
         {
             **task,
@@ -32,12 +33,12 @@ def page(report: dict[str, Any], form: Mapping[str, str] | None = None) -> str:
 
 
 def error_page(problem: str, form: Mapping[str, str]) -> str:
-    """Return the page that says what is wrong with what was asked."""
+    """Return the HTML page that shows an error in the options, with the form to correct them."""
     return _template("error.html.jinja").render(problem=problem, form=form)
 
 
 def _matrix(matrix: dict[str, dict[str, int]]) -> dict[str, Any] | None:
-    """Return the confusion matrix by row, each cell with its share of the row in tenths, for its shade."""
+    """Return the confusion matrix by row, each cell with its share of the row in tenths (for its shade), or None."""
     labels = sorted({*matrix, *(label for row in matrix.values() for label in row)})
     if not labels or len(labels) > _MOST_LABELS:
         return None
@@ -45,7 +46,7 @@ def _matrix(matrix: dict[str, dict[str, int]]) -> dict[str, Any] | None:
     for truth in labels:
         row = matrix.get(truth, {})
         total = sum(row.values()) or 1
-        cells = [(row.get(said, 0), round(10 * row.get(said, 0) / total)) for said in labels]
+        cells = [(row.get(predicted, 0), round(10 * row.get(predicted, 0) / total)) for predicted in labels]
         rows.append((truth, cells))
     return {"labels": labels, "rows": rows}
 
@@ -54,7 +55,7 @@ def _matrix(matrix: dict[str, dict[str, int]]) -> dict[str, Any] | None:
 def _template(name: str) -> Template:
     environment = Environment(
         loader=PackageLoader("request_logger.analytics.page", "templates"),
-        # Also for names that end in .jinja: what is in documents must never be markup.
+        # Enabled explicitly, since jinja's autoescape by name doesn't cover .jinja; document content is never markup.
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -1,7 +1,7 @@
-"""Small plots as SVG text: axes, a curve with its band, points with whiskers, bars.
+"""Draws small plots as SVG: axes, a curve with its band, points with whiskers, bars.
 
-The view box is as wide as a phone, so that text in it is never smaller than that around it. Colours are those of the
-page's style sheet, by class. Everything that comes from documents is escaped.
+The view box is as wide as a phone, so that text is never smaller than the page's. Colours come from the page's style
+sheet, by class. All content from documents is escaped.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Tick = tuple[float, str]
 
 
 def element(name: str, *children: object, **attributes: object) -> Markup:
-    """Write an element; ``_`` in an attribute's name is a dash, a trailing one is left out."""
+    """Return an element; ``_`` in an attribute's name becomes a dash, a trailing one is removed."""
     known = Markup("").join(
         Markup(' {}="{}"').format(
             key.rstrip("_").replace("_", "-"), f"{value:.2f}" if isinstance(value, float) else value
@@ -35,7 +35,7 @@ def element(name: str, *children: object, **attributes: object) -> Markup:
 
 @dataclass(frozen=True, slots=True)
 class Axes:
-    """Where numbers are on the paper: the ranges of x and y, and what is written at the axes."""
+    """The axes of a plot: ranges of x and y, ticks and labels; maps values to positions."""
 
     x: Point
     y: Point
@@ -45,31 +45,31 @@ class Axes:
     y_label: str
 
     def at(self, x: float, y: float) -> Point:
-        """Return the place of a point, kept within the axes."""
+        """Return the position of a point, clipped to the axes."""
         return (
             _LEFT + _share(x, self.x) * (WIDTH - _LEFT - _RIGHT),
             HEIGHT - _BOTTOM - _share(y, self.y) * (HEIGHT - _TOP - _BOTTOM),
         )
 
     def drawn(self) -> Markup:
-        """Draw grid, ticks and labels."""
-        parts = []
+        """Return the grid, ticks and labels."""
+        elements = []
         for y, text in self.y_ticks:
             left, height = self.at(self.x[0], y)
-            parts.append(element("line", x1=left, x2=WIDTH - _RIGHT, y1=height, y2=height, class_="grid"))
-            parts.append(element("text", text, x=left - 5, y=height + 4, text_anchor="end"))
+            elements.append(element("line", x1=left, x2=WIDTH - _RIGHT, y1=height, y2=height, class_="grid"))
+            elements.append(element("text", text, x=left - 5, y=height + 4, text_anchor="end"))
         for x, text in self.x_ticks:
-            place, bottom = self.at(x, self.y[0])
-            edge = "end" if place > WIDTH - 40 else "start" if place < _LEFT + 10 else "middle"
-            parts.append(element("line", x1=place, x2=place, y1=bottom, y2=bottom + 4, class_="axis"))
-            parts.append(element("text", text, x=place, y=bottom + 16, text_anchor=edge))
+            middle, bottom = self.at(x, self.y[0])
+            edge = "end" if middle > WIDTH - 40 else "start" if middle < _LEFT + 10 else "middle"
+            elements.append(element("line", x1=middle, x2=middle, y1=bottom, y2=bottom + 4, class_="axis"))
+            elements.append(element("text", text, x=middle, y=bottom + 16, text_anchor=edge))
         left, bottom = self.at(self.x[0], self.y[0])
-        parts.append(element("line", x1=left, x2=WIDTH - _RIGHT, y1=bottom, y2=bottom, class_="axis"))
-        parts.append(element("text", self.x_label, x=(left + WIDTH) / 2, y=HEIGHT - 4, text_anchor="middle"))
+        elements.append(element("line", x1=left, x2=WIDTH - _RIGHT, y1=bottom, y2=bottom, class_="axis"))
+        elements.append(element("text", self.x_label, x=(left + WIDTH) / 2, y=HEIGHT - 4, text_anchor="middle"))
         middle = (_TOP + bottom) / 2
-        turn = f"rotate(-90 11 {middle:.2f})"
-        parts.append(element("text", self.y_label, x=11.0, y=middle, text_anchor="middle", transform=turn))
-        return Markup("").join(parts)
+        rotation = f"rotate(-90 11 {middle:.2f})"
+        elements.append(element("text", self.y_label, x=11.0, y=middle, text_anchor="middle", transform=rotation))
+        return Markup("").join(elements)
 
 
 def _share(value: float, span: Point) -> float:
@@ -78,7 +78,7 @@ def _share(value: float, span: Point) -> float:
 
 
 def ticks(span: Point, about: int = 5) -> list[Tick]:
-    """Choose round numbers within a range."""
+    """Return about ``about`` round numbers within a range."""
     low, high = span
     if high <= low:
         return [(low, number(low))]
@@ -90,8 +90,8 @@ def ticks(span: Point, about: int = 5) -> list[Tick]:
     return [(value, number(float(f"{value:.6g}"))) for value in found]
 
 
-def spread(values: Iterable[float], *, zero: bool = False, bounds: Point = (-math.inf, math.inf)) -> Point:
-    """Return a range that holds the values with some room, within ``bounds``; with ``zero`` from or to 0."""
+def padded_range(values: Iterable[float], *, zero: bool = False, bounds: Point = (-math.inf, math.inf)) -> Point:
+    """Return a range around the values with a margin, within ``bounds``; with ``zero`` it starts or ends at 0."""
     known = [value for value in values if math.isfinite(value)]
     low, high = min(known, default=0.0), max(known, default=1.0)
     if zero:
@@ -102,50 +102,52 @@ def spread(values: Iterable[float], *, zero: bool = False, bounds: Point = (-mat
 
 
 def band(axes: Axes, low: Sequence[Point], high: Sequence[Point]) -> Markup:
-    """Fill what is between two curves."""
+    """Return the filled area between two curves."""
     return element("polygon", points=_path(axes, [*low, *reversed(high)]), class_="band")
 
 
 def curve(axes: Axes, points: Sequence[Point], class_: str = "curve") -> Markup:
-    """Draw a line through points."""
+    """Return a line through points."""
     return element("polyline", points=_path(axes, points), class_=class_)
 
 
 def dots(axes: Axes, points: Sequence[Point], radius: float = 3.0) -> Markup:
-    """Draw a dot for each point."""
+    """Return one dot per point."""
     placed = [axes.at(*point) for point in points]
     return Markup("").join(element("circle", cx=x, cy=y, r=radius, class_="dot") for x, y in placed)
 
 
 def whiskers(axes: Axes, intervals: Iterable[tuple[float, float, float]]) -> Markup:
-    """Draw a vertical line from low to high at each x."""
+    """Return a vertical line from low to high at each x, for (x, low, high)."""
     ends = [(axes.at(x, low), axes.at(x, high)) for x, low, high in intervals]
     return Markup("").join(element("line", x1=a[0], y1=a[1], x2=b[0], y2=b[1], class_="whisker") for a, b in ends)
 
 
 def columns(axes: Axes, bars: Iterable[tuple[float, float, float]]) -> Markup:
-    """Draw a bar from 0 to y between two x."""
-    parts = []
+    """Return vertical bars from 0 to y, for (left, right, y)."""
+    elements = []
     for left, right, value in bars:
         (x1, y), (x2, bottom) = axes.at(left, value), axes.at(right, 0.0)
-        parts.append(element("rect", x=x1, y=y, width=max(x2 - x1 - 1, 0.5), height=bottom - y, class_="bar"))
-    return Markup("").join(parts)
+        elements.append(element("rect", x=x1, y=y, width=max(x2 - x1 - 1, 0.5), height=bottom - y, class_="bar"))
+    return Markup("").join(elements)
 
 
 def rows(bars: Sequence[tuple[str, int]]) -> tuple[Markup, float]:
-    """Draw a bar to the right for each label, with its count; return the height that it takes, too."""
+    """Return one horizontal bar with label and count per entry, and their total height."""
     most = max((count for _, count in bars), default=0) or 1
-    parts = []
+    elements = []
     for position, (label, count) in enumerate(bars):
         top = position * (_BAR_HEIGHT + 8)
         length = (WIDTH - 4) * count / most
-        parts.append(element("text", f"{label}: {count:,}", x=2.0, y=top + 12))
-        parts.append(element("rect", x=2.0, y=top + 17, width=max(length, 0.5), height=_BAR_HEIGHT - 15, class_="bar"))
-    return Markup("").join(parts), len(bars) * (_BAR_HEIGHT + 8)
+        elements.append(element("text", f"{label}: {count:,}", x=2.0, y=top + 12))
+        elements.append(
+            element("rect", x=2.0, y=top + 17, width=max(length, 0.5), height=_BAR_HEIGHT - 15, class_="bar")
+        )
+    return Markup("").join(elements), len(bars) * (_BAR_HEIGHT + 8)
 
 
 def picture(key: str, title: str, description: str, *content: Markup, height: float = HEIGHT) -> Markup:
-    """Wrap a plot: its title and description are what is read aloud. ``key`` is of this picture alone."""
+    """Return a plot as an image whose title and description screen readers announce; ``key`` is unique per page."""
     return element(
         "svg",
         element("title", title, id=f"{key}-title"),
@@ -154,7 +156,7 @@ def picture(key: str, title: str, description: str, *content: Markup, height: fl
         viewBox=f"0 0 {WIDTH:g} {height:g}",
         role="img",
         aria_labelledby=f"{key}-title {key}-text",
-        # Of the image's own, for those who save it alone.
+        # Only needed when the image is saved on its own.
         xmlns="http://www.w3.org/2000/svg",
     )
 

@@ -9,7 +9,7 @@ import org.elasticsearch.node.InternalSettingsPreparer;
 import org.elasticsearch.node.Node;
 import org.elasticsearch.plugins.Plugin;
 
-/** Elasticsearch 7 in this process. Arguments: plugin classes (joined by commas), the configuration folder. */
+/** Runs Elasticsearch 7 in this process. Arguments: comma-separated plugin classes, the configuration folder. */
 public final class Elasticsearch7 {
   private Elasticsearch7() {}
 

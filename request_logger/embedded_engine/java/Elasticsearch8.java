@@ -8,7 +8,7 @@ import org.elasticsearch.node.InternalSettingsPreparer;
 import org.elasticsearch.node.Node;
 import org.elasticsearch.plugins.PluginsLoader;
 
-/** Elasticsearch 8 in this process. Arguments: nothing (its modules are in a folder), the configuration folder. */
+/** Runs Elasticsearch 8 in this process. Arguments: empty (its modules are in a folder), the configuration folder. */
 public final class Elasticsearch8 {
   private Elasticsearch8() {}
 

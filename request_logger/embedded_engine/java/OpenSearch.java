@@ -10,7 +10,7 @@ import org.opensearch.node.InternalSettingsPreparer;
 import org.opensearch.node.Node;
 import org.opensearch.plugins.PluginInfo;
 
-/** OpenSearch 3 in this process. Arguments: plugin classes (joined by commas), then one configuration folder a node. */
+/** Runs OpenSearch 3 in this process. Arguments: comma-separated plugin classes, then one configuration folder per node. */
 public final class OpenSearch {
   private OpenSearch() {}
 

@@ -9,7 +9,7 @@ import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.Stream;
 
-/** Ties this process to the one that started it. */
+/** Ends this process together with the one that started it. */
 final class Parent {
   private static final long CLOSE_MILLIS = 15_000;
   private static final long HANGUP_MILLIS = 2_000;
@@ -19,8 +19,8 @@ final class Parent {
   private Parent() {}
 
   /**
-   * Ends this process when its standard input closes: the parent asks for the end that way (after a word), and the
-   * kernel closes the pipe for it when it dies, whatever it dies of.
+   * Ends this process when its standard input closes: the parent requests a shutdown that way (after the word "stop"), and
+   * the kernel closes the pipe when the parent dies for any reason.
    */
   static void exitWithIt() {
     daemon("parent-watch", () -> {
@@ -29,17 +29,17 @@ final class Parent {
           asked = true;
         }
       } catch (IOException gone) {
-        // As good as closed.
+        // Equivalent to a closed pipe.
       }
       if (!asked) {
         GONE.countDown();
       }
-      // An orderly close that hangs must not leave an orphan.
+      // A shutdown that hangs must not leave an orphan.
       daemon("exit-deadline", () -> {
         try {
           Thread.sleep(CLOSE_MILLIS);
         } catch (InterruptedException e) {
-          // Halt at once then.
+          // Halt immediately.
         }
         Runtime.getRuntime().halt(1);
       });
@@ -47,7 +47,7 @@ final class Parent {
     });
   }
 
-  /** Closes the nodes, in order, when this process ends; an orphan also removes data that were temporary. */
+  /** Closes the nodes in order when this process ends; an orphan also removes temporary data. */
   static void closeAtExit(List<? extends Closeable> nodes) {
     Runtime.getRuntime().addShutdownHook(new Thread(() -> {
       for (Closeable node : nodes) {
@@ -64,14 +64,14 @@ final class Parent {
     }));
   }
 
-  /** A step of the start that may fail. */
+  /** A start step that may fail. */
   interface Start {
     void run() throws Exception;
   }
 
   /**
-   * Runs the starts at the same time, since a node of a cluster starts only when it sees the others. Never returns: the
-   * engine's own threads don't keep a process alive.
+   * Starts all nodes concurrently, since a cluster's node starts only once it sees the others. Never returns: the engine's
+   * own threads don't keep the process alive.
    */
   static void startAll(List<Start> starts) throws InterruptedException {
     for (Start start : starts) {
@@ -89,7 +89,7 @@ final class Parent {
 
   private static boolean parentIsGone() {
     try {
-      // The hang-up signal, which a suspended orphan gets, can be faster than the end of the pipe.
+      // SIGHUP, which a suspended orphan receives, can arrive before the end of the pipe.
       return !asked && GONE.await(HANGUP_MILLIS, TimeUnit.MILLISECONDS);
     } catch (InterruptedException e) {
       return false;

@@ -1,7 +1,4 @@
-"""The engine's HTTP API through its vendor's own client.
-
-Which vendor's is asked when the first request is sent: see vendor_clients.
-"""
+"""The search engine's HTTP API over the vendor's own client, which is chosen at the first request."""
 
 from __future__ import annotations
 
@@ -15,7 +12,7 @@ from urllib.parse import urlsplit
 from elastic_transport.client_utils import parse_cloud_id
 
 from request_logger.common.json import dumps
-from request_logger.settings import Settings, SettingsError
+from request_logger.settings import Settings, SettingsError, problems_of
 from request_logger.store.changes import (
     RefusedRequestError,
     StoreUnavailableError,
@@ -34,15 +31,17 @@ _WHOLE_BULK = {400: RefusedRequestError, 413: TooLargeError, 429: TooBusyError}
 
 
 class SearchEngine:
-    """One Elasticsearch or OpenSearch cluster. Thread-safe; nothing is sent before the first call.
+    """One Elasticsearch or OpenSearch cluster. Thread-safe; sends nothing before the first call.
 
-    ``warn``: whether to say so where its certificate is not verified.
+    ``warn``: whether to log a warning if the certificate isn't verified. Raises SettingsError.
     """
 
     def __init__(self, settings: Settings, warn: bool = True) -> None:
+        problems = problems_of(lambda: _hosts(settings), lambda: _check_ca(settings.elasticsearch_ca_cert))
+        if problems:
+            raise SettingsError("\n".join(problems))
         self._settings = settings
         self._hosts = _hosts(settings)
-        _check_ca(settings.elasticsearch_ca_cert)
         if warn and not verifies(settings) and any(host.startswith("https") for host in self._hosts):
             _warn_unverified()
         self._client: Client | None = None
@@ -51,7 +50,7 @@ class SearchEngine:
 
     @property
     def urls(self) -> list[str]:
-        """Where the engine is, without credentials."""
+        """The URLs of the hosts, without credentials."""
         return list(self._hosts)
 
     def request(
@@ -62,10 +61,10 @@ class SearchEngine:
         params: Mapping[str, str] | None = None,
         timeout: float | None = None,
     ) -> tuple[int, Any]:
-        """Send a request, give the status and the parsed answer, also of an error.
+        """Send a request; return the status and the parsed answer, also of an error.
 
-        ``body`` is JSON; bytes are sent as they are, as lines of JSON. ``timeout`` (seconds) is by default that of the
-        settings. Raises StoreUnavailableError where there is no answer.
+        ``body`` is serialised to JSON; bytes are sent unchanged, as newline-delimited JSON. ``timeout`` (seconds) is by
+        default ELASTICSEARCH_TIMEOUT_SECONDS. Raises StoreUnavailableError if there is no answer.
         """
         lines = isinstance(body, bytes)
         raw = body if lines or body is None else dumps(body)
@@ -77,16 +76,16 @@ class SearchEngine:
         return self._connected().request(method, path, raw, options)
 
     def bulk(self, body: bytes) -> dict[str, Any]:
-        """Send a _bulk body.
+        """Send a _bulk body; return the answer, which has items.
 
-        Raises StoreUnavailableError where the engine gives no verdict for its items: TooLargeError and TooBusyError
-        where that is because of their number.
+        Raises StoreUnavailableError if there is no result per item: as TooLargeError or TooBusyError because of the
+        request's size, as RefusedRequestError because of its content, as UnreadableAnswerError if it can't be read.
         """
         status, answer = self.request("POST", "/_bulk", body)
         if status != 200:
             kind = _WHOLE_BULK.get(status, StoreUnavailableError)
             if kind is RefusedRequestError and not is_engine_error(status, answer):
-                # What stands before the engine says nothing of the request's content.
+                # The answer of a proxy says nothing about the request's content.
                 kind = StoreUnavailableError
             raise kind(f"the engine answered {status} to _bulk of {len(body)} bytes: {kind_of(status, answer)}")
         if not isinstance(answer, dict) or not isinstance(answer.get("items"), list):
@@ -94,7 +93,7 @@ class SearchEngine:
         return answer
 
     def ping(self) -> bool:
-        """Say whether the engine answers, knows who asks, and has no error of its own."""
+        """Return whether the search engine answers, accepts our credentials, and reports no error of its own."""
         try:
             status, answer = self.request("GET", "/_cluster/health", timeout=_PING_SECONDS)
         except StoreUnavailableError:
@@ -102,15 +101,15 @@ class SearchEngine:
         return is_healthy(status, answer)
 
     def prepare(self, index: str) -> bool:
-        """Make sure that an index is there and can take our fields: see IndexAdmin. Raises StoreUnavailableError."""
+        """Create an index, or add the fields that it lacks: see IndexAdmin.prepare. Raises StoreUnavailableError."""
         return self._admin.prepare(index)
 
     def forget(self, index: str) -> None:
-        """Note that an index is not there any more: it is prepared anew, and the templates are checked."""
+        """Record that an index doesn't exist any more: see IndexAdmin.forget."""
         self._admin.forget(index)
 
     def install_template(self) -> None:
-        """Install the index templates where they are missing or older. Raises StoreUnavailableError."""
+        """Install the index templates that are missing or outdated. Raises StoreUnavailableError."""
         self._admin.install_template()
 
     def _connected(self) -> Client:
@@ -136,7 +135,7 @@ def _hosts(settings: Settings) -> list[str]:
         except ValueError:
             raise SettingsError(f"ELASTICSEARCH_HOST: expected host, host:port or a URL, found {text!r}") from None
         if parts.username or parts.password:
-            # It isn't shown: there is a password in it.
+            # The text isn't quoted: it contains a password.
             raise SettingsError("ELASTICSEARCH_HOST: expected no user in a URL: use ELASTICSEARCH_USER and _PASS")
         if not parts.hostname:
             raise SettingsError(f"ELASTICSEARCH_HOST: expected host, host:port or a URL, found {text!r}")

@@ -1,8 +1,8 @@
-"""Reads all documents of a query, page by page, in the order of their time, while others write.
+"""Reads all documents that match a query, page by page, in the order of their time, unaffected by concurrent writes.
 
-A point in time where the engine has one that can be read in a definite order (Elasticsearch from 7.12, OpenSearch from
-3.3), else a scroll: the engine is asked for it and its answer decides, not its name. Either shows the documents as
-they were when it was opened. Slices are read independently of each other, each by a thread of its own.
+Uses a point in time if the search engine supports one with a definite order (Elasticsearch from 7.12, OpenSearch from
+3.3), else a scroll; the answer to a request decides, not the version. Both show the documents as they were when opened.
+Slices are independent: each can be read by its own thread.
 """
 
 from __future__ import annotations
@@ -15,29 +15,30 @@ from urllib.parse import quote, unquote
 
 from request_logger.store.changes import Document, StoreUnavailableError
 from request_logger.store.errors import is_partial, reason_of
-from request_logger.store.excluded_indices import LENIENT, MOST_PATH_CHARACTERS, LeftOut
+from request_logger.store.excluded_indices import LENIENT, MAX_PATH_CHARACTERS, ExcludedIndices
 from request_logger.store.ports import EngineReader
 from request_logger.store.search_answers import check_documents, check_hits
 
-# How long the engine keeps the place between two pages.
+# How long the search engine keeps the context between two pages.
 KEEP_ALIVE = "10m"
 _TIME_ORDER = {"@timestamp": {"order": "asc", "unmapped_type": "date"}}
-# Of a scroll. OpenSearch looks at a shard's newest segment first or last, and of equal times takes what it meets first;
-# but it goes on after the last document's number, so that those of equal times in other segments would be lost.
+# The order of a scroll. For documents of equal times OpenSearch depends on the order in which it visits segments, but
+# continues after the number of the last document: without _doc, documents of equal times in other segments would be
+# skipped.
 SCROLL_ORDER = (_TIME_ORDER, "_doc")
-# Where a point in time is opened and closed: OpenSearch's way, then Elastic's (OpenSearch's client warns of refusals).
+# Paths that open and close a point in time: OpenSearch's first, since its client logs a warning for each refusal.
 _OPENERS = (("/_search/point_in_time", "pit_id"), ("/_pit", "id"))
-# Each round leaves out all indices that fail by then.
-_MOST_ROUNDS = 10
+# Each round excludes all indices that have failed so far.
+_MAX_ROUNDS = 10
 
 
 class ScanError(Exception):
-    """The engine refuses to be read like this; the text is its reason, in one line."""
+    """The search engine refuses the search; the text is the reason, in one line."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """One document as it was read. ``time`` is its ``@timestamp`` (ms since 1970), None where it has none."""
+    """One document. ``time`` is its ``@timestamp`` (ms since 1970), None if it has none."""
 
     index: str
     id: str
@@ -46,12 +47,11 @@ class Hit:
 
 
 class Scan:
-    """A context manager that gives the pages of each of its slices.
+    """A context manager that yields the pages of each of its slices.
 
-    ``path`` names the indices (``/inference-log-*``), ``source`` is what to read of each document, as the engine's
-    ``_source``. Indices that can't be read are left out from the start; `left_out` names them. Raises ScanError where
-    the query is refused, StoreUnavailableError where the engine doesn't answer, not as an engine does, or has forgotten
-    where a slice was.
+    ``path`` names the indices (``/inference-log-*``), ``source`` is the ``_source`` filter of the search. Indices that
+    can't be read are excluded from the start; `left_out` names them. Raises ScanError if the search is refused,
+    StoreUnavailableError if there is no readable answer, or the context of a slice has expired.
     """
 
     def __init__(
@@ -60,14 +60,14 @@ class Scan:
         self._engine = engine
         self._indices = unquote(path.removeprefix("/"))
         self._path = path
-        self.left_out = LeftOut(engine)
+        self.left_out = ExcludedIndices(engine)
         self._search = {"size": page, "query": query, "_source": source, "track_total_hits": False}
         self._slices = slices
         self._pit: tuple[str, str, str] | None = None
 
     @property
     def point_in_time(self) -> bool:
-        """Whether it reads a point in time; else it scrolls."""
+        """Whether a point in time is used, not a scroll."""
         return self._pit is not None
 
     def __enter__(self) -> Self:
@@ -83,19 +83,19 @@ class Scan:
             self._forget(path, {key: name if key == "id" else [name]})
 
     def pages(self, number: int = 0) -> Iterator[list[Hit]]:
-        """Give the pages of one slice, of ``slices``, the oldest documents first."""
+        """Yield the pages of one of the ``slices``, the oldest documents first."""
         if self._pit is not None:
             yield from self._read(self._pit[2], number)
         else:
             yield from self._scroll(number)
 
     def _find_readable(self) -> None:
-        """Ask for one document, and leave out each index that can't answer: later a page would be half of one."""
+        """Search for one document, and exclude each index that can't answer: later, it would make a page incomplete."""
         self.left_out.note_closed(self._indices)
         body = {**self._search, "size": 1, "sort": [_TIME_ORDER], "_source": False}
-        for _ in range(_MOST_ROUNDS):
+        for _ in range(_MAX_ROUNDS):
             self._path = f"/{quote(self.left_out.narrowed(self._indices), safe='*,')}"
-            if len(self._path) > MOST_PATH_CHARACTERS:
+            if len(self._path) > MAX_PATH_CHARACTERS:
                 raise ScanError(f"{len(self.left_out.reasons)} indices can't be read: name those that can")
             status, answer = self._engine.request("POST", f"{self._path}/_search", body, params=LENIENT)
             try:
@@ -105,7 +105,7 @@ class Scan:
                     raise
             else:
                 return
-        raise StoreUnavailableError("one index after the other can't be read")
+        raise StoreUnavailableError("too many indices can't be read")
 
     def _open(self) -> tuple[str, str, str] | None:
         for path, key in _OPENERS:
@@ -114,7 +114,7 @@ class Scan:
             )
             if status == 200 and isinstance(answer, dict) and key in answer:
                 name = str(answer[key])
-                # An older one can be opened, but not be read in an order in which no two documents are equal.
+                # Older versions can open a point in time, but don't support _shard_doc, which makes the order definite.
                 status, _ = self._engine.request("POST", "/_search", {**self._of_pit(name), "size": 0})
                 if status == 200:
                     return path, key, name
@@ -137,14 +137,16 @@ class Scan:
             yield [_hit(hit) for hit in hits]
             before, after = after, hits[-1]["sort"]
             if after == before:
-                raise StoreUnavailableError("the engine's answer to a search is none: a page is followed by itself")
+                raise StoreUnavailableError(
+                    "the engine's answer to a search can't be used: a page is followed by itself"
+                )
 
     def _scroll(self, number: int) -> Iterator[list[Hit]]:
         first = {**self._search, **self._slice(number), "sort": SCROLL_ORDER}
-        # A scroll counts its hits in any case, and refuses to be told not to.
+        # A scroll always counts its hits, and refuses this option.
         del first["track_total_hits"]
         answer = self._hits(f"{self._path}/_search", first, {"scroll": KEEP_ALIVE, **LENIENT})
-        # Where no index is there, there is no scroll either.
+        # Without an index there is no scroll either.
         name = answer.get("_scroll_id")
         try:
             while answer["hits"]["hits"]:
@@ -160,7 +162,7 @@ class Scan:
         return check_documents(_complete(status, answer))
 
     def _forget(self, path: str, body: Document) -> None:
-        """Free what the engine keeps for us; it ends by itself, too."""
+        """Free the context in the search engine; otherwise it expires."""
         try:
             self._engine.request("DELETE", path, body)
         except StoreUnavailableError:
@@ -179,6 +181,6 @@ def _complete(status: int, answer: Any) -> Any:
 
 def _hit(hit: Mapping[str, Any]) -> Hit:
     time = hit["sort"][0]
-    # Documents without a time are sorted to the end, as the greatest number that there is.
+    # Documents without a time are sorted last, with the greatest 64-bit number as their sort value.
     known = time if isinstance(time, int) and abs(time) < 2**62 else None
     return Hit(hit["_index"], hit["_id"], hit.get("_source") or {}, known)

@@ -1,8 +1,9 @@
-"""The two vendors' clients behind one way to send a request, and the choice between them.
+"""Two clients behind one interface, and the choice between them.
 
-`elasticsearch` talks to Elastic's servers from 7.14 on, which name themselves in a header of every answer.
-`opensearch-py` talks to OpenSearch, Open Distro and the older builds of Elastic's, which Elastic's client refuses. The
-choice is made by an answer that only an engine gives; the page of a proxy before it decides nothing.
+`elasticsearch` is for Elastic's servers from 7.14 on, which identify themselves in a header of every answer. It refuses
+all others: for OpenSearch, Open Distro and the older Elasticsearch builds `elastic_transport`, the layer below that
+client, sends HTTP requests and knows no vendor. The choice is made by an answer that only a search engine gives; the
+page of a proxy in front of it decides nothing.
 """
 
 from __future__ import annotations
@@ -15,29 +16,34 @@ from dataclasses import dataclass
 from functools import lru_cache
 from http.client import HTTPException
 from typing import Any, Protocol
-from urllib.parse import urlsplit
+from urllib.parse import urlencode
 
 import elastic_transport
 import elasticsearch
-import opensearchpy
 import urllib3
+from elastic_transport.client_utils import url_to_node_config
 
-from request_logger.common.json import dumps, loads
+from request_logger.common.json import loads
 from request_logger.settings import Settings
 from request_logger.store.changes import StoreUnavailableError, UnreadableAnswerError
-from request_logger.store.client.transport import ElasticNode, OpenSearchConnection
+from request_logger.store.client.transport import OneSendNode
 from request_logger.store.responses import is_engine_error
 
 _ANY_STATUS = tuple(range(300, 600))
-# What may be asked of an engine to learn what it is: the first may be closed to some users, and some builds lack it.
-_QUESTIONS = ("/", "/_cluster/health")
-# Something came, and it was not HTTP, or broke off.
+# Another host may answer instead: a proxy answers these while the search engine behind it is away.
+_RETRY_STATUS = (502, 503, 504)
+# A request waits without a time limit while all connections are in use, so there are more than a worker can use at a
+# time (writer, probes, reports). Each is opened when it is needed.
+_MOST_CONNECTIONS = 64
+# Paths that identify a search engine: some users have no permission for the first, and some builds lack it.
+_PROBE_PATHS = ("/", "/_cluster/health")
+# Errors of an answer that isn't HTTP, or was cut off.
 _BROKEN_ANSWER = (urllib3.exceptions.ProtocolError, urllib3.exceptions.DecodeError, HTTPException, ValueError)
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How a request is sent. ``timeout`` is in seconds."""
+    """Options of a request. ``timeout`` is in seconds."""
 
     content_type: str
     params: Mapping[str, str]
@@ -45,39 +51,39 @@ class Options:
 
 
 class Client(Protocol):
-    """Sends requests to an engine."""
+    """Sends requests to the search engine. Implementations are thread-safe."""
 
     def request(self, method: str, path: str, body: bytes | None, options: Options) -> tuple[int, Any]:
-        """Return the status and the parsed answer, also of an error.
+        """Send a request; return the status and the parsed answer, also of an error.
 
-        Raises StoreUnavailableError where there is no answer that can be read, whatever the reason.
+        Raises StoreUnavailableError if there is no readable answer, for any reason.
         """
         ...
 
 
 def connect(hosts: Sequence[str], settings: Settings) -> Client:
-    """Return the client of the vendor whose engine answers.
+    """Return the client for the search engine that answers.
 
-    Raises StoreUnavailableError where none of the hosts gives an answer that only an engine gives.
+    Raises StoreUnavailableError if no host gives an answer that only a search engine gives.
     """
     if settings.elasticsearch_cloud_id:
         return _Elastic(hosts, settings)
-    asker = _OpenSearch(hosts, settings)
-    return _Elastic(hosts, settings) if asker.is_elastic() else asker
+    transport = _Transport(hosts, settings)
+    return _Elastic(hosts, settings) if transport.is_elastic() else transport
 
 
 def verifies(settings: Settings) -> bool:
-    """Return whether the engine's certificate is verified."""
-    # What answers to a cloud id has a certificate that every machine knows.
+    """Return whether the search engine's certificate is verified."""
+    # A host of a cloud id has a certificate from a public CA.
     return bool(
         settings.elasticsearch_verify_certs or settings.elasticsearch_ca_cert or settings.elasticsearch_cloud_id
     )
 
 
-def is_of_elastic(status: int, headers: Mapping[str, str], raw: str) -> bool | None:
-    """Return whether an answer to one of the questions is of Elastic's server; None where it is of no engine.
+def is_elastic_answer(status: int, headers: Mapping[str, str], raw: str) -> bool | None:
+    """Return whether the answer to a probe comes from Elastic's server (7.14 on); None if from no search engine.
 
-    ``headers`` have names in lower case; ``raw`` is the body.
+    ``headers`` have lower-case names; ``raw`` is the body.
     """
     if headers.get("x-elastic-product") == "Elasticsearch":
         return True
@@ -92,13 +98,13 @@ def is_of_elastic(status: int, headers: Mapping[str, str], raw: str) -> bool | N
         says_version = isinstance(version, dict) and isinstance(version.get("number"), str)
         says_health = isinstance(answer, dict) and {"cluster_name", "status", "number_of_nodes"} <= answer.keys()
         return False if says_version or says_health else None
-    # An engine's own refusal of the question: of a path, a method or a user. Wrong credentials and what passes say
-    # nothing: the same request can have another answer later.
+    # A search engine's refusal of a path, a method or a user. Wrong credentials and transient errors prove nothing: the
+    # same request can have another answer later.
     return False if status in (400, 403, 404, 405) and is_engine_error(status, answer) else None
 
 
 def _credentials(settings: Settings) -> dict[str, str]:
-    """Give the header that says who asks. The clients' own ways refuse a password that isn't ASCII or Latin-1."""
+    """Return the authorization header. The clients' own options refuse passwords that aren't ASCII or Latin-1."""
     if settings.elasticsearch_token:
         return {"authorization": f"Bearer {settings.elasticsearch_token}"}
     if settings.elasticsearch_api_key:
@@ -109,112 +115,121 @@ def _credentials(settings: Settings) -> dict[str, str]:
     return {}
 
 
-class _OrjsonSerializer(opensearchpy.serializer.Serializer):
-    mimetype = "application/json"
-
-    def loads(self, s: Any) -> Any:
-        return loads(s)
-
-    def dumps(self, data: Any) -> Any:
-        return data if isinstance(data, (str, bytes)) else dumps(data)
+@dataclass(frozen=True, slots=True)
+class _NotJson:
+    text: str
 
 
-class _OpenSearch:
+class _Serializer(elasticsearch.OrjsonSerializer):
+    """Sends bytes as they are, and reads JSON; what is none is marked, since the status decides what that means."""
+
+    def loads(self, data: bytes) -> Any:
+        # Documents of other writers may have numbers that orjson refuses.
+        try:
+            return loads(data) if data else None
+        except json.JSONDecodeError:
+            return _NotJson(data.decode("utf-8", "replace"))
+
+
+def _serializers() -> dict[str, elastic_transport.Serializer]:
+    """Return the serializers by the media types of requests and answers; a gateway's errors have types of their own."""
+    return dict.fromkeys(("application/json", "application/x-ndjson", "application/*"), _Serializer())
+
+
+def _body_of(status: int, body: Any) -> Any:
+    """Return the body of an answer. Raises UnreadableAnswerError where it claims success and is not JSON."""
+    if not isinstance(body, _NotJson):
+        return body
+    if status < 300:
+        raise UnreadableAnswerError("the engine's answer can't be read: it is not JSON")
+    return body.text
+
+
+class _Transport:
     def __init__(self, hosts: Sequence[str], settings: Settings) -> None:
-        self._count = len(hosts)
-        self._transport = opensearchpy.OpenSearch(
-            [_parsed(host) for host in hosts],
-            headers=_credentials(settings),
-            verify_certs=verifies(settings),
-            ssl_show_warn=False,
-            ssl_assert_hostname=None if verifies(settings) else False,
-            ca_certs=settings.elasticsearch_ca_cert or None,
-            timeout=settings.elasticsearch_timeout_seconds,
+        self._transport = elastic_transport.Transport(
+            [_node(host, settings) for host in hosts],
+            node_class=OneSendNode,
             max_retries=len(hosts) - 1,
-            serializer=_OrjsonSerializer(),
-            pool_maxsize=10,
-            connection_class=OpenSearchConnection,
-        ).transport
+            retry_on_status=_RETRY_STATUS,
+            meta_header=False,
+            serializers=_serializers(),
+        )
 
     def request(self, method: str, path: str, body: bytes | None, options: Options) -> tuple[int, Any]:
+        target = f"{path}?{urlencode(options.params)}" if options.params else path
         try:
             answer = self._transport.perform_request(
                 method,
-                path,
-                params=dict(options.params),
+                target,
                 body=body,
-                timeout=options.timeout,
                 headers={"content-type": options.content_type},
+                request_timeout=options.timeout,
             )
-            return 200, answer
-        except opensearchpy.exceptions.ConnectionError as error:
+        except elastic_transport.SerializationError as error:
+            raise _unreadable(error) from None
+        except elastic_transport.TransportError as error:
             raise _no_answer(error) from None
-        except opensearchpy.exceptions.TransportError as error:
-            if not isinstance(error.status_code, int):
-                raise _unreadable(error) from None
-            return error.status_code, error.info or error.error
         except Exception as error:
             raise _unreadable(error) from None
+        return answer.meta.status, _body_of(answer.meta.status, answer.body)
 
     def is_elastic(self) -> bool:
-        """Ask the hosts what they are, until one gives an answer of an engine. Raises StoreUnavailableError."""
+        """Probe the hosts until one answers as a search engine does. Raises StoreUnavailableError."""
         reason = ""
-        for _ in range(self._count):
-            # Each call gets the next host.
-            connection = self._transport.get_connection()
-            for path in _QUESTIONS:
+        for node in self._transport.node_pool.all():
+            for path in _PROBE_PATHS:
                 try:
-                    status, headers, raw = connection.perform_request("GET", path, ignore=_ANY_STATUS)
+                    meta, raw = node.perform_request("GET", path)
                 except Exception as error:
                     reason = str(_no_answer(error))
                     break
-                found = is_of_elastic(status, {name.lower(): value for name, value in headers.items()}, raw)
+                found = is_elastic_answer(meta.status, meta.headers, raw.decode("utf-8", "surrogateescape"))
                 if found is not None:
                     return found
-                reason = f"the engine does not answer: {status} to GET {path} without an engine's answer"
+                reason = f"the engine does not answer: {meta.status} to GET {path} without an engine's answer"
         raise StoreUnavailableError(reason)
 
 
-class _ElasticSerializer(elasticsearch.OrjsonSerializer):
-    def loads(self, data: Any) -> Any:
-        # Documents of other writers may have numbers that orjson refuses.
-        return loads(data)
+def _node(host: str, settings: Settings) -> elastic_transport.NodeConfig:
+    node = url_to_node_config(host)
+    tls: dict[str, Any] = {}
+    if node.scheme == "https":
+        tls = {"verify_certs": verifies(settings), "ssl_show_warn": False}
+        if settings.elasticsearch_ca_cert:
+            tls["ca_certs"] = settings.elasticsearch_ca_cert
+    return node.replace(
+        headers=_credentials(settings),
+        request_timeout=settings.elasticsearch_timeout_seconds,
+        connections_per_node=_MOST_CONNECTIONS,
+        # As Elastic recommends for its cloud.
+        http_compress=bool(settings.elasticsearch_cloud_id),
+        **tls,
+    )
 
 
 class _Elastic:
     def __init__(self, hosts: Sequence[str], settings: Settings) -> None:
-        options: dict[str, Any] = {}
-        if settings.elasticsearch_cloud_id:
-            options["cloud_id"] = settings.elasticsearch_cloud_id
-        else:
-            options["hosts"] = hosts
-        if not settings.elasticsearch_cloud_id and hosts[0].startswith("https"):
-            options |= {"verify_certs": verifies(settings), "ssl_show_warn": False}
-            if settings.elasticsearch_ca_cert:
-                options["ca_certs"] = settings.elasticsearch_ca_cert
         client = elasticsearch.Elasticsearch(
-            **options,
-            headers=_credentials(settings),
-            request_timeout=settings.elasticsearch_timeout_seconds,
-            max_retries=max(len(hosts) - 1, 0),
-            serializer=_ElasticSerializer(),
-            node_class=ElasticNode,
+            [_node(host, settings) for host in hosts],
+            max_retries=len(hosts) - 1,
+            serializers=_serializers(),
+            node_class=OneSendNode,
         ).options(ignore_status=_ANY_STATUS)
-        # The client makes a new one of itself for other options, which takes as long as the request. There are few.
-        self._waiting = lru_cache(maxsize=16)(lambda timeout: client.options(request_timeout=timeout))
+        # Changing options copies the client, which takes as long as a request; there are only a few timeouts.
+        self._with_timeout = lru_cache(maxsize=16)(lambda timeout: client.options(request_timeout=timeout))
 
     def request(self, method: str, path: str, body: bytes | None, options: Options) -> tuple[int, Any]:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", elasticsearch.ElasticsearchWarning)
-                answer = self._waiting(options.timeout).perform_request(
+                answer = self._with_timeout(options.timeout).perform_request(
                     method,
                     path,
                     params=dict(options.params),
                     body=body,
                     headers={"content-type": options.content_type, "accept": "application/json"},
                 )
-            return answer.meta.status, answer.body
         except (elastic_transport.SerializationError, elasticsearch.UnsupportedProductError) as error:
             raise _unreadable(error) from None
         except elasticsearch.ApiError as error:
@@ -223,21 +238,12 @@ class _Elastic:
             raise _no_answer(error) from None
         except Exception as error:
             raise _unreadable(error) from None
-
-
-def _parsed(host: str) -> dict[str, Any]:
-    parts = urlsplit(host)
-    return {
-        "host": parts.hostname,
-        "port": parts.port,
-        "use_ssl": parts.scheme == "https",
-        **({"url_prefix": parts.path.strip("/")} if parts.path.strip("/") else {}),
-    }
+        return answer.meta.status, _body_of(answer.meta.status, answer.body)
 
 
 def _no_answer(error: Exception) -> StoreUnavailableError:
-    """Say what failed in a few words; the clients' own texts repeat themselves."""
-    causes = [error, getattr(error, "info", None), *getattr(error, "errors", ())]
+    """Return the error for a failed request, with a short text: the clients' own texts are repetitive."""
+    causes = [error, error.__cause__, *getattr(error, "errors", ())]
     broken = next((cause for cause in causes if isinstance(cause, _BROKEN_ANSWER)), None)
     if broken is not None:
         return _unreadable(broken)
@@ -246,9 +252,9 @@ def _no_answer(error: Exception) -> StoreUnavailableError:
 
 
 def _unreadable(error: Exception) -> UnreadableAnswerError:
-    """Say what kind of error it was: its text may quote the answer, and with it documents.
+    """Return the error for an unreadable answer, with the type of its cause: the text may quote documents.
 
-    The clients and what they are made of raise many kinds (of JSON, of encodings, of HTTP, of recursion), and future
-    no list of them; whatever it is, the engine gave no answer that can be used.
+    The clients and their dependencies raise many types (of JSON, encodings, HTTP, recursion), without a complete list.
+    All of them mean that there is no usable answer.
     """
     return UnreadableAnswerError(f"the engine's answer can't be read: {type(error).__name__}")

@@ -1,6 +1,6 @@
-"""Creates indices with our fields, and keeps the index templates installed, over any way to send a request.
+"""Creates indices with our fields, and keeps the index templates installed.
 
-Nothing here starts a thread, waits, or asks for the time other than by the ``clock`` that it is given.
+The caller provides the function that sends a request, and the clock. Starts no thread, and never waits.
 """
 
 from __future__ import annotations
@@ -23,79 +23,79 @@ from request_logger.store.responses import (
 
 log = logging.getLogger(__name__)
 
-Request = Callable[..., tuple[int, Any]]
-"""``request(method, path, body=None, params=None)`` returns status and parsed answer, also of an error.
+SendRequest = Callable[..., tuple[int, Any]]
+"""``request(method, path, body=None, params=None)`` returns the status and the parsed answer, also of an error.
 
-Raises StoreUnavailableError where there is no answer.
+Raises StoreUnavailableError if there is no answer.
 """
 
-# An index that could not be prepared, and templates of an engine that has lost an index, are looked at again after so
-# long: a look is several requests, and the _bulk requests of a busy logger are milliseconds apart.
+# The pause before an index that could not be prepared, or the templates after an index was lost, are checked again. A
+# check takes several requests, while the _bulk requests of a busy logger are milliseconds apart.
 RETRY_SECONDS = 5.0
-# So many warnings and pauses are remembered: some 100 kB where each is for another index.
-_MOST_REMEMBERED = 1000
+# Entries per record of warnings and pauses: about 100 kB if each is for another index.
+_MAX_REMEMBERED = 1000
 _FIELD_LIMIT = "index.mapping.total_fields.limit"
 
 
 class IndexAdmin:
     """Prepares indices for the documents that are written to them.
 
-    May be called by several threads: they do the same work twice at worst.
+    Thread-safe without a lock: at worst, two threads prepare the same index twice.
     """
 
-    def __init__(self, request: Request, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, request: SendRequest, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
         self._request = request
-        self._settings = settings
+        self._templates = templates.wanted(settings)
         self._clock = clock
-        # How often an index was gone, and what that was when the templates were last found in order.
+        # The number of lost indices so far, and its value when the templates were last found to be current.
         self._losses = 0
         self._losses_checked = -1
         self._check_templates_at = float("-inf")
         self._retry_at: dict[str, float] = {}
-        # Indices that have had all of our fields.
+        # Indices that were found or made to have all of our fields.
         self._completed: set[str] = set()
         self._warned: set[tuple[str, str]] = set()
 
     def prepare(self, index: str) -> bool:
-        """Make sure that an index is there and can take our fields; False: not yet, and must be prepared later.
+        """Create an index, or add the fields that it lacks; return False if that has to be retried later.
 
-        A new one gets the types of the template. One that is there, whoever created it, is given the fields that it
-        lacks. What the engine refuses is warned of once and left to the verdict on each document. False is a block, or
-        that the index can't be created; that is asked again after RETRY_SECONDS at the earliest. Raises
-        StoreUnavailableError.
+        A new index gets the types of the template. To an existing index, whoever created it, the missing fields are
+        added; if the search engine refuses that, a warning is logged once, and documents are refused one by one. The
+        result is False if the index is blocked or can't be created; then it is tried again after RETRY_SECONDS at the
+        earliest. Raises StoreUnavailableError.
         """
         if self._clock() < self._retry_at.get(index, float("-inf")):
             return False
         self.install_template()
         done = self._create(index)
-        # It may have turned out to be another than the one that was prepared before.
+        # The index may have turned out to be another one than before, which means that the templates may be lost, too.
         self.install_template()
-        # Where the templates were looked at a moment ago, they are looked at again with the index.
+        # If the templates could not be checked now, they are checked together with the index next time.
         done = done and self._losses_checked == self._losses
         if done:
             self._retry_at.pop(index, None)
         else:
-            if len(self._retry_at) >= _MOST_REMEMBERED:
+            if len(self._retry_at) >= _MAX_REMEMBERED:
                 self._retry_at.clear()
             self._retry_at[index] = self._clock() + RETRY_SECONDS
         return done
 
     def forget(self, index: str) -> None:
-        """Note that an index is not there any more.
+        """Record that an index doesn't exist any more.
 
-        The engine may have come back empty: the templates are checked, too, before an index is created again, once
-        in RETRY_SECONDS at most. A pause of an index that could not be created goes on.
+        The search engine may have lost all data, so the templates are checked before an index is created again, at most
+        once in RETRY_SECONDS. The pause of an index that could not be created continues.
         """
         self._losses += 1
         self._completed.discard(index)
 
     def install_template(self) -> None:
-        """Install the index templates where they are missing or older. Raises StoreUnavailableError."""
+        """Install the index templates that are missing or outdated. Raises StoreUnavailableError."""
         losses = self._losses
         if self._losses_checked == losses or self._clock() < self._check_templates_at:
             return
         blocked = False
-        for name, wanted in templates.wanted(self._settings).items():
+        for name, wanted in self._templates.items():
             path = f"/_index_template/{name}"
             present = read_templates(*self._request("GET", path))
             if isinstance(present, Refusal) or not templates.is_current(present, wanted):
@@ -109,7 +109,7 @@ class IndexAdmin:
             self._losses_checked = losses
 
     def _create(self, index: str) -> bool:
-        """Create an index where there is none, and give it what it lacks; say whether it is there and not blocked."""
+        """Create an index if it doesn't exist, and add missing fields; return whether it exists and isn't blocked."""
         found = self._mappings(index)
         if found == {}:
             refusal = read_acknowledgement(*self._request("PUT", _path(index)), what="creating an index")
@@ -118,24 +118,24 @@ class IndexAdmin:
                 return False
             found = self._mappings(index)
             if refusal is None:
-                # A new one has all fields, where the templates are there.
+                # A new index has all fields, provided that the templates are installed.
                 self._completed.add(index)
         if isinstance(found, Refusal):
             self._warn(f"the mapping of index {index} can't be read", found)
             return not found.is_blocked
-        # An alias answers with the indices behind it.
+        # For an alias the answer has the indices behind it.
         done = [self._complete(name, mapping) for name, mapping in found.items()]
         return bool(done) and all(done)
 
     def _mappings(self, index: str) -> dict[str, Any] | Refusal:
-        """Return the mapping of an index by its name, or of those behind an alias; nothing where there is none."""
+        """Return the mappings of an index, or of the indices behind an alias, by name; empty if there is none."""
         return read_mappings(*self._request("GET", f"{_path(index)}/_mapping"))
 
     def _complete(self, index: str, mapping: dict[str, Any]) -> bool:
-        """Give an index what its mapping lacks, and room for it; False where it is blocked."""
+        """Add the missing fields to an index, and raise its field limit; return False if the index is blocked."""
         additions = templates.additions(mapping)
         if additions and index in self._completed:
-            # It was created again by its first document, or without the templates: they may be gone.
+            # It was created again, implicitly by its first document or without the templates, which may be lost.
             self._completed.remove(index)
             self._losses += 1
         refusal = None
@@ -143,19 +143,19 @@ class IndexAdmin:
             self._make_room(index, mapping, additions)
             refusal = self._put_mapping(index, additions)
         if refusal is None:
-            if len(self._completed) >= _MOST_REMEMBERED:
+            if len(self._completed) >= _MAX_REMEMBERED:
                 self._completed.clear()
             self._completed.add(index)
             return True
         if not refusal.is_blocked:
-            # A mapping is taken whole or not at all: one field that can't be added must not cost the others.
+            # A mapping is accepted or refused as a whole. One field that can't be added must not prevent the others.
             for piece in templates.pieces(additions):
                 refusal = self._put_mapping(index, piece) or refusal
         self._warn(f"index {index} can't be given all of our fields", refusal)
         return not refusal.is_blocked
 
     def _make_room(self, index: str, mapping: dict[str, Any], additions: dict[str, Any]) -> None:
-        """Raise the limit of fields of an index to ours; further where it is full of others' names."""
+        """Raise the field limit of an index to ours, or higher if its own fields need more."""
         path = f"{_path(index)}/_settings"
         status, answer = self._request("GET", path, params={"flat_settings": "true"})
         settings = read_settings(status, answer, index)
@@ -174,10 +174,10 @@ class IndexAdmin:
         return read_acknowledgement(*answer, what="changing a mapping")
 
     def _warn(self, what: str, refusal: Refusal) -> None:
-        """Log what is refused, once for each index or template and kind of error."""
+        """Log a refusal, once per index or template and type of error."""
         key = (what, f"{refusal.status} {refusal.kind}")
         if key not in self._warned:
-            if len(self._warned) >= _MOST_REMEMBERED:
+            if len(self._warned) >= _MAX_REMEMBERED:
                 self._warned.clear()
             self._warned.add(key)
             log.warning("%s: the engine answered %s: %s", what, refusal.status, refusal.reason)
@@ -188,5 +188,5 @@ def _path(index: str) -> str:
 
 
 def _number(text: Any) -> int:
-    """Read the number of a setting; 0 where there is none."""
+    """Return a setting's value as a number, 0 if it has none."""
     return int(text) if isinstance(text, (int, str)) and str(text).isdecimal() else 0

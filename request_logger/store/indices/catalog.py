@@ -1,4 +1,4 @@
-"""Which indices of a name there are: that without a period, and those of months or days (INDEX_PERIOD)."""
+"""The catalog of the indices of each name: the one without a period, and those per month or day (INDEX_PERIOD)."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from request_logger.store.responses import Refusal, read_aliases
 
 log = logging.getLogger(__name__)
 
-MOST_PERIODS = 60
-"""So many periods of a name are known, the newest, beside the index without one."""
+MAX_PERIODS = 60
+"""The newest periods of a name that are kept, in addition to the index without a period."""
 REFRESH_SECONDS = 5.0
-# Some engines and proxies refuse longer ones.
-_MOST_PATH = 3000
+"""How long a list of indices is used before it is fetched again."""
+# Search engines accept a request line of 4,096 bytes; some proxies less.
+_MAX_PATH = 3000
 _FORBIDDEN = "security_exception"
 _LENIENT = {"ignore_unavailable": "true", "allow_no_indices": "true", "expand_wildcards": "open"}
 
@@ -31,10 +32,10 @@ class _Listed:
 
 
 class Catalog:
-    """The indices of each name, as they were listed last.
+    """The indices of each name, as they were last listed.
 
-    ``period`` is INDEX_PERIOD: with ``none`` a name that has no index of a period will not have one later. ``now`` is
-    in seconds of any clock that doesn't go back.
+    ``period`` is INDEX_PERIOD: with ``none``, a name without period indices never gets one later. ``now`` is in seconds
+    of a monotonic clock. Not thread-safe: the caller holds the writer's lock.
     """
 
     def __init__(self, period: str) -> None:
@@ -44,43 +45,43 @@ class Catalog:
         self._is_warned = False
 
     def of(self, index: str) -> list[str]:
-        """Return the indices of a name as they are known, the one without a period first, then by period."""
+        """Return the known indices of a name, the one without a period first, then by period."""
         listed = self._listed.get(index)
         return listed.names if listed is not None else []
 
-    def is_spread(self, index: str) -> bool:
+    def is_multi_index(self, index: str) -> bool:
         """Return whether documents of a name may be in several indices."""
         return self.period != "none" or any(name != index for name in self.of(index))
 
-    def is_alone(self, index: str) -> bool:
-        """Return whether it is known that there is no other index of a name, nor will be."""
+    def is_single_index(self, index: str) -> bool:
+        """Return whether a name is known to have no other index, now and later."""
         return index in self._alone
 
     def is_stale(self, index: str, now: float) -> bool:
-        """Return whether a name must be listed (again) before its list is used."""
+        """Return whether the indices of a name must be listed (again) before the list is used."""
         listed = self._listed.get(index)
-        return listed is None or (now >= listed.until and self.is_spread(index))
+        return listed is None or (now >= listed.until and self.is_multi_index(index))
 
-    def made(self, name: str) -> None:
-        """Note an index that was made, or is written to for the first time."""
+    def add(self, name: str) -> None:
+        """Add an index that was created, or is written to for the first time."""
         for index, listed in self._listed.items():
             if (name == index or is_of(name, index)) and name not in listed.names:
                 listed.names = _in_order(index, [*listed.names, name])
                 listed.until = 0.0
 
     def note(self, found: Mapping[str, list[str] | None], now: float) -> None:
-        """Note what `list_indices` has found."""
+        """Record the result of `list_indices`."""
         for index, names in found.items():
             if names is None and not self._is_warned:
                 self._is_warned = True
                 log.warning("documents of other periods can't be found: this user may not list %s", _path([index])[1:])
             self._listed[index] = _Listed(names or [], now + REFRESH_SECONDS)
-            if not self.is_spread(index):
+            if not self.is_multi_index(index):
                 self._alone.add(index)
 
 
 def list_indices(engine: EngineReader, indices: Collection[str]) -> dict[str, list[str] | None]:
-    """Ask the engine which indices of these names there are; None for a name that this user may not list.
+    """Return the indices of each name; None for a name that this user may not list.
 
     Raises StoreUnavailableError.
     """
@@ -101,7 +102,7 @@ def list_indices(engine: EngineReader, indices: Collection[str]) -> dict[str, li
 def _groups(indices: Iterable[str]) -> Iterator[list[str]]:
     group: list[str] = []
     for index in sorted(indices):
-        if group and len(_path([*group, index])) > _MOST_PATH:
+        if group and len(_path([*group, index])) > _MAX_PATH:
             yield group
             group = []
         group.append(index)
@@ -114,7 +115,7 @@ def _path(indices: Iterable[str]) -> str:
 
 
 def _usable(aliases: Mapping[str, set[str]]) -> set[str]:
-    """Give the names of indices and aliases; a name with several indices behind it can't be asked for one document."""
+    """Return the names of indices and aliases, without aliases of several indices, which support no single get."""
     names = Counter(aliases.keys())
     for each in aliases.values():
         names.update(each)
@@ -123,4 +124,4 @@ def _usable(aliases: Mapping[str, set[str]]) -> set[str]:
 
 def _in_order(index: str, names: list[str]) -> list[str]:
     periods = sorted(name for name in names if name != index)
-    return [*([index] if index in names else []), *periods[-MOST_PERIODS:]]
+    return [*([index] if index in names else []), *periods[-MAX_PERIODS:]]

@@ -1,8 +1,8 @@
-"""What an index's mapping and settings do to the documents that we write: pure judgement, no engine.
+"""Checks an index's mapping and settings for effects on our documents. Pure code, no I/O.
 
-An index that the original made has the types that its first values suggested to the engine. Those can't be changed;
-what they refuse is stored as text that is not indexed (see documents.degrade), what they distort is right in `_source`
-and wrong in searches and sums.
+In an index that the original logger created, the search engine derived the types of fields from their first values.
+These types can't be changed. Values that they refuse are stored as text that is not indexed (see document.degrade);
+values that they distort are correct in `_source`, but wrong in searches and sums.
 """
 
 from __future__ import annotations
@@ -22,10 +22,12 @@ WHOLE_NUMBERS = frozenset({"long", "integer", "short", "byte", "unsigned_long"})
 NUMBERS = frozenset({"double", "float", "half_float", "scaled_float"}) | WHOLE_NUMBERS
 TEXTS = frozenset({"text", "match_only_text", "keyword", "constant_keyword", "wildcard"})
 PARTS = ("request", "response", "feedback", "outlier", "drift")
-# Of these the values have no fixed shape, and nobody sums them up.
+# Fields whose values have no fixed shape and are never aggregated.
 _FREE_FORM = ("payload", "instance", "truth", "parameters", "outputs", "request", "response", "metrics")
 DEFAULT_FIELD_LIMIT = 1000
+# From this share of the field limit on a warning is due: a new deployment's elements may exceed it.
 _NEARLY = 0.8
+# Element names per line of a finding.
 _NAMES_SHOWN = 5
 
 REINDEX = "reindex"
@@ -33,7 +35,7 @@ REINDEX = "reindex"
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One field or setting: what it is, what happens to our documents because of it, and what to do (or nothing)."""
+    """A finding about a field or setting: its value, the effect on our documents, and the action to take, if any."""
 
     field: str
     found: str
@@ -43,12 +45,12 @@ class Finding:
 
     @property
     def needs_action(self) -> bool:
-        """Whether somebody should do something."""
+        """Whether there is an action to take."""
         return bool(self.action)
 
 
 def origin(mapping: Mapping) -> Origin:
-    """Say whose mapping an index has."""
+    """Return which program created an index's mapping."""
     properties = mapping.get("properties", {})
     has_metrics = properties.get("metrics", {}).get("properties", {}).get("scorer", {}).get("type") == "keyword"
     if not has_metrics:
@@ -61,7 +63,7 @@ def origin(mapping: Mapping) -> Origin:
 
 
 def field_types(mapping: Mapping) -> dict[str, str]:
-    """Give the type of each field by its path: `object` for one that has fields, `disabled` for one not indexed."""
+    """Return the type of each field by its path: `object` for one that has fields, `disabled` for one not indexed."""
     return dict(_walk(mapping.get("properties", {}), ""))
 
 
@@ -75,7 +77,7 @@ def _walk(properties: Mapping, prefix: str) -> Iterator[tuple[str, str]]:
 
 
 def findings(mapping: Mapping, settings: Mapping) -> list[Finding]:
-    """Judge an index by its mapping and its flat settings (`index.blocks.write`...): what needs doing comes first."""
+    """Return the findings for an index's mapping and flat settings (`index.blocks.write`...), those to act on first."""
     found = [*_settings_findings(mapping, settings), *_reward(mapping), *_metrics(mapping), *_elements(mapping)]
     found += [*_free_form(mapping), *_to_come(mapping)]
     return sorted(found, key=lambda finding: not finding.needs_action)
@@ -90,7 +92,7 @@ def _settings_findings(mapping: Mapping, settings: Mapping) -> Iterator[Finding]
             )
             yield Finding(name, "true", happens, f"{name}=null")
     if str(settings.get("index.refresh_interval", "")).startswith("-1"):
-        happens = "new documents can't be found until somebody refreshes"
+        happens = "new documents can't be found until the index is refreshed"
         yield Finding("index.refresh_interval", "-1", happens, "index.refresh_interval=null")
     limit = int(settings.get("index.mapping.total_fields.limit", DEFAULT_FIELD_LIMIT))
     count = count_fields(mapping)
@@ -106,7 +108,7 @@ def _settings_findings(mapping: Mapping, settings: Mapping) -> Iterator[Finding]
 
 def _reward(mapping: Mapping) -> Iterator[Finding]:
     kind = field_types(mapping).get("feedback.reward")
-    where = "; metrics.reward has it as a number where there is a response"
+    where = "; metrics.reward has it as a number if there is a response"
     if kind == "boolean":
         happens = "a reward is a number, which this refuses: stored un-indexed, so that sums of it stop growing" + where
     elif kind in WHOLE_NUMBERS:
@@ -150,7 +152,7 @@ def _metrics(mapping: Mapping) -> Iterator[Finding]:
         yield Finding(path, kind, happens, REINDEX)
 
 
-# Type -> what happens to an element of another type, whether that is worth a new index.
+# Type -> the effect on elements of other types, and whether it justifies reindexing.
 _ELEMENTS = {
     "date": ("guessed from the first value; any other text is refused: stored un-indexed", True),
     "boolean": ("numbers and text are refused: stored un-indexed", True),

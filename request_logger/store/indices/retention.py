@@ -1,7 +1,7 @@
-"""What an engine is told so that it removes old indices by itself: ILM of Elasticsearch, ISM of OpenSearch. Pure code.
+"""Policies by which search engines delete old indices: ILM of Elasticsearch, ISM of OpenSearch. Pure code.
 
-Both remove whole indices, by how long ago they were made. So only those of a month or day (INDEX_PERIOD) get a policy,
-by their names; any other is written to for as long as its model is.
+Both delete whole indices by their age. So only indices per month or day (INDEX_PERIOD) get a policy, by their names;
+any other index is written to for as long as its model is in use.
 
 Bodies: https://www.elastic.co/guide/en/elasticsearch/reference/8.19/ilm-put-lifecycle.html and
 https://docs.opensearch.org/latest/im-plugin/ism/policies/
@@ -18,36 +18,36 @@ from request_logger.store.indices.templates import INDEX_PATTERNS, TEMPLATE_NAME
 
 Body = dict[str, Any]
 
-# Of the policy, and on Elasticsearch of the index template that attaches it.
+# The name of the policy, and on Elasticsearch of the index template that attaches it.
 NAME = "request-logger-retention"
 
-# The longest period, and a day more: an event may be dated tomorrow, and make its index then.
+# The length of the longest period, plus a day: an event dated tomorrow creates its index today.
 _LONGEST = {"month": timedelta(days=32), "day": timedelta(days=2)}
-# Above that of the template for all indices.
+# Higher than the priority of the template for all indices.
 _PRIORITY = 101
 
 
 def age(kept: timedelta, period: str) -> str:
-    """Give the age at which an index of a ``period`` (month or day) holds nothing that is to be ``kept``, as `122d`.
+    """Return the age, such as `122d`, at which all documents of an index of a ``period`` are older than ``kept``.
 
-    An index is made when its period begins, so its last document is younger by a period. Raises KeyError for a period
-    that is none of these.
+    An index is created when its period (month or day) begins, so its last document is younger by a period. Raises
+    KeyError for another period.
     """
     hours = (kept + _LONGEST[period]) // timedelta(hours=1)
     return f"{hours}h" if hours % 24 else f"{hours // 24}d"
 
 
 def patterns(index_name: str = "") -> list[str]:
-    """Give the patterns of the indices of months and days: ``...-20<year>.<month>``, where a month is 0. or 1. .
+    """Return the patterns of the indices per month or day: ``...-20*.0*`` and ``...-20*.1*``.
 
-    Engines know no other wildcard than ``*`` here.
+    Search engines support no wildcard but ``*`` here; a month begins with 0 or 1.
     """
     names = [*INDEX_PATTERNS, *([stem(index_name)] if index_name else [])]
     return [f"{name}-20*.{digit}*" for name in names for digit in "01"]
 
 
 def index_template(settings: Settings) -> Body:
-    """Give the template of the indices of months and days: that of all indices, and the policy of Elasticsearch."""
+    """Return the template of the indices per month or day: that of all indices with Elasticsearch's policy attached."""
     whole = wanted(settings)[TEMPLATE_NAME]
     inner = whole["template"]
     return {
@@ -59,28 +59,28 @@ def index_template(settings: Settings) -> Body:
 
 
 def ilm_policy(min_age: str, present: Body | None = None) -> Body | None:
-    """Give the body that makes the policy, or changes the ``present`` one (an engine's answer); None: it is right.
+    """Return the body that creates the policy or changes the ``present`` one (an answer); None if it is current.
 
-    Phases that somebody added to it stay.
+    Phases that an operator added are kept.
     """
     phases = (present or {}).get(NAME, {}).get("policy", {}).get("phases", {})
-    there = phases.get("delete", {})
-    if there.get("min_age") == min_age and "delete" in there.get("actions", {}):
+    current = phases.get("delete", {})
+    if current.get("min_age") == min_age and "delete" in current.get("actions", {}):
         return None
-    actions = {**there.get("actions", {}), "delete": there.get("actions", {}).get("delete", {})}
+    actions = {**current.get("actions", {}), "delete": current.get("actions", {}).get("delete", {})}
     return {"policy": {"phases": {**phases, "delete": {"min_age": min_age, "actions": actions}}}}
 
 
 def ism_policy(min_age: str, index_patterns: list[str], present: Body | None = None) -> Body | None:
-    """Give the body that makes the policy, or replaces the ``present`` one (an engine's answer); None: it is right."""
-    there = (present or {}).get("policy", {})
+    """Return the body that creates the policy or replaces the ``present`` one (an answer); None if it is current."""
+    current = (present or {}).get("policy", {})
     ages = [
         transition.get("conditions", {}).get("min_index_age")
-        for state in there.get("states", [])
+        for state in current.get("states", [])
         for transition in state.get("transitions", [])
     ]
-    # A list, on Open Distro the entry itself; both take the latter.
-    entries = there.get("ism_template") or []
+    # A list, on Open Distro the entry itself; both accept the latter in requests.
+    entries = current.get("ism_template") or []
     attached = [
         pattern
         for entry in ([entries] if isinstance(entries, dict) else entries)

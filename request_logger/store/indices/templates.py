@@ -1,14 +1,15 @@
-"""How the engine is told to index: fixed types for our own fields, and none that a later value can break.
+"""Index templates: fixed types for our own fields, and dynamic types that no later value can conflict with.
 
-Numbers become double and text becomes keyword, whatever the first value of a field looks like; dates are not guessed.
-Payloads, instances and truths are stored and not indexed: they have no fixed shape, and indexing every pixel is what
-made the original lose events. Every text field has a ``.keyword`` beside it, because that is what dashboards made
-for the original's dynamic mapping ask for.
+Numbers become double and text becomes keyword, whatever the first value of a field looks like; dates are not detected.
+Payloads, instances and truths are stored and not indexed: they have no fixed shape, and indexing every pixel made the
+original logger lose events. Every text field has a ``.keyword`` subfield, because dashboards that were made for the
+original's dynamic mapping use it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 from request_logger.common.mapped_fields import KEYWORD_METRICS, NUMBER_METRICS
@@ -18,17 +19,17 @@ from request_logger.settings import Settings
 Mapping = dict[str, Any]
 
 TEMPLATE_NAME = "request-logger"
-# Raise it with every change below: a template of a lower version is replaced at start.
+# Increase it with every change below: at start, a template with a lower version is replaced.
 VERSION = 2
 INDEX_PATTERNS = ["inference-log-*", "reference-log-*", "drift-log-*"]
 DEAD_LETTER_INDEX = "request-logger-dead-letters"
-# The engine counts all fields of an index together, objects and `.keyword` fields, too. Ours are in the mapping from
-# the start, so no number of elements can use up their room; there are some 200 (a test keeps them within it).
+# The limit counts all fields of an index, including objects and `.keyword` subfields. Ours are in the mapping from the
+# start, so elements can't use up their share; there are about 200 (a test checks that they fit).
 OWN_FIELDS = 300
-# Of names that documents bring: elements, custom metrics. A number is one field, text is two.
+# For names from documents: elements and custom metrics. A number takes one field, text takes two.
 DYNAMIC_FIELDS = 2000
 FIELD_LIMIT = OWN_FIELDS + DYNAMIC_FIELDS
-# A longer text is stored and not indexed: an engine refuses terms of over 32,766 bytes.
+# Longer text is stored and not indexed: Lucene refuses terms of more than 32,766 bytes, four per character at most.
 IGNORE_ABOVE = 8000
 
 _KEYWORD: Mapping = {
@@ -41,21 +42,21 @@ _DATE: Mapping = {"type": "date", "ignore_malformed": True}
 _DOUBLE: Mapping = {"type": "double", "ignore_malformed": True}
 _STORED: Mapping = {"type": "object", "enabled": False}
 _STORED_TEXT: Mapping = {"type": "keyword", "index": False, "doc_values": False}
-# What `documents.degrade` adds to a part: without them in the mapping, a form that is to be taken in any case may be
-# refused for them.
+# The fields that `document.degrade` adds to a part. If they were missing in the mapping, a strict mapping would refuse
+# the degraded form because of them.
 _UNINDEXED: Mapping = {"unindexed": _STORED_TEXT, "unindexed_reason": _PLAIN_KEYWORD}
 
 
 def metrics_mapping() -> Mapping:
     """Return the types of all fields that the built-in scorers write.
 
-    Any other of a scorer's, and each custom metric, is a double or a keyword by its value.
+    Any other field of a scorer, and each custom metric, becomes a double or a keyword, depending on its value.
     """
     return {
         "properties": {
             **dict.fromkeys(KEYWORD_METRICS, _PLAIN_KEYWORD),
             **dict.fromkeys(NUMBER_METRICS, _DOUBLE),
-            # A number of regression; of what can't be scored the reason, which is not indexed here but below.
+            # In regression a number; for a pair that can't be scored a text, which is indexed as `unscorable`.
             "error": _DOUBLE,
             "unscorable": _PLAIN_KEYWORD,
             "warning": _PLAIN_KEYWORD,
@@ -86,7 +87,7 @@ def _part(**fields: Mapping) -> Mapping:
                 "properties": {
                     "bytes": {"type": "long"},
                     "sha256": _PLAIN_KEYWORD,
-                    # Those without a type of their own before have the one that their values got.
+                    # Older versions of the template had no types for these two: they keep those of the dynamic mapping.
                     "item": _DOUBLE,
                     "reason": _KEYWORD,
                 }
@@ -99,7 +100,7 @@ def _part(**fields: Mapping) -> Mapping:
 
 def _prediction() -> Mapping:
     return _part(
-        # So that a strict mapping refuses an element by its name, and not all of the part.
+        # Declared so that a strict mapping refuses a single element by its name, and not the whole part.
         elements={"type": "object"},
         id=_KEYWORD,
         model_name=_KEYWORD,
@@ -117,7 +118,7 @@ def _prediction() -> Mapping:
 
 
 def dynamic_templates() -> list[Mapping]:
-    """Types of fields that have no fixed one: numbers are doubles, all else that is no object is a keyword."""
+    """Return the types of fields without a fixed type: numbers are doubles, other scalars are keywords."""
     return [
         {"whole_numbers": {"match_mapping_type": "long", "mapping": _DOUBLE}},
         {"numbers": {"match_mapping_type": "double", "mapping": _DOUBLE}},
@@ -127,7 +128,7 @@ def dynamic_templates() -> list[Mapping]:
 
 
 def mapping() -> Mapping:
-    """The whole mapping of an index."""
+    """Return the complete mapping of an index."""
     return {
         "date_detection": False,
         "numeric_detection": False,
@@ -161,36 +162,36 @@ def mapping() -> Mapping:
 
 
 def wanted(settings: Settings) -> dict[str, Mapping]:
-    """The index templates that an engine should have, by name."""
+    """Return the index templates that must be installed, by name."""
     own = index_template(_number(settings.index_shards), _number(settings.index_replicas))
     index_name = settings.index_name
     if index_name:
-        # With .v2 and so on: the copies that `request-logger check` advises.
+        # Including .v2 and so on: the copies that `request-logger check` recommends.
         own["index_patterns"] = sorted(
             {f"{index_name}.v*", *with_periods(index_name, settings.index_period), *INDEX_PATTERNS}
         )
-    letters = {
+    dead_letters = {
         "index_patterns": [DEAD_LETTER_INDEX],
         "priority": 100,
         "template": {"mappings": dead_letter_mapping()},
         "version": VERSION,
     }
-    return {TEMPLATE_NAME: own, DEAD_LETTER_INDEX: letters}
+    return {TEMPLATE_NAME: own, DEAD_LETTER_INDEX: dead_letters}
 
 
 def is_current(installed: Sequence[Mapping], template: Mapping) -> bool:
-    """Say whether one of the installed templates is this one, or a newer one, for all its indices."""
+    """Return whether an installed template has this version or a newer one, and covers all of its patterns."""
     return any(
-        there.get("version", 0) >= template["version"]
-        and set(template["index_patterns"]) <= set(there.get("index_patterns", []))
-        and (there.get("version", 0) > template["version"] or _has_numbers(there, template))
-        for there in installed
+        candidate.get("version", 0) >= template["version"]
+        and set(template["index_patterns"]) <= set(candidate.get("index_patterns", []))
+        and (candidate.get("version", 0) > template["version"] or _has_numbers(candidate, template))
+        for candidate in installed
     )
 
 
-def _has_numbers(there: Mapping, template: Mapping) -> bool:
-    """Say whether a template has the shards and replicas that are asked for; where none are, any will do."""
-    has = there.get("template", {}).get("settings", {}).get("index", {})
+def _has_numbers(candidate: Mapping, template: Mapping) -> bool:
+    """Return whether a template has the configured numbers of shards and replicas, where they are configured."""
+    has = candidate.get("template", {}).get("settings", {}).get("index", {})
     asked = template["template"].get("settings", {})
     names = ("number_of_shards", "number_of_replicas")
     return all(has.get(name) == str(asked[f"index.{name}"]) for name in names if f"index.{name}" in asked)
@@ -201,9 +202,9 @@ def _number(text: str) -> int | None:
 
 
 def index_template(shards: int | None = None, replicas: int | None = None) -> Mapping:
-    """The composable index template for the indices whose names we make.
+    """Return the composable index template for the indices whose names the logger generates.
 
-    Without a number of ``shards`` or ``replicas`` a new index has the engine's own.
+    Without ``shards`` or ``replicas`` a new index has the search engine's defaults.
     """
     numbers = {"index.number_of_shards": shards, "index.number_of_replicas": replicas}
     settings = {"index.mapping.total_fields.limit": FIELD_LIMIT}
@@ -217,19 +218,25 @@ def index_template(shards: int | None = None, replicas: int | None = None) -> Ma
 
 
 def additions(present: Mapping) -> Mapping:
-    """What an index with this mapping still lacks of ours; empty where that is nothing.
+    """Return the part of our mapping that an index with this mapping lacks; empty if it lacks nothing.
 
-    A field that is there keeps its type, since no engine changes one. An index that the original made gets our types
-    for all that it has not seen yet: `metrics`, and payloads, truths and elements that are still to come. Dynamic
-    templates of somebody else's are left alone.
+    An existing field keeps its type, which can't be changed. An index that the original logger created gets our types
+    for all fields that it doesn't have yet: `metrics`, and future payloads, truths and elements. Dynamic templates of
+    other origin are kept.
     """
     wanted: Mapping = {}
     if present.get("date_detection") is not False:
         wanted["date_detection"] = False
     if not present.get("dynamic_templates"):
         wanted["dynamic_templates"] = dynamic_templates()
-    properties = _missing(mapping()["properties"], present.get("properties", {}))
+    properties = _missing(_our_properties(), present.get("properties", {}))
     return {**wanted, "properties": properties} if properties else wanted
+
+
+@cache
+def _our_properties() -> Mapping:
+    properties: Mapping = mapping()["properties"]
+    return properties
 
 
 def _missing(ours: Mapping, theirs: Mapping) -> Mapping:
@@ -246,20 +253,20 @@ def _missing(ours: Mapping, theirs: Mapping) -> Mapping:
 
 
 def pieces(additions: Mapping) -> list[Mapping]:
-    """Split additions so that each can be refused by itself: the fields of the document, then what is not a field."""
+    """Split additions so that each can be refused separately: the top-level fields, then the other parameters."""
     fields = [{"properties": {name: field}} for name, field in additions.get("properties", {}).items()]
     return fields + [{name: value} for name, value in additions.items() if name != "properties"]
 
 
 def count_fields(mapping: Mapping) -> int:
-    """Count fields as the engine's limit does: objects and fields beside fields included."""
+    """Count fields as the search engine's limit does: objects and subfields included."""
     return sum(
         1 + count_fields(field) + len(field.get("fields", {})) for field in mapping.get("properties", {}).values()
     )
 
 
 def dead_letter_mapping() -> Mapping:
-    """The mapping of the dead-letter index: it refuses nothing."""
+    """Return the mapping of the dead-letter index, which refuses no document."""
     return {
         "dynamic": False,
         "properties": {

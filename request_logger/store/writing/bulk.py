@@ -1,4 +1,4 @@
-"""Lines of a _bulk request, and the one reader of what the engine answers to it."""
+"""The _bulk protocol: builds the lines of requests, and reads the items of answers."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from request_logger.store.writing.version_cache import Known
 
 Verb = Literal["create", "update", "index", "delete"]
 
-# What can't be indexed in this form, however often it is tried: a mapping conflict, too many fields, a malformed value.
+# A document that can't be indexed in this form: a mapping conflict, too many fields, a malformed value. No retry helps.
 _REFUSED_STATUS = (400, 413, 422)
-# What stands in the place of an id where a pipeline has ended an upsert.
+# Values of _id in an item whose upsert was dropped by an ingest pipeline.
 _NO_IDS = (None, "auto-generated")
-# Errors that are about the index or the way it is asked, not about the document's content: no form of it helps.
+# Errors about the index or the request, not about the document's content: no other form of the document helps.
 _UNUSABLE = ("index_closed_exception", "routing_missing_exception", "invalid_index_name_exception")
 
 
 @dataclass(slots=True)
-class Request:
-    """One action of a _bulk: its lines, and the document that it would store (JSON, empty where none)."""
+class BulkItem:
+    """One item of a _bulk: its lines, and the document that it stores (JSON, empty if none)."""
 
     verb: Verb
     id: str
@@ -32,38 +32,38 @@ class Request:
     source: bytes = b""
 
     @classmethod
-    def create(cls, index: str, id: str, source: bytes) -> Request:
-        """Store the document if there is none, else end in a conflict."""
+    def create(cls, index: str, id: str, source: bytes) -> BulkItem:
+        """Build the item that stores the document if it doesn't exist, and fails with a conflict if it does."""
         line = orjson.dumps({"create": {"_index": index, "_id": id}})
         return cls("create", id, b"%b\n%b\n" % (line, source), source)
 
     @classmethod
-    def create_or_read(cls, index: str, id: str, source: bytes) -> Request:
-        """Store the document if there is none, else answer with the one that is there."""
+    def create_or_read(cls, index: str, id: str, source: bytes) -> BulkItem:
+        """Build the item that stores the document if it doesn't exist, and returns the existing one if it does."""
         line = orjson.dumps({"update": {"_index": index, "_id": id}})
         return cls("update", id, b'%b\n{"doc":{},"_source":true,"upsert":%b}\n' % (line, source), source)
 
     @classmethod
-    def read(cls, index: str, id: str) -> Request:
-        """Answer with the document if there is one."""
+    def read(cls, index: str, id: str) -> BulkItem:
+        """Build the item that returns the document if it exists."""
         line = orjson.dumps({"update": {"_index": index, "_id": id}})
         return cls("update", id, b'%b\n{"doc":{},"_source":true}\n' % line)
 
     @classmethod
-    def replace(cls, index: str, id: str, known: Known, source: bytes) -> Request:
-        """Store the document if the one that is there is still the known one."""
+    def replace(cls, index: str, id: str, known: Known, source: bytes) -> BulkItem:
+        """Build the item that replaces the known version, and fails with a conflict if there is another."""
         line = orjson.dumps({"index": _conditional(index, id, known)})
         return cls("index", id, b"%b\n%b\n" % (line, source), source)
 
     @classmethod
-    def store(cls, index: str, id: str, source: bytes) -> Request:
-        """Store the document, whatever is there."""
+    def store(cls, index: str, id: str, source: bytes) -> BulkItem:
+        """Build the item that stores the document unconditionally."""
         line = orjson.dumps({"index": {"_index": index, "_id": id}})
         return cls("index", id, b"%b\n%b\n" % (line, source), source)
 
     @classmethod
-    def delete(cls, index: str, id: str, known: Known) -> Request:
-        """Remove the document if it is still the known one."""
+    def delete(cls, index: str, id: str, known: Known) -> BulkItem:
+        """Build the item that deletes the known version, and fails with a conflict if there is another."""
         return cls("delete", id, orjson.dumps({"delete": _conditional(index, id, known)}) + b"\n")
 
 
@@ -73,23 +73,24 @@ def _conditional(index: str, id: str, known: Known) -> dict[str, Any]:
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of one request. ``version`` is (seq_no, primary_term).
+    """The outcome of one item. ``version`` is (seq_no, primary_term), ``source`` the document that it returned.
 
-    ``is_trouble``: the index is slow or has no shard that answers, so that requests with it take long.
+    ``is_slow``: the index is slow or has no shard that answers, so it delays every request that it is part of.
     """
 
     kind: Kind
     version: tuple[int, int] | None = None
     source: dict[str, Any] | None = None
     reason: str = ""
-    is_trouble: bool = False
+    is_slow: bool = False
 
 
-def read_answer(answer: Any, requests: Sequence[Request]) -> list[Outcome]:
-    """Return the outcome of each request of a _bulk, in order. Raises UnreadableAnswerError.
+def read_answer(answer: Any, requests: Sequence[BulkItem]) -> list[Outcome]:
+    """Return the outcome of each item of a _bulk, in order of the requests.
 
-    An answer that has another number of items, or items of other documents, isn't the answer to the requests.
-    OpenSearch changes the order of the items that a pipeline ends; of a single request the item is certain.
+    Raises UnreadableAnswerError if the answer has another number of items, or items of other documents. OpenSearch
+    changes the order of the items that an ingest pipeline drops, and doesn't name their documents; one such item can
+    still be assigned, several can't.
     """
     items = answer.get("items") if isinstance(answer, dict) else None
     if not isinstance(items, list) or len(items) != len(requests):
@@ -97,7 +98,7 @@ def read_answer(answer: Any, requests: Sequence[Request]) -> list[Outcome]:
     try:
         outcomes = [_item(request, item) for request, item in zip(requests, items, strict=True)]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        # Not the error's text, which may quote the answer.
+        # Without the error's text, which may quote the answer.
         raise UnreadableAnswerError(
             f"the engine's answer to _bulk has a broken item ({type(error).__name__})"
         ) from None
@@ -106,10 +107,10 @@ def read_answer(answer: Any, requests: Sequence[Request]) -> list[Outcome]:
     return [outcome for outcome, _ in outcomes]
 
 
-def _item(request: Request, item: dict[str, Any]) -> tuple[Outcome, bool]:
-    """Return the outcome of a request, and whether its item doesn't name its document."""
+def _item(request: BulkItem, item: dict[str, Any]) -> tuple[Outcome, bool]:
+    """Return the outcome of a request, and whether the answer's item lacks the document's id."""
     ((verb, result),) = item.items()
-    # An upsert that a pipeline ends is answered as if it had been an index request.
+    # An upsert that an ingest pipeline drops is answered like an index request.
     if verb != request.verb and (verb, request.verb) != ("index", "update"):
         raise ValueError(verb)
     id = result.get("_id")
@@ -131,13 +132,13 @@ def _outcome(verb: Verb, result: dict[str, Any]) -> Outcome:
         return Outcome(Kind.MISSING, reason=reason)
     if status in _REFUSED_STATUS:
         return Outcome(Kind.UNUSABLE if reason.startswith(_UNUSABLE) else Kind.REFUSED, reason=reason)
-    return Outcome(Kind.LATER, reason=f"{status}: {reason}", is_trouble=status == 503)
+    return Outcome(Kind.LATER, reason=f"{status}: {reason}", is_slow=status == 503)
 
 
 def _success(verb: Verb, result: dict[str, Any]) -> Outcome:
     is_noop = result.get("result") == "noop"
     if is_noop and "_seq_no" not in result and "get" not in result:
-        # Stored nowhere: an ingest pipeline of the operator's has dropped it.
+        # Not stored: an ingest pipeline, which the operator has configured, has dropped it.
         return Outcome(Kind.UNUSABLE, reason="dropped: an ingest pipeline of the index drops the document")
     version = (result["_seq_no"], result["_primary_term"])
     if type(version[0]) is not int or type(version[1]) is not int:
@@ -151,9 +152,9 @@ def _success(verb: Verb, result: dict[str, Any]) -> Outcome:
 
 
 def _reason(error: Any) -> str:
-    """Put an engine's error and its causes into one line."""
+    """Return an error of the search engine and its causes in one line."""
     texts: list[str] = []
-    # The engines nest a handful of causes; a longer chain is not an engine's.
+    # Search engines nest a handful of causes; a longer chain isn't theirs.
     while isinstance(error, dict) and len(texts) < 10:
         texts.append(f"{error.get('type', 'error')}: {error.get('reason', '')}")
         error = error.get("caused_by")

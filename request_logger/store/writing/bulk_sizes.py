@@ -1,26 +1,30 @@
-"""How many bytes the next _bulk may have: less after an engine that is small or busy has refused one."""
+"""Adapts the maximum size of a _bulk: smaller after a refusal for its size or load, larger again after a success."""
 
 from __future__ import annotations
 
-_LEAST_BYTES = 16 * 2**10
+# A handful of documents: a busy search engine that has no room for them has none at all.
+_MIN_BYTES = 16 * 2**10
 
 
 class BulkSizes:
-    """The bound of a _bulk. ``most_bytes`` is what it is now; one document may be larger, and goes alone."""
+    """The current maximum size of a _bulk, ``max_bytes``; a document that is larger is sent alone.
+
+    Not thread-safe: the caller holds the writer's lock.
+    """
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self.most_bytes = limit
+        self.max_bytes = limit
 
     def too_large(self, size: int) -> None:
-        """Note that the engine never takes so many bytes: its own limit doesn't change while it runs."""
+        """Lower the limit for good: the search engine's own limit doesn't change while it runs."""
         self._limit = max(min(self._limit, size // 2), 1)
-        self.most_bytes = min(self.most_bytes, self._limit)
+        self.max_bytes = min(self.max_bytes, self._limit)
 
     def too_busy(self, size: int) -> None:
-        """Note that the engine has no room for so many bytes now: one that is sent again whole might never find it."""
-        self.most_bytes = min(max(min(self.most_bytes, size // 2), _LEAST_BYTES), self._limit)
+        """Lower the maximum for now: a request that is retried with its full size might never find enough room."""
+        self.max_bytes = min(max(min(self.max_bytes, size // 2), _MIN_BYTES), self._limit)
 
     def taken(self) -> None:
-        """Note that the engine has taken one: the next may be larger again."""
-        self.most_bytes = min(self.most_bytes * 2, self._limit)
+        """Raise the maximum again after the search engine has accepted a request."""
+        self.max_bytes = min(self.max_bytes * 2, self._limit)

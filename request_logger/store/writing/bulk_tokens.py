@@ -1,4 +1,4 @@
-"""The workers of one server take turns at the engine, so that their bulks are fewer and larger."""
+"""Tokens that limit how many worker processes send a _bulk at a time, so that bulks are fewer and larger."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import termios
 
 
 class BulkTokens:
-    """Tokens that go round among the processes forked from the one that made them.
+    """A context manager that holds a token; the processes forked from its creator share the tokens (through a pipe).
 
-    Without them, each of several workers sends what little it has, and meets the others' versions: a prediction's
-    request and response come over different connections. Two tokens let one worker prepare its bulk while the engine
-    has another's. Nothing's correctness stands on them: who has waited for ``patience`` (seconds) goes on without one
-    and puts a new one back, because a process may have died with the old one.
+    Without tokens each worker sends small bulks, which conflict with those of other workers: a prediction's request and
+    response arrive over different connections. With two tokens one worker prepares its bulk while the search engine
+    processes another's. Tokens affect throughput, never correctness: after ``patience`` seconds a worker proceeds
+    without a token and puts a new one back, since a process may have died while it held one.
     """
 
     def __init__(self, tokens: int = 2, patience: float = 0.1) -> None:
@@ -26,17 +26,17 @@ class BulkTokens:
         os.write(self._in, b"t" * tokens)
 
     def __enter__(self) -> None:
-        """Wait for a token."""
+        """Wait for a token, for at most ``patience`` seconds at a time."""
         while select.select([self._out], [], [], self._patience)[0]:
             try:
                 os.read(self._out, 1)
                 return
             except BlockingIOError:
-                # Another was faster.
+                # Another process took the token.
                 continue
 
     def __exit__(self, *_: object) -> None:
-        """Give it to the next."""
+        """Put a token back, unless all of them are there."""
         waiting = array.array("i", [0])
         fcntl.ioctl(self._out, termios.FIONREAD, waiting)
         if waiting[0] < self._tokens:

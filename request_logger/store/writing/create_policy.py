@@ -1,28 +1,32 @@
-"""Whether a document that is said to be new mostly is: what decides which of two ways of writing it is cheaper."""
+"""Chooses the cheaper way to write a document that is probably new: create it, or create or read it."""
 
 from __future__ import annotations
 
 from request_logger.store.writing.states import Kind
 
-# Of the last fifty or so: above this share the second round trip of those costs more than the first ones save.
-_MOST_THERE = 0.1
+# Above this share of existing documents, their second round trip costs more than a plain create saves for the others.
+_MAX_SHARE_EXISTING = 0.1
+# Weight of the latest outcome in the moving average, which so covers about the last fifty (1 / 0.02).
 _WEIGHT = 0.02
-_SAYS = {Kind.DONE: 0.0, Kind.FOUND: 1.0, Kind.CONFLICT: 1.0}
+_EXISTED = {Kind.DONE: 0.0, Kind.FOUND: 1.0, Kind.CONFLICT: 1.0}
 
 
 class CreatePolicy:
-    """Learns from what became of such documents. For one thread."""
+    """Estimates how many documents that are probably new exist already, from the outcomes of the latest ones.
+
+    Not thread-safe: the caller holds the writer's lock.
+    """
 
     def __init__(self) -> None:
-        self._share_there = 0.0
+        self._share_existing = 0.0
 
     @property
     def is_likely(self) -> bool:
-        """Whether hardly any of the last ones was there."""
-        return self._share_there < _MOST_THERE
+        """Whether hardly any of the latest documents existed, so that a plain create is cheaper."""
+        return self._share_existing < _MAX_SHARE_EXISTING
 
     def learn(self, kind: Kind) -> None:
-        """Note what became of one that was to be created, or created or read."""
-        was_there = _SAYS.get(kind)
-        if was_there is not None:
-            self._share_there += _WEIGHT * (was_there - self._share_there)
+        """Update the estimate with the outcome of a create, or of a create or read."""
+        existed = _EXISTED.get(kind)
+        if existed is not None:
+            self._share_existing += _WEIGHT * (existed - self._share_existing)

@@ -1,4 +1,4 @@
-"""What the dead-letter index holds."""
+"""Builds dead letters: the documents of the dead-letter index, which hold documents that can't be indexed."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from datetime import UTC, datetime
 
 from request_logger.common.json import dumps
 from request_logger.store.changes import Change, Document
-from request_logger.store.writing.bulk import Request
+from request_logger.store.writing.bulk import BulkItem
 
-# As much of an engine's reason as a person reads; it is a keyword in the mapping.
+# Enough to read the cause. The field is a keyword, which can have at most 32,766 bytes.
 _REASON_CHARACTERS = 1000
 
 
-def letter_id(index: str, id: str, document: Document) -> str:
-    """Return the id of a letter: the same for the same content, so that a repetition makes no second letter.
+def dead_letter_id(index: str, id: str, document: Document) -> str:
+    """Return the id of a dead letter: a hash of its content, so that a retry stores no second one.
 
-    Without metrics, which say when they were made.
+    The document's ``metrics`` are left out, since they contain the time at which they were computed.
     """
     content = {name: value for name, value in document.items() if name != "metrics"}
     return hashlib.sha256(dumps([index, id, content], sort_keys=True)).hexdigest()
 
 
-def letter_source(index: str, id: str, reason: str, document: Document) -> Document:
-    """Return a letter: where the document belongs, why it isn't there, and all of it as JSON text."""
+def dead_letter_source(index: str, id: str, reason: str, document: Document) -> Document:
+    """Return a dead letter: the index and id of the document, the reason, and the whole document as JSON text."""
     return {
         "@timestamp": datetime.now(UTC).isoformat(timespec="milliseconds"),
         "index": index,
@@ -33,13 +33,13 @@ def letter_source(index: str, id: str, reason: str, document: Document) -> Docum
     }
 
 
-def letter_request(letters: str, index: str, id: str, reason: str, document: Document) -> Request:
-    """Return the request that stores a letter in the index ``letters``."""
-    source = dumps(letter_source(index, id, reason, document))
-    return Request.store(letters, letter_id(index, id, document), source)
+def dead_letter_request(dead_letter_index: str, index: str, id: str, reason: str, document: Document) -> BulkItem:
+    """Return the request that stores a dead letter in ``dead_letter_index``."""
+    source = dumps(dead_letter_source(index, id, reason, document))
+    return BulkItem.store(dead_letter_index, dead_letter_id(index, id, document), source)
 
 
-def letter_change(letters: str, index: str, id: str, reason: str, document: Document) -> Change:
-    """Return the change that stores a letter: for plans that can't go on with their documents."""
-    source = letter_source(index, id, reason, document)
-    return Change(letters, letter_id(index, id, document), lambda stored: stored or source)
+def dead_letter_change(dead_letter_index: str, index: str, id: str, reason: str, document: Document) -> Change:
+    """Return the change that stores a dead letter: for plans that can't process their documents."""
+    source = dead_letter_source(index, id, reason, document)
+    return Change(dead_letter_index, dead_letter_id(index, id, document), lambda stored: stored or source)

@@ -1,8 +1,8 @@
-"""The indices that are written to: which are prepared, and which make trouble. No I/O.
+"""Preparation and isolation of the indices that are written to. No I/O.
 
-An index is prepared (created, given the fields it lacks) before the first document goes there. That can take long, so
-documents wait for their own index only. An index that makes a _bulk slow or unanswered gets a lane of its own: its
-documents go out without those of other indices, one such request at a time, until one is answered in full.
+An index is prepared (created, and missing fields added) before its first document is sent. This can take long, so a
+document waits for its own index only. An index that makes a _bulk slow or unanswered gets its own lane: its documents
+are sent without those of other indices, one request at a time, until a request is answered in full.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ class Status(Enum):
     NEW = "to be prepared"
     PREPARING = "being prepared"
     READY = "prepared"
-    BLOCKED = "there, but it could not be prepared whole; to be tried again while it is used"
+    BLOCKED = "it exists, but could not be prepared completely; preparation is retried while it is used"
 
 
 @dataclass(slots=True)
 class _IndexState:
     status: Status = Status.NEW
     is_gone: bool = False
-    """It was prepared before and is missing now, or may be."""
+    """It was prepared before and is, or may be, missing now."""
     is_used: bool = False
-    """A document was stored in it since it was made, as far as is known."""
+    """A document is known to have been stored in it since it was created."""
     attempts: int = 0
     not_before: float = -math.inf
     waiting: dict[PendingDocument, None] = field(default_factory=dict)
@@ -39,14 +39,17 @@ class _IndexState:
 
 @dataclass(frozen=True, slots=True)
 class Preparation:
-    """An index to prepare. ``is_gone``: what was known of it is void."""
+    """An index to prepare. ``is_gone``: it may be missing, so the admin's record of it must be dropped first."""
 
     index: str
     is_gone: bool
 
 
 class IndexStates:
-    """For one thread at a time."""
+    """Tracks which indices accept documents, which are being prepared, and which are isolated in lanes.
+
+    Not thread-safe: the caller holds the writer's lock.
+    """
 
     def __init__(self, rng: random.Random) -> None:
         self._rng = rng
@@ -54,10 +57,10 @@ class IndexStates:
         self._due: dict[str, None] = {}
         """Indices to prepare, in order."""
         self.lanes: dict[str, dict[PendingDocument, None]] = {}
-        """The documents that are ready to go to an index that makes trouble, by index."""
+        """The documents that are ready to be sent to each isolated index."""
 
     def admits(self, index: str, document: PendingDocument, now: float) -> bool:
-        """Return whether a document may be sent to an index now; if not, it is held until the index is prepared."""
+        """Return whether a document may be sent to an index now; if not, queue it until the index is prepared."""
         state = self._index_states.get(index)
         if state is None:
             state = self._index_states[index] = _IndexState()
@@ -81,19 +84,19 @@ class IndexStates:
             state = self._index_states[index]
             if state.status is Status.NEW:
                 state.status = Status.PREPARING
-            # Not once more until `prepared` is called.
+            # Not due again until `prepared` is called.
             state.not_before = math.inf
             wanted.append(Preparation(index, state.is_gone))
         return wanted
 
     def next_preparation_at(self) -> float:
-        """Return when the next index is to be prepared; infinite where none is."""
+        """Return when the next index is due for preparation (core's clock); infinite if none is."""
         return min((self._index_states[index].not_before for index in self._due), default=math.inf)
 
     def prepared(self, index: str, done: bool | str, now: float) -> list[PendingDocument]:
-        """Note what came of a preparation; return the documents that may go on.
+        """Record the result of a preparation; return the documents that may be sent now.
 
-        ``done`` False: the index is blocked and can't be changed now; text: why the engine could not say.
+        ``done`` False: the index is blocked and can't be changed now. Text: why the search engine gave no result.
         """
         state = self._index_states[index]
         state.not_before = -math.inf
@@ -118,49 +121,49 @@ class IndexStates:
         return []
 
     def missing(self, index: str) -> None:
-        """Note that the engine has no such index (any more)."""
+        """Record that the search engine has no such index (any more)."""
         state = self._index_states.get(index)
         if state is not None and state.status is not Status.PREPARING:
             state.status, state.is_gone, state.is_used = Status.NEW, True, False
 
     def stored(self, index: str, seq_no: int) -> None:
-        """Note that a document was stored, with which number of the engine's.
+        """Record that a document was stored, with its sequence number.
 
-        Number 0 is that of the first document of a new index (of each of its shards): somebody may have removed the
-        one that was prepared, so that this one was made without its fields. It is looked at once more.
+        0 is the sequence number of the first document in each shard of a new index. The prepared index may have been
+        deleted and implicitly created again without our fields, so the index is prepared once more.
         """
         state = self._index_states.get(index)
         if state is None:
             return
         if seq_no == 0 and state.status is not Status.PREPARING:
             state.status, state.is_gone = Status.NEW, state.is_used
-            # At once: the next document may be another replica's, which has no reason to look.
+            # At once: the next document may come from another replica, which has no reason to check the index.
             self._due[index] = None
         state.is_used = True
 
-    def all_doubtful(self) -> None:
-        """Check every index again before it is written to: the engine was away, and may have come back empty."""
+    def check_all_again(self) -> None:
+        """Prepare every index again before the next write: after an outage the search engine may be empty."""
         for index in self._index_states:
             self.missing(index)
 
     def drop(self, document: PendingDocument, index: str) -> None:
-        """Forget a document that waits for an index, or in its lane."""
+        """Remove a document from the queue and the lane of an index."""
         state = self._index_states.get(index)
         if state is not None:
             state.waiting.pop(document, None)
         if index in self.lanes:
             self.lanes[index].pop(document, None)
 
-    def suspect(self, index: str) -> None:
-        """Give an index that seems to make trouble a lane of its own."""
+    def isolate(self, index: str) -> None:
+        """Give an index its own lane, because it seems to make a _bulk slow."""
         self.lanes.setdefault(index, {})
 
-    def acquit(self, index: str) -> list[PendingDocument]:
-        """Take an index's lane away; return the documents that waited in it."""
+    def release_lane(self, index: str) -> list[PendingDocument]:
+        """Remove the lane of an index; return the documents that waited in it."""
         return list(self.lanes.pop(index, {}))
 
     def next_lane(self) -> str:
-        """Return an index with a lane in which documents wait, another one each time; empty where there is none."""
+        """Return an index with documents waiting in its lane, in rotation; empty if there is none."""
         for index in list(self.lanes):
             if self.lanes[index]:
                 self.lanes[index] = self.lanes.pop(index)

@@ -1,4 +1,4 @@
-"""What an outcome tells of a document: the version that is known now, its copies, the reason for a refusal. No I/O."""
+"""Updates a document with an outcome: its known version, its copies, the reason for a refusal. No I/O."""
 
 from __future__ import annotations
 
@@ -10,47 +10,47 @@ from request_logger.store.writing.pending import PendingDocument
 from request_logger.store.writing.states import Action, Kind
 from request_logger.store.writing.version_cache import Known, VersionCache
 
-# As many characters as a line of the log has room for.
-_MOST_CHARACTERS = 300
+# Keeps a line of the log readable.
+_MAX_CHARACTERS = 300
 
 
 def learn(document: PendingDocument, action: Action, outcome: Outcome, cache: VersionCache) -> str:
-    """Keep what an outcome tells of a document; return the event to count, empty for none."""
+    """Update a document and the cache with an outcome; return the name of the event to count, empty for none."""
     rule = _RULES.get((action, outcome.kind)) or _RULES.get(outcome.kind)
     return rule(document, action, outcome, cache) if rule is not None else ""
 
 
 def keep(document: PendingDocument, cache: VersionCache) -> None:
-    """Cache the version that is known of a document: changes that follow are applied to it without asking."""
+    """Cache the known version of a document: later changes are applied to it without a read."""
     if document.known is not None:
         cache.put(*document.key, document.known)
 
 
 def types_of(reason: str) -> str:
-    """Return the kinds of errors that a reason names, without their texts, which may quote the document.
+    """Return the error types that a reason names, without their texts, which may quote the document.
 
     An engine's reason is ``type: text <- type: text`` (see `bulk`), one of this program ``what happened: details``.
     """
-    return " <- ".join(part.split(": ")[0] for part in reason.split(" <- "))[:_MOST_CHARACTERS]
+    return " <- ".join(part.split(": ")[0] for part in reason.split(" <- "))[:_MAX_CHARACTERS]
 
 
 def _stored(document: PendingDocument, action: Action, outcome: Outcome, cache: VersionCache) -> str:
     assert outcome.version is not None and document.request is not None
-    return _knows(document, Known(*outcome.version, document.request.source, document.target_index), cache)
+    return _keep_version(document, Known(*outcome.version, document.request.source, document.target_index), cache)
 
 
 def _found(document: PendingDocument, action: Action, outcome: Outcome, cache: VersionCache) -> str:
     assert outcome.version is not None and outcome.source is not None
-    return _knows(document, Known(*outcome.version, dumps(outcome.source), document.target_index), cache)
+    return _keep_version(document, Known(*outcome.version, dumps(outcome.source), document.target_index), cache)
 
 
-def _sighted(document: PendingDocument, action: Action, outcome: Outcome, cache: VersionCache) -> str:
-    """Keep what a search has found: the locator has noted it in the document."""
-    return "" if document.known is None else _knows(document, document.known, cache)
+def _found_by_lookup(document: PendingDocument, action: Action, outcome: Outcome, cache: VersionCache) -> str:
+    """Keep the version that a lookup found: the locator has recorded it in the document."""
+    return "" if document.known is None else _keep_version(document, document.known, cache)
 
 
-def _knows(document: PendingDocument, known: Known, cache: VersionCache) -> str:
-    """Keep a version. That of a document that may have copies is cached once they were searched for: see `keep`."""
+def _keep_version(document: PendingDocument, known: Known, cache: VersionCache) -> str:
+    """Keep a version. If the document may have copies, it is cached only after the search for them: see `keep`."""
     document.known = known
     if not document.is_multi_index:
         keep(document, cache)
@@ -69,11 +69,11 @@ def _refused(document: PendingDocument, action: Action, outcome: Outcome, cache:
 
 
 def _conflict(document: PendingDocument, action: Action, outcome: Outcome, cache: VersionCache) -> str:
-    # A creation is a guess: see CreatePolicy.
+    # A plain create is a guess, which is expected to fail now and then: see CreatePolicy.
     return "" if action is Action.CREATE else "conflict"
 
 
-def _buried(document: PendingDocument, action: Action, outcome: Outcome, cache: VersionCache) -> str:
+def _dead_letter_stored(document: PendingDocument, action: Action, outcome: Outcome, cache: VersionCache) -> str:
     outcome.reason = document.reasons[-1] if document.reasons else "a document can't be read"
     return "dead_letter"
 
@@ -83,11 +83,11 @@ _RULES: dict[Kind | tuple[Action, Kind], _Rule] = {
     (Action.CREATE, Kind.DONE): _stored,
     (Action.CREATE_OR_READ, Kind.DONE): _stored,
     (Action.REPLACE, Kind.DONE): _stored,
-    (Action.LOOK, Kind.FOUND): _sighted,
-    (Action.LOOK, Kind.SEVERAL): _sighted,
+    (Action.LOOK_UP, Kind.FOUND): _found_by_lookup,
+    (Action.LOOK_UP, Kind.SEVERAL): _found_by_lookup,
     (Action.REMOVE_COPY, Kind.DONE): _removed_copy,
     (Action.REMOVE_COPY, Kind.MISSING): _removed_copy,
-    (Action.STORE_LETTER, Kind.DONE): _buried,
+    (Action.STORE_DEAD_LETTER, Kind.DONE): _dead_letter_stored,
     Kind.FOUND: _found,
     Kind.CONFLICT: _conflict,
     Kind.REFUSED: _refused,

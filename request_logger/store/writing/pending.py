@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from request_logger.store.changes import Change, Document, Plan, Reads, UnreadableError
-from request_logger.store.writing.bulk import Request
+from request_logger.store.writing.bulk import BulkItem
 from request_logger.store.writing.future import Future
 from request_logger.store.writing.states import Action, State
 from request_logger.store.writing.version_cache import Known
@@ -14,9 +14,9 @@ from request_logger.store.writing.version_cache import Known
 
 @dataclass(slots=True, eq=False)
 class Task:
-    """A plan being carried out, and who waits for its end.
+    """A plan in progress, and the future that ends with it.
 
-    ``weight`` is what it holds in memory (bytes), ``deadline`` is when it fails (seconds, of the core's clock).
+    ``weight`` is its memory use (bytes), ``deadline`` is when it fails (seconds, core's clock).
     """
 
     plan: Plan
@@ -26,14 +26,14 @@ class Task:
     results: list[Document | None] | None = None
     missing: int = 0
     unreadable: UnreadableError | None = None
-    """Why a document of the current changes can't be read."""
+    """The error to raise in the plan: a document of the current changes can't be read."""
     documents: list[PendingDocument | None] = field(default_factory=list)
-    """Where each of the current changes waits, None once it has its result."""
+    """The document that holds each of the current changes; None once the change has its result."""
 
 
 @dataclass(slots=True, eq=False)
 class Entry:
-    """One change that waits: which of its task's current changes it is."""
+    """A queued change; ``position`` is its index among the task's current changes."""
 
     task: Task
     position: int
@@ -41,11 +41,12 @@ class Entry:
 
 
 ANY_NUMBER = 2**31
+"""For `PendingDocument.max_bulk_documents`: no limit."""
 
 
 @dataclass(slots=True, eq=False)
 class PendingDocument:
-    """One document that changes are waiting for. What happens to it next: see `states`."""
+    """A document with queued changes. `states` decides what happens to it next."""
 
     index: str
     id: str
@@ -53,50 +54,50 @@ class PendingDocument:
     is_multi_index: bool = False
     """Documents of its name may be in several indices."""
     target_index: str = ""
-    """The index that has the document, or will have it; empty until that is known."""
+    """The index that has the document, or will have it; empty until it is known."""
     action: Action | None = None
-    """The request under way, None while it waits."""
-    request: Request | None = None
+    """The action in flight, None if there is none."""
+    request: BulkItem | None = None
     entries: list[Entry] = field(default_factory=list)
     applied: int = 0
-    """How many of the entries, from the first one on, were applied for the request under way."""
+    """How many entries, from the first on, were applied for the request in flight."""
     live: int = 0
-    """Entries whose tasks have not ended."""
+    """The number of entries whose tasks have not ended."""
     known: Known | None = None
     copies: list[Known] = field(default_factory=list)
-    """What other indices have of the document: to be joined to it, and then removed."""
+    """Copies in other indices: to be joined to the document, then deleted."""
     wanted: Document | None = None
-    """What the request under way stores."""
+    """The document that the request in flight stores."""
     reasons: list[str] = field(default_factory=list)
-    """Why the engine has refused it, once for each form."""
+    """Why the search engine refused it, one reason per form."""
     attempts: int = 0
-    """Pauses so far, which grow with their number."""
+    """The number of pauses so far; each is longer than the one before."""
     not_before: float = 0.0
     delayed_by: str = ""
-    """Why the last pause was necessary."""
+    """The reason for the last pause."""
     failures: int = 0
-    """How often its request failed alone without a readable answer, or could not be made."""
-    most_beside: int = ANY_NUMBER
-    """The largest _bulk that its request may be in: smaller after one that was refused whole."""
+    """How often its request was sent alone without a readable answer, or could not be built."""
+    max_bulk_documents: int = ANY_NUMBER
+    """How many documents a _bulk with this one may have: halved after each _bulk that failed as a whole."""
     guesses_new: bool = False
-    """Whether the request under way depends on the guess that it doesn't exist: see CreatePolicy."""
+    """Whether the action in flight depends on the guess that the document doesn't exist: see CreatePolicy."""
     exists: bool = False
-    """The engine has said that there is a document, though not which."""
+    """The search engine reported that the document exists, without its content."""
 
     @property
     def key(self) -> tuple[str, str]:
-        """The name of its index, without a period, and its id."""
+        """The name of its index (without a period) and its id."""
         return self.index, self.id
 
-    def target(self, letters: str) -> str:
-        """Return the index that its next request in a _bulk goes to; ``letters`` is that of dead letters."""
-        return letters if self.state is State.UNINDEXABLE else self.target_index
+    def target(self, dead_letter_index: str) -> str:
+        """Return the index that its next _bulk item is for."""
+        return dead_letter_index if self.state is State.UNINDEXABLE else self.target_index
 
     def has_current_read(self) -> bool:
-        """Return whether a change wants the document as the engine has it now."""
+        """Return whether a change needs the document as the search engine has it now."""
         return any(entry.change.reads is Reads.CURRENT for entry in self.entries)
 
     def forget(self) -> None:
-        """Forget all that was found out about the document."""
+        """Drop everything that is known about the stored document."""
         self.known, self.copies, self.wanted = None, [], None
         self.reasons, self.exists = [], False

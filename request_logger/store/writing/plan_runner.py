@@ -1,4 +1,4 @@
-"""Carries plans forward: their changes wait in documents, their results come back, their deadlines end them. No I/O."""
+"""Runs plans: queues their changes, resumes them with the results, and fails them at their deadlines. No I/O."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ from request_logger.store.changes import Document, StoreUnavailableError, Unread
 from request_logger.store.writing.pending import Entry, PendingDocument, Task
 
 LATE = "the engine did not take it in time"
+"""The error of a plan that missed its deadline."""
 
 
-class Tasks:
-    """The plans under way. For one thread at a time.
+class PlanRunner:
+    """Runs the plans that are in progress.
 
-    ``enqueue`` is told of each change, and returns the document that it waits in; ``release`` of each document that
-    may have lost its last change; ``finished`` of each task that has ended.
+    ``enqueue`` queues a change and returns the document that holds it. ``release`` is called for each document that may
+    have lost its last change, ``finished`` for each task that ended. Not thread-safe: the caller holds the writer's
+    lock.
     """
 
     def __init__(
@@ -28,18 +30,18 @@ class Tasks:
         self._enqueue = enqueue
         self._release = release
         self._finished = finished
-        # All have the same time limit, so the first submitted is the first that is late.
+        # All have the same time limit, so they reach their deadlines in the order of submission.
         self._by_deadline: deque[Task] = deque()
         self._overdue: list[Task] = []
-        """Late, with requests under way whose answers may still come."""
+        """Tasks past their deadline with requests in flight, whose answers may still arrive."""
 
     def start(self, task: Task) -> None:
-        """Run a plan to its first changes."""
+        """Run a plan until it yields its first changes."""
         self._by_deadline.append(task)
         self._advance(task)
 
     def deliver(self, entries: list[Entry], document: Document | None) -> None:
-        """Give the final document to the plans whose changes were carried out."""
+        """Pass the final document to the plans whose changes were applied and stored."""
         for entry in entries:
             if not entry.task.end.done():
                 assert entry.task.results is not None
@@ -47,21 +49,21 @@ class Tasks:
                 self._settle(entry)
 
     def deliver_error(self, entries: list[Entry], error: UnreadableError) -> None:
-        """Raise an error in the plans, once their other changes are carried out."""
+        """Raise an error in the plans, once their other changes are stored."""
         for entry in entries:
             if not entry.task.end.done():
                 entry.task.unreadable = error
                 self._settle(entry)
 
     def reject(self, entries: list[Entry], error: Exception) -> None:
-        """End the tasks of entries that don't wait in a document any more with an error."""
+        """End with an error the tasks of entries that are no longer queued in a document."""
         for entry in entries:
             entry.task.documents[entry.position] = None
         for entry in entries:
             self.fail(entry.task, error)
 
     def fail(self, task: Task, error: Exception) -> None:
-        """End a task with an error; its changes are not carried out any more."""
+        """End a task with an error; its remaining changes are dropped."""
         if task.end.done():
             return
         task.plan.close()
@@ -74,11 +76,11 @@ class Tasks:
                 self._release(document)
 
     def next_deadline(self) -> float:
-        """Return when the next task is late; infinite where none is under way."""
+        """Return the next deadline (core's clock); infinite if no task is in progress."""
         return self._by_deadline[0].deadline if self._by_deadline else math.inf
 
     def drop_late(self, now: float) -> None:
-        """Fail the tasks that are late, unless a request of theirs is under way."""
+        """Fail the tasks past their deadline, unless one of their requests is in flight."""
         while self._by_deadline and (self._by_deadline[0].deadline < now or self._by_deadline[0].end.done()):
             self._overdue.append(self._by_deadline.popleft())
         if self._overdue:
@@ -102,12 +104,12 @@ class Tasks:
             self._advance(task)
 
     def _advance(self, task: Task) -> None:
-        """Run a plan to its next changes, and queue them; finish the task where there are none."""
+        """Run a plan until it yields its next changes, and queue them; end the task if the plan has ended."""
         results, error = task.results, task.unreadable
         task.documents = []
         while True:
             try:
-                # A fresh generator takes None.
+                # A generator that was not started accepts only None.
                 changes = task.plan.throw(error) if error is not None else task.plan.send(results)  # type: ignore[arg-type]
             except StopIteration as end:
                 self._finished(task)

@@ -11,52 +11,52 @@ from request_logger.store.indices.templates import DEAD_LETTER_INDEX
 
 
 class Engine(Protocol):
-    """What the writer needs of the search engine."""
+    """The search engine, as the writer uses it. Implementations are thread-safe."""
 
     def request(
         self, method: str, path: str, body: Any = None, params: Mapping[str, str] | None = None
     ) -> tuple[int, Any]:
-        """Send a request, return status and answer. Raises StoreUnavailableError where there is none."""
+        """Send a request; return its status and parsed answer. Raises StoreUnavailableError if there is no answer."""
         ...
 
     def bulk(self, body: bytes) -> Any:
-        """Send a _bulk body, return its answer. Raises StoreUnavailableError and its subclasses."""
+        """Send a _bulk body; return its answer. Raises StoreUnavailableError and its subclasses."""
         ...
 
     def ping(self) -> bool:
-        """Return whether the engine answers."""
+        """Return whether the search engine answers."""
         ...
 
     def prepare(self, index: str) -> bool:
-        """Make sure that an index exists and has our fields; False: it is blocked. Raises StoreUnavailableError."""
+        """Create an index and its fields where missing; False: it is blocked. Raises StoreUnavailableError."""
         ...
 
     def forget(self, index: str) -> None:
-        """Take an index for missing: the next `prepare` checks it, and the templates, again."""
+        """Treat an index as missing: the next `prepare` checks it, and the index templates, again."""
         ...
 
 
 class Degrade(Protocol):
-    """Returns a document in a form in which the engine has less to refuse."""
+    """Degrades a document that the search engine refused to a form with less to refuse."""
 
     def __call__(self, document: Document, reasons: Sequence[str], /) -> Document | None:
-        """Return the document to store after these refusals, None where there is no further form."""
+        """Return the form to store after refusals with these reasons, None if there is no further form."""
         ...
 
 
 class Observer(Protocol):
-    """Is told what happens, for metrics and logs."""
+    """Receives notifications for metrics and logs, from any thread of the writer."""
 
     def waiting(self, size: int) -> None:
-        """Note how many bytes wait for the engine."""
+        """Record the size of the unfinished plans (bytes)."""
         ...
 
     def bulk_sent(self, changes: int, size: int, seconds: float) -> None:
-        """Note that one _bulk was answered."""
+        """Record an answered _bulk: its documents, its bytes, and its duration in seconds."""
         ...
 
     def happened(self, what: str, index: str, reason: str) -> None:
-        """Count a conflict, a retry, a refused or a dead-lettered document."""
+        """Count an event by its name ``what``: a conflict, a retry, a refused or dead-lettered document..."""
         ...
 
 
@@ -75,7 +75,7 @@ class NullObserver:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds of the writer: see the settings of the same names."""
+    """The writer's limits: see the settings of the same names."""
 
     timeout_seconds: float = 10.0
     max_pending_bytes: int = 64 * 2**20

@@ -1,4 +1,4 @@
-"""Builds rounds of the documents that may act now: which are listed, searched for, or written together. No I/O."""
+"""Builds rounds from the documents that are ready: listings, lookups and _bulk requests. No I/O."""
 
 from __future__ import annotations
 
@@ -8,129 +8,131 @@ from itertools import islice
 from request_logger.store.changes import Document
 from request_logger.store.writing.bulk_sizes import BulkSizes
 from request_logger.store.writing.pending import PendingDocument
-from request_logger.store.writing.rounds import Bulk, Listing, Look, Round
-from request_logger.store.writing.schedule import Waiting
+from request_logger.store.writing.rounds import Bulk, Listing, Lookup, Round
+from request_logger.store.writing.schedule import Schedule
 from request_logger.store.writing.states import Action, End
 from request_logger.store.writing.steps import MAX_APPLIED, Steps
 
 MAX_DOCUMENTS = 1000
-"""Of one round: the engine's answer to more takes longer to parse than a further request costs."""
+"""Documents per round: parsing the answer to more takes longer than another request costs."""
 
 
 class RoundBuilder:
-    """For one thread at a time.
+    """Builds the next round from the schedule.
 
-    ``end`` is told of each document whose changes end without a request, ``fail`` of each of which none can be made.
+    ``end`` is called for each document whose changes end without a request, ``fail`` for each document whose request
+    can't be built. Not thread-safe: the caller holds the writer's lock.
     """
 
     def __init__(
         self,
-        waiting: Waiting,
+        schedule: Schedule,
         steps: Steps,
         sizes: BulkSizes,
-        letters: str,
+        dead_letter_index: str,
         end: Callable[[PendingDocument, End, Document | None], None],
         fail: Callable[[PendingDocument, Exception, float], None],
     ) -> None:
-        self._waiting = waiting
-        self._index_states = waiting.index_states
+        self._schedule = schedule
+        self._index_states = schedule.index_states
         self._steps = steps
         self._sizes = sizes
-        self._letters = letters
+        self._dead_letter_index = dead_letter_index
         self._end = end
         self._fail = fail
         self._lane_is_busy = False
 
     def next(self, now: float) -> Round | None:
-        """Return the next round; its documents are under way from now on."""
+        """Return the next round, None if nothing is ready; its documents are in flight from now on."""
         while True:
             found = self._locating(now) or self._bulk(now)
-            # What ended without a request may have let plans go on.
-            if found is not None or not (self._waiting.to_locate or self._waiting.to_send):
+            # A document that ended without a request may have made its plan yield further changes.
+            if found is not None or not (self._schedule.to_locate or self._schedule.to_send):
                 return found
 
-    def is_back(self, bulk: Bulk) -> None:
-        """Note that a _bulk is answered, or never will be."""
+    def answer_received(self, bulk: Bulk) -> None:
+        """Record that a _bulk was answered, or never will be."""
         if bulk.lane:
             self._lane_is_busy = False
 
     def _locating(self, now: float) -> Round | None:
-        """Return a round that finds out where documents are."""
+        """Return a round that locates documents: a listing if any index list is outdated, else a lookup."""
         listed: list[PendingDocument] = []
-        looks: list[PendingDocument] = []
+        searched: list[PendingDocument] = []
         names: list[list[str]] = []
-        gets, most = 0, MAX_DOCUMENTS
-        for document in list(self._waiting.to_locate):
+        gets, limit = 0, MAX_DOCUMENTS
+        for document in list(self._schedule.to_locate):
             action, found = self._steps.locate(document, now)
             if action is Action.LIST:
                 listed.append(document)
-            elif action is Action.LOOK:
-                most = min(most, document.most_beside)
-                if not looks or (gets + len(found) <= self._steps.most_gets and len(looks) < most):
-                    looks.append(document)
+            elif action is Action.LOOK_UP:
+                limit = min(limit, document.max_bulk_documents)
+                if not searched or (gets + len(found) <= self._steps.max_gets and len(searched) < limit):
+                    searched.append(document)
                     names.append(found)
                     gets += len(found)
             else:
-                del self._waiting.to_locate[document]
-                self._waiting.ready(document)
-        chosen, action = (listed, Action.LIST) if listed else (looks, Action.LOOK)
+                del self._schedule.to_locate[document]
+                self._schedule.ready(document)
+        chosen, action = (listed, Action.LIST) if listed else (searched, Action.LOOK_UP)
         for document in chosen:
             document.action = action
-            del self._waiting.to_locate[document]
+            del self._schedule.to_locate[document]
         if listed:
             return Listing(listed, frozenset(document.index for document in listed), now)
-        return Look(looks, names, now) if looks else None
+        return Lookup(searched, names, now) if searched else None
 
     def _bulk(self, now: float) -> Bulk | None:
-        """Return the next _bulk: of an index with a lane, where that is free, else of all others."""
+        """Return the next _bulk: of an isolated index if no other such request is in flight, else of the others."""
         lane = "" if self._lane_is_busy else self._index_states.next_lane()
         bulk = self._fill(self._index_states.lanes[lane], lane, now) if lane else None
         if bulk is not None:
             self._lane_is_busy = True
             return bulk
-        return self._fill(self._waiting.to_send, "", now)
+        return self._fill(self._schedule.to_send, "", now)
 
-    def _fill(self, waiting: dict[PendingDocument, None], lane: str, now: float) -> Bulk | None:
+    def _fill(self, ready: dict[PendingDocument, None], lane: str, now: float) -> Bulk | None:
+        """Take documents off ``ready`` until the request is full."""
         documents: list[PendingDocument] = []
         bodies: list[bytes] = []
         size = applied = 0
-        most = MAX_DOCUMENTS
-        # Some end without a request, or wait for their index: twice as many fill a request in most cases.
-        for document in list(islice(waiting, 2 * MAX_DOCUMENTS)):
-            if document not in waiting or len(documents) >= document.most_beside:
+        limit = MAX_DOCUMENTS
+        # Some end without a request or wait for their index, so twice as many candidates usually fill a request.
+        for document in list(islice(ready, 2 * MAX_DOCUMENTS)):
+            if document not in ready or len(documents) >= document.max_bulk_documents:
                 continue
-            if self._waiting.goes_elsewhere(document, lane):
-                del waiting[document]
+            if self._schedule.moves_to_lane(document, lane):
+                del ready[document]
                 continue
             try:
                 step = self._steps.next(document)
             except Exception as error:
-                waiting.pop(document, None)
+                ready.pop(document, None)
                 self._fail(document, error, now)
                 continue
             if document.live == 0:
                 continue  # its last change has failed
             if step.request is None:
-                del waiting[document]
+                del ready[document]
                 if isinstance(step.action, End):
                     self._end(document, step.action, step.wanted)
                 else:
-                    self._waiting.ready(document)
+                    self._schedule.ready(document)
                 continue
-            if not self._waiting.admits(document, now):
-                del waiting[document]
+            if not self._schedule.admits(document, now):
+                del ready[document]
                 continue
             body = step.request.body
-            if documents and size + len(body) > self._sizes.most_bytes:
+            if documents and size + len(body) > self._sizes.max_bytes:
                 break
             assert isinstance(step.action, Action)
-            del waiting[document]
+            del ready[document]
             document.action, document.request, document.wanted = step.action, step.request, step.wanted
             documents.append(document)
             bodies.append(body)
             size += len(body)
             applied += document.applied
-            most = min(most, document.most_beside)
-            if len(documents) >= most or applied >= 4 * MAX_APPLIED:
+            limit = min(limit, document.max_bulk_documents)
+            if len(documents) >= limit or applied >= 4 * MAX_APPLIED:
                 break
         return Bulk(documents, b"".join(bodies), now, lane) if documents else None

@@ -1,4 +1,4 @@
-"""Rounds: what the core wants to be asked of the engine, and what comes of it. Data, without I/O."""
+"""Rounds: the requests that the core wants to send, and their answers. Data, without I/O."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from request_logger.store.writing.version_cache import Known
 
 
 class Failure(Enum):
-    """Why a round has no answer that says what became of each document."""
+    """Why a round has no answer with an outcome per document."""
 
-    UNAVAILABLE = "the engine doesn't answer, or can't take anything now"
-    TOO_LARGE = "the engine takes no request of this size"
-    TOO_BUSY = "the engine has no room for a request of this size now"
-    REFUSED = "the engine refuses the whole request because of its content"
-    UNREADABLE = "the answer is none"
+    UNAVAILABLE = "the search engine doesn't answer, or accepts nothing now"
+    TOO_LARGE = "the search engine accepts no request of this size"
+    TOO_BUSY = "the search engine has no room for a request of this size now"
+    REFUSED = "the search engine refuses the whole request because of its content"
+    UNREADABLE = "the answer can't be read"
 
 
 @dataclass(frozen=True, slots=True)
 class NoAnswer:
-    """A round that failed whole."""
+    """The answer to a round that failed as a whole."""
 
     failure: Failure
     reason: str
@@ -31,7 +31,7 @@ class NoAnswer:
 
 @dataclass(slots=True, eq=False)
 class Bulk:
-    """Documents whose requests go out in one _bulk. ``lane``: the only index in it, where that one makes trouble."""
+    """Documents whose requests are sent in one _bulk. ``lane``: its only index, if that one is isolated."""
 
     documents: list[PendingDocument]
     body: bytes
@@ -41,7 +41,7 @@ class Bulk:
 
 @dataclass(slots=True, eq=False)
 class Listing:
-    """Names whose indices are to be listed."""
+    """Names whose indices must be listed."""
 
     documents: list[PendingDocument]
     names: frozenset[str]
@@ -49,8 +49,8 @@ class Listing:
 
 
 @dataclass(slots=True, eq=False)
-class Look:
-    """Documents that are to be searched for, each in some indices."""
+class Lookup:
+    """Documents to search for, each in the indices of ``names`` at the same position."""
 
     documents: list[PendingDocument]
     names: list[list[str]]
@@ -58,30 +58,30 @@ class Look:
 
     @property
     def gets(self) -> int:
-        """How many real-time gets it takes."""
+        """The number of real-time gets that it takes."""
         return sum(map(len, self.names))
 
 
 @dataclass(slots=True, eq=False)
 class Ping:
-    """A question whether the engine answers again, while nothing waits for it."""
+    """A check whether the search engine answers again, while no document is pending."""
 
     started: float
     documents: list[PendingDocument] = field(default_factory=list)
 
 
-Round = Bulk | Listing | Look | Ping
+Round = Bulk | Listing | Lookup | Ping
 
 
 @dataclass(slots=True)
-class Sighting:
-    """What one index said of one document: the document, or why it can't say; neither where it has none."""
+class GetResult:
+    """What one index returned for one document: the document, or an error; neither if it has no such document."""
 
     known: Known | None = None
     problem: str = ""
 
 
 Listed = Mapping[str, list[str] | None]
-Sightings = Sequence[Sequence[Sighting]]
-Answer = list[Outcome] | Listed | Sightings | bool | NoAnswer
-"""Of a Bulk, a Listing, a Look, a Ping; NoAnswer of any."""
+LookupResults = Sequence[Sequence[GetResult]]
+Answer = list[Outcome] | Listed | LookupResults | bool | NoAnswer
+"""The answer to a Bulk, a Listing, a Lookup or a Ping, in this order; NoAnswer to any of them."""

@@ -1,4 +1,4 @@
-"""The documents with pending changes: which may act now, which wait for a while, which for their index. No I/O."""
+"""The schedule of documents with pending changes: ready, paused, or waiting for their index. No I/O."""
 
 from __future__ import annotations
 
@@ -13,17 +13,20 @@ from request_logger.store.writing.pending import PendingDocument
 from request_logger.store.writing.states import LOCATING
 
 
-class Waiting:
-    """For one thread at a time. ``letters`` is the index of dead letters."""
+class Schedule:
+    """Decides which documents with pending changes may be processed now.
 
-    def __init__(self, letters: str, rng: random.Random) -> None:
-        self._letters = letters
+    Not thread-safe: the caller holds the writer's lock.
+    """
+
+    def __init__(self, dead_letter_index: str, rng: random.Random) -> None:
+        self._dead_letter_index = dead_letter_index
         self._rng = rng
         self._documents: dict[tuple[str, str], PendingDocument] = {}
         self.to_locate: dict[PendingDocument, None] = {}
-        """Those that may act now and are to be located, in order."""
+        """Documents that are ready and must be located first, in order."""
         self.to_send: dict[PendingDocument, None] = {}
-        """Those that may act now and whose requests go into any _bulk, in order."""
+        """Documents that are ready to be sent in a shared _bulk, in order."""
         self._paused: list[tuple[float, int, PendingDocument]] = []
         self._numbers = count()
         self.index_states = IndexStates(rng)
@@ -32,52 +35,52 @@ class Waiting:
         return len(self._documents)
 
     def get(self, key: tuple[str, str]) -> PendingDocument | None:
-        """Return the document of a name and id, None where it has no pending changes."""
+        """Return the document of an index name and id; None if it has no pending changes."""
         return self._documents.get(key)
 
     def add(self, document: PendingDocument) -> None:
-        """Add a document; `ready` lets it act."""
+        """Add a document; call `ready` to schedule it."""
         self._documents[document.key] = document
 
     def remove(self, document: PendingDocument) -> None:
-        """Remove a document, unless another has taken its place."""
+        """Remove a document, unless its key belongs to another one by now."""
         if self._documents.get(document.key) is document:
             del self._documents[document.key]
             self.to_locate.pop(document, None)
             self.to_send.pop(document, None)
-            self.index_states.drop(document, document.target(self._letters))
+            self.index_states.drop(document, document.target(self._dead_letter_index))
 
     def ready(self, document: PendingDocument) -> None:
-        """Let a document act at the next round."""
+        """Schedule a document for the next round."""
         if document.state in LOCATING:
             self.to_locate[document] = None
         else:
-            lane = self.index_states.lanes.get(document.target(self._letters))
+            lane = self.index_states.lanes.get(document.target(self._dead_letter_index))
             (self.to_send if lane is None else lane)[document] = None
 
     def pause(self, document: PendingDocument, now: float, reason: str) -> None:
-        """Let a document act later: longer from pause to pause."""
+        """Schedule a document after a back-off, which grows with each pause."""
         document.attempts += 1
         document.delayed_by = reason
         document.not_before = now + bounded_pause(document.attempts, self._rng)
         heapq.heappush(self._paused, (document.not_before, next(self._numbers), document))
 
     def wake(self, now: float) -> None:
-        """Let those act whose pause is over."""
+        """Schedule the documents whose pauses are over."""
         while self._paused and self._paused[0][0] <= now:
             self._resume(heapq.heappop(self._paused)[2])
 
     def wake_at(self) -> float:
-        """Return when the next pause is over; infinite where there is none."""
+        """Return when the next pause is over (core's clock); infinite if there is none."""
         return self._paused[0][0] if self._paused else math.inf
 
     def admits(self, document: PendingDocument, now: float) -> bool:
-        """Return whether its index is prepared; if not, the document waits for that."""
-        return self.index_states.admits(document.target(self._letters), document, now)
+        """Return whether a document's index is prepared; if not, queue the document until it is."""
+        return self.index_states.admits(document.target(self._dead_letter_index), document, now)
 
-    def goes_elsewhere(self, document: PendingDocument, lane: str) -> bool:
-        """Return whether its index has a lane of its own; if so, the document waits there."""
-        target = document.target(self._letters)
+    def moves_to_lane(self, document: PendingDocument, lane: str) -> bool:
+        """Return whether a document's index has another lane than ``lane``; if so, move the document there."""
+        target = document.target(self._dead_letter_index)
         if target == lane or target not in self.index_states.lanes:
             return False
         self.index_states.lanes[target][document] = None
@@ -88,7 +91,7 @@ class Waiting:
         return self.index_states.preparations(now)
 
     def prepared(self, index: str, done: bool | str, now: float) -> None:
-        """Note what came of a preparation: see IndexStates.prepared."""
+        """Record the result of a preparation: see IndexStates.prepared."""
         for document in self.index_states.prepared(index, done, now):
             self._resume(document)
 

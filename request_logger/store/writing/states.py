@@ -1,36 +1,37 @@
-"""The life of a document with pending changes, as tables: states, what is done in each, and what follows.
+"""The state machine of a document with pending changes, as tables: states, actions, outcomes and transitions.
 
-The writer applies pure changes to documents that other writers change, too, over a connection that fails. For each
-document that has pending changes it keeps a `State`: what is known of the copy in the search engine. Everything it
-does follows from two tables:
+The writer applies pure changes to documents that other writers change at the same time, over a connection that can
+fail. For each document with pending changes it keeps a `State`: what is known of the copy in the search engine. Two
+tables define everything that the writer does:
 
-- `CHOICES` gives the action for a state. Conditions are tried in order; the first that holds decides. An action is a
-  request to the engine, a move to another state without one (`MOVES`), or the end.
-- `TRANSITIONS` gives the state that follows from an action's outcome.
+- `CHOICES` maps a state to an action. Conditions are evaluated in order; the first that holds decides. An action is a
+  request to the search engine, a move to another state without a request (`MOVES`), or the end.
+- `TRANSITIONS` maps the outcome of an action to the next state.
 
-The tables need no engine, no clock and no thread: `next_action` and `transition` are pure functions. I/O, time and
-concurrency are outside (`core`, `performing`, `writer`). The diagram in docs/architecture.md is generated from them.
+The tables need no search engine, clock or thread: `next_action` and `transition` are pure functions. I/O, time and
+concurrency are elsewhere (`core`, `bulk_sender`, `writer`). docs/writer.md is generated from these tables.
 
-**Writes never overwrite what was not read.** A new document is created, and the creation fails where there is one. An
-existing document is replaced on the condition of the version (``if_seq_no``, ``if_primary_term``) that the changes were
-applied to. A conflict leads back to reading, and the changes are applied to the newer version. Changes are pure and
-idempotent, so an answer that was lost costs a repetition, never a wrong document.
+**A write never overwrites a version that was not read.** A new document is created, and the request fails if the
+document exists. An existing document is replaced on the condition (``if_seq_no``, ``if_primary_term``) that it still
+has the version to which the changes were applied. After a conflict the document is read again, and the changes are
+applied to the newer version. Changes are pure and idempotent, so a lost answer costs a retry, never a wrong document.
 
-**What is known may be old.** A version from the cache (`CACHED`) is good enough to write with, because the write is
-conditional. It isn't proof that the document still exists, so changes that turn out to change nothing are acknowledged
-only after a read (`VERIFY`).
+**A known version may be outdated.** A version from the cache (`CACHED`) is sufficient for a write, because the write is
+conditional. It doesn't prove that the document still exists, so changes that leave the document as it is are
+acknowledged only after a read (`VERIFY`).
 
-**One document, several indices.** With an index per month or day (or indices left from such a setting) two writers may
-create one document in two indices. After creating it, a writer lists the indices and looks for copies in all others
-(`STORED`, `UNCHECKED`). Both writers first store, then list, then look, so at least one of them sees both copies; it
-joins them into the oldest index and removes the others (`SPLIT`). Names with one index skip these states.
+**A document can be in several indices.** With an index per month or day (or indices left from such a setting) two
+writers can create the same document in two indices. After creating it, a writer lists the indices and searches all
+others for copies (`STORED`, `UNCHECKED`). Both writers first store, then list, then search, so at least one of them
+finds both copies; it joins them in the oldest index and deletes the others (`HAS_COPIES`). Names with a single index
+skip these states.
 
-**A refusal has an end.** A document that the engine refuses is degraded: each refusal gives a form with less to refuse.
-When no form is left, a dead letter is stored (`UNINDEXABLE`). A letter that can't be stored now is retried until the
-event's deadline. A read that is refused can't be degraded: the plan is told (`End.UNREADABLE`) and decides.
+**Refusals are bounded.** A document that the search engine refuses is degraded: each refusal leads to a form with less
+to refuse. When no form is left, a dead letter is stored (`UNINDEXABLE`). A dead letter that can't be stored now is
+retried until the event's deadline. A refused read can't be degraded: the plan receives an error (`End.UNREADABLE`).
 
-**No answer changes nothing.** When the engine doesn't answer, says "later" or answers nonsense, the document keeps its
-state and waits longer each time. The deadline of its events ends that.
+**Without an answer nothing changes.** If the search engine doesn't answer, asks to retry later or sends an unreadable
+answer, the document keeps its state and the pause before the next attempt grows, until the deadline of its events.
 """
 
 from __future__ import annotations
@@ -44,85 +45,85 @@ from typing import NamedTuple
 class State(Enum):
     """What is known of a document in the search engine; the value is its description."""
 
-    UNPLACED = "which of several indices has it is not known"
-    LOST = "it is not where it was; its indices are to be listed"
-    SOUGHT = "its indices are listed; all of them are to be searched"
-    PLACED = "its index is known, its version is not"
+    UNLOCATED = "it may be in any of several indices"
+    RELOCATING = "it is not in the index where it was; its indices must be listed"
+    LISTED = "its indices are listed; all of them must be searched"
+    LOCATED = "its index is known, its version is not"
     ABSENT = "no index has it"
-    CACHED = "a version is known from an earlier request and may be old"
-    READ = "the engine has just answered with its version"
-    MET = "a creation has found it in one index; others may have copies"
-    STORED = "it was written in one index; others may have copies, and are to be listed"
-    UNCHECKED = "its indices are listed; the others are to be searched for copies"
-    SPLIT = "copies were found: to be joined, then removed"
-    UNINDEXABLE = "the engine refused every form; a dead letter is to be stored"
+    CACHED = "a version is known from an earlier request and may be outdated"
+    READ = "the search engine has just returned its version"
+    FOUND_EXISTING = "the create found it in one index; others may have copies"
+    STORED = "it is stored in one index; others may have copies, and must be listed"
+    UNCHECKED = "its indices are listed; the others must be searched for copies"
+    HAS_COPIES = "other indices have copies, which must be joined and deleted"
+    UNINDEXABLE = "the search engine refused every form; a dead letter must be stored"
 
 
 class End(Enum):
     """How a document's pending changes end."""
 
     FINISHED = "its changes are acknowledged"
-    REJECTED = "its changes fail: nothing can store them"
-    UNREADABLE = "its plans are told that it can't be read"
+    REJECTED = "its changes fail: they can't be stored in any form"
+    UNREADABLE = "its plans receive the error that it can't be read"
 
 
 class Action(Enum):
-    """What is done next. The first group are requests, the second are moves without one."""
+    """The next step for a document. The first group are requests, the second are moves without a request."""
 
     LIST = "list the indices of its name"
-    LOOK = "search indices for it (_mget)"
+    LOOK_UP = "search indices for it (_mget)"
     CREATE = "create it"
     CREATE_OR_READ = "create it, or read it if it exists"
     READ = "read it"
-    VERIFY = "read it to see if it still exists"
+    VERIFY = "read it to check that it still exists"
     REPLACE = "replace the known version"
     DELETE = "delete the known version"
     REMOVE_COPY = "delete a copy that was joined"
-    STORE_LETTER = "store a dead letter"
+    STORE_DEAD_LETTER = "store a dead letter"
 
-    PLACE = "take the index of its day"
-    CONCLUDE = "there is no index to search"
-    SEEK = "search everywhere"
-    CHECK = "check for copies"
-    TRUST = "there is no other copy: the known version is all there is"
+    USE_INDEX_OF_DAY = "use the index of its day"
+    CONCLUDE_ABSENT = "there is no index to search"
+    RELOCATE = "search all indices"
+    CHECK_FOR_COPIES = "check for copies"
+    CONCLUDE_ONLY_COPY = "there is no other copy"
     GIVE_UP = "give up indexing it"
 
 
 class Kind(Enum):
-    """What became of a request for one document."""
+    """The kind of outcome of a request for one document."""
 
     DONE = "stored or deleted"
     FOUND = "it exists; the answer has its version"
     SEVERAL = "several indices have it"
-    ABSENT = "no index that was searched has it"
+    ABSENT = "none of the searched indices has it"
     LISTED = "the indices are known"
     MISSING = "there is no such document, or no such index"
-    CONFLICT = "another writer was faster"
+    CONFLICT = "another writer changed it first"
     REFUSED = "it can't be indexed in this form"
     UNUSABLE = "the index refuses every request for it"
-    TOO_LARGE = "the engine takes no request of this size"
-    LATER = "the engine can't take it now"
+    TOO_LARGE = "the search engine accepts no request of this size"
+    LATER = "the search engine can't accept it now"
 
 
 class Facts(NamedTuple):
-    """What the choice of an action depends on, beside the state."""
+    """The facts that select an action in a state."""
 
     is_listed: bool = True
     """The list of its indices is recent."""
     has_others: bool = False
-    """There are other indices that may have it, and its changes want to know."""
+    """Other indices may have it, and its changes require that they are searched."""
     is_multi_index: bool = False
     """Documents of its name may be in several indices."""
     has_copies: bool = False
-    """Copies in other indices are known."""
+    """Other indices are known to have copies."""
     is_new: bool = False
-    """It most likely doesn't exist yet."""
+    """It most likely doesn't exist yet: see CreatePolicy."""
     is_empty: bool = False
     """Its changes leave no document."""
     is_unchanged: bool = False
-    """Its changes leave the document as it is known."""
+    """Its changes leave the known version as it is."""
     accepts_known: bool = False
-    """All its changes are reads that accept what is known."""
+    """All its changes are reads that accept a cached version."""
     is_exhausted: bool = False
     """Every form of it was refused."""
 
@@ -132,36 +133,36 @@ Condition = Callable[[Facts], bool]
 CONDITIONS: Mapping[str, Condition] = {
     "always": lambda facts: True,
     "no form is left": lambda facts: facts.is_exhausted,
-    "the list is old": lambda facts: not facts.is_listed,
-    "others may have it": lambda facts: facts.has_others,
-    "no document results, and others may have it": lambda facts: facts.is_empty and facts.is_multi_index,
+    "the list is outdated": lambda facts: not facts.is_listed,
+    "other indices may have it": lambda facts: facts.has_others,
+    "no document results, and other indices may have it": lambda facts: facts.is_empty and facts.is_multi_index,
     "no copy is left": lambda facts: not facts.has_copies,
     "no document results": lambda facts: facts.is_empty,
     "most likely new": lambda facts: facts.is_new,
-    "unchanged, and the known version will do": lambda facts: facts.is_unchanged and facts.accepts_known,
+    "unchanged, and a cached version suffices": lambda facts: facts.is_unchanged and facts.accepts_known,
     "unchanged": lambda facts: facts.is_unchanged,
     "unchanged, or no document results": lambda facts: facts.is_unchanged or facts.is_empty,
 }
 
 
 class Choice(NamedTuple):
-    """One row of CHOICES: the action to take where the condition holds."""
+    """One row of CHOICES: the action to take if the condition holds."""
 
     condition: str
     action: Action | End
 
 
 CHOICES: Mapping[State, tuple[Choice, ...]] = {
-    State.UNPLACED: (
-        Choice("the list is old", Action.LIST),
-        Choice("others may have it", Action.LOOK),
-        Choice("always", Action.PLACE),
+    State.UNLOCATED: (
+        Choice("the list is outdated", Action.LIST),
+        Choice("other indices may have it", Action.LOOK_UP),
+        Choice("always", Action.USE_INDEX_OF_DAY),
     ),
-    State.LOST: (Choice("always", Action.LIST),),
-    State.SOUGHT: (Choice("others may have it", Action.LOOK), Choice("always", Action.CONCLUDE)),
-    State.PLACED: (
+    State.RELOCATING: (Choice("always", Action.LIST),),
+    State.LISTED: (Choice("other indices may have it", Action.LOOK_UP), Choice("always", Action.CONCLUDE_ABSENT)),
+    State.LOCATED: (
         Choice("no form is left", Action.GIVE_UP),
-        Choice("no document results, and others may have it", Action.SEEK),
+        Choice("no document results, and other indices may have it", Action.RELOCATE),
         Choice("no document results", Action.READ),
         Choice("most likely new", Action.CREATE),
         Choice("always", Action.CREATE_OR_READ),
@@ -174,7 +175,7 @@ CHOICES: Mapping[State, tuple[Choice, ...]] = {
     ),
     State.CACHED: (
         Choice("no form is left", Action.GIVE_UP),
-        Choice("unchanged, and the known version will do", End.FINISHED),
+        Choice("unchanged, and a cached version suffices", End.FINISHED),
         Choice("unchanged", Action.VERIFY),
         Choice("no document results", Action.DELETE),
         Choice("always", Action.REPLACE),
@@ -185,42 +186,42 @@ CHOICES: Mapping[State, tuple[Choice, ...]] = {
         Choice("no document results", Action.DELETE),
         Choice("always", Action.REPLACE),
     ),
-    State.MET: (
+    State.FOUND_EXISTING: (
         Choice("no form is left", Action.GIVE_UP),
-        Choice("unchanged, or no document results", Action.CHECK),
+        Choice("unchanged, or no document results", Action.CHECK_FOR_COPIES),
         Choice("always", Action.REPLACE),
     ),
     State.STORED: (Choice("always", Action.LIST),),
-    State.UNCHECKED: (Choice("others may have it", Action.LOOK), Choice("always", Action.TRUST)),
-    State.SPLIT: (
-        Choice("no copy is left", Action.TRUST),
+    State.UNCHECKED: (Choice("other indices may have it", Action.LOOK_UP), Choice("always", Action.CONCLUDE_ONLY_COPY)),
+    State.HAS_COPIES: (
+        Choice("no copy is left", Action.CONCLUDE_ONLY_COPY),
         Choice("no form is left", Action.GIVE_UP),
         Choice("unchanged, or no document results", Action.REMOVE_COPY),
         Choice("always", Action.REPLACE),
     ),
-    State.UNINDEXABLE: (Choice("no document results", End.FINISHED), Choice("always", Action.STORE_LETTER)),
+    State.UNINDEXABLE: (Choice("no document results", End.FINISHED), Choice("always", Action.STORE_DEAD_LETTER)),
 }
 
 MOVES: Mapping[Action, State] = {
-    Action.PLACE: State.PLACED,
-    Action.CONCLUDE: State.ABSENT,
-    Action.SEEK: State.LOST,
-    Action.CHECK: State.STORED,
-    Action.TRUST: State.READ,
+    Action.USE_INDEX_OF_DAY: State.LOCATED,
+    Action.CONCLUDE_ABSENT: State.ABSENT,
+    Action.RELOCATE: State.RELOCATING,
+    Action.CHECK_FOR_COPIES: State.STORED,
+    Action.CONCLUDE_ONLY_COPY: State.READ,
     Action.GIVE_UP: State.UNINDEXABLE,
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """What follows from an outcome.
+    """The effect of an outcome: the next state, or the end.
 
-    ``state`` None keeps the state; ``spread`` is used instead where documents of the name may be in several indices.
-    ``pauses``: a back-off comes first. ``forgets``: the cached version is wrong.
+    ``state`` None keeps the state; ``multi_index`` replaces it for documents that may be in several indices.
+    ``pauses``: the next action follows a back-off. ``forgets``: the cached version is wrong and is dropped.
     """
 
     state: State | End | None
-    spread: State | End | None = None
+    multi_index: State | End | None = None
     pauses: bool = False
     forgets: bool = False
 
@@ -238,17 +239,17 @@ _REFUSED_READ: Mapping[Kind, Transition] = {
     Kind.TOO_LARGE: Transition(End.UNREADABLE),
     Kind.LATER: _KEEP_LATER,
 }
-_GONE = Transition(State.PLACED, State.LOST, forgets=True)
-_NO_INDEX = Transition(State.PLACED, State.LOST, pauses=True, forgets=True)
+_GONE = Transition(State.LOCATED, State.RELOCATING, forgets=True)
+_NO_INDEX = Transition(State.LOCATED, State.RELOCATING, pauses=True, forgets=True)
 
 TRANSITIONS: Mapping[Action, Mapping[Kind, Transition]] = {
     Action.LIST: {
         Kind.LISTED: Transition(None),  # see OVERRIDES
     },
-    Action.LOOK: {
+    Action.LOOK_UP: {
         Kind.ABSENT: Transition(State.ABSENT),
         Kind.FOUND: Transition(State.READ),
-        Kind.SEVERAL: Transition(State.SPLIT),
+        Kind.SEVERAL: Transition(State.HAS_COPIES),
         Kind.LATER: _KEEP_LATER,
     },
     Action.CREATE: {
@@ -260,7 +261,7 @@ TRANSITIONS: Mapping[Action, Mapping[Kind, Transition]] = {
     Action.CREATE_OR_READ: {
         **_REFUSED_WRITE,
         Kind.DONE: Transition(End.FINISHED, State.STORED),
-        Kind.FOUND: Transition(State.READ, State.MET),
+        Kind.FOUND: Transition(State.READ, State.FOUND_EXISTING),
         Kind.CONFLICT: _GONE,
         Kind.MISSING: _NO_INDEX,
     },
@@ -288,11 +289,11 @@ TRANSITIONS: Mapping[Action, Mapping[Kind, Transition]] = {
     },
     Action.REMOVE_COPY: {
         **_REFUSED_READ,
-        Kind.DONE: Transition(State.SPLIT),
-        Kind.MISSING: Transition(State.SPLIT),
+        Kind.DONE: Transition(State.HAS_COPIES),
+        Kind.MISSING: Transition(State.HAS_COPIES),
         Kind.CONFLICT: _GONE,
     },
-    Action.STORE_LETTER: {
+    Action.STORE_DEAD_LETTER: {
         Kind.DONE: Transition(End.FINISHED, forgets=True),
         Kind.REFUSED: Transition(End.REJECTED),
         Kind.UNUSABLE: _KEEP_LATER,
@@ -303,24 +304,24 @@ TRANSITIONS: Mapping[Action, Mapping[Kind, Transition]] = {
 }
 
 OVERRIDES: Mapping[tuple[State, Action, Kind], Transition] = {
-    (State.UNPLACED, Action.LIST, Kind.LISTED): Transition(State.UNPLACED),
-    (State.LOST, Action.LIST, Kind.LISTED): Transition(State.SOUGHT),
+    (State.UNLOCATED, Action.LIST, Kind.LISTED): Transition(State.UNLOCATED),
+    (State.RELOCATING, Action.LIST, Kind.LISTED): Transition(State.LISTED),
     (State.STORED, Action.LIST, Kind.LISTED): Transition(State.UNCHECKED),
-    # Only this document's own copy was found: it is the version that was just stored.
-    (State.UNCHECKED, Action.LOOK, Kind.ABSENT): Transition(State.READ),
-    (State.MET, Action.REPLACE, Kind.DONE): Transition(State.STORED),
-    (State.SPLIT, Action.REPLACE, Kind.DONE): Transition(State.SPLIT),
+    # No other copy was found: the version that was just stored is the only one.
+    (State.UNCHECKED, Action.LOOK_UP, Kind.ABSENT): Transition(State.READ),
+    (State.FOUND_EXISTING, Action.REPLACE, Kind.DONE): Transition(State.STORED),
+    (State.HAS_COPIES, Action.REPLACE, Kind.DONE): Transition(State.HAS_COPIES),
 }
 
-LOCATING = (State.UNPLACED, State.LOST, State.SOUGHT, State.STORED, State.UNCHECKED)
-"""States in which it is to be found out where the document is; in the others a request goes into a _bulk."""
+LOCATING = (State.UNLOCATED, State.RELOCATING, State.LISTED, State.STORED, State.UNCHECKED)
+"""States in which the writer has to find out which index has the document; in the others it sends a _bulk item."""
 
 UNEXPECTED = _NO_INDEX
-"""For an outcome that an action can't have: the document is looked for anew, after a pause."""
+"""For an outcome that an action can't have: the document is located again, after a pause."""
 
 
 def next_action(state: State, facts: Facts) -> Action | End:
-    """Return what to do for a document in a state."""
+    """Return the action for a document in a state."""
     for condition, action in CHOICES[state]:
         if CONDITIONS[condition](facts):
             return action
@@ -328,7 +329,7 @@ def next_action(state: State, facts: Facts) -> Action | End:
 
 
 def transition(state: State, action: Action, kind: Kind) -> Transition:
-    """Return what follows from an outcome of an action that was chosen in a state."""
+    """Return the transition for the outcome of an action that was chosen in a state."""
     found = OVERRIDES.get((state, action, kind))
     return found if found is not None else TRANSITIONS[action].get(kind, UNEXPECTED)
 
@@ -339,5 +340,5 @@ def rows() -> Iterator[tuple[State, Action, Kind, Transition]]:
         for _, action in choices:
             if isinstance(action, Action) and action in TRANSITIONS:
                 for kind in TRANSITIONS[action]:
-                    if (state, action, kind) != (State.UNCHECKED, Action.LOOK, Kind.FOUND):
+                    if (state, action, kind) != (State.UNCHECKED, Action.LOOK_UP, Kind.FOUND):
                         yield state, action, kind, transition(state, action, kind)

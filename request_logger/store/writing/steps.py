@@ -1,4 +1,4 @@
-"""What to do next for a document, and with which request: gathers facts and asks the tables in `states`. No I/O."""
+"""The next step for a document: gathers the facts, evaluates the tables in `states`, and builds the request. No I/O."""
 
 from __future__ import annotations
 
@@ -8,45 +8,45 @@ from typing import Any
 
 from request_logger.common.json import dumps, loads
 from request_logger.store.changes import Document, Reads
-from request_logger.store.writing.bulk import Outcome, Request
+from request_logger.store.writing.bulk import BulkItem, Outcome
 from request_logger.store.writing.create_policy import CreatePolicy
-from request_logger.store.writing.dead_letter import letter_request
+from request_logger.store.writing.dead_letter import dead_letter_request
 from request_logger.store.writing.locator import Locator
 from request_logger.store.writing.pending import PendingDocument
-from request_logger.store.writing.plan_runner import Tasks
+from request_logger.store.writing.plan_runner import PlanRunner
 from request_logger.store.writing.ports import Degrade, Limits
-from request_logger.store.writing.rounds import Bulk, Listing, Look, Round, Sighting
+from request_logger.store.writing.rounds import Bulk, GetResult, Listing, Lookup, Round
 from request_logger.store.writing.states import LOCATING, MOVES, Action, End, Facts, Kind, State, next_action
 
 MAX_APPLIED = 500
-"""Changes of one document that are applied at once: more would hold up all others while they are applied."""
+"""Changes applied to one document at a time: more would delay the other documents while they are applied."""
 
 
 @dataclass(slots=True)
 class Step:
-    """What to do next. ``action`` None: the document is to be located first. ``wanted`` is what ``request`` stores."""
+    """The next step. ``action`` None: the document must be located first. ``request`` stores ``wanted``."""
 
     action: Action | End | None
-    request: Request | None = None
+    request: BulkItem | None = None
     wanted: Document | None = None
 
 
 class Steps:
-    """For one thread at a time."""
+    """Chooses the next step of documents. Not thread-safe: the caller holds the writer's lock."""
 
     def __init__(
-        self, degrade: Degrade, limits: Limits, locator: Locator | None, policy: CreatePolicy, tasks: Tasks
+        self, degrade: Degrade, limits: Limits, locator: Locator | None, policy: CreatePolicy, tasks: PlanRunner
     ) -> None:
         self._degrade = degrade
-        self._letters = limits.dead_letter_index
+        self._dead_letter_index = limits.dead_letter_index
         self._locator = locator
         self._policy = policy
-        self._tasks = tasks
+        self._plans = tasks
 
     # Where it is
 
     def locate(self, document: PendingDocument, now: float) -> tuple[Action | None, list[str]]:
-        """Return LIST, LOOK (and the indices to search), or None where the place is known by now."""
+        """Return LIST, LOOK_UP and the indices to search, or None if the index is known by now."""
         locator = self._locator
         assert locator is not None
         while document.state in LOCATING:
@@ -62,43 +62,45 @@ class Steps:
         return None, []
 
     def outcomes(self, wanted: Round, answer: Any, now: float) -> list[Outcome | Exception]:
-        """Return what an answer says of each document; an exception where user code fails that joins copies."""
+        """Return the outcome of each document of a round; an exception where user code failed while joining copies."""
         locator = self._locator
         if isinstance(wanted, Listing):
             assert locator is not None
             locator.catalog.note(answer, now)
             for document in wanted.documents:
-                document.is_multi_index = not locator.catalog.is_alone(document.index)
+                document.is_multi_index = not locator.catalog.is_single_index(document.index)
             return [Outcome(Kind.LISTED) for _ in wanted.documents]
-        if isinstance(wanted, Look):
-            return [self._seen(document, each) for document, each in zip(wanted.documents, answer, strict=True)]
+        if isinstance(wanted, Lookup):
+            return [
+                self._lookup_outcome(document, each) for document, each in zip(wanted.documents, answer, strict=True)
+            ]
         return list(answer) if isinstance(wanted, Bulk) else []
 
-    def _seen(self, document: PendingDocument, sightings: Sequence[Sighting]) -> Outcome | Exception:
+    def _lookup_outcome(self, document: PendingDocument, results: Sequence[GetResult]) -> Outcome | Exception:
         assert self._locator is not None
         try:
-            kind, problem = self._locator.take(document, sightings)
+            kind, problem = self._locator.note_results(document, results)
         except Exception as error:
             return error
         return Outcome(kind, reason=problem)
 
     @property
-    def most_gets(self) -> int:
-        """How many gets a look may have."""
-        return self._locator.most_gets if self._locator is not None else 0
+    def max_gets(self) -> int:
+        """The maximum number of gets in a lookup."""
+        return self._locator.max_gets if self._locator is not None else 0
 
     def _move(self, document: PendingDocument, action: Action) -> None:
-        if action in (Action.PLACE, Action.CONCLUDE):
+        if action in (Action.USE_INDEX_OF_DAY, Action.CONCLUDE_ABSENT):
             assert self._locator is not None
-            document.target_index = self._locator.address(document)
+            document.target_index = self._locator.initial_index(document)
         document.state = MOVES[action]
 
     # What is sent
 
     def next(self, document: PendingDocument) -> Step:
-        """Return what to do next for a document whose place is known.
+        """Return the next step for a document whose index is known.
 
-        Raises whatever the code raises that degrades, joins copies or serialises.
+        Raises whatever degrading, joining copies or serialising raises.
         """
         stored = loads(document.known.source) if document.known else None
         merged = stored
@@ -136,7 +138,7 @@ class Steps:
         return Step(action, self._request(document, action, wanted), wanted)
 
     def _apply(self, document: PendingDocument, stored: Document | None) -> Document | None:
-        """Apply waiting changes one after the other; one that fails takes only its own task with it."""
+        """Apply the queued changes in order; a change that raises fails only its own task."""
         document.entries = [entry for entry in document.entries if not entry.task.end.done()]
         batch = document.entries[:MAX_APPLIED]
         result = stored
@@ -144,29 +146,29 @@ class Steps:
             try:
                 result = entry.change.apply(result)
             except Exception as error:
-                self._tasks.fail(entry.task, error)
+                self._plans.fail(entry.task, error)
         lasting = [entry for entry in batch if not entry.task.end.done()]
         if len(lasting) < len(batch):
             document.entries = [*lasting, *(e for e in document.entries[MAX_APPLIED:] if not e.task.end.done())]
         document.applied = len(lasting)
         return result
 
-    def _request(self, document: PendingDocument, action: Action, wanted: Document | None) -> Request:
+    def _request(self, document: PendingDocument, action: Action, wanted: Document | None) -> BulkItem:
         index, id, known = document.target_index, document.id, document.known
         if action in (Action.READ, Action.VERIFY):
-            return Request.read(index, id)
+            return BulkItem.read(index, id)
         if action is Action.REMOVE_COPY:
-            return Request.delete(document.copies[0].index, id, document.copies[0])
+            return BulkItem.delete(document.copies[0].index, id, document.copies[0])
         if action is Action.DELETE:
             assert known is not None
-            return Request.delete(index, id, known)
+            return BulkItem.delete(index, id, known)
         assert wanted is not None
-        if action is Action.STORE_LETTER and document.index == self._letters:
-            return Request.store(self._letters, id, dumps(wanted))
-        if action is Action.STORE_LETTER:
-            return letter_request(self._letters, document.index, id, document.reasons[-1], wanted)
+        if action is Action.STORE_DEAD_LETTER and document.index == self._dead_letter_index:
+            return BulkItem.store(self._dead_letter_index, id, dumps(wanted))
+        if action is Action.STORE_DEAD_LETTER:
+            return dead_letter_request(self._dead_letter_index, document.index, id, document.reasons[-1], wanted)
         source = dumps(wanted)
         if action is Action.REPLACE:
             assert known is not None
-            return Request.replace(index, id, known, source)
-        return (Request.create if action is Action.CREATE else Request.create_or_read)(index, id, source)
+            return BulkItem.replace(index, id, known, source)
+        return (BulkItem.create if action is Action.CREATE else BulkItem.create_or_read)(index, id, source)

@@ -1,4 +1,4 @@
-"""What has been submitted and is still to be taken by the writer, with its bounds."""
+"""The bounded queue between the threads that submit plans and the writer's threads."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ from request_logger.store.writing.pending import Task
 
 
 class SubmissionQueue:
-    """A queue of tasks, with at most ``most_bytes`` of weight that is not finished. Thread-safe."""
+    """A queue of tasks; the unfinished ones weigh at most ``max_bytes`` together. Thread-safe.
 
-    def __init__(self, most_bytes: int) -> None:
-        self._most_bytes = most_bytes
-        # With a plain lock: the one that can be taken again costs several times as much, and all events take it.
+    `wait` and `linger` are for one thread at a time: the caller holds the writer's collecting lock.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self._most_bytes = max_bytes
+        # A plain lock: the default re-entrant lock costs several times as much, and every event takes it.
         self._changed = threading.Condition(threading.Lock())
         self._tasks: deque[Task] = deque()
         self._awaited = math.inf
@@ -28,11 +31,11 @@ class SubmissionQueue:
 
     @property
     def pending_bytes(self) -> int:
-        """Weight of what was put and is not finished."""
+        """The weight of the tasks that were put and are not finished (bytes)."""
         return self._put_bytes - self._finished_bytes
 
     def put(self, task: Task) -> None:
-        """Add a task. Raises StoreUnavailableError where there is no room, or there is none any more."""
+        """Add a task. Raises StoreUnavailableError if the queue is full or closed."""
         with self._changed:
             if self.closing:
                 raise StoreUnavailableError("shutting down")
@@ -45,17 +48,17 @@ class SubmissionQueue:
                 self._changed.notify()
 
     def finished(self, task: Task) -> None:
-        """Make room again. To be called by one thread at a time."""
+        """Release the weight of a task. For one thread at a time: the caller holds the writer's lock."""
         self._finished_bytes += task.weight
 
     def wait(self, seconds: float | None = None) -> None:
-        """Wait until there is a task or it is woken, for at most so long. For one thread at a time."""
+        """Wait until there is a task or `wake` is called, for at most ``seconds`` (None: no limit)."""
         with self._changed:
             if not self._tasks and not self._is_woken:
                 self._wait_for(1, seconds)
 
     def linger(self, count: int, seconds: float) -> None:
-        """Wait until there are so many tasks, for at most so long. For one thread at a time."""
+        """Wait until there are ``count`` tasks, for at most ``seconds``."""
         with self._changed:
             if len(self._tasks) < count:
                 self._wait_for(count, seconds)
@@ -66,13 +69,13 @@ class SubmissionQueue:
         self._awaited = math.inf
 
     def wake(self) -> None:
-        """End the wait for a task: there is something else to do."""
+        """End the current or next `wait`: there is other work."""
         with self._changed:
             self._is_woken = True
             self._changed.notify()
 
     def take(self) -> list[Task]:
-        """Give all that are there, the first one first."""
+        """Remove and return all tasks, in the order of submission."""
         with self._changed:
             tasks = list(self._tasks)
             self._tasks.clear()
@@ -80,7 +83,7 @@ class SubmissionQueue:
         return tasks
 
     def close(self) -> None:
-        """Let no more in, and wake who waits."""
+        """Refuse further tasks, and wake the waiting thread."""
         with self._changed:
             self.closing = True
         self.wake()

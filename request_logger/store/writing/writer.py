@@ -1,8 +1,8 @@
-"""Carries out plans against one engine, with threads: a core decides, this gives it time, tasks and answers.
+"""Runs plans against one search engine, with threads around the I/O-free core.
 
-Two threads take turns at the core: one prepares its request while the engine has the other's. A few more prepare new
-indices, which may take long, so that nobody else waits for that. The lock is held while the core decides, never during
-I/O. An exception in a round is an ordinary "no answer": it ends no thread.
+Two threads alternate: one prepares its request while the search engine processes the other's. A few more threads
+prepare new indices, which may take long, so that documents of other indices don't wait. A lock guards the core; it is
+never held during I/O. An exception in a round is treated as a missing answer: it ends no thread.
 """
 
 from __future__ import annotations
@@ -25,26 +25,26 @@ from request_logger.store.writing.index_states import Preparation
 from request_logger.store.writing.locator import Locator
 from request_logger.store.writing.pending import Task
 from request_logger.store.writing.ports import Degrade, Engine, Limits, Observer
-from request_logger.store.writing.rounds import Bulk, Look, Round
+from request_logger.store.writing.rounds import Bulk, Lookup, Round
 from request_logger.store.writing.submission_queue import SubmissionQueue
 
 log = logging.getLogger(__name__)
 
-# After a bulk of several changes, for as many more: a larger bulk costs all sides less (docs/performance.md).
+# After a bulk of several changes the writer lingers for as many again: larger bulks are cheaper (docs/performance.md).
 _LINGER_SECONDS = 0.003
 _ROUNDS_AT_ONCE = 2
-# More indices than that are rarely new at the same moment, and each holds a connection.
+# More indices are rarely new at the same moment, and each preparation holds a connection.
 _PREPARATIONS_AT_ONCE = 4
-# Nothing should be missed; what is, waits no longer than this.
+# A safety net: every event wakes the threads, and a missed one would be delayed no longer than this.
 _LONGEST_WAIT_SECONDS = 5.0
 STUCK_SECONDS = 120.0
-"""A thread that has not come back from a round for longer is stuck: four times the engine's default time limit."""
+"""A thread whose round takes longer is stuck: four times the default of ELASTICSEARCH_TIMEOUT_SECONDS."""
 
 
 class Writer:
-    """Carries out plans. Thread-safe; `close` waits for what is under way.
+    """Runs plans, and completes their futures. Thread-safe; starts its threads at once, `close` ends them.
 
-    ``looked_up`` is told of each search for documents with the number of gets and the seconds that it took.
+    ``looked_up`` is called for each lookup with its number of gets and its duration in seconds.
     """
 
     def __init__(
@@ -62,15 +62,15 @@ class Writer:
         self._limits = limits or Limits()
         self._looked_up = looked_up
         self._queue = SubmissionQueue(self._limits.max_pending_bytes)
-        # Held while the core decides.
+        # Guards the core.
         self._deciding = threading.Lock()
         self._core = WriterCore(degrade, observer, self._limits, locator, self._queue.finished)
-        # Held by the thread that waits for the next round's tasks.
+        # Held by the one thread that collects tasks for the next round.
         self._collecting = threading.Lock()
         self._expected = 1
         self._tokens: AbstractContextManager[object] = tokens or nullcontext()
         self._preparing = ThreadPoolExecutor(_PREPARATIONS_AT_ONCE, thread_name_prefix="store-preparing")
-        # When each thread's round began; infinite for one that waits for work, however long that takes.
+        # When each thread's round began; infinite while it waits for work.
         self._busy_since = [math.inf] * _ROUNDS_AT_ONCE
         self._threads = [
             threading.Thread(target=self._run, args=(number,), name=f"store-writer-{number}", daemon=True)
@@ -81,22 +81,22 @@ class Writer:
 
     @property
     def down_for(self) -> float:
-        """Seconds for which the engine has not answered, 0 while it does."""
+        """How long the search engine hasn't answered (seconds), 0 while it answers."""
         since = self._core.down_since
         return 0.0 if since is None else time.monotonic() - since
 
     @property
     def is_alive(self) -> bool:
-        """Whether its threads run, and come back from their rounds in time."""
+        """Whether its threads run, and finish their rounds in time."""
         latest = time.monotonic() - STUCK_SECONDS
         return all(thread.is_alive() for thread in self._threads) and min(self._busy_since) > latest
 
     def submit(self, plan: Plan, weight: int, then: Callable[[Future[Any]], None] | None = None) -> Future[Any]:
-        """Carry out a plan; the future ends, with what it returns, when the engine has acknowledged all of it.
+        """Run a plan; the future ends with the plan's return value when the search engine has acknowledged all changes.
 
-        ``weight`` is what it holds in memory (bytes), ``then`` is called at the end. The future fails with
-        StoreUnavailableError or RejectedError.
-        Raises StoreUnavailableError at once where too much waits already, or the engine has been down for long.
+        ``weight`` is the plan's memory use (bytes), ``then`` is called at the end. The future fails with
+        StoreUnavailableError or RejectedError, or with what the plan raises. Raises StoreUnavailableError at once if
+        the queue is full, or the search engine hasn't answered for longer than the time limit.
         """
         if self.down_for > self._limits.timeout_seconds:
             raise StoreUnavailableError("the engine does not answer")
@@ -105,7 +105,7 @@ class Writer:
         return task.end
 
     def close(self, timeout: float | None = None) -> None:
-        """Finish what is under way (at most ``timeout`` seconds) and stop."""
+        """Refuse further plans, finish the submitted ones (at most ``timeout`` seconds), and stop the threads."""
         self._queue.close()
         deadline = None if timeout is None else time.monotonic() + timeout
         for thread in self._threads:
@@ -118,13 +118,13 @@ class Writer:
                 if not self._round(number):
                     return
             except Exception as error:
-                # What was under way in it is lost to this thread only where the core itself failed.
+                # The documents of the round were rescheduled by `abandon`, if the core itself didn't fail.
                 log.error("a round of the writer failed: %s", type(error).__name__, exc_info=error)
                 self._busy_since[number] = math.inf
                 time.sleep(_LINGER_SECONDS)
 
     def _round(self, number: int) -> bool:
-        """Carry out one round; return False at the end."""
+        """Run one round; return False when the writer is closed and has no work left."""
         with ExitStack() as held:
             with self._collecting:
                 wanted = self._collect(held)
@@ -134,7 +134,7 @@ class Writer:
             self._observer.waiting(self._queue.pending_bytes)
             answer = perform(self._engine, wanted)
         now = time.monotonic()
-        if isinstance(wanted, Look):
+        if isinstance(wanted, Lookup):
             self._looked_up(wanted.gets, now - started)
         with self._deciding:
             try:
@@ -150,7 +150,7 @@ class Writer:
         return True
 
     def _collect(self, held: ExitStack) -> Round | None:
-        """Wait for what goes into the next round; None at the end. ``held`` is to be closed after it was sent."""
+        """Wait for the next round; None at the end. The caller closes ``held`` after the round was sent."""
         while True:
             if not self._queue and not self._core.has_work:
                 if self._queue.closing:
@@ -159,7 +159,8 @@ class Writer:
             if self._expected > 1:
                 self._queue.linger(self._expected, _LINGER_SECONDS)
             if self._core.down_since is None:
-                # What arrives while others have their turn goes into this round. An engine that is down delays nobody.
+                # Tasks that arrive while other processes hold the tokens join this round. While the search engine is
+                # down, the thread doesn't wait for a token.
                 held.enter_context(self._tokens)
             with self._deciding:
                 now = time.monotonic()
@@ -179,13 +180,13 @@ class Writer:
                 self._queue.wait(self._patience())
 
     def _patience(self) -> float:
-        """Return how long to wait for tasks and answers (seconds) before looking again."""
+        """Return how long to wait for tasks and answers (seconds) before checking again."""
         with self._deciding:
             now = time.monotonic()
             return min(self._core.wake_at(now) - now, _LONGEST_WAIT_SECONDS)
 
     def _prepare(self, preparation: Preparation) -> None:
-        """Prepare an index, in a thread for that."""
+        """Prepare an index; runs in a thread of the pool."""
         done: bool | str
         try:
             if preparation.is_gone:

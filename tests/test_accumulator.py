@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from request_logger.analytics.accumulator import Tally
+from request_logger.analytics.accumulator import Accumulator
 from request_logger.scoring.registry import build
 from scorers.base import Row
 from tests.dashboard_traffic import cases
@@ -12,15 +12,15 @@ from tests.scorers.aggregate import roll_up
 
 
 @pytest.mark.parametrize("name", cases())
-def test_a_tally_is_the_roll_up(name: str) -> None:
+def test_equals_the_roll_up(name: str) -> None:
     case, scorer = cases()[name], build(name, {})
     pairs = zip(case.truths, case.predictions, strict=True)
     documents = [scorer.score(Row(truth), Row(said, case.names)) for truth, said in pairs]
-    tally = Tally(scorer)
+    accumulator = Accumulator(scorer)
     for document in documents:
-        tally.add(document)
-    found, right = tally.values(), roll_up(scorer, documents)
-    assert tally.documents == len(documents)
+        accumulator.add(document)
+    found, right = accumulator.values(), roll_up(scorer, documents)
+    assert accumulator.documents == len(documents)
     assert found.keys() == right.keys()
     for metric, value in right.items():
         assert found[metric] == (value if isinstance(value, dict) else pytest.approx(value, rel=1e-12)), metric

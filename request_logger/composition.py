@@ -1,0 +1,126 @@
+"""Composition root: builds the parts of one process and connects them.
+
+Nothing else builds them. The routes, the Kafka consumer and the retry of dead letters each get the parts they need.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry
+
+from request_logger.documents.document import degrade
+from request_logger.ingest.access import Access
+from request_logger.ingest.memory_budget import Budget
+from request_logger.ingest.pipeline import IngestPipeline
+from request_logger.ingest.redaction import Redactor
+from request_logger.ingest.replies import Replies
+from request_logger.ingest.write_plan import merging
+from request_logger.metadata import MetadataSource, metadata_source
+from request_logger.scoring.rules import Chooser
+from request_logger.scoring.score import settler
+from request_logger.settings import Settings
+from request_logger.spool import Replayer, Spool
+from request_logger.store.client.client import SearchEngine
+from request_logger.store.writing.bulk_tokens import BulkTokens
+from request_logger.store.writing.locator import Locator
+from request_logger.store.writing.ports import Limits
+from request_logger.store.writing.writer import Writer
+from request_logger.telemetry import Telemetry
+
+# The spool's share of MAX_PENDING_BYTES while it is replayed: events that arrive meanwhile must find room.
+_REPLAY_SHARE = 4
+# The replayer ends after the request under way; what isn't stored by then stays in the spool.
+_REPLAYER_CLOSE_SECONDS = 5.0
+# All events have their answers by now: what a hanging engine hasn't taken was spooled or refused. Together with the
+# events' own time limit this is within the server's 30 s of grace.
+_WRITER_CLOSE_SECONDS = 10.0
+_REPLIES_CLOSE_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The parts of one process, connected; `close` ends the threads among them."""
+
+    settings: Settings
+    telemetry: Telemetry
+    budget: Budget
+    access: Access
+    redactor: Redactor
+    metadata: MetadataSource
+    engine: SearchEngine
+    replies: Replies
+    writer: Writer
+    spool: Spool | None
+    replayer: Replayer | None
+    pipeline: IngestPipeline
+
+    def close(self) -> None:
+        """Finish what is under way, then stop all threads."""
+        if self.replayer is not None:
+            self.replayer.close(timeout=_REPLAYER_CLOSE_SECONDS)
+        self.writer.close(timeout=_WRITER_CLOSE_SECONDS)
+        self.replies.close(timeout=_REPLIES_CLOSE_SECONDS)
+        if self.spool is not None:
+            self.spool.close()
+
+
+def build(settings: Settings, registry: CollectorRegistry, tokens: BulkTokens | None = None) -> Parts:
+    """Build the parts; the writer's threads, and with a spool the replayer's, start here.
+
+    The processes of one server share ``tokens``. Raises SettingsError, ScorerError and MetadataError.
+    """
+    telemetry = Telemetry(registry)
+    budget = Budget(settings.memory_budget_bytes)
+    access = Access(settings)
+    redactor = Redactor(settings.redact, settings.redact_key, strict=settings.redact_strict)
+    # Insecure connections are warned of once, by the parent of the server's workers.
+    engine = SearchEngine(settings, warn=False)
+    metadata = metadata_source(settings, lambda what: telemetry.metadata.labels(what).inc())
+    replies = Replies(settings, lambda outcome: telemetry.replies.labels(outcome).inc())
+    settle = settler(Chooser(settings.scorer, settings.scorers_config or None))
+    limits = Limits(
+        timeout_seconds=settings.store_timeout_seconds,
+        max_pending_bytes=settings.max_pending_bytes,
+        bulk_max_bytes=settings.bulk_max_bytes,
+        cache_max_bytes=settings.cache_max_bytes,
+    )
+    locator = Locator(settings.index_period, merging(settle))
+    writer = Writer(engine, degrade, telemetry, limits, tokens, locator, telemetry.looked_up)
+    spool = Spool(settings.spool_dir, settings.spool_max_bytes, telemetry) if settings.spool_dir else None
+    pipeline = IngestPipeline(
+        settings,
+        telemetry=telemetry,
+        budget=budget,
+        access=access,
+        redactor=redactor,
+        metadata=metadata,
+        replies=replies,
+        settle=settle,
+        writer=writer,
+        spool=spool,
+    )
+    replayer = None
+    if spool is not None:
+        replayer = Replayer(
+            spool,
+            settings.spool_dir,
+            pipeline.submit_to_engine,
+            lambda: writer.down_for > 0,
+            telemetry,
+            batch_bytes=settings.max_pending_bytes // _REPLAY_SHARE,
+        )
+    return Parts(
+        settings=settings,
+        telemetry=telemetry,
+        budget=budget,
+        access=access,
+        redactor=redactor,
+        metadata=metadata,
+        engine=engine,
+        replies=replies,
+        writer=writer,
+        spool=spool,
+        replayer=replayer,
+        pipeline=pipeline,
+    )

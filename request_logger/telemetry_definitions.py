@@ -1,0 +1,324 @@
+"""Every Prometheus metric of the program: name, type, labels, unit, meaning, and what to do about it.
+
+Each is defined once. `request_logger.telemetry` and `request_logger.kafka.telemetry` create their collectors from these
+definitions, and docs/telemetry.md is generated from them. This module knows nothing of the rest of the program.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+Unit = Literal[
+    "events", "bodies", "bytes", "seconds", "documents", "requests", "lookups", "records", "partitions", "0/1"
+]
+GaugeMode = Literal["all", "livesum", "livemostrecent"]
+"""How the gauges of several workers are combined: see prometheus_client's multiprocess mode."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Definition:
+    """The definition of a metric; its subclasses are the metric types."""
+
+    kind: ClassVar[str]
+
+    name: str
+    """The base name: Prometheus appends ``_total`` to counters and ``_bucket``, ``_sum``, ``_count`` to histograms."""
+    unit: Unit
+    meaning: str
+    """One sentence, also the metric's HELP text. Without markup."""
+    remedy: str = ""
+    """What the operator should do, and when. Empty where the metric is for information."""
+    labels: Mapping[str, Mapping[str, str] | str] = field(default_factory=dict)
+    """By label name: the meaning of each value, or one text where the values are open."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CounterDefinition(Definition):
+    """A number that only rises."""
+
+    kind: ClassVar[str] = "counter"
+
+    def create(self, registry: CollectorRegistry) -> Counter:
+        """Create the counter. Raises ValueError where the registry has its name."""
+        return Counter(self.name, self.meaning, tuple(self.labels), registry=registry)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GaugeDefinition(Definition):
+    """A number that rises and falls."""
+
+    kind: ClassVar[str] = "gauge"
+    mode: GaugeMode = "all"
+
+    def create(self, registry: CollectorRegistry) -> Gauge:
+        """Create the gauge. Raises ValueError where the registry has its name."""
+        return Gauge(self.name, self.meaning, tuple(self.labels), registry=registry, multiprocess_mode=self.mode)
+
+
+@dataclass(frozen=True, kw_only=True)
+class HistogramDefinition(Definition):
+    """Observations, counted by their size."""
+
+    kind: ClassVar[str] = "histogram"
+    # Prometheus' own default, which suits seconds.
+    buckets: tuple[float, ...] = Histogram.DEFAULT_BUCKETS
+
+    def create(self, registry: CollectorRegistry) -> Histogram:
+        """Create the histogram. Raises ValueError where the registry has its name."""
+        return Histogram(self.name, self.meaning, tuple(self.labels), registry=registry, buckets=self.buckets)
+
+
+_PART = "request, response, feedback, outlier or drift; empty where the event was not read that far"
+
+EVENTS = CounterDefinition(
+    name="request_logger_events",
+    unit="events",
+    meaning="Events, by part and outcome",
+    remedy="Alert on unavailable for minutes: the engine is down, slow or full. bad, unauthorized and forbidden: a "
+    "sender is misconfigured; the warnings in the log say how.",
+    labels={
+        "part": _PART,
+        "outcome": {
+            "stored": "in the engine, answered 200",
+            "spooled": "on disk, answered 200",
+            "ignored": "of no kind that is stored, answered 200",
+            "sampled": "left out by SAMPLE_RATE, answered 200",
+            "bad": "not an event that can be read, answered 400",
+            "unauthorized": "no or a wrong token, answered 401",
+            "forbidden": "of a namespace that is not allowed, answered 403",
+            "late": "the body did not arrive in time, answered 408",
+            "too_large": "larger than a limit, answered 413",
+            "refused": "refused by the engine, answered 422",
+            "unavailable": "not stored in time, answered 503: the sender has to retry",
+        },
+    },
+)
+STORE = CounterDefinition(
+    name="request_logger_store",
+    unit="documents",
+    meaning="What happened at the store other than success",
+    remedy="conflict, retry and joined are part of normal work. Alert on dead_letter: run `request-logger dead-letters "
+    "list`. The others are warned of in the log with the reason.",
+    labels={
+        "what": {
+            "conflict": "another worker changed the document first; it is read and written again",
+            "retry": "the engine had no room for the change; it is retried",
+            "joined": "two loggers had created one document in two months or days (INDEX_PERIOD); one is left",
+            "refused": "the engine refused the document; it is stored in a form that it can't refuse",
+            "dead_letter": "the engine refused every form; the document is in the index request-logger-dead-letters",
+            "engine_down": "the engine did not answer a _bulk, or was too busy; it is retried",
+            "index_missing": "an index was deleted meanwhile; it is created again",
+            "split": "the engine refused a whole _bulk; its documents are sent in smaller ones",
+            "unreadable": "the engine's answer to a _bulk could not be read; its documents are sent in smaller ones",
+            "spool_bad": "a damaged file in SPOOL_DIR was moved away",
+            "spool_error": "SPOOL_DIR could not be read or written",
+        }
+    },
+)
+UNDECODABLE = CounterDefinition(
+    name="request_logger_undecodable",
+    unit="bodies",
+    meaning="Bodies that could not be decoded and were stored unchanged, with the reason",
+    remedy="Read `undecodable` in the documents: the protocol is unknown, or the sender is at fault.",
+    labels={"part": _PART},
+)
+PAYLOAD_DROPPED = CounterDefinition(
+    name="request_logger_payload_dropped",
+    unit="bodies",
+    meaning="Bodies over MAX_PAYLOAD_BYTES, stored as size and SHA-256",
+    remedy="Raise MAX_PAYLOAD_BYTES where these bodies are needed.",
+)
+METADATA = CounterDefinition(
+    name="request_logger_metadata",
+    unit="lookups",
+    meaning="Lookups of prediction schemas",
+    remedy="failed and late: see the warnings; events are stored without names of columns meanwhile.",
+    labels={
+        "what": {
+            "fetched": "there is a schema",
+            "none": "there is none",
+            "failed": "the service gave no usable answer",
+            "late": "an event went on without waiting any longer",
+        }
+    },
+)
+UNSCORED = CounterDefinition(
+    name="request_logger_unscored",
+    unit="events",
+    meaning="Feedback that was stored and could not be scored",
+    remedy="Alert where it rises as fast as feedback does: probably the wrong scorer. `metrics.unscorable` says why.",
+)
+REPLIES = CounterDefinition(
+    name="request_logger_replies",
+    unit="events",
+    meaning="Events for REPLY_URL, by outcome",
+    remedy="failed and dropped: the receiver is down or too slow. The metrics are in the documents.",
+    labels={
+        "outcome": {
+            "sent": "the receiver took it",
+            "failed": "the receiver did not take it",
+            "dropped": "too many were waiting",
+        }
+    },
+)
+BULK_SECONDS = HistogramDefinition(
+    name="request_logger_bulk_seconds",
+    unit="seconds",
+    meaning="Duration of a _bulk request",
+    remedy="Rising: the engine is the bottleneck.",
+)
+BULK_CHANGES = HistogramDefinition(
+    name="request_logger_bulk_changes",
+    unit="documents",
+    meaning="Documents in a _bulk request",
+    # From a single event to more than a bulk of BULK_MAX_BYTES usually holds.
+    buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500, 1000),
+)
+BULK_BYTES = CounterDefinition(
+    name="request_logger_bulk_bytes", unit="bytes", meaning="Size of all _bulk requests that were sent"
+)
+LOOKUP_SECONDS = HistogramDefinition(
+    name="request_logger_lookup_seconds",
+    unit="seconds",
+    meaning="Duration of a lookup of documents in the indices of several months or days (INDEX_PERIOD)",
+)
+LOOKUPS = CounterDefinition(
+    name="request_logger_lookups",
+    unit="requests",
+    meaning="Single gets of these lookups: documents times indices",
+    remedy="Far above the events: there are many indices per deployment. Choose a longer INDEX_PERIOD, or prune.",
+)
+PENDING_BYTES = GaugeDefinition(
+    name="request_logger_pending_bytes",
+    unit="bytes",
+    meaning="Bodies that wait for the engine, of all workers",
+    remedy="Near MAX_PENDING_BYTES times the workers: events are about to be answered 503.",
+    mode="livesum",
+)
+# The workers share one spool, and each reports the whole of it.
+SPOOL_EVENTS = GaugeDefinition(
+    name="request_logger_spool_events",
+    unit="events",
+    meaning="Events that wait in SPOOL_DIR",
+    remedy="Alert where it stays above 0 while request_logger_spool_replayed stands still.",
+    mode="livemostrecent",
+)
+SPOOL_BYTES = GaugeDefinition(
+    name="request_logger_spool_bytes",
+    unit="bytes",
+    meaning="Size of the events that wait in SPOOL_DIR",
+    remedy="At SPOOL_MAX_BYTES new events are answered 503.",
+    mode="livemostrecent",
+)
+SPOOLED = CounterDefinition(name="request_logger_spooled", unit="events", meaning="Events that were put into SPOOL_DIR")
+SPOOL_REPLAYED = CounterDefinition(
+    name="request_logger_spool_replayed", unit="events", meaning="Events that went from SPOOL_DIR to the engine"
+)
+
+_PARTITION = {"topic": "the topic", "partition": "the partition's number"}
+
+KAFKA_LAG = GaugeDefinition(
+    name="request_logger_kafka_lag",
+    unit="records",
+    meaning="Records of a partition of this member that are not committed yet",
+    remedy="Alert on the sum rising for minutes: start more consumers, up to the number of partitions, or look whether "
+    "the engine is slow.",
+    labels=_PARTITION,
+)
+KAFKA_CONSUMED = CounterDefinition(
+    name="request_logger_kafka_consumed", unit="records", meaning="Records that were read", labels=_PARTITION
+)
+KAFKA_COMMITTED = CounterDefinition(
+    name="request_logger_kafka_committed",
+    unit="records",
+    meaning="Records whose offsets Kafka has acknowledged",
+    labels=_PARTITION,
+)
+KAFKA_COMMIT_FAILED = CounterDefinition(
+    name="request_logger_kafka_commit_failed",
+    unit="requests",
+    meaning="Commits that Kafka refused; they are retried",
+    remedy="A few at a rebalance are normal. Rising all the time: see the log; records are read again after a restart.",
+)
+KAFKA_POISON = CounterDefinition(
+    name="request_logger_kafka_poison",
+    unit="records",
+    meaning="Records that can't become events, by where they went",
+    remedy="Alert on any. nowhere: the log has topic, partition and offset.",
+    labels={
+        "where": {
+            "topic": "KAFKA_DEAD_LETTER_TOPIC",
+            "index": "the index request-logger-dead-letters",
+            "nowhere": "refused by both",
+        }
+    },
+)
+KAFKA_REBALANCES = CounterDefinition(
+    name="request_logger_kafka_rebalances",
+    unit="partitions",
+    meaning="Partitions that came to this member or left it",
+    remedy="lost: the member was too slow for the group, or Kafka was away.",
+    labels={
+        "what": {
+            "assigned": "came",
+            "revoked": "left, after what was read had been committed",
+            "lost": "left without notice",
+        }
+    },
+)
+KAFKA_IN_FLIGHT = GaugeDefinition(
+    name="request_logger_kafka_in_flight",
+    unit="records",
+    meaning="Records that wait for the engine",
+    remedy="At KAFKA_MAX_IN_FLIGHT no more are read.",
+)
+KAFKA_PAUSED = GaugeDefinition(
+    name="request_logger_kafka_paused",
+    unit="0/1",
+    meaning="1 while nothing is read, because too much waits",
+    remedy="1 for minutes: the engine is down or slow.",
+)
+KAFKA_RETRIES = CounterDefinition(
+    name="request_logger_kafka_retries",
+    unit="records",
+    meaning="Records that were sent to the engine again",
+    remedy="Rising: the engine does not store in time.",
+)
+
+SERVER: tuple[Definition, ...] = (
+    EVENTS,
+    STORE,
+    UNDECODABLE,
+    PAYLOAD_DROPPED,
+    METADATA,
+    UNSCORED,
+    REPLIES,
+    BULK_SECONDS,
+    BULK_CHANGES,
+    BULK_BYTES,
+    LOOKUP_SECONDS,
+    LOOKUPS,
+    PENDING_BYTES,
+    SPOOL_EVENTS,
+    SPOOL_BYTES,
+    SPOOLED,
+    SPOOL_REPLAYED,
+)
+"""The metrics of `request-logger serve` and `request-logger consume`."""
+
+KAFKA: tuple[Definition, ...] = (
+    KAFKA_LAG,
+    KAFKA_CONSUMED,
+    KAFKA_COMMITTED,
+    KAFKA_COMMIT_FAILED,
+    KAFKA_POISON,
+    KAFKA_REBALANCES,
+    KAFKA_IN_FLIGHT,
+    KAFKA_PAUSED,
+    KAFKA_RETRIES,
+)
+"""The metrics of `request-logger consume` only."""
