@@ -57,7 +57,9 @@ TESTS: dict[str, tuple[str, ...]] = {
     "request_logger.documents.document": (
         "test_recorder.py", "test_batch_rows.py", "test_elements.py", "test_undecodable.py", "test_refused_forms.py",
     ),
-    "request_logger.scoring.score": ("scorers/test_reasons.py", "test_recorder.py", "test_undecodable.py"),
+    "request_logger.scoring.score": (
+        "scorers/test_settle.py", "scorers/test_reasons.py", "test_recorder.py", "test_undecodable.py",
+    ),
     "request_logger.scoring.rules": ("scorers/test_choosing.py",),
     "request_logger.scoring.registry": ("scorers/test_choosing.py",),
     "request_logger.scoring.custom_metrics": ("test_custom_metrics.py",),

@@ -12,6 +12,7 @@ from sklearn import metrics as sk
 
 from scorers.base import Row, UnscorableError
 from scorers.binary import Binary
+from scorers.probabilities import score_bin
 from tests.scorers import oracle
 from tests.scorers.aggregate import metrics_of
 
@@ -85,6 +86,14 @@ def test_labels_of_named_columns(truth: str, answer: str, positive_label: str | 
     assert (fields["truth_label"], fields["predicted_label"], fields["correct"]) == (truth, answer, truth == answer)
     assert fields["probability"] == 0.9
     assert fields["truth_probability"] == (0.9 if truth == answer else 0.1)
+
+
+@pytest.mark.parametrize(
+    ("probability", "expected"), [(0.0, 0), (1e-9, 0), (0.5, 50), (0.51, 50), (0.49, 49), (1 - 1e-9, 99), (1.0, 99)]
+)
+def test_score_bins(probability: float, expected: int) -> None:
+    """A hundred, the ends taking what is beyond."""
+    assert score_bin(probability) == expected
 
 
 def test_labels_without_names() -> None:

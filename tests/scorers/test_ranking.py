@@ -60,6 +60,12 @@ def test_ranks(
     assert fields["correct"] == int(rank == 1)
 
 
+def test_the_first_item_decides_what_is_correct() -> None:
+    """However many relevant ones follow it."""
+    assert Ranking().score(Row(["a", "b"]), Row(["a", "b", "c"]))["correct"] == 1
+    assert Ranking().score(Row(["a", "b"]), Row(["c", "a", "b"]))["correct"] == 0
+
+
 def test_ndcg_counts_relevant_items_that_are_not_listed() -> None:
     """The ideal order has all of them, up to k."""
     fields = Ranking().score(Row(["a", "b"]), Row(["a"]))
