@@ -129,8 +129,8 @@ class Delivered:
         choices = []
         for part in dict.fromkeys(message.part for message in chosen):
             versions = [message for message in chosen if message.part == part]
-            again = [one for one in versions if len(self.arrivals.get(one, ())) > 1] if len(versions) > 1 else []
-            choices.append([versions, *([one] for one in again)])
+            is_open = len(versions) > 1 and any(len(self.arrivals.get(one, ())) > 1 for one in versions)
+            choices.append([versions, *([one] for one in versions if is_open)])
         for each in product(*choices):
             yield {message for versions in each for message in versions}
 
