@@ -23,7 +23,7 @@ class Delivered:
 
     ``interrupted`` are predictions of which an event was not answered in time, ``late`` the ids of documents whose
     requests reached the engine when nobody waited any more. ``arrivals`` are the times of all deliveries of the events
-    without a time of their own.
+    without a time of their own, ``refused`` the events of which a delivery was refused for good.
     """
 
     settings: Settings
@@ -32,6 +32,7 @@ class Delivered:
     interrupted: Collection[str]
     late: Collection[str]
     arrivals: Mapping[Message, list[str]]
+    refused: Collection[Message] = ()
 
     def problems(self, stored: Mapping[tuple[str, str], Any]) -> list[str]:
         """Return what is wrong with what is stored: (index, id) -> source."""
@@ -85,7 +86,9 @@ class Delivered:
         degraded = {id for id in mine if "metrics" not in mine[id] and _is_degraded(found[id])}
         rows = {id: source for id, source in mine.items() if id != request_id}
         # A feedback that reached the engine late, when another replica had handed it to the rows already.
-        is_stray = request_id in self.late and not {"request", "response"} & mine.get(request_id, {}).keys()
+        # Or a second delivery of it that was refused on its way to the rows.
+        is_left = request_id in self.late or any(message in self.refused for message in sure)
+        is_stray = is_left and not {"request", "response"} & mine.get(request_id, {}).keys()
         if self._may_be(mine, sure, degraded) or (is_stray and self._may_be(rows, sure, degraded)):
             return []
         return [f"{request_id}: {_difference(mine, next(self._oracles(sure, _times(mine))))}"]
@@ -129,8 +132,8 @@ class Delivered:
         choices = []
         for part in dict.fromkeys(message.part for message in chosen):
             versions = [message for message in chosen if message.part == part]
-            again = [one for one in versions if len(self.arrivals.get(one, ())) > 1] if len(versions) > 1 else []
-            choices.append([versions, *([one] for one in again)])
+            is_open = len(versions) > 1 and any(len(self.arrivals.get(one, ())) > 1 for one in versions)
+            choices.append([versions, *([one] for one in versions if is_open)])
         for each in product(*choices):
             yield {message for versions in each for message in versions}
 

@@ -31,6 +31,7 @@ _ITEM_REFUSALS: tuple[tuple[int, str], ...] = (
     (404, "index_not_found_exception"),
     (409, "version_conflict_engine_exception"),
 )
+_FORM_REFUSED = ((400, "mapper_parsing_exception"),)
 _VERBS = ("create", "index", "update", "delete")
 Way = TypeVar("Way")
 
@@ -76,7 +77,10 @@ class Plan:
             plan.items, plan.item_refusals, plan.verbs = 0.8, plan.item_refusals[:1], plan.verbs[:1]
         if takes_little:
             plan.too_large = rng.choice((0.0, 0.05, 0.3, 0.7))
-            plan.refuses_letters = rng.random() < 0.5
+            plan.refuses_letters = rng.random() < 0.4
+        if plan.refuses_letters:
+            # A letter follows only where every form of a document was refused.
+            plan.items, plan.item_refusals, plan.verbs = 0.8, _FORM_REFUSED, _VERBS
         return plan
 
     def end(self) -> None:

@@ -85,7 +85,12 @@ class Process:
         self._tell = tell
         self._settings = settings
         locator = Locator(settings.index_period, merging(SETTLE))
-        limits = Limits(timeout_seconds=TIMEOUT_SECONDS, bulk_max_bytes=rng.choice((3_000, 5 * 2**20)))
+        limits = Limits(
+            timeout_seconds=TIMEOUT_SECONDS,
+            bulk_max_bytes=rng.choice((3_000, 5 * 2**20)),
+            # A version that has left the cache is read again.
+            cache_max_bytes=rng.choice((0, 2**24, 2**24)),
+        )
         self.mistakes = Mistakes()
         self.core = WriterCore(degrade, self.mistakes, limits, locator, self._finished, random.Random(rng.random()))
         self._sent_at: dict[tuple[str, str], deque[float]] = {}

@@ -393,5 +393,7 @@ class World:
         # A request that reaches the engine when its sender is dead or has given up is followed by no search for copies:
         # where a name has several indices, a second copy stays until the next event that searches.
         late = {id for process in self.all_processes for id in process.late_ids()}
-        delivered = Delivered(self.settings, self.messages, self.acknowledged, self.interrupted, late, self.arrivals)
+        delivered = Delivered(
+            self.settings, self.messages, self.acknowledged, self.interrupted, late, self.arrivals, self.refused
+        )
         return delivered.problems(without_times(self.engine.documents()))

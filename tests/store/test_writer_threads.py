@@ -1,0 +1,196 @@
+"""The writer with its threads, over a model of the engine: what it acknowledges is stored, whatever goes wrong."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from request_logger.documents.document import degrade, parts_of
+from request_logger.ingest.write_plan import merging, record
+from request_logger.settings import Settings
+from request_logger.store.changes import Change, StoreUnavailableError
+from request_logger.store.writing.bulk_tokens import BulkTokens
+from request_logger.store.writing.future import Future
+from request_logger.store.writing.locator import Locator
+from request_logger.store.writing.ports import Limits, NullObserver
+from request_logger.store.writing.writer import Writer
+from tests.model import SETTLE, without_times
+from tests.simulation.compare import Delivered
+from tests.simulation.faults import FaultyEngine, Plan
+from tests.simulation.model_engine import ModelEngine
+from tests.simulation.traffic import Message, messages
+
+PATIENCE_SECONDS = 60.0
+
+
+class Engine(FaultyEngine):
+    """A model with faults, for several threads. ``prepare_raises`` are errors of the next preparations."""
+
+    def __init__(self, settings: Settings, faults: Plan, seed: int = 0) -> None:
+        self.model = ModelEngine()
+        super().__init__(self.model, settings, faults, random.Random(seed), time.monotonic, lambda text: None)
+        self._one_at_a_time = threading.Lock()
+        self.prepare_raises: list[Exception] = []
+
+    def request(self, *arguments: Any, **named: Any) -> tuple[int, Any]:
+        with self._one_at_a_time:
+            return super().request(*arguments, **named)
+
+    def prepare(self, index: str) -> bool:
+        if self.prepare_raises:
+            raise self.prepare_raises.pop()
+        return super().prepare(index)
+
+
+class Clumsy(NullObserver):
+    """An observer that raises when the first _bulk is answered."""
+
+    def __init__(self) -> None:
+        self.raised = False
+
+    def bulk_sent(self, changes: int, size: int, seconds: float) -> None:
+        if not self.raised:
+            self.raised = True
+            raise ValueError("simulated")
+
+
+Start = Callable[..., tuple[Writer, Engine]]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    writers: list[Writer] = []
+
+    def begin(faults: Plan, period: str = "none", timeout: float = 30.0, **more: Any) -> tuple[Writer, Engine]:
+        engine = Engine(Settings(index_period=period), faults)
+        limits = Limits(timeout_seconds=timeout, bulk_max_bytes=20_000)
+        observer = more.pop("observer", NullObserver())
+        writers.append(Writer(engine, degrade, observer, limits, locator=Locator(period, merging(SETTLE)), **more))
+        return writers[-1], engine
+
+    yield begin
+    for writer in writers:
+        writer.close(5.0)
+
+
+def submit(writer: Writer, message: Message, settings: Settings) -> Future[Any]:
+    event = message.event(settings)
+    return writer.submit(record(event, parts_of(event), SETTLE), event.body.size)
+
+
+def until(holds: Callable[[], bool]) -> None:
+    """Wait until a condition holds."""
+    end = time.monotonic() + PATIENCE_SECONDS
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("period", ["none", "day"])
+def test_what_is_acknowledged_is_stored(start: Start, period: str) -> None:
+    """Several threads send events over a bad connection until each is acknowledged: the engine has them all, joined."""
+    tokens = BulkTokens(patience=0.01)
+    looked: list[int] = []
+    writer, engine = start(
+        # Refusals that pass: others would leave documents in another form.
+        Plan(unreachable=0.05, lost_answer=0.05, garbage=0.05, items=0.1, item_refusals=((429, "busy"), (503, "away"))),
+        period,
+        tokens=tokens,
+        looked_up=lambda gets, seconds: looked.append(gets),
+    )
+    settings = Settings(index_period=period)
+    rng = random.Random(1)
+    sent = [message for message in messages(rng, ["a", "b"], 20) if message.time is not None]
+    waiting = list(sent)
+    rng.shuffle(waiting)
+
+    def send() -> None:
+        while waiting:
+            try:
+                message = waiting.pop()
+            except IndexError:
+                return
+            while True:
+                try:
+                    submit(writer, message, settings).result(PATIENCE_SECONDS)
+                    break
+                except StoreUnavailableError:
+                    time.sleep(0.05)
+
+    threads = [threading.Thread(target=send) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(2 * PATIENCE_SECONDS)
+    assert writer.is_alive
+    delivered = Delivered(settings, sent, set(sent), set(), set(), {})
+    assert delivered.problems(without_times(engine.model.documents())) == []
+    assert bool(looked) == (period == "day")
+
+
+def test_an_outage_ends(start: Start) -> None:
+    """An event fails in time; when the engine answers again, the writer notices it by itself."""
+    faults = Plan()
+    writer, engine = start(faults, timeout=1.0)
+    change = Change("a", "1", lambda stored: {"n": 1 if stored is None else stored["n"] + 1})
+
+    def plan() -> Any:
+        yield [change]
+
+    assert writer.submit(plan(), 1).exception(PATIENCE_SECONDS) is None
+    engine.model.wipe()
+    faults.unreachable = 1.0
+    with pytest.raises(StoreUnavailableError):
+        writer.submit(plan(), 1).result(PATIENCE_SECONDS)
+
+    faults.end()
+    until(lambda: writer.down_for == 0.0)
+    until(lambda: writer.submit(plan(), 1).exception(PATIENCE_SECONDS) is None)
+    assert engine.model.documents()["a", "1"]["n"] > 0
+
+
+def test_an_index_whose_preparation_fails_is_prepared_again(start: Start) -> None:
+    """An error of this program there delays the documents of that index, and ends no thread."""
+    writer, engine = start(Plan())
+    engine.prepare_raises = [ValueError("simulated"), StoreUnavailableError("simulated")]
+
+    def plan() -> Any:
+        yield [Change("a", "1", lambda stored: {"n": 1})]
+
+    assert writer.submit(plan(), 1).exception(PATIENCE_SECONDS) is None
+    assert engine.prepare_raises == []
+
+
+def test_an_error_within_a_round_ends_no_thread(start: Start) -> None:
+    """The documents of that round are written again."""
+    observer = Clumsy()
+    writer, engine = start(Plan(), observer=observer)
+
+    def plan() -> Any:
+        yield [Change("a", "1", lambda stored: {"n": 1})]
+
+    assert writer.submit(plan(), 1).exception(PATIENCE_SECONDS) is None
+    assert observer.raised
+    assert writer.is_alive
+    assert engine.model.documents()["a", "1"] == {"n": 1}
+
+
+def test_closing_finishes_what_is_under_way(start: Start) -> None:
+    """Afterwards nothing is taken any more."""
+    writer, engine = start(Plan())
+
+    def plan(id: str) -> Any:
+        yield [Change("a", id, lambda stored: {"n": 1})]
+
+    futures = [writer.submit(plan(str(number)), 1) for number in range(20)]
+    writer.close()
+    assert [future.exception(0) for future in futures] == 20 * [None]
+    assert len(engine.model.documents()) == 20
+    assert not writer.is_alive
+    with pytest.raises(StoreUnavailableError):
+        writer.submit(plan("late"), 1)
