@@ -183,7 +183,7 @@ class OddText:
         (np.array([1.5, np.nan]), [1.5]), (np.array(2), 2), ([np.int8(1), None, float("inf")], [1]), (2**70, 2.0**70),
         ("\ud800", "?"), (True, True), (b"a", "a"),
     ],
-    ids=str,
+    ids=lambda value: type(value).__name__,
 )  # fmt: skip
 def test_values_become_plain(value: Any, stored: Any) -> None:
     """numpy's, sets and the like are what was meant."""

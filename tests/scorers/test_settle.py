@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from request_logger.scoring.rules import Chooser
-from request_logger.scoring.score import place_of, settler
+from request_logger.scoring.score import row_position, settler
 
 SETTLE = settler(Chooser("binary", None))
 RESPONSE = {"instance": [0.2, 0.8]}
@@ -70,4 +70,4 @@ def test_rewards_of_right_and_wrong_are_compared(reward: float, agrees: bool | N
 )
 def test_which_row_a_feedback_is_for(feedback: dict[str, Any], expected: tuple[int, int]) -> None:
     """That which it says, the only one of one where it says nothing that makes sense."""
-    assert place_of(feedback) == expected
+    assert row_position(feedback) == expected

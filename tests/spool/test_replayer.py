@@ -13,7 +13,7 @@ import pytest
 
 from request_logger.documents.event import Event
 from request_logger.spool import Replayer, Spool
-from request_logger.spool.observer import Unobserved
+from request_logger.spool.observer import NullObserver
 from request_logger.store.changes import RejectedError, StoreUnavailableError
 from request_logger.store.writing.future import Future
 from tests.test_spool import some
@@ -45,7 +45,7 @@ class Store:
         return self.is_down
 
 
-class Told(Unobserved):
+class Told(NullObserver):
     """Keeps what happens."""
 
     def __init__(self) -> None:
