@@ -14,8 +14,8 @@ class BulkTokens:
 
     Without tokens each worker sends small bulks, which conflict with those of other workers: a prediction's request and
     response arrive over different connections. With two tokens one worker prepares its bulk while the search engine
-    processes another's. Tokens affect throughput, never correctness: after ``patience`` seconds a worker proceeds
-    without a token and puts a new one back, since a process may have died while it held one.
+    processes another's. Tokens affect throughput, never correctness: a worker waits at most ``patience`` seconds, then
+    proceeds without a token and puts a new one back, since a process may have died while it held one.
     """
 
     def __init__(self, tokens: int = 2, patience: float = 0.1) -> None:
