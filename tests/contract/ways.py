@@ -11,7 +11,6 @@ from typing import Any
 
 import requests
 
-from request_logger.settings import Settings
 from tests.contract.events import ENV, Answer, Sent, as_structured
 from tests.helpers import Index, Sender, Server
 from tests.kafka_broker import start_kafka
@@ -138,13 +137,12 @@ def consumed(place: Place, events: Sequence[Sent]) -> list[Answer]:
 WAYS: dict[str, Way] = {
     "fast": one_by_one(post_plain),
     "gunicorn": one_by_one(post_chunked),
+    "fast off": one_by_one(post_plain, FAST_HTTP="off"),
     "structured": one_by_one(post_structured),
     "batched": batched,
     "spool": spooled,
     "kafka": consumed,
 }
-if "fast_http" in Settings.__dataclass_fields__:
-    WAYS["fast off"] = one_by_one(post_plain, FAST_HTTP="off")
 
 
 def _send_all(url: str, events: Sequence[Sent], send: Send) -> list[Answer]:
