@@ -14,7 +14,7 @@ ENGINE_TESTS := tests/analytics tests/scorers tests/store tests/simulation/test_
   dashboard_figures dead_letters export rescore retention))
 # What runs the store and the spool without an engine.
 COVERAGE_TESTS := tests/store tests/spool tests/test_spool.py tests/test_recorder.py
-# With these schedules of the simulation: more of them cover no further branch.
+# So many schedules of the simulation are measured, too: a minute of an idle core.
 COVERAGE_SCHEDULES := 400
 # What the image holds, and licences that can't be in it.
 LOCKED = $(shell sed -nE 's/^([a-z0-9._-]+)==.*/\1/p' requirements.lock)
@@ -56,7 +56,7 @@ test-engines: $(READY) ## run the tests that speak to an engine on Elasticsearch
 fuzz: $(READY) ## 50,000 requests of garbage: no 5xx, no traceback, memory flat
 	FUZZ_REQUESTS=50000 $(BIN)/python -m pytest -q tests/test_fuzz.py $(ARGS)
 
-coverage: $(READY) ## show the branch coverage of store, spool and recorder by tests that need no engine
+coverage: $(READY) ## show the branch coverage of store, spool and recorder by tests and schedules that need no engine
 	$(BIN)/python -m coverage run -m pytest -q -m "not engine" $(COVERAGE_TESTS) $(ARGS)
 	$(BIN)/python -m coverage run --append -m tests.simulation --first 0 --schedules $(COVERAGE_SCHEDULES) --processes 0
 	$(BIN)/python -m coverage report
