@@ -14,7 +14,7 @@ ENGINE_TESTS := tests/analytics tests/contract tests/scorers tests/store tests/s
   dashboard_figures dead_letters export rescore retention))
 # Tests of the store and the spool that need no engine.
 COVERAGE_TESTS := tests/store tests/spool tests/test_spool.py tests/test_recorder.py
-# With these schedules of the simulation: more of them cover no further branch.
+# So many schedules of the simulation are measured, too: a minute of an idle core.
 COVERAGE_SCHEDULES := 400
 # The packages in the image, and licences that must not be in it.
 LOCKED = $(shell sed -nE 's/^([a-z0-9._-]+)==.*/\1/p' requirements.lock)

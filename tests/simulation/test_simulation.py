@@ -13,8 +13,8 @@ from tests.simulation.world import World
 # Some thousands: with what `make simulate` has played before. SIMULATION_SEEDS plays more.
 SCHEDULES = int(os.environ.get("SIMULATION_SEEDS", "3000"))
 _CHUNK = 100
-# 1,500 schedules go through 108 of 111 rows; what is left takes rare coincidences, and some thousands more.
-_LEAST_COVERED = 0.96
+# 3,000 schedules cover 110 of 111 rows. Any change of the program shifts the schedules, and with them the rarest rows.
+_LEAST_COVERED = 0.97
 
 
 def test_no_schedule_loses_anything() -> None:
