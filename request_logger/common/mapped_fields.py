@@ -30,6 +30,8 @@ NUMBER_METRICS = (
     "exact_match", "normalized_match", "token_f1", "edit_distance", "edit_similarity", "word_errors",
     "truth_characters", "truth_words",
 )  # fmt: skip
+SCORED_AT = "scored_at"
+"""The field of `metrics` with the time of scoring."""
 METRICS = frozenset({
     *KEYWORD_METRICS, *NUMBER_METRICS, "error", "unscorable", "warning", "series", "scored_at", "correct", "truth_rank",
     "score_bin", "calibration_bin", "reward", "reward_agrees", "response_disagrees", "unindexed", "unindexed_reason",

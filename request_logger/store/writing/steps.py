@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from request_logger.common.json import dumps, loads
+from request_logger.common.mapped_fields import SCORED_AT
 from request_logger.store.changes import Document, Reads
 from request_logger.store.writing.bulk import BulkItem, Outcome
 from request_logger.store.writing.create_policy import CreatePolicy
@@ -114,6 +115,9 @@ class Steps:
         if document.reasons and whole is not None:
             wanted = self._degrade(whole, document.reasons)
             is_exhausted = wanted is None
+        is_unchanged = document.known is not None and is_same(wanted, stored)
+        if is_unchanged:
+            wanted = stored
         several = document.applied > 1 and not document.exists
         is_first = several and any(entry.change.first for entry in document.entries[: document.applied])
         facts = Facts(
@@ -121,7 +125,7 @@ class Steps:
             has_copies=bool(document.copies),
             is_new=is_first and self._policy.is_likely,
             is_empty=whole is None,
-            is_unchanged=document.known is not None and (wanted is stored or wanted == stored),
+            is_unchanged=is_unchanged,
             accepts_known=all(entry.change.reads is Reads.KNOWN for entry in document.entries[: document.applied]),
             is_exhausted=is_exhausted,
         )
@@ -172,3 +176,19 @@ class Steps:
             assert known is not None
             return BulkItem.replace(index, id, known, source)
         return (BulkItem.create if action is Action.CREATE else BulkItem.create_or_read)(index, id, source)
+
+
+def is_same(wanted: Document | None, stored: Document | None) -> bool:
+    """Return whether two versions of a document are equal, except for the time of scoring.
+
+    Changes that are applied one after the other may score a pair differently in between: with the comparison of that
+    time, joining copies would write the same document for ever.
+    """
+    if wanted is stored or wanted == stored:
+        return True
+    if wanted is None or stored is None:
+        return False
+    new, old = wanted.get("metrics"), stored.get("metrics")
+    if not (isinstance(new, dict) and isinstance(old, dict)) or {**new, SCORED_AT: None} != {**old, SCORED_AT: None}:
+        return False
+    return {**wanted, "metrics": None} == {**stored, "metrics": None}
