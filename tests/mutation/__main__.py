@@ -43,7 +43,6 @@ TESTS: dict[str, tuple[str, ...]] = {
         "scorers/test_multiclass.py",
         "scorers/test_multilabel.py",
     ),
-    "scorers.edit_distance": ("scorers/test_text.py",),
     "scorers.labels": ("scorers/test_multiclass.py", "scorers/test_multilabel.py", "scorers/test_binary.py"),
     "scorers.multiclass": ("scorers/test_directions.py", "scorers/test_multiclass.py",),
     "scorers.multilabel": ("scorers/test_directions.py", "scorers/test_multilabel.py",),
