@@ -50,10 +50,12 @@ test: $(READY) ## run the tests: first those without an engine, on two cores, th
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not engine" $(ARGS) || [ $$? -eq 5 ]
 	$(BIN)/python -m pytest -m engine $(ARGS) || [ $$? -eq 5 ]
 
+# Most of their time these tests wait for an engine, so both kinds share the cores.
 test-engines: $(READY) ## run the tests that use an engine on Elasticsearch 7.10 OSS and 9, too
-	@for kind in elasticsearch7-oss elasticsearch9; do \
-	  echo "== $$kind"; TEST_ENGINE=$$kind $(BIN)/python -m pytest -q -m engine $(ENGINE_TESTS) $(ARGS) || exit 1; \
-	done
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target $(addprefix test-engine-,elasticsearch7-oss elasticsearch9)
+
+test-engine-%: $(READY)
+	TEST_ENGINE=$* $(BIN)/python -m pytest -q -m engine $(ENGINE_TESTS) $(ARGS)
 
 fuzz: $(READY) ## send 50,000 garbage requests: no 5xx, no traceback, constant memory
 	FUZZ_REQUESTS=50000 $(BIN)/python -m pytest -q tests/test_fuzz.py $(ARGS)
