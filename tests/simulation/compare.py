@@ -86,8 +86,8 @@ class Delivered:
         degraded = {id for id in mine if "metrics" not in mine[id] and _is_degraded(found[id])}
         rows = {id: source for id, source in mine.items() if id != request_id}
         # A feedback that reached the engine late, when another replica had handed it to the rows already.
-        # Or a second delivery of it that was refused on its way to the rows.
-        is_left = request_id in self.late or any(message in self.refused for message in sure)
+        # Or a second delivery of it that was refused, or given up, on its way to the rows.
+        is_left = request_id in {*self.late, *self.interrupted} or any(message in self.refused for message in sure)
         is_stray = is_left and not {"request", "response"} & mine.get(request_id, {}).keys()
         if self._may_be(mine, sure, degraded) or (is_stray and self._may_be(rows, sure, degraded)):
             return []
