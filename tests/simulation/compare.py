@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations, islice, product
 from typing import Any
 
@@ -111,7 +111,7 @@ class Delivered:
         """Yield all that may be stored of events: which delivery of one without a time came first is not known."""
         possible = []
         for message in chosen:
-            arrivals = self.arrivals.get(message, [""])
+            arrivals = self._arrivals_of(message) or [""]
             # What is stored says which, but of a version that another has replaced.
             possible.append([time for time in dict.fromkeys(arrivals) if time in times] or [min(arrivals)])
         for each in product(*possible):
@@ -123,6 +123,11 @@ class Delivered:
                 ]
                 yield {id: _plain(source) for (_, id), source in in_order(events, SETTLE).items()}
 
+    def _arrivals_of(self, message: Message) -> list[str]:
+        """Return the times of all deliveries of an event; of two that are equal, nothing says which is which."""
+        same = replace(message, sure=True)
+        return [time for each, times in self.arrivals.items() if replace(each, sure=True) == same for time in times]
+
     def _winners(self, chosen: list[Message]) -> Iterator[Collection[Message]]:
         """Yield the events of which one version of each part stays.
 
@@ -132,7 +137,7 @@ class Delivered:
         choices = []
         for part in dict.fromkeys(message.part for message in chosen):
             versions = [message for message in chosen if message.part == part]
-            is_open = len(versions) > 1 and any(len(self.arrivals.get(one, ())) > 1 for one in versions)
+            is_open = len(versions) > 1 and any(len(self._arrivals_of(one)) > 1 for one in versions)
             choices.append([versions, *([one] for one in versions if is_open)])
         for each in product(*choices):
             yield {message for versions in each for message in versions}

@@ -162,8 +162,8 @@ class Consumer:
                 self._offsets.commit(self, [partition], last=True)  # type: ignore[arg-type]
                 self.lose(number)
                 self._broker.owners[number] = None
-                if successor.process.alive:
-                    successor.assign(number)
+                # The group gives it back to this member where the other one has died meanwhile.
+                (successor if successor.process.alive else self).assign(number)
 
     # What the offsets need of Kafka's client
 
