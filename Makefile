@@ -8,10 +8,10 @@ READY := $(VENV)/.ready
 PYTHON ?= python3 python3.14 python3.13 python3.12 python3.11
 ARGS ?=
 # Tests whose result depends on the kind of engine: storing, scoring and querying.
-ENGINE_TESTS := tests/analytics tests/contract tests/scorers tests/store tests/simulation/test_model.py \
+ENGINE_TESTS := tests/analytics tests/contract tests/field tests/scorers tests/store tests/simulation/test_model.py \
   $(addsuffix .py,$(addprefix tests/test_,main_job bad_input \
   golden wire modes orders oracle round_trips metrics_server custom_metrics exporter check_quality dashboards \
-  dashboard_figures dead_letters export rescore retention))
+  dashboard_figures dead_letters export rescore retention batch_rows elements undecodable))
 # Tests of the store and the spool that need no engine.
 COVERAGE_TESTS := tests/store tests/spool tests/test_spool.py tests/test_recorder.py
 # So many schedules of the simulation are measured, too: a minute of an idle core.
