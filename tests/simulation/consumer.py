@@ -62,6 +62,8 @@ class Consumer:
         self._retry_at: float | None = None
         self._retry_pause = _RETRY_SECONDS[0]
         self._next_commit = self._arrives_at = 0.0
+        self._on_their_way: list[Callable[[], None]] = []
+        """Commits that have not arrived at the broker yet."""
         clock.after(rng.uniform(0, _TURN_SECONDS), self._turn)
 
     def assign(self, number: int) -> None:
@@ -171,12 +173,18 @@ class Consumer:
         """Commit offsets at the broker, soon where ``asynchronous``; raise KafkaException where that fails."""
         arrives = self._commit_fails()
         if not asynchronous:
+            # One connection: what was sent before arrives before.
+            for earlier in list(self._on_their_way):
+                earlier()
             error = self._committed(offsets) if arrives is not False else KafkaError(KafkaError._TRANSPORT)
             if error is not None or arrives is not None:
                 raise KafkaException(error or KafkaError(KafkaError._TIMED_OUT))
             return list(offsets)
 
         def arrive() -> None:
+            if arrive not in self._on_their_way:
+                return
+            self._on_their_way.remove(arrive)
             error = self._committed(offsets) if arrives is not False else KafkaError(KafkaError._TRANSPORT)
             if arrives is not None:
                 error = error or KafkaError(KafkaError._TIMED_OUT)
@@ -184,6 +192,7 @@ class Consumer:
                 self._clock.after(0.002, lambda: self._offsets.answered(error, offsets))
 
         # They arrive in the order in which they were sent.
+        self._on_their_way.append(arrive)
         self._arrives_at = max(self._arrives_at, self._clock.now + self._rng.choice((0.001, 0.001, 0.5)))
         self._clock.after(self._arrives_at - self._clock.now, arrive)
         return []
