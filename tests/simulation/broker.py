@@ -24,6 +24,8 @@ class Broker:
         self.committed = [0] * partitions
         self.owners: list[Any] = [None] * partitions
         """The consumer that each partition is assigned to, None while the group rebalances."""
+        self.generations = [0] * partitions
+        """How often each partition was assigned: Kafka refuses a commit that was sent before the last time."""
 
         self.rejected: set[str] = set()
         """The positions of the records that became dead letters, because they are no events or nothing stores them."""

@@ -69,6 +69,7 @@ class Consumer:
     def assign(self, number: int) -> None:
         """Begin to read a partition, where the group has committed."""
         self._broker.owners[number] = self
+        self._broker.generations[number] += 1
         self._partitions[TOPIC, number] = Partition(TOPIC, number)
         self._next[number] = self._broker.committed[number]
 
@@ -172,11 +173,12 @@ class Consumer:
     def commit(self, *, offsets: Sequence[TopicPartition], asynchronous: bool) -> list[TopicPartition]:
         """Commit offsets at the broker, soon where ``asynchronous``; raise KafkaException where that fails."""
         arrives = self._commit_fails()
+        generations = list(self._broker.generations)
         if not asynchronous:
             # One connection: what was sent before arrives before.
             for earlier in list(self._on_their_way):
                 earlier()
-            error = self._committed(offsets) if arrives is not False else KafkaError(KafkaError._TRANSPORT)
+            error = self._committed(offsets, generations) if arrives is not False else KafkaError(KafkaError._TRANSPORT)
             if error is not None or arrives is not None:
                 raise KafkaException(error or KafkaError(KafkaError._TIMED_OUT))
             return list(offsets)
@@ -185,7 +187,7 @@ class Consumer:
             if arrive not in self._on_their_way:
                 return
             self._on_their_way.remove(arrive)
-            error = self._committed(offsets) if arrives is not False else KafkaError(KafkaError._TRANSPORT)
+            error = self._committed(offsets, generations) if arrives is not False else KafkaError(KafkaError._TRANSPORT)
             if arrives is not None:
                 error = error or KafkaError(KafkaError._TIMED_OUT)
             if self.process.alive:
@@ -197,8 +199,9 @@ class Consumer:
         self._clock.after(self._arrives_at - self._clock.now, arrive)
         return []
 
-    def _committed(self, offsets: Sequence[TopicPartition]) -> KafkaError | None:
+    def _committed(self, offsets: Sequence[TopicPartition], generations: list[int]) -> KafkaError | None:
         for place in offsets:
-            if not self._broker.commit(self, place.partition, place.offset):
+            is_current = generations[place.partition] == self._broker.generations[place.partition]
+            if not is_current or not self._broker.commit(self, place.partition, place.offset):
                 return KafkaError(KafkaError.ILLEGAL_GENERATION)
         return None
