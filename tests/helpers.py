@@ -19,6 +19,10 @@ import requests
 DATA = Path(__file__).parent / "data"
 
 
+# As many as an engine gives in one answer by default.
+MOST_HITS = 10_000
+
+
 class Index:
     """Questions to the engine, over plain HTTP."""
 
@@ -36,11 +40,20 @@ class Index:
     def documents(self, pattern: str, query: Any = None) -> dict[tuple[str, str], dict[str, Any]]:
         """Return the documents of some indices that match a query: (index, id) -> source."""
         self.refresh()
-        # As many as an engine gives in one answer by default.
-        body = {"size": 10_000, "query": query or {"match_all": {}}}
-        hits = self.request("POST", f"/{pattern}/_search", body, ignore_unavailable="true")["hits"]["hits"]
-        assert len(hits) < body["size"], "more documents than one answer holds: narrow the pattern or the query"
+        hits = self._hits(pattern, query)
+        if len(hits) == MOST_HITS:
+            # More than one answer holds: each index by itself.
+            names = [row["index"] for row in self.request("GET", f"/_cat/indices/{pattern}", format="json")]
+            hits = [hit for name in names for hit in self._hits(name, query)]
+            assert len(hits) > MOST_HITS
         return {(hit["_index"], hit["_id"]): hit["_source"] for hit in hits}
+
+    def _hits(self, pattern: str, query: Any) -> list[dict[str, Any]]:
+        body = {"size": MOST_HITS, "query": query or {"match_all": {}}}
+        found: list[dict[str, Any]] = self.request("POST", f"/{pattern}/_search", body, ignore_unavailable="true")[
+            "hits"
+        ]["hits"]
+        return found
 
     def count(self, pattern: str, query: Any = None) -> int:
         self.refresh()

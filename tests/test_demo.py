@@ -59,7 +59,7 @@ def test_demo_stays_until_it_is_stopped(engine: Any, index: Index, tmp_path: Pat
         process = subprocess.Popen(COMMAND, env=environment(engine.url), stdout=log, stderr=log)
     try:
         deadline = time.monotonic() + 120
-        while "until Ctrl-C" not in output.read_text() and time.monotonic() < deadline and process.poll() is None:
+        while "Ctrl-C" not in output.read_text() and time.monotonic() < deadline and process.poll() is None:
             time.sleep(0.2)
         text = output.read_text()
         assert "press Ctrl-C to stop" in text, text

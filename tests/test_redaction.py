@@ -315,7 +315,7 @@ def test_over_http(
             assert sender.send(headers, raw)[0] == 200
     sender.close()
     letters = index.documents("request-logger-dead-letters")
-    everything = json.dumps([*letters.values(), *index.documents("inference-log-*").values()])
+    everything = json.dumps([*letters.values(), *index.documents(f"inference-log-*{deployment}*").values()])
     assert SECRET not in everything
     assert base64.b64encode(SECRET.encode()).decode()[:6] not in everything
     assert any(letter["index"] == name for letter in letters.values())
