@@ -8,10 +8,12 @@ READY := $(VENV)/.ready
 PYTHON ?= python3 python3.14 python3.13 python3.12 python3.11
 ARGS ?=
 # Tests whose result depends on the kind of engine: storing, scoring and querying.
-ENGINE_TESTS := tests/analytics tests/contract tests/field tests/scorers tests/store tests/simulation/test_model.py \
+ENGINE_TESTS := tests/analytics tests/field tests/scorers tests/store tests/simulation/test_model.py \
   $(addsuffix .py,$(addprefix tests/test_,main_job bad_input \
   golden wire modes orders oracle round_trips metrics_server custom_metrics exporter check_quality dashboards \
   dashboard_figures dead_letters export rescore retention batch_rows elements undecodable))
+# Tests of the connections to any engine, a minute long.
+OTHER_TESTS := --ignore tests/store/test_connections.py
 # Tests of the store and the spool that need no engine.
 COVERAGE_TESTS := tests/store tests/spool tests/test_spool.py tests/test_recorder.py
 # So many schedules of the simulation are measured, too: a minute of an idle core.
@@ -55,7 +57,7 @@ test-engines: $(READY) ## run the tests that use an engine on Elasticsearch 7.10
 	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target $(addprefix test-engine-,elasticsearch7-oss elasticsearch9)
 
 test-engine-%: $(READY)
-	TEST_ENGINE=$* $(BIN)/python -m pytest -q -m engine $(ENGINE_TESTS) $(ARGS)
+	TEST_ENGINE=$* $(BIN)/python -m pytest -q -m engine $(ENGINE_TESTS) $(OTHER_TESTS) $(ARGS)
 
 fuzz: $(READY) ## send 50,000 garbage requests: no 5xx, no traceback, constant memory
 	FUZZ_REQUESTS=50000 $(BIN)/python -m pytest -q tests/test_fuzz.py $(ARGS)
