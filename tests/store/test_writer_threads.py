@@ -130,7 +130,8 @@ def test_what_is_acknowledged_is_stored(start: Start, period: str) -> None:
     assert writer.is_alive
     delivered = Delivered(settings, sent, set(sent), set(), set(), {})
     assert delivered.problems(without_times(engine.model.documents())) == []
-    assert bool(looked) == (period == "day")
+    # With one index, documents are searched for only after some of the faults.
+    assert looked or period == "none"
 
 
 def test_an_outage_ends(start: Start) -> None:
