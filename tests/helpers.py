@@ -17,8 +17,6 @@ from urllib.parse import urlsplit
 import requests
 
 DATA = Path(__file__).parent / "data"
-
-
 # As many as an engine gives in one answer by default.
 MOST_HITS = 10_000
 
@@ -50,10 +48,8 @@ class Index:
 
     def _hits(self, pattern: str, query: Any) -> list[dict[str, Any]]:
         body = {"size": MOST_HITS, "query": query or {"match_all": {}}}
-        found: list[dict[str, Any]] = self.request("POST", f"/{pattern}/_search", body, ignore_unavailable="true")[
-            "hits"
-        ]["hits"]
-        return found
+        answer = self.request("POST", f"/{pattern}/_search", body, ignore_unavailable="true")
+        return list(answer["hits"]["hits"])
 
     def count(self, pattern: str, query: Any = None) -> int:
         self.refresh()

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from request_logger.commands.startup_check import problems_in_other_process
+from request_logger.commands.startup_process import problems_in_other_process
 from request_logger.settings import Settings
 
 SCORER = """\
@@ -22,7 +22,7 @@ class Mine:
 """
 PROGRAM = """\
 import sys
-from request_logger.commands.startup_check import problems_in_other_process
+from request_logger.commands.startup_process import problems_in_other_process
 from request_logger.settings import Settings
 problems_in_other_process(Settings(scorer="module_of_mine.Mine"))
 print([name for name in ("module_of_mine", "urllib3", "elasticsearch", "elastic_transport") if name in sys.modules])

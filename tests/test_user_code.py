@@ -349,7 +349,7 @@ def event(body: bytes = b'{"a": 1}') -> Event:
     ],
 )  # fmt: skip
 def test_a_decoder_that_returns_something_else(rows: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is said in one line."""
+    """The body is undecodable, with a reason of one line."""
     with pytest.raises(UndecodableError) as caught:
         decoded(Decoder(lambda: rows), monkeypatch)
     assert "\n" not in str(caught.value)

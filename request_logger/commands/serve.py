@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from request_logger import logs
-from request_logger.commands.startup_check import problems_in_other_process
+from request_logger.commands.startup_process import problems_in_other_process
 from request_logger.server.master import serve
 from request_logger.settings import Settings, SettingsError
 

@@ -28,9 +28,9 @@ _WITH_SETTINGS = ("env_", "metadata_", "method_")
 _WITHOUT_TIME = ("header_time_invalid",)
 # Larger than the fast parser takes; the limit is lower here, so that the same happens to smaller ones.
 _LARGE = ("body_just_under", "body_oversize", "id_html_reflected")
-# One index refuses what another takes, by the order in which its fields came: of one type in an index each is stored
-# whole, and what becomes of the others is a question to tests/test_golden.py.
-# The columns p and q of the last two are booleans and text, those of the other cases are numbers.
+# Whether an index rejects these depends on the order in which its fields were first seen, so their documents differ
+# between the ways; tests/test_golden.py covers them. Columns p and q of the last two are booleans and text, and numbers
+# in the other cases.
 _CONFLICTS = ("conflict_", "seldon_ndarray_bool", "seldon_ndarray_mixed_text_first")
 # Names of deployments are what these cases are about.
 _NAMES = ("ns_", "svc_", "header_utf8", "endpoint_")

@@ -158,7 +158,7 @@ def _test(name: str, path: Path, source: str, seed: int) -> int:
 
 
 class _Finder(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
-    """Imports one module from a source of ours."""
+    """Imports one module from mutated source code."""
 
     def __init__(self, name: str, path: Path, source: str) -> None:
         self._name, self._path, self._source = name, path, source

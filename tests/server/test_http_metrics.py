@@ -11,7 +11,7 @@ from request_logger.server.http_metrics import HttpMetrics, NotedRegistry
 
 
 def test_both_are_counted_together() -> None:
-    """One request through Flask and one beside it are two, in the counter and in the histogram."""
+    """A request that Flask handles and one that it does not are both counted, in the counter and in the histogram."""
     app = Flask("test")
     registry = NotedRegistry()
     PrometheusMetrics(app, registry=registry, group_by="url_rule")
