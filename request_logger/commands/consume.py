@@ -55,7 +55,15 @@ def run(arguments: argparse.Namespace) -> int:
     parts = build(patient, registry)
     try:
         try:
-            consumer = KafkaConsumer(settings, parts, registry)
+            consumer = KafkaConsumer(
+                settings,
+                parts.pipeline,
+                registry,
+                engine=parts.engine,
+                writer=parts.writer,
+                redactor=parts.redactor,
+                telemetry=parts.telemetry,
+            )
         except KafkaException as error:
             raise CommandError(f"KAFKA_CONFIG: {error.args[0].str()}") from None
 

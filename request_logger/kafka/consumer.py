@@ -17,10 +17,10 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 from prometheus_client import CollectorRegistry
 
-from request_logger.composition import Parts
 from request_logger.documents.event import BadEventError, IgnoredEventError
 from request_logger.ingest.access import ForbiddenEventError
-from request_logger.ingest.pipeline import EVENT_WEIGHT_BYTES
+from request_logger.ingest.pipeline import EVENT_WEIGHT_BYTES, IngestPipeline
+from request_logger.ingest.redaction import Redactor
 from request_logger.ingest.sampling import SAMPLED
 from request_logger.kafka.binding import Record, prepared
 from request_logger.kafka.config import consumer_config, topics
@@ -30,6 +30,9 @@ from request_logger.kafka.partition import NOT_SENT, Partition, PendingRecord
 from request_logger.kafka.telemetry import KafkaTelemetry
 from request_logger.settings import Settings
 from request_logger.store.changes import StoreUnavailableError
+from request_logger.store.client.client import SearchEngine
+from request_logger.store.writing.writer import Writer
+from request_logger.telemetry import Telemetry
 
 log = logging.getLogger(__name__)
 
@@ -58,17 +61,27 @@ class KafkaConsumer:
     Raises SettingsError, and KafkaException where librdkafka rejects a setting.
     """
 
-    def __init__(self, settings: Settings, parts: Parts, registry: CollectorRegistry) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        pipeline: IngestPipeline,
+        registry: CollectorRegistry,
+        *,
+        engine: SearchEngine,
+        writer: Writer,
+        redactor: Redactor,
+        telemetry: Telemetry,
+    ) -> None:
         self._settings = settings
-        self._pipeline = parts.pipeline
-        self._engine = parts.engine
-        self._writer = parts.writer
-        self._events_telemetry = parts.telemetry
+        self._pipeline = pipeline
+        self._engine = engine
+        self._writer = writer
+        self._events_telemetry = telemetry
         self._telemetry = KafkaTelemetry(registry)
         self._partitions: dict[tuple[str, int], Partition] = {}
         self._offsets = Offsets(self._partitions, self._telemetry)
         self._dead_letters = DeadLetters(
-            settings, parts.redactor, parts.engine, lambda where: self._telemetry.poison.labels(where).inc()
+            settings, redactor, engine, lambda where: self._telemetry.poison.labels(where).inc()
         )
         config = {**consumer_config(settings), "on_commit": self._offsets.answered, "error_cb": self._on_error}
         self._consumer = Consumer(config, logger=log)
