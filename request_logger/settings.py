@@ -148,6 +148,11 @@ class Settings:
         True, "leave out a body if a REDACT rule may apply to a column that can't be located in it"
     )
     redact_key: str = _env("", "key for hashing (HMAC-SHA256), at least 16 characters", secret=True)
+    metadata_fields: str = _env(
+        "*",
+        "comma-separated globs: the names in the metadata and annotations of KServe's events that are stored, such as "
+        "x-tenant or annotations.*; none: no name",
+    )
     sample_rate: float = _env(1.0, "share of predictions to store, selected by request id: greater than 0, at most 1")
     reply_events: bool = _env(
         False, "answer feedback with a CloudEvent that carries its metrics; if false, the response is empty"

@@ -43,7 +43,8 @@ _ANY_PART = {
 }  # fmt: skip
 _PREDICTION = _ANY_PART | {
     "id", "model_name", "model_version", "signature_name", "instance", "dataType", "names", "rows",
-    "elements_unindexed", "parameters", "outputs",
+    "elements_unindexed", "parameters", "outputs", "metadata_unindexed", "ce-component", "ce-recordedtime",
+    "ce-statuscode",
 }  # fmt: skip
 _FEEDBACK = _ANY_PART | {"reward", "truth", "request", "response", "metrics", "instance", "item", "items"}
 PARTS = {
@@ -55,3 +56,7 @@ PARTS = {
     "metrics": METRICS,
 }
 """Part -> its fields with a fixed type, without subfields."""
+FAILED_STATUS = 400
+"""The lowest HTTP status of a failed request, which is no prediction."""
+STATUS, COMPONENT = "ce-statuscode", "ce-component"
+"""The fields of a part with its HTTP status, and with the component of the service that sent it."""

@@ -23,6 +23,7 @@ from request_logger.common.json import MAX_TEXT_CHARACTERS, dumps, loads
 from request_logger.common.times import time_key
 from request_logger.documents.degradation import MAX_REFUSALS, degraded_form, split
 from request_logger.documents.event import OWNER_FIELDS, BadEventError, Event
+from request_logger.documents.event_metadata import extended_rows
 from request_logger.documents.field_names import to_set_aside
 from request_logger.metadata import Schema, apply_schema
 from request_logger.metadata.schema import Side
@@ -80,6 +81,8 @@ def parts_of(event: Event, schema: Schema | None = None, most_rows: int | None =
     if event.trace_id is not None:
         common[TRACE_ID] = event.trace_id
     contents = [{**content, **common} for content in _contents(event, schema, most_rows)]
+    if event.part in ("request", "response"):
+        contents = extended_rows(contents, event.extensions or {}, MAX_PAYLOAD_COPIES_BYTES)
     for content in contents:
         # Reserved: a sender must not influence the order of versions.
         content.pop(RECEIVED, None)

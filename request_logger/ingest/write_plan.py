@@ -30,6 +30,7 @@ from request_logger.documents.document import (
     without_arrival,
 )
 from request_logger.documents.event import Event, owner_of
+from request_logger.documents.event_metadata import is_failure
 from request_logger.payloads import UndecodableError, decode_message
 from request_logger.scoring.score import Settle
 from request_logger.store.changes import Change, Plan, Reads, RejectedError, UnreadableError, as_it_is
@@ -253,7 +254,8 @@ def _move_to_rows(address: _Address, settle: Settle, own_feedback: Part | None =
         own = {
             part.name
             for part in waiting
-            if part.name in first and not same_content(expand(first[part.name]), part.content)
+            if part.name in first
+            and not (is_failure(part.content) or same_content(expand(first[part.name]), part.content))
         }
         stays = own & {"request", "response"}
         moving = [part for part in waiting if (not stays if part.name == "feedback" else part.name not in own)]
@@ -269,16 +271,13 @@ def _move_parts(
     address: _Address, single: Document, moving: list[Part], rows: int, settle: Settle, *, at_once: bool
 ) -> Generator[list[Change], list[Document | None], Document | None]:
     """Move parts of the plain document to the rows; return what remains of it, None if nothing."""
-    steps: list[Step] = []
     by_row: dict[int, list[Part]] = {}
     for part in moving:
-        if part.name == "feedback":
-            for row in range(rows):
-                by_row.setdefault(row, []).append(_of_row(part, row, rows))
-        else:
-            by_row.setdefault(0, []).append(part)
-    for row, parts in by_row.items():
-        steps.extend((row, _joining(part, settle)) for part in parts)
+        is_feedback = part.name == "feedback"
+        # A failed response is that of every row.
+        for row in range(rows) if is_feedback or is_failure(part.content) else (0,):
+            by_row.setdefault(row, []).append(_of_row(part, row, rows) if is_feedback else part)
+    steps: list[Step] = [(row, _joining(part, settle)) for row, parts in by_row.items() for part in parts]
     leave: Step = (None, _leaving(single, moving, settle))
     if not at_once:
         yield from _run(address, steps)

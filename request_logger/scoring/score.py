@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from request_logger.common.guard import reraise_if_killed, type_name
 from request_logger.common.times import now
 from request_logger.documents.document import Document, part_in
+from request_logger.documents.event_metadata import is_failure
 from request_logger.payloads import UndecodableError, decode_message
 from request_logger.scoring import custom_metrics, user_scorers
 from request_logger.scoring.reasons import PairReason, PairWarning, chooser_raised
@@ -96,6 +97,8 @@ def _score(document: Document, chooser: ChooserLike) -> dict[str, Any] | None:
     says_only_metrics = own and feedback.get("truth") is None and "reward" not in feedback
     if says_only_metrics or (prediction is None and problem is None):
         return metrics or None
+    if problem is PairReason.REQUEST_FAILED:
+        return {**metrics, **_unscorable(problem)}
     reward = _reward(feedback.get("reward"), row, wrong)
     if reward is not None:
         metrics["reward"] = reward
@@ -173,6 +176,9 @@ def _responses(document: Document, feedback: Document, row: int) -> tuple[Row | 
     stored = embedded = None
     if document.get("response") is not None:
         response = part_in(document, "response")
+        if is_failure(response):
+            # Not even the response in the feedback is a prediction that anybody got.
+            return None, None, PairReason.REQUEST_FAILED
         if "undecodable" in response:
             problem = PairReason.RESPONSE_UNDECODABLE
         elif "instance" in response:
