@@ -115,9 +115,10 @@ class Inline:
     """The parts of a logger over the engine at a URL, with default settings and bodies of up to 16 MB."""
 
     def __init__(self, url: str) -> None:
-        # The largest body of a profile has 1 MB.
-        limits_of_bodies = {"MAX_PAYLOAD_BYTES": str(16 * 2**20), "MAX_STRUCTURED_BYTES": str(16 * 2**20)}
-        self.settings = settings = Settings.from_env({"ELASTICSEARCH_HOST": url, **limits_of_bodies})
+        # The largest body of a profile has 1 MB, and a thousand Kafka records of 100 kB are held at once.
+        room = {"MAX_PAYLOAD_BYTES": 16 * 2**20, "MAX_STRUCTURED_BYTES": 16 * 2**20, "MEMORY_BUDGET_BYTES": 2**33}
+        known = {name: str(size) for name, size in room.items()}
+        self.settings = settings = Settings.from_env({"ELASTICSEARCH_HOST": url, **known})
         registry = NotedRegistry()
         # As Flask's exporter registers them.
         Counter("flask_http_request_total", "requests", ["method", "status"], registry=registry)
