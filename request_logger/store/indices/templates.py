@@ -20,7 +20,7 @@ Mapping = dict[str, Any]
 
 TEMPLATE_NAME = "request-logger"
 # Increase it with every change below: at start, a template with a lower version is replaced.
-VERSION = 2
+VERSION = 3
 INDEX_PATTERNS = ["inference-log-*", "reference-log-*", "drift-log-*"]
 DEAD_LETTER_INDEX = "request-logger-dead-letters"
 # The limit counts all fields of an index, including objects and `.keyword` subfields. Ours are in the mapping from the
@@ -87,8 +87,6 @@ def _part(**fields: Mapping) -> Mapping:
                 "properties": {
                     "bytes": {"type": "long"},
                     "sha256": _PLAIN_KEYWORD,
-                    # Older versions of the template had no types for these two: they keep those of the dynamic mapping.
-                    "item": _DOUBLE,
                     "reason": _KEYWORD,
                 }
             },
@@ -110,6 +108,7 @@ def _prediction() -> Mapping:
         dataType=_KEYWORD,
         names=_KEYWORD,
         rows={"type": "integer"},
+        body_item={"type": "integer"},
         elements_unindexed=_STORED_TEXT,
         parameters=_STORED,
         outputs=_STORED,
@@ -152,6 +151,7 @@ def mapping() -> Mapping:
                 instance=_STORED,
                 item={"type": "integer"},
                 items={"type": "integer"},
+                body_item={"type": "integer"},
             ),
             "outlier": _part(),
             "drift": _part(),
