@@ -44,9 +44,9 @@ _ANY_PART = {
 _PREDICTION = _ANY_PART | {
     "id", "model_name", "model_version", "signature_name", "instance", "dataType", "names", "rows",
     "elements_unindexed", "parameters", "outputs", "metadata_unindexed", "ce-component", "ce-recordedtime",
-    "ce-statuscode",
+    "ce-statuscode", "body_item",
 }  # fmt: skip
-_FEEDBACK = _ANY_PART | {"reward", "truth", "request", "response", "metrics", "instance", "item", "items"}
+_FEEDBACK = _ANY_PART | {"reward", "truth", "request", "response", "metrics", "instance", "item", "items", "body_item"}
 PARTS = {
     "request": frozenset(_PREDICTION),
     "response": frozenset(_PREDICTION),

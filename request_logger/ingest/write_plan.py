@@ -16,6 +16,7 @@ from typing import Any
 from request_logger.common.names import document_id, item_id, other_owner, row_named
 from request_logger.common.periods import day_of
 from request_logger.common.times import as_timestamp, time_key
+from request_logger.documents.batches import feedback_rows
 from request_logger.documents.document import (
     PARTS,
     RECEIVED,
@@ -241,8 +242,8 @@ def _move_to_rows(address: _Address, settle: Settle, own_feedback: Part | None =
         single, first = yield from _run(address, [(None, read), (0, Reads.KNOWN)])
         if own_feedback is not None and single is None and first is not None and _is_prediction(first):
             # A duplicate delivery of this feedback has moved it, and may fail before all rows have it.
-            rows = _batch_rows(first)
-            yield from _run(address, [(row, _joining(_of_row(own_feedback, row, rows), settle)) for row in range(rows)])
+            parts = _feedback_parts(own_feedback, _batch_rows(first))
+            yield from _run(address, [(row, _joining(part, settle)) for row, part in enumerate(parts)])
             return
         if single is None or first is None or ("request" in single and "response" in single):
             return
@@ -273,10 +274,13 @@ def _move_parts(
     """Move parts of the plain document to the rows; return what remains of it, None if nothing."""
     by_row: dict[int, list[Part]] = {}
     for part in moving:
-        is_feedback = part.name == "feedback"
+        if part.name == "feedback":
+            for row, own in enumerate(_feedback_parts(part, rows)):
+                by_row.setdefault(row, []).append(own)
+            continue
         # A failed response is that of every row.
-        for row in range(rows) if is_feedback or is_failure(part.content) else (0,):
-            by_row.setdefault(row, []).append(_of_row(part, row, rows) if is_feedback else part)
+        for row in range(rows) if is_failure(part.content) else (0,):
+            by_row.setdefault(row, []).append(part)
     steps: list[Step] = [(row, _joining(part, settle)) for row, parts in by_row.items() for part in parts]
     leave: Step = (None, _leaving(single, moving, settle))
     if not at_once:
@@ -377,22 +381,6 @@ def _embedded_rows(content: Document) -> int:
     return len(instance) if isinstance(instance, list) else 0
 
 
-def _of_row(feedback: Part, row: int, rows: int) -> Part:
-    return replace(feedback, content=_row_of_feedback(feedback.content, row, rows))
-
-
-def _row_of_feedback(content: Document, row: int, rows: int) -> Document:
-    """Return one row's feedback: the whole body, the row's reward, and its position and the number of rows."""
-    feedback = {**content, "item": row, "items": rows}
-    reward = content.get("reward")
-    if isinstance(reward, list):
-        if row < len(reward):
-            feedback["reward"] = reward[row]
-        else:
-            del feedback["reward"]
-    if content.get("dataType", "json") != "json":
-        for name in ("instance", "elements"):
-            values = content.get(name)
-            if isinstance(values, list) and row < len(values):
-                feedback[name] = values[row]
-    return feedback
+def _feedback_parts(feedback: Part, rows: int) -> list[Part]:
+    """Return the part of each row of a batch from the batch's feedback."""
+    return [replace(feedback, content=content) for content in feedback_rows(feedback.content, rows)]

@@ -88,8 +88,6 @@ def _part(**fields: Mapping) -> Mapping:
                 "properties": {
                     "bytes": {"type": "long"},
                     "sha256": _PLAIN_KEYWORD,
-                    # Older versions of the template had no types for these two: they keep those of the dynamic mapping.
-                    "item": _DOUBLE,
                     "reason": _KEYWORD,
                 }
             },
@@ -115,6 +113,7 @@ def _prediction() -> Mapping:
         dataType=_KEYWORD,
         names=_KEYWORD,
         rows={"type": "integer"},
+        body_item={"type": "integer"},
         elements_unindexed=_STORED_TEXT,
         parameters=_STORED,
         outputs=_STORED,
@@ -157,6 +156,7 @@ def mapping() -> Mapping:
                 instance=_STORED,
                 item={"type": "integer"},
                 items={"type": "integer"},
+                body_item={"type": "integer"},
             ),
             "outlier": _part(),
             "drift": _part(),
