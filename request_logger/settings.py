@@ -61,6 +61,17 @@ class Settings:
     )
     index_shards: str = _env("", "primary shards of a new index; empty: the search engine's default")
     index_replicas: str = _env("", "replicas of a new index; empty: the search engine's default")
+    index_codec: str = _env(
+        "best_compression",
+        "compression of new indices: best_compression, default (less CPU, more disk), zstd or zstd_no_dict (OpenSearch "
+        "with the plugin custom-codecs); where the search engine lacks it, best_compression is used",
+        choices=("best_compression", "default", "zstd", "zstd_no_dict"),
+    )
+    keyword_subfields: bool = _env(
+        True,
+        "give text elements, tags and models in new indices a subfield .keyword, as the original's mapping does; off: "
+        "fewer fields, for dashboards that use the fields themselves",
+    )
     seldon_environment: str = _env("", "inserted into index names after -log-")
     max_payload_bytes: int = _env(300_000, "a larger body is not stored: its size and SHA-256 are", minimum=1)
     keep_payload: str = _env(

@@ -15,8 +15,9 @@ from request_logger.common.periods import with_periods
 from request_logger.settings import Settings
 from request_logger.store.client.client import SearchEngine
 from request_logger.store.indices.mapping_check import REINDEX, Finding, findings, origin
-from request_logger.store.indices.templates import INDEX_PATTERNS, TEMPLATE_NAME
-from request_logger.store.responses import Refusal, read_mappings
+from request_logger.store.indices.savings import savings
+from request_logger.store.indices.templates import INDEX_PATTERNS, TEMPLATE_NAME, VERSION, wanted
+from request_logger.store.responses import Refusal, read_mappings, read_templates
 
 PIPELINE = "request-logger-reindex"
 _PARTS = ("request", "response", "feedback", "outlier", "drift", "metrics")
@@ -41,6 +42,7 @@ class _Index:
     origin: str
     documents: int
     findings: list[Finding]
+    savings: list[Finding]
 
     @property
     def needs_action(self) -> bool:
@@ -50,6 +52,12 @@ class _Index:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument(
+        "--copy",
+        action="store_true",
+        help="print the commands that copy an index to a new one with the template's types and codec also for an "
+        "index that would only be smaller",
+    )
     parser.add_argument(
         "pattern",
         nargs="?",
@@ -64,8 +72,12 @@ def run(arguments: argparse.Namespace) -> int:
     pattern = arguments.pattern or ",".join(
         (*INDEX_PATTERNS, *with_periods(settings.index_name, settings.index_period))
     )
-    indices = list(_inspect(engine, pattern))
-    advice = _Advice(engine.urls[0], bool(ask(engine, "GET", f"/_index_template/{TEMPLATE_NAME}", missing={})))
+    installed = _installed_template(engine)
+    # Of an older template the next event makes the current one.
+    is_newest = installed.get("version", 0) >= VERSION
+    new = installed if is_newest else wanted(settings)[TEMPLATE_NAME]
+    indices = list(_inspect(engine, pattern, new.get("template", {})))
+    advice = _Advice(engine.urls[0], bool(installed), copies_for_size=arguments.copy)
     if arguments.json:
         print(json.dumps([_as_json(index, advice) for index in indices], indent=2))
     else:
@@ -73,7 +85,17 @@ def run(arguments: argparse.Namespace) -> int:
     return int(any(index.needs_action for index in indices))
 
 
-def _inspect(engine: SearchEngine, pattern: str) -> Iterator[_Index]:
+def _installed_template(engine: SearchEngine) -> dict[str, Any]:
+    """Return the index template that new indices get; empty if none is installed."""
+    found = read_templates(
+        200, ask(engine, "GET", f"/_index_template/{TEMPLATE_NAME}", missing={"index_templates": []})
+    )
+    assert not isinstance(found, Refusal)
+    return found[0] if found else {}
+
+
+def _inspect(engine: SearchEngine, pattern: str, new: dict[str, Any]) -> Iterator[_Index]:
+    """Yield the indices of a pattern; ``new`` has the mappings and settings of a new index."""
     path = "/" + quote(pattern, safe="*,")
     tolerant = {"ignore_unavailable": "true", "allow_no_indices": "true"}
     mappings = read_mappings(200, ask(engine, "GET", f"{path}/_mapping", params=tolerant, missing={}))
@@ -82,9 +104,9 @@ def _inspect(engine: SearchEngine, pattern: str) -> Iterator[_Index]:
     counts = ask(engine, "GET", f"{path}/_stats/docs")["indices"] if mappings else {}
     for name in sorted(mappings):
         mapping = mappings[name]
-        found = findings(mapping, settings.get(name, {}).get("settings", {}))
+        flat = settings.get(name, {}).get("settings", {})
         documents = counts.get(name, {}).get("primaries", {}).get("docs", {}).get("count", 0)
-        yield _Index(name, origin(mapping), documents, found)
+        yield _Index(name, origin(mapping), documents, findings(mapping, flat), savings(mapping, flat, new))
 
 
 def _as_json(index: _Index, advice: _Advice) -> dict[str, Any]:
@@ -94,6 +116,9 @@ def _as_json(index: _Index, advice: _Advice) -> dict[str, Any]:
         "documents": index.documents,
         "needs_action": index.needs_action,
         "findings": [{**asdict(finding), "needs_action": finding.needs_action} for finding in index.findings],
+        "savings": [
+            {"field": saving.field, "found": saving.found, "happens": saving.happens} for saving in index.savings
+        ],
         "commands": list(advice.commands(index)),
     }
 
@@ -102,10 +127,10 @@ def _print(indices: list[_Index], advice: _Advice, pattern: str) -> None:
     for index in indices:
         made_by = "this logger" if index.origin == "ours" else f"the {index.origin}"
         print(f"{index.name}: mapping of {made_by}, {index.documents:,} documents")
-        for finding in index.findings:
+        for finding in [*index.findings, *index.savings]:
             sign = "!" if finding.needs_action else "-"
             print(f"  {sign} {finding.field} ({finding.found}): {finding.happens}")
-        if index.needs_action:
+        if any(advice.commands(index)):
             print("  run these commands in order, with your credentials:")
             print("\n".join(f"    {command}" for command in advice.commands(index)))
     todo = sum(index.needs_action for index in indices)
@@ -121,6 +146,8 @@ class _Advice:
 
     url: str
     template_installed: bool
+    copies_for_size: bool
+    """Whether an index that would only be smaller is copied, too."""
 
     def commands(self, index: _Index) -> Iterator[str]:
         actions = dict.fromkeys(finding.action for finding in index.findings if finding.needs_action)
@@ -128,7 +155,7 @@ class _Advice:
             if action != REINDEX:
                 name, _, value = action.partition("=")
                 yield self._curl("PUT", f"/{quote(index.name, safe='')}/_settings", {name: json.loads(value)})
-        if REINDEX in actions:
+        if REINDEX in actions or (self.copies_for_size and index.savings):
             yield from self._reindex(index.name)
 
     def _reindex(self, name: str) -> Iterator[str]:

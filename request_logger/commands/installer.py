@@ -6,11 +6,13 @@ from __future__ import annotations
 import json
 from typing import Any
 from urllib.parse import urlencode
+from uuid import uuid4
 
 from request_logger.commands.engine_access import ask
 from request_logger.errors import CommandError
 from request_logger.store.changes import StoreUnavailableError
 from request_logger.store.client.client import SearchEngine
+from request_logger.store.indices.capabilities import leaner
 from request_logger.store.indices.templates import is_current
 from request_logger.store.responses import Refusal, read_templates
 
@@ -28,11 +30,16 @@ class Installer:
         return self._engine.urls[0]
 
     def template(self, name: str, template: dict[str, Any]) -> None:
-        """Install an index template if it is missing or older."""
+        """Install an index template if it is missing, older, or of other settings.
+
+        Its numbers have no points if the search engine can search them without; a dry run doesn't ask for that.
+        """
         path = f"/_index_template/{name}"
         present = self.get(path)
         current = present is not None and is_current(self._templates(present), template)
         state = "missing" if present is None else "newer version"
+        if not current and not self._dry_run:
+            template = leaner(template, self._engine.request, uuid4().hex)
         self.put(f"index template {name}", path, None if current else template, state=state)
 
     def has(self, path: str, key: str) -> bool:

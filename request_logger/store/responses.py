@@ -120,6 +120,17 @@ def read_acknowledgement(status: int, answer: Any, what: str) -> Refusal | None:
     return None
 
 
+def read_search(status: int, answer: Any) -> Refusal | None:
+    """Return None if a search was answered by all shards, else the refusal. Raises StoreUnavailableError."""
+    what = "a search"
+    if status != 200:
+        return _refusal(status, answer, what)
+    shards = answer.get("_shards") if isinstance(answer, dict) else None
+    if not isinstance(shards, dict) or shards.get("failed") != 0 or not isinstance(answer.get("hits"), dict):
+        raise _unreadable(status, what)
+    return None
+
+
 def is_healthy(status: int, answer: Any) -> bool:
     """Return whether an answer to ``GET /_cluster/health`` shows a working search engine that accepts our credentials.
 

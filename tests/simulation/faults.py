@@ -102,7 +102,7 @@ class FaultyEngine(SearchEngine):
         tell: Callable[[str], None],
     ) -> None:
         super().__init__(settings, warn=False)
-        self._admin = IndexAdmin(self.request, settings, clock)
+        self._admin = IndexAdmin(self.request, settings, clock, f"{rng.getrandbits(32):08x}")
         self._model = model
         self._faults = faults
         self._rng = rng

@@ -206,6 +206,8 @@ class ModelEngine:
                 return 200, admin.change_aliases(state, {"actions": [{"add": {"index": name, "alias": alias}}]})
             case "DELETE", [name, "_alias", alias]:
                 return 200, admin.change_aliases(state, {"actions": [{"remove": {"index": name, "alias": alias}}]})
+            case (("GET" | "POST"), [name, "_search"]):
+                return 200, admin.search(state, name, body)
             case "POST", [name, "_close"]:
                 return 200, admin.close_index(state, name, params)
             case "POST", [name, "_open"]:

@@ -37,6 +37,8 @@ class Flavour:
     """Field types that accept an object with ignore_malformed."""
     is_elastic: bool = False
     """Whether it is Elasticsearch 8 or later."""
+    searches_doc_values: bool = True
+    """Whether it searches numbers that have doc values and no points."""
 
 
 WHOLE_NUMBERS = ("long", "integer", "short", "byte")
@@ -67,6 +69,7 @@ FLAVOURS = {
             None,
             has_types=True,
             oldest_date=0,
+            searches_doc_values=False,
         ),
         Flavour(
             "elasticsearch9",

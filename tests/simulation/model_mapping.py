@@ -176,6 +176,11 @@ class ModelMapping:
         cause = because("mapper_parsing_exception", text) if self._flavour.is_elastic else {}
         return Refusal(400, "mapper_parsing_exception", text, **cause)
 
+    def has_points(self, name: str) -> bool:
+        """Return whether a field at the top level is indexed; true if there is none."""
+        leaf = self._root.children.get(name)
+        return not isinstance(leaf, Leaf) or leaf.given.get("index", True) is not False
+
     # Documents
 
     def take(self, document: Json, frozen: Refusal | None = None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from request_logger.settings import Settings
+from request_logger.store.indices import capabilities
 from request_logger.store.indices.templates import DEAD_LETTER_INDEX, TEMPLATE_NAME, wanted
 from tests.simulation.conversation import Step
 from tests.simulation.script import (
@@ -259,6 +260,17 @@ SETUP = (
         ),
     ),
     Script("templates", _template_steps()),
+    Script(
+        "trial-index",
+        (
+            put("/sim-trial", capabilities.TRIAL_BODY),
+            put("/sim-trial", capabilities.TRIAL_BODY),
+            Step("POST", "/sim-trial/_search", capabilities.TRIAL_SEARCH),
+            Step("DELETE", "/sim-trial"),
+            Step("DELETE", "/sim-trial"),
+            Step("POST", "/sim-trial/_search", capabilities.TRIAL_SEARCH),
+        ),
+    ),
     Script(
         "cluster",
         (

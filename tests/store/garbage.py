@@ -49,6 +49,13 @@ def acknowledgements() -> list[Any]:
     return [*PAGES, *({"acknowledged": each} for each in (False, None, 1, "true", [])), {"error": "x"}]
 
 
+def searches() -> list[Any]:
+    """Answers to a search that are none, or not of all shards."""
+    shards = {"total": 1, "successful": 1, "failed": 0}
+    halves = [{"hits": {}}, {"_shards": shards}, {"_shards": shards, "hits": []}, {"_shards": 1, "hits": {}}]
+    return [*PAGES, *halves, {"_shards": {**shards, "failed": 1}, "hits": {}}, {"_shards": {}, "hits": {}}]
+
+
 def health() -> list[Any]:
     """Answers to a question for the health that are none."""
     return [*PAGES, {"cluster_name": "x"}, *({"status": each} for each in (None, 200, [], "ok", {"a": 1}))]

@@ -141,7 +141,10 @@ def test_wrong_numbers_of_shards(given: dict[str, str]) -> None:
 
 def test_template_is_as_it_was_where_nothing_is_asked_for() -> None:
     """Without numbers there are none in it."""
-    assert index_template()["template"]["settings"] == {"index.mapping.total_fields.limit": FIELD_LIMIT}
+    assert index_template()["template"]["settings"] == {
+        "index.mapping.total_fields.limit": FIELD_LIMIT,
+        "index.codec": "best_compression",
+    }
 
 
 @pytest.mark.parametrize("names_itself", [True, False])

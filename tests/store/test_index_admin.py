@@ -9,16 +9,19 @@ from typing import Any
 
 import pytest
 
+from request_logger.common.mapped_fields import ORIGIN
 from request_logger.settings import Settings
 from request_logger.store.changes import StoreUnavailableError
 from request_logger.store.indices import templates
 from request_logger.store.indices.admin import RETRY_SECONDS, IndexAdmin
+from request_logger.store.indices.mapping_check import field_types
 from tests.store import garbage
 from tests.store.test_responses import error
 
 INDEX = "inference-log-x"
 Answer = tuple[int, Any]
 DONE: Answer = (200, {"acknowledged": True})
+SEARCHED: Answer = (200, {"_shards": {"total": 1, "failed": 0}, "hits": {"hits": []}})
 GONE: Answer = (404, error("index_not_found_exception", 404))
 BLOCKED: Answer = (403, error("cluster_block_exception", 403))
 FORBIDDEN: Answer = (403, error("security_exception", 403))
@@ -27,7 +30,7 @@ FORBIDDEN: Answer = (403, error("security_exception", 403))
 class Scripted:
     """An engine that answers from a table, and keeps templates and mappings like one."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: Settings | None = None) -> None:
         self.templates: dict[str, Any] = {}
         self.mappings: dict[str, Any] = {}
         self.answers: dict[tuple[str, str], Answer] = {}
@@ -35,7 +38,7 @@ class Scripted:
         self.sent: list[tuple[str, str]] = []
         self.bodies: list[Any] = []
         self.now = 0.0
-        self.admin = IndexAdmin(self.request, Settings(), lambda: self.now)
+        self.admin = IndexAdmin(self.request, settings or Settings(), lambda: self.now)
 
     def request(self, method: str, path: str, body: Any = None, params: Any = None, timeout: Any = None) -> Answer:
         self.sent.append((method, path))
@@ -48,7 +51,7 @@ class Scripted:
     def get_template(self, path: list[str], body: Any) -> Answer:
         if path[1] not in self.templates:
             return 404, error("resource_not_found_exception", 404)
-        return 200, {"index_templates": [{"name": path[1], "index_template": self.templates[path[1]]}]}
+        return 200, {"index_templates": [{"name": path[1], "index_template": as_shown(self.templates[path[1]])}]}
 
     def put_template(self, path: list[str], body: Any) -> Answer:
         self.templates[path[1]] = body
@@ -70,6 +73,12 @@ class Scripted:
     def put_index(self, path: list[str], body: Any) -> Answer:
         self.mappings[path[0]] = templates.mapping() if templates.TEMPLATE_NAME in self.templates else {}
         return DONE
+
+    def post_search(self, path: list[str], body: Any) -> Answer:
+        return SEARCHED if path[0] in self.mappings else GONE
+
+    def delete_index(self, path: list[str], body: Any) -> Answer:
+        return DONE if self.mappings.pop(path[0], None) is not None else GONE
 
     def asked(self, method: str, end: str = "") -> int:
         """How many requests of a method there were to paths with this end."""
@@ -94,6 +103,8 @@ def test_a_new_index(engine: Scripted) -> None:
 STEPS: list[tuple[tuple[str, str], Callable[[], list[Any]]]] = [
     (("GET", "template"), garbage.templates),
     (("PUT", "template"), garbage.acknowledgements),
+    (("POST", "_search"), garbage.searches),
+    (("DELETE", "index"), garbage.acknowledgements),
     (("GET", "_mapping"), lambda: garbage.mappings(INDEX)),
     (("PUT", "index"), garbage.acknowledgements),
     (("GET", "_settings"), lambda: garbage.settings(INDEX)),
@@ -135,8 +146,9 @@ def test_a_refusal_at_each_step(
             engine.now += RETRY_SECONDS / 5
     said = [record.getMessage() for record in caplog.records]
     assert len(said) == len(set(said)) <= 2
-    assert bool(said) == (step not in (("GET", "template"), ("GET", "_settings")))
-    is_harmless = step in (("GET", "template"), ("GET", "_settings"), ("PUT", "_settings"))
+    asked_only = (("GET", "template"), ("GET", "_settings"), ("POST", "_search"))
+    assert bool(said) == (step not in asked_only)
+    is_harmless = step in (*asked_only, ("PUT", "_settings"), ("DELETE", "index"))
     assert done == (is_harmless or (answer is FORBIDDEN and step != ("PUT", "index")))
     if not done:
         # The first, and one in RETRY_SECONDS.
@@ -145,6 +157,96 @@ def test_a_refusal_at_each_step(
     engine.now += RETRY_SECONDS
     assert engine.admin.prepare(INDEX)
     assert templates.additions(engine.mappings[INDEX]) == {}
+
+
+def numbers_of(template: Any) -> list[Any]:
+    """What an installed template says of the points of numbers: fixed ones, and those of dynamic names."""
+    mappings = template["template"]["mappings"]
+    rules = {name: rule["mapping"] for rules in mappings["dynamic_templates"] for name, rule in rules.items()}
+    fixed = mappings["properties"]["metrics"]["properties"]
+    return [field.get("index") for field in (fixed["log_loss"], fixed["correct"], rules["numbers"])]
+
+
+def test_numbers_have_no_points_where_the_engine_searches_without(engine: Scripted) -> None:
+    """It is asked on an index that is gone afterwards, once; other fields are indexed as before."""
+    assert engine.admin.prepare(INDEX)
+    template = engine.templates[templates.TEMPLATE_NAME]
+    assert numbers_of(template) == [False, False, False]
+    assert template["template"]["mappings"]["properties"]["@timestamp"] == {"type": "date"}
+    assert set(engine.mappings) == {INDEX}
+    assert engine.asked("POST", "/_search") == engine.asked("DELETE") == 1
+    assert templates.is_current([as_shown(template)], templates.wanted(Settings())[templates.TEMPLATE_NAME])
+
+
+def as_shown(template: Any) -> Any:
+    """A template as an engine shows it: with nested settings, whose values are text."""
+    flat = template["template"].get("settings", {})
+    nested = {name.removeprefix("index."): str(value) for name, value in flat.items()}
+    return {**template, "template": {**template["template"], "settings": {"index": nested}}}
+
+
+@pytest.mark.parametrize(
+    ("step", "answer"),
+    [
+        (("POST", "_search"), (400, error("search_phase_execution_exception", 400))),
+        (("POST", "_search"), GONE),
+        (("POST", "_search"), FORBIDDEN),
+        (("PUT", "index"), FORBIDDEN),
+        (("PUT", "index"), (200, {"acknowledged": True, "shards_acknowledged": False})),
+    ],
+)
+def test_numbers_have_points_otherwise(engine: Scripted, step: tuple[str, str], answer: Answer) -> None:
+    """An engine that refuses such a search, a user who may not ask, an index without a shard to ask."""
+    engine.answers[step] = answer
+    engine.admin.prepare(INDEX)
+    assert numbers_of(engine.templates[templates.TEMPLATE_NAME]) == [None, None, None]
+
+
+def test_a_trial_index_that_stays_is_told(engine: Scripted, caplog: pytest.LogCaptureFixture) -> None:
+    """An operator is told its name."""
+    engine.answers["DELETE", "index"] = FORBIDDEN
+    assert engine.admin.prepare(INDEX)
+    (record,) = caplog.records
+    assert "request-logger-trial-" in record.getMessage()
+
+
+def test_a_codec_that_the_engine_lacks(caplog: pytest.LogCaptureFixture) -> None:
+    """The one that every engine has is used instead, and the log says so."""
+    engine = Scripted(Settings(index_codec="zstd"))
+    put_template = engine.put_template
+
+    def without_zstd(path: list[str], body: Any) -> Answer:
+        if body["template"].get("settings", {}).get("index.codec") == "zstd":
+            return 400, error("illegal_argument_exception", 400)
+        return put_template(path, body)
+
+    engine.put_template = without_zstd  # type: ignore[method-assign]
+    assert engine.admin.prepare(INDEX)
+    installed = engine.templates[templates.TEMPLATE_NAME]["template"]["settings"]
+    assert installed["index.codec"] == "best_compression"
+    (record,) = caplog.records
+    assert "INDEX_CODEC" in record.getMessage()
+
+
+@pytest.mark.parametrize(
+    "changed", [{"index_codec": "default"}, {"keyword_subfields": False}, {"index_shards": "3"}], ids=str
+)
+def test_a_changed_setting_replaces_the_template(changed: dict[str, Any]) -> None:
+    """A template of this version is replaced if it is of other settings, and kept otherwise."""
+    before, after = (templates.wanted(each)[templates.TEMPLATE_NAME] for each in (Settings(), Settings(**changed)))
+    assert templates.is_current([as_shown(after)], after)
+    assert not templates.is_current([as_shown(before)], after)
+    assert templates.is_current([{**as_shown(before), "version": templates.VERSION + 1}], after)
+
+
+def test_without_keyword_subfields() -> None:
+    """Only the fields that the logger's own queries use have one; no other type changes."""
+    template = templates.wanted(Settings(keyword_subfields=False))[templates.TEMPLATE_NAME]["template"]["mappings"]
+    with_subfields = {name for name, field in template["properties"].items() if "fields" in field}
+    assert {"RequestId", *ORIGIN.values()} <= with_subfields
+    assert not any("fields" in field for field in template["properties"]["request"]["properties"].values())
+    assert not any("fields" in rule["mapping"] for rules in template["dynamic_templates"] for rule in rules.values())
+    assert field_types(template) == field_types(templates.mapping())
 
 
 def test_an_index_that_is_never_there(engine: Scripted) -> None:

@@ -14,6 +14,7 @@ from request_logger.store.responses import (
     read_acknowledgement,
     read_aliases,
     read_mappings,
+    read_search,
     read_settings,
     read_templates,
 )
@@ -35,6 +36,7 @@ READERS: dict[str, tuple[Read, list[Any]]] = {
     "settings": (lambda status, answer: read_settings(status, answer, INDEX), garbage.settings(INDEX)),
     "templates": (read_templates, garbage.templates()),
     "aliases": (read_aliases, garbage.aliases(INDEX)),
+    "searches": (read_search, garbage.searches()),
     "changes": (lambda status, answer: read_acknowledgement(status, answer, "x"), garbage.acknowledgements()),
 }  # fmt: skip
 readers = pytest.mark.parametrize("name", READERS)

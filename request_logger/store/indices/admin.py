@@ -10,9 +10,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
+from uuid import uuid4
 
 from request_logger.settings import Settings
 from request_logger.store.indices import templates
+from request_logger.store.indices.capabilities import searches_doc_values
 from request_logger.store.responses import (
     Refusal,
     read_acknowledgement,
@@ -40,13 +42,23 @@ _FIELD_LIMIT = "index.mapping.total_fields.limit"
 class IndexAdmin:
     """Prepares indices for the documents that are written to them.
 
-    Thread-safe without a lock: at worst, two threads prepare the same index twice.
+    Thread-safe without a lock: at worst, two threads prepare the same index twice. ``name`` distinguishes this process
+    from others; by default it is a random one.
     """
 
-    def __init__(self, request: SendRequest, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        request: SendRequest,
+        settings: Settings,
+        clock: Callable[[], float] = time.monotonic,
+        name: str | None = None,
+    ) -> None:
         self._request = request
         self._templates = templates.wanted(settings)
         self._clock = clock
+        self._name = name or uuid4().hex
+        # Whether numbers can be searched only with points; None: the search engine was not asked yet.
+        self._needs_points: bool | None = None
         # The number of lost indices so far, and its value when the templates were last found to be current.
         self._losses = 0
         self._losses_checked = -1
@@ -88,6 +100,7 @@ class IndexAdmin:
         """
         self._losses += 1
         self._completed.discard(index)
+        self._needs_points = None
 
     def install_template(self) -> None:
         """Install the index templates that are missing or outdated. Raises StoreUnavailableError."""
@@ -99,7 +112,12 @@ class IndexAdmin:
             path = f"/_index_template/{name}"
             present = read_templates(*self._request("GET", path))
             if isinstance(present, Refusal) or not templates.is_current(present, wanted):
-                refusal = read_acknowledgement(*self._request("PUT", path, wanted), what="installing a template")
+                lean = self._leaner(wanted)
+                refusal = self._put_template(path, lean)
+                plainer = templates.with_codec_of_any_engine(lean)
+                if refusal is not None and not refusal.is_blocked and plainer is not None:
+                    self._warn(f"the index template {name} can't be installed with INDEX_CODEC", refusal)
+                    refusal = self._put_template(path, plainer)
                 if refusal is not None:
                     blocked = blocked or refusal.is_blocked
                     self._warn(f"the index template {name} can't be installed", refusal)
@@ -107,6 +125,16 @@ class IndexAdmin:
             self._check_templates_at = self._clock() + RETRY_SECONDS
         if not blocked:
             self._losses_checked = losses
+
+    def _leaner(self, wanted: dict[str, Any]) -> dict[str, Any]:
+        """Return a template without points where the search engine needs none; it is asked once."""
+        lean = templates.without_points(wanted)
+        if lean != wanted and self._needs_points is None:
+            self._needs_points = not searches_doc_values(self._request, self._name)
+        return wanted if self._needs_points else lean
+
+    def _put_template(self, path: str, template: dict[str, Any]) -> Refusal | None:
+        return read_acknowledgement(*self._request("PUT", path, template), what="installing a template")
 
     def _create(self, index: str) -> bool:
         """Create an index if it doesn't exist, and add missing fields; return whether it exists and isn't blocked."""

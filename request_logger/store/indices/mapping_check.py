@@ -184,10 +184,11 @@ def _elements(mapping: Mapping) -> Iterator[Finding]:
                 grouped["number", kind].append(name)
         for (rule, kind), names in grouped.items():
             happens, worth_it = _ELEMENTS[rule]
-            yield Finding(f"{part}.elements.{_listed(names)}", kind, happens, REINDEX if worth_it else "")
+            yield Finding(f"{part}.elements.{listed(names)}", kind, happens, REINDEX if worth_it else "")
 
 
-def _listed(names: Iterable[str]) -> str:
+def listed(names: Iterable[str]) -> str:
+    """Return names as one path: the name, or ``{a, b, 3 more}``."""
     ordered = sorted(names)
     if len(ordered) == 1:
         return ordered[0]
