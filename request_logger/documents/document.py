@@ -103,6 +103,8 @@ def _contents(event: Event, schema: Schema | None, most_rows: int | None) -> lis
                 decoded = predicted(decoded)
             return _counted(rows_of(decoded, with_payload=event.kind != "reference", size=len(body.raw)))
         return _message_contents(event.part, body.raw, body.content_type, schema)
+    except TooManyRowsError:
+        raise
     except UndecodableError as error:
         return [undecodable(body.raw, body.content_type, str(error))]
     except Exception as error:
