@@ -8,10 +8,12 @@ import random
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from request_logger.documents.event import Event
 from request_logger.spool.disk import Spool
+from request_logger.spool.lanes import Lanes
 from request_logger.spool.observer import Observer
 from request_logger.spool.replay import BATCH_EVENTS, Replay, Submission
 
@@ -22,9 +24,7 @@ _MAX_PAUSE_SECONDS = 10.0
 _MIN_DELAY_SECONDS = 0.05
 # The thread notices the stop, and removes from the disk what was stored, within this time.
 _END_SECONDS = 1.0
-# How often a thread that waits for the store checks whether it must stop.
-_WAIT_SECONDS = 0.2
-# How often a process that stops checks whether another one has stopped replaying.
+# How often a process that stops checks whether another one has stopped replaying, and what the store has stored.
 _HANDOVER_SECONDS = 0.1
 
 
@@ -53,12 +53,11 @@ class Replayer:
         in a queue for all events; None where the spool is used only while the search engine is unavailable.
         """
         self._spool = spool
-        self._prepare = prepare
         self._is_down = is_down
         self._observer = observer
-        self._batch_bytes = batch_bytes
-        self._batch_events = batch_events
         self._delay = delay
+        self._new_replay = partial(Replay, spool, prepare, observer, batch_bytes, batch_events)
+        self._lanes = Lanes(self._new_replay)
         self._stopping = threading.Event()
         # By time.monotonic: how long events are still replayed after the stop.
         self._drain_until = 0.0
@@ -97,8 +96,9 @@ class Replayer:
         return random.uniform(bound / 2, bound)  # noqa: S311
 
     def _round(self) -> bool:
-        """Replay all events once; return False if none of them left the spool."""
+        """Replay what is there; return False if there are events, and none of them left the spool or is in flight."""
         self._spool.refresh()
+        self._lanes.finish()
         if self._spool.is_empty and self._delay is None:
             return True
         if self._is_down():
@@ -106,21 +106,10 @@ class Replayer:
             return True
         if not self._lock() or self._spool.is_empty:
             return True
-        if self._pass() > 0:
+        if self._lanes.advance(self._is_over):
             return True
         self._unlock()
         return False
-
-    def _pass(self) -> int:
-        """Replay the events that are there, once, without those that arrive meanwhile; return how many were stored."""
-        replay = Replay(self._spool, self._prepare, self._observer, self._batch_bytes, self._batch_events)
-        while replay.begin():
-            while not replay.is_done and not self._is_over():
-                replay.wait(_WAIT_SECONDS)
-            replay.finish()
-            if self._stopping.is_set() or self._is_down() or not replay.is_full:
-                break
-        return replay.count
 
     def _is_over(self) -> bool:
         """Whether the thread must end now: after a stop, once there is no time or no engine for what is left."""
@@ -128,16 +117,18 @@ class Replayer:
 
     def _drain(self) -> bool:
         """Replay what is left, also by other processes that have stopped, while there is time and progress."""
-        while not self._is_over():
+        while True:
             self._spool.refresh()
-            if self._spool.is_empty:
-                break
+            self._lanes.finish()
+            if self._spool.is_empty or self._is_over():
+                return True
             if not self._lock():
                 # Its holder may stop as well, before it has seen what this process has appended.
                 time.sleep(_HANDOVER_SECONDS)
-            elif not self._pass():
-                break
-        return True
+            elif not self._lanes.advance(self._is_over):
+                return True
+            elif not self._lanes.is_done:
+                time.sleep(_HANDOVER_SECONDS)
 
     def _lock(self) -> bool:
         """Take the lock; return False if another process holds it."""
@@ -152,4 +143,6 @@ class Replayer:
     def _unlock(self) -> None:
         if self._holds_lock:
             self._holds_lock = False
+            # Another process may replay what is in flight here, which changes nothing.
+            self._lanes = Lanes(self._new_replay)
             fcntl.flock(self._lock_file, fcntl.LOCK_UN)

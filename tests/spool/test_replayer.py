@@ -16,7 +16,7 @@ import pytest
 from request_logger.documents.event import Event
 from request_logger.spool import Replayer, Spool, from_bytes
 from request_logger.spool.observer import NullObserver
-from request_logger.spool.replay import Replay
+from request_logger.spool.replay import MOST_BATCHES, Replay
 from request_logger.store.changes import RejectedError, StoreUnavailableError
 from request_logger.store.writing.future import Future
 from tests.test_spool import Ready, some
@@ -341,3 +341,69 @@ def test_the_lock_is_kept_while_there_is_progress(spool: Spool, store: Store, to
     assert store.taken[-1] == "3"
     os.close(other)
     replayer.close()
+
+
+def test_events_that_are_stuck_delay_no_others(spool: Spool, told: Told, tmp_path: Path) -> None:
+    """The store hasn't decided on the first three, such as those of an index that takes nothing."""
+    late, store = Late(), Store()
+
+    def submit(event: Event) -> Future[Any]:
+        return late.submit(event) if event.request_id in ("0", "1", "2") else store.submit(event)
+
+    replayer = queue(spool, tmp_path, submit, told, batch_events=2)
+    until(lambda: len(late.futures) == 3)
+    spool.append_all([some(str(number)) for number in range(10, 30)])
+    until(lambda: left(spool) == ["0", "1", "2"])
+    for future in late.futures.values():
+        future.set_result(None)
+    until(lambda: spool.is_empty)
+    replayer.close()
+    assert store.taken == [str(number) for number in range(10, 30)]
+
+
+def test_events_that_fail_are_retried_beside_others(spool: Spool, store: Store, told: Told, tmp_path: Path) -> None:
+    """New events are stored all the time, and those that failed once they can be."""
+    store.fails = lambda name: StoreUnavailableError("blocked") if name in ("0", "1", "2") else None
+    replayer = queue(spool, tmp_path, store.submit, told)
+    number = 10
+    while store.taken.count("0") < 4:
+        spool.append(some(str(number)))
+        number += 1
+        time.sleep(0.02)
+    until(lambda: left(spool) == ["0", "1", "2"])
+    store.fails = lambda name: None
+    until(lambda: spool.is_empty)
+    replayer.close()
+    assert [store.taken.count(str(new)) for new in range(10, number)] == [1] * (number - 10)
+
+
+def test_events_in_flight_are_limited(spool: Spool, told: Told) -> None:
+    """With an engine that decides on nothing, the rest stays on disk."""
+    spool.append_all([some(str(number)) for number in range(3, 2 * MOST_BATCHES + 10)])
+    late = Late()
+    replay = Replay(spool, partial(Ready, late.submit), told, 2**20, batch_events=2)
+    while replay.begin():
+        replay.finish()
+    assert len(late.futures) == 2 * MOST_BATCHES
+    assert replay.is_full
+    for future in late.futures.values():
+        future.set_result(None)
+    replay.finish()
+    assert replay.begin()
+    assert len(left(spool)) == 10
+
+
+def test_what_is_in_flight_in_one_lane_is_passed_over_in_the_other(spool: Spool, told: Told) -> None:
+    """A second replay takes neither what the first one waits for, nor what comes after it."""
+    late, store = Late(), Store()
+    first = Replay(spool, partial(Ready, late.submit), told, 2**20, batch_events=2)
+    assert first.begin()
+    late.futures["0"].set_exception(StoreUnavailableError("not now"))
+    first.finish()
+    assert first.failed == 1
+    second = Replay(spool, partial(Ready, store.submit), told, 2**20)
+    assert second.begin(last=first.after, skip=first)
+    second.finish()
+    assert store.taken == ["0"]
+    assert not second.is_full
+    assert left(spool) == ["1", "2"]
