@@ -20,7 +20,7 @@ from request_logger.metadata import MetadataSource, metadata_source
 from request_logger.scoring.rules import Chooser
 from request_logger.scoring.score import settler
 from request_logger.settings import Settings
-from request_logger.spool import Replayer, Spool
+from request_logger.spool import BATCH_EVENTS, Replayer, Spool
 from request_logger.store.client.client import SearchEngine
 from request_logger.store.writing.bulk_tokens import BulkTokens
 from request_logger.store.writing.locator import Locator
@@ -30,8 +30,13 @@ from request_logger.telemetry import Telemetry
 
 # The spool's share of MAX_PENDING_BYTES while it is replayed: events that arrive meanwhile must find room.
 _REPLAY_SHARE = 4
-# The replayer ends after the request under way; what isn't stored by then stays in the spool.
+# At a stop the spool is replayed for this time while the engine answers; the rest is replayed after the next start.
 _REPLAYER_CLOSE_SECONDS = 5.0
+# Events per batch of the queue. One batch is prepared while no request is answered by the same worker, which takes some
+# 10 ms; larger ones would save the engine little more.
+_QUEUE_BATCH_EVENTS = 100
+# Disk space that an empty queue keeps: the batches of some seconds.
+_QUEUE_SPARE_BYTES = 16 * 2**20
 # All events have their answers by now: what a hanging engine hasn't taken was spooled or refused. Together with the
 # events' own time limit this is within the server's 30 s of grace.
 _WRITER_CLOSE_SECONDS = 10.0
@@ -58,7 +63,7 @@ class Parts:
     def close(self) -> None:
         """Finish what is under way, then stop all threads."""
         if self.replayer is not None:
-            self.replayer.close(timeout=_REPLAYER_CLOSE_SECONDS)
+            self.replayer.close(_REPLAYER_CLOSE_SECONDS)
         self.writer.close(timeout=_WRITER_CLOSE_SECONDS)
         self.replies.close(timeout=_REPLIES_CLOSE_SECONDS)
         if self.spool is not None:
@@ -87,7 +92,7 @@ def build(settings: Settings, registry: CollectorRegistry, tokens: BulkTokens | 
     )
     locator = Locator(settings.index_period, merging(settle))
     writer = Writer(engine, degrade, telemetry, limits, tokens, locator, telemetry.looked_up)
-    spool = Spool(settings.spool_dir, settings.spool_max_bytes, telemetry) if settings.spool_dir else None
+    spool = _spool(settings, telemetry)
     pipeline = IngestPipeline(
         settings,
         telemetry=telemetry,
@@ -102,13 +107,16 @@ def build(settings: Settings, registry: CollectorRegistry, tokens: BulkTokens | 
     )
     replayer = None
     if spool is not None:
+        queues_all = settings.queues_all_events
         replayer = Replayer(
             spool,
             settings.spool_dir,
-            pipeline.submit_to_engine,
+            pipeline.decoded,
             lambda: writer.down_for > 0,
             telemetry,
             batch_bytes=settings.max_pending_bytes // _REPLAY_SHARE,
+            batch_events=_QUEUE_BATCH_EVENTS if queues_all else BATCH_EVENTS,
+            delay=settings.queue_delay_seconds if queues_all else None,
         )
     return Parts(
         settings=settings,
@@ -124,3 +132,10 @@ def build(settings: Settings, registry: CollectorRegistry, tokens: BulkTokens | 
         replayer=replayer,
         pipeline=pipeline,
     )
+
+
+def _spool(settings: Settings, telemetry: Telemetry) -> Spool | None:
+    if not settings.spool_dir:
+        return None
+    spare_bytes = _QUEUE_SPARE_BYTES if settings.queues_all_events else 0
+    return Spool(settings.spool_dir, settings.spool_max_bytes, telemetry, spare_bytes=spare_bytes)

@@ -15,8 +15,12 @@ from request_logger.common.json import loads
 from request_logger.common.names import is_legal_index
 from request_logger.common.periods import PERIODS, has_period
 
+QUEUES = ("fallback", "always")
+"""The values of QUEUE."""
 # The limit of shards per index in Elasticsearch and OpenSearch, unless index.max_number_of_shards raises it.
 _MOST_SHARDS = 1024
+# A longer delay would merge little more, and dashboards would lag behind by it.
+_LONGEST_QUEUE_DELAY_SECONDS = 60
 
 
 class SettingsError(ValueError):
@@ -124,6 +128,18 @@ class Settings:
     spool_dir: str = _env(
         "", "folder where events wait on disk while the search engine is unavailable; empty: they are answered 503"
     )
+    queue: str = _env(
+        "fallback",
+        "fallback: events are written to SPOOL_DIR only while the search engine is unavailable; always: each event is "
+        "acknowledged once it is on disk in SPOOL_DIR, and written to the search engine in large bulks",
+        choices=QUEUES,
+    )
+    queue_delay_seconds: float = _env(
+        0.5,
+        "with QUEUE=always, how long events are collected before they are written to the search engine, so that a "
+        "prediction's request, response and early feedback are one write",
+        minimum=0,
+    )
     spool_max_bytes: int = _env(
         2**30,
         "maximum bytes of bodies in SPOOL_DIR, for all workers together; beyond it events are answered 503",
@@ -172,7 +188,9 @@ class Settings:
     )
     sample_rate: float = _env(1.0, "share of predictions to store, selected by request id: greater than 0, at most 1")
     reply_events: bool = _env(
-        False, "answer feedback with a CloudEvent that carries its metrics; if false, the response is empty"
+        False,
+        "answer feedback with a CloudEvent that carries its metrics; if false, and for events that are on disk only, "
+        "the response is empty",
     )
     reply_url: str = _env("", "URL to send the same CloudEvent to after the feedback is stored")
     reply_type: str = _env(
@@ -208,6 +226,11 @@ class Settings:
     )
     log_level: str = _env("INFO", "DEBUG, INFO, WARNING or ERROR", choices=("DEBUG", "INFO", "WARNING", "ERROR"))
     log_format: str = _env("text", "text, or json (one JSON object per line)", choices=("text", "json"))
+
+    @property
+    def queues_all_events(self) -> bool:
+        """Whether every event goes through SPOOL_DIR, not only those that the search engine can't accept."""
+        return self.queue == "always"
 
     def __post_init__(self) -> None:
         problems = _invalid({spec.name: getattr(self, spec.name) for spec in fields(self)})
@@ -299,6 +322,13 @@ def _invalid(values: Mapping[str, Any]) -> dict[str, str]:
     labels = values["predictor_labels"]
     if labels and not _is_json_object(labels):
         problems["predictor_labels"] = f"PREDICTOR_LABELS: expected a JSON object, found {labels!r}"
+    delay = values["queue_delay_seconds"]
+    if delay > _LONGEST_QUEUE_DELAY_SECONDS:
+        problems["queue_delay_seconds"] = (
+            f"QUEUE_DELAY_SECONDS: expected at most {_LONGEST_QUEUE_DELAY_SECONDS}, found {delay}"
+        )
+    if values["queue"] == "always" and not values["spool_dir"]:
+        problems["queue"] = "QUEUE: expected SPOOL_DIR, the folder of the queue, to be set for 'always', found nothing"
     if not 0 < values["sample_rate"] <= 1:
         problems["sample_rate"] = f"SAMPLE_RATE: expected a number over 0 and at most 1, found {values['sample_rate']}"
     return problems

@@ -36,9 +36,11 @@ class Telemetry:
         self.pending_bytes = definitions.PENDING_BYTES.create(registry)
         self.spool_bytes = definitions.SPOOL_BYTES.create(registry)
         self.spool_events = definitions.SPOOL_EVENTS.create(registry)
+        self.spool_oldest_seconds = definitions.SPOOL_OLDEST_SECONDS.create(registry)
         self.events_spooled = definitions.SPOOLED.create(registry)
         self.events_replayed = definitions.SPOOL_REPLAYED.create(registry)
         self.stored = cache(lambda part: self.events.labels(part, "stored"))
+        self.spooled_by_part = cache(lambda part: self.events.labels(part, "spooled"))
         self._warned: dict[str, tuple[float, int]] = {}
 
     def waiting(self, size: int) -> None:
@@ -60,6 +62,10 @@ class Telemetry:
         """Set the events and bytes that wait in the spool."""
         self.spool_events.set(events)
         self.spool_bytes.set(size)
+
+    def oldest_event(self, age: float) -> None:
+        """Set how long the oldest event of the spool has waited (seconds)."""
+        self.spool_oldest_seconds.set(age)
 
     def spooled(self, count: int) -> None:
         """Count events that were written to the spool."""

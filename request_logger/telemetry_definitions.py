@@ -204,7 +204,8 @@ SPOOL_EVENTS = GaugeDefinition(
     name="request_logger_spool_events",
     unit="events",
     meaning="Events that wait in SPOOL_DIR",
-    remedy="Alert where it stays above 0 while request_logger_spool_replayed stands still.",
+    remedy="Alert where it stays above 0 while request_logger_spool_replayed stands still. With QUEUE=always it is the "
+    "depth of the queue.",
     mode="livemostrecent",
 )
 SPOOL_BYTES = GaugeDefinition(
@@ -212,6 +213,14 @@ SPOOL_BYTES = GaugeDefinition(
     unit="bytes",
     meaning="Size of the events that wait in SPOOL_DIR",
     remedy="At SPOOL_MAX_BYTES new events are answered 503.",
+    mode="livemostrecent",
+)
+SPOOL_OLDEST_SECONDS = GaugeDefinition(
+    name="request_logger_spool_oldest_seconds",
+    unit="seconds",
+    meaning="How long the oldest event in SPOOL_DIR has waited, to the second; 0 if it is empty",
+    remedy="With QUEUE=always this is how far the engine lags behind. Alert above a minute: the engine is down or "
+    "slow, or one replaying worker is not enough.",
     mode="livemostrecent",
 )
 SPOOLED = CounterDefinition(name="request_logger_spooled", unit="events", meaning="Events that were put into SPOOL_DIR")
@@ -305,6 +314,7 @@ SERVER: tuple[Definition, ...] = (
     PENDING_BYTES,
     SPOOL_EVENTS,
     SPOOL_BYTES,
+    SPOOL_OLDEST_SECONDS,
     SPOOLED,
     SPOOL_REPLAYED,
 )

@@ -34,6 +34,8 @@ SHORT = {
     "read_only": 1.5,
     "rejections_429": 2.0,
     "spool_full": 2.5,
+    "logger_killed_queue": 6.0,
+    "queue_full": 2.5,
 }
 
 

@@ -53,3 +53,29 @@ def test_problems_of_reports_every_failed_check() -> None:
     assert problems_of(fail, lambda: None, fail) == ["A: wrong", "B: wrong"] * 2
     with pytest.raises(KeyError):
         problems_of(broken)
+
+
+@pytest.mark.parametrize(
+    ("given", "line"),
+    [
+        (
+            {"QUEUE": "always"},
+            "QUEUE: expected SPOOL_DIR, the folder of the queue, to be set for 'always', found nothing",
+        ),
+        ({"QUEUE": "never"}, "QUEUE: expected fallback or always, found 'never'"),
+        ({"QUEUE_DELAY_SECONDS": "-1"}, "QUEUE_DELAY_SECONDS: expected at least 0, found -1.0"),
+        ({"QUEUE_DELAY_SECONDS": "inf"}, "QUEUE_DELAY_SECONDS: expected at most 60, found inf"),
+        ({"QUEUE_DELAY_SECONDS": "nan"}, "QUEUE_DELAY_SECONDS: expected at least 0, found nan"),
+    ],
+)
+def test_settings_of_the_queue(given: dict[str, str], line: str) -> None:
+    """What can't be used is one line; the queue needs a folder."""
+    with pytest.raises(SettingsError) as caught:
+        Settings.from_env(given)
+    assert str(caught.value) == line
+
+
+def test_the_queue_is_off_by_default() -> None:
+    """A folder alone makes a spool for outages."""
+    assert not Settings.from_env({"SPOOL_DIR": "/x"}).queues_all_events
+    assert Settings.from_env({"SPOOL_DIR": "/x", "QUEUE": "always"}).queues_all_events

@@ -19,7 +19,8 @@ from request_logger.server.master import GRACEFUL_SECONDS
 from request_logger.settings import Settings
 
 
-def _kill_three_times(stage: Stage) -> None:
+def kill_three_times(stage: Stage) -> None:
+    """Kill the engine and restart it, three times within the row's length."""
     for _ in range(3):
         time.sleep(stage.seconds / 4)
         stage.engine.kill()
@@ -32,14 +33,14 @@ def _kill_three_times(stage: Stage) -> None:
 def engine_killed(stage: Stage) -> None:
     """Kill the engine under load."""
     with stage.logger() as logger, stage.traffic(logger):
-        _kill_three_times(stage)
+        kill_three_times(stage)
 
 
 @row("the same with a spool: no sender has to retry")
 def engine_killed_spool(stage: Stage) -> None:
     """Kill the engine under load, with a spool."""
     with stage.logger(spool=True) as logger, stage.traffic(logger) as sender:
-        _kill_three_times(stage)
+        kill_three_times(stage)
     stage.expect_no_retries(sender)
 
 

@@ -36,7 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
     settings, problems = Settings.read()
     # Kafka retains the events that the search engine can't accept yet. A spool would only be a second place where they
     # could be lost.
-    settings = replace(settings, spool_dir="")
+    settings = replace(settings, spool_dir="", queue="fallback")
     logs.configure(settings.log_level, settings.log_format)
     problems += startup_problems(settings, lambda: consumer_config(settings))
     if problems:

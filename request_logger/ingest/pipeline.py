@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
 from request_logger.documents.batches import Keep
@@ -19,9 +20,10 @@ from request_logger.ingest.replies import Documents, Replies, watched
 from request_logger.ingest.sampling import sample
 from request_logger.ingest.write_plan import record
 from request_logger.metadata import MetadataSource, Schema
+from request_logger.payloads.bodies import GZIP
 from request_logger.scoring.score import Settle
 from request_logger.settings import Settings
-from request_logger.spool import Spool
+from request_logger.spool import EventTooLargeError, Spool
 from request_logger.store.changes import StoreUnavailableError
 from request_logger.store.writing.future import Future
 from request_logger.store.writing.writer import Writer
@@ -43,6 +45,19 @@ _LARGE_BODY_BYTES = 32 * 2**10
 # Pause before each of them, in which other connections and the worker's heartbeat get their turn: gevent would
 # otherwise run 50 of them in a row.
 _PAUSE_SECONDS = 0.001
+# What `submit` returns for an event whose place is the spool.
+_QUEUED: Future[Documents | None] = Future()
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A decoded event, ready for the engine."""
+
+    held_bytes: int
+    """Estimated memory that it holds."""
+    queue: Callable[[], Future[Documents | None]]
+    """Queues it; may be called again to retry. Raises StoreUnavailableError when there is no room, and
+    RequestTooLargeError when there never can be."""
 
 
 class IngestPipeline:
@@ -76,6 +91,7 @@ class IngestPipeline:
         self._writer = writer
         self._spool = spool
         self._decoding = threading.Lock()
+        self._queues_all = spool is not None and settings.queues_all_events
         # While the engine fails, one event per STORE_TIMEOUT_SECONDS tries it; the others are spooled at once.
         self._try_again_at = 0.0
         # Whether the end of each event has to be known.
@@ -103,7 +119,14 @@ class IngestPipeline:
         return self._redactor.redact(event, schema, is_schema_known=is_known)
 
     def submit(self, event: Event) -> Future[Documents | None]:
-        """Queue an event. Without a spool, raises StoreUnavailableError when there is no room for it."""
+        """Queue an event. Without a spool, raises StoreUnavailableError when there is no room for it.
+
+        With QUEUE=always it is only checked here, and written to the spool by `wait` or `wait_all`. Raises
+        RequestTooLargeError where it could never be replayed.
+        """
+        if self._queues_all:
+            self._check_size(event)
+            return _QUEUED
         try:
             if self._spool is not None and self._is_failing(self._spool):
                 raise StoreUnavailableError("the engine does not answer")
@@ -114,6 +137,16 @@ class IngestPipeline:
             failed: Future[Documents | None] = Future()
             failed.set_exception(error)
             return failed
+
+    def _check_size(self, event: Event) -> None:
+        """Decode a body that may have more rows than fit into memory, so that its sender is told so."""
+        raw = event.body.raw
+        if raw is None:
+            return
+        most_rows = self._budget.most_rows(event_bytes(raw))
+        # A row takes at least a byte of a body that isn't compressed.
+        if event.body.size > most_rows or raw.startswith(GZIP):
+            self._parts_of(event, None, most_rows)
 
     def _is_failing(self, spool: Spool) -> bool:
         if spool.is_empty or not spool.has_room:
@@ -126,15 +159,18 @@ class IngestPipeline:
         return False
 
     def submit_to_engine(self, event: Event) -> Future[Documents | None]:
-        """Queue an event for the engine, never for the spool. Raises what the function of `prepared` raises."""
-        return self.prepared(event)()
+        """Queue an event for the engine, never for the spool. Raises what `decoded` and `Prepared.queue` raise."""
+        return self.decoded(event).queue()
 
     def prepared(self, event: Event) -> Callable[[], Future[Documents | None]]:
-        """Decode an event and return a function that queues it, which may be called again to retry.
+        """Decode an event and return the function that queues it: see `Prepared.queue`."""
+        return self.decoded(event).queue
 
-        With it many events can be queued at once, so that the writer joins those of one document into one write. The
-        spool isn't used. The function raises StoreUnavailableError when there is no room, and RequestTooLargeError
-        when there never can be.
+    def decoded(self, event: Event) -> Prepared:
+        """Decode an event, for the engine, never for the spool.
+
+        Many decoded events can be queued at once, so that the writer joins those of one document into one write. Raises
+        RequestTooLargeError where the event never fits into memory.
         """
         schema = self._schema_of(event)
         held = event_bytes(event.body.raw)
@@ -154,10 +190,12 @@ class IngestPipeline:
 
         def ended(stored: Future[Documents | None]) -> None:
             self._budget.give_back(held)
+            if event.part == "feedback":
+                self._count_unscored(stored)
             if self._notes:
                 self._note(event, stored)
 
-        return queue
+        return Prepared(held, queue)
 
     def _parts_of(self, event: Event, schema: Schema | None, most_rows: int) -> list[Part]:
         keep = cast(Keep, self._settings.keep_payload)
@@ -175,6 +213,12 @@ class IngestPipeline:
             self._try_again_at = 0.0
             # Not in the route, so that feedback which is replayed from the spool gets its reply too.
             self._replies.send(event, stored.result())
+
+    def _count_unscored(self, stored: Future[Documents | None]) -> None:
+        # Not in the route, which doesn't wait for events of the spool.
+        documents = stored.result() if stored.exception() is None else None
+        if documents and any("unscorable" in (document or {}).get("metrics", {}) for document in documents.values()):
+            self._telemetry.unscored.inc()
 
     def _count(self, event: Event, content: dict[str, Any]) -> None:
         if "undecodable" in content:
@@ -207,6 +251,8 @@ class IngestPipeline:
         Errors are returned as results, not raised. ``until`` (by time.monotonic) is by default
         STORE_TIMEOUT_SECONDS from now.
         """
+        if self._queues_all:
+            return [_final(error) for error in self._append([event for event, _ in sent])]
         deadline = (until or time.monotonic() + self._settings.store_timeout_seconds) + _GRACE_SECONDS
         results = [self._result(event, stored, deadline) for event, stored in sent]
         self._count_stored(sent, results)
@@ -214,11 +260,18 @@ class IngestPipeline:
         if late and self._spool is not None:
             if time.monotonic() >= self._try_again_at:
                 self._try_again_at = time.monotonic() + self._settings.store_timeout_seconds
-            for number, error in zip(late, self._spool.append_all([sent[number][0] for number in late]), strict=True):
-                results[number] = error
-                if error is None:
-                    self._telemetry.events.labels(sent[number][0].part, "spooled").inc()
+            for number, error in zip(late, self._append([sent[number][0] for number in late]), strict=True):
+                results[number] = StoreUnavailableError(f"{results[number]}; {error}") if error is not None else None
         return results
+
+    def _append(self, events: Sequence[Event]) -> list[StoreUnavailableError | None]:
+        """Write events to the spool in one transaction; return the error of each, None for those on disk."""
+        assert self._spool is not None
+        errors = self._spool.append_all(events)
+        for event, error in zip(events, errors, strict=True):
+            if error is None:
+                self._telemetry.spooled_by_part(event.part).inc()
+        return errors
 
     def _count_stored(self, sent: Sequence[tuple[Event, Future[Documents | None]]], results: Sequence[Result]) -> None:
         """Count all results at once: each increment costs a lock and a write to a shared file."""
@@ -236,8 +289,11 @@ class IngestPipeline:
             return StoreUnavailableError("the engine did not take it in time")
         except Exception as error:
             return error
-        if documents and any("unscorable" in (document or {}).get("metrics", {}) for document in documents.values()):
-            self._telemetry.unscored.inc()
         if log.isEnabledFor(logging.DEBUG):
             log.debug("stored", extra=log_fields(event))
         return documents
+
+
+def _final(error: StoreUnavailableError | None) -> Result:
+    """Return the answer to an event whose only place is the spool."""
+    return RequestTooLargeError(f"body: {error}") if isinstance(error, EventTooLargeError) else error

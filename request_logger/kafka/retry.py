@@ -20,7 +20,7 @@ class DeadLetterRetry:
     def __init__(self, settings: Settings) -> None:
         self._registry = CollectorRegistry()
         # A consumer has no spool: a record that fails stays a dead letter.
-        self._settings = replace(settings, spool_dir="")
+        self._settings = replace(settings, spool_dir="", queue="fallback")
         self._parts = build(self._settings, self._registry)
 
     def store(self, record: Record, *, dry_run: bool = False) -> str:

@@ -44,7 +44,7 @@ def create_app(
     _add_error_handlers(app, parts.telemetry)
     feedback_route.add_routes(app, settings, parts.pipeline, parts.budget)
     report_routes.add_routes(app, settings)
-    health_routes.add_routes(app, parts.engine, parts.writer, parts.spool, is_stopping)
+    health_routes.add_routes(app, settings, parts.engine, parts.writer, parts.spool, is_stopping)
     if parts.metadata.enabled:
         metadata_route.add_routes(app, parts.metadata)
     app.wsgi_app = EventsRoute(  # type: ignore[method-assign,assignment]

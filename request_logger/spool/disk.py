@@ -30,10 +30,12 @@ from pathlib import Path
 
 from request_logger.documents.event import Event
 from request_logger.settings import SettingsError
+from request_logger.spool.arrivals import SCHEMA as ARRIVALS_SCHEMA
+from request_logger.spool.arrivals import Arrivals
 from request_logger.spool.observer import NullObserver, Observer
 from request_logger.spool.record import to_bytes
 from request_logger.spool.reserve import Reserve, error_code, is_out_of_space
-from request_logger.spool.salvage import in_groups, intact_rows
+from request_logger.spool.salvage import in_groups, intact_rows, write_durably
 from request_logger.store.changes import StoreUnavailableError
 
 RESERVE_BYTES = 8 * 2**20
@@ -50,7 +52,15 @@ _SCHEMA = (
     "CREATE TABLE IF NOT EXISTS events (id INTEGER PRIMARY KEY AUTOINCREMENT, record BLOB NOT NULL)",
     "CREATE TABLE IF NOT EXISTS totals (id INTEGER PRIMARY KEY, events INTEGER NOT NULL, bytes INTEGER NOT NULL)",
     "INSERT OR IGNORE INTO totals VALUES (1, 0, 0)",
+    ARRIVALS_SCHEMA,
 )
+
+
+class EventTooLargeError(StoreUnavailableError):
+    """The event can never be spooled: it alone is larger than the spool may be."""
+
+    def __init__(self) -> None:
+        super().__init__("the event is larger than SPOOL_MAX_BYTES allows")
 
 
 @dataclass(slots=True, eq=False)
@@ -64,11 +74,25 @@ class _Entry:
 class Spool:
     """The events of one folder, in order. Thread-safe; other processes can have it open at the same time."""
 
-    def __init__(self, directory: str, max_bytes: int, observer: Observer) -> None:
-        """Open or create the spool; ``max_bytes`` limits the records of all processes. Raises SettingsError."""
+    def __init__(
+        self,
+        directory: str,
+        max_bytes: int,
+        observer: Observer,
+        *,
+        spare_bytes: int = 0,
+    ) -> None:
+        """Open or create the spool. Raises SettingsError.
+
+        ``max_bytes`` limits the records of all processes. An empty spool keeps up to ``spare_bytes`` of disk space for
+        later events: releasing it costs more than the removal of a batch.
+        """
         self._folder = Path(directory)
         self._path = self._folder / "spool.db"
+        self._log_path = self._folder / "spool.db-wal"
         self._max_bytes = max_bytes
+        self._spare_bytes = spare_bytes
+        self._arrivals = Arrivals()
         self._observer = observer
         self._mutex = threading.RLock()
         self._waiting: deque[_Entry] = deque()
@@ -150,7 +174,7 @@ class Spool:
         except sqlite3.DatabaseError as error:
             self._replace_damaged(error)
             raise
-        if self.is_empty:
+        if self.is_empty and _size_of(self._path) + _size_of(self._log_path) > self._spare_bytes:
             with self._locked(), suppress(sqlite3.OperationalError):  # only to release disk space
                 db = self._current()
                 db.executescript("PRAGMA incremental_vacuum")  # execute() would stop after its first page
@@ -162,7 +186,7 @@ class Spool:
         After a crash between the two steps the record is in both places; the next call overwrites the same file.
         """
         path = self._folder / f"bad-{row[0]}-{zlib.crc32(row[1]):08x}.bin"
-        self._with_reserve(lambda: self._write_aside(path, row[1]))
+        self._with_reserve(lambda: write_durably(path, row[1]))
         self.remove([row])
         self._observer.happened("spool_bad", "", f"moved to {path}: {reason}")
 
@@ -170,6 +194,7 @@ class Spool:
         """Update the totals with the changes of other processes. Raises sqlite3.Error and OSError."""
         with self._reading() as db:
             self._set_totals(db.execute("SELECT events, bytes FROM totals").fetchone())
+            self._observer.oldest_event(self._arrivals.oldest_age(db))
             self._aside_bytes = sum(_size_of(path) for path in self._folder.glob("bad-*.bin"))
 
     def close(self) -> None:
@@ -188,9 +213,7 @@ class Spool:
                 self._insert(entries)
         except (sqlite3.Error, OSError) as error:
             for entry in entries:
-                entry.error = StoreUnavailableError(
-                    f"the engine can't take it now, and the spool can't be written: {error}"
-                )
+                entry.error = StoreUnavailableError(f"the spool can't be written: {error}")
         except StoreUnavailableError as error:
             for entry in entries:
                 entry.error = error
@@ -199,18 +222,21 @@ class Spool:
                 entry.done = True
 
     def _insert(self, entries: list[_Entry]) -> None:
-        inserted = []
+        inserted: list[_Entry] = []
         with self._transaction() as db:
             if not self._reserve.fill():
-                raise StoreUnavailableError("the engine can't take it now, and the spool's disk is full")
+                raise StoreUnavailableError("the spool's disk is full")
             (free,) = db.execute("SELECT ? - bytes FROM totals", (self._max_bytes - self._aside_bytes,)).fetchone()
             size = 0
             for entry in entries:
                 needed = len(entry.record) + _ROW_BYTES
                 if size + needed > free:
-                    entry.error = StoreUnavailableError("the engine can't take it now, and the spool is full")
+                    is_too_large = needed > self._max_bytes
+                    entry.error = EventTooLargeError() if is_too_large else StoreUnavailableError("the spool is full")
                     continue
-                db.execute("INSERT INTO events (record) VALUES (?)", (entry.record,))
+                number = db.execute("INSERT INTO events (record) VALUES (?)", (entry.record,)).lastrowid
+                if not inserted:
+                    self._arrivals.added(db, int(number or 0))
                 inserted.append(entry)
                 size += needed
             if inserted:
@@ -229,24 +255,7 @@ class Spool:
                 row for row in rows if db.execute("DELETE FROM events WHERE id = ? AND record = ?", row).rowcount
             ]
             self._add(db, -len(removed), -sum(len(record) + _ROW_BYTES for _, record in removed))
-
-    def _write_aside(self, path: Path, record: bytes) -> None:
-        part = path.with_suffix(".part")
-        try:
-            with part.open("wb") as file:
-                file.write(record)
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(path)
-        except OSError:
-            part.unlink(missing_ok=True)
-            raise
-        # The name must be on disk before the record is removed.
-        folder = os.open(self._folder, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+            self._arrivals.forget_removed(db)
 
     def _with_reserve(self, action: Callable[[], object]) -> None:
         """Run an action that must succeed on a full disk: without space for it, release the reserve and retry."""
@@ -257,8 +266,7 @@ class Spool:
                 if not is_out_of_space(error):
                     raise
                 self._reserve.release()
-                log = _size_of(self._path.with_name(self._path.name + "-wal"))
-                if self._db is not None and self._is_whole and log <= RESERVE_BYTES:
+                if self._db is not None and self._is_whole and _size_of(self._log_path) <= RESERVE_BYTES:
                     # Releases the space of the WAL. The database grows by at most the WAL's size, so the checkpoint of
                     # a larger WAL than the reserve would use up the reserve and then fail.
                     with suppress(sqlite3.OperationalError):

@@ -12,6 +12,10 @@ class Observer(Protocol):
         """Record the number of events in the spool, and their size in bytes."""
         ...
 
+    def oldest_event(self, age: float) -> None:
+        """Record how long the oldest event of the spool has waited (seconds), 0 if there is none."""
+        ...
+
     def spooled(self, count: int) -> None:
         """Count events that were added to the spool."""
         ...
@@ -29,6 +33,9 @@ class NullObserver:
     """Ignores all notifications."""
 
     def spool_size(self, events: int, size: int) -> None:
+        """Ignore it."""
+
+    def oldest_event(self, age: float) -> None:
         """Ignore it."""
 
     def spooled(self, count: int) -> None:

@@ -1,7 +1,8 @@
-"""Reads the intact records of a damaged spool database."""
+"""Reads the intact records of a damaged spool database, and writes records that can't be replayed to files."""
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, suppress
@@ -37,3 +38,22 @@ def in_groups(rows: Iterator[Row], max_bytes: int) -> Iterator[list[Row]]:
             group, size = [], 0
     if group:
         yield group
+
+
+def write_durably(path: Path, record: bytes) -> None:
+    """Write a file that is on disk, with its name, when this returns. Raises OSError; then there is no such file."""
+    part = path.with_suffix(".part")
+    try:
+        with part.open("wb") as file:
+            file.write(record)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except OSError:
+        part.unlink(missing_ok=True)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -113,6 +113,17 @@ def spooled(place: Place, events: Sequence[Sent]) -> list[Answer]:
     return answers
 
 
+def queued(place: Place, events: Sequence[Sent]) -> list[Answer]:
+    """Send the events to a server that acknowledges each from disk, and let it empty its queue."""
+    server = place.server(SPOOL_DIR=str(place.folder / "queue"), QUEUE="always").wait()
+    try:
+        answers = _send_all(server.url, events, post_plain)
+        wait_for(lambda: _spooled_in(server) == 0, 60)
+    finally:
+        server.stop()
+    return answers
+
+
 def consumed(place: Place, events: Sequence[Sent]) -> list[Answer]:
     """Let a consumer read the events from Kafka; the answer to one that can't be taken is its dead letter."""
     with start_kafka(lambda line: print(line, flush=True)) as broker:
@@ -141,6 +152,7 @@ WAYS: dict[str, Way] = {
     "structured": one_by_one(post_structured),
     "batched": batched,
     "spool": spooled,
+    "queue": queued,
     "kafka": consumed,
 }
 

@@ -15,6 +15,8 @@ import psutil
 import pytest
 import requests
 
+from request_logger.documents.document import TooManyRowsError, parts_of
+from request_logger.documents.event import Body, from_headers
 from request_logger.ingest.memory_budget import ROW_BYTES, Budget, NoRoomError, RequestTooLargeError, parsed_bytes
 from request_logger.settings import Settings
 from tests.helpers import Sender, Server, event, free_port, ndarray
@@ -26,6 +28,16 @@ ELEMENTS = (
     '"' + "x" * 300 + '\U0001f600"',
     '{"id":"1","type":"t","source":"s","data":{"names":["a","b"],"ndarray":[[1,2.5]]}}',
 )  # fmt: skip
+
+
+def test_more_rows_than_fit_are_refused() -> None:
+    """They are no defect in decoding, whose body would be stored as it is and acknowledged."""
+    headers = {name.lower(): value for name, value in event("request", "x", "d").items()}
+    raw = ndarray([[1]] * 20)
+    one = from_headers(headers, Body(raw, "application/json", len(raw)), Settings())
+    assert len(parts_of(one, None, 20)) == 20
+    with pytest.raises(TooManyRowsError):
+        parts_of(one, None, 19)
 
 
 @pytest.mark.parametrize("element", ELEMENTS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from request_logger.documents.document import degrade, parts_of
@@ -15,7 +16,7 @@ from request_logger.scoring.score import settler
 from request_logger.settings import Settings
 from request_logger.spool import Spool
 from request_logger.spool.observer import NullObserver as NullSpoolObserver
-from request_logger.spool.replay import Replay
+from request_logger.spool.replay import BATCH_EVENTS, Replay
 from request_logger.store.changes import Plan, StoreUnavailableError
 from request_logger.store.writing.bulk_sender import perform
 from request_logger.store.writing.core import WriterCore
@@ -51,6 +52,14 @@ _CLIENT_TIMEOUT_SECONDS = 30.0
 _MOST_APPLIED = 500
 # Some forms of a refused document, joins with others' versions, and the first, short pauses.
 _MOST_A_SECOND = 50
+
+
+@dataclass(frozen=True)
+class _Ready:
+    """An event of the spool that is ready for the writer."""
+
+    queue: Callable[[], Future[Any]]
+    held_bytes: int = 1
 
 
 class Process:
@@ -120,9 +129,11 @@ class Process:
         self._look()
         return future
 
-    def replay(self, spool: Spool) -> None:
+    def replay(self, spool: Spool, batch_events: int = BATCH_EVENTS) -> None:
         """Begin to give the spool's events to the writer, now and again; see to what came of it."""
-        replay = Replay(spool, self.submit, NullSpoolObserver(), 2**20)
+        replay = Replay(
+            spool, lambda event: _Ready(lambda: self.submit(event)), NullSpoolObserver(), 2**20, batch_events
+        )
 
         def advance() -> None:
             if not self.alive:
@@ -134,7 +145,7 @@ class Process:
             if replay.begin():
                 self._clock.after(0.01, advance)
             else:
-                self._clock.after(1.0, lambda: self.replay(spool))
+                self._clock.after(1.0, lambda: self.replay(spool, batch_events))
 
         if self.alive:
             advance()

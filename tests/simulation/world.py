@@ -7,20 +7,17 @@ answered, and the engine must hold what the pure functions make of the events: s
 from __future__ import annotations
 
 import random
-import tempfile
-from pathlib import Path
 from typing import Any
 
 from request_logger.common.json import loads
 from request_logger.common.times import instant
 from request_logger.documents.event import BadEventError, Event
+from request_logger.ingest.memory_budget import RequestTooLargeError
 from request_logger.ingest.write_plan import restore
 from request_logger.kafka.binding import Record, event_of
 from request_logger.kafka.letter_content import INDEX as KAFKA
 from request_logger.kafka.letter_content import record_of
 from request_logger.settings import Settings
-from request_logger.spool import Spool
-from request_logger.spool.observer import NullObserver as NullSpoolObserver
 from request_logger.store.changes import RejectedError, StoreUnavailableError
 from request_logger.store.indices.admin import RETRY_SECONDS
 from request_logger.store.indices.templates import DEAD_LETTER_INDEX, TEMPLATE_NAME
@@ -32,12 +29,11 @@ from tests.simulation.faults import FaultyEngine, Plan
 from tests.simulation.group import Group
 from tests.simulation.model_engine import ModelEngine
 from tests.simulation.process import SETTLE, TIMEOUT_SECONDS, Process
+from tests.simulation.spooling import Spooling
 from tests.simulation.traffic import Message, burst, messages
 from tests.simulation.wall import Wall
 
 FLAVOURS = ("opensearch", "elasticsearch7-oss", "elasticsearch9")
-# A spool there costs no disk: each of its writes is synchronous.
-_MEMORY = "/dev/shm"
 _START = 1_770_000_000.0  # February 2026, when the latest of the events is from
 _PATIENCE_SECONDS = TIMEOUT_SECONDS + 1
 _FAULTS_SECONDS = 20.0
@@ -84,13 +80,10 @@ class World:
             for process in self.processes:
                 self.group.join(process)
             self.group.rebalance()
-        self.spool: Spool | None = None
         # What an engine never takes is set aside in a file, where the comparison would not find it.
-        if rng.random() < 0.15 and not self.takes_little and not self.is_calm:
-            self._folder = tempfile.TemporaryDirectory(dir=_MEMORY if Path(_MEMORY).is_dir() else None)
-            # Room for some events: a spool that is full is refused as well.
-            self.spool = Spool(self._folder.name, rng.choice((3_000, 2**20)), NullSpoolObserver())
-            self.processes[0].replay(self.spool)
+        self.spooling = Spooling.of(rng, is_allowed=not self.takes_little and not self.is_calm)
+        if self.spooling is not None:
+            self.spooling.replay(self.processes[0])
         self.acknowledged: set[Message] = set()
         self.refused: dict[Message, str] = {}
         self.interrupted: set[str] = set()
@@ -151,6 +144,10 @@ class World:
         if message.time is None:
             self.arrivals.setdefault(message, []).append(event.timestamp)
 
+        if self.spooling is not None and self.spooling.queues_all:
+            self._answered(message, event, self.spooling.queued(event))
+            return
+
         def answer(future: Future[Any] | None) -> None:
             if not answered:
                 answered.append(True)
@@ -194,9 +191,11 @@ class World:
             self.acknowledged.add(message)
         elif isinstance(error, RejectedError):
             self.refused[message] = str(error)
+        elif isinstance(error, RequestTooLargeError):
+            self.tell(f"  {message.request_id} {message.part} never fits into the spool")
         elif not isinstance(error, StoreUnavailableError):
             self.problems.append(f"{message.request_id} {message.part} ended with {error!r}")
-        elif self.spool is not None and self.spool.append_all([event]) == [None]:
+        elif self.spooling is not None and self.spooling.takes(event):
             self.tell(f"  {message.request_id} {message.part} is spooled")
             self.acknowledged.add(message)
         elif message.sure or not self.faults_are_on:
@@ -214,9 +213,8 @@ class World:
         except (Exception, SystemExit) as error:
             return [*self.problems, f"the program raised {error!r:.300}"]
         finally:
-            if self.spool is not None:
-                self.spool.close()
-                self._folder.cleanup()
+            if self.spooling is not None:
+                self.spooling.close()
 
     def _run(self) -> list[str]:
         for message in list(self.messages):
@@ -254,7 +252,7 @@ class World:
         return [*self.problems, *self._compare()]
 
     def _is_idle(self) -> bool:
-        is_empty = (self.spool is None or self.spool.is_empty) and (self.group is None or self.group.is_drained)
+        is_empty = (self.spooling is None or self.spooling.is_empty) and (self.group is None or self.group.is_drained)
         return is_empty and all(len(process.core) == 0 for process in self.processes if process.alive)
 
     def _disturb(self) -> None:
@@ -276,8 +274,8 @@ class World:
         self.tell(f"{self.processes[number].name} is killed")
         self.processes[number].kill()
         self.processes[number] = self._process(f"w{number}x{len(self.all_processes)}")
-        if number == 0 and self.spool is not None:
-            self.processes[0].replay(self.spool)
+        if number == 0 and self.spooling is not None:
+            self.spooling.replay(self.processes[0])
         if self.group is not None:
             self.group.join(self.processes[number])
             # After the session's time limit.

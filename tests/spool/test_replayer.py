@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import fcntl
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from request_logger.documents.event import Event
-from request_logger.spool import Replayer, Spool
+from request_logger.spool import Replayer, Spool, from_bytes
 from request_logger.spool.observer import NullObserver
+from request_logger.spool.replay import MOST_BATCHES, Replay
 from request_logger.store.changes import RejectedError, StoreUnavailableError
 from request_logger.store.writing.future import Future
-from tests.test_spool import some
+from tests.test_spool import Ready, some
 
 PATIENCE_SECONDS = 60.0
 
@@ -78,7 +81,7 @@ def start(spool: Spool, store: Store, told: Told, tmp_path: Path) -> Iterator[Ca
     begun: list[Replayer] = []
 
     def begin() -> Replayer:
-        begun.append(Replayer(spool, str(tmp_path), store.submit, store.down, told))
+        begun.append(Replayer(spool, str(tmp_path), partial(Ready, store.submit), store.down, told))
         return begun[-1]
 
     yield begin
@@ -136,7 +139,7 @@ def test_what_can_never_be_stored_is_set_aside(
     """It goes into a file of its own, and the others are stored."""
     store.fails = lambda name: RejectedError("never") if name == "1" else None
     start()
-    until(lambda: spool.is_empty)
+    until(lambda: spool.is_empty and bool(told.what))
     assert told.what == ["spool_bad"]
     assert len(list(tmp_path.glob("bad-*.bin"))) == 1
 
@@ -161,9 +164,246 @@ def test_what_is_under_way_at_the_end_stays_in_the_spool(
         waiting.append(Future())
         return waiting[-1]
 
-    replayer = Replayer(spool, str(tmp_path), submit, lambda: False, told)
+    replayer = Replayer(spool, str(tmp_path), partial(Ready, submit), lambda: False, told)
     until(lambda: len(waiting) == 3)
     waiting[0].set_result(None)
     replayer.close()
     spool.refresh()
     assert [row[0] for row in spool.read(10, 2**20)] == [2, 3]
+
+
+class Late:
+    """Takes events and stores them when it is told to."""
+
+    def __init__(self) -> None:
+        self.futures: dict[str, Future[Any]] = {}
+
+    def submit(self, event: Event) -> Future[Any]:
+        self.futures[event.request_id] = Future()
+        return self.futures[event.request_id]
+
+
+def left(spool: Spool) -> list[str]:
+    return [from_bytes(record).request_id for _, record in spool.read(100, 2**20)]
+
+
+def queue(spool: Spool, folder: Path, submit: Callable[[Event], Future[Any]], told: Told, **given: Any) -> Replayer:
+    """Replay a spool as the queue of all events."""
+    return Replayer(spool, str(folder), partial(Ready, submit), lambda: False, told, **{"delay": 0.0, **given})
+
+
+def test_a_queue_is_replayed_continuously(spool: Spool, store: Store, told: Told, tmp_path: Path) -> None:
+    """Events that arrive later are stored as well, by the same replayer."""
+    replayer = queue(spool, tmp_path, store.submit, told)
+    until(lambda: spool.is_empty)
+    for name in ("later", "last"):
+        spool.append(some(name))
+        until(lambda: spool.is_empty)
+    replayer.close()
+    assert store.taken == ["0", "1", "2", "later", "last"]
+
+
+def test_a_batch_is_queued_only_when_all_of_it_is_decoded(spool: Spool, told: Told, tmp_path: Path) -> None:
+    """Else the writer would begin with the first events, and write a prediction's document several times."""
+    steps: list[str] = []
+
+    class Noted(Ready):
+        def queue(self) -> Future[Any]:
+            steps.append(f"queue {self.event.request_id}")
+            return super().queue()
+
+    def prepare(event: Event) -> Noted:
+        steps.append(f"decode {event.request_id}")
+        return Noted(Store().submit, event)
+
+    replayer = Replayer(spool, str(tmp_path), prepare, lambda: False, told, delay=0.0)
+    until(lambda: spool.is_empty)
+    replayer.close()
+    assert steps == [*(f"decode {name}" for name in "012"), *(f"queue {name}" for name in "012")]
+
+
+def test_decoded_events_are_limited(spool: Spool, told: Told) -> None:
+    """A batch ends before it holds more memory than allowed; an event that alone holds more is a batch of its own."""
+    sizes = {"0": 400_000, "1": 700_000, "2": 2_000_000, "3": 1}
+    spool.append(some("3"))
+    store = Store()
+    replay = Replay(spool, lambda event: Ready(store.submit, event, sizes[event.request_id]), told, 1_000_000)
+    batches = []
+    while replay.begin():
+        batches.append(store.taken[sum(map(len, batches)) :])
+        assert replay.is_full == (len(batches) < 4)
+        replay.finish()
+    assert batches == [["0"], ["1"], ["2"], ["3"]]
+    assert spool.is_empty
+
+
+def test_an_event_that_cannot_be_decoded_is_set_aside(spool: Spool, told: Told, tmp_path: Path) -> None:
+    """It holds up no other event, wherever in its batch it is."""
+    store = Store()
+
+    def prepare(event: Event) -> Ready:
+        if event.request_id == "1":
+            raise KeyError("a defect")
+        return Ready(store.submit, event)
+
+    replay = Replay(spool, prepare, told, 2**20)
+    assert replay.begin()
+    replay.finish()
+    assert store.taken == ["0", "2"]
+    assert spool.is_empty
+    assert len(list(tmp_path.glob("bad-*.bin"))) == 1
+
+
+def test_events_that_find_no_room_are_the_next_batch(spool: Spool, told: Told) -> None:
+    """The store's queue is full after the first of them: the others are submitted once it has room."""
+    late = Late()
+
+    def submit(event: Event) -> Future[Any]:
+        if any(not future.done() for future in late.futures.values()):
+            raise StoreUnavailableError("full")
+        return late.submit(event)
+
+    replay = Replay(spool, partial(Ready, submit), told, 2**20)
+    for number in range(3):
+        assert replay.begin()
+        assert list(late.futures) == ["0", "1", "2"][: number + 1]
+        assert not replay.is_done
+        late.futures[str(number)].set_result(None)
+        replay.finish()
+    assert not replay.begin()
+    assert spool.is_empty
+
+
+def test_what_arrives_meanwhile_waits_for_the_next_round(spool: Spool, told: Told, tmp_path: Path) -> None:
+    """A batch that isn't full ends the round, so that events are collected for the delay again."""
+    late = Late()
+    replayer = queue(spool, tmp_path, late.submit, told, delay=1000.0, batch_events=2)
+    # The first pause is short, since the lock isn't held yet.
+    until(lambda: len(late.futures) == 2)
+    late.futures["0"].set_result(None)
+    late.futures["1"].set_result(None)
+    until(lambda: len(late.futures) == 3)
+    spool.append(some("3"))
+    late.futures["2"].set_result(None)
+    until(lambda: left(spool) == ["3"])
+    replayer.close()
+    assert list(late.futures) == ["0", "1", "2"]
+    assert left(spool) == ["3"]
+
+
+def test_a_stop_replays_what_is_left(spool: Spool, told: Told, tmp_path: Path) -> None:
+    """It doesn't wait for the delay, and ends as soon as the spool is empty."""
+    store = Store()
+    replayer = queue(spool, tmp_path, store.submit, told, delay=1000.0)
+    until(lambda: spool.is_empty)
+    spool.append_all([some(str(number)) for number in range(3, 9)])
+    replayer.close(PATIENCE_SECONDS)
+    assert store.taken == [str(number) for number in range(9)]
+    assert left(spool) == []
+
+
+def test_a_stop_replays_what_another_process_left(spool: Spool, told: Told, tmp_path: Path) -> None:
+    """The one that holds the lock ends first, without the events that the other has appended since."""
+    other = os.open(tmp_path / "replay.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    fcntl.flock(other, fcntl.LOCK_EX)
+    store = Store()
+    replayer = queue(spool, tmp_path, store.submit, told)
+    closing = threading.Thread(target=replayer.close, args=(PATIENCE_SECONDS,))
+    closing.start()
+    until(replayer._stopping.is_set)
+    assert store.taken == []
+    os.close(other)
+    closing.join(PATIENCE_SECONDS)
+    assert store.taken == ["0", "1", "2"]
+
+
+def test_a_stop_without_an_engine_leaves_all_on_disk(spool: Spool, store: Store, told: Told, tmp_path: Path) -> None:
+    """It doesn't wait for an engine that doesn't answer."""
+    store.is_down = True
+    replayer = Replayer(spool, str(tmp_path), partial(Ready, store.submit), store.down, told, delay=0.0)
+    replayer.close(PATIENCE_SECONDS)
+    assert not replayer._thread.is_alive()
+    assert store.taken == []
+    assert left(spool) == ["0", "1", "2"]
+
+
+def test_the_lock_is_kept_while_there_is_progress(spool: Spool, store: Store, told: Told, tmp_path: Path) -> None:
+    """One process replays all the time; after a round in which nothing was stored, another one may."""
+    replayer = queue(spool, tmp_path, store.submit, told)
+    until(lambda: spool.is_empty)
+    other = os.open(tmp_path / "replay.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    with pytest.raises(BlockingIOError):
+        fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    store.fails = lambda name: StoreUnavailableError("not now")
+    spool.append(some("3"))
+    # Waits for the lock.
+    fcntl.flock(other, fcntl.LOCK_EX)
+    assert store.taken[-1] == "3"
+    os.close(other)
+    replayer.close()
+
+
+def test_events_that_are_stuck_delay_no_others(spool: Spool, told: Told, tmp_path: Path) -> None:
+    """The store hasn't decided on the first three, such as those of an index that takes nothing."""
+    late, store = Late(), Store()
+
+    def submit(event: Event) -> Future[Any]:
+        return late.submit(event) if event.request_id in ("0", "1", "2") else store.submit(event)
+
+    replayer = queue(spool, tmp_path, submit, told, batch_events=2)
+    until(lambda: len(late.futures) == 3)
+    spool.append_all([some(str(number)) for number in range(10, 30)])
+    until(lambda: left(spool) == ["0", "1", "2"])
+    for future in late.futures.values():
+        future.set_result(None)
+    until(lambda: spool.is_empty)
+    replayer.close()
+    assert store.taken == [str(number) for number in range(10, 30)]
+
+
+def test_events_that_fail_are_retried_beside_others(spool: Spool, store: Store, told: Told, tmp_path: Path) -> None:
+    """New events are stored all the time, and those that failed once they can be."""
+    store.fails = lambda name: StoreUnavailableError("blocked") if name in ("0", "1", "2") else None
+    replayer = queue(spool, tmp_path, store.submit, told)
+    number = 10
+    while store.taken.count("0") < 4:
+        spool.append(some(str(number)))
+        number += 1
+        time.sleep(0.02)
+    until(lambda: left(spool) == ["0", "1", "2"])
+    store.fails = lambda name: None
+    until(lambda: spool.is_empty)
+    replayer.close()
+    assert [store.taken.count(str(new)) for new in range(10, number)] == [1] * (number - 10)
+
+
+def test_events_in_flight_are_limited(spool: Spool, told: Told) -> None:
+    """With an engine that decides on nothing, the rest stays on disk."""
+    spool.append_all([some(str(number)) for number in range(3, 2 * MOST_BATCHES + 10)])
+    late = Late()
+    replay = Replay(spool, partial(Ready, late.submit), told, 2**20, batch_events=2)
+    while replay.begin():
+        replay.finish()
+    assert len(late.futures) == 2 * MOST_BATCHES
+    assert replay.is_full
+    for future in late.futures.values():
+        future.set_result(None)
+    replay.finish()
+    assert replay.begin()
+    assert len(left(spool)) == 10
+
+
+def test_what_is_in_flight_in_one_lane_is_passed_over_in_the_other(spool: Spool, told: Told) -> None:
+    """A second replay takes neither what the first one waits for, nor what comes after it."""
+    late, store = Late(), Store()
+    first = Replay(spool, partial(Ready, late.submit), told, 2**20, batch_events=2)
+    assert first.begin()
+    late.futures["0"].set_exception(StoreUnavailableError("not now"))
+    first.finish()
+    assert first.failed == 1
+    second = Replay(spool, partial(Ready, store.submit), told, 2**20)
+    assert second.begin(last=first.after, skip=first)
+    second.finish()
+    assert store.taken == ["0"]
+    assert not second.is_full
+    assert left(spool) == ["1", "2"]
