@@ -173,6 +173,12 @@ class Settings:
         "", "topic of the events, separate several with commas; a leading ^ makes it a regular expression"
     )
     kafka_group_id: str = _env("request-logger", "consumer group; its members share the partitions")
+    kafka_assignment: str = _env(
+        "cooperative-sticky",
+        "how the group shares the partitions: cooperative-sticky (a rebalance interrupts only those that move) or "
+        "range (one consumer reads the same partition numbers of all topics); must be the same for all members",
+        choices=("cooperative-sticky", "range"),
+    )
     kafka_dead_letter_topic: str = _env(
         "", "topic for records that can't be read as events; empty: they go to the dead-letter index"
     )
