@@ -95,6 +95,12 @@ class Settings:
         "at most one second later (KServe's agent gives up after 10 seconds)",
         minimum=0.1,
     )
+    linger_ms: int = _env(
+        100,
+        "how long an event may wait for others, to be sent with them in one _bulk (milliseconds, at most a quarter of "
+        "STORE_TIMEOUT_SECONDS); where no other event can come, it doesn't wait; 0: never wait",
+        minimum=0,
+    )
     max_pending_bytes: int = _env(
         64 * 2**20,
         "maximum bytes of bodies waiting for the search engine in one worker; beyond it events are answered 503",

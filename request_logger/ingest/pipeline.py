@@ -23,6 +23,7 @@ from request_logger.settings import Settings
 from request_logger.spool import Spool
 from request_logger.store.changes import StoreUnavailableError
 from request_logger.store.writing.future import Future
+from request_logger.store.writing.linger import Arrival
 from request_logger.store.writing.writer import Writer
 from request_logger.telemetry import Telemetry
 
@@ -101,12 +102,15 @@ class IngestPipeline:
         schema, is_known = self._metadata.answer_for(*event.owner)
         return self._redactor.redact(event, schema, is_schema_known=is_known)
 
-    def submit(self, event: Event) -> Future[Documents | None]:
-        """Queue an event. Without a spool, raises StoreUnavailableError when there is no room for it."""
+    def submit(self, event: Event, arrival: Arrival = Arrival.ALONE) -> Future[Documents | None]:
+        """Queue an event; ``arrival`` bounds how long it waits there for others.
+
+        Without a spool, raises StoreUnavailableError when there is no room for it.
+        """
         try:
             if self._spool is not None and self._is_failing(self._spool):
                 raise StoreUnavailableError("the engine does not answer")
-            return self.submit_to_engine(event)
+            return self.prepared(event, arrival)()
         except StoreUnavailableError as error:
             if self._spool is None:
                 raise
@@ -128,7 +132,7 @@ class IngestPipeline:
         """Queue an event for the engine, never for the spool. Raises what the function of `prepared` raises."""
         return self.prepared(event)()
 
-    def prepared(self, event: Event) -> Callable[[], Future[Documents | None]]:
+    def prepared(self, event: Event, arrival: Arrival = Arrival.IN_BULK) -> Callable[[], Future[Documents | None]]:
         """Decode an event and return a function that queues it, which may be called again to retry.
 
         With it many events can be queued at once, so that the writer joins those of one document into one write. The
@@ -146,7 +150,8 @@ class IngestPipeline:
             self._budget.take(held)
             try:
                 plan = record(event, parts, self._settle)
-                return self._writer.submit(watched(plan) if event.part == "feedback" else plan, weight, ended)
+                watch = watched(plan) if event.part == "feedback" else plan
+                return self._writer.submit(watch, weight, ended, arrival)
             except BaseException:
                 self._budget.give_back(held)
                 raise
