@@ -86,6 +86,7 @@ def build(settings: Settings, registry: CollectorRegistry, tokens: BulkTokens | 
     settle = settler(Chooser(settings.scorer, settings.scorers_config or None))
     limits = Limits(
         timeout_seconds=settings.store_timeout_seconds,
+        linger_seconds=settings.linger_ms / 1000,
         max_pending_bytes=settings.max_pending_bytes,
         bulk_max_bytes=settings.bulk_max_bytes,
         cache_max_bytes=settings.cache_max_bytes,

@@ -116,6 +116,12 @@ class Settings:
         "at most one second later (KServe's agent gives up after 10 seconds)",
         minimum=0.1,
     )
+    linger_ms: int = _env(
+        100,
+        "how long an event may wait for others, to be sent with them in one _bulk (milliseconds, at most a quarter of "
+        "STORE_TIMEOUT_SECONDS); where no other event can come, it doesn't wait; 0: never wait",
+        minimum=0,
+    )
     max_pending_bytes: int = _env(
         64 * 2**20,
         "maximum bytes of bodies waiting for the search engine in one worker; beyond it events are answered 503",
@@ -213,6 +219,12 @@ class Settings:
         "", "topic of the events, separate several with commas; a leading ^ makes it a regular expression"
     )
     kafka_group_id: str = _env("request-logger", "consumer group; its members share the partitions")
+    kafka_assignment: str = _env(
+        "cooperative-sticky",
+        "how the group shares the partitions: cooperative-sticky (a rebalance interrupts only those that move) or "
+        "range (one consumer reads the same partition numbers of all topics); must be the same for all members",
+        choices=("cooperative-sticky", "range"),
+    )
     kafka_dead_letter_topic: str = _env(
         "", "topic for records that can't be read as events; empty: they go to the dead-letter index"
     )

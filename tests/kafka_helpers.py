@@ -10,11 +10,15 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pytest
 import requests
 from confluent_kafka import Consumer, Producer, TopicPartition
 from prometheus_client.parser import text_string_to_metric_families
+from sklearn.metrics import accuracy_score, log_loss, precision_recall_fscore_support
 
-from tests.helpers import Server
+from tests.helpers import Index, Server, index_of
+from tests.kafka_broker import Broker
 
 CLASSES = ("setosa", "versicolor", "virginica")
 Message = tuple[list[tuple[str, bytes]], bytes]
@@ -105,8 +109,12 @@ class ConsumerProcess(Server):
     command = "consume"
 
     def __init__(self, engine_url: str, log: Path, brokers: str, topic: str, **env: str) -> None:
-        defaults = {"KAFKA_GROUP_ID": topic, "KAFKA_CONFIG": "session.timeout.ms=2000\nheartbeat.interval.ms=500"}
-        super().__init__(engine_url, log, KAFKA_BROKERS=brokers, KAFKA_TOPIC=topic, **{**defaults, **env})
+        defaults = {
+            "KAFKA_TOPIC": topic,
+            "KAFKA_GROUP_ID": topic,
+            "KAFKA_CONFIG": "session.timeout.ms=2000\nheartbeat.interval.ms=500",
+        }
+        super().__init__(engine_url, log, KAFKA_BROKERS=brokers, **{**defaults, **env})
 
     def metric(self, name: str, **labels: str) -> float:
         """The sum of a metric's samples that have these labels."""
@@ -125,3 +133,36 @@ def wait_for(what: Any, seconds: float = 30.0) -> None:
     while not what():
         assert time.monotonic() < deadline, "it did not come true in time"
         time.sleep(0.05)
+
+
+def is_read(kafka: Broker, topic: str, counts: list[int]) -> bool:
+    """Whether the group of a topic's name has committed these offsets, per partition."""
+    return kafka.committed(topic, len(counts), topic) == counts
+
+
+def check_whole(index: Index, deployment: str, count: int) -> None:
+    """So many whole documents; what the engine sums up is what scikit-learn makes of the same pairs."""
+    documents = index.documents(index_of(deployment))
+    assert sorted(id for _, id in documents) == sorted(f"p{number}" for number in range(count))
+    for source in documents.values():
+        assert {"request", "response", "feedback", "metrics"} <= set(source)
+    pairs = [scores_and_truth(number) for number in range(count)]
+    scores, truth = np.array([scores for scores, _ in pairs]), [truth for _, truth in pairs]
+    predicted = scores.argmax(axis=1)
+    cells = ("true_positive", "false_positive", "false_negative")
+    answer = index.aggregate(
+        index_of(deployment),
+        {
+            "accuracy": {"avg": {"field": "metrics.correct"}},
+            "log_loss": {"avg": {"field": "metrics.log_loss"}},
+            **{cell: {"terms": {"field": f"metrics.{cell}"}} for cell in cells},
+        },
+    )
+    assert answer["accuracy"]["value"] == pytest.approx(accuracy_score(truth, predicted), abs=1e-9)
+    assert answer["log_loss"]["value"] == pytest.approx(log_loss(truth, scores), abs=1e-9)
+    counts = {cell: {bucket["key"]: bucket["doc_count"] for bucket in answer[cell]["buckets"]} for cell in cells}
+    precision, recall, _, _ = precision_recall_fscore_support(truth, predicted)
+    for number, name in enumerate(CLASSES):
+        hits = counts["true_positive"][name]
+        assert hits / (hits + counts["false_positive"][name]) == pytest.approx(precision[number], abs=1e-9)
+        assert hits / (hits + counts["false_negative"][name]) == pytest.approx(recall[number], abs=1e-9)

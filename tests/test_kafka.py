@@ -14,10 +14,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-import numpy as np
 import pytest
 import requests
-from sklearn.metrics import accuracy_score, log_loss, precision_recall_fscore_support
 
 from request_logger.common.names import other_owner
 from request_logger.kafka.binding import Record, event_of
@@ -25,13 +23,13 @@ from request_logger.settings import Settings
 from tests.helpers import DATA, Index, index_of
 from tests.kafka_broker import Broker, start_kafka
 from tests.kafka_helpers import (
-    CLASSES,
     ConsumerProcess,
+    check_whole,
     headers,
+    is_read,
     prediction,
     produce,
     read_all,
-    scores_and_truth,
     shuffled,
     wait_for,
 )
@@ -73,38 +71,6 @@ def consume(kafka: Broker, topic: str, engine: Any, tmp_path: Path) -> Iterator[
         process.stop()
 
 
-def is_read(kafka: Broker, topic: str, counts: list[int]) -> bool:
-    return kafka.committed(topic, len(counts), topic) == counts
-
-
-def check_whole(index: Index, deployment: str, count: int) -> None:
-    """So many whole documents; what the engine sums up is what scikit-learn makes of the same pairs."""
-    documents = index.documents(index_of(deployment))
-    assert sorted(id for _, id in documents) == sorted(f"p{number}" for number in range(count))
-    for source in documents.values():
-        assert {"request", "response", "feedback", "metrics"} <= set(source)
-    pairs = [scores_and_truth(number) for number in range(count)]
-    scores, truth = np.array([scores for scores, _ in pairs]), [truth for _, truth in pairs]
-    predicted = scores.argmax(axis=1)
-    cells = ("true_positive", "false_positive", "false_negative")
-    answer = index.aggregate(
-        index_of(deployment),
-        {
-            "accuracy": {"avg": {"field": "metrics.correct"}},
-            "log_loss": {"avg": {"field": "metrics.log_loss"}},
-            **{cell: {"terms": {"field": f"metrics.{cell}"}} for cell in cells},
-        },
-    )
-    assert answer["accuracy"]["value"] == pytest.approx(accuracy_score(truth, predicted), abs=1e-9)
-    assert answer["log_loss"]["value"] == pytest.approx(log_loss(truth, scores), abs=1e-9)
-    counts = {cell: {bucket["key"]: bucket["doc_count"] for bucket in answer[cell]["buckets"]} for cell in cells}
-    precision, recall, _, _ = precision_recall_fscore_support(truth, predicted)
-    for number, name in enumerate(CLASSES):
-        hits = counts["true_positive"][name]
-        assert hits / (hits + counts["false_positive"][name]) == pytest.approx(precision[number], abs=1e-9)
-        assert hits / (hits + counts["false_negative"][name]) == pytest.approx(recall[number], abs=1e-9)
-
-
 def test_killed_consumer_and_a_second_one_lose_and_double_nothing(
     kafka: Broker, topic: str, consume: Callable[..., ConsumerProcess], index: Index, deployment: str
 ) -> None:
@@ -123,6 +89,40 @@ def test_killed_consumer_and_a_second_one_lose_and_double_nothing(
     wait_for(lambda: is_read(kafka, topic, [len(messages) // 4] * 4), 60)
     check_whole(index, deployment, count)
     wait_for(lambda: second.metric("request_logger_kafka_lag") + third.metric("request_logger_kafka_lag") == 0)
+
+
+def numbers_read(consumer: ConsumerProcess, topics: list[str]) -> list[set[int]]:
+    """The numbers of the partitions that a consumer has read, per topic."""
+    return [
+        {
+            number
+            for number in range(4)
+            if consumer.metric("request_logger_kafka_consumed_total", topic=name, partition=str(number))
+        }
+        for name in topics
+    ]
+
+
+def test_range_gives_a_prediction_to_one_consumer(
+    kafka: Broker, topic: str, consume: Callable[..., ConsumerProcess], index: Index, deployment: str
+) -> None:
+    """A topic per part, and keys: each of two consumers reads the same partition numbers of all three topics."""
+    count = 200
+    topics = [kafka.make_topic(f"{topic}-{part}", 4) for part in ("request", "response", "feedback")]
+    settings = {"KAFKA_TOPIC": ",".join(topics), "KAFKA_ASSIGNMENT": "range"}
+    first, second = consume(**settings), consume(**settings)
+    # The first one gives up half of its partitions when the second one joins.
+    wait_for(lambda: second.metric("request_logger_kafka_rebalances_total", what="assigned") >= 6)
+    for name, messages in zip(
+        topics, zip(*(prediction(n, deployment) for n in range(count)), strict=True), strict=True
+    ):
+        produce(kafka.address, name, messages, 4, spread="keyed")
+    wait_for(lambda: all(sum(kafka.committed(name, 4, topic)) == count for name in topics), 60)
+    check_whole(index, deployment, count)
+    one, other = (numbers_read(consumer, topics) for consumer in (first, second))
+    assert one[0] == one[1] == one[2]
+    assert other[0] == other[1] == other[2]
+    assert (len(one[0]), one[0] | other[0]) == (2, {0, 1, 2, 3})
 
 
 def test_consumers_share_the_partitions_and_one_leaves(

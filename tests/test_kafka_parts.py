@@ -236,6 +236,9 @@ def test_config() -> None:
     config = consumer_config(settings)
     assert config["sasl.password"] == "a=b"
     assert config["auto.offset.reset"] == "latest"
+    assert config["partition.assignment.strategy"] == "cooperative-sticky"
+    ranged = Settings(kafka_brokers="h:1", kafka_topic="a", kafka_assignment="range")
+    assert consumer_config(ranged)["partition.assignment.strategy"] == "range"
     assert config["enable.auto.commit"] == "false"
     assert "a=b" not in repr(settings)
     made = producer_config(settings)

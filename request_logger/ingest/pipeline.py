@@ -26,6 +26,7 @@ from request_logger.settings import Settings
 from request_logger.spool import EventTooLargeError, Spool
 from request_logger.store.changes import StoreUnavailableError
 from request_logger.store.writing.future import Future
+from request_logger.store.writing.linger import Arrival
 from request_logger.store.writing.writer import Writer
 from request_logger.telemetry import Telemetry
 
@@ -118,11 +119,12 @@ class IngestPipeline:
         schema, is_known = self._metadata.answer_for(*event.owner)
         return self._redactor.redact(event, schema, is_schema_known=is_known)
 
-    def submit(self, event: Event) -> Future[Documents | None]:
-        """Queue an event. Without a spool, raises StoreUnavailableError when there is no room for it.
+    def submit(self, event: Event, arrival: Arrival = Arrival.ALONE) -> Future[Documents | None]:
+        """Queue an event; ``arrival`` bounds how long it waits there for others.
 
-        With QUEUE=always it is only checked here, and written to the spool by `wait` or `wait_all`. Raises
-        RequestTooLargeError where it could never be replayed.
+        Without a spool, raises StoreUnavailableError when there is no room for it. With QUEUE=always it is only checked
+        here, and written to the spool by `wait` or `wait_all`. Raises RequestTooLargeError where it could never be
+        replayed.
         """
         if self._queues_all:
             self._check_size(event)
@@ -130,7 +132,7 @@ class IngestPipeline:
         try:
             if self._spool is not None and self._is_failing(self._spool):
                 raise StoreUnavailableError("the engine does not answer")
-            return self.submit_to_engine(event)
+            return self.prepared(event, arrival)()
         except StoreUnavailableError as error:
             if self._spool is None:
                 raise
@@ -162,11 +164,11 @@ class IngestPipeline:
         """Queue an event for the engine, never for the spool. Raises what `decoded` and `Prepared.queue` raise."""
         return self.decoded(event).queue()
 
-    def prepared(self, event: Event) -> Callable[[], Future[Documents | None]]:
+    def prepared(self, event: Event, arrival: Arrival = Arrival.IN_BULK) -> Callable[[], Future[Documents | None]]:
         """Decode an event and return the function that queues it: see `Prepared.queue`."""
-        return self.decoded(event).queue
+        return self.decoded(event, arrival).queue
 
-    def decoded(self, event: Event) -> Prepared:
+    def decoded(self, event: Event, arrival: Arrival = Arrival.IN_BULK) -> Prepared:
         """Decode an event, for the engine, never for the spool.
 
         Many decoded events can be queued at once, so that the writer joins those of one document into one write. Raises
@@ -183,7 +185,8 @@ class IngestPipeline:
             self._budget.take(held)
             try:
                 plan = record(event, parts, self._settle)
-                return self._writer.submit(watched(plan) if event.part == "feedback" else plan, weight, ended)
+                watch = watched(plan) if event.part == "feedback" else plan
+                return self._writer.submit(watch, weight, ended, arrival)
             except BaseException:
                 self._budget.give_back(held)
                 raise

@@ -75,8 +75,7 @@ def consumer_config(settings: Settings) -> dict[str, Any]:
         "client.id": "request-logger",
         # Records written before the group existed are read too.
         "auto.offset.reset": "earliest",
-        # When a consumer joins or leaves, only the partitions that move are interrupted.
-        "partition.assignment.strategy": "cooperative-sticky",
+        "partition.assignment.strategy": settings.kafka_assignment,
         # New topics and partitions are found within 30 seconds (librdkafka's default is 5 minutes).
         "topic.metadata.refresh.interval.ms": "30000",
         "allow.auto.create.topics": "false",

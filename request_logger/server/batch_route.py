@@ -21,6 +21,7 @@ from request_logger.server.responses import EMPTY, RETRY_AFTER_SECONDS, Answer, 
 from request_logger.settings import Settings
 from request_logger.store.changes import StoreUnavailableError
 from request_logger.store.writing.future import Future
+from request_logger.store.writing.linger import Arrival
 from request_logger.telemetry import Telemetry
 
 # Each element gets its own entry in the answer: for an array of millions of numbers that would be gigabytes.
@@ -183,13 +184,13 @@ class _Batch:
 
     def _submit(self, event: Event) -> Future[Documents | None]:
         try:
-            return self._pipeline.submit(event)
+            return self._pipeline.submit(event, Arrival.IN_BULK)
         except StoreUnavailableError:
             if not self._waiting:
                 raise
         # This batch itself may hold the room.
         self._wait(len(self._waiting))
-        return self._pipeline.submit(event)
+        return self._pipeline.submit(event, Arrival.IN_BULK)
 
     def _wait(self, count: int) -> None:
         """Wait for the ``count`` oldest events in flight."""

@@ -22,6 +22,7 @@ from request_logger.store.writing.bulk_sender import perform
 from request_logger.store.writing.core import WriterCore
 from request_logger.store.writing.future import Future
 from request_logger.store.writing.index_states import Preparation
+from request_logger.store.writing.linger import Arrival, Linger
 from request_logger.store.writing.locator import Locator
 from request_logger.store.writing.pending import Task
 from request_logger.store.writing.ports import Limits, NullObserver
@@ -47,6 +48,8 @@ class Mistakes(NullObserver):
 SETTLE = settler(Choice("auto", None))
 ROUNDS_AT_ONCE = 2
 TIMEOUT_SECONDS = 7.0
+# A turn comes so much later than planned at most.
+_LATE_SECONDS = 0.01
 _CLIENT_TIMEOUT_SECONDS = 30.0
 # More of one document's changes applied at once hold up all other documents for longer than a request takes.
 _MOST_APPLIED = 500
@@ -99,25 +102,46 @@ class Process:
             bulk_max_bytes=rng.choice((3_000, 5 * 2**20)),
             # A version that has left the cache is read again.
             cache_max_bytes=rng.choice((0, 2**24, 2**24)),
+            linger_seconds=rng.choice((0.0, 0.1, 0.5)),
         )
+        self._linger_seconds = limits.linger_seconds
+        self._linger = Linger(limits.bulk_max_bytes)
+        self._queued: list[Task] = []
         self.mistakes = Mistakes()
         self.core = WriterCore(degrade, self.mistakes, limits, locator, self._finished, random.Random(rng.random()))
         self._sent_at: dict[tuple[str, str], deque[float]] = {}
         self._rounds = 0
+        self._is_free_since = clock.now
         self._wakes_at = float("inf")
         self._turns_at = float("inf")
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether all that it was given is done."""
+        return not self._queued and len(self.core) == 0
 
     def enter(self) -> None:
         """Let what runs now see this replica's wall clock."""
         self._wall.skew = self.skew
 
-    def submit(self, event: Event, then: Callable[[Future[Any]], None] | None = None) -> Future[Any]:
+    def submit(
+        self,
+        event: Event,
+        then: Callable[[Future[Any]], None] | None = None,
+        arrival: Arrival = Arrival.IN_BULK,
+    ) -> Future[Any]:
         """Take an event, as the ingest pipeline does. The future ends as the writer's does."""
         self.enter()
         plan = record(event, parts_of(event), SETTLE)
-        return self.carry_out(watched(plan) if event.part == "feedback" else plan, event.body.size, then)
+        return self.carry_out(watched(plan) if event.part == "feedback" else plan, event.body.size, then, arrival)
 
-    def carry_out(self, plan: Plan, weight: int, then: Callable[[Future[Any]], None] | None = None) -> Future[Any]:
+    def carry_out(
+        self,
+        plan: Plan,
+        weight: int,
+        then: Callable[[Future[Any]], None] | None = None,
+        arrival: Arrival = Arrival.IN_BULK,
+    ) -> Future[Any]:
         """Take a plan."""
         future: Future[Any] = Future(then)
         if not self.alive:
@@ -125,7 +149,10 @@ class Process:
             return future
         self.enter()
         self.pending_bytes += weight
-        self.core.start(Task(plan, future, weight, self._clock.now + TIMEOUT_SECONDS))
+        now = self._clock.now
+        task = Task(plan, future, weight, now + TIMEOUT_SECONDS, now + arrival.wait_seconds(self._linger_seconds))
+        self._queued.append(task)
+        self._linger.arrived(now, task.wait_until, weight)
         self._look()
         return future
 
@@ -161,6 +188,7 @@ class Process:
 
     def _finished(self, task: Task) -> None:
         self.pending_bytes -= task.weight
+        self._linger.finished()
 
     def _look(self) -> None:
         """Let the core's threads look for work soon, unless they look before that anyway."""
@@ -177,6 +205,7 @@ class Process:
         if now >= self._turns_at:
             self._turns_at = float("inf")
         while self._rounds < ROUNDS_AT_ONCE:
+            self._take(now)
             wanted = self.core.next_round(now)
             for preparation in self.core.preparations(now):
                 seconds = self.preparing_takes(preparation.index) or self._slowness()
@@ -186,11 +215,26 @@ class Process:
             self._rounds += 1
             self._send(wanted)
         # With all threads under way nobody looks before an answer comes.
-        wake_at = self.core.wake_at(now) if self._rounds < ROUNDS_AT_ONCE else float("inf")
+        wake_at = float("inf")
+        if self._rounds < ROUNDS_AT_ONCE:
+            wake_at = min(self.core.wake_at(now), self._linger.send_at())
         if wake_at < self._wakes_at or self._wakes_at <= now:
             self._wakes_at = wake_at
             if wake_at < float("inf"):
                 self._clock.after(max(wake_at - now, 0.0005), self._turn)
+
+    def _take(self, now: float) -> None:
+        """Give the queued tasks to the core, unless they wait for others."""
+        lingers = self.core.down_since is None and not self.core.is_ready(now)
+        if not self._queued or (lingers and self._linger.send_at() > now):
+            return
+        due = min(task.wait_until for task in self._queued)
+        if lingers and max(due, self._is_free_since) < now - _LATE_SECONDS:
+            self.mistakes.found.append(f"an event waited for others for {now - due:.3f} s too long")
+        tasks, self._queued = self._queued, []
+        self._linger.sent(now)
+        for task in tasks:
+            self.core.start(task)
 
     def _send(self, wanted: Round) -> None:
         """Let a round reach the engine after a while, and its answer come back after another."""
@@ -231,6 +275,7 @@ class Process:
             return
         self.enter()
         self._rounds -= 1
+        self._is_free_since = self._clock.now
         self.core.answered(wanted, answer, self._clock.now)
         self._look()
 

@@ -1,8 +1,7 @@
 """One schedule: replicas, senders and one engine in virtual time, with the faults that the seed decides.
 
 After a while the faults end, what is broken is repaired, dead letters are retried. Then everything must have been
-answered, and the engine must hold what the pure functions make of the events: see `violations`.
-"""
+answered, and the engine must hold what the pure functions make of the events."""
 
 from __future__ import annotations
 
@@ -22,6 +21,7 @@ from request_logger.store.changes import RejectedError, StoreUnavailableError
 from request_logger.store.indices.admin import RETRY_SECONDS
 from request_logger.store.indices.templates import DEAD_LETTER_INDEX, TEMPLATE_NAME
 from request_logger.store.writing.future import Future
+from request_logger.store.writing.linger import Arrival
 from tests.model import without_times
 from tests.simulation.clock import Clock
 from tests.simulation.compare import Delivered
@@ -155,7 +155,7 @@ class World:
                     self.problems.append(f"{message.request_id} waited for an index of another deployment")
                 self._answered(message, event, future)
 
-        process.submit(event, lambda future: self.clock.after(0.0, lambda: answer(future)))
+        process.submit(event, lambda future: self.clock.after(0.0, lambda: answer(future)), Arrival.ALONE)
         self.clock.after(_PATIENCE_SECONDS, lambda: answer(None))
 
     def _time(self) -> int:
@@ -253,7 +253,7 @@ class World:
 
     def _is_idle(self) -> bool:
         is_empty = (self.spooling is None or self.spooling.is_empty) and (self.group is None or self.group.is_drained)
-        return is_empty and all(len(process.core) == 0 for process in self.processes if process.alive)
+        return is_empty and all(process.is_idle for process in self.processes if process.alive)
 
     def _disturb(self) -> None:
         """Do something to a replica or to the engine."""

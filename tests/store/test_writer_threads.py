@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import random
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,8 +16,10 @@ from request_logger.documents.document import degrade, parts_of
 from request_logger.ingest.write_plan import merging, record
 from request_logger.settings import Settings
 from request_logger.store.changes import Change, StoreUnavailableError
+from request_logger.store.writing import linger
 from request_logger.store.writing.bulk_tokens import BulkTokens
 from request_logger.store.writing.future import Future
+from request_logger.store.writing.linger import Arrival
 from request_logger.store.writing.locator import Locator
 from request_logger.store.writing.ports import Limits, NullObserver
 from request_logger.store.writing.writer import Writer
@@ -34,11 +38,11 @@ class Engine(FaultyEngine):
     def __init__(self, settings: Settings, faults: Plan, seed: int = 0) -> None:
         self.model = ModelEngine()
         super().__init__(self.model, settings, faults, random.Random(seed), time.monotonic, lambda text: None)
-        self._one_at_a_time = threading.Lock()
+        self.one_at_a_time = threading.Lock()
         self.prepare_raises: list[Exception] = []
 
     def request(self, *arguments: Any, **named: Any) -> tuple[int, Any]:
-        with self._one_at_a_time:
+        with self.one_at_a_time:
             return super().request(*arguments, **named)
 
     def prepare(self, index: str) -> bool:
@@ -66,9 +70,11 @@ Start = Callable[..., tuple[Writer, Engine]]
 def start() -> Iterator[Start]:
     writers: list[Writer] = []
 
-    def begin(faults: Plan, period: str = "none", timeout: float = 30.0, **more: Any) -> tuple[Writer, Engine]:
+    def begin(
+        faults: Plan, period: str = "none", timeout: float = 30.0, linger_seconds: float = 0.1, **more: Any
+    ) -> tuple[Writer, Engine]:
         engine = Engine(Settings(index_period=period), faults)
-        limits = Limits(timeout_seconds=timeout, bulk_max_bytes=20_000)
+        limits = Limits(timeout_seconds=timeout, bulk_max_bytes=20_000, linger_seconds=linger_seconds)
         observer = more.pop("observer", NullObserver())
         writers.append(Writer(engine, degrade, observer, limits, locator=Locator(period, merging(SETTLE)), **more))
         return writers[-1], engine
@@ -195,3 +201,87 @@ def test_closing_finishes_what_is_under_way(start: Start) -> None:
     assert not writer.is_alive
     with pytest.raises(StoreUnavailableError):
         writer.submit(plan("late"), 1)
+
+
+class Sizes(NullObserver):
+    """Notes how many documents each _bulk has, once it is answered."""
+
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+
+    def bulk_sent(self, changes: int, size: int, seconds: float) -> None:
+        self.sizes.append(changes)
+
+
+def storing(id: str, value: str = "n") -> Any:
+    yield [Change("a", id, lambda stored: {**(stored or {}), value: 1})]
+
+
+def teach(writer: Writer, engine: Engine, senders: int) -> None:
+    """Let a writer learn that so many events can be in flight at once."""
+    with engine.one_at_a_time:
+        futures = [writer.submit(storing(f"first {number}"), 1, None, Arrival.ALONE) for number in range(senders)]
+    assert [future.exception(PATIENCE_SECONDS) for future in futures] == senders * [None]
+
+
+def test_a_response_is_written_with_its_request(start: Start) -> None:
+    """It comes later, while the request waits: one item of one _bulk carries both."""
+    observer = Sizes()
+    writer, engine = start(Plan(), linger_seconds=5.0, observer=observer)
+    settings = Settings()
+    teach(writer, engine, 2)
+    observer.sizes.clear()
+    request, response = (
+        next(each for each in messages(random.Random(7), ["a"], 20) if each.part == part and each.sure)
+        for part in ("request", "response")
+    )
+    response = replace(response, request_id=request.request_id)
+    futures = []
+    for message in (request, response):
+        event = message.event(settings)
+        plan = record(event, parts_of(event), SETTLE)
+        futures.append(writer.submit(plan, event.body.size, None, Arrival.ALONE))
+        time.sleep(0.05)
+    assert [future.exception(PATIENCE_SECONDS) for future in futures] == [None, None]
+    assert observer.sizes == [1]
+    (stored,) = [document for (_, id), document in engine.model.documents().items() if id == request.request_id]
+    assert {"request", "response"} <= stored.keys()
+
+
+def test_events_that_wait_for_others_are_stored_at_a_close(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A close doesn't wait for the end of their time."""
+    monkeypatch.setattr(linger, "_SILENCE_INTERVALS", math.inf)
+    writer, engine = start(Plan(), timeout=4 * PATIENCE_SECONDS, linger_seconds=PATIENCE_SECONDS)
+    teach(writer, engine, 5)
+    future = writer.submit(storing("waits"), 1, None, Arrival.ALONE)
+    writer.close(PATIENCE_SECONDS / 2)
+    assert future.done()
+    assert future.exception() is None
+    assert ("a", "waits") in engine.model.documents()
+
+
+def test_a_wait_for_others_is_at_most_a_quarter_of_the_time_limit(start: Start) -> None:
+    """However long LINGER_MS is, an event is stored in time."""
+    writer, engine = start(Plan(), timeout=1.0, linger_seconds=PATIENCE_SECONDS)
+    teach(writer, engine, 5)
+    assert writer.submit(storing("waits"), 1, None, Arrival.ALONE).exception(PATIENCE_SECONDS) is None
+    assert ("a", "waits") in engine.model.documents()
+
+
+def test_documents_that_are_ready_are_sent_with_the_waiting_events(start: Start) -> None:
+    """A plan's second change doesn't wait for the time of an event that waits for others; it takes that event along."""
+    observer = Sizes()
+    writer, engine = start(Plan(), timeout=4 * PATIENCE_SECONDS, linger_seconds=PATIENCE_SECONDS, observer=observer)
+    teach(writer, engine, 9)
+
+    def two_steps() -> Any:
+        yield [Change("a", "one", lambda stored: {"n": 1})]
+        waiting.append(writer.submit(storing("waits"), 1, None, Arrival.ALONE))
+        yield [Change("a", "two", lambda stored: {"n": 2})]
+
+    observer.sizes.clear()
+    waiting: list[Future[Any]] = []
+    assert writer.submit(two_steps(), 1).exception(PATIENCE_SECONDS) is None
+    assert waiting[0].exception(PATIENCE_SECONDS) is None
+    assert observer.sizes == [1, 2]
+    assert {("a", "one"), ("a", "two"), ("a", "waits")} <= engine.model.documents().keys()

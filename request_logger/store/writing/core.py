@@ -92,6 +92,12 @@ class WriterCore:
         """Whether a document is pending without a request in flight."""
         return len(self._schedule) > self._in_flight
 
+    def is_ready(self, now: float) -> bool:
+        """Return whether `next_round` or `preparations` has something to do now, even without a new task."""
+        if self._plans.next_deadline() < now or self._index_states.next_preparation_at() <= now:
+            return True
+        return self._backoff.until <= now and (self._builder.is_ready or self._schedule.wake_at() <= now)
+
     # Plans and their documents
 
     def start(self, task: Task) -> None:

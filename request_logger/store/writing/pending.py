@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,13 +17,15 @@ from request_logger.store.writing.version_cache import Known
 class Task:
     """A plan in progress, and the future that ends with it.
 
-    ``weight`` is its memory use (bytes), ``deadline`` is when it fails (seconds, core's clock).
+    ``weight`` is its memory use (bytes). By the core's clock (seconds), ``deadline`` is when it fails, and
+    ``wait_until`` how long it may wait in the queue for others.
     """
 
     plan: Plan
     end: Future[Any]
     weight: int
     deadline: float
+    wait_until: float = -math.inf
     results: list[Document | None] | None = None
     missing: int = 0
     unreadable: UnreadableError | None = None

@@ -78,6 +78,7 @@ class Limits:
     """The writer's limits: see the settings of the same names."""
 
     timeout_seconds: float = 10.0
+    linger_seconds: float = 0.1
     max_pending_bytes: int = 64 * 2**20
     bulk_max_bytes: int = 5 * 2**20
     cache_max_bytes: int = 16 * 2**20

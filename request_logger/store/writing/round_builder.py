@@ -42,6 +42,13 @@ class RoundBuilder:
         self._fail = fail
         self._lane_is_busy = False
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether documents are ready whose round can be built now."""
+        if self._schedule.to_locate or self._schedule.to_send:
+            return True
+        return not self._lane_is_busy and any(self._index_states.lanes.values())
+
     def next(self, now: float) -> Round | None:
         """Return the next round, None if nothing is ready; its documents are in flight from now on."""
         while True:

@@ -4,24 +4,37 @@ from __future__ import annotations
 
 import math
 import threading
+import time
 from collections import deque
+from enum import Enum
 
 from request_logger.store.changes import StoreUnavailableError
+from request_logger.store.writing.linger import Linger
 from request_logger.store.writing.pending import Task
+
+
+class WaitEnd(Enum):
+    """Why a wait ended."""
+
+    TIME = "there are tasks to send, or the time is over"
+    WOKEN = "there is other work, or the queue is closed"
 
 
 class SubmissionQueue:
     """A queue of tasks; the unfinished ones weigh at most ``max_bytes`` together. Thread-safe.
 
-    `wait` and `linger` are for one thread at a time: the caller holds the writer's collecting lock.
+    ``enough_bytes``: that many bytes of tasks don't wait for others. `wait` is for one thread at a time: the caller
+    holds the writer's collecting lock.
     """
 
-    def __init__(self, max_bytes: int) -> None:
+    def __init__(self, max_bytes: int, enough_bytes: int) -> None:
         self._most_bytes = max_bytes
         # A plain lock: the default re-entrant lock costs several times as much, and every event takes it.
         self._changed = threading.Condition(threading.Lock())
         self._tasks: deque[Task] = deque()
-        self._awaited = math.inf
+        self._linger = Linger(enough_bytes)
+        # When the waiting thread wakes by itself; minus infinity while no thread waits.
+        self._wakes_at = -math.inf
         self._is_woken = False
         self._put_bytes = self._finished_bytes = 0
         self.closing = False
@@ -34,8 +47,8 @@ class SubmissionQueue:
         """The weight of the tasks that were put and are not finished (bytes)."""
         return self._put_bytes - self._finished_bytes
 
-    def put(self, task: Task) -> None:
-        """Add a task. Raises StoreUnavailableError if the queue is full or closed."""
+    def put(self, task: Task, now: float) -> None:
+        """Add a task at a time (by time.monotonic). Raises StoreUnavailableError if the queue is full or closed."""
         with self._changed:
             if self.closing:
                 raise StoreUnavailableError("shutting down")
@@ -44,29 +57,34 @@ class SubmissionQueue:
                 raise StoreUnavailableError("too much is waiting for the engine")
             self._put_bytes += task.weight
             self._tasks.append(task)
-            if len(self._tasks) >= self._awaited:
+            self._linger.arrived(now, task.wait_until, task.weight)
+            if self._linger.send_at() < self._wakes_at:
                 self._changed.notify()
 
     def finished(self, task: Task) -> None:
         """Release the weight of a task. For one thread at a time: the caller holds the writer's lock."""
         self._finished_bytes += task.weight
+        self._linger.finished()
 
-    def wait(self, seconds: float | None = None) -> None:
-        """Wait until there is a task or `wake` is called, for at most ``seconds`` (None: no limit)."""
+    def wait(self, until: float, *, lingers: bool = True) -> WaitEnd:
+        """Wait until there are tasks to send, `wake` is called, or a time (by time.monotonic).
+
+        ``lingers``: whether tasks wait for others (see `linger`).
+        """
         with self._changed:
-            if not self._tasks and not self._is_woken:
-                self._wait_for(1, seconds)
-
-    def linger(self, count: int, seconds: float) -> None:
-        """Wait until there are ``count`` tasks, for at most ``seconds``."""
-        with self._changed:
-            if len(self._tasks) < count:
-                self._wait_for(count, seconds)
-
-    def _wait_for(self, count: int, seconds: float | None) -> None:
-        self._awaited = count
-        self._changed.wait(seconds)
-        self._awaited = math.inf
+            while not self._is_woken:
+                now = time.monotonic()
+                if lingers and not self.closing:
+                    end = min(self._linger.send_at(), until)
+                else:
+                    end = -math.inf if self._tasks else until
+                if end <= now:
+                    return WaitEnd.TIME
+                self._wakes_at = end
+                self._changed.wait(end - now)
+                self._wakes_at = -math.inf
+            self._is_woken = False
+            return WaitEnd.WOKEN
 
     def wake(self) -> None:
         """End the current or next `wait`: there is other work."""
@@ -79,7 +97,8 @@ class SubmissionQueue:
         with self._changed:
             tasks = list(self._tasks)
             self._tasks.clear()
-            self._is_woken = False
+            if tasks:
+                self._linger.sent(time.monotonic())
         return tasks
 
     def close(self) -> None:

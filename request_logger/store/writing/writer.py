@@ -22,16 +22,19 @@ from request_logger.store.writing.bulk_tokens import BulkTokens
 from request_logger.store.writing.core import WriterCore
 from request_logger.store.writing.future import Future
 from request_logger.store.writing.index_states import Preparation
+from request_logger.store.writing.linger import Arrival
 from request_logger.store.writing.locator import Locator
 from request_logger.store.writing.pending import Task
 from request_logger.store.writing.ports import Degrade, Engine, Limits, Observer
-from request_logger.store.writing.rounds import Bulk, Lookup, Round
-from request_logger.store.writing.submission_queue import SubmissionQueue
+from request_logger.store.writing.rounds import Lookup, Round
+from request_logger.store.writing.submission_queue import SubmissionQueue, WaitEnd
 
 log = logging.getLogger(__name__)
 
-# After a bulk of several changes the writer lingers for as many again: larger bulks are cheaper (docs/performance.md).
-_LINGER_SECONDS = 0.003
+# A thread whose round failed goes on after a pause, so that a defect doesn't use a whole core.
+_PAUSE_SECONDS = 0.003
+# Events must be sent long before they are late: most of STORE_TIMEOUT_SECONDS is for the search engine.
+_MOST_LINGER_SHARE = 0.25
 _ROUNDS_AT_ONCE = 2
 # More indices are rarely new at the same moment, and each preparation holds a connection.
 _PREPARATIONS_AT_ONCE = 4
@@ -61,13 +64,14 @@ class Writer:
         self._observer = observer
         self._limits = limits or Limits()
         self._looked_up = looked_up
-        self._queue = SubmissionQueue(self._limits.max_pending_bytes)
+        linger = min(self._limits.linger_seconds, _MOST_LINGER_SHARE * self._limits.timeout_seconds)
+        self._wait_seconds = {arrival: arrival.wait_seconds(linger) for arrival in Arrival}
+        self._queue = SubmissionQueue(self._limits.max_pending_bytes, self._limits.bulk_max_bytes)
         # Guards the core.
         self._deciding = threading.Lock()
         self._core = WriterCore(degrade, observer, self._limits, locator, self._queue.finished)
         # Held by the one thread that collects tasks for the next round.
         self._collecting = threading.Lock()
-        self._expected = 1
         self._tokens: AbstractContextManager[object] = tokens or nullcontext()
         self._preparing = ThreadPoolExecutor(_PREPARATIONS_AT_ONCE, thread_name_prefix="store-preparing")
         # When each thread's round began; infinite while it waits for work.
@@ -91,17 +95,25 @@ class Writer:
         latest = time.monotonic() - STUCK_SECONDS
         return all(thread.is_alive() for thread in self._threads) and min(self._busy_since) > latest
 
-    def submit(self, plan: Plan, weight: int, then: Callable[[Future[Any]], None] | None = None) -> Future[Any]:
+    def submit(
+        self,
+        plan: Plan,
+        weight: int,
+        then: Callable[[Future[Any]], None] | None = None,
+        arrival: Arrival = Arrival.IN_BULK,
+    ) -> Future[Any]:
         """Run a plan; the future ends with the plan's return value when the search engine has acknowledged all changes.
 
-        ``weight`` is the plan's memory use (bytes), ``then`` is called at the end. The future fails with
-        StoreUnavailableError or RejectedError, or with what the plan raises. Raises StoreUnavailableError at once if
+        ``weight`` is the plan's memory use (bytes), ``then`` is called at the end, ``arrival`` bounds how
+        long it waits for others (`linger`). The future fails with StoreUnavailableError or RejectedError, or with what
+        the plan raises. Raises StoreUnavailableError at once if
         the queue is full, or the search engine hasn't answered for longer than the time limit.
         """
         if self.down_for > self._limits.timeout_seconds:
             raise StoreUnavailableError("the engine does not answer")
-        task = Task(plan, Future(then), weight, time.monotonic() + self._limits.timeout_seconds)
-        self._queue.put(task)
+        now = time.monotonic()
+        task = Task(plan, Future(then), weight, now + self._limits.timeout_seconds, now + self._wait_seconds[arrival])
+        self._queue.put(task, now)
         return task.end
 
     def close(self, timeout: float | None = None) -> None:
@@ -121,7 +133,7 @@ class Writer:
                 # The documents of the round were rescheduled by `abandon`, if the core itself didn't fail.
                 log.error("a round of the writer failed: %s", type(error).__name__, exc_info=error)
                 self._busy_since[number] = math.inf
-                time.sleep(_LINGER_SECONDS)
+                time.sleep(_PAUSE_SECONDS)
 
     def _round(self, number: int) -> bool:
         """Run one round; return False when the writer is closed and has no work left."""
@@ -151,13 +163,19 @@ class Writer:
 
     def _collect(self, held: ExitStack) -> Round | None:
         """Wait for the next round; None at the end. The caller closes ``held`` after the round was sent."""
+        found_nothing = False
         while True:
-            if not self._queue and not self._core.has_work:
-                if self._queue.closing:
+            with self._deciding:
+                now = time.monotonic()
+                is_ready = not found_nothing and self._core.is_ready(now)
+                until = min(self._core.wake_at(now), now + _LONGEST_WAIT_SECONDS)
+            if not is_ready:
+                if self._queue.closing and not self._queue and not self._core.has_work:
                     return None
-                self._queue.wait(self._patience())
-            if self._expected > 1:
-                self._queue.linger(self._expected, _LINGER_SECONDS)
+                # While the search engine is down, tasks wait for it, and not for each other.
+                if self._queue.wait(until, lingers=self._core.down_since is None) is WaitEnd.WOKEN:
+                    found_nothing = False
+                    continue
             if self._core.down_since is None:
                 # Tasks that arrive while other processes hold the tokens join this round. While the search engine is
                 # down, the thread doesn't wait for a token.
@@ -170,20 +188,10 @@ class Writer:
                 preparations = self._core.preparations(now)
             for preparation in preparations:
                 self._preparing.submit(self._prepare, preparation)
-            if isinstance(wanted, Bulk):
-                self._expected = sum(document.applied for document in wanted.documents)
             if wanted is not None:
                 return wanted
-            self._expected = 1
+            found_nothing = True
             held.close()
-            if self._core.has_work:
-                self._queue.wait(self._patience())
-
-    def _patience(self) -> float:
-        """Return how long to wait for tasks and answers (seconds) before checking again."""
-        with self._deciding:
-            now = time.monotonic()
-            return min(self._core.wake_at(now) - now, _LONGEST_WAIT_SECONDS)
 
     def _prepare(self, preparation: Preparation) -> None:
         """Prepare an index; runs in a thread of the pool."""
