@@ -15,7 +15,7 @@ ENGINE_TESTS := tests/analytics tests/field tests/scorers tests/store tests/simu
 # Tests of the connections to any engine, a minute long.
 OTHER_TESTS := --ignore tests/store/test_connections.py
 # Tests of the store and the spool that need no engine.
-COVERAGE_TESTS := tests/store tests/spool tests/test_spool.py tests/test_recorder.py
+COVERAGE_TESTS := tests/store tests/spool $(addprefix tests/test_,spool.py recorder.py write_plans.py)
 # So many schedules of the simulation are measured, too: a minute of an idle core.
 COVERAGE_SCHEDULES := 400
 # The packages in the image, and licences that must not be in it.

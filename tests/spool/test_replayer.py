@@ -139,9 +139,78 @@ def test_what_can_never_be_stored_is_set_aside(
     """It goes into a file of its own, and the others are stored."""
     store.fails = lambda name: RejectedError("never") if name == "1" else None
     start()
-    until(lambda: spool.is_empty and bool(told.what))
+    # It is told after the spool is empty.
+    until(lambda: bool(told.what))
     assert told.what == ["spool_bad"]
+    assert spool.is_empty
     assert len(list(tmp_path.glob("bad-*.bin"))) == 1
+
+
+def test_an_empty_spool_is_looked_at_again(tmp_path: Path, told: Told, store: Store) -> None:
+    """Another process may have filled it; nothing else is done meanwhile."""
+    spool = Spool(str(tmp_path), 2**20, told)
+    looks: list[None] = []
+    refresh = spool.refresh
+
+    def noted() -> None:
+        looks.append(None)
+        refresh()
+
+    spool.refresh = noted  # type: ignore[method-assign]
+    replayer = Replayer(spool, str(tmp_path), store.submit, store.down, told)
+    until(lambda: len(looks) > 1)
+    assert store.looks == 0
+    # What another process writes does not change this one's totals before it looks.
+    other = Spool(str(tmp_path), 2**20, told)
+    other.append_all([some("late")])
+    until(lambda: store.taken == ["late"])
+    replayer.close()
+    for each in (other, spool):
+        each.close()
+
+
+def test_the_store_goes_down_during_a_replay(tmp_path: Path, told: Told) -> None:
+    """The rest stays in the spool, and nothing more is tried until the engine answers again."""
+    spool = Spool(str(tmp_path), 2**20, told)
+    spool.append_all([some(str(number)) for number in range(3)])
+    taken: list[str] = []
+    is_up = [True]
+
+    def submit(event: Event) -> Future[Any]:
+        taken.append(event.request_id)
+        future: Future[Any] = Future()
+        future.set_exception(StoreUnavailableError("down"))
+        is_up.append(False)
+        return future
+
+    # One event per batch.
+    replayer = Replayer(spool, str(tmp_path), submit, lambda: not is_up[-1], told, batch_bytes=1)
+    until(lambda: bool(taken))
+    replayer.close()
+    assert taken == ["0"]
+    assert len(spool.read(10, 2**20)) == 3
+    spool.close()
+
+
+def test_only_what_is_under_way_is_waited_for(spool: Spool) -> None:
+    """`wait` returns at once where everything has its result, and else waits for the first event without one."""
+    ends: list[Future[Any]] = []
+
+    def submit(event: Event) -> Future[Any]:
+        ends.append(Future())
+        return ends[-1]
+
+    replay = Replay(spool, submit, NullObserver(), 2**20)
+    assert replay.begin()
+    ends[0].set_result(None)
+    replay.wait(0.001)
+    assert not replay.is_done
+    for end in ends[1:]:
+        end.set_result(None)
+    replay.wait(PATIENCE_SECONDS)
+    assert replay.is_done
+    replay.finish()
+    assert spool.is_empty
 
 
 def test_an_error_of_the_spool_is_told_and_ends_nothing(

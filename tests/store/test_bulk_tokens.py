@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import time
 from itertools import pairwise
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 
+import pytest
+
+from request_logger.store.writing import bulk_tokens
 from request_logger.store.writing.bulk_tokens import BulkTokens
 
 _FORK = get_context("fork")
@@ -72,3 +76,22 @@ def test_a_token_too_many_goes_again() -> None:
     spans = _spans(tokens, 2, 20)
     assert len(spans) == 40
     assert all(end <= start for (_, end), (start, _) in pairwise(spans))
+
+
+def test_a_token_is_taken_and_put_back() -> None:
+    """As often as it is there, with no wait."""
+    tokens = BulkTokens(1, patience=60)
+    for _ in range(3):
+        with tokens:
+            assert not select.select([tokens._out], [], [], 0)[0]
+    assert select.select([tokens._out], [], [], 0)[0]
+
+
+def test_another_process_takes_the_token_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both saw that it was there; the one that is too late waits again, for its patience."""
+    tokens = BulkTokens(1, patience=60)
+    seen = iter([[tokens._out], []])
+    os.read(tokens._out, 1)
+    monkeypatch.setattr(bulk_tokens.select, "select", lambda *_: (next(seen), [], []))
+    with tokens:
+        assert next(seen, None) is None

@@ -72,3 +72,12 @@ def test_an_alias_of_two_indices_is_no_place() -> None:
 def test_nothing_there() -> None:
     indices = listed(Answering(404, error("index_not_found_exception", 404)), "none")
     assert indices.of(NAME) == []
+
+
+def test_more_names_than_a_path_can_hold() -> None:
+    """They are listed in several requests, each name in one of them."""
+    names = [f"inference-log-seldon-somewhere-model-{number}-default" for number in range(100)]
+    engine = Answering(200, {name: {"aliases": {}} for name in names})
+    assert list_indices(engine, names) == {name: [name] for name in names}
+    assert engine.asked > 1
+    assert list_indices(engine, []) == {}

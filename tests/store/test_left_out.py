@@ -105,6 +105,65 @@ def test_types_that_differ() -> None:
     assert not left_out.learn("a-*", 500, {"error": error})
 
 
+def test_an_alias_is_resolved_to_its_indices() -> None:
+    """No index can be left out of an alias, so its others are asked by their names; that is tried once."""
+    engine = answers_by_start({"/an-alias/_settings": {"a-2": {}, "a-1": {}, "a-3": {}}})
+    left_out = ExcludedIndices(engine)
+    assert left_out.learn("an-alias", 200, partial(("a-1", TEXT)))
+    assert left_out.narrowed("an-alias") == "an-alias"
+    # The same failure again: leaving it out by name had no effect.
+    assert left_out.learn("an-alias", 200, partial(("a-1", TEXT)))
+    assert left_out.narrowed("an-alias") == "a-2,a-3"
+    assert not left_out.learn("an-alias", 200, partial(("a-1", TEXT)))
+    assert engine.paths == ["/an-alias/_settings"]
+
+
+@pytest.mark.parametrize("answer", [(503, {}), (200, "<html>")])
+def test_an_alias_that_cannot_be_resolved(answer: Answer) -> None:
+    """Then the search fails, with its own reason."""
+    left_out = ExcludedIndices(EngineDouble(lambda path, body: answer))
+    assert left_out.learn("an-alias", 200, partial(("a-1", TEXT)))
+    assert not left_out.learn("an-alias", 200, partial(("a-1", TEXT)))
+
+
+def test_closed_indices_are_reported() -> None:
+    """Engines skip them without a word."""
+    closed = {"settings": {"index": {"verified_before_close": "true"}}}
+    is_open = {"settings": {"index": {"verified_before_close": "false"}}}
+    left_out = ExcludedIndices(answers_by_start({"/a-*/_settings": {"a-1": closed, "a-2": is_open, "a-3": {}}}))
+    left_out.note_closed("a-*")
+    assert left_out.as_json() == [{"index": "a-1", "reason": "closed"}]
+    assert left_out.narrowed("a-*") == "a-*"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        None,
+        [],
+        {"reward": {"keyword": {"indices": ["a-1"]}}},
+        {"reward": ["keyword", "long"]},
+        {"reward": {"unmapped": {"indices": ["a-1"]}, "object": {"indices": ["a-2"]}, "long": {"indices": "a-3"}}},
+    ],
+)
+def test_types_that_say_nothing(fields: Any) -> None:
+    """One type, none, or a list that names no index: nothing is left out."""
+    left_out = ExcludedIndices(answers_by_start({"/a-*/_field_caps": {"fields": fields}}))
+    error = {"type": "search_phase_execution_exception", "root_cause": []}
+    assert not left_out.learn("a-*", 500, {"error": error})
+
+
+def test_the_type_that_a_user_expects() -> None:
+    """Of a field of their own choice they may say the type; else that of most indices counts."""
+    kinds = {"long": {"indices": ["a-1"]}, "keyword": {"indices": ["a-2", "a-3"]}}
+    error = {"type": "search_phase_execution_exception", "root_cause": []}
+    for family, expected in ((None, ["a-1"]), ("number", ["a-2", "a-3"])):
+        left_out = ExcludedIndices(answers_by_start({"/a-*/_field_caps": {"fields": {"mine": kinds}}}))
+        left_out.watch("mine", family)
+        assert left_out.learn("a-*", 500, {"error": error})
+        assert sorted(left_out.reasons) == expected
+
+
 def test_more_names_than_a_path_has_room_for() -> None:
     """Then the names go into the body of the search."""
     names = [f"inference-log-seldon-somewhere-model-{number}-default" for number in range(200)]

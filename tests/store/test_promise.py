@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from request_logger.store.writing import future as module
 from request_logger.store.writing.future import Future
 
 
@@ -46,3 +47,29 @@ def test_nobody_waits_for_ever() -> None:
             waiting = [threads.submit(ask) for _ in range(3)]
             threads.submit(end)
             assert [each.result() for each in waiting] == [1, 1, 1]
+
+
+def test_all_who_wait_are_woken() -> None:
+    """The second one waits with what the first one made."""
+    future: Future[int] = Future()
+    with ThreadPoolExecutor(3) as threads:
+        waiting = [threads.submit(future.result, 60) for _ in range(3)]
+        with pytest.raises(TimeoutError):
+            future.result(0.01)
+        future.set_result(1)
+        assert [each.result(60) for each in waiting] == [1, 1, 1]
+
+
+def test_the_end_comes_before_the_wait_has_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the two looks at the future: who was about to wait sees its end."""
+    ended: Future[int] = Future()
+
+    class Ending:
+        def __enter__(self) -> None:
+            pass
+
+        def __exit__(self, *_: object) -> None:
+            ended.set_result(1)
+
+    monkeypatch.setattr(module, "_WAITER_CREATION", Ending())
+    assert ended.result(0) == 1

@@ -157,3 +157,65 @@ def test_wrong_documents(hit: Any) -> None:
     """A document is its index, its id and its place in the order."""
     with pytest.raises(StoreUnavailableError):
         check_documents({"hits": {"hits": [hit]}})
+
+
+HIT = {"_source": {"a": 1}, "sort": [1]}
+OTHER_ASKED: dict[str, Any] = {
+    "some": {"filter": {"match_all": {}}, "aggs": {"sum_x": {"sum": {"field": "x"}}}},
+    "series": {"composite": {"sources": [{"label": {}}, {"model": {}}]}, "aggs": {"n": {"value_count": {}}}},
+    "latest": {"top_hits": {"size": 1}, "meta": {}},
+    "spread": {"percentiles": {"field": "x"}},
+    "of_a_plugin": {"matrix_stats": {}},
+}
+OTHER_RIGHT: dict[str, Any] = {
+    "some": {"doc_count": 1, "sum_x": {"value": 1.5}},
+    "series": {
+        "after_key": {"label": "a", "model": "m"},
+        "buckets": [{"key": {"label": "a", "model": "m"}, "doc_count": 1, "n": {"value": 1}}],
+    },
+    "latest": {"hits": {"hits": [HIT]}},
+    "spread": {"values": {"50.0": None}},
+    "of_a_plugin": {"anything": 1},
+}
+
+
+@pytest.mark.parametrize(
+    "series", [OTHER_RIGHT["series"], {"buckets": []}, {**OTHER_RIGHT["series"], "after_key": None}]
+)
+def test_other_right_aggregations_pass(series: Any) -> None:
+    """Also the last page of a series; of a kind that isn't known nothing is expected."""
+    answer = {"aggregations": {**OTHER_RIGHT, "series": series}}
+    assert check_aggregations(OTHER_ASKED, answer) == answer["aggregations"]
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong", "said"),
+    [
+        ("some", {"doc_count": "1", "sum_x": {"value": 1}}, "doc_count of some: expected a whole number, found text"),
+        ("some", {"doc_count": 1}, "the aggregation sum_x: expected an object, found nothing"),
+        ("series", {"buckets": [{"key": "a", "doc_count": 1}]}, "key of series: expected an object, found text"),
+        (
+            "series",
+            {"buckets": [{"key": {"label": "a"}, "doc_count": 1}]},
+            "key of series: expected the value of model",
+        ),
+        ("series", {**OTHER_RIGHT["series"], "after_key": "a"}, "after_key of series: expected an object, found text"),
+        ("latest", {"hits": {"hits": [{"sort": [1]}]}}, "_source of latest: expected an object, found nothing"),
+        ("latest", {"hits": {"hits": [{"_source": {}}]}}, "sort of latest: expected a list, found nothing"),
+        ("spread", {"values": [1]}, "values of spread: expected an object, found a list"),
+        ("of_a_plugin", True, "the aggregation of_a_plugin: expected an object, found a boolean"),
+        ("series", {"buckets": 1}, "buckets of series: expected a list, found a number"),
+    ],
+)
+def test_other_wrong_aggregations(name: str, wrong: Any, said: str) -> None:
+    """The error says what was expected where."""
+    with pytest.raises(StoreUnavailableError) as caught:
+        check_aggregations(OTHER_ASKED, {"aggregations": {**OTHER_RIGHT, name: wrong}})
+    assert str(caught.value).startswith(f"the engine's answer to a search can't be used: {said}")
+
+
+def test_aggregations_that_are_left_out() -> None:
+    """Where shards were asked there is an answer, unless nothing was asked for."""
+    with pytest.raises(StoreUnavailableError, match="aggregations: expected an object, found nothing"):
+        check_aggregations(OTHER_ASKED, {"_shards": {"total": 1}})
+    assert check_aggregations({}, {"_shards": {"total": 1}}) == {}

@@ -161,6 +161,25 @@ def test_an_outage_ends(start: Start) -> None:
     assert engine.model.documents()["a", "1"]["n"] > 0
 
 
+def test_nothing_is_accepted_while_the_engine_is_down_for_long(start: Start) -> None:
+    """An event that could only fail later is refused at once; its sender, or the spool, keeps it."""
+    faults = Plan()
+    writer, _ = start(faults, timeout=1.0)
+
+    def plan() -> Any:
+        yield [Change("a", "1", lambda stored: {"n": 1})]
+
+    # Twice: after its first document an index is prepared once more, and a document that waits for that is not sent.
+    for _ in range(2):
+        until(lambda: writer.submit(plan(), 1).exception(PATIENCE_SECONDS) is None)
+    faults.unreachable = 1.0
+    with pytest.raises(StoreUnavailableError):
+        writer.submit(plan(), 1).result(PATIENCE_SECONDS)
+    until(lambda: writer.down_for > 1.0)
+    with pytest.raises(StoreUnavailableError, match=r"^the engine does not answer$"):
+        writer.submit(plan(), 1)
+
+
 def test_an_index_whose_preparation_fails_is_prepared_again(start: Start) -> None:
     """An error of this program there delays the documents of that index, and ends no thread."""
     writer, engine = start(Plan())

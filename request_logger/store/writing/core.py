@@ -213,11 +213,16 @@ class WriterCore:
                     self._outcome(document, outcome, now)
 
     def abandon(self, wanted: Round, error: Exception, now: float) -> None:
-        """Reschedule the documents of a round for which `answered` raised: a defect of this program."""
+        """Reschedule the documents of a round for which `answered` raised: a defect of this program.
+
+        Those that it had processed by then are ended or scheduled. The one at which it raised is neither.
+        """
         for document in wanted.documents:
             if document.action is not None:
                 self._answer_received(document)
-                self._fail_by_error(document, error, now)
+            elif self._schedule.get(document.key) is not document or self._schedule.has_scheduled(document):
+                continue
+            self._fail_by_error(document, error, now)
 
     def _update_lanes(self, wanted: Round, outcomes: list[Outcome | Exception]) -> None:
         """Isolate the indices that made a _bulk slow; release those that answer again."""

@@ -154,6 +154,11 @@ class IndexStates:
         if index in self.lanes:
             self.lanes[index].pop(document, None)
 
+    def holds(self, document: PendingDocument) -> bool:
+        """Return whether a document waits for its index to be prepared, or is ready in a lane."""
+        waits = any(document in state.waiting for state in self._index_states.values())
+        return waits or any(document in lane for lane in self.lanes.values())
+
     def isolate(self, index: str) -> None:
         """Give an index its own lane, because it seems to make a _bulk slow."""
         self.lanes.setdefault(index, {})

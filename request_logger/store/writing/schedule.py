@@ -65,6 +65,11 @@ class Schedule:
         document.not_before = now + bounded_pause(document.attempts, self._rng)
         heapq.heappush(self._paused, (document.not_before, next(self._numbers), document))
 
+    def has_scheduled(self, document: PendingDocument) -> bool:
+        """Return whether a document is ready, paused, or waits for its index. Slow: for errors only."""
+        is_ready = document in self.to_locate or document in self.to_send
+        return is_ready or self.index_states.holds(document) or any(each[2] is document for each in self._paused)
+
     def wake(self, now: float) -> None:
         """Schedule the documents whose pauses are over."""
         while self._paused and self._paused[0][0] <= now:
