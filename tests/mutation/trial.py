@@ -238,10 +238,14 @@ class InProcess:
             measured.add(found)
         for dropped in items.keys() - measured.seconds.keys():
             self._say(f"left out, it fails on the original: {dropped}")
+        # Once for all children, which don't look for them, nor copy the objects by collecting garbage.
+        functions = _functions(self._paths)
+        gc.freeze()
         verdicts = []
         for number, trial in enumerate(self._trials):
             tests = measured.tests_of(trial, self._budget)
-            verdict = self._verdict(session, generators, trial, [items[test] for test in tests], measured)
+            run = partial(_run, session, generators, [items[test] for test in tests], functions[trial.path], trial)
+            verdict = self._verdict(trial, run, tests, measured)
             verdicts.append((verdict, tests))
             if verdict in {SURVIVED, NOT_EXECUTED}:
                 self._say(shown(trial, verdict, tests))
@@ -268,42 +272,48 @@ class InProcess:
         measured.executed = {path: data.contexts_by_lineno(str(path)) for path in self._paths}
         return measured
 
-    def _verdict(
-        self,
-        session: pytest.Session,
-        generators: _Generators,
-        trial: Trial,
-        items: list[pytest.Item],
-        measured: Measured,
-    ) -> str:
+    def _verdict(self, trial: Trial, run: Callable[[], str], tests: Sequence[str], measured: Measured) -> str:
         if not trial.made.function:
             return ON_IMPORT
-        if not items:
+        if not tests:
             return NOT_EXECUTED
-
-        def run() -> str:
-            if not _replaced(trial):
-                return ON_IMPORT
-            return KILLED if any(_failing(session, items, generators)) else SURVIVED
-
         try:
-            limit = limit_of(measured, [item.nodeid for item in items], self.least_seconds)
-            return in_child(run, limit) or ENDLESS
+            return in_child(run, limit_of(measured, tests, self.least_seconds)) or ENDLESS
         except ChildProcessError:
             return KILLED
 
 
-def _replaced(trial: Trial) -> bool:
+def _run(
+    session: pytest.Session,
+    generators: _Generators,
+    items: Sequence[pytest.Item],
+    functions: Sequence[FunctionType],
+    trial: Trial,
+) -> str:
+    if not _replaced(trial, functions):
+        return ON_IMPORT
+    return KILLED if any(_failing(session, items, generators)) else SURVIVED
+
+
+def _functions(paths: Iterable[Path]) -> dict[Path, list[FunctionType]]:
+    """Return all functions that were defined in some modules, by path."""
+    found: dict[str, list[FunctionType]] = {str(path): [] for path in paths}
+    for each in gc.get_objects():
+        if isinstance(each, FunctionType) and each.__code__.co_filename in found:
+            found[each.__code__.co_filename].append(each)
+    return {Path(path): functions for path, functions in found.items()}
+
+
+def _replaced(trial: Trial, functions: Iterable[FunctionType]) -> bool:
     """Replace the code of the functions of the mutated module; whether that was possible."""
     mutated = _codes(compile(trial.made.tree, str(trial.path), "exec"))
     changed = False
-    for function in gc.get_objects():
-        if isinstance(function, FunctionType) and function.__code__.co_filename == str(trial.path):
-            code = mutated.get((function.__code__.co_qualname, function.__code__.co_firstlineno))
-            if code is None or code.co_freevars != function.__code__.co_freevars:
-                return False
-            changed = changed or code != function.__code__
-            function.__code__ = code
+    for function in functions:
+        code = mutated.get((function.__code__.co_qualname, function.__code__.co_firstlineno))
+        if code is None or code.co_freevars != function.__code__.co_freevars:
+            return False
+        changed = changed or code != function.__code__
+        function.__code__ = code
     return changed
 
 
