@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -84,6 +85,10 @@ def test_reference_data_has_no_payload() -> None:
     found = contents("request", RAW, Ce_Type="io.seldon.serving.reference.request")
     assert [row["instance"] for row in found] == ROWS
     assert all({"payload", "payload_dropped"}.isdisjoint(row) for row in found)
+    of_a_decoder = replace(decode_body(RAW, "application/json"), fields={"payload": "its own", "meta": 1})
+    for row in rows_of(of_a_decoder, with_payload=False, size=1):
+        assert "payload" not in row
+        assert row["meta"] == 1
 
 
 def test_limit_of_rows() -> None:

@@ -187,3 +187,11 @@ def test_a_field_whose_own_name_is_illegal() -> None:
     odd = document()
     odd["feedback"]["a..b"] = 1
     assert aside(degrade(odd, ["field name cannot contain only whitespace"])) == {"feedback": ["a..b"]}
+
+
+def test_a_document_of_metrics_alone() -> None:
+    """It has few forms: as text, left out, and as text again; then there is an end, and no way back."""
+    given_document = {"RequestId": "r", "metrics": {"correct": 1}}
+    forms = [degrade(given_document, [LIMIT] * count) for count in range(1, MAX_REFUSALS + 1)]
+    assert [form and "metrics" in form for form in forms[:4]] == [True, False, True, False]
+    assert forms[4:] == [None, None]
