@@ -14,6 +14,7 @@ from request_logger.documents import document
 from request_logger.documents.document import (
     MAX_PAYLOAD_COPIES_BYTES,
     TooManyRowsError,
+    join,
     part_in,
     parts_of,
     rows_of,
@@ -222,3 +223,14 @@ def test_fields_of_log_lines() -> None:
         "namespace": "test",
         "size": 6,
     }
+
+
+@pytest.mark.parametrize(
+    "field", ["ServingEngine", "Ce-Inferenceservicename", "Ce-Endpoint", "Ce-Namespace", "RequestId"]
+)
+def test_fields_that_a_document_lacks(field: str) -> None:
+    """The next event adds them: the document is found by its deployment, whichever part came first."""
+    (request,), (response,) = (parts_of(made(part, ndarray([[1]]))) for part in ("request", "response"))
+    whole = join(None, request)
+    joined = join({name: value for name, value in whole.items() if name != field}, response)
+    assert joined[field] == whole[field] == response.header[field]
