@@ -63,6 +63,36 @@ def test_all_rows_are_scored_without_a_payload(parts: tuple[str, ...]) -> None:
         assert corrects(documents) == [1, 0, 0]
 
 
+@pytest.mark.parametrize("rewards", [[1, 0], [1, 0, 0.5], [1], []])
+def test_each_row_has_its_reward(rewards: list[float]) -> None:
+    """A row without one has none, and not that of another row."""
+    documents: Store = {}
+    body = json.dumps({"reward": rewards, "truth": {"data": {"ndarray": ["b", "b", "b"]}}}).encode()
+    for part, sent in (("response", BODIES["response"]), ("feedback", body)):
+        store(documents, part, sent, without_payload)
+    rows = [source["feedback"] for _, source in sorted(documents.items())]
+    assert [row.get("reward") for row in rows] == [*rewards, None, None, None][:3]
+    assert [(row["item"], row["items"]) for row in rows] == [(0, 3), (1, 3), (2, 3)]
+    assert corrects(documents) == [1, 0, 0]
+
+
+def test_each_row_has_its_instance() -> None:
+    """Feedback with the rows of the prediction gives each row its own; JSON is one value for all of them."""
+    values = [[0.3, 0.7], [0.6, 0.4], [0.9, 0.1]]
+    for kind in ("tabular", "json", None):
+        body = {"reward": 1, "instance": values, "elements": [{"a": 1}, {"a": 2}], "dataType": kind}
+        raw = json.dumps({name: value for name, value in body.items() if value is not None}).encode()
+        documents: Store = {}
+        for part, sent in (("response", BODIES["response"]), ("feedback", raw)):
+            store(documents, part, sent, without_payload)
+        rows = [source["feedback"] for _, source in sorted(documents.items())]
+        split = kind == "tabular"
+        assert [row["instance"] for row in rows] == (values if split else [values] * 3)
+        # There are elements of two rows only.
+        both = body["elements"]
+        assert [row["elements"] for row in rows] == ([{"a": 1}, {"a": 2}, both] if split else [both] * 3)
+
+
 def test_two_rows_with_a_truth_of_two_labels_are_two_documents() -> None:
     """A truth of two labels is one per row, not the labels of one document."""
     documents: Store = {}

@@ -256,6 +256,16 @@ def test_long_names(size: int) -> None:
         assert one[:8192] == other[:8192] == "x" * 8192
 
 
+def test_long_name_that_is_no_text() -> None:
+    """JSON can have half of a character: its name is shortened, too."""
+    (one, other) = (
+        from_structured({**ATTRIBUTES, "time": None, "modelid": "x" * 8192 + half}, SETTINGS).node
+        for half in ("\ud800", "\ud801")
+    )
+    assert one != other
+    assert len(one) == 8192 + 17
+
+
 def test_required_attributes() -> None:
     """Without an id there is no prediction, without a type no part; an event's id may stand for the request's."""
     with pytest.raises(BadEventError, match=r"^Requestid: missing, and so is Id; expected"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from request_logger.documents import document
 from request_logger.documents.document import (
     MAX_PAYLOAD_COPIES_BYTES,
     TooManyRowsError,
+    join,
     part_in,
     parts_of,
     rows_of,
@@ -84,6 +86,10 @@ def test_reference_data_has_no_payload() -> None:
     found = contents("request", RAW, Ce_Type="io.seldon.serving.reference.request")
     assert [row["instance"] for row in found] == ROWS
     assert all({"payload", "payload_dropped"}.isdisjoint(row) for row in found)
+    of_a_decoder = replace(decode_body(RAW, "application/json"), fields={"payload": "its own", "meta": 1})
+    for row in rows_of(of_a_decoder, with_payload=False, size=1):
+        assert "payload" not in row
+        assert row["meta"] == 1
 
 
 def test_limit_of_rows() -> None:
@@ -217,3 +223,14 @@ def test_fields_of_log_lines() -> None:
         "namespace": "test",
         "size": 6,
     }
+
+
+@pytest.mark.parametrize(
+    "field", ["ServingEngine", "Ce-Inferenceservicename", "Ce-Endpoint", "Ce-Namespace", "RequestId"]
+)
+def test_fields_that_a_document_lacks(field: str) -> None:
+    """The next event adds them: the document is found by its deployment, whichever part came first."""
+    (request,), (response,) = (parts_of(made(part, ndarray([[1]]))) for part in ("request", "response"))
+    whole = join(None, request)
+    joined = join({name: value for name, value in whole.items() if name != field}, response)
+    assert joined[field] == whole[field] == response.header[field]

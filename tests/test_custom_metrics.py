@@ -41,6 +41,26 @@ def test_fields_add_up() -> None:
 
 
 @pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        ({"series": ["a", "b"]}, {"series": ["b", "c"]}, {"series": ["a", "b", "c"]}),
+        ({"series": "a"}, {"series": ["b"]}, {"series": ["b"]}),
+        ({"series": ["a"]}, {"series": "b"}, {"series": "b"}),
+        ({"labels": ["a"]}, {"labels": ["b"]}, {"labels": ["b"]}),
+        ({"counter__a": 1}, {"counter__a": 2.5}, {"counter__a": 3.5}),
+        ({"timer__a": 1}, {"timer__a": "x"}, {"timer__a": "x"}),
+        ({"timer__a": "x"}, {"timer__a": 1}, {"timer__a": 1}),
+        ({"gauge__a": 1}, {"gauge__a": 2}, {"gauge__a": 2}),
+        ({"counter__a": 1e308}, {"counter__a": 1e308, "b": 1}, {"b": 1}),
+        ({"correct": 1}, {"correct": 0}, {"correct": 0}),
+    ],
+)
+def test_fields_of_two_sources(first: dict[str, Any], second: dict[str, Any], expected: dict[str, Any]) -> None:
+    """Only the counters, timers and series of custom metrics add up; of any other field the second source's counts."""
+    assert combine(first, second) == expected
+
+
+@pytest.mark.parametrize(
     "wrong",
     [
         "text",

@@ -44,12 +44,15 @@ def test_legal_names(name: str) -> None:
 def test_values_with_illegal_names() -> None:
     """An element whose value is an object with such a name is set aside whole."""
     assert to_set_aside({"a": {"": 1}, "b": [{"x": {"y.": 1}}], "c": {"d": 1}, "e": [1, [2]]}) == ["a", "b"]
+    assert to_set_aside({"a": {"x": {"": 1}, "y": 1}, "b": [1, {"": 1}], "c": [{"": 1}, {"x": 1}]}) == ["a", "b", "c"]
     assert has_illegal_names([[{"": 1}]])
 
 
 def test_a_name_within_another() -> None:
     """Only the longer one is set aside."""
     assert to_set_aside({"a.b": 1, "a": 2, "a.b.c": 3, "ab.c": 4}) == ["a.b", "a.b.c"]
+    assert to_set_aside({"a": 1, "a.b.c": 2}) == ["a.b.c"]
+    assert to_set_aside({"a.b": 1, "a.b.c": 2, "a.bc": 3}) == ["a.b.c"]
 
 
 def document(**elements: Any) -> dict[str, Any]:

@@ -171,6 +171,31 @@ def test_feedback_of_a_whole_prediction_is_one_write() -> None:
         plan.send([document])
 
 
+def rounds_of(store: Store, message: Message) -> list[list[Any]]:
+    """Carry out a plan; return its changes, round by round."""
+    made = make(message)
+    plan = record(made, parts_of(made), SETTLE)
+    rounds, results = [], None
+    while True:
+        try:
+            changes = plan.send(results)  # type: ignore[arg-type]
+        except StopIteration:
+            return rounds
+        rounds.append(changes)
+        results = [apply(store, change) for change in changes]
+
+
+def test_searches_are_saved() -> None:
+    """Rows are looked for only by what arrived before its request: each search costs the engine as much as a write."""
+    store: Store = {}
+    assert [len(changes) for changes in rounds_of(store, SINGLE[0])] == [1]
+    for message in SINGLE[1:]:
+        assert [len(changes) for changes in rounds_of(store, message)] == [1]
+    # The response is stored, and its row 0 is read.
+    assert [len(changes) for changes in rounds_of({}, SINGLE[1])] == [1, 1]
+    assert [len(changes) for changes in rounds_of({}, SINGLE[4])] == [1, 1]
+
+
 NUMBERS = st.integers(-2, 3) | st.floats() | st.booleans() | st.none() | st.sampled_from(["a", "1", ""])
 NESTED = st.recursive(NUMBERS, lambda inner: st.lists(inner, max_size=3), max_leaves=8)
 PAYLOADS = st.one_of(

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from request_logger.documents.document import MAX_REFUSALS, PARTS, degrade, expand
+from request_logger.store.indices.templates import mapping
 
 LIMIT = "illegal_argument_exception: Limit of total fields [2300] has been exceeded while adding new fields [3]"
 STRICT = "strict_dynamic_mapping_exception: [1:7] dynamic introduction of [{}] within [{}] is not allowed"
@@ -187,3 +188,26 @@ def test_a_field_whose_own_name_is_illegal() -> None:
     odd = document()
     odd["feedback"]["a..b"] = 1
     assert aside(degrade(odd, ["field name cannot contain only whitespace"])) == {"feedback": ["a..b"]}
+
+
+def test_a_document_of_metrics_alone() -> None:
+    """It has few forms: as text, left out, and as text again; then there is an end, and no way back."""
+    given_document = {"RequestId": "r", "metrics": {"correct": 1}}
+    forms = [degrade(given_document, [LIMIT] * count) for count in range(1, MAX_REFUSALS + 1)]
+    assert [form and "metrics" in form for form in forms[:4]] == [True, False, True, False]
+    assert forms[4:] == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("part", "field"),
+    [
+        (part, field)
+        for part in PARTS
+        for field, kind in mapping()["properties"][part]["properties"].items()
+        if kind.get("enabled") is False
+    ],
+)
+def test_names_within_what_is_not_indexed(part: str, field: str) -> None:
+    """An engine doesn't refuse them, so they stay; where it names nothing, only illegal names elsewhere go."""
+    odd = {"RequestId": "r", part: {field: {"a..b": 1}, "theirs": {"c": [{"": 1}]}, "more": {"d": 1}}}
+    assert aside(degrade(odd, ["field name cannot contain only whitespace"])) == {part: ["theirs"]}

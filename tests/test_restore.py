@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from datetime import date
 from typing import Any
 
 import pytest
@@ -75,6 +76,14 @@ def test_result_is_the_document() -> None:
     assert found == store[INDEX, id]
     assert found["metrics"]["correct"] == 0
     assert carry_out(store, restore(INDEX, id, letter, SETTLE)) == found
+
+
+def test_where_a_letter_is_looked_for() -> None:
+    """In the indices of all days: its document was probably created on another one."""
+    ((id, letter),) = letters_of(make(SINGLE[0]))
+    (change,) = next(restore(INDEX, id, letter, SETTLE))
+    assert (change.index, change.id, change.late, change.first) == (INDEX, id, True, False)
+    assert change.day == date(2026, 1, 1)
 
 
 def test_another_deployments_document_is_left_alone() -> None:

@@ -231,3 +231,22 @@ def test_any_versions_in_any_order(sent: list[tuple[str, str, str]], random: Any
         rebuilt = join(rebuilt, Part(part.name, part.content, part.node, part.header, part.timestamp))
     assert rebuilt is not None
     assert {**SETTLE(rebuilt), "metrics": None} == {**wanted, "metrics": None}
+
+
+@pytest.mark.parametrize("node", ["a", "b", ""])
+def test_a_document_with_one_node(node: str) -> None:
+    """As another version may have stored it: a further part is with its node, and joining it again changes nothing."""
+    first, second = version("request", 1, 1, node="a"), version("response", 2, 2, node=node)
+    (part,) = parts_of(second)
+    stored = {
+        **first.header,
+        "Ce-Modelid": "a",
+        "@timestamp": first.timestamp,
+        "request": parts_of(first)[0].content,
+        "nodes": {"a": {"request": parts_of(first)[0].content}},
+    }
+    joined = join(stored, part)
+    assert joined["response"]["instance"] == [2.0, 0.0]
+    assert joined["nodes"][node or "a"]["response"]["instance"] == [2.0, 0.0]
+    assert joined["nodes"]["a"]["request"]["instance"] == [1.0, 0.0]
+    assert join(joined, part) is joined

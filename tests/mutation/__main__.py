@@ -1,191 +1,133 @@
-"""`python -m tests.mutation [MODULE ...]`: which small mistakes in a module its tests don't notice.
+"""`python -m tests.mutation [GROUP | MODULE ...]`: which small mistakes in a module its tests don't detect.
 
-Each mutant of a module is imported instead of it by a process of its own, which runs the tests that are listed for it
-here until the first fails. A mutant that no test notices is shown: it is a test that is missing, or it means the same.
+Each mutant is tried in a forked process, with the tests that execute the mutated line, until the first of them fails. A
+mutant that no test detects is listed: a test is missing, or it is equivalent and belongs in ``equivalent.toml``.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
-import importlib.abc
-import importlib.util
+import importlib
 import os
 import random
-import resource
-import signal
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.machinery import ModuleSpec
 from pathlib import Path
-from types import CodeType, ModuleType
 
 import pytest
-from hypothesis import HealthCheck, settings
 
-from tests.mutation.mutants import Mutant, mutant, sites
-
-_ROOT = Path(__file__).parents[2]
-# A mutant that takes so many times what the module as it is takes, and some seconds, runs for ever.
-_PATIENCE = 5
-_LEAST_SECONDS = 20
-_KILLED, _SURVIVED, _ENDLESS = "killed", "survived", "endless"
-
-# The tests of a module, the quickest to notice first; all without an engine.
-TESTS: dict[str, tuple[str, ...]] = {
-    "scorers.auto": ("scorers/test_choosing.py", "scorers/test_reasons.py"),
-    "scorers.binary": ("scorers/test_directions.py", "scorers/test_binary.py", "scorers/test_reasons.py"),
-    "scorers.classification": (
-        "scorers/test_directions.py",
-        "scorers/test_binary.py",
-        "scorers/test_multiclass.py",
-        "scorers/test_multilabel.py",
-    ),
-    "scorers.labels": ("scorers/test_multiclass.py", "scorers/test_multilabel.py", "scorers/test_binary.py"),
-    "scorers.multiclass": ("scorers/test_directions.py", "scorers/test_multiclass.py",),
-    "scorers.multilabel": ("scorers/test_directions.py", "scorers/test_multilabel.py",),
-    "scorers.ordinal": ("scorers/test_directions.py", "scorers/test_ordinal.py",),
-    "scorers.probabilities": ("scorers/test_binary.py", "scorers/test_multiclass.py", "scorers/test_multilabel.py"),
-    "scorers.ranking": ("scorers/test_directions.py", "scorers/test_ranking.py",),
-    "scorers.regression": ("scorers/test_directions.py", "scorers/test_regression.py",),
-    "scorers.reward": ("scorers/test_directions.py", "scorers/test_reward.py",),
-    "scorers.structured": ("scorers/test_binary.py", "scorers/test_multiclass.py", "scorers/test_regression.py"),
-    "scorers.text": ("scorers/test_directions.py", "scorers/test_text.py",),
-    "request_logger.documents.document": (
-        "test_recorder.py", "test_batch_rows.py", "test_elements.py", "test_undecodable.py", "test_refused_forms.py",
-    ),
-    "request_logger.scoring.score": (
-        "scorers/test_settle.py", "scorers/test_reasons.py", "test_recorder.py", "test_undecodable.py",
-    ),
-    "request_logger.scoring.rules": ("scorers/test_choosing.py",),
-    "request_logger.scoring.registry": ("scorers/test_choosing.py",),
-    "request_logger.scoring.custom_metrics": ("test_custom_metrics.py",),
-    "request_logger.scoring.user_scorers": ("test_user_code.py",),
-    "request_logger.scoring.legacy": ("scorers/test_golden_metrics.py", "test_user_code.py"),
-    "request_logger.analytics.rollups": ("scorers/test_rollups.py", "scorers/test_regression.py"),
-    "request_logger.analytics.intervals": ("analytics/test_intervals.py",),
-    "request_logger.analytics.estimates": (
-        "analytics/test_estimates.py", "analytics/test_label_averages.py", "analytics/test_differences.py",
-    ),
-}  # fmt: skip
+from tests.mutation.equivalent import Equivalent, equivalents
+from tests.mutation.groups import GROUPS, ROOT, Group
+from tests.mutation.mutants import mutant, sites
+from tests.mutation.trial import (
+    NOT_EXECUTED,
+    ON_IMPORT,
+    SURVIVED,
+    Found,
+    InProcess,
+    Trial,
+    fresh,
+    in_child,
+    limit_of,
+    options,
+    shown,
+)
 
 
 @dataclass
-class Result:
-    """How many mutants of a module were tried, how many were noticed, and the CPU seconds that took."""
+class Score:
+    """How many mutants of a module were tried and detected; equivalent ones are counted apart."""
 
     tried: int = 0
     killed: int = 0
-    seconds: float = 0.0
+    equivalent: int = 0
 
 
 def main() -> int:
-    """Try mutants of the modules that were named, or of all."""
+    """Try mutants of the groups and modules that were named, or of all."""
     parser = argparse.ArgumentParser(prog="python -m tests.mutation", description=__doc__)
+    known = [*GROUPS, *(name for group in GROUPS.values() for name in group.modules)]
+    parser.add_argument("names", nargs="*", help=f"groups ({', '.join(GROUPS)}) or modules; default: all groups")
+    parser.add_argument("--most", type=int, default=40, help="mutants per module: a random sample where it has more")
+    parser.add_argument("--seed", type=int, default=1, help="of the sample, and of the tests' own random values")
     parser.add_argument(
-        "modules", nargs="*", default=list(TESTS), help="modules to change; default: all that are listed"
+        "--seconds",
+        type=float,
+        default=60,
+        help="of tests per mutant, the quickest first, by their time on the original",
     )
-    parser.add_argument("--most", type=int, default=40, help="mutants of a module: so many by chance where it has more")
-    parser.add_argument("--seed", type=int, default=1, help="of the choice, and of the tests' own random values")
     arguments = parser.parse_args()
-    results = []
-    for name in arguments.modules:
-        result = _try(name, arguments.most, arguments.seed)
-        print(f"{name:42} {result.killed:4} of {result.tried:4} killed, {result.seconds:6.0f} s of CPU", flush=True)
-        results.append(result)
-    print(f"{'all':42} {sum(each.killed for each in results):4} of {sum(each.tried for each in results):4} killed")
+    if unknown := set(arguments.names) - set(known):
+        parser.error(f"no group or module is called {', '.join(sorted(unknown))}")
+    total: dict[str, Score] = {}
+    for name, group in GROUPS.items():
+        whole = not arguments.names or name in arguments.names
+        modules = {each: path for each, path in group.modules.items() if whole or each in arguments.names}
+        if modules:
+            total |= _try(group, modules, arguments)
+    for module, score in total.items():
+        print(f"{module:44} {score.killed:4} of {score.tried:4} killed, {score.equivalent:3} equivalent")
+    print(
+        f"{'all':44} {sum(each.killed for each in total.values()):4} of {sum(each.tried for each in total.values()):4}"
+    )
     return 0
 
 
-def _try(name: str, most: int, seed: int) -> Result:
-    path = _ROOT / f"{name.replace('.', '/')}.py"
+def _try(group: Group, modules: dict[str, Path], arguments: argparse.Namespace) -> dict[str, Score]:
+    scores = {module: Score() for module in modules}
+    trials: list[Trial] = []
+    known = equivalents()
+    most, seed = arguments.most, arguments.seed
+    for module, path in modules.items():
+        chosen, scores[module].equivalent = _chosen(module, path, most, seed, known)
+        trials += chosen
+    say = os.fdopen(os.dup(1), "w")
+
+    def run() -> Found | None:
+        # The same modules for all groups: so a test file is measured once.
+        paths = sorted({path for each in GROUPS.values() for path in each.modules.values()})
+        plugin = InProcess(paths, trials, arguments.seconds, lambda line: print(line, file=say, flush=True))
+        pytest.main([*options(seed), *(str(ROOT / "tests" / test) for test in group.tests)], plugins=[plugin])
+        return plugin.found
+
+    found = in_child(run)
+    if found is None:
+        raise SystemExit("the tests can't be collected: run them with pytest to see why")
+    for trial, (verdict, tests) in zip(trials, found.verdicts, strict=True):
+        final = verdict
+        if verdict == ON_IMPORT:
+            final = fresh(trial, tests, seed, limit_of(found.measured, tests)) if tests else NOT_EXECUTED
+        lives = final in {SURVIVED, NOT_EXECUTED}
+        scores[trial.module].tried += 1
+        scores[trial.module].killed += not lives
+        if lives and verdict == ON_IMPORT:
+            print(shown(trial, final, tests), flush=True)
+    return scores
+
+
+def _chosen(module: str, path: Path, most: int, seed: int, known: Sequence[Equivalent]) -> tuple[list[Trial], int]:
+    """Return a sample of the module's mutants in the order of their lines, and the number of equivalent ones in it."""
     source = path.read_text(encoding="utf-8")
     found = sites(source)
-    chosen = random.Random(f"{seed} {name}").sample(found, min(most, len(found)))
-    result = Result()
-    started = time.monotonic()
-    verdict = _run(name, path, source, seed, 600)
-    assert verdict == _SURVIVED, f"the tests of {name} fail as it is"
-    limit = _LEAST_SECONDS + _PATIENCE * (time.monotonic() - started)
-    before = _cpu_seconds()
-    for site in sorted(chosen, key=lambda each: (each.node, each.variant)):
-        made = mutant(source, site)
-        verdict = _run(name, path, made.source, seed, limit)
-        result.tried += 1
-        result.killed += verdict != _SURVIVED
-        if verdict == _SURVIVED:
-            print(_shown(path, made), flush=True)
-    result.seconds = _cpu_seconds() - before
-    return result
-
-
-def _shown(path: Path, made: Mutant) -> str:
-    return f"{path.relative_to(_ROOT)}:{made.line}: {made.change}"
-
-
-def _run(name: str, path: Path, source: str, seed: int, limit: float) -> str:
-    """Run the tests of a module with another source, in a process of its own."""
-    child = os.fork()
-    if not child:
-        status = 1
-        with contextlib.suppress(BaseException):
-            status = _test(name, path, source, seed)
-        os._exit(status)
-    deadline = time.monotonic() + limit
-    while time.monotonic() < deadline:
-        ended, status = os.waitpid(child, os.WNOHANG)
-        if ended:
-            return _KILLED if status else _SURVIVED
-        time.sleep(0.02)
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    return _ENDLESS
-
-
-def _test(name: str, path: Path, source: str, seed: int) -> int:
-    silence = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(silence, 1)
-    os.dup2(silence, 2)
-    sys.meta_path.insert(0, _Finder(name, path, source))
-    # A test that is slow on a busy machine has not noticed anything.
-    settings.register_profile("mutation", deadline=None, database=None, suppress_health_check=list(HealthCheck))
-    settings.load_profile("mutation")
-    tests = [str(_ROOT / "tests" / each) for each in TESTS[name]]
-    options = ["-x", "-q", "-m", "not engine", "-p", "no:cacheprovider", f"--hypothesis-seed={seed}"]
-    return int(pytest.main([*options, *tests]))
-
-
-class _Finder(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
-    """Imports one module from mutated source code."""
-
-    def __init__(self, name: str, path: Path, source: str) -> None:
-        self._name, self._path, self._source = name, path, source
-
-    def find_spec(
-        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
-        if fullname != self._name:
-            return None
-        return importlib.util.spec_from_file_location(fullname, self._path, loader=self)
-
-    def get_source(self, fullname: str) -> str:
-        return self._source
-
-    def get_code(self, fullname: str) -> CodeType:
-        return compile(self._source, str(self._path), "exec")
-
-
-def _cpu_seconds() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
+    sample = random.Random(f"{seed} {module}").sample(found, min(most, len(found)))
+    trials = [Trial(module, path, mutant(source, site)) for site in sample]
+    kept = [trial for trial in trials if not any(each.fits(module, trial.made) for each in known)]
+    kept.sort(key=lambda trial: (trial.made.line, trial.made.change))
+    return kept, len(trials) - len(kept)
 
 
 def _preload() -> None:
     """Import what the tests need of others, once for all processes."""
-    for name in ("numpy", "scipy.stats", "sklearn.metrics", "hypothesis", "orjson", "requests", "yaml"):
-        importlib.import_module(name)
+    for name in (
+        *("numpy", "scipy.stats", "sklearn.metrics", "hypothesis", "orjson", "requests", "yaml"),
+        *("flask", "gunicorn.app.base", "elasticsearch", "opensearchpy", "prometheus_client", "rapidfuzz", "pandas"),
+    ):
+        try:
+            importlib.import_module(name)
+        except ImportError:
+            # An extra that isn't installed: the tests that need it say so.
+            continue
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ _CALCULATED: dict[type[ast.operator], type[ast.operator]] = {
     ast.Pow: ast.Mult,
 }
 _CALLED = {"min": "max", "max": "min", "any": "all", "all": "any"}
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 @dataclass(frozen=True)
@@ -40,11 +41,24 @@ class Site:
 
 @dataclass(frozen=True)
 class Mutant:
-    """A module's source with one mistake in it; ``line`` and ``change`` say where and which."""
+    """A module with one mistake in it.
+
+    Attributes:
+        line: where the mistake is.
+        lines: first and last line of the statement with the mistake, or of its header where it has a body.
+        function: qualified name of the outermost function whose body has the mistake; empty: it is executed on import.
+        change: what was there, and what is there now.
+        statement: the first line of the mutated statement; together with ``function`` and ``change`` it is the
+            mistake's name, which stays when lines are inserted above it.
+        tree: the module, with the lines of the original.
+    """
 
     line: int
+    lines: tuple[int, int]
+    function: str
     change: str
-    source: str
+    statement: str
+    tree: ast.Module
 
 
 def sites(source: str) -> list[Site]:
@@ -63,14 +77,46 @@ def mutant(source: str, site: Site) -> Mutant:
     """Make the mistake."""
     tree = ast.parse(source)
     node = list(ast.walk(tree))[site.node]
+    parents = {id(child): parent for parent in ast.walk(tree) for child in ast.iter_child_nodes(parent)}
+    above = [node]
+    while (parent := parents.get(id(above[-1]))) is not None:
+        above.append(parent)
+    statement = next(each for each in above if isinstance(each, ast.stmt | ast.match_case | ast.Module))
+    first = getattr(node, "lineno", getattr(statement, "lineno", 1))
     before = _text(node)
     list(_changes(node))[site.variant]()
-    return Mutant(getattr(node, "lineno", 0), f"{before}  ->  {_text(node)}", ast.unparse(tree))
+    ast.fix_missing_locations(tree)
+    return Mutant(
+        first, _lines(statement, first), _function(above), f"{before}  ->  {_text(node)}", _text(statement), tree
+    )
+
+
+def _function(above: list[ast.AST]) -> str:
+    """Return the name of the outermost function whose body has the first of the nodes, which go up to the module."""
+    names: list[str] = []
+    for parent, child in zip(above[:0:-1], above[-2::-1], strict=True):
+        if isinstance(parent, ast.ClassDef):
+            names.append(parent.name)
+        elif isinstance(parent, _FUNCTIONS):
+            # Defaults and decorators are executed on import.
+            return ".".join([*names, parent.name]) if any(child is each for each in parent.body) else ""
+    return ""
+
+
+def _lines(statement: ast.AST, first: int) -> tuple[int, int]:
+    body = getattr(statement, "body", None) or getattr(statement, "cases", None)
+    if body is None or isinstance(statement, ast.match_case):
+        return first, max(getattr(statement, "end_lineno", None) or first, first)
+    start = getattr(statement, "lineno", first)
+    return start, max(getattr(body[0], "lineno", first) - 1, start)
 
 
 def _text(node: ast.AST) -> str:
-    # Of a whole function or `if` the first line says enough.
-    return ast.unparse(node).splitlines()[0]
+    # Of a whole function or `if` the first line says enough; of a function with decorators the one with its name.
+    lines = ast.unparse(node).splitlines() or [""]
+    if isinstance(node, (*_FUNCTIONS, ast.ClassDef)):
+        return lines[len(node.decorator_list)]
+    return lines[0]
 
 
 def _left_alone(tree: ast.Module) -> Iterator[ast.AST]:
@@ -88,20 +134,21 @@ def _left_alone(tree: ast.Module) -> Iterator[ast.AST]:
                 yield from decorators
             case ast.Expr(value=ast.Constant()):
                 yield node
-            case ast.Raise() | ast.Assign(targets=[ast.Name(id="text")]):
+            case ast.Raise() | ast.Assign(targets=[ast.Name(id="text" | "__all__")]):
                 yield node
+            # Types at module level, and those of casts: no code runs because of them.
+            case ast.Call(func=ast.Name(id="cast" | "TypeVar" | "NewType"), args=[first, *_]):
+                yield first
 
 
 def _changes(node: ast.AST) -> Iterator[Callable[[], None]]:
     match node:
-        case ast.Compare(ops=[operator]) if type(operator) in _COMPARED:
-            yield lambda: setattr(node, "ops", [_COMPARED[type(operator)]()])
+        case ast.Compare(ops=[compared]) if type(compared) in _COMPARED:
+            yield lambda: setattr(node, "ops", [_COMPARED[type(compared)]()])
         case ast.BinOp(op=operator) | ast.AugAssign(op=operator) if type(operator) in _CALCULATED:
             yield lambda: setattr(node, "op", _CALCULATED[type(operator)]())
-        case ast.BoolOp(op=ast.And()):
-            yield lambda: setattr(node, "op", ast.Or())
-        case ast.BoolOp(op=ast.Or()):
-            yield lambda: setattr(node, "op", ast.And())
+        case ast.BoolOp(op=joining):
+            yield lambda: setattr(node, "op", ast.Or() if isinstance(joining, ast.And) else ast.And())
         case ast.UnaryOp(op=ast.USub()):
             yield lambda: setattr(node, "op", ast.UAdd())
         case ast.If(test=test) | ast.IfExp(test=test) | ast.While(test=test):
@@ -110,13 +157,15 @@ def _changes(node: ast.AST) -> Iterator[Callable[[], None]]:
             yield lambda: setattr(node, "ifs", [_negated(test)])
         case ast.Constant(value=bool() as value):
             yield lambda: setattr(node, "value", not value)
-        case ast.Constant(value=int() | float() as value):
-            yield lambda: setattr(node, "value", value + 1)
+        case ast.Constant(value=int() | float() as figure):
+            yield lambda: setattr(node, "value", figure + 1)
         case ast.Constant(value=str() as text):
             yield lambda: setattr(node, "value", f"{text}x")
         case ast.Call(func=ast.Name(id=name) as called) if name in _CALLED:
             yield lambda: setattr(called, "id", _CALLED[name])
-        case ast.Return(value=ast.AST() as value) if not isinstance(value, ast.Constant):
+        case ast.Return(value=ast.expr() as whole) if not isinstance(whole, ast.Constant):
+            yield lambda: setattr(node, "value", ast.Constant(None))
+        case ast.Expr(value=ast.Call()):
             yield lambda: setattr(node, "value", ast.Constant(None))
 
 

@@ -235,18 +235,32 @@ def test_all_problems_of_the_file_are_reported_at_once(tmp_path: Path) -> None:
         assert line.startswith(start)
 
 
-@pytest.mark.parametrize(
-    ("content", "text"),
-    [("rules: [", "is not YAML"), ("- a", "must be a mapping"), ("rules: 3", "must be a mapping"), ("", "must be a")],
-)
-def test_a_file_that_is_no_rules(tmp_path: Path, content: str, text: str) -> None:
-    """No YAML, no rules."""
+@pytest.mark.parametrize("content", ["- a", "rules: 3", "", "rules:", "text", "rule: []"])
+def test_a_file_that_is_no_rules(tmp_path: Path, content: str) -> None:
+    """The line says what the file must be."""
     path = tmp_path / "scorers.yaml"
     path.write_text(content)
-    with pytest.raises(ScorerError, match=text):
+    with pytest.raises(ScorerError) as error:
         Chooser("auto", str(path))
-    with pytest.raises(ScorerError, match="can't be read"):
-        Chooser("auto", str(tmp_path / "missing.yaml"))
+    assert str(error.value) == f"{path}: must be a mapping with a list of rules under the key rules"
+
+
+@pytest.mark.parametrize("content", [b"rules: [", b"rules: \xff"])
+def test_a_file_that_is_no_yaml(tmp_path: Path, content: bytes) -> None:
+    """The parser's words are one line."""
+    path = tmp_path / "scorers.yaml"
+    path.write_bytes(content)
+    with pytest.raises(ScorerError, match=rf"^{path}: is not YAML: \S.*\S$") as error:
+        Chooser("auto", str(path))
+    assert "\n" not in str(error.value)
+
+
+def test_a_file_that_can_not_be_read(tmp_path: Path) -> None:
+    """The system's reason is in the line."""
+    path = tmp_path / "missing.yaml"
+    with pytest.raises(ScorerError) as error:
+        Chooser("auto", str(path))
+    assert str(error.value) == f"{path}: can't be read: No such file or directory"
 
 
 def test_legacy_class() -> None:

@@ -1,0 +1,90 @@
+"""Which modules are mutated, and the tests that should detect a mutation of them; all without an engine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Packages or modules, and the files or folders in tests/ whose tests are tried for them, one collection for all.
+
+    Of these tests only those that execute the mutated line run, so a long list costs one run of all tests and no more.
+    """
+
+    paths: tuple[str, ...]
+    tests: tuple[str, ...]
+
+    @property
+    def modules(self) -> dict[str, Path]:
+        """The modules by their dotted names; a package's ``__init__`` has no code to mutate."""
+        found: list[Path] = []
+        for path in self.paths:
+            whole = ROOT / path
+            found += [whole] if path.endswith(".py") else sorted(whole.glob("[!_]*.py"))
+        return {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in found}
+
+
+GROUPS: dict[str, Group] = {
+    "scorers": Group(
+        ("scorers",), ("scorers", "defects/test_scorers.py", "defects/test_numbers.py", "analytics", "test_recorder.py")
+    ),
+    "scoring": Group(
+        ("request_logger/scoring",),
+        (
+            "scorers",
+            "test_recorder.py",
+            "test_undecodable.py",
+            "test_custom_metrics.py",
+            "test_user_code.py",
+            "defects",
+        ),
+    ),
+    "documents": Group(
+        ("request_logger/documents", "request_logger/ingest/write_plan.py"),
+        (
+            "test_recorder.py",
+            "test_batch_rows.py",
+            "test_elements.py",
+            "test_undecodable.py",
+            "test_refused_forms.py",
+            "test_events.py",
+            "test_cloudevents.py",
+            "test_names.py",
+            "test_versions.py",
+            "test_contents.py",
+            "test_restore.py",
+            "test_orders.py",
+            "test_period_indices.py",
+            "test_user_code.py",
+            "test_wire.py",
+            "test_redaction.py",
+            "scorers/test_settle.py",
+            "scorers/test_reasons.py",
+            "defects",
+        ),
+    ),
+    "analytics": Group(
+        tuple(
+            f"request_logger/analytics/{name}.py"
+            for name in (
+                "accumulator",
+                "coverage",
+                "curves",
+                "differences",
+                "estimates",
+                "formatting",
+                "intervals",
+                "label_averages",
+                "paired_samples",
+                "rollups",
+                "t_distribution",
+                "verdict",
+            )
+        ),
+        ("analytics", "scorers", "test_accumulator.py", "test_check_quality.py"),
+    ),
+}
