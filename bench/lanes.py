@@ -192,13 +192,18 @@ def mixed(count: int, deployment: str) -> Iterator[Sent]:
     ]
     requests += [(raw, kind or "application/json") for _, raw, kind in payloads.others() if len(raw) < 10_000]
     requests += [(raw, "application/json") for raw in _UNUSUAL]
+    large = [
+        (raw, kind or "application/json")
+        for shape in ((1, 3000), (1, 32, 32, 3), (2, 2500), (600, 4))
+        for _, raw, kind in payloads.bodies(payloads.array(shape))
+    ]
     events: list[tuple[int, Sent]] = []
     for number in range(-(-count // len(first.PARTS))):
         found = first.bodies(number)
         for step, part in enumerate(first.PARTS):
             raw, kind = json.dumps(found[part]).encode(), "application/json"
             if part == "request" or (part == "response" and number % 3 == 0):
-                raw, kind = chance.choice(requests)
+                raw, kind = chance.choice(requests if number % 20 else large)
             place = number * len(first.PARTS) + chance.randrange(_SHUFFLE)
             events.append((place, Sent(attributes(deployment, number, part, step), raw, kind)))
     events.sort(key=lambda pair: pair[0])

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from request_logger.documents.event import Body, from_headers, from_structured, parse_structured
+from request_logger.documents.envelope import parse_structured
+from request_logger.documents.event import Body, from_headers, from_structured
 from request_logger.settings import Settings
 from tests.golden_differences import DIFFERENCES, STATUS, TABLE
 from tests.helpers import DATA, Index, Sender, Server

@@ -16,12 +16,11 @@ import requests
 from prometheus_client import CollectorRegistry
 
 from request_logger import logs
+from request_logger.documents.envelope import parse_batch, parse_structured
 from request_logger.documents.event import (
     BadEventError,
     IgnoredEventError,
     from_structured,
-    parse_batch,
-    parse_structured,
 )
 from request_logger.kafka.binding import Record, event_of
 from request_logger.scoring.score import score

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from request_logger.documents.event import Body, Event, from_headers, from_structured, parse_structured
+from request_logger.documents.envelope import parse_structured
+from request_logger.documents.event import Body, Event, from_headers, from_structured
 from request_logger.settings import Settings
 from tests.helpers import DATA, Index, Sender
 from tests.model import in_order, without_times

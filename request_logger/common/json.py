@@ -20,6 +20,8 @@ from uuid import UUID
 
 import orjson
 
+from request_logger.common.json_text import JsonText
+
 # orjson writes 254 levels, the search engines read 500 (OpenSearch) or 1,000; a document adds a few levels.
 MAX_DEPTH = 200
 # Search engines refuse a longer field name, and with it the whole _bulk.
@@ -53,12 +55,20 @@ class UnstorableNumber(str):
 def dumps(value: Any, *, sort_keys: bool = False) -> bytes:
     """Serialise any value to UTF-8 JSON. Never raises.
 
-    Numbers that are not finite become null, lone surrogates question marks; other types are converted by `plain`.
+    Numbers that are not finite become null, lone surrogates question marks; a `JsonText` is copied; other types are
+    converted by `plain`.
     """
     try:
-        return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS | (orjson.OPT_SORT_KEYS if sort_keys else 0))
+        options = orjson.OPT_NON_STR_KEYS | (orjson.OPT_SORT_KEYS if sort_keys else 0)
+        return orjson.dumps(value, _fragment, options)
     except Exception:  # an integer beyond 64 bits, a lone surrogate, an object of user code
         return json.dumps(plain(value), ensure_ascii=False, sort_keys=sort_keys).encode("utf-8", "replace")
+
+
+def _fragment(value: Any) -> orjson.Fragment:
+    if isinstance(value, JsonText):
+        return orjson.Fragment(value.text)
+    raise TypeError
 
 
 def loads(raw: bytes | str) -> Any:
@@ -221,6 +231,8 @@ def _scalar(value: Any, above: tuple[int, ...]) -> Any:
         return _finite(float(value)) if whole is None else _plain(int(whole()), above)
     if isinstance(value, (bytes, bytearray, memoryview)):
         return bytes(value).decode("utf-8", "replace")
+    if isinstance(value, JsonText):
+        return _plain(value.parsed(), above)
     if isinstance(value, (date, time)):
         return value.isoformat()
     if isinstance(value, UUID):

@@ -104,7 +104,8 @@ def _contents(event: Event, schema: Schema | None, most_rows: int | None, keep: 
     try:
         if event.part in ("request", "response"):
             is_response = event.part == "response"
-            decoded = decode_body(body.raw, body.content_type, is_response=is_response)
+            # A schema needs the values of the columns.
+            decoded = decode_body(body.raw, body.content_type, is_response=is_response, keeps_text=schema is None)
             if most_rows is not None and len(decoded.items) > most_rows:
                 raise TooManyRowsError("body: more rows than there is memory for")
             decoded = _named(decoded, schema, event.part)

@@ -11,7 +11,7 @@ import base64
 import binascii
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
@@ -20,6 +20,7 @@ from typing import Any, Literal
 import orjson
 
 from request_logger.common.json import has_big_integer, literal, parse_leniently
+from request_logger.common.json_text import JsonText
 from request_logger.common.names import legal_index, strip_header
 from request_logger.common.periods import day_of
 from request_logger.common.times import as_timestamp, time_key
@@ -160,6 +161,9 @@ def from_structured(value: Any, settings: Settings) -> Event:
     content_type = value.get("datacontenttype")
     content_type = content_type if isinstance(content_type, str) else None
     raw = _structured_data(value, content_type)
+    if len(raw) > settings.max_payload_bytes and isinstance(value.get("data"), JsonText):
+        # The limit counts no white space in structured mode.
+        raw = literal(_parsed(raw))
     body = kept_body(raw, content_type, settings.max_payload_bytes)
     return from_attributes(attributes, body, settings, spelling=str)
 
@@ -178,38 +182,6 @@ def kept_body(raw: bytes, content_type: str | None, limit: int) -> Body:
     if len(raw) > limit:
         return Body(None, content_type, len(raw), hashlib.sha256(raw).hexdigest())
     return Body(raw, content_type, len(raw))
-
-
-def parse_structured(raw: bytes | bytearray) -> Any:
-    """Parse the body of a structured or batched mode request.
-
-    Go senders put raw protobuf into a JSON string, which isn't valid UTF-8: such a body is read as latin-1. Numbers
-    that orjson doesn't keep exact are read by `parse_leniently`. Raises BadEventError if the body isn't JSON.
-    """
-    try:
-        value = orjson.loads(raw)
-    except orjson.JSONDecodeError as error:
-        try:
-            return parse_leniently(raw.decode() if _is_utf8(raw) else raw.decode("latin-1"))
-        except (ValueError, RecursionError):
-            raise BadEventError(f"body: expected a CloudEvent as JSON, found no JSON ({error})") from None
-    return parse_leniently(raw) if has_big_integer(raw) else value
-
-
-def _is_utf8(raw: bytes | bytearray) -> bool:
-    try:
-        raw.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
-def parse_batch(raw: bytes | bytearray) -> Iterator[Any]:
-    """Return the events of a batched mode body, as parsed JSON. Raises BadEventError if it isn't a JSON array."""
-    value = parse_structured(raw)
-    if not isinstance(value, list):
-        raise BadEventError(f"body: expected a JSON array of CloudEvents, found {kind_of(value)}")
-    return iter(value)
 
 
 def from_attributes(attributes: Mapping[str, Any], body: Body, settings: Settings, spelling: Any = str) -> Event:
@@ -346,8 +318,17 @@ def _structured_data(value: dict[str, Any], content_type: str | None) -> bytes:
         if content_type and "json" in content_type:
             return literal(data)
         return data.encode("utf-8", "surrogatepass")
+    if isinstance(data, JsonText):
+        return data.text
     # As it was written, so that a body has the same meaning in every mode, including numbers that can't be stored.
     return literal(data)
+
+
+def _parsed(raw: bytes) -> Any:
+    try:
+        return parse_leniently(raw) if has_big_integer(raw) else orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        return parse_leniently(raw)
 
 
 def _text(value: str) -> str:

@@ -13,6 +13,7 @@ from dataclasses import replace
 from datetime import date
 from typing import Any
 
+from request_logger.common.json_text import all_parsed
 from request_logger.common.names import document_id, item_id, other_owner, row_named
 from request_logger.common.periods import day_of
 from request_logger.common.times import as_timestamp, time_key
@@ -352,7 +353,7 @@ def _batch_rows(first: Document) -> int:
         if isinstance(stored, int):
             rows = max(rows, stored)
         elif payload is not None:
-            rows = max(rows, _rows_in(payload))
+            rows = max(rows, _rows_in(all_parsed(payload)))
     return rows
 
 

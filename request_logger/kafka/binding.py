@@ -14,7 +14,8 @@ from typing import Any, Protocol
 
 from request_logger.common.names import strip_header
 from request_logger.common.times import instant, time_key
-from request_logger.documents.event import BadEventError, Body, Event, from_headers, from_structured, parse_structured
+from request_logger.documents.envelope import parse_structured
+from request_logger.documents.event import BadEventError, Body, Event, from_headers, from_structured
 from request_logger.settings import Settings
 from request_logger.store.writing.future import Future
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from request_logger.common.guard import reraise_if_killed, type_name
 from request_logger.common.json import MAX_KEY_CHARACTERS, plain
-from request_logger.payloads import arrays, bodies, predictions
+from request_logger.payloads import arrays, bodies, number_text, predictions
 from request_logger.payloads.base import Decoded, Decoder, Item, UndecodableError, columns_in
 from request_logger.payloads.bodies import MAX_INFLATED_BYTES
 from request_logger.payloads.protobuf import decode_protobuf, is_protobuf
@@ -53,20 +53,26 @@ _log = logging.getLogger(__name__)
 
 
 def decode_body(
-    raw: bytes, content_type: str | None = None, *, max_bytes: int = MAX_INFLATED_BYTES, is_response: bool = False
+    raw: bytes,
+    content_type: str | None = None,
+    *,
+    max_bytes: int = MAX_INFLATED_BYTES,
+    is_response: bool = False,
+    keeps_text: bool = False,
 ) -> Decoded:
     """Return the decoded body of a request or response event.
 
     ``payload`` of the result is the body as storable JSON (numbers that are not finite become text). A gzip body is
     inflated to at most ``max_bytes``. ``is_response`` distinguishes V2 protobuf responses from requests, whose bytes
-    can be the same. Raises UndecodableError.
+    can be the same. With ``keeps_text`` a large array of numbers is a JsonText, in the payload and in the instances of
+    the rows. Raises UndecodableError.
     """
     if raw.startswith(bodies.GZIP):
         raw = bodies.inflate(raw, max_bytes)
     if is_protobuf(content_type) and raw:
         body = bodies.storable(decode_protobuf(raw, is_response=is_response))
     else:
-        body = bodies.parse(raw, content_type, max_bytes=max_bytes)
+        body = (_with_text(raw) if keeps_text else None) or bodies.parse(raw, content_type, max_bytes=max_bytes)
     value = body.value if isinstance(body.value, dict) else predictions.wrapped(body.value)
     if value is None:
         found = "a list" if isinstance(body.value, list) else _shorten(body.value)
@@ -78,6 +84,21 @@ def decode_body(
     if not rows.has_payload:
         return rows
     return Decoded(rows.data_type, rows.items, rows.names, rows.fields, rows.has_elements, payload=body.stored)
+
+
+def _with_text(raw: bytes) -> bodies.Body | None:
+    """Return a parsed body whose large array of numbers is text; None for any other body."""
+    found = number_text.cut(raw)
+    # Other packages' decoders get lists.
+    if found is None or not all(is_own(decoder) for _, decoder in decoders()):
+        return None
+    rest, array = found
+    try:
+        body = bodies.parse(rest)
+    except UndecodableError:
+        return None
+    is_plain = body.value is body.stored and not bodies.is_binary(raw)
+    return body if is_plain and number_text.put(body.value, array) else None
 
 
 def decode_message(message: Any) -> Decoded:

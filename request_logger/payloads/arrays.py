@@ -14,10 +14,12 @@ from math import prod
 from typing import Any
 
 from request_logger.payloads.base import DataType, Decoded, Item, UndecodableError
+from request_logger.payloads.number_text import NumberText
 
 NUMERIC = frozenset({int, float, bool, type(None)})
 _NO_INTS = frozenset({float, bool, str, type(None)})
 _PLAIN_NUMBERS = frozenset({int, float})
+_FLOATS: frozenset[type] = frozenset({float})
 _NUMBERS_AND_TEXT = NUMERIC | {str}
 _NOT_FINITE = frozenset({"NaN", "Infinity", "-Infinity"})
 _INTEGER = re.compile(r"-?\d+(?:\.0*)?")
@@ -189,6 +191,10 @@ def rows_of(array: Any, names: Any, what: str, fields: dict[str, Any], *, as_flo
 
     ``as_floats`` converts integers to floats. Raises UndecodableError if the array has no rows.
     """
+    if isinstance(array, NumberText):
+        if array.has_large_rows() and not names:
+            return rows_of_text(array.as_floats() if as_floats else array, fields)
+        array = array.parsed()
     if array == []:
         raise UndecodableError(f"{what}: no rows")
     array, found = without_markers(array)
@@ -200,6 +206,16 @@ def rows_of(array: Any, names: Any, what: str, fields: dict[str, Any], *, as_flo
             rows = reshape(float_leaves(found.leaves, found.kinds), found.shape or (1,))
     known = column_names(names)
     return Decoded(data_type(found), items(rows, known), known, fields)
+
+
+def rows_of_text(array: NumberText, fields: dict[str, Any]) -> Decoded:
+    """Return an array's large rows, without names, as a decoded body."""
+    return Decoded(data_type(survey_of_text(array)), list(map(Item, array.rows())), None, fields)
+
+
+def survey_of_text(array: NumberText) -> Survey:
+    """Return the survey of an array that is text, without its leaves."""
+    return Survey(array.shape, [], _FLOATS)
 
 
 def other_fields(body: dict[str, Any], *taken: str) -> dict[str, Any]:

@@ -91,6 +91,11 @@ def _parse(raw: bytes, content_type: str | None, max_bytes: int) -> Body:
     return Body(value, value)
 
 
+def is_binary(raw: bytes) -> bool:
+    """Return whether a body may be JSON with raw tensors after it: see `v2_binary`."""
+    return v2_binary.is_likely(raw)
+
+
 def check_depth(value: Any) -> None:
     """Raise UndecodableError if a JSON value is nested deeper than ``MAX_DEPTH``, so that it can't be stored."""
     level = [value]

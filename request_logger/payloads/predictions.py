@@ -17,6 +17,7 @@ from typing import Any
 
 import orjson
 
+from request_logger.common.json_text import JsonText
 from request_logger.payloads.base import Decoded, Item
 
 # Normalised names (lower case, letters and digits only), in order of precedence.
@@ -32,7 +33,8 @@ _SCORES = (
 _PLACES = re.compile(r"start|end|.*(?:box|mask|polygon|keypoint).*")
 _NOT_LETTERS = re.compile(r"[\W_]+")
 _PROBABILITY_OF = re.compile(r"(?:probability|proba|p)(?:_(.+)|\((.+)\))", re.IGNORECASE | re.DOTALL)
-_NUMBERS = frozenset({int, float, bool, type(None)})
+# A text is a row of numbers.
+_NUMBERS = frozenset({int, float, bool, type(None), JsonText})
 # Rounded probabilities need not add up to exactly 1.
 _SUM_TOLERANCE = 0.02
 # Enough for a record of a thousand classes. Longer text is an answer, and takes too long to parse as a Python literal.

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 from request_logger.payloads import arrays, classification, columns, v2_datatypes, v2_protojson
 from request_logger.payloads.base import Decoded, Item, UndecodableError, columns_in
+from request_logger.payloads.number_text import NumberText
 
 _KEYS = ("inputs", "outputs")
 _DATA_FRAME = "pd"
@@ -98,7 +100,13 @@ def _column(tensor: Any, what: str) -> columns.Column:
         what = f"{what} {name!r:.40}"
     else:
         name = what
-    data = arrays.survey(tensor.get("data", []))
+    content = tensor.get("data", [])
+    if isinstance(content, NumberText):
+        column = _column_of_text(name, content, tensor, what)
+        if column is not None:
+            return column
+        content = content.parsed()
+    data = arrays.survey(content)
     if data.shape is None:
         raise UndecodableError(f"{what}: data is ragged")
     shape = tensor.get("shape", list(data.shape))
@@ -112,3 +120,17 @@ def _column(tensor: Any, what: str) -> columns.Column:
         sizes = arrays.resolve_shape(shape, len(leaves), what)
     found = arrays.Survey(sizes, [], frozenset(map(type, leaves)))
     return columns.Column(name, arrays.reshape(leaves, sizes), found)
+
+
+def _column_of_text(name: str, data: NumberText, tensor: dict[str, Any], what: str) -> columns.Column | None:
+    """Return a column of large rows of numbers that are text; None if they must be parsed."""
+    if tensor.get("datatype") not in v2_datatypes.AS_TEXT:
+        return None
+    count = prod(data.shape)
+    shape = arrays.resolve_shape(tensor.get("shape", list(data.shape)), count, what)
+    if not data.has_large_rows(shape) or (len(data.shape) > 1 and data.shape != shape):
+        return None
+    found = v2_datatypes.from_text(tensor.get("datatype"), data, shape)
+    if found is None:
+        return None
+    return columns.Column(name, found.rows(), arrays.survey_of_text(found))

@@ -16,6 +16,7 @@ import numpy as np
 
 from request_logger.payloads.arrays import Survey
 from request_logger.payloads.base import UndecodableError
+from request_logger.payloads.number_text import NumberText
 
 BASE64 = "base64"
 
@@ -35,8 +36,11 @@ _RAW = {
     "FP64": "<f8",
     "BF16": "<u2",
 }
+_ROUNDED_BY_NUMPY = {"FP32": "f4", "FP16": "f2"}
 DATATYPES = frozenset({*_RAW, "BYTES"})
 _INTEGERS = frozenset(name for name in _RAW if "INT" in name)
+AS_TEXT = frozenset({*_ROUNDED_BY_NUMPY, *_INTEGERS, "FP64"})
+"""The datatypes of `from_text`."""
 _LENGTH_BYTES = 4
 
 
@@ -56,6 +60,16 @@ def from_json(datatype: Any, data: Survey, what: str) -> list[Any]:
         return [None if leaf is None else convert(leaf) for leaf in data.leaves]
     except (TypeError, ValueError, OverflowError):
         raise UndecodableError(f"{what}: data has values that are no {datatype}") from None
+
+
+def from_text(datatype: Any, data: NumberText, shape: tuple[int, ...]) -> NumberText | None:
+    """Return the values of a tensor with a datatype of AS_TEXT, nested to its shape; None if they must be parsed."""
+    if datatype in _ROUNDED_BY_NUMPY:
+        return data.rounded(_ROUNDED_BY_NUMPY[datatype], shape)
+    if datatype in _INTEGERS and not data.are_integers():
+        return None
+    exact = data.as_floats() if datatype == "FP64" else data
+    return exact if exact.shape == shape else exact.reshaped(shape)
 
 
 def from_raw(datatype: str, raw: bytes, what: str) -> list[Any]:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from request_logger.common.guard import reraise_if_killed, type_name
+from request_logger.common.json_text import all_parsed
 from request_logger.common.times import now
 from request_logger.documents.batches import has_own_messages
 from request_logger.documents.document import Document, part_in
@@ -188,7 +189,7 @@ def _responses(document: Document, feedback: Document) -> tuple[Row | None, Row 
         if "undecodable" in response:
             problem = PairReason.RESPONSE_UNDECODABLE
         elif "instance" in response:
-            stored = Row(response["instance"], _column_names(response.get("names")))
+            stored = Row(all_parsed(response["instance"]), _column_names(response.get("names")))
         elif "payload_dropped" in response:
             problem = PairReason.RESPONSE_DROPPED
         else:

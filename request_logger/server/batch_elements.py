@@ -8,7 +8,8 @@ from typing import Any
 
 import orjson
 
-from request_logger.documents.event import BadEventError, parse_batch
+from request_logger.documents.envelope import parse_array, parse_batch
+from request_logger.documents.event import BadEventError
 from request_logger.ingest.memory_budget import Budget, RequestTooLargeError, Share, parsed_bytes
 
 # Up to this size a batch is parsed at once, so that invalid JSON rejects the whole batch.
@@ -104,7 +105,8 @@ def _parse(raw: bytes | bytearray, view: memoryview, start: int, end: int, share
     share.give_back()
     share.take(parsed_bytes(raw, start, end))
     # Wrapped in brackets, so that an edge within a value is not valid JSON.
-    values: list[Any] = orjson.loads(b"".join((b"[", view[start:end], b"]")))
+    text = b"".join((b"[", view[start:end], b"]"))
+    values: list[Any] = parse_array(text) or orjson.loads(text)
     return values
 
 

@@ -10,13 +10,13 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from request_logger.documents.envelope import parse_structured
 from request_logger.documents.event import (
     Body,
     Event,
     from_headers,
     from_structured,
     kept_body,
-    parse_structured,
     with_body,
 )
 from request_logger.ingest.access import EVENTS_PATH, Access

@@ -17,6 +17,7 @@ import orjson
 from request_logger.common.json import dumps
 from request_logger.common.names import document_id, item_id, row_named
 from request_logger.documents.document import expand, parts_of
+from request_logger.documents.envelope import parse_batch, parse_structured
 from request_logger.documents.event import (
     BadEventError,
     Body,
@@ -24,8 +25,6 @@ from request_logger.documents.event import (
     IgnoredEventError,
     from_headers,
     from_structured,
-    parse_batch,
-    parse_structured,
 )
 from request_logger.ingest.redaction import Redactor
 from request_logger.ingest.write_plan import record

@@ -19,13 +19,12 @@ from hypothesis import strategies as st
 
 from request_logger.common.json import MAX_DEPTH, MAX_KEY_CHARACTERS, dumps, literal, loads, parse_leniently, plain
 from request_logger.documents.document import Document, parts_of
+from request_logger.documents.envelope import parse_batch, parse_structured
 from request_logger.documents.event import (
     BadEventError,
     Body,
     from_headers,
     from_structured,
-    parse_batch,
-    parse_structured,
 )
 from request_logger.kafka.binding import Record, event_of
 from request_logger.payloads import UndecodableError, decode_body, decode_protobuf

@@ -6,6 +6,7 @@ import hashlib
 from datetime import UTC, datetime
 
 from request_logger.common.json import dumps
+from request_logger.common.json_text import all_parsed
 from request_logger.store.changes import Change, Document
 from request_logger.store.writing.bulk import BulkItem
 
@@ -18,7 +19,8 @@ def dead_letter_id(index: str, id: str, document: Document) -> str:
 
     The document's ``metrics`` are left out, since they contain the time at which they were computed.
     """
-    content = {name: value for name, value in document.items() if name != "metrics"}
+    # The same number may be written in several ways.
+    content = {name: all_parsed(value) for name, value in document.items() if name != "metrics"}
     return hashlib.sha256(dumps([index, id, content], sort_keys=True)).hexdigest()
 
 
