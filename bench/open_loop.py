@@ -42,7 +42,7 @@ class Answer:
 
 
 def send(
-    url: str, events: Sequence[Due], *, connections: int, timeout: float = 60.0, new_connections: float = 0.0
+    url: str, events: Sequence[Due], *, connections: int, timeout: float = 150.0, new_connections: float = 0.0
 ) -> list[Answer]:
     """Send the events when they are due, and return the answers in the order of their arrival.
 

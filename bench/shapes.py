@@ -23,14 +23,17 @@ _WORDS = 2000
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """A kind of prediction. ``rows`` is the number of rows of a request, each of which becomes a document.
+    """A kind of prediction. ``columns`` is the number of named columns, 0 if it isn't a table, ``rows`` of rows of a
+    request, each of which becomes a document. ``text_bytes`` is the length of its text, if it is one.
 
     ``make`` returns the bodies of the prediction with a number: the same for the same number.
     """
 
     name: str
     make: Callable[[int], Bodies]
+    columns: int = 0
     rows: int = 1
+    text_bytes: int = 0
     protocol: str = SELDON
 
     @property
@@ -86,12 +89,12 @@ def request_id(deployment: str, number: int) -> str:
 def columns(count: int, protocol: str = SELDON) -> Shape:
     """Return predictions of one row with so many named columns of numbers."""
     make = _v2 if protocol == KSERVE else _table
-    return Shape(f"{count} columns", lambda number: make(number, count, 1), protocol=protocol)
+    return Shape(f"{count} columns", lambda number: make(number, count, 1), count, protocol=protocol)
 
 
 def batch(rows: int, count: int) -> Shape:
     """Return predictions of so many rows, each with so many named columns."""
-    return Shape(f"batch of {rows} x {count}", lambda number: _table(number, count, rows), rows=rows)
+    return Shape(f"batch of {rows} x {count}", lambda number: _table(number, count, rows), count, rows)
 
 
 def text(size: int) -> Shape:
@@ -107,7 +110,7 @@ def text(size: int) -> Shape:
             length += len(words[-1]) + 1
         return {"request": {"strData": " ".join(words)[:size]}, **_answers(chance, 1)}
 
-    return Shape(f"text of {size // 1000} KB", make)
+    return Shape(f"text of {size // 1000} KB", make, text_bytes=size)
 
 
 def image() -> Shape:

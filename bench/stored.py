@@ -44,9 +44,12 @@ class Disk:
 
 
 def compare(
-    engine: Client, shape: Shape, deployment: str, acknowledged: Collection[tuple[int, str]], *, scored: bool = True
+    engine: Client, shape: Shape, deployment: str, acknowledged: Collection[tuple[int, str]], sent: Collection[int] = ()
 ) -> Stored:
-    """Compare the engine's documents with the acknowledged events: (number of a prediction, part)."""
+    """Compare the engine's documents with the acknowledged events: (number of a prediction, part).
+
+    ``sent`` are the numbers of other predictions, whose documents may be stored, too.
+    """
     index = shape.index(deployment)
     engine.ask("POST", f"/{index}/_refresh")
     found: dict[str, dict[str, Any]] = {}
@@ -56,7 +59,8 @@ def compare(
         copies[f"{id} {row}"] += 1
         found[f"{id} {row}"] = source
     missing = unscored = 0
-    expected = {f"{request_id(deployment, number)} {row}" for number, _ in acknowledged for row in range(shape.rows)}
+    numbers = {*sent, *(number for number, _ in acknowledged)}
+    expected = {f"{request_id(deployment, number)} {row}" for number in numbers for row in range(shape.rows)}
     bodies: dict[int, Any] = {}
     for number, part in acknowledged:
         if number not in bodies:
@@ -66,7 +70,7 @@ def compare(
             for row in range(shape.rows)
         )
     for document in found.values():
-        unscored += scored and {"response", "feedback"} <= set(document) and not document.get("metrics")
+        unscored += {"response", "feedback"} <= set(document) and not document.get("metrics")
     duplicates = sum(copies.values()) - sum(key in expected for key in copies)
     return Stored(sum(copies.values()), missing, duplicates, unscored)
 
@@ -78,6 +82,7 @@ def disk(engine: Client, index: str) -> Disk:
     """
     copy = f"{index}-copy"
     engine.drop(copy)
+    engine.ask("PUT", f"/{copy}")
     engine.ask("POST", f"/{index}/_refresh")
     engine.ask("POST", "/_reindex?refresh=true", {"source": {"index": index}, "dest": {"index": copy}})
     merged = _merged_size(engine, copy)

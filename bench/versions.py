@@ -22,12 +22,16 @@ from bench.engines import Client
 from request_logger.demo.local_server import LocalServer, engine_settings
 from request_logger.errors import CommandError
 
+Environment = Mapping[str, str]
 ROOT = Path(__file__).parent.parent
 AFTER, BEFORE = "after", "before"
 # In all versions so far, the names of all templates start with this.
 _TEMPLATES = "request-logger"
 # Without -P, Python would import the code of the current directory, whatever PYTHONPATH says.
 _SERVE = ("-P", "-m", "request_logger.cli", "serve")
+# A busy machine makes the figures larger, but must not turn events away.
+_PATIENT = {"STORE_TIMEOUT_SECONDS": "120", "ELASTICSEARCH_TIMEOUT_SECONDS": "120"}
+_CONSUME = (*_SERVE[:-1], "consume")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +50,14 @@ class Version:
 class Side:
     """A running server of a version, and its index templates."""
 
-    def __init__(self, version: Version, server: LocalServer, engine: Client, templates: dict[str, Any]) -> None:
+    def __init__(
+        self, version: Version, server: LocalServer, engine: Client, templates: Mapping[str, Any], settings: Environment
+    ) -> None:
         self.version = version
         self.server = server
         self._engine = engine
         self._templates = templates
+        self._settings = settings
 
     @property
     def label(self) -> str:
@@ -59,8 +66,17 @@ class Side:
 
     def create(self, index: str) -> None:
         """Create an index from this version's templates, which are installed from now on."""
-        install(self._engine, self._templates)
+        self.install()
         self._engine.ask("PUT", f"/{index}")
+
+    def install(self) -> None:
+        """Install this version's templates, for indices that are created from now on."""
+        install(self._engine, self._templates)
+
+    def consumer(self, brokers: str, topic: str) -> LocalServer:
+        """Start a consumer of this version; its topic must exist."""
+        kafka = {"KAFKA_BROKERS": brokers, "KAFKA_TOPIC": topic, "KAFKA_GROUP_ID": topic}
+        return LocalServer({**self._settings, **kafka}, python=_CONSUME, folder=self.version.folder)
 
 
 @contextlib.contextmanager
@@ -69,12 +85,12 @@ def versions(before: str | None) -> Iterator[list[Version]]:
 
     Raises CommandError if there is no such commit.
     """
-    found = [Version(AFTER, ROOT, _described("HEAD"))]
+    found = [Version(AFTER, ROOT, described("HEAD"))]
     with contextlib.ExitStack() as stack:
         if before:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="request-logger-before-")))
             check_out(before, folder)
-            found.insert(0, Version(BEFORE, folder, _described(before)))
+            found.insert(0, Version(BEFORE, folder, described(before)))
         yield found
 
 
@@ -100,10 +116,8 @@ def _declare(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def sides(
-    found: list[Version], url: str, settings: Mapping[str, str], *, after: Mapping[str, str]
-) -> Iterator[list[Side]]:
-    """Run a server of each version; ``settings`` are for all of them, ``after`` for the code here."""
+def sides(found: list[Version], url: str, *, after: Environment) -> Iterator[list[Side]]:
+    """Run a server of each version; ``after`` are settings of the code here."""
     engine = Client(url)
     with contextlib.ExitStack() as stack:
         running = []
@@ -111,13 +125,13 @@ def sides(
             # So that each version installs its own: a version keeps templates that are newer than its own.
             remove_templates(engine)
             own = after if version.label == AFTER else {}
-            environment = version.environment(**{**engine_settings(url), **settings, **own})
+            environment = version.environment(**{**engine_settings(url), **_PATIENT, **own})
             server = stack.enter_context(LocalServer(environment, python=_SERVE, folder=version.folder))
-            running.append(Side(version, server, engine, installed_by(version, engine, environment)))
+            running.append(Side(version, server, engine, installed_by(version, engine, environment), environment))
         yield running
 
 
-def installed_by(version: Version, engine: Client, environment: Mapping[str, str]) -> dict[str, Any]:
+def installed_by(version: Version, engine: Client, environment: Environment) -> dict[str, Any]:
     """Let a version install its index templates, and return them by name."""
     done = subprocess.run(
         [sys.executable, "-P", "-m", "request_logger.cli", "setup"],
@@ -150,7 +164,8 @@ def remove_templates(engine: Client) -> None:
         engine.ask("DELETE", f"/_index_template/{name}")
 
 
-def _described(commit: str) -> str:
+def described(commit: str) -> str:
+    """Return a commit's short hash and subject. Raises CommandError if there is no such commit."""
     return _git("log", "-1", "--format=%h %s", commit).decode(errors="replace").strip()
 
 

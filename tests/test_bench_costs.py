@@ -8,20 +8,25 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from bench import open_loop, shapes, stored, versions
+from bench import cost, lanes, open_loop, ordinary, shapes, stored, versions
+from bench.cost import BODIES, chosen, lanes_by_name
+from bench.cost_table import HEADINGS, assigned, cells, median, ratios
 from bench.engines import Client
+from bench.first import PARTS
+from bench.lanes import Kafka, Lane
 from bench.load import Request, post
-from bench.ordinary import Traffic, assigned, run
+from bench.ordinary_traffic import Traffic
+from bench.probe import Probe, Row
 from bench.shapes import KSERVE, SELDON
 from request_logger.errors import CommandError
 from request_logger.payloads import decode_body
 
 with_history = pytest.mark.skipif(not (versions.ROOT / ".git").exists(), reason="needs the history in git")
-_PARTS = ("request", "response", "feedback")
 
 
 class Answering:
@@ -152,6 +157,22 @@ def test_settings_on_the_command_line() -> None:
         assigned(["A"])
 
 
+@pytest.mark.parametrize(
+    ("command", "arguments", "expected"),
+    [
+        (ordinary, ["--rate", "0"], "bench.ordinary: --rate: expected at least 1, found 0.0"),
+        (ordinary, ["--columns", "4", "0"], "bench.ordinary: --columns: expected at least 1, found 0"),
+        (ordinary, ["--rounds", "0"], "bench.ordinary: --rounds: expected at least 1, found 0"),
+        (cost, ["--warm-up", "nan"], "bench.cost: --warm-up: expected at least 0, found nan"),
+        (cost, ["--set", "A"], "bench.cost: --set: expected NAME=VALUE, found 'A'"),
+    ],
+)
+def test_wrong_options(command: Any, arguments: list[str], expected: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """An invalid option is one line that names it, before an engine is started."""
+    assert command.main(arguments) == 2
+    assert capsys.readouterr().err.strip() == expected
+
+
 @with_history
 def test_an_older_version_is_checked_out(tmp_path: Path) -> None:
     """The folder has the files of the commit, and its own entry points, which come before those installed."""
@@ -170,20 +191,106 @@ def test_an_unknown_commit_is_one_line() -> None:
         pass
 
 
-@pytest.mark.engine
-def test_a_run_is_counted(engine: Any, make_server: Any) -> None:
-    """A short run: nothing is missing, and every figure is there."""
+def a_row(**values: Any) -> Row:
+    """A row of which only the given values matter."""
+    usual = {"side": "after", "body": "b", "lane": "l", "columns": 1, "text_bytes": 0, "body_bytes": 9, "rows": 1}
+    usual |= dict.fromkeys(("predictions", "events", "acknowledged", "missing", "duplicates"), 1)
+    figures = ("rate", "p50", "p99", "p99_since_due", "engine_ms", "compiler_ms", "logger_ms", "bulks")
+    more = ("changes_per_bulk", "writes", "bytes_merged", "bytes_with_overwritten")
+    return Row(**{**usual, **dict.fromkeys((*figures, *more), 1.0), **values})
+
+
+def test_the_median_hides_no_problem() -> None:
+    """Each figure is the median of the runs, losses are those of all of them."""
+    rows = [a_row(rate=float(rate), missing=rate == 3, problems=("p",) * (rate == 3)) for rate in (3, 1, 2)]
+    found = median(rows)
+    assert (found.rate, found.missing, found.problems) == (2.0, 1, ("p",))
+    assert len(cells(found)) == len(HEADINGS)
+
+
+def test_ratios() -> None:
+    """The new figures divided by the old ones; without an older version there are none."""
+    new, old = a_row(engine_ms=1.0), a_row(side="before", engine_ms=4.0, p99=0.0)
+    assert "| b | l | after / before | 1.00 | 0.25 | 1.00 |  | 1.00 | 1.00 |" in ratios([old, new])
+    assert ratios([new]) == ""
+
+
+def test_rows_are_chosen_by_name() -> None:
+    """Of the named bodies the named lanes; ordinary traffic is for tables only; an unknown name is an error."""
+    names = list(lanes_by_name(Kafka(), 1.0))
+    assert chosen(["columns-4", "kafka", "http-16"], names) == [("columns-4", "http-16"), ("columns-4", "kafka")]
+    assert chosen(["image"], names) == [("image", lane) for lane in names if lane != "ordinary"]
+    assert len(chosen([], names)) == len(BODIES) * (len(names) - 1) + 3
+    with pytest.raises(CommandError, match=r"--only: expected some of columns-4, .*, found colums-4"):
+        chosen(["colums-4"], names)
+
+
+def test_batches_keep_what_is_written_together() -> None:
+    """Parts of a prediction that make one write are in one batch, all events are in some, none is too large."""
+    for parts in (part for groups in lanes.WRITES.values() for part in groups):
+        found = lanes.batched("http://127.0.0.1:1", shapes.columns(155), "d", 100, parts)
+        keys = [key for _, held in found for key in held]
+        assert keys == [(number, part) for number in range(100) for part in parts]
+        for request, held in found:
+            body = json.loads(request.raw.partition(b"\r\n\r\n")[2])
+            assert [event["id"] for event in body] == [f"d-{number}-{part}" for number, part in held]
+            assert len(held) % len(parts) == 0
+            assert len(request.raw) < 2_000_000
+    assert [sum(map(len, groups)) for groups in lanes.WRITES.values()] == [3, 3, 3]
+
+
+@pytest.fixture(scope="module")
+def side(engine: Any, make_server: Any) -> versions.Side:
+    """A server of the code here, with its templates."""
     server = make_server(GUNICORN_WORKERS="1")
+    served: Any = SimpleNamespace(url=server.url, pid=server.process.pid)
     client = Client(engine.url)
-    served = type("Served", (), {"url": server.url, "pid": server.process.pid})()
-    side = versions.Side(versions.Version(versions.AFTER, versions.ROOT, "here"), served, client, {})
-    row = run(client, [], side, shapes.columns(5), Traffic(rate=30, seconds=1, feedback_after=0.2))
+    return versions.Side(versions.Version(versions.AFTER, versions.ROOT, "here"), served, client, {}, {})
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize(
+    ("lane", "shape", "writes"),
+    [
+        (lanes.batches(1), shapes.columns(5), 1.0),
+        (lanes.batches(2), shapes.columns(5), 2.0),
+        (lanes.batches(2), shapes.batch(3, 2), 0.0),
+        (lanes.batches(3), shapes.text(100), 3.0),
+        (lanes.single(4), shapes.columns(5), 0.0),
+        (lanes.ordinary(Traffic(rate=20, seconds=1, feedback_after=0.2)), shapes.columns(5), 0.0),
+    ],
+    ids=["writes-1", "writes-2", "batch", "writes-3", "http", "ordinary"],
+)
+def test_a_run_is_counted(engine: Any, side: versions.Side, lane: Lane, shape: shapes.Shape, writes: float) -> None:
+    """A short run in each lane: nothing is missing, every figure is there, the number of writes is right."""
+    row = lane(Probe(engine.url), side, shape, 20)
     assert row.problems == ()
-    assert (row.predictions, row.events, row.acknowledged, row.missing, row.duplicates) == (30, 70, 70, 0, 0)
+    assert (row.predictions, row.missing, row.duplicates) == (20 * shape.rows, 0, 0)
+    assert row.acknowledged == row.events == (20 * 2 + 7 if row.lane == "ordinary" else 60)
     assert row.bytes_with_overwritten >= row.bytes_merged > 0
     assert row.logger_ms > 0
     assert 0 < row.bulks <= row.writes <= 3
     assert row.changes_per_bulk >= 1
+    if writes:
+        assert row.writes == pytest.approx(writes, abs=0.2)
+
+
+@pytest.mark.engine
+def test_a_removed_document_fails_a_run(engine: Any, side: versions.Side) -> None:
+    """What is lost behind the logger's back becomes a problem of the row."""
+    probe = Probe(engine.url)
+
+    def prepare(deployment: str) -> Any:
+        def work() -> Any:
+            index = shapes.columns(3).index(deployment)
+            probe.engine.ask("DELETE", f"/{index}/_doc/{deployment}-1")
+            return probe_sent
+
+        return work
+
+    probe_sent = lanes.Sent([], 0, 1.0)
+    row = probe.measure(side, shapes.columns(3), "test", 1, prepare)
+    assert row.problems == ("3 acknowledged events are not in the engine",)
 
 
 @pytest.mark.engine
@@ -192,7 +299,7 @@ def test_losses_are_seen(engine: Any, make_server: Any, deployment: str, shape: 
     """A removed document, a removed part, an extra copy: each is counted."""
     server = make_server(GUNICORN_WORKERS="1")
     client, index = Client(engine.url), shape.index(deployment)
-    events = [open_loop.Due(0, shape.event(server.url, deployment, n, part)) for n in range(3) for part in _PARTS]
+    events = [open_loop.Due(0, shape.event(server.url, deployment, n, part)) for n in range(3) for part in PARTS]
     answers = open_loop.send(server.url, events, connections=1)
     keys = [answer.key for answer in answers if answer.acknowledged]
     assert len(keys) == 9
@@ -206,7 +313,7 @@ def test_losses_are_seen(engine: Any, make_server: Any, deployment: str, shape: 
     client.ask("PUT", f"/{index}/_doc/{hits[0]['_id']}", cut)
     assert stored.compare(client, shape, deployment, keys).problems == ["1 acknowledged events are not in the engine"]
     client.ask("DELETE", f"/{index}/_doc/{hits[0]['_id']}")
-    assert stored.compare(client, shape, deployment, keys).missing == len(_PARTS)
+    assert stored.compare(client, shape, deployment, keys).missing == len(PARTS)
 
 
 def test_kserve_and_seldon_have_other_indices() -> None:
