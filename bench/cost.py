@@ -22,10 +22,10 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from bench import lanes, shapes
+from bench import cost_lanes, shapes
+from bench.cost_lanes import Kafka, Lane
 from bench.cost_page import write
 from bench.cost_table import add_common_arguments, ended, measured
-from bench.lanes import Kafka, Lane
 from bench.ordinary_traffic import Traffic
 from bench.shapes import Shape
 from request_logger.errors import CommandError
@@ -50,10 +50,10 @@ _QUICK_SECONDS = 8.0
 def lanes_by_name(kafka: Kafka, seconds: float) -> dict[str, Lane]:
     """Return the lanes; ``seconds`` is the length of ordinary traffic."""
     return {
-        **{f"writes-{number}": lanes.batches(number) for number in lanes.WRITES},
-        **{f"http-{connections}": lanes.single(connections) for connections in lanes.CONNECTIONS},
+        **{f"writes-{number}": cost_lanes.batches(number) for number in cost_lanes.WRITES},
+        **{f"http-{connections}": cost_lanes.single(connections) for connections in cost_lanes.CONNECTIONS},
         "kafka": kafka.run,
-        "ordinary": lanes.ordinary(Traffic(seconds=seconds)),
+        "ordinary": cost_lanes.ordinary(Traffic(seconds=seconds)),
     }
 
 

@@ -14,9 +14,9 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 
 from bench import load
+from bench.cost_lanes import Lane
 from bench.engines import engine_url
 from bench.first import PARTS
-from bench.lanes import Lane
 from bench.measure import compiler_cpu, cpu
 from bench.probe import Probe, Row
 from bench.shapes import Shape

@@ -14,7 +14,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from bench import lanes
+from bench import cost_lanes
 from bench.cost_table import add_common_arguments, at_least, ended, measured
 from bench.ordinary_traffic import Traffic
 from bench.shapes import PROTOCOLS, SELDON, columns
@@ -43,7 +43,7 @@ def main(given: Sequence[str] | None = None) -> int:
         connections=arguments.connections,
         new_connections=arguments.new_connections,
     )
-    lane = lanes.ordinary(traffic)
+    lane = cost_lanes.ordinary(traffic)
     work = [(columns(count, arguments.protocol), lane, traffic.predictions) for count in arguments.columns]
     try:
         at_least(1, rate=arguments.rate, seconds=arguments.seconds, connections=arguments.connections)

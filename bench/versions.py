@@ -1,6 +1,7 @@
 """Versions of the logger side by side on one engine: the code here, and an older commit taken out of the history.
 
-Each version writes to indices that were created from its own index templates, although all share the engine.
+Each version writes to indices that were created from its own index templates, although all share the engine. The
+templates are replaced again and again, so nothing else may create indices on that engine meanwhile.
 """
 
 from __future__ import annotations

@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
-from bench import cost, lanes, open_loop, ordinary, shapes, stored, versions
+from bench import cost, cost_lanes, open_loop, ordinary, shapes, stored, versions
 from bench.cost import BODIES, chosen, lanes_by_name
+from bench.cost_lanes import Kafka, Lane
 from bench.cost_table import HEADINGS, assigned, cells, median, ratios
 from bench.engines import Client
 from bench.first import PARTS
-from bench.lanes import Kafka, Lane
 from bench.load import Request, post
 from bench.ordinary_traffic import Traffic
 from bench.probe import Probe, Row
@@ -227,8 +227,8 @@ def test_rows_are_chosen_by_name() -> None:
 
 def test_batches_keep_what_is_written_together() -> None:
     """Parts of a prediction that make one write are in one batch, all events are in some, none is too large."""
-    for parts in (part for groups in lanes.WRITES.values() for part in groups):
-        found = lanes.batched("http://127.0.0.1:1", shapes.columns(155), "d", 100, parts)
+    for parts in (part for groups in cost_lanes.WRITES.values() for part in groups):
+        found = cost_lanes.batched("http://127.0.0.1:1", shapes.columns(155), "d", 100, parts)
         keys = [key for _, held in found for key in held]
         assert keys == [(number, part) for number in range(100) for part in parts]
         for request, held in found:
@@ -236,7 +236,7 @@ def test_batches_keep_what_is_written_together() -> None:
             assert [event["id"] for event in body] == [f"d-{number}-{part}" for number, part in held]
             assert len(held) % len(parts) == 0
             assert len(request.raw) < 2_000_000
-    assert [sum(map(len, groups)) for groups in lanes.WRITES.values()] == [3, 3, 3]
+    assert [sum(map(len, groups)) for groups in cost_lanes.WRITES.values()] == [3, 3, 3]
 
 
 @pytest.fixture(scope="module")
@@ -252,12 +252,12 @@ def side(engine: Any, make_server: Any) -> versions.Side:
 @pytest.mark.parametrize(
     ("lane", "shape", "writes"),
     [
-        (lanes.batches(1), shapes.columns(5), 1.0),
-        (lanes.batches(2), shapes.columns(5), 2.0),
-        (lanes.batches(2), shapes.batch(3, 2), 0.0),
-        (lanes.batches(3), shapes.text(100), 3.0),
-        (lanes.single(4), shapes.columns(5), 0.0),
-        (lanes.ordinary(Traffic(rate=20, seconds=1, feedback_after=0.2)), shapes.columns(5), 0.0),
+        (cost_lanes.batches(1), shapes.columns(5), 1.0),
+        (cost_lanes.batches(2), shapes.columns(5), 2.0),
+        (cost_lanes.batches(2), shapes.batch(3, 2), 0.0),
+        (cost_lanes.batches(3), shapes.text(100), 3.0),
+        (cost_lanes.single(4), shapes.columns(5), 0.0),
+        (cost_lanes.ordinary(Traffic(rate=20, seconds=1, feedback_after=0.2)), shapes.columns(5), 0.0),
     ],
     ids=["writes-1", "writes-2", "batch", "writes-3", "http", "ordinary"],
 )
@@ -288,7 +288,7 @@ def test_a_removed_document_fails_a_run(engine: Any, side: versions.Side) -> Non
 
         return work
 
-    probe_sent = lanes.Sent([], 0, 1.0)
+    probe_sent = cost_lanes.Sent([], 0, 1.0)
     row = probe.measure(side, shapes.columns(3), "test", 1, prepare)
     assert row.problems == ("3 acknowledged events are not in the engine",)
 
