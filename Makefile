@@ -23,7 +23,7 @@ LOCKED = $(shell sed -nE 's/^([a-z0-9._-]+)==.*/\1/p' requirements.lock)
 FORBIDDEN := GPL;AGPL;SSPL;Commons Clause;Proprietary
 
 .PHONY: help venv demo test test-engines fuzz fuzz-coverage coverage simulate faults mutate lint format bench bench-first \
-  bench-writes bench-report docs \
+  bench-writes bench-cost bench-ordinary bench-report docs \
   docs-site dist sbom licences audit image-check lock clean
 
 help: ## list the targets
@@ -108,6 +108,12 @@ bench-first: $(READY) ## send 6,000 events over HTTP, compared with one _update?
 
 bench-writes: $(READY) ## measure the engine's cost of three ways of writing
 	@$(BIN)/python -m bench.writes $(ARGS)
+
+bench-cost: $(READY) ## measure what a prediction costs; write the table of `size` and docs/scaling.md (ARGS=--before COMMIT)
+	@$(BIN)/python -m bench.cost --write $(ARGS)
+
+bench-ordinary: $(READY) ## measure costs and latencies in ordinary traffic (ARGS=--before COMMIT)
+	@$(BIN)/python -m bench.ordinary $(ARGS)
 
 bench-report: $(READY) ## measure the commands over 100,000 documents
 	@$(BIN)/python -m bench.report $(ARGS)

@@ -69,6 +69,11 @@ def post(url: str, headers: dict[str, str], body: bytes) -> bytes:
     return "\r\n".join([*lines, "", ""]).encode("latin-1") + body
 
 
+def closing(request: Request) -> Request:
+    """Return the request with its own connection, which the server closes after its response."""
+    return Request(request.key, request.raw.replace(b"\r\n", b"\r\nConnection: close\r\n", 1), request.to)
+
+
 def run(url: str | Sequence[str], requests: Sequence[Request], *, connections: int, processes: int = 2) -> Run:
     """Send all requests over so many connections of several processes; a prediction's requests share a process."""
     parts = [urlsplit(each) for each in ([url] if isinstance(url, str) else url)]

@@ -11,6 +11,8 @@ from pathlib import Path
 import psutil
 
 from bench import load
+from bench.engines import Client
+from request_logger.errors import CommandError
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,25 @@ def compiler_cpu(pids: Sequence[psutil.Process]) -> float:
 def engine_processes() -> list[psutil.Process]:
     """Return the Java processes among the descendants of this one."""
     return [process for process in psutil.Process().children(recursive=True) if process.name() == "java"]
+
+
+def engine_processes_at(url: str) -> list[psutil.Process]:
+    """Return the engine's processes on this machine, by what the engine at a URL says.
+
+    Raises CommandError if it doesn't answer, or is not on this machine: then its CPU time can't be measured.
+    """
+    try:
+        nodes = Client(url).ask("GET", "/_nodes/process")["nodes"].values()
+    except OSError as error:
+        raise CommandError(f"the engine at {url} doesn't answer: {error}") from None
+    try:
+        found = [psutil.Process(node["process"]["id"]) for node in nodes]
+        local = all(process.name() == "java" for process in found)
+    except psutil.Error:
+        local = False
+    if not local:
+        raise CommandError(f"the engine at {url} is not on this machine: its CPU time can't be measured")
+    return found
 
 
 def measure(

@@ -3,6 +3,9 @@
 request-logger   the server with its default settings: request, response and feedback of each prediction, scored
   no scoring     the same with an outlier event instead of the feedback: the same writes, nothing to score
   batches        the same events in application/cloudevents-batch+json, 99 per request; and with one worker per core
+1 KB, 4 KB       the same with 37 and 155 named columns instead of 4
+new connections  every event has its own connection; the same for bare Flask
+before           --before COMMIT: that commit's code, taken out of the history
 one update       the original's way of writing: look up each event, then `_update?refresh=true` (`bench.one_update`)
 bare Flask       parses the JSON and responds, without an engine (`bench.bare`)
 raw _bulk        the final documents of request-logger, sent directly to the engine, 500 per _bulk
@@ -10,8 +13,8 @@ raw updates      one update with doc and upsert per event, 500 per _bulk; and 8,
                  with 16 connections
 
 One update and bare Flask run under gunicorn's gthread with one worker per core. All take turns after the engine's
-compiler has settled, and the engine's documents are counted after each. --write updates docs/performance.md and its
-plots.
+compiler has settled, and the engine's documents are counted after each. A second table is that of `bench.slow_engine`.
+--write updates docs/performance.md and its plots.
 """
 
 from __future__ import annotations
@@ -26,10 +29,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from bench import curves, load
+from bench import curves, load, slow_engine
 from bench.engines import Client, engine_url
 from bench.first import CONNECTIONS, CORES, ONE_UPDATE, PARTS, bodies, check, index_of, make_events
-from bench.measure import Measured, compiler_cpu, cpu, engine_processes, measure, processes, timed
+from bench.measure import Measured, compiler_cpu, cpu, engine_processes_at, measure, processes, timed
+from bench.shapes import Shape, columns
+from bench.versions import Side, sides, versions
 from request_logger.demo.local_server import LocalServer, engine_settings
 
 PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
@@ -40,6 +45,11 @@ SMALL_BULK = CONNECTIONS // 2
 # In the first hundreds of thousands of events, the engine's compiler uses more CPU than the rest of the engine.
 _COMPILER_SHARE = 0.15
 _LONGEST_WARM_UP_SECONDS = 180.0
+BEFORE, BEFORE_BATCHES = "before", "before, batches"
+MEDIUM, LARGE = "request-logger, bodies of 1 KB", "request-logger, bodies of 4 KB"
+CHURN, BARE_CHURN = "request-logger, new connections", "bare Flask, new connections"
+# Names of bodies for `bench.shapes`.
+_SHAPES = {MEDIUM: columns(37), LARGE: columns(155)}
 OURS, BATCHES, ONE_CONNECTION = "request-logger", "request-logger, batches", "request-logger, 1 connection"
 SILENT, WIDE = "request-logger, no scoring", f"request-logger, batches, {CORES} workers"
 SMALL_UPDATES = f"raw updates, {SMALL_BULK} per _bulk"
@@ -48,23 +58,51 @@ SMALL_UPDATES = f"raw updates, {SMALL_BULK} per _bulk"
 class Bench:
     """The engine and the servers under test; ``problems`` collects what is wrong afterwards."""
 
-    def __init__(self, stack: ExitStack, url: str) -> None:
+    def __init__(self, stack: ExitStack, url: str, before: str | None = None) -> None:
         settings = engine_settings(url)
         self.engine_url, self.engine = url, Client(url)
-        self.java = engine_processes()
-        self.ours = stack.enter_context(LocalServer(settings))
+        self.java = engine_processes_at(url)
+        codes = stack.enter_context(versions(before))
+        running = stack.enter_context(sides(codes, url, after={}))
+        self.side = running[-1]
+        self.before = running[0] if before else None
+        self.ours = self.side.server
         self.idle = max(process.memory_info().rss for process in processes(self.ours.pid)[1:]) / 2**20
         self.wide = stack.enter_context(LocalServer({**settings, "GUNICORN_WORKERS": str(CORES)}))
         self.one = stack.enter_context(LocalServer(settings, python=ONE_UPDATE))
         self.bare = stack.enter_context(LocalServer(settings, python=BARE))
         self.problems: list[str] = []
 
-    def events(self, name: str, predictions: int, connections: int = 16) -> Measured:
+    def events(self, name: str, predictions: int, connections: int = 16, side: Side | None = None) -> Measured:
         """Run request-logger with one event per request."""
-        requests = make_events(predictions, name, self.ours.url)
-        found = self._measure(self.ours, requests, connections)
+        server = self._with_templates(side).server
+        found = self._measure(server, make_events(predictions, name, server.url), connections)
         self._count(name, predictions, scored=True)
         return found
+
+    def churn(self, server: LocalServer, name: str, predictions: int) -> Measured:
+        """Run request-logger or bare Flask with a new connection for each event."""
+        requests = [load.closing(request) for request in make_events(predictions, name, server.url)]
+        found = self._measure(server, requests, 16)
+        if server is self.ours:
+            self._count(name, predictions, scored=True)
+        return found
+
+    def bodies(self, shape: Shape, name: str, predictions: int) -> Measured:
+        """Run request-logger with bodies of another shape, one event per request."""
+        url = self._with_templates(None).server.url
+        found = self._measure(
+            self.ours, [shape.event(url, name, number, part) for number in range(predictions) for part in PARTS], 16
+        )
+        self._count(name, predictions, scored=True)
+        return found
+
+    def _with_templates(self, side: Side | None) -> Side:
+        """Install the index templates of a side, by default those of the code here, if there is another one."""
+        side = side or self.side
+        if self.before:
+            side.install()
+        return side
 
     def outliers(self, name: str, predictions: int) -> Measured:
         """Run request-logger with an outlier event instead of each feedback."""
@@ -85,6 +123,7 @@ class Bench:
 
     def batches(self, server: LocalServer, name: str, predictions: int) -> Measured:
         """Run request-logger with BATCH events per request."""
+        self._with_templates(self.before if self.before and server is self.before.server else None)
         url = server.url
         kind = {"Content-Type": "application/cloudevents-batch+json"}
         values = [_structured(name, number, part) for number in range(predictions) for part in PARTS]
@@ -191,12 +230,19 @@ def run(bench: Bench, predictions: int, rounds: int) -> dict[str, Measured]:
             SILENT: lambda name=name: bench.outliers(f"{name}-o", predictions),
             BATCHES: lambda name=name: bench.batches(bench.ours, f"{name}-b", many),
             WIDE: lambda name=name: bench.batches(bench.wide, f"{name}-d", many),
+            MEDIUM: lambda name=name: bench.bodies(_SHAPES[MEDIUM], f"{name}-m", predictions),
+            LARGE: lambda name=name: bench.bodies(_SHAPES[LARGE], f"{name}-l", predictions // 2),
+            CHURN: lambda name=name: bench.churn(bench.ours, f"{name}-n", predictions),
+            BARE_CHURN: lambda name=name: bench.churn(bench.bare, f"{name}-n", predictions),
             "one update": lambda name=name: bench.one_update(f"{name}-1", few),
             "bare Flask": lambda name=name: bench.bare_flask(f"{name}-f", predictions),
             "raw _bulk": lambda name=name: bench.raw_bulk(f"{name}-checked", f"{name}-r"),
             "raw updates": lambda name=name: bench.raw_updates(f"{name}-u", predictions, BULK),
             SMALL_UPDATES: lambda name=name: bench.raw_updates(f"{name}-v", predictions, SMALL_BULK),
         }
+        if old := bench.before:
+            work[BEFORE] = lambda name=name, old=old: bench.events(f"{name}-e", predictions, side=old)
+            work[BEFORE_BATCHES] = lambda name=name, old=old: bench.batches(old.server, f"{name}-eb", many)
         for title, task in work.items():
             found.setdefault(title, []).append(task())
     return {title: _median(runs) for title, runs in found.items()}
@@ -209,7 +255,8 @@ def _warm_up(bench: Bench, name: str, predictions: int) -> None:
     while share > _COMPILER_SHARE and time.monotonic() < end:
         before = compiler_cpu(bench.java), cpu(bench.java)
         bench.events(f"{name}-{turn}", 2 * predictions)
-        for server in (bench.ours, bench.wide):
+        others = [bench.before.server] if bench.before else []
+        for server in (bench.ours, bench.wide, *others):
             bench.batches(server, f"{name}-{turn}-b{server.port}", predictions // 33 * 33)
         bench.raw_updates(f"{name}-{turn}-u", predictions, BULK)
         bench.one_update(f"{name}-{turn}-1", predictions // 40)
@@ -230,7 +277,7 @@ def table(rows: dict[str, Measured]) -> str:
     ]
     for title, row in rows.items():
         times = [f"{value * 1000:.1f}" if value else "" for value in (row.p50, row.p95, row.p99)]
-        engine = "" if title == "bare Flask" else f"{row.engine_cpu / row.events * 1000:.2f}"
+        engine = "" if title in ("bare Flask", BARE_CHURN) else f"{row.engine_cpu / row.events * 1000:.2f}"
         cells = [title, f"{row.rate:,.0f}", *times, f"{row.logger_cpu / row.events * 1000:.2f}", engine]
         lines.append(f"| {' | '.join([*cells, f'{row.memory:.0f}' if row.memory else ''])} |")
     return "\n".join(lines)
@@ -246,6 +293,7 @@ def targets(rows: dict[str, Measured], idle: float, boot: float) -> str:
         return float(getattr(row, what)) / row.events
 
     lines = ["| | measured | target |", "|---|---|---|"]
+    lines += compared(rows)
     for title, value, expected, good in (
         ("request-logger / one update, events/s", ours.rate / one.rate, "at least 20", ours.rate >= 20 * one.rate),
         ("request-logger / bare Flask, events/s", ours.rate / bare.rate, "at least 0.5", ours.rate >= 0.5 * bare.rate),
@@ -276,11 +324,30 @@ def targets(rows: dict[str, Measured], idle: float, boot: float) -> str:
             "at most 0.35",
             ours.rate >= 0.65 * silent.rate,
         ),
+        (
+            "request-logger / bare Flask, new connections, events/s",
+            rows[CHURN].rate / rows[BARE_CHURN].rate,
+            "at least 0.7",
+            rows[CHURN].rate >= 0.7 * rows[BARE_CHURN].rate,
+        ),
         ("MB of an idle worker", idle, "under 120", idle < 120),
         ("seconds from start to ready", boot, "under 2", boot < 2),
     ):
         lines.append(f"| {title} | {value:.2f} | {expected}{'' if good else ': missed'} |")
     return "\n".join(lines)
+
+
+def compared(rows: dict[str, Measured]) -> list[str]:
+    """Return lines with the code here divided by the older one, none if only one ran."""
+    lines = []
+    for title, new, old in (("one event per request", OURS, BEFORE), ("batches", BATCHES, BEFORE_BATCHES)):
+        if old in rows:
+            now, then = rows[new], rows[old]
+            lines.append(f"| after / before, {title}, events/s | {now.rate / then.rate:.2f} | |")
+            for what in ("logger", "engine"):
+                each = [getattr(row, f"{what}_cpu") / row.events for row in (now, then)]
+                lines.append(f"| after / before, {title}, {what} CPU per event | {each[0] / each[1]:.2f} | |")
+    return lines
 
 
 def main() -> int:
@@ -290,12 +357,20 @@ def main() -> int:
     )
     parser.add_argument("--predictions", type=int, default=2000, help="predictions per row (default: 2000)")
     parser.add_argument("--rounds", type=int, default=5, help="runs per row (default: 5)")
+    parser.add_argument("--before", metavar="COMMIT", help="run this commit's code, too, and print the ratios to it")
+    parser.add_argument(
+        "--slow-seconds", type=float, default=30.0, help="seconds of each row with a slow engine (default: 30; 0: none)"
+    )
     parser.add_argument("--write", action="store_true", help="write docs/performance.md and its plots")
     arguments = parser.parse_args()
     with ExitStack() as stack:
-        bench = Bench(stack, stack.enter_context(engine_url()))
+        bench = Bench(stack, stack.enter_context(engine_url()), arguments.before)
         rows = run(bench, arguments.predictions, arguments.rounds)
         text = f"{table(rows)}\n\n{targets(rows, bench.idle, bench.ours.boot)}\n"
+        if arguments.slow_seconds:
+            slow = slow_engine.rows(bench.engine_url, arguments.slow_seconds)
+            bench.problems += slow_engine.problems(slow)
+            text += f"\n{slow_engine.INTRODUCTION}\n\n{slow_engine.as_table(slow)}\n"
         print(text)
         if arguments.write:
             curves.write(bench.engine_url, bench.engine, PAGE, text, arguments.predictions)

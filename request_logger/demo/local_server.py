@@ -38,13 +38,22 @@ class LocalServer:
 
     Its ``settings`` are the defaults, the given ones (by environment variable) and, from the environment, those that
     locate the search engine. ``python`` are the arguments for Python, whose process listens on PORT and answers
-    /readyz. ``boot`` is the startup time in seconds. Raises SettingsError and ServerStartError.
+    /readyz; ``folder`` is its working directory, by default this process's. ``boot`` is the startup time in seconds.
+    Raises SettingsError and ServerStartError.
     """
 
-    def __init__(self, given: Mapping[str, str], *, python: Sequence[str] = _SERVE, timeout: float = 60.0) -> None:
+    def __init__(
+        self,
+        given: Mapping[str, str],
+        *,
+        python: Sequence[str] = _SERVE,
+        timeout: float = 60.0,
+        folder: Path | None = None,
+    ) -> None:
         self.settings = Settings.from_env(_environment(given))
         self._given = given
         self._python = python
+        self._working_directory = folder
         self._folder = tempfile.TemporaryDirectory(prefix="request-logger-server-")
         self.log_path = Path(self._folder.name) / "server.log"
         started = time.monotonic()
@@ -106,6 +115,7 @@ class LocalServer:
             return subprocess.Popen(  # noqa: S603
                 [sys.executable, *self._python],
                 env=_environment({**given, "PORT": str(self.port)}),
+                cwd=self._working_directory,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
