@@ -44,6 +44,8 @@ _SIDES = ("request", "response")
 # The objects whose fields have names from senders, for names that resemble an unknown one.
 _HOLDERS = (*filter(None, _PREFIXES), *(f"{side}.{kind}." for side in _SIDES for kind in ("metadata", "annotations")))
 _MOST_SIMILAR = 3
+# Half of the request line of 4,096 bytes that search engines accept: the rest is for the indices.
+_MOST_CHARACTERS = 2000
 # That of difflib.get_close_matches.
 _LEAST_LIKENESS = 0.6
 _NUMBERS = frozenset(
@@ -97,14 +99,21 @@ def find_field(runner: QueryRunner, scope: Scope, name: str) -> Field:
 
 
 def _field_caps(runner: QueryRunner, scope: Scope, name: str, fields: Sequence[str]) -> Mapping[str, Any]:
+    """Return what the search engine knows of some fields, by path; of a long name in several requests."""
     path = f"/{quote(runner.left_out.narrowed(scope.indices), safe='*,')}/_field_caps"
-    status, answer = runner.engine.request("GET", path, params={**TOLERANT, "fields": ",".join(fields)})
-    if status != 200:
-        raise StoreUnavailableError(f"the search engine answered {status} to a request for the field {name}")
-    found = answer.get("fields") if isinstance(answer, dict) else None
-    if not isinstance(found, dict):
-        raise StoreUnavailableError(f"the search engine's answer to a request for the field {name} is invalid")
-    return found
+    known: dict[str, Any] = {}
+    # Old search engines read the fields from the request line only, which has a limit.
+    step = max(_MOST_CHARACTERS // (max(map(len, fields)) + 1), 1)
+    for start in range(0, len(fields), step):
+        params = {**TOLERANT, "fields": ",".join(fields[start : start + step])}
+        status, answer = runner.engine.request("GET", path, params=params)
+        if status != 200:
+            raise StoreUnavailableError(f"the search engine answered {status} to a request for the field {name}")
+        found = answer.get("fields") if isinstance(answer, dict) else None
+        if not isinstance(found, dict):
+            raise StoreUnavailableError(f"the search engine's answer to a request for the field {name} is invalid")
+        known |= found
+    return known
 
 
 def _similar(runner: QueryRunner, scope: Scope, name: str) -> str:

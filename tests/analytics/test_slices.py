@@ -235,6 +235,8 @@ def test_an_unknown_name_lists_similar_ones(engine_with_traffic: Any, name: str,
         assert listed[: len(similar)] == similar
 
 
-def test_a_name_like_no_other_lists_none(engine_with_traffic: Any) -> None:
-    with pytest.raises(BadQueryError, match=r"found 'qqqq'$"):
-        by(engine_with_traffic, "qqqq")
+@pytest.mark.parametrize("name", ["qqqq", "q" * 1500])
+def test_a_name_like_no_other_lists_none(engine_with_traffic: Any, name: str) -> None:
+    """However long it is."""
+    with pytest.raises(BadQueryError, match=f"found '{name}'$"):
+        by(engine_with_traffic, name)
