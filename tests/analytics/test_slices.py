@@ -244,7 +244,8 @@ def test_an_unknown_name_lists_similar_ones(engine_with_traffic: Any, name: str,
         with pytest.raises(BadQueryError) as raised:
             each()
         listed = str(raised.value).partition("; similar: ")[2].split(", ")
-        assert listed[: len(similar)] == similar
+        # Other deployments of the engine may have more of them.
+        assert set(similar) <= set(listed)
 
 
 @pytest.mark.parametrize("name", ["qqqq", "q" * 1500])
