@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from request_logger.common.json import dumps, loads
-from request_logger.documents.document import MAX_PAYLOAD_COPIES_BYTES, degrade, parts_of
+from request_logger.documents.document import MAX_PAYLOAD_COPIES_BYTES, degrade, expand, parts_of
 from request_logger.documents.event import Body, Event, from_headers, from_structured, parse_batch
 from request_logger.documents.event_metadata import (
     MOST_BYTES,
@@ -24,9 +24,10 @@ from request_logger.documents.event_metadata import (
 )
 from request_logger.ingest.redaction import Redactor
 from request_logger.kafka.binding import Record, event_of
+from request_logger.server.master import MOST_HEADER_BYTES
 from request_logger.settings import Settings
 from request_logger.spool.record import from_bytes, to_bytes
-from tests.helpers import ndarray
+from tests.helpers import Index, Sender, event, index_of, ndarray
 from tests.test_redaction import HASH, KEY
 
 BODY = b'{"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 2], "data": [0.5, 0.25]}]}'
@@ -288,3 +289,48 @@ def test_any_value_is_taken(attributes: dict[str, Any]) -> None:
     assert loads(dumps(content)).keys() == content.keys()
     assert isinstance(content.get("metadata_unindexed", ""), str)
     assert degrade({"request": content}, ["mapper_parsing_exception: [request.metadata.a] of type"]) is not None
+
+
+@pytest.mark.engine
+def test_a_large_header_is_stored(sender: Sender, index: Index, deployment: str) -> None:
+    """Up to the size that is kept: KServe's agent sends once, so what the server doesn't take is lost."""
+    value = "x" * (MOST_BYTES - len('{"A":[""]}'))
+    found: dict[str, str] = {}
+    for part in ("request", "response"):
+        found = event(part, "r1", deployment, Ce_Metadata=json.dumps({"A": [value]}, separators=(",", ":")))
+        assert sender.send(found, ndarray([[0.5, 0.5]])) == (200, b"")
+    ((_, document),) = index.documents(index_of(deployment)).items()
+    assert document["request"]["metadata"] == document["response"]["metadata"] == {"a": value}
+    too_large = {**found, "Ce-Metadata": "x" * MOST_HEADER_BYTES}
+    assert sender.send(too_large, ndarray([[0.5, 0.5]]))[0] == 431
+
+
+@pytest.mark.engine
+def test_no_value_stops_an_event(sender: Sender, index: Index, deployment: str) -> None:
+    """Types that differ from event to event, names that exclude each other: each event is in the engine, with all."""
+    texts = ['{"a":"b"}', '{"a":{"b":1}}', '{"a.b":"c"}', '{"a.b.c":["d"],"a":"e"}', '{"":1}', "[]", "no JSON"]
+    for number, text in enumerate(texts):
+        headers = event("request", f"r{number}", deployment, Ce_Metadata=text, Ce_Annotations=text, Ce_Statuscode=text)
+        assert sender.send(headers, ndarray([[0.5, 0.5]])) == (200, b""), text
+    documents = {id: source for (_, id), source in index.documents(index_of(deployment)).items()}
+    assert documents.keys() == {f"r{number}" for number in range(len(texts))}
+    for number, text in enumerate(texts):
+        request = expand(documents[f"r{number}"]["request"])
+        kept = {**request.get("metadata", {}), **_values(request.get("metadata_unindexed", "{}"))}
+        value = loads(text) if text.startswith("{") else {"": text}
+        assert _plain(kept) == _plain(value), text
+
+
+def _values(text: str) -> dict[str, Any]:
+    """The part of ``metadata_unindexed`` that is of the attribute ``metadata``."""
+    value = loads(text).get("metadata", {})
+    return value if isinstance(value, dict) else {"": value}
+
+
+def _plain(value: Any) -> Any:
+    """A value with each list of one entry as that entry, and each number as text."""
+    if isinstance(value, dict):
+        return {name: _plain(entry) for name, entry in value.items()}
+    if isinstance(value, list) and len(value) == 1:
+        return _plain(value[0])
+    return str(value) if isinstance(value, int) else value

@@ -12,6 +12,7 @@ from urllib.parse import quote
 from request_logger.analytics.errors import BadQueryError
 from request_logger.analytics.queries import QueryRunner
 from request_logger.analytics.scope import TOLERANT, Scope
+from request_logger.analytics.selection import any_of, exists
 from request_logger.common.mapped_fields import COMPONENT, ORIGIN
 from request_logger.store.changes import StoreUnavailableError
 
@@ -44,6 +45,8 @@ _SIDES = ("request", "response")
 # The objects whose fields have names from senders, for names that resemble an unknown one.
 _HOLDERS = (*filter(None, _PREFIXES), *(f"{side}.{kind}." for side in _SIDES for kind in ("metadata", "annotations")))
 _MOST_SIMILAR = 3
+# Half of the request line of 4,096 bytes that search engines accept: the rest is for the indices.
+_MOST_CHARACTERS = 2000
 # That of difflib.get_close_matches.
 _LEAST_LIKENESS = 0.6
 _NUMBERS = frozenset(
@@ -81,30 +84,54 @@ def find_field(runner: QueryRunner, scope: Scope, name: str) -> Field:
     """
     candidates = list(_candidates(name))
     found = _field_caps(runner, scope, name, [path for paths in candidates for path in paths])
-    for paths in candidates:
-        known = [(path, kinds) for path in paths if (kinds := _kinds(found.get(path)))]
-        if known:
-            path, kinds = known[0]
-            most = max(kinds, key=kinds.__getitem__)
-            runner.left_out.watch(path, _NUMBER if most == _NUMBER else None)
-            # Each path is listed with its subfield first, which has the same values.
-            others = [other for other, kinds in known[1:] if _plain(other) != _plain(path) and _NUMBER not in kinds]
-            return Field(name, path, most == _NUMBER, () if most == _NUMBER else _one_each(others))
-    raise BadQueryError(
-        "--by: expected a field that the documents have, such as model or an element,"
-        f" found {name!r}{_similar(runner, scope, name)}"
-    )
+    fields = [field for paths in candidates if (field := _mapped_field(name, paths, found)) is not None]
+    if not fields:
+        raise BadQueryError(
+            "--by: expected a field that the documents have, such as model or an element,"
+            f" found {name!r}{_similar(runner, scope, name)}"
+        )
+    field = fields[0] if len(fields) == 1 else _first_in_use(runner, scope, fields)
+    runner.left_out.watch(field.path, _NUMBER if field.is_number else None)
+    return field
+
+
+def _mapped_field(name: str, paths: Sequence[str], found: Mapping[str, Any]) -> Field | None:
+    """Return the field at the first of these paths that is in a mapping, with the others as its `others`."""
+    known = [(path, kinds) for path in paths if (kinds := _kinds(found.get(path)))]
+    if not known:
+        return None
+    path, kinds = known[0]
+    if max(kinds, key=kinds.__getitem__) == _NUMBER:
+        return Field(name, path, is_number=True)
+    # Each path is listed with its subfield first, which has the same values.
+    others = [other for other, kinds in known[1:] if _plain(other) != _plain(path) and _NUMBER not in kinds]
+    return Field(name, path, is_number=False, others=_one_each(others))
+
+
+def _first_in_use(runner: QueryRunner, scope: Scope, fields: Sequence[Field]) -> Field:
+    """Return the first field that a document of the scope has: others are in mappings of other deployments."""
+    aggs = {str(number): {"filter": any_of(*map(exists, field.paths))} for number, field in enumerate(fields)}
+    found = runner.aggregate(scope, aggs)
+    used = (field for number, field in enumerate(fields) if found.get(str(number), {}).get("doc_count"))
+    return next(used, fields[0])
 
 
 def _field_caps(runner: QueryRunner, scope: Scope, name: str, fields: Sequence[str]) -> Mapping[str, Any]:
+    """Return what the search engine knows of some fields, by path; of a long name in several requests."""
     path = f"/{quote(runner.left_out.narrowed(scope.indices), safe='*,')}/_field_caps"
-    status, answer = runner.engine.request("GET", path, params={**TOLERANT, "fields": ",".join(fields)})
-    if status != 200:
-        raise StoreUnavailableError(f"the search engine answered {status} to a request for the field {name}")
-    found = answer.get("fields") if isinstance(answer, dict) else None
-    if not isinstance(found, dict):
-        raise StoreUnavailableError(f"the search engine's answer to a request for the field {name} is invalid")
-    return found
+    known: dict[str, Any] = {}
+    # Old search engines read the fields from the request line only, which has a limit.
+    step = max(_MOST_CHARACTERS // (max(map(len, fields)) + 1), 1)
+    for start in range(0, len(fields), step):
+        params = {**TOLERANT, "fields": ",".join(fields[start : start + step])}
+        status, answer = runner.engine.request("GET", path, params=params)
+        if status != 200:
+            raise StoreUnavailableError(f"the search engine answered {status} to a request for the field {name}")
+        found = answer.get("fields") if isinstance(answer, dict) else None
+        if not isinstance(found, dict):
+            raise StoreUnavailableError(f"the search engine's answer to a request for the field {name} is invalid")
+        known |= found
+    return known
 
 
 def _similar(runner: QueryRunner, scope: Scope, name: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Callable, Iterable
 from hashlib import blake2b
 
 from request_logger.common.json import dumps
@@ -96,8 +97,15 @@ class BatchRoute:
         ``started`` is when reading it began, by time.monotonic. Raises BadEventError where it is no JSON array,
         RequestTooLargeError and NoRoomError.
         """
-        batch = _Batch(self._settings, self._pipeline, self._telemetry, self._acknowledged, started)
-        for number, value in enumerate(elements(raw, self._budget)):
+        return self.take_all(elements(raw, self._budget), started, lambda value: from_structured(value, self._settings))
+
+    def take_all(self, values: Iterable[object], started: float, event_of: Callable[[object], Event]) -> Answer:
+        """Store the events that ``event_of`` makes of some values; what it raises is the answer to that one.
+
+        Otherwise as `take`; raises what iterating over ``values`` raises.
+        """
+        batch = _Batch(self._settings, self._pipeline, self._telemetry, self._acknowledged, started, event_of)
+        for number, value in enumerate(values):
             if number >= MOST_EVENTS:
                 raise RequestTooLargeError(f"body: more than {MOST_EVENTS} events")
             if number % _EVENTS_PER_TURN == 0:
@@ -117,8 +125,9 @@ class _Batch:
         telemetry: Telemetry,
         known: Acknowledged,
         started: float,
+        event_of: Callable[[object], Event],
     ) -> None:
-        self._settings = settings
+        self._event_of = event_of
         self._pipeline = pipeline
         self._telemetry = telemetry
         self._known = known
@@ -142,7 +151,7 @@ class _Batch:
             return
         self._answers.append(EMPTY)
         try:
-            event = self._pipeline.admit(from_structured(value, self._settings))
+            event = self._pipeline.admit(self._event_of(value))
             digest = b""
             # Redaction changes the event, and with it the digest.
             if self._looks_up or self._pipeline.redacts or now - self._started > _SHORT_SECONDS:

@@ -1,23 +1,30 @@
-"""``POST /v1/feedback``: feedback as a small JSON object, for senders without CloudEvents."""
+"""``POST /v1/feedback``: feedback as JSON objects or CSV, one or many, for senders without CloudEvents."""
 
 from __future__ import annotations
 
 import difflib
+import time
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any
 
 from flask import Flask, Response, request
 
-from request_logger.common.json import dumps
+from request_logger.common.json import dumps, literal
 from request_logger.common.times import time_key
 from request_logger.documents.event import BadEventError, Body, Event, from_attributes, kind_of
 from request_logger.ingest.access import FEEDBACK_PATH
-from request_logger.ingest.memory_budget import Budget
+from request_logger.ingest.memory_budget import Budget, RequestTooLargeError
 from request_logger.ingest.pipeline import IngestPipeline
 from request_logger.ingest.replies import metrics_of
 from request_logger.payloads import UndecodableError, parse_body
+from request_logger.server import feedback_many
+from request_logger.server.batch_route import BatchRoute
 from request_logger.server.request_body import small_body
+from request_logger.server.responses import EMPTY, as_response, json_answer
 from request_logger.settings import Settings
+from request_logger.telemetry import Telemetry
 
 _TYPES = {"seldon": "io.seldon.serving.feedback", "inferenceservice": "org.kubeflow.serving.feedback"}
 _ATTRIBUTES = {
@@ -33,31 +40,79 @@ _LONGEST_NAME = 40
 _REQUIRED = ("request_id", "deployment")
 _CONTENT_FIELDS = ("truth", "truths", "reward", "metrics")
 _FIELDS = (*_ATTRIBUTES, "engine", *_CONTENT_FIELDS, "prediction", "predictions")
+COMMON_FIELDS = ("deployment", "namespace", "predictor", "model", "engine", "time")
+"""The fields that parameters of the URL may give for all feedback in the request."""
 # An object with one of these keys is a Seldon, TensorFlow or V2 message; any other object is the truth itself.
 _MESSAGE = frozenset(("data", "strData", "jsonData", "binData", "instances", "predictions", "inputs", "outputs"))
 
 
-def add_routes(app: Flask, settings: Settings, pipeline: IngestPipeline, budget: Budget) -> None:
+def add_routes(app: Flask, settings: Settings, pipeline: IngestPipeline, budget: Budget, telemetry: Telemetry) -> None:
     """Add the route."""
+    batches = BatchRoute(settings, pipeline, budget, telemetry)
 
     @app.post(FEEDBACK_PATH)
     def take_feedback() -> Response:
+        started = time.monotonic()
         body = request.environ["wsgi.input"]
+        common = common_fields(request.args)
         with budget.share() as share:
-            raw = bytes(small_body(body, settings.max_payload_bytes, "MAX_PAYLOAD_BYTES", share))
-        event = pipeline.redact(pipeline.admit(feedback_event(raw, settings)))
+            raw = bytes(small_body(body, settings.max_structured_bytes, "MAX_STRUCTURED_BYTES", share))
+            many = feedback_many.read(raw, request.mimetype, budget)
+            if many is not None:
+                counted = _Counted(many)
+                answer = batches.take_all(counted, started, lambda value: event_of(value, common, settings))
+                return as_response(json_answer({"accepted": counted.count}, 200) if answer is EMPTY else answer)
+        if len(raw) > settings.max_payload_bytes:
+            raise RequestTooLargeError("body: larger than MAX_PAYLOAD_BYTES allows")
+        event = pipeline.redact(pipeline.admit(feedback_event(raw, settings, common)))
         documents = pipeline.wait(event, pipeline.submit(event)) or {}
         return Response(dumps({"metrics": metrics_of(event, documents)}) + b"\n", mimetype="application/json")
 
 
-def feedback_event(raw: bytes, settings: Settings) -> Event:
-    """Return the event of a POST /v1/feedback body. Raises BadEventError, which names the field and the expectation."""
+class _Counted:
+    """Iterates over values once; ``count`` is how many there were so far."""
+
+    def __init__(self, values: Iterable[object]) -> None:
+        self._values = values
+        self.count = 0
+
+    def __iter__(self) -> Iterator[object]:
+        for value in self._values:
+            self.count += 1
+            yield value
+
+
+def common_fields(parameters: Mapping[str, str]) -> dict[str, str]:
+    """Return the fields of all feedback in a request, from the URL's parameters. Raises BadEventError."""
+    for name in parameters:
+        if name not in COMMON_FIELDS:
+            raise BadEventError(f"{_misspelled(name)}: no such parameter; there are {', '.join(COMMON_FIELDS)}")
+    # Of a parameter that is given twice, the first value.
+    return {name: parameters[name] for name in parameters}
+
+
+def event_of(value: object, common: Mapping[str, str], settings: Settings) -> Event:
+    """Return the event of one of many values, see `feedback_many.read`. Raises BadEventError."""
+    if isinstance(value, BadEventError):
+        raise value
+    raw = value if isinstance(value, bytes) else literal(value)
+    if len(raw) > settings.max_payload_bytes:
+        raise RequestTooLargeError("body: larger than MAX_PAYLOAD_BYTES allows")
+    return feedback_event(raw, settings, common)
+
+
+def feedback_event(raw: bytes, settings: Settings, common: Mapping[str, str] = MappingProxyType({})) -> Event:
+    """Return the event of one JSON object of POST /v1/feedback; ``common`` has the fields that it may leave out.
+
+    Raises BadEventError, which names the field and the expectation.
+    """
     try:
         body = parse_body(raw)
     except UndecodableError:
         raise BadEventError("body: expected a JSON object, found no JSON that can be stored") from None
     if not isinstance(body, dict):
         raise BadEventError("body: expected a JSON object")
+    body = {**common, **body}
     for name in body:
         if name not in _FIELDS:
             raise BadEventError(f"{_misspelled(name)}: no such field; there are {', '.join(_FIELDS)}")

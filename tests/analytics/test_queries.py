@@ -181,7 +181,7 @@ def test_by_feedback_date(client: SearchEngine, runner: QueryRunner) -> None:
 
 
 def test_coverage(runner: QueryRunner, scope: Scope) -> None:
-    assert coverage.coverage(runner, scope) == coverage.Coverage(N + 300, N + 5, N, N, 0, 5, 1)
+    assert coverage.coverage(runner, scope) == coverage.Coverage(N + 300, N + 5, N, N, 0, 5, 1, failed=0)
     assert coverage.reasons(runner, scope) == [("the truth is null", 5)]
 
 
