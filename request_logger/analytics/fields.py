@@ -54,19 +54,35 @@ def find_field(runner: QueryRunner, scope: Scope, name: str) -> Field:
     """
     candidates = list(_candidates(name))
     path = f"/{quote(runner.left_out.narrowed(scope.indices), safe='*,')}/_field_caps"
-    status, answer = runner.engine.request("GET", path, params={**TOLERANT, "fields": ",".join(candidates)})
+    status, answer = runner.engine.request(
+        "GET", path, params={**TOLERANT, "fields": ",".join(candidates), "include_unmapped": "true"}
+    )
     if status != 200:
         raise StoreUnavailableError(f"the search engine answered {status} to a request for the field {name}")
     found = answer.get("fields") if isinstance(answer, dict) else None
     if not isinstance(found, dict):
         raise StoreUnavailableError(f"the search engine's answer to a request for the field {name} is invalid")
-    for path in candidates:
-        kinds = _kinds(found.get(path))
-        if kinds:
+    for candidate in candidates:
+        if _kinds(found.get(candidate)):
+            path = _in_most_indices(candidate, found)
+            kinds = _kinds(found[path])
             most = max(kinds, key=kinds.__getitem__)
             runner.left_out.watch(path, _NUMBER if most == _NUMBER else None)
             return Field(name, path, most == _NUMBER)
     raise BadQueryError(f"--by: expected a field that the documents have, such as model or an element, found {name!r}")
+
+
+def _in_most_indices(path: str, found: dict[str, Any]) -> str:
+    """Return a field or its subfield ``.keyword``, whichever more indices have: new indices have fewer subfields."""
+    base = path.removesuffix(".keyword")
+    usable = [each for each in (f"{base}.keyword", base) if _kinds(found.get(each))]
+    return min(usable, key=lambda each: _indices_without(found[each]))
+
+
+def _indices_without(found: dict[str, Any]) -> int:
+    unmapped = found.get("unmapped")
+    indices = unmapped.get("indices") if isinstance(unmapped, dict) else None
+    return len(indices) if isinstance(indices, list) else 0
 
 
 def _kinds(found: Any) -> dict[str, float]:
