@@ -13,6 +13,7 @@ from request_logger.cli import main
 from request_logger.commands import prune
 from request_logger.settings import Settings
 from request_logger.store.indices import retention
+from request_logger.store.indices.mapping_check import field_types
 from request_logger.store.indices.templates import DEAD_LETTER_INDEX, TEMPLATE_NAME, mapping, wanted
 from tests.helpers import Index, Sender, event, index_of, ndarray
 
@@ -49,7 +50,8 @@ def test_setup_installs_once(run: Callable[..., list[str]], no_templates: None, 
     assert index.request("PUT", "/inference-log-seldon-setup-test")["acknowledged"]
     made = index.request("GET", "/inference-log-seldon-setup-test/_mapping")["inference-log-seldon-setup-test"]
     index.request("DELETE", "/inference-log-seldon-setup-test")
-    assert made["mappings"]["properties"]["metrics"] == mapping()["properties"]["metrics"]
+    # Numbers may have no points: that depends on the engine.
+    assert field_types(made["mappings"]) == field_types(mapping())
     before = index.request("GET", f"/_index_template/{TEMPLATE_NAME}")
     assert [line.rpartition(": ")[2] for line in run("setup")] == ["already installed", "already installed"]
     assert index.request("GET", f"/_index_template/{TEMPLATE_NAME}") == before

@@ -97,15 +97,28 @@ def find_field(runner: QueryRunner, scope: Scope, name: str) -> Field:
 
 def _mapped_field(name: str, paths: Sequence[str], found: Mapping[str, Any]) -> Field | None:
     """Return the field at the first of these paths that is in a mapping, with the others as its `others`."""
-    known = [(path, kinds) for path in paths if (kinds := _kinds(found.get(path)))]
-    if not known:
+    fields = {_plain(path): _in_most_indices(path, found) for path in paths if _kinds(found.get(path))}
+    if not fields:
         return None
-    path, kinds = known[0]
+    path, *others = fields.values()
+    kinds = _kinds(found[path])
     if max(kinds, key=kinds.__getitem__) == _NUMBER:
         return Field(name, path, is_number=True)
-    # Each path is listed with its subfield first, which has the same values.
-    others = [other for other, kinds in known[1:] if _plain(other) != _plain(path) and _NUMBER not in kinds]
-    return Field(name, path, is_number=False, others=_one_each(others))
+    return Field(
+        name, path, is_number=False, others=tuple(other for other in others if _NUMBER not in _kinds(found[other]))
+    )
+
+
+def _in_most_indices(path: str, found: Mapping[str, Any]) -> str:
+    """Return a field or its subfield ``.keyword``, whichever more indices have: new indices have fewer subfields."""
+    usable = [each for each in (f"{_plain(path)}.keyword", _plain(path)) if _kinds(found.get(each))]
+    return min(usable, key=lambda each: _indices_without(found[each]))
+
+
+def _indices_without(found: Mapping[str, Any]) -> int:
+    unmapped = found.get("unmapped")
+    indices = unmapped.get("indices") if isinstance(unmapped, dict) else None
+    return len(indices) if isinstance(indices, list) else 0
 
 
 def _first_in_use(runner: QueryRunner, scope: Scope, fields: Sequence[Field]) -> Field:
@@ -123,7 +136,7 @@ def _field_caps(runner: QueryRunner, scope: Scope, name: str, fields: Sequence[s
     # Old search engines read the fields from the request line only, which has a limit.
     step = max(_MOST_CHARACTERS // (max(map(len, fields)) + 1), 1)
     for start in range(0, len(fields), step):
-        params = {**TOLERANT, "fields": ",".join(fields[start : start + step])}
+        params = {**TOLERANT, "fields": ",".join(fields[start : start + step]), "include_unmapped": "true"}
         status, answer = runner.engine.request("GET", path, params=params)
         if status != 200:
             raise StoreUnavailableError(f"the search engine answered {status} to a request for the field {name}")
@@ -185,8 +198,3 @@ def _with_subfields(*paths: str) -> list[str]:
 
 def _plain(path: str) -> str:
     return path.removesuffix(".keyword")
-
-
-def _one_each(paths: Sequence[str]) -> tuple[str, ...]:
-    """Return the first path of each field: its subfield, if it has one."""
-    return tuple({_plain(path): path for path in reversed(paths)}.values())[::-1]

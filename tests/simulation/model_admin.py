@@ -241,7 +241,8 @@ def search(state: State, name: str, body: Json) -> Json:
     clauses = body["query"]["bool"]["should"]
     fields = [field for clause in clauses for inner in clause.values() for field in inner]
     if not state.flavour.searches_doc_values and not all(map(index.mapping.has_points, fields)):
-        raise Refusal(400, "search_phase_execution_exception", "all shards failed")
+        cause = {"type": "query_shard_exception", "reason": "failed to create query", "index": index.name}
+        raise Refusal(400, "search_phase_execution_exception", "all shards failed", root_cause=[cause])
     return {
         "took": 0,
         "timed_out": False,
