@@ -95,7 +95,6 @@ class Process:
         self.core = WriterCore(degrade, self.mistakes, limits, locator, self._finished, random.Random(rng.random()))
         self._sent_at: dict[tuple[str, str], deque[float]] = {}
         self._rounds = 0
-        self._wakes_at = float("inf")
         self._turns_at = float("inf")
 
     def enter(self) -> None:
@@ -152,19 +151,22 @@ class Process:
         self.pending_bytes -= task.weight
 
     def _look(self) -> None:
-        """Let the core's threads look for work soon, unless they look before that anyway."""
-        seconds = self._rng.uniform(0, 0.002)
-        if self._clock.now + seconds < self._turns_at:
-            self._turns_at = self._clock.now + seconds
-            self._clock.after(seconds, self._turn)
+        """Let the core's threads look for work soon."""
+        self._turn_after(self._rng.uniform(0, 0.002))
 
-    def _turn(self) -> None:
-        if not self.alive:
+    def _turn_after(self, seconds: float) -> None:
+        """Plan the next turn, unless an earlier one is planned: that one plans what comes after it."""
+        at = self._clock.now + seconds
+        if at < self._turns_at:
+            self._turns_at = at
+            self._clock.after(seconds, lambda: self._turn(at))
+
+    def _turn(self, at: float) -> None:
+        if at != self._turns_at or not self.alive:
             return
         now = self._clock.now
         self.enter()
-        if now >= self._turns_at:
-            self._turns_at = float("inf")
+        self._turns_at = float("inf")
         while self._rounds < ROUNDS_AT_ONCE:
             wanted = self.core.next_round(now)
             for preparation in self.core.preparations(now):
@@ -176,10 +178,8 @@ class Process:
             self._send(wanted)
         # With all threads under way nobody looks before an answer comes.
         wake_at = self.core.wake_at(now) if self._rounds < ROUNDS_AT_ONCE else float("inf")
-        if wake_at < self._wakes_at or self._wakes_at <= now:
-            self._wakes_at = wake_at
-            if wake_at < float("inf"):
-                self._clock.after(max(wake_at - now, 0.0005), self._turn)
+        if wake_at < float("inf"):
+            self._turn_after(max(wake_at - now, 0.0005))
 
     def _send(self, wanted: Round) -> None:
         """Let a round reach the engine after a while, and its answer come back after another."""
