@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.simulation.coverage import Row, recorded, rows_by_name
+from tests.simulation.shared import computed_once
 from tests.simulation.world import World
 
 LAST_SEED = Path(".simulation-seed")
@@ -29,7 +30,7 @@ def play(seeds: range) -> tuple[list[tuple[int, str]], set[Row]]:
     gc.freeze()
     gc.set_threshold(100_000, 20, 20)
     bad = []
-    with recorded() as seen:
+    with recorded() as seen, computed_once():
         for seed in seeds:
             problems = World(seed).run()
             if problems:

@@ -22,8 +22,9 @@ from tests.simulation.broker import TOPIC, Broker
 from tests.simulation.clock import Clock
 from tests.simulation.process import TIMEOUT_SECONDS, Process
 
-# A turn of the real one takes as long while records are under way.
+# A turn of the real one takes as long while records are under way, and as long while there are none.
 _TURN_SECONDS = 0.05
+_IDLE_TURN_SECONDS = 0.5
 _COMMIT_EVERY_SECONDS = 1.0
 _RETRY_SECONDS = (0.2, 5.0)
 _MOST_IN_FLIGHT = 20
@@ -99,7 +100,9 @@ class Consumer:
             self._leave()
         except Exception as error:
             self.process.mistakes.found.append(f"the consumer raised {error!r:.200}")
-        self._clock.after(self._rng.uniform(0.5, 1) * _TURN_SECONDS, self._turn)
+        is_idle = self._retry_at is None and not self._leaving and not any(map(len, self._partitions.values()))
+        seconds = _IDLE_TURN_SECONDS if is_idle else _TURN_SECONDS
+        self._clock.after(self._rng.uniform(0.5, 1) * seconds, self._turn)
 
     def _read(self) -> None:
         in_flight = sum(map(len, self._partitions.values()))

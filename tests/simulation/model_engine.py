@@ -10,8 +10,8 @@
     engine.pipeline_order = shuffle  # orders a list of indices: OpenSearch runs pipelines index by index
     engine.max_content_length = 10_000  # http.max_content_length: 413 for a longer body
 
-Every answer is a new object. UnreadableAnswer is raised for an answer that the program's JSON parser refuses (a number
-beyond a double); it has the status and the answer as an unbounded parser reads it. No threads, no I/O.
+Every answer is a new object (but see `shared`). UnreadableAnswer is raised for an answer that the program's JSON parser
+refuses (a number beyond a double); it has the status and the answer as an unbounded parser reads it. No threads or I/O.
 Recorded conversations hold the model to real engines: see `tests.simulation.test_model`.
 
 Not modelled: searches; several shards (`_seq_no` is per index); duplicate keys in JSON, which engines refuse and the

@@ -82,7 +82,9 @@ def _slow(raw: bytes, flavour: Flavour) -> Any:
         text = raw.decode()
     except UnicodeDecodeError:
         raise ParseError(False) from None
-    if flavour.deepest is not None and _depth(text) > flavour.deepest:
+    deepest = flavour.deepest
+    # The count of all brackets is never less than the depth, and quickly had.
+    if deepest is not None and text.count("[") + text.count("{") > deepest and _depth(text) > deepest:
         raise ParseError(True)
 
     def whole(digits: str) -> int:

@@ -76,7 +76,7 @@ def get_template(templates: dict[str, Template], name: str) -> Json:
     if found is None:
         text = f"index template matching [{name}] not found"
         raise Refusal(404, "resource_not_found_exception", text)
-    return {"index_templates": [{"name": name, "index_template": orjson.loads(found.shown)}]}
+    return {"index_templates": [{"name": name, "index_template": ModelMapping.shown_by(found.shown)}]}
 
 
 def put_template(templates: dict[str, Template], flavour_name: str, name: str, raw: bytes) -> Json:

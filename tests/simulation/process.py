@@ -112,7 +112,6 @@ class Process:
         self._sent_at: dict[tuple[str, str], deque[float]] = {}
         self._rounds = 0
         self._is_free_since = clock.now
-        self._wakes_at = float("inf")
         self._turns_at = float("inf")
 
     @property
@@ -191,19 +190,22 @@ class Process:
         self._linger.finished()
 
     def _look(self) -> None:
-        """Let the core's threads look for work soon, unless they look before that anyway."""
-        seconds = self._rng.uniform(0, 0.002)
-        if self._clock.now + seconds < self._turns_at:
-            self._turns_at = self._clock.now + seconds
-            self._clock.after(seconds, self._turn)
+        """Let the core's threads look for work soon."""
+        self._turn_after(self._rng.uniform(0, 0.002))
 
-    def _turn(self) -> None:
-        if not self.alive:
+    def _turn_after(self, seconds: float) -> None:
+        """Plan the next turn, unless an earlier one is planned: that one plans what comes after it."""
+        at = self._clock.now + seconds
+        if at < self._turns_at:
+            self._turns_at = at
+            self._clock.after(seconds, lambda: self._turn(at))
+
+    def _turn(self, at: float) -> None:
+        if at != self._turns_at or not self.alive:
             return
         now = self._clock.now
         self.enter()
-        if now >= self._turns_at:
-            self._turns_at = float("inf")
+        self._turns_at = float("inf")
         while self._rounds < ROUNDS_AT_ONCE:
             self._take(now)
             wanted = self.core.next_round(now)
@@ -218,10 +220,8 @@ class Process:
         wake_at = float("inf")
         if self._rounds < ROUNDS_AT_ONCE:
             wake_at = min(self.core.wake_at(now), self._linger.send_at())
-        if wake_at < self._wakes_at or self._wakes_at <= now:
-            self._wakes_at = wake_at
-            if wake_at < float("inf"):
-                self._clock.after(max(wake_at - now, 0.0005), self._turn)
+        if wake_at < float("inf"):
+            self._turn_after(max(wake_at - now, 0.0005))
 
     def _take(self, now: float) -> None:
         """Give the queued tasks to the core, unless they wait for others."""

@@ -6,8 +6,10 @@ import os
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
+from request_logger.store.indices import templates
 from tests.simulation.__main__ import play
 from tests.simulation.coverage import Row, rows_by_name
+from tests.simulation.shared import Shared, changed, computed_once
 from tests.simulation.world import World
 
 # Some thousands: with what `make simulate` has played before. SIMULATION_SEEDS plays more.
@@ -38,3 +40,26 @@ def test_a_seed_decides_everything() -> None:
         assert first.run() == second.run() == []
         assert first.story == second.story
         assert len(first.story) > 5
+
+
+def test_what_is_computed_once_is_not_changed() -> None:
+    """Schedules share mappings and what the program makes of them: it must treat both as constants."""
+    kept: list[Shared] = []
+    with computed_once(kept.append):
+        for seed in range(10):
+            assert World(seed).run() == []
+    assert any(each.results for each in kept)
+    assert not any(map(changed, kept))
+
+
+def test_a_change_of_what_is_shared_is_detected() -> None:
+    """Of the object itself, and of a result."""
+    with computed_once():
+        one, other = Shared(b'{"properties": {}}'), Shared(b'{"properties": {}}')
+        assert templates.additions(one)
+        assert templates.additions(one) is templates.additions(one)
+        assert not changed(one)
+        templates.additions(one)["more"] = True
+        other["more"] = True
+        assert changed(one)
+        assert changed(other)
