@@ -20,6 +20,13 @@ def test_student(t: float, freedom: float) -> None:
     assert t_distribution.two_sided(-t, freedom) == t_distribution.two_sided(t, freedom)
 
 
+@pytest.mark.parametrize("freedom", [1e5, 1.5e5, 1e6])
+@pytest.mark.parametrize("t", [0.5, 1.0, 2.0])
+def test_student_of_many(t: float, freedom: float) -> None:
+    """Both terms of the series are needed for the last digits."""
+    assert t_distribution.two_sided(t, freedom) == pytest.approx(2 * stats.t.sf(t, freedom), rel=1e-13)
+
+
 @pytest.mark.parametrize("freedom", [1, 2, 9.7, 100, 1e5, 1e9])
 @pytest.mark.parametrize("level", [0.5, 0.9, 0.95, 0.999])
 def test_student_quantile(level: float, freedom: float) -> None:
