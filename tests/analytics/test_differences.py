@@ -148,3 +148,66 @@ def test_what_sums_do_not_tell(name: str) -> None:
         truths = (generator.random(100) < said).astype(int)
     sums = answers_of(scorer, truths, said)
     assert difference(metric_of(scorer, name), sums, sums) is None
+
+
+@pytest.mark.parametrize("name", ["precision", "recall", "specificity", "accuracy"])
+def test_shares(name: str) -> None:
+    """Pearson's chi-squared of scipy; precision, recall and specificity are shares of the binary scorer's counts."""
+    generator = np.random.default_rng(15)
+    scorer, groups = build("binary", {}), []
+    for n, skill in zip(N, (0.5, 0.6), strict=True):
+        truths = (generator.random(n) < 0.4).astype(int)
+        groups.append((truths, np.where(generator.random(n) < skill, truths, generator.integers(0, 2, n))))
+    metric = metric_of(scorer, name)
+    sums = [answers_of(scorer, *group) for group in groups]
+    found = difference(metric, *sums)
+    inside = {
+        "precision": lambda truths, said: said == 1,
+        "recall": lambda truths, said: truths == 1,
+        "specificity": lambda truths, said: truths == 0,
+        "accuracy": lambda truths, said: truths >= 0,
+    }[name]
+    hits = [(truths == said)[inside(truths, said)] for truths, said in groups]
+    table = [[each.sum(), (~each).sum()] for each in hits]
+    assert found is not None
+    assert (found.test, found.interval.method) == ("chi-squared", "Newcombe")
+    assert found.value == pytest.approx(hits[1].mean() - hits[0].mean(), abs=1e-12)
+    assert found.p_value == pytest.approx(stats.chi2_contingency(table, correction=False).pvalue, rel=1e-9)
+    assert variance_of(metric, *sums) == pytest.approx(sum(each.var() for each in hits), rel=1e-9)
+
+
+def test_means() -> None:
+    """Welch's test of scipy, over the values of the documents."""
+    generator = np.random.default_rng(16)
+    scorer, groups = build("regression", {}), []
+    for n, spread in zip(N, (1.0, 1.2), strict=True):
+        truths = generator.normal(10, 3, n)
+        groups.append((truths, truths + generator.normal(0.2, spread, n)))
+    metric = metric_of(scorer, "mae")
+    sums = [answers_of(scorer, *group) for group in groups]
+    found = difference(metric, *sums)
+    errors = [np.abs(said - truths) for truths, said in groups]
+    expected = stats.ttest_ind(errors[1], errors[0], equal_var=False)
+    interval = expected.confidence_interval()
+    assert found is not None
+    assert (found.test, found.interval.method) == ("Welch t", "Welch t")
+    assert found.p_value == pytest.approx(expected.pvalue, rel=1e-9)
+    assert limits(found) == pytest.approx((interval.low, interval.high), rel=1e-9)
+    assert variance_of(metric, *sums) == pytest.approx(sum(each.var(ddof=1) for each in errors), rel=1e-9)
+
+
+def test_the_least_p_value_of_a_bootstrap() -> None:
+    """Where all draws are on one side: 2 / (draws + 1), since a finite number of draws never shows 0."""
+    scorer = build("binary", {})
+    truths = np.tile([0, 1], 100)
+    right, wrong = (
+        answers_of(scorer, truths, said) for said in (truths, np.where(np.arange(200) < 20, truths, 1 - truths))
+    )
+    for name in ("f1", "kappa"):
+        up, down = difference(metric_of(scorer, name), wrong, right), difference(metric_of(scorer, name), right, wrong)
+        assert up is not None and down is not None
+        assert up.p_value == down.p_value == pytest.approx(2 / 1001, rel=1e-12)
+        assert up.value == pytest.approx(-down.value) and up.value > 0
+        same = difference(metric_of(scorer, name), right, right)
+        assert same is not None
+        assert (same.value, same.p_value) == (0.0, 1.0)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from request_logger.analytics.estimates import (
+    baselines,
     bootstrap_matrix,
     estimates,
     intervals_by_class,
@@ -18,7 +19,7 @@ from request_logger.analytics.estimates import (
 from request_logger.analytics.label_averages import COOCCURRENCES
 from request_logger.analytics.rollups import Moments, MomentSums
 from request_logger.scoring.registry import build
-from scorers.base import Count, Metric
+from scorers.base import Bucket, Count, Metric, Sum, SumBy
 from scorers.classification import CELLS, MATRIX
 from tests.analytics.sums import answers_of
 
@@ -187,3 +188,55 @@ def test_intervals_by_class() -> None:
     assert found["CLASS_1"] == {name: own[name] for name in ("precision", "recall", "f1")}
     counts = {"true_positive": 0, "false_positive": 0, "false_negative": 3}
     assert set(intervals_by_class({"a": counts})["a"]) == {"recall", "f1"}
+
+
+def test_each_draw_has_all_documents() -> None:
+    """Also for a scorer of a user's own, whose metric uses their number."""
+    size = Metric("size", CELLS, lambda values: values["n"])
+    answers = {MATRIX["matrix"]: {"a": {"a": 30, "b": 10}, "b": {"b": 5}}, CELLS["n"]: 45}
+    assert set(bootstrap_matrix([size], answers)["size"]) == {45.0}
+
+
+@pytest.mark.parametrize("name", ["log_loss", "brier"])
+def test_baselines_of_documents_without_probabilities(name: str) -> None:
+    """They are in the matrix, so that the shares of classes are not those of the documents with the loss."""
+    matrix = {MATRIX["matrix"]: {"a": {"a": 3}, "b": {"a": 1}}}
+    expected = {"log_loss": -(0.75 * np.log(0.75) + 0.25 * np.log(0.25)), "brier": 1 - 0.75**2 - 0.25**2}[name]
+    assert baselines({**matrix, Count(name): 4})[name] == pytest.approx(expected, rel=1e-12)
+    assert name not in baselines({**matrix, Count(name): 3})
+    assert name not in baselines(matrix)
+    # The binary scorer counts one class, so that its Brier score is half of it.
+    binary = {**matrix, Count(name): 4, SumBy(("truth_positive",), "score_bin"): {}}
+    assert baselines(binary)[name] == pytest.approx(expected / (2 if name == "brier" else 1), rel=1e-12)
+
+
+def test_baselines_of_constant_predictions() -> None:
+    """The most frequent class, no skill, one of all classes; none for documents with several labels."""
+    matrix = {MATRIX["matrix"]: {"a": {"a": 3}, "b": {"a": 1}}}
+    assert baselines(matrix) == {
+        "accuracy": 0.75,
+        "mcc": 0.0,
+        "kappa": 0.0,
+        "quadratic_weighted_kappa": 0.0,
+        "balanced_accuracy": 0.5,
+    }
+    assert baselines({**matrix, Count("correct"): 4}) == baselines(matrix)
+    assert baselines({**matrix, Count("correct"): 3}) == {}
+    assert baselines({}) == {}
+    scored = {SumBy(("truth_positive",), "score_bin"): {1: Bucket(4, {"truth_positive": 1.0})}}
+    assert baselines({**matrix, **scored})["auc"] == 0.5
+
+
+def test_baselines_of_constant_numbers() -> None:
+    """The variance of the truths, where each document has its error and its truth."""
+    truths = np.array([1.0, 2.0, 4.0, 9.0])
+    answers = {
+        Count("truth_squared"): 4,
+        Count("squared_error"): 4,
+        Sum("truth_squared"): float((truths**2).sum()),
+        Sum("truth_centered"): float(truths.sum()),
+    }
+    expected = {"mse": truths.var(), "rmse": truths.std(), "r2": 0.0}
+    assert baselines(answers) == pytest.approx(expected, rel=1e-12)
+    assert baselines({**answers, Count("squared_error"): 5}) == {}
+    assert baselines({each: value for each, value in answers.items() if each != Sum("truth_centered")}) == {}

@@ -20,6 +20,13 @@ def test_student(t: float, freedom: float) -> None:
     assert t_distribution.two_sided(-t, freedom) == t_distribution.two_sided(t, freedom)
 
 
+@pytest.mark.parametrize("freedom", [1e5, 1.5e5, 1e6])
+@pytest.mark.parametrize("t", [0.5, 1.0, 2.0])
+def test_student_of_many(t: float, freedom: float) -> None:
+    """Both terms of the series are needed for the last digits."""
+    assert t_distribution.two_sided(t, freedom) == pytest.approx(2 * stats.t.sf(t, freedom), rel=1e-13)
+
+
 @pytest.mark.parametrize("freedom", [1, 2, 9.7, 100, 1e5, 1e9])
 @pytest.mark.parametrize("level", [0.5, 0.9, 0.95, 0.999])
 def test_student_quantile(level: float, freedom: float) -> None:
@@ -146,3 +153,20 @@ def test_delong(sizes: tuple[int, int]) -> None:
     found = intervals.delong(*({int(k): float((x == k).sum()) for k in np.unique(x)} for x in (p, n)))
     expected = kernel.mean(axis=1).var(ddof=1) / len(p) + kernel.mean(axis=0).var(ddof=1) / len(n)
     assert found == pytest.approx((kernel.mean(), expected), rel=1e-12)
+
+
+@pytest.mark.parametrize("share", [0, 1])
+def test_shares_without_variance(share: int) -> None:
+    """All right or all wrong on both sides: no difference, and nothing that speaks for one."""
+    found = intervals.newcombe(40 * share, 40, 30 * share, 30)
+    assert found is not None
+    assert (found.value, found.p_value) == (0.0, 1.0)
+    assert found.interval.low < 0.0 < found.interval.high
+
+
+def test_f1() -> None:
+    """F1 grows with the Jaccard index J: 2 J / (1 + J) at both ends of its interval."""
+    found, share = intervals.f1_interval(30, 20), intervals.wilson(30, 50)
+    assert found is not None and share is not None
+    assert (found.low, found.high) == pytest.approx([2 * j / (1 + j) for j in (share.low, share.high)], rel=1e-12)
+    assert found.method == "Wilson on Jaccard"

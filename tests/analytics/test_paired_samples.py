@@ -149,3 +149,9 @@ def test_a_hit_without_its_value() -> None:
 
     with pytest.raises(StoreUnavailableError, match=r"a hit lacks metrics\.correct$"):
         find_pairs(cast(QueryRunner, Garbled(ONE, OTHER)), A, B, "correct", "request")
+
+
+def test_ids_of_two_deployments() -> None:
+    """In one index they have different ids for one request: the request's own id makes the pair."""
+    found = pairs_of([Stored("r1~0123", "r1", [1], 1.0)], [Stored("r1", "r1", [1], 2.0)], "request")
+    assert found == Pairs("request", (1.0,), (2.0,), cut=False)

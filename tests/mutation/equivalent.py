@@ -24,10 +24,14 @@ class Equivalent:
     statement: str
     reason: str
 
+    @property
+    def name(self) -> tuple[str, str, str]:
+        """Function, change and statement."""
+        return self.function, self.change, self.statement
+
     def fits(self, module: str, made: Mutant) -> bool:
         """Whether ``made``, a mutant of ``module``, is meant."""
-        named = (module, made.function, made.change, made.statement)
-        return named == (self.module, self.function, self.change, self.statement)
+        return module == self.module and self.name == (made.function, made.change, made.statement)
 
 
 def equivalents() -> list[Equivalent]:

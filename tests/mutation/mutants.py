@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 _COMPARED: dict[type[ast.cmpop], type[ast.cmpop]] = {
@@ -76,19 +76,39 @@ def sites(source: str) -> list[Site]:
 def mutant(source: str, site: Site) -> Mutant:
     """Make the mistake."""
     tree = ast.parse(source)
-    node = list(ast.walk(tree))[site.node]
-    parents = {id(child): parent for parent in ast.walk(tree) for child in ast.iter_child_nodes(parent)}
+    return _mutant(tree, list(ast.walk(tree))[site.node], site.variant, _parents(tree))
+
+
+def names(source: str) -> Iterator[tuple[str, str, str]]:
+    """Return function, change and statement of all mutants, without parsing the module for each."""
+    tree = ast.parse(source)
+    nodes, parents = list(ast.walk(tree)), _parents(tree)
+    for site in sites(source):
+        node = nodes[site.node]
+        changed = [node, node.func] if isinstance(node, ast.Call) else [node]
+        before = [dict(vars(each)) for each in changed]
+        made = _mutant(tree, node, site.variant, parents)
+        yield made.function, made.change, made.statement
+        for each, attributes in zip(changed, before, strict=True):
+            vars(each).update(attributes)
+
+
+def _mutant(tree: ast.Module, node: ast.AST, variant: int, parents: Mapping[int, ast.AST]) -> Mutant:
     above = [node]
     while (parent := parents.get(id(above[-1]))) is not None:
         above.append(parent)
     statement = next(each for each in above if isinstance(each, ast.stmt | ast.match_case | ast.Module))
     first = getattr(node, "lineno", getattr(statement, "lineno", 1))
     before = _text(node)
-    list(_changes(node))[site.variant]()
-    ast.fix_missing_locations(tree)
+    list(_changes(node))[variant]()
+    ast.fix_missing_locations(statement)
     return Mutant(
         first, _lines(statement, first), _function(above), f"{before}  ->  {_text(node)}", _text(statement), tree
     )
+
+
+def _parents(tree: ast.Module) -> dict[int, ast.AST]:
+    return {id(child): parent for parent in ast.walk(tree) for child in ast.iter_child_nodes(parent)}
 
 
 def _function(above: list[ast.AST]) -> str:

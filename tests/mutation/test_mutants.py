@@ -10,7 +10,7 @@ import pytest
 
 from tests.mutation.equivalent import equivalents
 from tests.mutation.groups import GROUPS, ROOT
-from tests.mutation.mutants import Mutant, mutant, sites
+from tests.mutation.mutants import Mutant, mutant, names, sites
 from tests.mutation.trial import Measured, Trial, in_child
 
 MODULES = {name: path for group in GROUPS.values() for name, path in group.modules.items()}
@@ -104,14 +104,21 @@ def test_groups_tests_exist() -> None:
 def test_equivalent_mutants_exist() -> None:
     """Each entry of the list fits one mutant of its module, and says why it is equivalent."""
     found = {
-        name: mutants(MODULES[name].read_text(encoding="utf-8")) for name in {each.module for each in equivalents()}
+        module: list(names(MODULES[module].read_text(encoding="utf-8")))
+        for module in {each.module for each in equivalents()}
     }
     wrong = {
-        (each.module, each.function, each.change, each.statement): fitting
+        (each.module, *each.name): fitting
         for each in equivalents()
-        if (fitting := sum(each.fits(each.module, made) for made in found[each.module])) != 1 or not each.reason
+        if (fitting := found[each.module].count(each.name)) != 1 or not each.reason
     }
     assert wrong == {}
+
+
+def test_names_are_those_of_the_mutants() -> None:
+    """All of them, and the module is parsed once."""
+    source = MODULES["scorers.probabilities"].read_text(encoding="utf-8")
+    assert list(names(source)) == [(made.function, made.change, made.statement) for made in mutants(source)]
 
 
 def test_child_process() -> None:
