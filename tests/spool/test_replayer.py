@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -407,3 +408,28 @@ def test_what_is_in_flight_in_one_lane_is_passed_over_in_the_other(spool: Spool,
     assert store.taken == ["0"]
     assert not second.is_full
     assert left(spool) == ["1", "2"]
+
+
+def test_a_long_queue_is_replayed_without_pauses(spool: Spool, store: Store, told: Told, tmp_path: Path) -> None:
+    """The delay is for events that arrive, not for those that have waited already."""
+    spool.append_all([some(str(number)) for number in range(3, 20)])
+    replayer = queue(spool, tmp_path, store.submit, told, delay=1000.0, batch_events=2)
+    until(lambda: spool.is_empty)
+    until(lambda: not replayer._lanes.has_more)
+    replayer.close()
+    assert store.taken == [str(number) for number in range(20)]
+
+
+def test_a_file_that_was_replaced_is_replayed_from_its_start(
+    spool: Spool, store: Store, told: Told, tmp_path: Path
+) -> None:
+    """The numbers of the events begin anew after a damaged file was moved away: none is taken for a replayed one."""
+    replayer = queue(spool, tmp_path, store.submit, told)
+    until(lambda: spool.is_empty)
+    error = sqlite3.DatabaseError("damaged")
+    error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+    spool._replace_damaged(error)
+    spool.append(some("new"))
+    until(lambda: spool.is_empty)
+    replayer.close()
+    assert store.taken == ["0", "1", "2", "new"]
