@@ -32,8 +32,8 @@ from request_logger.telemetry import Telemetry
 _REPLAY_SHARE = 4
 # At a stop the spool is replayed for this time while the engine answers; the rest is replayed after the next start.
 _REPLAYER_CLOSE_SECONDS = 5.0
-# Events per batch of the queue. One batch is prepared while no request is answered by the same worker, which takes some
-# 10 ms; larger ones would save the engine little more.
+# Events per batch of the queue. While the writer prepares one, the same worker answers no request: measured with 70
+# events of 37 columns, 5 to 20 ms of CPU. Larger ones would save the engine little more.
 _QUEUE_BATCH_EVENTS = 100
 # Disk space that an empty queue keeps: the batches of some seconds.
 _QUEUE_SPARE_BYTES = 16 * 2**20

@@ -140,6 +140,8 @@ class Settings:
         "acknowledged once it is on disk in SPOOL_DIR, and written to the search engine in large bulks",
         choices=QUEUES,
     )
+    # Measured at 60 predictions/s, whose responses follow after 5 ms: 0.1, 0.5 and 1 s give 105, 41 and 39 bulks for
+    # 1,200 predictions, nearly all of which are one write. A longer delay pays only for models that respond later.
     queue_delay_seconds: float = _env(
         0.5,
         "with QUEUE=always, how long events are collected before they are written to the search engine, so that a "

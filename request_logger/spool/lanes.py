@@ -14,6 +14,8 @@ from request_logger.spool.replay import Replay
 # How long the next batch waits for the latest one: as long as a _bulk usually takes. A batch with events of a blocked
 # index takes STORE_TIMEOUT_SECONDS.
 _BATCH_SECONDS = 0.1
+# Then failed events get their turn, and the spool's metrics are updated.
+_BATCHES_AT_ONCE = 10
 # The pause before events are retried; doubled after each attempt in which none was stored, up to the maximum.
 _RETRY_SECONDS = 0.5
 _MAX_RETRY_SECONDS = 10.0
@@ -31,6 +33,8 @@ class Lanes:
         self._retry: Replay | None = None
         self._retry_pause = _RETRY_SECONDS
         self._retry_at = 0.0
+        self.has_more = False
+        """Whether the latest `advance` ended before all events that were there had been submitted, until `finish`."""
 
     @property
     def is_done(self) -> bool:
@@ -38,22 +42,28 @@ class Lanes:
         return self._first.is_done and (self._retry is None or self._retry.is_done)
 
     def advance(self, is_over: Callable[[], bool]) -> bool:
-        """Replay the events that are there; return False if none has left the spool, and none is in flight.
+        """Replay events that are there, some batches; return False if none has left the spool, and none is in flight.
 
         It doesn't wait for events that take long, and ends early once ``is_over``. Raises sqlite3.Error and OSError.
         """
         before = self._first.count
-        while not is_over() and self._first.begin():
+        self.has_more = False
+        for _ in range(_BATCHES_AT_ONCE):
+            if is_over() or not self._first.begin():
+                break
             self._wait(self._first, is_over)
             self._first.finish()
             if not self._first.is_full:
                 # Events that arrive meanwhile are collected for the next time.
                 break
+        else:
+            self.has_more = True
         retried = self._advance_retry(is_over)
         return self._first.count > before or retried or not self.is_done
 
     def finish(self) -> None:
         """Remove from the spool what was stored meanwhile. Raises sqlite3.Error and OSError."""
+        self.has_more = False
         self._first.finish()
         if self._retry is not None:
             self._retry.finish()

@@ -90,6 +90,8 @@ class Replayer:
             return False
 
     def _pause(self, failures: int) -> float:
+        if self._lanes.has_more:
+            return 0.0
         if self._delay is not None and self._holds_lock and not failures:
             return max(self._delay, _MIN_DELAY_SECONDS)
         bound = min(_IDLE_SECONDS * 2**failures, _MAX_PAUSE_SECONDS) if failures < 10 else _MAX_PAUSE_SECONDS

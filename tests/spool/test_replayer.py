@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,7 +17,6 @@ import pytest
 from request_logger.documents.event import Event
 from request_logger.spool import Replayer, Spool, from_bytes
 from request_logger.spool.observer import NullObserver
-from request_logger.spool.replay import MOST_BATCHES, Replay
 from request_logger.store.changes import RejectedError, StoreUnavailableError
 from request_logger.store.writing.future import Future
 from tests.test_spool import Ready, some
@@ -291,58 +291,6 @@ def test_a_batch_is_queued_only_when_all_of_it_is_decoded(spool: Spool, told: To
     assert steps == [*(f"decode {name}" for name in "012"), *(f"queue {name}" for name in "012")]
 
 
-def test_decoded_events_are_limited(spool: Spool, told: Told) -> None:
-    """A batch ends before it holds more memory than allowed; an event that alone holds more is a batch of its own."""
-    sizes = {"0": 400_000, "1": 700_000, "2": 2_000_000, "3": 1}
-    spool.append(some("3"))
-    store = Store()
-    replay = Replay(spool, lambda event: Ready(store.submit, event, sizes[event.request_id]), told, 1_000_000)
-    batches = []
-    while replay.begin():
-        batches.append(store.taken[sum(map(len, batches)) :])
-        assert replay.is_full == (len(batches) < 4)
-        replay.finish()
-    assert batches == [["0"], ["1"], ["2"], ["3"]]
-    assert spool.is_empty
-
-
-def test_an_event_that_cannot_be_decoded_is_set_aside(spool: Spool, told: Told, tmp_path: Path) -> None:
-    """It holds up no other event, wherever in its batch it is."""
-    store = Store()
-
-    def prepare(event: Event) -> Ready:
-        if event.request_id == "1":
-            raise KeyError("a defect")
-        return Ready(store.submit, event)
-
-    replay = Replay(spool, prepare, told, 2**20)
-    assert replay.begin()
-    replay.finish()
-    assert store.taken == ["0", "2"]
-    assert spool.is_empty
-    assert len(list(tmp_path.glob("bad-*.bin"))) == 1
-
-
-def test_events_that_find_no_room_are_the_next_batch(spool: Spool, told: Told) -> None:
-    """The store's queue is full after the first of them: the others are submitted once it has room."""
-    late = Late()
-
-    def submit(event: Event) -> Future[Any]:
-        if any(not future.done() for future in late.futures.values()):
-            raise StoreUnavailableError("full")
-        return late.submit(event)
-
-    replay = Replay(spool, partial(Ready, submit), told, 2**20)
-    for number in range(3):
-        assert replay.begin()
-        assert list(late.futures) == ["0", "1", "2"][: number + 1]
-        assert not replay.is_done
-        late.futures[str(number)].set_result(None)
-        replay.finish()
-    assert not replay.begin()
-    assert spool.is_empty
-
-
 def test_what_arrives_meanwhile_waits_for_the_next_round(spool: Spool, told: Told, tmp_path: Path) -> None:
     """A batch that isn't full ends the round, so that events are collected for the delay again."""
     late = Late()
@@ -446,33 +394,26 @@ def test_events_that_fail_are_retried_beside_others(spool: Spool, store: Store, 
     assert [store.taken.count(str(new)) for new in range(10, number)] == [1] * (number - 10)
 
 
-def test_events_in_flight_are_limited(spool: Spool, told: Told) -> None:
-    """With an engine that decides on nothing, the rest stays on disk."""
-    spool.append_all([some(str(number)) for number in range(3, 2 * MOST_BATCHES + 10)])
-    late = Late()
-    replay = Replay(spool, partial(Ready, late.submit), told, 2**20, batch_events=2)
-    while replay.begin():
-        replay.finish()
-    assert len(late.futures) == 2 * MOST_BATCHES
-    assert replay.is_full
-    for future in late.futures.values():
-        future.set_result(None)
-    replay.finish()
-    assert replay.begin()
-    assert len(left(spool)) == 10
+def test_a_long_queue_is_replayed_without_pauses(spool: Spool, store: Store, told: Told, tmp_path: Path) -> None:
+    """The delay is for events that arrive, not for those that have waited already."""
+    spool.append_all([some(str(number)) for number in range(3, 20)])
+    replayer = queue(spool, tmp_path, store.submit, told, delay=1000.0, batch_events=2)
+    until(lambda: spool.is_empty)
+    until(lambda: not replayer._lanes.has_more)
+    replayer.close()
+    assert store.taken == [str(number) for number in range(20)]
 
 
-def test_what_is_in_flight_in_one_lane_is_passed_over_in_the_other(spool: Spool, told: Told) -> None:
-    """A second replay takes neither what the first one waits for, nor what comes after it."""
-    late, store = Late(), Store()
-    first = Replay(spool, partial(Ready, late.submit), told, 2**20, batch_events=2)
-    assert first.begin()
-    late.futures["0"].set_exception(StoreUnavailableError("not now"))
-    first.finish()
-    assert first.failed == 1
-    second = Replay(spool, partial(Ready, store.submit), told, 2**20)
-    assert second.begin(last=first.after, skip=first)
-    second.finish()
-    assert store.taken == ["0"]
-    assert not second.is_full
-    assert left(spool) == ["1", "2"]
+def test_a_file_that_was_replaced_is_replayed_from_its_start(
+    spool: Spool, store: Store, told: Told, tmp_path: Path
+) -> None:
+    """The numbers of the events begin anew after a damaged file was moved away: none is taken for a replayed one."""
+    replayer = queue(spool, tmp_path, store.submit, told)
+    until(lambda: spool.is_empty)
+    error = sqlite3.DatabaseError("damaged")
+    error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+    spool._replace_damaged(error)
+    spool.append(some("new"))
+    until(lambda: spool.is_empty)
+    replayer.close()
+    assert store.taken == ["0", "1", "2", "new"]
