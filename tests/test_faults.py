@@ -31,6 +31,7 @@ SHORT = {
     "slow_index": 4.0,
     "engine_paused_spool": 2.0,
     "logger_killed": 3.0,
+    "logger_killed_waiting": 6.0,
     "read_only": 1.5,
     "rejections_429": 2.0,
     "spool_full": 2.5,

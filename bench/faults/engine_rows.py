@@ -203,6 +203,20 @@ def logger_killed(stage: Stage) -> None:
     stage.expect(sender.again > 0, "the logger was killed while no event was in progress")
 
 
+@row("the logger, without a spool, is killed (-9) four times while events wait for others (LINGER_MS=1000)")
+def logger_killed_waiting(stage: Stage) -> None:
+    """An event that waits is not acknowledged, so its sender retries."""
+    with stage.logger(LINGER_MS="1000") as logger, stage.traffic(logger) as sender:
+        stage.wait_for_first(sender)
+        for _ in range(4):
+            before = sender.again
+            time.sleep(stage.seconds / 8)
+            logger.kill()
+            stage.restart(logger)
+            time.sleep(stage.seconds / 8)
+            stage.expect(sender.again > before, "the logger was killed while no event was in progress")
+
+
 @row("the logger is stopped (SIGTERM) under load while the engine hangs; then both are restarted")
 def logger_stopped(stage: Stage) -> None:
     """The logger ends within its grace period, and has acknowledged only stored events."""
