@@ -47,10 +47,11 @@ $(READY): requirements-dev.lock setup.cfg pyproject.toml
 demo: $(READY) ## start an engine and the logger, replay traffic, show the metrics (ARGS=--once exits afterwards)
 	@$(BIN)/request-logger demo $(ARGS)
 
-# pytest exits with 5 if it has no tests to run: one of the two kinds may be empty.
-test: $(READY) ## run the tests: first those without an engine, on two cores, then the others on a real engine
+# pytest exits with 5 if it has no tests to run: each of the three kinds may be empty.
+test: $(READY) ## run the tests: those without an engine, those on a real engine, those with faults under load
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not engine" $(ARGS) || [ $$? -eq 5 ]
-	$(BIN)/python -m pytest -m engine $(ARGS) || [ $$? -eq 5 ]
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "engine and not alone" $(ARGS) || [ $$? -eq 5 ]
+	$(BIN)/python -m pytest -m "engine and alone" $(ARGS) || [ $$? -eq 5 ]
 
 # Most of their time these tests wait for an engine, so both kinds share the cores.
 test-engines: $(READY) ## run the tests that use an engine on Elasticsearch 7.10 OSS and 9, too

@@ -63,6 +63,12 @@ class Settings:
     index_replicas: str = _env("", "replicas of a new index; empty: the search engine's default")
     seldon_environment: str = _env("", "inserted into index names after -log-")
     max_payload_bytes: int = _env(300_000, "a larger body is not stored: its size and SHA-256 are", minimum=1)
+    keep_payload: str = _env(
+        "all",
+        "documents with the body of their request and response as payload: all (of a batch whose copies would exceed "
+        "64 kB, its first row), first-row (always the first row of a batch) or none",
+        choices=("all", "first-row", "none"),
+    )
     max_structured_bytes: int = _env(
         20 * 2**20, "maximum body of a structured or batched request; a larger one is answered 413", minimum=1
     )
@@ -148,6 +154,11 @@ class Settings:
         True, "leave out a body if a REDACT rule may apply to a column that can't be located in it"
     )
     redact_key: str = _env("", "key for hashing (HMAC-SHA256), at least 16 characters", secret=True)
+    metadata_fields: str = _env(
+        "*",
+        "comma-separated globs: the names in the metadata and annotations of KServe's events that are stored, such as "
+        "x-tenant or annotations.*; none: no name",
+    )
     sample_rate: float = _env(1.0, "share of predictions to store, selected by request id: greater than 0, at most 1")
     reply_events: bool = _env(
         False, "answer feedback with a CloudEvent that carries its metrics; if false, the response is empty"

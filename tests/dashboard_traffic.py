@@ -132,6 +132,7 @@ def wanted_of_all(panel: Panel, names: dict[str, str]) -> dict[tuple[Any, ...], 
         "Mean reward": sum(flat) / len(flat),
         "Scored": scored,
         "Not scorable": 1,
+        "Failed requests": 1,
     }
     if panel.title in numbers:
         return {(): (numbers[panel.title],)}

@@ -230,6 +230,11 @@ TABLE: dict[str, dict[str, list[str]]] = {
         "tf_instances_objects": rows(2, "request"),
         "tf_instances_ragged": rows(2, "request"),
     },
+    "a V2 response keeps the name and the version of its model": {
+        "v2_fp32_single": ["response.model_name", "response.model_version"],
+        "v2_kf_type": ["response.model_name", "response.model_version"],
+        "v2_outputs_beside_inputs": ["response.model_name", "response.model_version"],
+    },
 }
 
 # Case -> field -> reason, as the test asks for it.

@@ -27,7 +27,7 @@ from tests.test_dashboards import GRAFANA, KIBANA, PANELS
 def traffic(
     make_server: Callable[..., Server], index: Index, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, str]:
-    """Batches of every scorer, rewards, a prediction without feedback, one that can't be scored; their deployments."""
+    """Batches of every scorer, rewards, predictions without feedback, unscorable, failed; their deployments."""
     unique = uuid.uuid4().hex[:12]
     names = {name: f"dash-{name}-{unique}" for name in [*registered(), "open"]}
     rules: list[Any] = [{"deployment": names[name], "scorer": name} for name in cases()]
@@ -38,8 +38,8 @@ def traffic(
     path.write_text(yaml.safe_dump({"rules": rules}))
     sender = Sender(make_server(SCORERS_CONFIG=str(path)).url)
 
-    def send(part: str, id: str, name: str, day: str, body: bytes) -> None:
-        headers = event(part, id, names[name], Ce_Time=f"{day}T10:00:00Z")
+    def send(part: str, id: str, name: str, day: str, body: bytes, **more: str) -> None:
+        headers = event(part, id, names[name], Ce_Time=f"{day}T10:00:00Z", **more)
         assert sender.send(headers, body)[0] == 200
 
     for name, case in cases().items():
@@ -54,6 +54,9 @@ def traffic(
     send("response", "open", "open", DAYS[0], ndarray([[0.1, 0.9]]))
     send("response", "bad", "open", DAYS[0], ndarray([[0.1, 0.9]]))
     send("feedback", "bad", "open", DAYS[0], b"{}")
+    # No panel but its own counts a failed request, whatever feedback it has.
+    send("response", "failed", "open", DAYS[0], ndarray([[0.1, 0.9]]), Ce_Statuscode="503")
+    send("feedback", "failed", "open", DAYS[0], b'{"reward": 7}')
     sender.close()
     index.refresh()
     return names

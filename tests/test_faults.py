@@ -19,7 +19,7 @@ from bench.faults.rows import ROWS
 from bench.faults.stage import Stage
 from request_logger.embedded_engine import start_engine
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.alone]
 
 # Row -> its length in seconds. Reports have tests of their own in tests/server: this engine is too narrow for ten.
 SHORT = {

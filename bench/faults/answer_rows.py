@@ -21,6 +21,8 @@ from request_logger.store.indices.templates import INDEX_PATTERNS, TEMPLATE_NAME
 _SHARE = 0.1
 _SEED = 16
 _SLOW_BULK_SECONDS = 3.0
+# An index is prepared again by a request or two, in the background.
+_MAPPING_SECONDS = 10.0
 # Events acknowledged within this time after the engine was emptied may have been stored before.
 _MARGIN_SECONDS = 1.0
 
@@ -115,7 +117,7 @@ def engine_emptied(stage: Stage) -> None:
     there = stage.ask("GET", "/_index_template")["index_templates"]
     stage.expect(any(one["name"] == TEMPLATE_NAME for one in there), "the index template was not installed again")
     for each in (sender, later):
-        stage.expect(_has_mapping(stage, each), f"{index_of(each.deployment)} hasn't the logger's mapping")
+        stage.expect(_gets_mapping(stage, each), f"{index_of(each.deployment)} hasn't the logger's mapping")
 
 
 def _empty(stage: Stage) -> None:
@@ -127,6 +129,16 @@ def _empty(stage: Stage) -> None:
         # By name, since some engines reject deletion by a pattern.
         for name in stage.ask("GET", f"/{pattern}/_settings"):
             stage.ask("DELETE", f"/{name}?ignore_unavailable=true")
+
+
+def _gets_mapping(stage: Stage, sender: Traffic) -> bool:
+    """Wait for the mapping; return whether the index has it: one created implicitly gets it after a document."""
+    deadline = time.monotonic() + _MAPPING_SECONDS
+    while not _has_mapping(stage, sender):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.2)
+    return True
 
 
 def _has_mapping(stage: Stage, sender: Traffic) -> bool:

@@ -18,6 +18,7 @@ from request_logger.analytics.fields import Field
 from request_logger.analytics.queries import Answers, QueryRunner, TooManyBucketsError
 from request_logger.analytics.rollups import NotExactError, Statistic, aggregation_body, read
 from request_logger.analytics.scope import Query, Scope
+from request_logger.analytics.selection import any_of, exists, having
 
 _WINDOW = re.compile(r"([1-9]\d{0,5})([smhdw])|month")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
@@ -103,21 +104,36 @@ def by_field(
 
 def values_of(runner: QueryRunner, scope: Scope, field: Field, *more: Query, most: int = 10_000) -> list[Segment]:
     """Return the segments of :func:`by_field` with counts but without statistics. Raises as it does."""
-    source = {"terms": {"field": field.path, "missing_bucket": True}}
-    listed: list[dict[str, Any]] = []
-    for bucket in runner.pages(scope, {"value": source}, None, *more):
-        listed.append(bucket)
-        if len(listed) > most:
-            raise BadQueryError(f"--by: {field.name} has more than {most} values: choose a field with fewer")
-    listed.sort(key=lambda bucket: (-bucket["doc_count"], bucket["key"]["value"] is None, str(bucket["key"]["value"])))
-    return [value_segment(field, bucket["key"]["value"], bucket["doc_count"]) for bucket in listed]
+    counts: dict[Any, int] = {}
+    for position, path in enumerate(field.paths):
+        # Documents with an earlier path are counted there; those with no path at all, by the last.
+        is_last = position == len(field.paths) - 1
+        source = {"terms": {"field": path, **({"missing_bucket": True} if is_last else {})}}
+        missing = [_missing(field.paths[:position])] if position else []
+        for bucket in runner.pages(scope, {"value": source}, None, *more, *missing):
+            value = bucket["key"]["value"]
+            counts[value] = counts.get(value, 0) + bucket["doc_count"]
+            if len(counts) > most:
+                raise BadQueryError(f"--by: {field.name} has more than {most} values: choose a field with fewer")
+    listed = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0] is None, str(pair[0])))
+    return [value_segment(field, value, count) for value, count in listed]
 
 
 def value_segment(field: Field, value: Any, count: int) -> Segment:
     """Return the segment (without statistics) of the documents with a value; for None, of those without any."""
     if value is None:
-        return Segment(None, MISSING, count, {"bool": {"must_not": [{"exists": {"field": field.path}}]}}, {})
-    return Segment(value, label_of(value), count, {"term": {field.path: value}}, {})
+        return Segment(None, MISSING, count, _missing(field.paths), {})
+    terms: list[Query] = [{"term": {path: value}} for path in field.paths]
+    only = terms[0]
+    if len(terms) > 1:
+        lacking = [_missing(field.paths[:position]) for position in range(len(terms))]
+        each = [having(term, *([lacking[position]] if position else [])) for position, term in enumerate(terms)]
+        only = any_of(*each)
+    return Segment(value, label_of(value), count, only, {})
+
+
+def _missing(paths: Sequence[str]) -> Query:
+    return {"bool": {"must_not": [exists(path) for path in paths]}}
 
 
 def by_ranges(

@@ -8,7 +8,7 @@ from typing import Any
 
 from request_logger.analytics.queries import QueryRunner
 from request_logger.analytics.scope import FEEDBACK_DATE, PREDICTION_DATE, Query, Scope
-from request_logger.analytics.selection import FEEDBACK, PREDICTION, WITH_FEEDBACK, exists
+from request_logger.analytics.selection import FAILED, FEEDBACK, PREDICTION, WITH_FEEDBACK, any_of, exists, without
 from request_logger.store.changes import StoreUnavailableError
 from request_logger.store.search_answers import check_aggregations, check_total
 
@@ -19,8 +19,8 @@ _SEED = 20_260_102
 _TIMES = {"prediction": PREDICTION_DATE, "feedback": FEEDBACK_DATE}
 
 
-_UNSCORABLE = exists("metrics.unscorable")
-_SCORED: Query = {"bool": {"filter": [exists("metrics.scorer")], "must_not": [_UNSCORABLE]}}
+_UNSCORABLE = without(FAILED, exists("metrics.unscorable"))
+_SCORED = without(any_of(exists("metrics.unscorable"), FAILED), exists("metrics.scorer"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,8 @@ class Coverage:
     unscorable: int
     feedback_only: int
     """Feedback without a stored prediction (yet)."""
+    failed: int
+    """Failed requests, which are in none of the other counts."""
 
     @property
     def share(self) -> float | None:
@@ -72,7 +74,8 @@ def coverage(runner: QueryRunner, scope: Scope) -> Coverage:
         "by_truth": {"bool": {"filter": [_SCORED, {"term": {"metrics.basis": "truth"}}]}},
         "by_reward": {"bool": {"filter": [_SCORED, {"term": {"metrics.basis": "reward"}}]}},
         "unscorable": _UNSCORABLE,
-        "feedback_only": {"bool": {"filter": [FEEDBACK], "must_not": [PREDICTION]}},
+        "feedback_only": without(any_of(PREDICTION, FAILED), FEEDBACK),
+        "failed": FAILED,
     }
     found = runner.aggregate(scope, {name: {"filter": only} for name, only in queries.items()})
     return Coverage(**{name: int(found.get(name, {}).get("doc_count", 0)) for name in queries})
@@ -80,7 +83,7 @@ def coverage(runner: QueryRunner, scope: Scope) -> Coverage:
 
 def reasons(runner: QueryRunner, scope: Scope, most: int = 10) -> list[tuple[str, int]]:
     """Return the ``most`` most frequent reasons why feedback could not be scored, with their counts."""
-    pages = runner.pages(scope, {"reason": {"terms": {"field": "metrics.unscorable"}}})
+    pages = runner.pages(scope, {"reason": {"terms": {"field": "metrics.unscorable"}}}, None, _UNSCORABLE)
     counts = [(str(bucket["key"]["reason"]), int(bucket["doc_count"])) for bucket in pages]
     return sorted(counts, key=lambda pair: (-pair[1], pair[0]))[:most]
 

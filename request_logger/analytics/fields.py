@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 from typing import Any
 from urllib.parse import quote
 
 from request_logger.analytics.errors import BadQueryError
 from request_logger.analytics.queries import QueryRunner
 from request_logger.analytics.scope import TOLERANT, Scope
-from request_logger.common.mapped_fields import ORIGIN
+from request_logger.common.mapped_fields import COMPONENT, ORIGIN
 from request_logger.store.changes import StoreUnavailableError
 
 _ALIASES = {
@@ -29,6 +30,22 @@ _PREFIXES = (
     "feedback.meta.tags.",
     "metrics.",
 )
+# Short names of fields in the request or the response that only some senders set: see `Field.others`. They are tried
+# after the prefixes, since an element or a tag may have the same name.
+_SHORT = {
+    "version": ("response.model_version", "request.model_version"),
+    "model_version": ("response.model_version", "request.model_version"),
+    "model_name": ("response.model_name", "request.model_name"),
+    "component": (f"response.{COMPONENT}", f"request.{COMPONENT}"),
+}
+# Of a name in KServe's metadata and annotations, in this order; a header's usual prefix may be left out.
+_METADATA = ("metadata.", "metadata.x-", "annotations.")
+_SIDES = ("request", "response")
+# The objects whose fields have names from senders, for names that resemble an unknown one.
+_HOLDERS = (*filter(None, _PREFIXES), *(f"{side}.{kind}." for side in _SIDES for kind in ("metadata", "annotations")))
+_MOST_SIMILAR = 3
+# That of difflib.get_close_matches.
+_LEAST_LIKENESS = 0.6
 _NUMBERS = frozenset(
     ("long", "integer", "short", "byte", "double", "float", "half_float", "scaled_float", "unsigned_long")
 )
@@ -38,35 +55,74 @@ _NUMBER = "number"
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A field to group by: the name that was given, its ``path`` in the documents, and whether it holds numbers."""
+    """A field to group by: the name that was given, its ``path`` in the documents, and whether it holds numbers.
+
+    A document without it has its value in the first of ``others`` that it has: the same attribute of the response, say,
+    where only the response was logged.
+    """
 
     name: str
     path: str
     is_number: bool
+    others: tuple[str, ...] = ()
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """All paths, in the order in which a document's value is looked for."""
+        return (self.path, *self.others)
 
 
 def find_field(runner: QueryRunner, scope: Scope, name: str) -> Field:
-    """Return a field by its path, by a bare name (of an element, a tag or a metric) or by an alias such as ``model``.
+    """Return a field by its path, by an alias such as ``model``, or by the bare name of an element, a tag or a header.
 
     If a field has different types in different indices, the type of most indices is used; the others are left out of
-    the figures. Raises BadQueryError where no document has the field or it can't be grouped by, and
-    StoreUnavailableError.
+    the figures. Raises BadQueryError, which lists similar names, where no document has the field or it can't be grouped
+    by, and StoreUnavailableError.
     """
     candidates = list(_candidates(name))
+    found = _field_caps(runner, scope, name, [path for paths in candidates for path in paths])
+    for paths in candidates:
+        known = [(path, kinds) for path in paths if (kinds := _kinds(found.get(path)))]
+        if known:
+            path, kinds = known[0]
+            most = max(kinds, key=kinds.__getitem__)
+            runner.left_out.watch(path, _NUMBER if most == _NUMBER else None)
+            # Each path is listed with its subfield first, which has the same values.
+            others = [other for other, kinds in known[1:] if _plain(other) != _plain(path) and _NUMBER not in kinds]
+            return Field(name, path, most == _NUMBER, () if most == _NUMBER else _one_each(others))
+    raise BadQueryError(
+        "--by: expected a field that the documents have, such as model or an element,"
+        f" found {name!r}{_similar(runner, scope, name)}"
+    )
+
+
+def _field_caps(runner: QueryRunner, scope: Scope, name: str, fields: Sequence[str]) -> Mapping[str, Any]:
     path = f"/{quote(runner.left_out.narrowed(scope.indices), safe='*,')}/_field_caps"
-    status, answer = runner.engine.request("GET", path, params={**TOLERANT, "fields": ",".join(candidates)})
+    status, answer = runner.engine.request("GET", path, params={**TOLERANT, "fields": ",".join(fields)})
     if status != 200:
         raise StoreUnavailableError(f"the search engine answered {status} to a request for the field {name}")
     found = answer.get("fields") if isinstance(answer, dict) else None
     if not isinstance(found, dict):
         raise StoreUnavailableError(f"the search engine's answer to a request for the field {name} is invalid")
-    for path in candidates:
-        kinds = _kinds(found.get(path))
-        if kinds:
-            most = max(kinds, key=kinds.__getitem__)
-            runner.left_out.watch(path, _NUMBER if most == _NUMBER else None)
-            return Field(name, path, most == _NUMBER)
-    raise BadQueryError(f"--by: expected a field that the documents have, such as model or an element, found {name!r}")
+    return found
+
+
+def _similar(runner: QueryRunner, scope: Scope, name: str) -> str:
+    """Return the names that resemble an unknown one, as the end of an error; empty without any."""
+    found = _field_caps(runner, scope, name, [f"{prefix}*" for prefix in _HOLDERS])
+    names = {*_ALIASES, *_SHORT}
+    for path in found:
+        if _kinds(found[path]):
+            prefix = next(prefix for prefix in _HOLDERS if path.startswith(prefix))
+            names.add(_plain(path).removeprefix(prefix))
+    likeness = {known: _likeness(name.lower(), known.lower()) for known in names}
+    close = sorted((known for known in names if likeness[known] >= _LEAST_LIKENESS), key=lambda k: (-likeness[k], k))
+    return f"; similar: {', '.join(close[:_MOST_SIMILAR])}" if close else ""
+
+
+def _likeness(name: str, known: str) -> float:
+    """Return how much two names resemble each other, from 0 to 1; a header's usual prefix may be left out."""
+    return max(SequenceMatcher(None, name, text).ratio() for text in {known, known.removeprefix("x-")})
 
 
 def _kinds(found: Any) -> dict[str, float]:
@@ -81,9 +137,29 @@ def _kinds(found: Any) -> dict[str, float]:
     return kinds
 
 
-def _candidates(name: str) -> Iterator[str]:
-    for prefix in _PREFIXES if name not in _ALIASES else ("",):
-        path = _ALIASES.get(name, prefix + name)
-        if not path.endswith(".keyword"):
-            yield f"{path}.keyword"
-        yield path
+def _candidates(name: str) -> Iterator[list[str]]:
+    """Yield the paths that may be meant, most likely first: the paths of one list belong together."""
+    if name in _ALIASES:
+        yield _with_subfields(_ALIASES[name])
+        return
+    for prefix in _PREFIXES:
+        yield _with_subfields(prefix + name)
+    yield _with_subfields(*_SHORT.get(name, ()))
+    lowered = name.lower()
+    for prefix in _METADATA:
+        yield _with_subfields(*(f"{side}.{prefix}{lowered}" for side in _SIDES))
+    if lowered.startswith(("metadata.", "annotations.")):
+        yield _with_subfields(*(f"{side}.{lowered}" for side in _SIDES))
+
+
+def _with_subfields(*paths: str) -> list[str]:
+    return [each for path in paths for each in ((path,) if path.endswith(".keyword") else (f"{path}.keyword", path))]
+
+
+def _plain(path: str) -> str:
+    return path.removesuffix(".keyword")
+
+
+def _one_each(paths: Sequence[str]) -> tuple[str, ...]:
+    """Return the first path of each field: its subfield, if it has one."""
+    return tuple({_plain(path): path for path in reversed(paths)}.values())[::-1]

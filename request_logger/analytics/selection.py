@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from request_logger.common.mapped_fields import ORIGIN_KEYWORDS
+from request_logger.common.mapped_fields import FAILED_STATUS, ORIGIN_KEYWORDS, STATUS
 from request_logger.common.periods import with_periods
 from request_logger.settings import Settings
 from request_logger.store.indices.templates import INDEX_PATTERNS
@@ -63,6 +63,11 @@ def any_of(*queries: Query) -> Query:
     return {"bool": {"should": list(queries), "minimum_should_match": 1}}
 
 
+def without(excluded: Query, *filters: Query) -> Query:
+    """Return the query for documents that match all of ``filters``, but not ``excluded``."""
+    return {"bool": {"filter": list(filters), "must_not": [excluded]}}
+
+
 def exists(field: str) -> Query:
     """Return the query for documents that have a field, which must not be an object.
 
@@ -90,9 +95,11 @@ _LEAVES = {
     # ``series``.
     "metrics": ("scorer", "unscorable", "series", "unindexed_reason"),
 }
+FAILED: Query = {"range": {f"response.{STATUS}": {"gte": FAILED_STATUS}}}
+"""The failed requests, which are no predictions: neither counted nor scored."""
 # The one definition of these terms, for report, export and rescore; docs/report.md states it. A feedback that carries
 # the response itself is scored where no response is stored, and only a prediction can have a scorer.
-PREDICTION = any_of(has_part("request"), has_part("response"), exists("metrics.scorer"))
+PREDICTION = without(FAILED, any_of(has_part("request"), has_part("response"), exists("metrics.scorer")))
 # A feedback of nothing but a truth may have no indexed field; with a response it was scored, and so has metrics.
 FEEDBACK = any_of(has_part("feedback"), has_part("metrics"))
 WITH_FEEDBACK = having(PREDICTION, FEEDBACK)

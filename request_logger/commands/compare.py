@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--by",
         metavar="FIELD",
         default="",
-        help="the field with the values A and B: predictor, model, deployment, a tag...",
+        help="the field with the values A and B: predictor, model, deployment, version, a tag, a header...",
     )
     parser.add_argument(
         "--metric", metavar="NAME", default="", help="the metric that decides; default: accuracy, mse, ..."

@@ -28,7 +28,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a deployment (name, namespace/name, namespace/name/predictor) or an index, * is a wildcard; default: all",
     )
     add_span(parser)
-    parser.add_argument("--by", metavar="FIELD", default="", help="split by model, predictor, an element, a tag...")
+    parser.add_argument(
+        "--by",
+        metavar="FIELD",
+        default="",
+        help="split by model, version, an element, a tag, a header...",
+    )
     parser.add_argument(
         "--window", metavar="DURATION", default="", help="interval of the points over time: 15m, 6h, 1d, 1w, month"
     )
@@ -107,6 +112,8 @@ def _head(report: Report) -> Iterator[str]:
     )
     if counts["feedback_only"]:
         yield f"{counts['feedback_only']:,} feedback without a prediction"
+    if counts["failed"]:
+        yield f"{counts['failed']:,} failed requests, which are not counted as predictions"
     if "delay" in report:
         late = report["delay"]
         half, most = (duration(late["quantiles"][key]) for key in ("0.5", "0.9"))

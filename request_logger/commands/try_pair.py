@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from request_logger.common.json import dumps
-from request_logger.documents.document import Document, rows_of
+from request_logger.documents.batches import rows_of
+from request_logger.documents.document import Document
 from request_logger.errors import CommandError
 from request_logger.payloads import UndecodableError, decode_body, decode_message
 from request_logger.payloads.messages import numeric_reward
@@ -63,7 +64,7 @@ def _documents(response: Any, feedback: Document) -> list[Document]:
     """Return one document per row of the response, as the server would store it."""
     try:
         if isinstance(response, dict):
-            rows = rows_of(decode_body(dumps(response), "application/json"), with_payload=False, size=0)
+            rows = rows_of(decode_body(dumps(response), "application/json"), keep="none", size=0)
         else:
             # A bare value or one row, as in a feedback's truth.
             rows = [{"instance": item.instance} for item in decode_message(_one_row(response)).items]

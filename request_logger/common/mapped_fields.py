@@ -43,9 +43,10 @@ _ANY_PART = {
 }  # fmt: skip
 _PREDICTION = _ANY_PART | {
     "id", "model_name", "model_version", "signature_name", "instance", "dataType", "names", "rows",
-    "elements_unindexed", "parameters", "outputs",
+    "elements_unindexed", "parameters", "outputs", "metadata_unindexed", "ce-component", "ce-recordedtime",
+    "ce-statuscode", "body_item",
 }  # fmt: skip
-_FEEDBACK = _ANY_PART | {"reward", "truth", "request", "response", "metrics", "instance", "item", "items"}
+_FEEDBACK = _ANY_PART | {"reward", "truth", "request", "response", "metrics", "instance", "item", "items", "body_item"}
 PARTS = {
     "request": frozenset(_PREDICTION),
     "response": frozenset(_PREDICTION),
@@ -55,3 +56,7 @@ PARTS = {
     "metrics": METRICS,
 }
 """Part -> its fields with a fixed type, without subfields."""
+FAILED_STATUS = 400
+"""The lowest HTTP status of a failed request, which is no prediction."""
+STATUS, COMPONENT = "ce-statuscode", "ce-component"
+"""The fields of a part with its HTTP status, and with the component of the service that sent it."""

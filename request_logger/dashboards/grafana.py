@@ -13,7 +13,6 @@ from request_logger.common.mapped_fields import ORIGIN_KEYWORDS
 from request_logger.dashboards.panels import (
     BARS,
     CLASSES,
-    EVERYTHING,
     LINES,
     MATRIX,
     NUMBER,
@@ -61,7 +60,7 @@ def query_of(panel: Panel, where: str = "") -> str:
     chosen = [f"({field}:${name})" for name, field in ORIGIN_KEYWORDS.items()]
     if panel.of_class:
         chosen.append(f"({panel.of_class}:$class)")
-    own = [f"({query})" for query in (panel.query, where) if query not in ("", EVERYTHING)]
+    own = [f"({query})" for query in (panel.query, where) if query]
     return " AND ".join([*own, *chosen])
 
 

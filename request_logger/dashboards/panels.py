@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from request_logger.analytics.rollups import PREFIX
-from request_logger.common.mapped_fields import ORIGIN_KEYWORDS
+from request_logger.common.mapped_fields import FAILED_STATUS, ORIGIN_KEYWORDS, STATUS
 from request_logger.scoring.registry import build, registered
 from scorers.base import Count, Metric, Sum
 
@@ -21,7 +21,9 @@ TRUTH, PREDICTED = f"{PREFIX}truth_label", f"{PREFIX}predicted_label"
 REWARD = "feedback.reward"
 SCORER = f"{PREFIX}scorer"
 UNSCORABLE = f"{PREFIX}unscorable"
-EVERYTHING = "*"
+FAILED = f"response.{STATUS}:[{FAILED_STATUS} TO *]"
+# With something to exclude from: within brackets, an exclusion alone matches nothing.
+NOT_FAILED = f"*:* AND NOT {FAILED}"
 # The most classes that a panel lists.
 CLASSES = 100
 # Scorers with one class per document: only there the average of `correct` by class is precision or recall.
@@ -144,22 +146,24 @@ def means(metrics: tuple[Metric, ...]) -> list[tuple[Metric, str]]:
 
 
 def _rewards() -> PanelRow:
-    with_reward = f"_exists_:{REWARD}"
+    with_reward = f"_exists_:{REWARD} AND NOT {FAILED}"
+    unscorable = f"_exists_:{UNSCORABLE} AND NOT {FAILED}"
     reward = (Figure("mean reward", "avg", REWARD), Figure("sum of rewards", "sum", REWARD))
     return PanelRow(
         "Prediction analytics",
         (
-            Panel("Predictions", NUMBER, EVERYTHING, (DOCUMENTS,)),
+            Panel("Predictions", NUMBER, NOT_FAILED, (DOCUMENTS,)),
             Panel("With a reward", NUMBER, with_reward, (DOCUMENTS,)),
-            Panel("Sum of rewards", NUMBER, EVERYTHING, (reward[1],)),
+            Panel("Sum of rewards", NUMBER, NOT_FAILED, (reward[1],)),
             Panel("Mean reward", NUMBER, with_reward, (reward[0],)),
             Panel("Scored", NUMBER, f"_exists_:{SCORER} AND NOT _exists_:{UNSCORABLE}", (DOCUMENTS,)),
-            Panel("Not scorable", NUMBER, f"_exists_:{UNSCORABLE}", (DOCUMENTS,)),
-            Panel("Predictions over time", LINES, EVERYTHING, (DOCUMENTS,)),
+            Panel("Not scorable", NUMBER, unscorable, (DOCUMENTS,)),
+            Panel("Failed requests", NUMBER, FAILED, (DOCUMENTS,), about="HTTP status over 399; in no other panel."),
+            Panel("Predictions over time", LINES, NOT_FAILED, (DOCUMENTS,)),
             Panel("Rewards over time", LINES, with_reward, (reward[1], DOCUMENTS)),
             Panel("Rewards by model", TABLE, with_reward, (DOCUMENTS, *reward), _ORIGIN),
             Panel("Scorers", TABLE, f"_exists_:{SCORER}", (DOCUMENTS,), (By("scorer", SCORER),)),
-            Panel("Why not scorable", TABLE, f"_exists_:{UNSCORABLE}", (DOCUMENTS,), (By("reason", UNSCORABLE),)),
+            Panel("Why not scorable", TABLE, unscorable, (DOCUMENTS,), (By("reason", UNSCORABLE),)),
         ),
     )
 

@@ -19,11 +19,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from request_logger.common.guard import type_name
-from request_logger.common.json import MAX_TEXT_CHARACTERS, dumps, loads
+from request_logger.common.json import MAX_TEXT_CHARACTERS, loads
 from request_logger.common.times import time_key
-from request_logger.documents.degradation import MAX_REFUSALS, degraded_form, split
+from request_logger.documents.batches import BODY_ITEM, Keep, rows_of
+from request_logger.documents.degradation import MAX_REFUSALS, degraded_form
 from request_logger.documents.event import OWNER_FIELDS, BadEventError, Event
-from request_logger.documents.field_names import to_set_aside
+from request_logger.documents.event_metadata import extended_rows
 from request_logger.metadata import Schema, apply_schema
 from request_logger.metadata.schema import Side
 from request_logger.payloads import Decoded, UndecodableError, decode_body, parse_body
@@ -47,8 +48,9 @@ _OF_DELIVERY = (TRACE_ID, RECEIVED)
 
 # The size of a raw body whose base64 text has the maximum length.
 _MAX_RAW_BYTES = MAX_TEXT_CHARACTERS // 4 * 3
-# Like in the original, every row of a batch has the whole body, unless the copies together exceed this size.
-MAX_PAYLOAD_COPIES_BYTES = 32 * 2**20
+# The copies of KServe's metadata in the rows of a batch (rows times bytes). Each row needs them to be split by, so only
+# copies that endanger the memory are left out.
+_MAX_EXTENSION_BYTES = 32 * 2**20
 
 
 @dataclass(slots=True)
@@ -66,11 +68,13 @@ class TooManyRowsError(BadEventError):
     """The body has more rows than the memory budget allows."""
 
 
-def parts_of(event: Event, schema: Schema | None = None, most_rows: int | None = None) -> list[Part]:
+def parts_of(
+    event: Event, schema: Schema | None = None, most_rows: int | None = None, keep: Keep = "all"
+) -> list[Part]:
     """Return one part per row of an event's body; a single part if it has no rows or can't be decoded.
 
-    ``schema`` names the elements of the rows, or the features of a drift message. Raises TooManyRowsError if there are
-    more than ``most_rows``.
+    ``schema`` names the elements of the rows, or the features of a drift message. ``keep`` says which rows have the
+    whole body of a request or response. Raises TooManyRowsError if there are more than ``most_rows``.
     """
     common: Document = {}
     if event.time is not None:
@@ -79,14 +83,19 @@ def parts_of(event: Event, schema: Schema | None = None, most_rows: int | None =
         common["ce-source"] = event.source
     if event.trace_id is not None:
         common[TRACE_ID] = event.trace_id
-    contents = [{**content, **common} for content in _contents(event, schema, most_rows)]
+    contents = [{**content, **common} for content in _contents(event, schema, most_rows, keep)]
+    if event.part in ("request", "response"):
+        contents = extended_rows(contents, event.extensions or {}, _MAX_EXTENSION_BYTES)
     for content in contents:
         # Reserved: a sender must not influence the order of versions.
         content.pop(RECEIVED, None)
+        if event.part == "feedback":
+            # Reserved: it says that the truth is that of one row.
+            content.pop(BODY_ITEM, None)
     return [Part(event.part, content, event.node, event.header, event.timestamp) for content in contents]
 
 
-def _contents(event: Event, schema: Schema | None, most_rows: int | None) -> list[Document]:
+def _contents(event: Event, schema: Schema | None, most_rows: int | None, keep: Keep) -> list[Document]:
     body = event.body
     if body.raw is None:
         reason = body.reason or "the body is larger than MAX_PAYLOAD_BYTES"
@@ -101,8 +110,10 @@ def _contents(event: Event, schema: Schema | None, most_rows: int | None) -> lis
             decoded = _named(decoded, schema, event.part)
             if is_response:
                 decoded = predicted(decoded)
-            return _counted(rows_of(decoded, with_payload=event.kind != "reference", size=len(body.raw)))
+            return rows_of(decoded, keep="none" if event.kind == "reference" else keep, size=len(body.raw))
         return _message_contents(event.part, body.raw, body.content_type, schema)
+    except TooManyRowsError:
+        raise
     except UndecodableError as error:
         return [undecodable(body.raw, body.content_type, str(error))]
     except Exception as error:
@@ -125,43 +136,6 @@ def _message_contents(part: str, raw: bytes, content_type: str | None, schema: S
     if part == "drift":
         return [drift_content(raw, content_type, (schema or Schema()).by_feature)]
     return [feedback_content(raw, content_type)]
-
-
-def rows_of(decoded: Decoded, *, with_payload: bool, size: int) -> list[Document]:
-    """Return the content of the part for each row; ``size`` is that of the whole body (bytes)."""
-    contents: list[Document] = []
-    copies = len(decoded.items) if len(decoded.items) * size <= MAX_PAYLOAD_COPIES_BYTES else 1
-    for row, item in enumerate(decoded.items):
-        content = dict(decoded.fields)
-        if decoded.has_elements:
-            elements = item.elements
-            aside = to_set_aside(elements) if elements else None
-            if elements and aside:
-                elements, others = split(elements, aside)
-                content["elements_unindexed"] = dumps(others).decode()
-            content[_ELEMENTS] = elements
-        content["instance"] = item.instance
-        content["dataType"] = decoded.data_type
-        if decoded.names is not None:
-            content["names"] = decoded.names
-        if not with_payload:
-            content.pop("payload", None)
-        elif decoded.has_payload:
-            if row < copies:
-                content["payload"] = decoded.payload
-            else:
-                reason = "the body of a large batch is kept in its first row"
-                content["payload_dropped"] = {"bytes": size, "item": 0, "reason": reason}
-        contents.append(content)
-    return contents
-
-
-def _counted(contents: list[Document]) -> list[Document]:
-    """Add the number of rows to each row of a batch: feedback needs it, and the payload may not be kept."""
-    if len(contents) > 1:
-        for content in contents:
-            content["rows"] = len(contents)
-    return contents
 
 
 def undecodable(raw: bytes, content_type: str | None, reason: str) -> Document:

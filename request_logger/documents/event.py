@@ -23,6 +23,7 @@ from request_logger.common.json import has_big_integer, literal, parse_leniently
 from request_logger.common.names import legal_index, strip_header
 from request_logger.common.periods import day_of
 from request_logger.common.times import as_timestamp, time_key
+from request_logger.documents import event_metadata
 from request_logger.settings import Settings
 
 PartName = Literal["request", "response", "feedback", "outlier", "drift"]
@@ -49,6 +50,7 @@ _ATTRIBUTES = frozenset(
         "namespace",
         "endpoint",
         "traceparent",
+        *event_metadata.NAMES,
     )
 )
 # version-traceid-parentid-flags (W3C Trace Context); a trace id of zeros is invalid.
@@ -107,6 +109,8 @@ class Event:
     """Ce-Id, the request id if the event has none."""
     trace_id: str | None = None
     """The id of the prediction's trace (W3C Trace Context), None if there is none."""
+    extensions: dict[str, Any] | None = None
+    """The fields of `event_metadata.read_extensions`, None if there are none."""
 
     @property
     def owner(self) -> tuple[Any, ...]:
@@ -149,7 +153,7 @@ def from_structured(value: Any, settings: Settings) -> Event:
     if not isinstance(value, dict):
         raise BadEventError(f"event: expected a JSON object, found {kind_of(value)}")
     attributes = {
-        known: item if isinstance(item, str) else _attribute(known, item)
+        known: item if isinstance(item, str) or known in event_metadata.NAMES else _attribute(known, item)
         for name, item in value.items()
         if item is not None and (known := name if name in _ATTRIBUTES else name.lower()) in _ATTRIBUTES
     }
@@ -208,9 +212,10 @@ def parse_batch(raw: bytes | bytearray) -> Iterator[Any]:
     return iter(value)
 
 
-def from_attributes(attributes: Mapping[str, str], body: Body, settings: Settings, spelling: Any = str) -> Event:
+def from_attributes(attributes: Mapping[str, Any], body: Body, settings: Settings, spelling: Any = str) -> Event:
     """Return the event with these CloudEvents attributes; ``spelling`` formats an attribute's name for messages.
 
+    All are texts, but those of `event_metadata.NAMES`, which may have any JSON value.
     Raises BadEventError if id or type is missing, IgnoredEventError if the type isn't one that is stored.
     """
     request_id = attributes.get("requestid") or attributes.get("id")
@@ -232,7 +237,7 @@ def from_attributes(attributes: Mapping[str, str], body: Body, settings: Setting
 
 
 def _event(
-    attributes: Mapping[str, str],
+    attributes: Mapping[str, Any],
     request_id: str,
     meaning: tuple[str, str, PartName],
     body: Body,
@@ -246,6 +251,9 @@ def _event(
     index, node, source, shared = (_origin_fields if is_cached else _origin_fields.__wrapped__)(*origin)
     time = attributes.get("time")
     time = strip_header(time) if time else None
+    extensions: dict[str, Any] | None = None
+    if part in ("request", "response") and not event_metadata.NAMES.isdisjoint(attributes):
+        extensions = event_metadata.read_extensions(attributes, settings.metadata_fields) or None
     return Event(
         kind=kind,  # type: ignore[arg-type]
         part=part,
@@ -259,6 +267,7 @@ def _event(
         body=body,
         trace_id=_trace_id(attributes.get("traceparent")),
         id=attributes.get("id") or request_id,
+        extensions=extensions,
     )
 
 
@@ -373,4 +382,5 @@ def with_body(event: Event, body: Body) -> Event:
         body,
         event.id,
         event.trace_id,
+        event.extensions,
     )

@@ -6,8 +6,9 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
+from request_logger.documents.batches import Keep
 from request_logger.documents.document import Part, TooManyRowsError, parts_of
 from request_logger.documents.event import Event
 from request_logger.documents.log_fields import log_fields
@@ -159,12 +160,13 @@ class IngestPipeline:
         return queue
 
     def _parts_of(self, event: Event, schema: Schema | None, most_rows: int) -> list[Part]:
+        keep = cast(Keep, self._settings.keep_payload)
         try:
             if event.body.size < _LARGE_BODY_BYTES:
-                return parts_of(event, schema, most_rows)
+                return parts_of(event, schema, most_rows, keep)
             with self._decoding:
                 time.sleep(_PAUSE_SECONDS)
-                return parts_of(event, schema, most_rows)
+                return parts_of(event, schema, most_rows, keep)
         except TooManyRowsError:
             raise RequestTooLargeError("body: has more rows than fit into MEMORY_BUDGET_BYTES") from None
 

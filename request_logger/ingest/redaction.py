@@ -19,6 +19,7 @@ import yaml
 
 from request_logger.documents.event import Body, Event
 from request_logger.ingest.redaction_check import LeftOutError, RedactionCheck, is_single
+from request_logger.ingest.redaction_metadata import header_name, redacted_header, redacted_metadata
 from request_logger.ingest.redaction_walk import Action, Hasher, PathStep, Walk, written
 from request_logger.metadata import Schema
 from request_logger.payloads import UndecodableError, bodies, decode_protobuf, is_protobuf
@@ -101,6 +102,7 @@ class Redactor:
         rules = self._for(header.get("Ce-Namespace") or "", header.get("Ce-Inferenceservicename") or "")
         if not rules:
             return event
+        event = self._without_names(event, rules)
         body = event.body
         if body.raw is None:
             # An unkeyed hash would reveal a short or guessable body.
@@ -114,6 +116,13 @@ class Redactor:
             return replace(event, body=Body(None, body.content_type, body.size, reason=str(error)))
         raw = written(redacted)
         return replace(event, body=Body(raw, "application/json", len(raw)))
+
+    def _without_names(self, event: Event, rules: Rules) -> Event:
+        """Return an event with its metadata redacted."""
+        if not event.extensions:
+            return event
+        walk = Walk(rules.names, self._hasher)
+        return replace(event, extensions=redacted_metadata(event.extensions, _by_header(rules), walk) or None)
 
     def _redacted(self, part: str, value: Any, rules: Rules, schema: Schema | None, is_known: bool) -> Any:
         """Return a body in a form that may be stored. Raises LeftOutError."""
@@ -162,15 +171,13 @@ class Redactor:
         JSON values are redacted within. For an unknown deployment (None) all rules apply.
         """
         rules = self._for(namespace, deployment)
-        named: dict[str, Action] = {}
-        for name, action in rules.names.items():
-            _join(named, [(_header_name(name), action)])
+        named = _by_header(rules)
         walk = Walk(rules.names, self._hasher)
         found: list[tuple[str, bytes | None]] = []
         for name, value in pairs:
-            done = named.get(_header_name(name))
+            done = named.get(header_name(name))
             if done is None and value is not None:
-                text = walk.body(value.decode("utf-8", "surrogateescape"))
+                text = redacted_header(name, value.decode("utf-8", "surrogateescape"), named, walk)
                 found.append((name, text.encode("utf-8", "surrogateescape")))
             elif done == "hash" and value is not None:
                 found.append((name, self._hasher(value.decode("utf-8", "surrogateescape")).encode()))
@@ -188,9 +195,12 @@ class Redactor:
         return Rules(names, tuple(paths.items()))
 
 
-def _header_name(name: str) -> str:
-    plain = name.lower().replace("-", "_")
-    return plain.removeprefix("ce_")
+def _by_header(rules: Rules) -> dict[str, Action]:
+    """Return the actions for headers, by `header_name`."""
+    named: dict[str, Action] = {}
+    for name, action in rules.names.items():
+        _join(named, [(header_name(name), action)])
+    return named
 
 
 def _join(known: dict[Any, Action], found: Any) -> None:

@@ -62,6 +62,10 @@ class Walk:
         self._names = names
         self._hash = hasher
 
+    def hashed(self, value: Any) -> Any:
+        """Return the hash of a value, of a list's entries."""
+        return self._hash(value)
+
     def by_paths(self, value: Any, paths: Iterable[tuple[Sequence[PathStep], Action]]) -> Any:
         """Return a body redacted by paths, which refer to the body as received."""
         for path, done in paths:

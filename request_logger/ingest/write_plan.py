@@ -16,6 +16,7 @@ from typing import Any
 from request_logger.common.names import document_id, item_id, other_owner, row_named
 from request_logger.common.periods import day_of
 from request_logger.common.times import as_timestamp, time_key
+from request_logger.documents.batches import feedback_rows
 from request_logger.documents.document import (
     PARTS,
     RECEIVED,
@@ -30,6 +31,7 @@ from request_logger.documents.document import (
     without_arrival,
 )
 from request_logger.documents.event import Event, owner_of
+from request_logger.documents.event_metadata import is_failure
 from request_logger.payloads import UndecodableError, decode_message
 from request_logger.scoring.score import Settle
 from request_logger.store.changes import Change, Plan, Reads, RejectedError, UnreadableError, as_it_is
@@ -240,8 +242,8 @@ def _move_to_rows(address: _Address, settle: Settle, own_feedback: Part | None =
         single, first = yield from _run(address, [(None, read), (0, Reads.KNOWN)])
         if own_feedback is not None and single is None and first is not None and _is_prediction(first):
             # A duplicate delivery of this feedback has moved it, and may fail before all rows have it.
-            rows = _batch_rows(first)
-            yield from _run(address, [(row, _joining(_of_row(own_feedback, row, rows), settle)) for row in range(rows)])
+            parts = _feedback_parts(own_feedback, _batch_rows(first))
+            yield from _run(address, [(row, _joining(part, settle)) for row, part in enumerate(parts)])
             return
         if single is None or first is None or ("request" in single and "response" in single):
             return
@@ -253,7 +255,8 @@ def _move_to_rows(address: _Address, settle: Settle, own_feedback: Part | None =
         own = {
             part.name
             for part in waiting
-            if part.name in first and not same_content(expand(first[part.name]), part.content)
+            if part.name in first
+            and not (is_failure(part.content) or same_content(expand(first[part.name]), part.content))
         }
         stays = own & {"request", "response"}
         moving = [part for part in waiting if (not stays if part.name == "feedback" else part.name not in own)]
@@ -269,16 +272,16 @@ def _move_parts(
     address: _Address, single: Document, moving: list[Part], rows: int, settle: Settle, *, at_once: bool
 ) -> Generator[list[Change], list[Document | None], Document | None]:
     """Move parts of the plain document to the rows; return what remains of it, None if nothing."""
-    steps: list[Step] = []
     by_row: dict[int, list[Part]] = {}
     for part in moving:
         if part.name == "feedback":
-            for row in range(rows):
-                by_row.setdefault(row, []).append(_of_row(part, row, rows))
-        else:
-            by_row.setdefault(0, []).append(part)
-    for row, parts in by_row.items():
-        steps.extend((row, _joining(part, settle)) for part in parts)
+            for row, own in enumerate(_feedback_parts(part, rows)):
+                by_row.setdefault(row, []).append(own)
+            continue
+        # A failed response is that of every row.
+        for row in range(rows) if is_failure(part.content) else (0,):
+            by_row.setdefault(row, []).append(part)
+    steps: list[Step] = [(row, _joining(part, settle)) for row, parts in by_row.items() for part in parts]
     leave: Step = (None, _leaving(single, moving, settle))
     if not at_once:
         yield from _run(address, steps)
@@ -378,22 +381,6 @@ def _embedded_rows(content: Document) -> int:
     return len(instance) if isinstance(instance, list) else 0
 
 
-def _of_row(feedback: Part, row: int, rows: int) -> Part:
-    return replace(feedback, content=_row_of_feedback(feedback.content, row, rows))
-
-
-def _row_of_feedback(content: Document, row: int, rows: int) -> Document:
-    """Return one row's feedback: the whole body, the row's reward, and its position and the number of rows."""
-    feedback = {**content, "item": row, "items": rows}
-    reward = content.get("reward")
-    if isinstance(reward, list):
-        if row < len(reward):
-            feedback["reward"] = reward[row]
-        else:
-            del feedback["reward"]
-    if content.get("dataType", "json") != "json":
-        for name in ("instance", "elements"):
-            values = content.get(name)
-            if isinstance(values, list) and row < len(values):
-                feedback[name] = values[row]
-    return feedback
+def _feedback_parts(feedback: Part, rows: int) -> list[Part]:
+    """Return the part of each row of a batch from the batch's feedback."""
+    return [replace(feedback, content=content) for content in feedback_rows(feedback.content, rows)]

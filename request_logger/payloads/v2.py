@@ -9,7 +9,9 @@ from request_logger.payloads.base import Decoded, Item, UndecodableError, column
 
 _KEYS = ("inputs", "outputs")
 _DATA_FRAME = "pd"
-_MODEL = ("model_name", "model_version", "modelName", "modelVersion")
+# The fields that tell which model answered, in REST's and in protobuf's spelling.
+_NAMES = {"model_name": "modelName", "model_version": "modelVersion"}
+_MODEL = (*_NAMES, *_NAMES.values())
 
 
 def tensors_key(body: dict[str, Any]) -> str | None:
@@ -38,9 +40,7 @@ class V2Decoder:
         return columns_in(self.decode(body))
 
     def decode(self, body: dict[str, Any]) -> Decoded:
-        """Return the rows; other fields (``id``, ``parameters``, ...) are stored at the part's top level.
-
-        For a response, the model's name and version are not.
+        """Return the rows; other fields (``id``, ``model_name``, ...) are stored at the part's top level.
 
         A single tensor is an array without names, unless its content type is ``pd`` (a data frame with one column), or
         an output has Triton's classifications. protobuf's JSON form is accepted, too.
@@ -51,6 +51,8 @@ class V2Decoder:
         tensors = v2_protojson.in_rest_form(body, key)
         found = [_column(tensor, f"{key}[{position}]") for position, tensor in enumerate(tensors)]
         fields = arrays.other_fields(body, key, *v2_protojson.RAW_CONTENTS, *(_MODEL if key == "outputs" else ()))
+        if key == "outputs":
+            fields |= _model(body)
         classes = list(map(_classes, tensors, found)) if key == "outputs" else [None] * len(found)
         if len(found) > 1 or _content_type(body) == _DATA_FRAME or _content_type(tensors[0]) == _DATA_FRAME:
             return columns.decode(list(map(_classified, found, classes)), fields)
@@ -59,6 +61,16 @@ class V2Decoder:
         column = found[0]
         rows = [column.array] if column.size is None else column.array
         return Decoded(arrays.data_type(column.found), list(map(Item, rows)), None, fields)
+
+
+def _model(body: dict[str, Any]) -> dict[str, str]:
+    """Return name and version of the model that answered, in REST's spelling, without values that can't be keywords."""
+    found: dict[str, str] = {}
+    for name, other in _NAMES.items():
+        value = body.get(name, body.get(other))
+        if isinstance(value, (str, int)) and not isinstance(value, bool) and value != "":
+            found[name] = str(value)
+    return found
 
 
 def _content_type(part: dict[str, Any]) -> Any:

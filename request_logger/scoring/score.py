@@ -11,7 +11,9 @@ from typing import Any, Protocol
 
 from request_logger.common.guard import reraise_if_killed, type_name
 from request_logger.common.times import now
+from request_logger.documents.batches import has_own_messages
 from request_logger.documents.document import Document, part_in
+from request_logger.documents.event_metadata import is_failure
 from request_logger.payloads import UndecodableError, decode_message
 from request_logger.scoring import custom_metrics, user_scorers
 from request_logger.scoring.reasons import PairReason, PairWarning, chooser_raised
@@ -87,8 +89,8 @@ def _score(document: Document, chooser: ChooserLike) -> dict[str, Any] | None:
     feedback = part_in(document, "feedback")
     if "undecodable" in feedback:
         return _unscorable(PairReason.FEEDBACK_UNDECODABLE)
-    row, rows = row_position(feedback)
-    stored, embedded, problem = _responses(document, feedback, row)
+    row, _ = row_position(feedback)
+    stored, embedded, problem = _responses(document, feedback)
     prediction = stored or embedded
     own, wrong = custom_metrics.of_feedback(feedback)
     # The custom metrics of a feedback for a batch concern the whole batch: they are counted once, in its first row.
@@ -96,13 +98,15 @@ def _score(document: Document, chooser: ChooserLike) -> dict[str, Any] | None:
     says_only_metrics = own and feedback.get("truth") is None and "reward" not in feedback
     if says_only_metrics or (prediction is None and problem is None):
         return metrics or None
+    if problem is PairReason.REQUEST_FAILED:
+        return {**metrics, **_unscorable(problem)}
     reward = _reward(feedback.get("reward"), row, wrong)
     if reward is not None:
         metrics["reward"] = reward
     if stored is not None and embedded is not None and stored.value != embedded.value:
         metrics["response_disagrees"] = True
     try:
-        truth, unused = _truth(feedback, row, rows, prediction)
+        truth, unused = _truth(feedback, prediction)
         if unused:
             wrong.append(PairWarning.TRUTH_LONG)
         if prediction is None and truth is not None:
@@ -135,11 +139,10 @@ def _chosen(chooser: ChooserLike, document: Document, truth: Row | None, predict
 def pair(document: Document) -> tuple[Row | None, Row | None]:
     """Return the truth and the prediction that scoring compares; None for one that is missing or can't be read."""
     feedback = part_in(document, "feedback")
-    row, rows = row_position(feedback)
-    stored, embedded, _ = _responses(document, feedback, row)
+    stored, embedded, _ = _responses(document, feedback)
     prediction = stored or embedded
     try:
-        truth, _ = _truth(feedback, row, rows, prediction)
+        truth, _ = _truth(feedback, prediction)
     except UnscorableError:
         truth = None
     return truth, prediction
@@ -160,6 +163,11 @@ def row_position(feedback: Document) -> tuple[int, int]:
     return (row, rows) if is_row else (0, 1)
 
 
+def _message_position(feedback: Document) -> tuple[int, int]:
+    """Return the row of a feedback within its truth and response, and the number of rows that these should have."""
+    return (0, 1) if has_own_messages(feedback) else row_position(feedback)
+
+
 def _names(document: Document) -> tuple[str, str, str, str]:
     """Return namespace, deployment, predictor (endpoint) and model of a document; empty if missing."""
     found = (document.get(f"Ce-{name}") for name in ("Namespace", "Inferenceservicename", "Endpoint", "Modelid"))
@@ -167,12 +175,16 @@ def _names(document: Document) -> tuple[str, str, str, str]:
     return namespace, deployment, predictor, model
 
 
-def _responses(document: Document, feedback: Document, row: int) -> tuple[Row | None, Row | None, str | None]:
+def _responses(document: Document, feedback: Document) -> tuple[Row | None, Row | None, str | None]:
     """Return the row of the stored response, that of the response in the feedback, and why one can't be used."""
+    row, _ = _message_position(feedback)
     problem: str | None = None
     stored = embedded = None
     if document.get("response") is not None:
         response = part_in(document, "response")
+        if is_failure(response):
+            # Not even the response in the feedback is a prediction that anybody got.
+            return None, None, PairReason.REQUEST_FAILED
         if "undecodable" in response:
             problem = PairReason.RESPONSE_UNDECODABLE
         elif "instance" in response:
@@ -195,8 +207,9 @@ def _column_names(names: Any) -> tuple[str, ...]:
     return tuple(names) if isinstance(names, list) and set(map(type, names)) <= {str} else ()
 
 
-def _truth(feedback: Document, row: int, expected: int, prediction: Row | None) -> tuple[Row | None, int]:
-    """Return the truth of one of ``expected`` rows, and the number of surplus rows."""
+def _truth(feedback: Document, prediction: Row | None) -> tuple[Row | None, int]:
+    """Return the truth of a feedback's row, and the number of surplus rows."""
+    row, expected = _message_position(feedback)
     if feedback.get("truth") is None:
         return None, 0
     try:

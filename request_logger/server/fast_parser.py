@@ -12,7 +12,7 @@ from request_logger.ingest.access import EVENTS_PATH
 
 # For larger bodies the parsing is a small part of the cost.
 MOST_BODY_BYTES = 256 * 2**10
-# Below gunicorn's limit for a single header (8,190), so that gunicorn's own limit answers a head that is too large.
+# Heads of events have 1 or 2 KB. Larger ones, and those over gunicorn's limit of a header, are left to gunicorn.
 MOST_HEAD_BYTES = 8000
 _PATH = EVENTS_PATH.encode()
 # With these headers a request is more than its head and Content-Length bytes.

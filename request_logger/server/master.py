@@ -31,6 +31,9 @@ _WORKERS = {
 # Gevent's worker has a limit of its own, at which it closes an idle connection: this one, at which gunicorn accepts no
 # more, must not be reached.
 _UNLIMITED_CONNECTIONS = 2**20
+# Name and value of one header. KServe's agent sends headers of the client as JSON in one header, and doesn't retry.
+# gunicorn buffers up to 100 headers of this size per connection, so it isn't larger than `MOST_BYTES` needs.
+MOST_HEADER_BYTES = 33 * 2**10
 GRACEFUL_SECONDS = 30
 """Seconds that a worker has at a stop to finish requests in flight."""
 
@@ -72,6 +75,7 @@ class _Server(BaseApplication):  # type: ignore[misc]
             "worker_class": _WORKERS[self._settings.gunicorn_worker_class, self._settings.fast_http],
             "worker_connections": _UNLIMITED_CONNECTIONS if is_gevent else MOST_CONNECTIONS,
             "keepalive": 75,
+            "limit_request_field_size": MOST_HEADER_BYTES,
             "graceful_timeout": GRACEFUL_SECONDS,
             "logger_class": type("GunicornLogger", (_GunicornLogger,), {"line_format": self._settings.log_format}),
             "loglevel": self._settings.log_level.lower(),

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from request_logger.documents.document import rows_of
+from request_logger.documents.batches import rows_of
 from request_logger.metadata import Schema, apply_schema, parse_schema
 from request_logger.payloads import decode_body
 
@@ -42,7 +42,7 @@ def test_elements_are_those_of_the_original(case: str) -> None:
         side = headers["Ce-Type"].rpartition(".")[2]
         raw = event["body"].encode()
         schema = deployed(headers["Ce-Inferenceservicename"])
-        rows = rows_of(apply_schema(decode_body(raw), schema, side), with_payload=True, size=len(raw))
+        rows = rows_of(apply_schema(decode_body(raw), schema, side), keep="all", size=len(raw))
         expected = [document["source"][side] for document in golden["documents"]]
         assert expected
         for row, stored in zip(rows, expected, strict=True):

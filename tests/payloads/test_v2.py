@@ -156,14 +156,30 @@ def test_shape_may_be_missing() -> None:
 
 
 def test_single_tensor_has_no_names() -> None:
-    """As ever; the other fields but the model's name and version go to the top."""
-    body = {"model_name": "m", "model_version": "1", "id": "i", "outputs": [tensor("FP64", [1, 2], [1, 2])]}
-    decoded = decode(body)
-    assert (decoded.names, decoded.items[0].elements, decoded.fields) == (None, None, {"id": "i"})
+    """The other fields go to the top."""
+    fields = {"model_name": "m", "model_version": "1", "id": "i"}
+    decoded = decode({**fields, "outputs": [tensor("FP64", [1, 2], [1, 2])]})
+    assert (decoded.names, decoded.items[0].elements, decoded.fields) == (None, None, fields)
 
 
-def test_a_request_keeps_the_name_of_its_model() -> None:
-    """Only a response loses it; one that repeats its inputs is still a response."""
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ({"modelName": "m", "modelVersion": "2"}, {"model_name": "m", "model_version": "2"}),
+        ({"model_name": "m", "model_version": 2}, {"model_name": "m", "model_version": "2"}),
+        ({"model_name": "m", "model_version": ""}, {"model_name": "m"}),
+        ({"model_name": "m", "model_version": None}, {"model_name": "m"}),
+        ({"model_name": True, "model_version": {"a": 1}}, {}),
+        ({"model_name": [1], "model_version": 1.5}, {}),
+    ],
+)
+def test_the_model_that_answered(given: dict[str, Any], kept: dict[str, str]) -> None:
+    """In either spelling, as text; what can't be a keyword stays in the payload."""
+    assert decode({**given, "outputs": [tensor("INT32", [1], [1])]}).fields == kept
+
+
+def test_a_request_names_its_model() -> None:
+    """A response that repeats its inputs is still a response."""
     model = {"model_name": "m", "model_version": "1"}
     inputs = [tensor("INT32", [1], [1])]
     assert decode({**model, "inputs": inputs, "outputs": [{"name": "y"}]}).fields == {
@@ -171,7 +187,7 @@ def test_a_request_keeps_the_name_of_its_model() -> None:
         "outputs": [{"name": "y"}],
     }
     response = decode({**model, "inputs": inputs, "outputs": [tensor("INT32", [1], [2])]})
-    assert (instances(response), response.fields) == ([2], {"inputs": inputs})
+    assert (instances(response), response.fields) == ([2], {**model, "inputs": inputs})
 
 
 @pytest.mark.parametrize("where", ["tensor", "body"])

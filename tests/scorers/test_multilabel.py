@@ -91,6 +91,16 @@ def test_sets(
     assert ("jaccard" in fields) == bool(actual or predicted)
 
 
+@pytest.mark.parametrize("row", [[1.3, -0.2], [0.2, 1.5], [-0.1, 0.9]])
+def test_scores_that_are_no_probabilities(row: list[float]) -> None:
+    """They decide by the threshold, and have no losses."""
+    fields = Multilabel(indicator=True).score(Row([1, 0]), Row(row))
+    said = [f"CLASS_{k}" for k, value in enumerate(row) if value >= 0.5]
+    assert fields["predicted_label"] == said
+    assert fields["hamming_loss"] == np.mean([(value >= 0.5) != y for value, y in zip(row, [1, 0], strict=True)])
+    assert {"log_loss", "brier"}.isdisjoint(fields)
+
+
 @pytest.mark.parametrize(
     ("scorer", "truth", "prediction", "text"),
     [

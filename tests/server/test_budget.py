@@ -7,6 +7,7 @@ import socket
 import tracemalloc
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import orjson
@@ -14,9 +15,9 @@ import psutil
 import pytest
 import requests
 
-from request_logger.ingest.memory_budget import Budget, NoRoomError, RequestTooLargeError, parsed_bytes
+from request_logger.ingest.memory_budget import ROW_BYTES, Budget, NoRoomError, RequestTooLargeError, parsed_bytes
 from request_logger.settings import Settings
-from tests.helpers import Sender, Server, event, ndarray
+from tests.helpers import Sender, Server, event, free_port, ndarray
 from tests.server.test_cut_bodies import request
 
 ELEMENTS = (
@@ -91,6 +92,21 @@ def dedicated_server(make_server: Callable[..., Server]) -> Iterator[Server]:
     server = make_server(GUNICORN_WORKERS="1")
     yield server
     server.stop()
+
+
+def test_more_rows_than_fit(tmp_path: Path) -> None:
+    """Such a body is answered 413 with the setting's name; one whose rows fit is not: here the engine is missing."""
+    nowhere = f"http://127.0.0.1:{free_port()}"
+    server = Server(nowhere, tmp_path / "log", MEMORY_BUDGET_BYTES=str(2**20), STORE_TIMEOUT_SECONDS="1")
+    sender = Sender(server.wait("/healthz").url)
+    try:
+        for rows, status in ((2**20 // ROW_BYTES + 1, 413), (10, 503)):
+            found, answer = sender.send(event("request", f"r{rows}", "iris"), ndarray([[1]] * rows))
+            assert (found, b"MEMORY_BUDGET_BYTES" in answer) == (status, status == 413)
+    finally:
+        sender.close()
+        server.stop()
+    assert "TooManyRowsError" not in server.log.read_text()
 
 
 # 1 GiB for three workers and their master: see docs/operations.md.

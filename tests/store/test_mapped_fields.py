@@ -75,7 +75,7 @@ def test_every_metric_of_the_mapping_is_known() -> None:
 def test_every_field_of_a_part_is_known(part: str) -> None:
     """But for those in which documents bring names of their own."""
     fields = set(templates.mapping()["properties"][part]["properties"])
-    assert fields - {"elements", "meta"} == mapped_fields.PARTS[part]
+    assert fields - {"elements", "metadata", "annotations", "meta"} == mapped_fields.PARTS[part]
 
 
 def test_what_refused_forms_need_is_in_every_part() -> None:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-from request_logger.common.mapped_fields import KEYWORD_METRICS, NUMBER_METRICS
+from request_logger.common.mapped_fields import COMPONENT, KEYWORD_METRICS, NUMBER_METRICS, STATUS
 from request_logger.common.periods import with_periods
 from request_logger.settings import Settings
 
@@ -20,7 +20,7 @@ Mapping = dict[str, Any]
 
 TEMPLATE_NAME = "request-logger"
 # Increase it with every change below: at start, a template with a lower version is replaced.
-VERSION = 2
+VERSION = 3
 INDEX_PATTERNS = ["inference-log-*", "reference-log-*", "drift-log-*"]
 DEAD_LETTER_INDEX = "request-logger-dead-letters"
 # The limit counts all fields of an index, including objects and `.keyword` subfields. Ours are in the mapping from the
@@ -40,6 +40,7 @@ _KEYWORD: Mapping = {
 _PLAIN_KEYWORD: Mapping = {"type": "keyword", "ignore_above": IGNORE_ABOVE}
 _DATE: Mapping = {"type": "date", "ignore_malformed": True}
 _DOUBLE: Mapping = {"type": "double", "ignore_malformed": True}
+_STATUS_CODE: Mapping = {"type": "integer", "ignore_malformed": True}
 _STORED: Mapping = {"type": "object", "enabled": False}
 _STORED_TEXT: Mapping = {"type": "keyword", "index": False, "doc_values": False}
 # The fields that `document.degrade` adds to a part. If they were missing in the mapping, a strict mapping would refuse
@@ -87,8 +88,6 @@ def _part(**fields: Mapping) -> Mapping:
                 "properties": {
                     "bytes": {"type": "long"},
                     "sha256": _PLAIN_KEYWORD,
-                    # Older versions of the template had no types for these two: they keep those of the dynamic mapping.
-                    "item": _DOUBLE,
                     "reason": _KEYWORD,
                 }
             },
@@ -102,6 +101,10 @@ def _prediction() -> Mapping:
     return _part(
         # Declared so that a strict mapping refuses a single element by its name, and not the whole part.
         elements={"type": "object"},
+        metadata={"type": "object"},
+        annotations={"type": "object"},
+        metadata_unindexed=_STORED_TEXT,
+        **{COMPONENT: _PLAIN_KEYWORD, "ce-recordedtime": _DATE, STATUS: _STATUS_CODE},
         id=_KEYWORD,
         model_name=_KEYWORD,
         model_version=_KEYWORD,
@@ -110,6 +113,7 @@ def _prediction() -> Mapping:
         dataType=_KEYWORD,
         names=_KEYWORD,
         rows={"type": "integer"},
+        body_item={"type": "integer"},
         elements_unindexed=_STORED_TEXT,
         parameters=_STORED,
         outputs=_STORED,
@@ -152,6 +156,7 @@ def mapping() -> Mapping:
                 instance=_STORED,
                 item={"type": "integer"},
                 items={"type": "integer"},
+                body_item={"type": "integer"},
             ),
             "outlier": _part(),
             "drift": _part(),
