@@ -17,6 +17,7 @@ import pytest
 from request_logger.documents.event import Event
 from request_logger.spool import Replayer, Spool, from_bytes
 from request_logger.spool.observer import NullObserver
+from request_logger.spool.replay import Replay
 from request_logger.store.changes import RejectedError, StoreUnavailableError
 from request_logger.store.writing.future import Future
 from tests.test_spool import Ready, some
@@ -200,7 +201,7 @@ def test_only_what_is_under_way_is_waited_for(spool: Spool) -> None:
         ends.append(Future())
         return ends[-1]
 
-    replay = Replay(spool, submit, NullObserver(), 2**20)
+    replay = Replay(spool, partial(Ready, submit), NullObserver(), 2**20)
     assert replay.begin()
     ends[0].set_result(None)
     replay.wait(0.001)
