@@ -124,7 +124,7 @@ def timers(stages: Stages, logger: Inline) -> Iterator[None]:
         (document, "predicted", "payload"),
         (pipeline, "parts_of", "document"),
         (write_plan, "join", "plan"),
-        (steps, "loads", "serialise"),
+        (steps, "loads_keeping", "serialise"),
         (steps, "dumps", "serialise"),
         (logger.writer, "submit", "writer"),
         (logger.writer, "flush", "writer"),

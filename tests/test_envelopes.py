@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from request_logger.common.json_text import JsonText
+from request_logger.common.json import JsonText
 from request_logger.documents import envelope
 from request_logger.documents.envelope import parse_array, parse_batch, parse_structured
 from request_logger.documents.event import BadEventError, Event, IgnoredEventError, from_structured
@@ -69,7 +69,7 @@ def all_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(envelope, "LEAST_BYTES", 1)
 
 
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
 @given(raw=bodies, place=st.integers(0), piece=st.sampled_from(["", *PIECES]), repeat=st.booleans())
 def test_events_are_the_same(all_sizes: None, raw: bytes, place: int, piece: str, repeat: bool) -> None:
     """Whatever the envelope: the same attributes, the same stored body, or the same error."""

@@ -12,8 +12,7 @@ from typing import Any
 import msgspec
 import orjson
 
-from request_logger.common.json import has_big_integer, parse_leniently
-from request_logger.common.json_text import JsonText
+from request_logger.common.json import JsonText, has_big_integer, parse_leniently
 from request_logger.documents.event import BadEventError, kind_of
 
 # For smaller events a single parse of everything is faster.

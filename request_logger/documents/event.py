@@ -19,8 +19,7 @@ from typing import Any, Literal
 
 import orjson
 
-from request_logger.common.json import has_big_integer, literal, parse_leniently
-from request_logger.common.json_text import JsonText
+from request_logger.common.json import JsonText, has_big_integer, literal, parse_leniently
 from request_logger.common.names import legal_index, strip_header
 from request_logger.common.periods import day_of
 from request_logger.common.times import as_timestamp, time_key

@@ -13,7 +13,7 @@ from dataclasses import replace
 from datetime import date
 from typing import Any
 
-from request_logger.common.json_text import all_parsed
+from request_logger.common.json import all_parsed
 from request_logger.common.names import document_id, item_id, other_owner, row_named
 from request_logger.common.periods import day_of
 from request_logger.common.times import as_timestamp, time_key

@@ -16,9 +16,10 @@ from importlib.metadata import entry_points
 from itertools import islice
 from typing import Any
 
+from request_logger.common import number_text
 from request_logger.common.guard import reraise_if_killed, type_name
 from request_logger.common.json import MAX_KEY_CHARACTERS, plain
-from request_logger.payloads import arrays, bodies, number_text, predictions
+from request_logger.payloads import arrays, bodies, predictions
 from request_logger.payloads.base import Decoded, Decoder, Item, UndecodableError, columns_in
 from request_logger.payloads.bodies import MAX_INFLATED_BYTES
 from request_logger.payloads.protobuf import decode_protobuf, is_protobuf

@@ -13,8 +13,8 @@ from itertools import chain, repeat
 from math import prod
 from typing import Any
 
+from request_logger.common.number_text import NumberText
 from request_logger.payloads.base import DataType, Decoded, Item, UndecodableError
-from request_logger.payloads.number_text import NumberText
 
 NUMERIC = frozenset({int, float, bool, type(None)})
 _NO_INTS = frozenset({float, bool, str, type(None)})
@@ -193,7 +193,7 @@ def rows_of(array: Any, names: Any, what: str, fields: dict[str, Any], *, as_flo
     """
     if isinstance(array, NumberText):
         if array.has_large_rows() and not names:
-            return rows_of_text(array.as_floats() if as_floats else array, fields)
+            return rows_of_text(array.as_floats() if as_floats else array, names, fields)
         array = array.parsed()
     if array == []:
         raise UndecodableError(f"{what}: no rows")
@@ -208,9 +208,9 @@ def rows_of(array: Any, names: Any, what: str, fields: dict[str, Any], *, as_flo
     return Decoded(data_type(found), items(rows, known), known, fields)
 
 
-def rows_of_text(array: NumberText, fields: dict[str, Any]) -> Decoded:
-    """Return an array's large rows, without names, as a decoded body."""
-    return Decoded(data_type(survey_of_text(array)), list(map(Item, array.rows())), None, fields)
+def rows_of_text(array: NumberText, names: Any, fields: dict[str, Any]) -> Decoded:
+    """Return an array's large rows as a decoded body; ``names`` are none, or empty."""
+    return Decoded(data_type(survey_of_text(array)), list(map(Item, array.rows())), column_names(names), fields)
 
 
 def survey_of_text(array: NumberText) -> Survey:

@@ -17,7 +17,7 @@ from typing import Any
 
 import orjson
 
-from request_logger.common.json_text import JsonText
+from request_logger.common.json import JsonText
 from request_logger.payloads.base import Decoded, Item
 
 # Normalised names (lower case, letters and digits only), in order of precedence.

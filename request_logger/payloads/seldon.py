@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from request_logger.common.number_text import NumberText
 from request_logger.payloads import arrays, tftensor, v2
 from request_logger.payloads.base import Decoded, Item, UndecodableError, columns_in
-from request_logger.payloads.number_text import NumberText
 
 # In the order of the message definition's oneof: if a body has several, the first is used.
 _CONTENTS = ("data", "binData", "strData", "jsonData", "customData")
@@ -81,7 +81,7 @@ def _decode_tensor(tensor: Any, names: Any, fields: dict[str, Any]) -> Decoded:
         count = values.shape[0]
         shape = arrays.resolve_shape(tensor.get("shape") or [count], count, "data.tensor")
         if values.has_large_rows(shape) and len(values.shape) == 1 and not names:
-            return arrays.rows_of_text(values.as_floats().reshaped(shape), fields)
+            return arrays.rows_of_text(values.as_floats().reshaped(shape), names, fields)
         values = values.parsed()
     if not isinstance(values, list):
         raise UndecodableError("data.tensor: expected an object with shape and values")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from math import prod
 from typing import Any
 
+from request_logger.common.number_text import NumberText
 from request_logger.payloads import arrays, classification, columns, v2_datatypes, v2_protojson
 from request_logger.payloads.base import Decoded, Item, UndecodableError, columns_in
-from request_logger.payloads.number_text import NumberText
 
 _KEYS = ("inputs", "outputs")
 _DATA_FRAME = "pd"

@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from request_logger.common.number_text import NumberText
 from request_logger.payloads.arrays import Survey
 from request_logger.payloads.base import UndecodableError
-from request_logger.payloads.number_text import NumberText
 
 BASE64 = "base64"
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from request_logger.common.guard import reraise_if_killed, type_name
-from request_logger.common.json_text import all_parsed
+from request_logger.common.json import all_parsed
 from request_logger.common.times import now
 from request_logger.documents.batches import has_own_messages
 from request_logger.documents.document import Document, part_in

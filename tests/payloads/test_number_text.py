@@ -13,12 +13,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bench import payloads
-from request_logger.common.json import dumps
-from request_logger.common.json_text import JsonText, all_parsed
+from request_logger.common import number_text
+from request_logger.common.json import JsonText, all_parsed, dumps, loads
+from request_logger.common.number_text import NumberText, cut, loads_keeping
 from request_logger.documents.document import Part, join, parts_of, same_content
 from request_logger.documents.event import Body, from_headers
-from request_logger.payloads import Decoded, UndecodableError, decode_body, number_text
-from request_logger.payloads.number_text import NumberText, cut
+from request_logger.payloads import Decoded, UndecodableError, decode_body
 from request_logger.payloads.predictions import predicted
 from request_logger.scoring.rules import Chooser
 from request_logger.scoring.score import settler
@@ -110,17 +110,18 @@ def _spelled(value: Any) -> bytes:
     return json.dumps(value).replace("0.5", "0.50").replace(".0,", "e0,").replace("1", "1.000").encode()
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
 @given(raw=bodies())
 def test_text_is_decoded_as_values(all_sizes: None, raw: bytes) -> None:
     """Whatever the protocol and the numbers: the same rows, fields and payload, or the same error."""
     assert shown(raw, keeps_text=True) == shown(raw, keeps_text=False)
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    raw=bodies(), place=st.integers(0), piece=st.sampled_from([*'[]{}",.eE+-0: \t\\', "null", "1e999", "NaN", '"a":1,'])
-)
+PIECES = (*'[]{}",.eE+-0: \t\\', "null", "1e999", "NaN", '"a":1,')
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@given(raw=bodies(), place=st.integers(0), piece=st.sampled_from(PIECES))
 def test_broken_bodies(all_sizes: None, raw: bytes, place: int, piece: str) -> None:
     """A body with a character more is refused, or decoded, in the same way."""
     at = place % (len(raw) + 1)
@@ -222,6 +223,52 @@ def test_a_schema_gets_values() -> None:
     """Values that are named by a schema are parsed, since they are read one by one."""
     raw = json.dumps(WIDE).encode()
     assert type(decode_body(raw).items[0].instance) is list
+
+
+documents = st.dictionaries(
+    st.sampled_from(["request", "response", "feedback", "nodes", "metrics", "RequestId"]),
+    st.recursive(
+        arrays() | st.text(max_size=3) | st.none(),
+        lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+        max_leaves=4,
+    ),
+    max_size=4,
+)
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@given(document=documents)
+def test_any_document_with_text(all_sizes: None, document: dict[str, Any]) -> None:
+    """A document that keeps text has the same values, and text in the fields that may have it alone."""
+    raw = dumps(document)
+    expected = loads(raw)
+    found = loads_keeping(raw, {"request", "response"})
+    assert dumps(all_parsed(found)) == dumps(expected)
+    if isinstance(found, dict):
+        others = {name: value for name, value in found.items() if name not in {"request", "response"}}
+        assert "JsonText" not in repr(others)
+
+
+def test_a_known_document_keeps_its_text() -> None:
+    """Parts are joined to a document with text as to one with values, also repeated ones; feedback has values."""
+    response = {"predictions": [[0.9 if number == 7 else 0.0001 for number in range(3000)]]}
+    parts = [request(WIDE, time="2026-01-01T00:00:00Z"), request(response, "response", "2026-01-01T00:00:01Z")]
+    parts.append(request({"truth": {"data": {"ndarray": [7] * 5000}}, "reward": 1}, "feedback"))
+    settle = settler(Chooser("multiclass", None))
+    document: Any = None
+    plain: Any = None
+    for part in parts:
+        document, plain = settle(join(document, part)), settle(join(plain, part))
+        plain = loads(dumps(plain))
+        document = loads_keeping(dumps(document), {"request", "response"})
+        for value in (document, plain):
+            value.get("metrics", {}).pop("scored_at", None)
+        assert document == plain
+        assert orjson.loads(dumps(document)) == orjson.loads(dumps(plain))
+        assert isinstance(document["request"]["instance"], JsonText)
+        assert isinstance(document["request"]["payload"]["instances"], JsonText)
+    assert type(document["feedback"]["truth"]["data"]["ndarray"]) is list
+    assert all(join(document, part) is document for part in parts[:2])
 
 
 def test_json_text_equals_what_it_is_parsed_to() -> None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 from datetime import UTC, datetime
 
-from request_logger.common.json import dumps
-from request_logger.common.json_text import all_parsed
+from request_logger.common.json import all_parsed, dumps
 from request_logger.store.changes import Change, Document
 from request_logger.store.writing.bulk import BulkItem
 

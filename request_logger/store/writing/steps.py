@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from request_logger.common.json import dumps, loads
+from request_logger.common.json import dumps
 from request_logger.common.mapped_fields import SCORED_AT
+from request_logger.common.number_text import loads_keeping
 from request_logger.store.changes import Document, Reads
 from request_logger.store.writing.bulk import BulkItem, Outcome
 from request_logger.store.writing.create_policy import CreatePolicy
@@ -30,6 +31,10 @@ class Step:
     action: Action | End | None
     request: BulkItem | None = None
     wanted: Document | None = None
+
+
+# Single numbers of these fields are not read, except for those of a response when it is scored.
+_KEPT_AS_TEXT = frozenset({"request", "response"})
 
 
 class Steps:
@@ -103,7 +108,7 @@ class Steps:
 
         Raises whatever degrading, joining copies or serialising raises.
         """
-        stored = loads(document.known.source) if document.known else None
+        stored = loads_keeping(document.known.source, _KEPT_AS_TEXT) if document.known else None
         merged = stored
         if document.copies and stored is not None:
             assert self._locator is not None

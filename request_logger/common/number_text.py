@@ -1,12 +1,14 @@
 """Large arrays of numbers that stay text: their shape is known without an object per number.
 
 An image of 100,000 numbers takes 10 ms to parse, as long to write, and 4 MB of memory. Its text can be stored as it
-came: what decoders need of it (shape, rows, integers as floats) is found with passes over the bytes.
+came, and copied from one version of a document to the next: what decoders need of it (shape, rows, integers as floats)
+is found with passes over the bytes.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Collection, Mapping
 from math import prod
 from typing import Any
 
@@ -14,8 +16,7 @@ import msgspec
 import numpy as np
 import orjson
 
-from request_logger.common.json import has_big_integer
-from request_logger.common.json_text import JsonText
+from request_logger.common.json import JsonText, has_big_integer, loads
 
 # A smaller array, and a row of it, is parsed faster than it is handled as text.
 LEAST_BYTES = 8 * 2**10
@@ -114,27 +115,70 @@ def cut(raw: bytes) -> tuple[bytes, NumberText] | None:
 
     The array must be the value of a key, regular, and valid JSON that can be stored. `put` puts it in its place again.
     """
+    parts = _split(raw)
+    if parts is None:
+        return None
+    largest = max(range(2, len(parts), 2), key=lambda number: len(parts[number]), default=0)
+    array = _cut_from(parts, largest, _MARKER, _array) if largest else None
+    return (b'"'.join(parts), array) if isinstance(array, NumberText) else None
+
+
+def loads_keeping(raw: bytes, kept: Collection[str]) -> Any:
+    """Parse a JSON object as `request_logger.common.json.loads` does; large arrays stay text in some of its fields.
+
+    ``kept`` are the names of these fields. In them each large array without text and objects that is the value of a
+    key, at any depth, becomes a JsonText. ``raw`` must be valid JSON.
+    """
+    parts = _split(raw)
+    if parts is None:
+        return loads(raw)
+    arrays: dict[str, JsonText] = {}
+    for number in range(2, len(parts), 2):
+        marker = f"{_MARKER} {number}"
+        array = _cut_from(parts, number, marker, _balanced)
+        if array is not None:
+            arrays[marker] = array
+    value = loads(b'"'.join(parts)) if arrays else None
+    if not isinstance(value, dict):
+        return loads(raw)
+    return {name: _filled(entry, arrays, as_text=name in kept) for name, entry in value.items()}
+
+
+def _filled(value: Any, arrays: Mapping[str, JsonText], *, as_text: bool) -> Any:
+    if type(value) is str:
+        array = arrays.get(value)
+        return value if array is None else array if as_text else array.parsed()
+    if type(value) is dict:
+        return {name: _filled(entry, arrays, as_text=as_text) for name, entry in value.items()}
+    if type(value) is list:
+        return [_filled(entry, arrays, as_text=as_text) for entry in value]
+    return value
+
+
+def _split(raw: bytes) -> list[bytes] | None:
+    """Return the parts of a large JSON text between its quotes, every second of which is a string; None if unusual."""
     if len(raw) < LEAST_BYTES or b"\\" in raw:
         return None
-    # Without escapes, every second part is within a string.
     parts = raw.split(b'"', _MOST_QUOTES)
-    if len(parts) > _MOST_QUOTES or len(parts) % 2 == 0:
-        return None
-    largest = max(range(0, len(parts), 2), key=lambda number: len(parts[number]))
-    part = parts[largest]
-    match = _VALUE.match(part) if largest else None
+    is_whole = len(parts) <= _MOST_QUOTES and len(parts) % 2 == 1
+    return parts if is_whole and _MARKER.encode() not in raw else None
+
+
+def _cut_from(
+    parts: list[bytes], number: int, marker: str, read: Callable[[bytes], JsonText | None]
+) -> JsonText | None:
+    """Replace the array in a part by a marker, and return it; None if the part has no large one after its colon."""
+    part = parts[number]
+    match = _VALUE.match(part)
     if match is None or len(part) < LEAST_BYTES:
         return None
     start = match.end()
     braces = [at for at in (part.find(b"{", start), part.find(b"}", start)) if at >= 0]
-    end = min(braces, default=len(part))
-    text = part[start:end].rstrip(_SPACE + b",")
-    array = _array(text)
-    marker = _MARKER.encode()
-    if array is None or marker in raw:
-        return None
-    parts[largest] = b'%b"%b"%b' % (part[:start], marker, part[start + len(text) :])
-    return b'"'.join(parts), array
+    text = part[start : min(braces, default=len(part))].rstrip(_SPACE + b",")
+    array = read(text)
+    if array is not None:
+        parts[number] = b'%b"%b"%b' % (part[:start], marker.encode(), part[start + len(text) :])
+    return array
 
 
 def put(value: Any, array: NumberText) -> bool:
@@ -164,6 +208,11 @@ def _places(body: Any) -> list[tuple[dict[str, Any], str]]:
         if isinstance(tensors, list) and len(tensors) == 1 and isinstance(tensors[0], dict):
             places.append((tensors[0], "data"))
     return places
+
+
+def _balanced(text: bytes) -> JsonText | None:
+    """Return an array of a valid JSON object; None if the text ends within it."""
+    return JsonText(text) if text.count(b"[") == text.count(b"]") else None
 
 
 def _array(text: bytes) -> NumberText | None:
