@@ -17,7 +17,6 @@ import pytest
 from request_logger.documents.event import Event
 from request_logger.spool import Replayer, Spool, from_bytes
 from request_logger.spool.observer import NullObserver
-from request_logger.spool.replay import Replay
 from request_logger.store.changes import RejectedError, StoreUnavailableError
 from request_logger.store.writing.future import Future
 from tests.test_spool import Ready, some
@@ -191,27 +190,6 @@ def test_the_store_goes_down_during_a_replay(tmp_path: Path, told: Told) -> None
     assert taken == ["0"]
     assert len(spool.read(10, 2**20)) == 3
     spool.close()
-
-
-def test_only_what_is_under_way_is_waited_for(spool: Spool) -> None:
-    """`wait` returns at once where everything has its result, and else waits for the first event without one."""
-    ends: list[Future[Any]] = []
-
-    def submit(event: Event) -> Future[Any]:
-        ends.append(Future())
-        return ends[-1]
-
-    replay = Replay(spool, partial(Ready, submit), NullObserver(), 2**20)
-    assert replay.begin()
-    ends[0].set_result(None)
-    replay.wait(0.001)
-    assert not replay.is_done
-    for end in ends[1:]:
-        end.set_result(None)
-    replay.wait(PATIENCE_SECONDS)
-    assert replay.is_done
-    replay.finish()
-    assert spool.is_empty
 
 
 def test_an_error_of_the_spool_is_told_and_ends_nothing(
