@@ -350,11 +350,13 @@ def test_events_that_are_stuck_delay_no_others(spool: Spool, told: Told, tmp_pat
     until(lambda: len(late.futures) == 3)
     spool.append_all([some(str(number)) for number in range(10, 30)])
     until(lambda: left(spool) == ["0", "1", "2"])
+    assert told.what == []
     for future in late.futures.values():
         future.set_result(None)
     until(lambda: spool.is_empty)
     replayer.close()
     assert store.taken == [str(number) for number in range(10, 30)]
+    assert told.what == []
 
 
 def test_events_that_fail_are_retried_beside_others(spool: Spool, store: Store, told: Told, tmp_path: Path) -> None:
