@@ -13,7 +13,6 @@ from dataclasses import replace
 from datetime import date
 from typing import Any
 
-from request_logger.common.json import all_parsed
 from request_logger.common.names import document_id, item_id, other_owner, row_named
 from request_logger.common.periods import day_of
 from request_logger.common.times import as_timestamp, time_key
@@ -26,14 +25,13 @@ from request_logger.documents.document import (
     expand,
     join,
     nodes_in,
-    part_in,
     same_content,
     same_owner,
     without_arrival,
 )
 from request_logger.documents.event import Event, owner_of
 from request_logger.documents.event_metadata import is_failure
-from request_logger.payloads import UndecodableError, decode_message
+from request_logger.documents.row_counts import batch_rows, embedded_rows, rows_of_feedback
 from request_logger.scoring.score import Settle
 from request_logger.store.changes import Change, Plan, Reads, RejectedError, UnreadableError, as_it_is
 from request_logger.store.indices.templates import DEAD_LETTER_INDEX
@@ -189,7 +187,7 @@ def _record_feedback(address: _Address, part: Part, settle: Settle) -> Plan:
     named = row_named(address.request_id)
     if named is not None and (yield from _is_of_row(address, *named, _joining(part, settle))):
         return
-    rows = _rows_of_feedback(part.content)
+    rows = rows_of_feedback(part.content)
     if rows == 1:
         (single,) = yield from _run(address, [(None, _joining(part, settle))])
         if single is not None and "request" in single and "response" in single:
@@ -205,9 +203,9 @@ def _record_feedback(address: _Address, part: Part, settle: Settle) -> Plan:
             (first,) = yield from _run(address, [(0, Reads.CURRENT)])
     if _is_prediction(first):
         yield from _move_to_rows(address, settle, own_feedback=part)
-    elif single is not None and _embedded_rows(part.content) > 1 and not _is_prediction(single):
+    elif single is not None and embedded_rows(part.content) > 1 and not _is_prediction(single):
         # Nothing of the prediction is stored; the feedback's own response has the number of rows.
-        yield from _move_parts(address, single, [part], _embedded_rows(part.content), settle, at_once=True)
+        yield from _move_parts(address, single, [part], embedded_rows(part.content), settle, at_once=True)
 
 
 def _is_of_row(
@@ -243,7 +241,7 @@ def _move_to_rows(address: _Address, settle: Settle, own_feedback: Part | None =
         single, first = yield from _run(address, [(None, read), (0, Reads.KNOWN)])
         if own_feedback is not None and single is None and first is not None and _is_prediction(first):
             # A duplicate delivery of this feedback has moved it, and may fail before all rows have it.
-            parts = _feedback_parts(own_feedback, _batch_rows(first))
+            parts = _feedback_parts(own_feedback, batch_rows(first))
             yield from _run(address, [(row, _joining(part, settle)) for row, part in enumerate(parts)])
             return
         if single is None or first is None or ("request" in single and "response" in single):
@@ -264,7 +262,7 @@ def _move_to_rows(address: _Address, settle: Settle, own_feedback: Part | None =
         if not moving:
             return
         at_once = own_feedback is not None and [part.content for part in waiting] == [own_feedback.content]
-        left = yield from _move_parts(address, single, moving, _batch_rows(first), settle, at_once=at_once)
+        left = yield from _move_parts(address, single, moving, batch_rows(first), settle, at_once=at_once)
         if left is None:
             return
 
@@ -342,44 +340,6 @@ def _timestamp_of(content: Document, document: Document) -> str:
         if time_key(time) is not None:
             return as_timestamp(time)
     return as_timestamp(None)
-
-
-def _batch_rows(first: Document) -> int:
-    """Return the number of rows of a batch from its first row; for documents without `rows`, from the payload."""
-    rows = 1
-    for name in ("request", "response"):
-        part = part_in(first, name)
-        stored, payload = part.get("rows"), part.get("payload")
-        if isinstance(stored, int):
-            rows = max(rows, stored)
-        elif payload is not None:
-            rows = max(rows, _rows_in(all_parsed(payload)))
-    return rows
-
-
-def _rows_in(message: Any) -> int:
-    try:
-        return len(decode_message(message).items)
-    except UndecodableError:
-        return 0
-
-
-def _rows_of_feedback(content: Document) -> int:
-    """Return how many rows a feedback seems to be for; 1 if nothing indicates it."""
-    reward = content.get("reward")
-    rows = max(len(reward), 1) if isinstance(reward, list) else 1
-    if content.get("truth") is not None:
-        rows = max(rows, _rows_in(content["truth"]))
-    return max(rows, _embedded_rows(content))
-
-
-def _embedded_rows(content: Document) -> int:
-    """Return the number of rows of the prediction according to the feedback: its own response, or its ``instance``."""
-    response = content.get("response")
-    if response is not None:
-        return _rows_in(response)
-    instance = content.get("instance") if content.get("dataType", "json") != "json" else None
-    return len(instance) if isinstance(instance, list) else 0
 
 
 def _feedback_parts(feedback: Part, rows: int) -> list[Part]:
