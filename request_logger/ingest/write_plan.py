@@ -184,28 +184,45 @@ def _joining(part: Part, settle: Settle) -> Apply:
 
 
 def _record_feedback(address: _Address, part: Part, settle: Settle) -> Plan:
+    joining = _joining(part, settle)
+    is_alone = True
+
+    def join_own(stored: Document | None) -> Document | None:
+        # A document that exists may have been acknowledged: of another feedback, or of a duplicate of this one.
+        nonlocal is_alone
+        is_alone = is_alone and stored is None
+        return joining(stored)
+
     named = row_named(address.request_id)
-    if named is not None and (yield from _is_of_row(address, *named, _joining(part, settle))):
+    if named is not None and (yield from _is_of_row(address, *named, joining)):
         return
     rows = rows_of_feedback(part.content)
     if rows == 1:
-        (single,) = yield from _run(address, [(None, _joining(part, settle))])
+        (single,) = yield from _run(address, [(None, join_own)])
         if single is not None and "request" in single and "response" in single:
             # A complete prediction, whatever rows the feedback has. Asking for rows that don't exist is expensive.
             return
         (first,) = yield from _run(address, [(0, Reads.CURRENT)])
     else:
         looked_at = range(min(rows, MAX_ROWS_LOOKED_AT))
-        results = yield from _run(address, [(None, _joining(part, settle)), *((row, Reads.KNOWN) for row in looked_at)])
+        results = yield from _run(address, [(None, join_own), *((row, Reads.KNOWN) for row in looked_at)])
         single, first = results[0], results[1]
         if not _is_prediction(first) and not _is_prediction(single):
             # Read again now that the feedback waits in the plain document: the rows may have arrived in between.
             (first,) = yield from _run(address, [(0, Reads.CURRENT)])
     if _is_prediction(first):
-        yield from _move_to_rows(address, settle, own_feedback=part)
-    elif single is not None and embedded_rows(part.content) > 1 and not _is_prediction(single):
+        yield from _move_to_rows(address, settle, own_feedback=part, is_alone=is_alone)
+    elif (
+        single is not None
+        and embedded_rows(part.content) > 1
+        and not _is_prediction(single)
+        and (first is None or same_owner(single, first))
+    ):
         # Nothing of the prediction is stored; the feedback's own response has the number of rows.
-        yield from _move_parts(address, single, [part], embedded_rows(part.content), settle, at_once=True)
+        # It may be a newer feedback than this one, or one per node.
+        waiting = parts_in(single)
+        at_once = is_alone and [each.content for each in waiting] == [part.content]
+        yield from _move_parts(address, single, waiting, embedded_rows(part.content), settle, at_once=at_once)
 
 
 def _is_of_row(
@@ -228,12 +245,14 @@ def _is_prediction(document: Document | None) -> bool:
     return document is not None and ("request" in document or "response" in document)
 
 
-def _move_to_rows(address: _Address, settle: Settle, own_feedback: Part | None = None) -> Plan:
+def _move_to_rows(
+    address: _Address, settle: Settle, own_feedback: Part | None = None, *, is_alone: bool = False
+) -> Plan:
     """Move waiting parts from the plain document to the rows of the batch.
 
     This requires the batch's request or response, since no other part has the number of rows. ``own_feedback`` is the
-    caller's own, which is not acknowledged yet: if nothing else waits, moving it and deleting the plain document go
-    into one bulk.
+    caller's own, which is not acknowledged yet: if it is all that the plain document has had (``is_alone``), moving it
+    and deleting the plain document go into one bulk, of which the search engine may refuse the rows alone.
     """
     address.late = True
     read = Reads.CURRENT if own_feedback is None else Reads.KNOWN
@@ -246,7 +265,7 @@ def _move_to_rows(address: _Address, settle: Settle, own_feedback: Part | None =
             return
         if single is None or first is None or ("request" in single and "response" in single):
             return
-        if not _is_prediction(first):
+        if not _is_prediction(first) or not same_owner(single, first):
             return
         waiting = parts_in(single)
         # A part that differs from the first row's is a separate prediction under the same id, and keeps its feedback;
@@ -261,7 +280,7 @@ def _move_to_rows(address: _Address, settle: Settle, own_feedback: Part | None =
         moving = [part for part in waiting if (not stays if part.name == "feedback" else part.name not in own)]
         if not moving:
             return
-        at_once = own_feedback is not None and [part.content for part in waiting] == [own_feedback.content]
+        at_once = is_alone and own_feedback is not None and [part.content for part in waiting] == [own_feedback.content]
         left = yield from _move_parts(address, single, moving, batch_rows(first), settle, at_once=at_once)
         if left is None:
             return
