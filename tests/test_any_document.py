@@ -122,6 +122,7 @@ def test_any_document_is_read(document: dict[str, Any]) -> None:
 
 
 @patient
+@example({"Ce-Namespace": []}, {"Ce-Namespace": {}, "request": {}}, {}, "feedback")
 @given(documents, documents, documents, st.sampled_from(sorted(BODIES)))
 def test_an_event_meets_any_documents(
     plain: dict[str, Any], first: dict[str, Any], second: dict[str, Any], name: str

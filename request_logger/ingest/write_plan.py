@@ -13,7 +13,6 @@ from dataclasses import replace
 from datetime import date
 from typing import Any
 
-from request_logger.common.json import all_parsed
 from request_logger.common.names import document_id, item_id, other_owner, row_named
 from request_logger.common.periods import day_of
 from request_logger.common.times import as_timestamp, time_key
@@ -26,14 +25,13 @@ from request_logger.documents.document import (
     expand,
     join,
     nodes_in,
-    part_in,
     same_content,
     same_owner,
     without_arrival,
 )
 from request_logger.documents.event import Event, owner_of
 from request_logger.documents.event_metadata import is_failure
-from request_logger.payloads import UndecodableError, decode_message
+from request_logger.documents.row_counts import batch_rows, embedded_rows, rows_of_feedback
 from request_logger.scoring.score import Settle
 from request_logger.store.changes import Change, Plan, Reads, RejectedError, UnreadableError, as_it_is
 from request_logger.store.indices.templates import DEAD_LETTER_INDEX
@@ -186,28 +184,45 @@ def _joining(part: Part, settle: Settle) -> Apply:
 
 
 def _record_feedback(address: _Address, part: Part, settle: Settle) -> Plan:
+    joining = _joining(part, settle)
+    is_alone = True
+
+    def join_own(stored: Document | None) -> Document | None:
+        # A document that exists may have been acknowledged: of another feedback, or of a duplicate of this one.
+        nonlocal is_alone
+        is_alone = is_alone and stored is None
+        return joining(stored)
+
     named = row_named(address.request_id)
-    if named is not None and (yield from _is_of_row(address, *named, _joining(part, settle))):
+    if named is not None and (yield from _is_of_row(address, *named, joining)):
         return
-    rows = _rows_of_feedback(part.content)
+    rows = rows_of_feedback(part.content)
     if rows == 1:
-        (single,) = yield from _run(address, [(None, _joining(part, settle))])
+        (single,) = yield from _run(address, [(None, join_own)])
         if single is not None and "request" in single and "response" in single:
             # A complete prediction, whatever rows the feedback has. Asking for rows that don't exist is expensive.
             return
         (first,) = yield from _run(address, [(0, Reads.CURRENT)])
     else:
         looked_at = range(min(rows, MAX_ROWS_LOOKED_AT))
-        results = yield from _run(address, [(None, _joining(part, settle)), *((row, Reads.KNOWN) for row in looked_at)])
+        results = yield from _run(address, [(None, join_own), *((row, Reads.KNOWN) for row in looked_at)])
         single, first = results[0], results[1]
         if not _is_prediction(first) and not _is_prediction(single):
             # Read again now that the feedback waits in the plain document: the rows may have arrived in between.
             (first,) = yield from _run(address, [(0, Reads.CURRENT)])
     if _is_prediction(first):
-        yield from _move_to_rows(address, settle, own_feedback=part)
-    elif single is not None and _embedded_rows(part.content) > 1 and not _is_prediction(single):
+        yield from _move_to_rows(address, settle, own_feedback=part, is_alone=is_alone)
+    elif (
+        single is not None
+        and embedded_rows(part.content) > 1
+        and not _is_prediction(single)
+        and (first is None or same_owner(single, first))
+    ):
         # Nothing of the prediction is stored; the feedback's own response has the number of rows.
-        yield from _move_parts(address, single, [part], _embedded_rows(part.content), settle, at_once=True)
+        # It may be a newer feedback than this one, or one per node.
+        waiting = parts_in(single)
+        at_once = is_alone and [each.content for each in waiting] == [part.content]
+        yield from _move_parts(address, single, waiting, embedded_rows(part.content), settle, at_once=at_once)
 
 
 def _is_of_row(
@@ -230,12 +245,14 @@ def _is_prediction(document: Document | None) -> bool:
     return document is not None and ("request" in document or "response" in document)
 
 
-def _move_to_rows(address: _Address, settle: Settle, own_feedback: Part | None = None) -> Plan:
+def _move_to_rows(
+    address: _Address, settle: Settle, own_feedback: Part | None = None, *, is_alone: bool = False
+) -> Plan:
     """Move waiting parts from the plain document to the rows of the batch.
 
     This requires the batch's request or response, since no other part has the number of rows. ``own_feedback`` is the
-    caller's own, which is not acknowledged yet: if nothing else waits, moving it and deleting the plain document go
-    into one bulk.
+    caller's own, which is not acknowledged yet: if it is all that the plain document has had (``is_alone``), moving it
+    and deleting the plain document go into one bulk, of which the search engine may refuse the rows alone.
     """
     address.late = True
     read = Reads.CURRENT if own_feedback is None else Reads.KNOWN
@@ -243,12 +260,12 @@ def _move_to_rows(address: _Address, settle: Settle, own_feedback: Part | None =
         single, first = yield from _run(address, [(None, read), (0, Reads.KNOWN)])
         if own_feedback is not None and single is None and first is not None and _is_prediction(first):
             # A duplicate delivery of this feedback has moved it, and may fail before all rows have it.
-            parts = _feedback_parts(own_feedback, _batch_rows(first))
+            parts = _feedback_parts(own_feedback, batch_rows(first))
             yield from _run(address, [(row, _joining(part, settle)) for row, part in enumerate(parts)])
             return
         if single is None or first is None or ("request" in single and "response" in single):
             return
-        if not _is_prediction(first):
+        if not _is_prediction(first) or not same_owner(single, first):
             return
         waiting = parts_in(single)
         # A part that differs from the first row's is a separate prediction under the same id, and keeps its feedback;
@@ -263,8 +280,8 @@ def _move_to_rows(address: _Address, settle: Settle, own_feedback: Part | None =
         moving = [part for part in waiting if (not stays if part.name == "feedback" else part.name not in own)]
         if not moving:
             return
-        at_once = own_feedback is not None and [part.content for part in waiting] == [own_feedback.content]
-        left = yield from _move_parts(address, single, moving, _batch_rows(first), settle, at_once=at_once)
+        at_once = is_alone and own_feedback is not None and [part.content for part in waiting] == [own_feedback.content]
+        left = yield from _move_parts(address, single, moving, batch_rows(first), settle, at_once=at_once)
         if left is None:
             return
 
@@ -342,44 +359,6 @@ def _timestamp_of(content: Document, document: Document) -> str:
         if time_key(time) is not None:
             return as_timestamp(time)
     return as_timestamp(None)
-
-
-def _batch_rows(first: Document) -> int:
-    """Return the number of rows of a batch from its first row; for documents without `rows`, from the payload."""
-    rows = 1
-    for name in ("request", "response"):
-        part = part_in(first, name)
-        stored, payload = part.get("rows"), part.get("payload")
-        if isinstance(stored, int):
-            rows = max(rows, stored)
-        elif payload is not None:
-            rows = max(rows, _rows_in(all_parsed(payload)))
-    return rows
-
-
-def _rows_in(message: Any) -> int:
-    try:
-        return len(decode_message(message).items)
-    except UndecodableError:
-        return 0
-
-
-def _rows_of_feedback(content: Document) -> int:
-    """Return how many rows a feedback seems to be for; 1 if nothing indicates it."""
-    reward = content.get("reward")
-    rows = max(len(reward), 1) if isinstance(reward, list) else 1
-    if content.get("truth") is not None:
-        rows = max(rows, _rows_in(content["truth"]))
-    return max(rows, _embedded_rows(content))
-
-
-def _embedded_rows(content: Document) -> int:
-    """Return the number of rows of the prediction according to the feedback: its own response, or its ``instance``."""
-    response = content.get("response")
-    if response is not None:
-        return _rows_in(response)
-    instance = content.get("instance") if content.get("dataType", "json") != "json" else None
-    return len(instance) if isinstance(instance, list) else 0
 
 
 def _feedback_parts(feedback: Part, rows: int) -> list[Part]:
