@@ -88,6 +88,19 @@ def test_a_failed_batch_fails_in_every_row() -> None:
             assert document["metrics"] == FAILED
 
 
+@pytest.mark.parametrize("seconds", [(1, 3), (3, 1)])
+def test_a_failed_try_keeps_the_number_of_rows(seconds: tuple[int, int]) -> None:
+    """It may replace the only part that had it: the feedback is still that of every row, in every order of arrival."""
+    answered, failed = seconds
+    truths = json.dumps({"truth": {"data": {"ndarray": ["yes", "yes"]}}}).encode()
+    events = [event("request", rows(2)), event("response", answers(2), "200", answered)]
+    events += [event("response", ERROR, "500", failed), event("feedback", truths, second=20)]
+    for order in itertools.permutations(events):
+        found = in_order(order)
+        assert [document["feedback"]["item"] for _, document in sorted(found.items())] == [0, 1]
+        assert {document["response"]["rows"] for document in found.values()} == {2}
+
+
 @st.composite
 def deliveries(draw: Any) -> list[Event]:
     """A request of some rows that fails and succeeds at different times, with feedback; shuffled, some twice."""
