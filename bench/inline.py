@@ -28,6 +28,7 @@ from request_logger.store.client.client import SearchEngine
 from request_logger.store.writing.bulk_sender import perform
 from request_logger.store.writing.core import WriterCore
 from request_logger.store.writing.future import Future
+from request_logger.store.writing.linger import Arrival
 from request_logger.store.writing.locator import Locator
 from request_logger.store.writing.pending import Task
 from request_logger.store.writing.ports import Limits
@@ -61,8 +62,14 @@ class InlineWriter:
         self._core = core
         self._tasks: list[Task] = []
 
-    def submit(self, plan: Plan, weight: int, then: Callable[[Future[Any]], None] | None = None) -> Future[Any]:
-        """Queue a plan."""
+    def submit(
+        self,
+        plan: Plan,
+        weight: int,
+        then: Callable[[Future[Any]], None] | None = None,
+        arrival: Arrival = Arrival.IN_BULK,
+    ) -> Future[Any]:
+        """Queue a plan. ``arrival`` changes nothing: nobody lingers, since `flush` runs when all connections wait."""
         task = Task(plan, _Awaited(self, then), weight, math.inf)
         self._tasks.append(task)
         return task.end

@@ -64,7 +64,17 @@ def _is_literal(text: str) -> bool:
         json.loads(text)
     except (ValueError, RecursionError):
         try:
-            ast.literal_eval(text)
+            ast.literal_eval(_FLOATS.visit(ast.parse(text, mode="eval")))
         except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
             return False
     return True
+
+
+class _Floats(ast.NodeTransformer):
+    """Replaces ``inf`` and ``nan``, which Python writes and doesn't read as literals, by a number."""
+
+    def visit_Name(self, node: ast.Name) -> ast.AST:
+        return ast.copy_location(ast.Constant(0.0), node) if node.id in ("inf", "nan") else node
+
+
+_FLOATS = _Floats()

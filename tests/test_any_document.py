@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from request_logger.common.json import dumps, loads
 from request_logger.documents.document import PARTS, Part, degrade, expand, join, part_in, parts_of
-from request_logger.documents.event import Body, from_headers
+from request_logger.documents.event import Body, Event, from_headers
 from request_logger.ingest.replies import metrics_of
 from request_logger.ingest.write_plan import merging, parts_in, record
 from request_logger.jobs.export import _COLUMNS, _CONVERT, _ReadDocument
@@ -19,7 +19,7 @@ from request_logger.scoring.rules import Chooser
 from request_logger.scoring.score import pair, score, settler
 from request_logger.settings import Settings
 from request_logger.store.client.scan import Hit
-from tests.model import apply
+from tests.model import Store, apply
 
 NAMES = [
     *PARTS, "metrics", "nodes", "@timestamp", "Ce-Modelid", "Ce-Namespace", "Ce-Inferenceservicename", "Ce-Endpoint",
@@ -56,7 +56,7 @@ def part_of(name: str, node: str, time: str) -> Part:
     return parts_of(event_of(name, node, time))[0]
 
 
-def event_of(name: str, node: str = "", time: str = "") -> Any:
+def event_of(name: str, node: str = "", time: str = "") -> Event:
     headers = {"ce-type": f"io.seldon.serving.{TYPES.get(name, name)}", "ce-requestid": "r1"}
     headers |= {"ce-modelid": node} if node else {}
     headers |= {"ce-time": time} if time else {}
@@ -124,12 +124,19 @@ def test_any_document_is_read(document: dict[str, Any]) -> None:
 @patient
 @example({"Ce-Namespace": []}, {"Ce-Namespace": {}, "request": {}}, {}, "feedback")
 @given(documents, documents, documents, st.sampled_from(sorted(BODIES)))
+@example({"request": None, "Ce-Namespace": []}, {"request": {}, "response": {}, "Ce-Namespace": {}}, {}, "feedback")
 def test_an_event_meets_any_documents(
     plain: dict[str, Any], first: dict[str, Any], second: dict[str, Any], name: str
 ) -> None:
     """Under the plain id and those of rows: the plan ends, and the event's part is in one of them."""
     event = event_of(name, "a")
-    store = {(event.index, id): source for id, source in {"r1": plain, "r1-item-0": first, "r1-item-1": second}.items()}
+    store = run(event, {"r1": plain, "r1-item-0": first, "r1-item-1": second})
+    assert any(name in source for source in store.values())
+
+
+def run(event: Event, documents: dict[str, dict[str, Any]]) -> Store:
+    """Run an event's plan over documents by id, and return all documents."""
+    store: Store = {(event.index, id): source for id, source in documents.items()}
     plan = record(event, parts_of(event), SETTLE)
     results: Any = None
     for _ in range(50):
@@ -140,7 +147,19 @@ def test_an_event_meets_any_documents(
         results = [apply(store, change) for change in changes]
     else:
         raise AssertionError("the plan does not end")
-    assert any(name in source for source in store.values())
+    return store
+
+
+@pytest.mark.parametrize("of_row", [("a", "a"), ("a", "b"), ("b", "a"), ("b", "b")])
+def test_rows_of_several_deployments(of_row: tuple[str, str]) -> None:
+    """A feedback without a namespace meets documents of two: no row's feedback is lost, none is in both."""
+    batch = {"request": {"rows": 2}, "response": {"rows": 2}}
+    rows = {f"r1-item-{row}": {**batch, "Ce-Namespace": namespace} for row, namespace in enumerate(of_row)}
+    store = run(event_of("feedback"), {"r1": {"drift": {}, "Ce-Namespace": "a"}, **rows})
+    found = [document["feedback"] for document in store.values() if "feedback" in document]
+    assert any("item" not in feedback for feedback in found) or {feedback["item"] for feedback in found} == {0, 1}
+    owners = {document.get("Ce-Namespace") for document in store.values() if "feedback" in document}
+    assert owners == {"a"}
 
 
 GARBAGE: list[Any] = [[], [1], "text", 5, None, True, {}, {"a": 1}, {"a": []}, {"a": {"request": 5}}, [[]]]

@@ -16,6 +16,7 @@ from cloudevents.core.v1.event import CloudEvent
 from hypothesis import given
 from hypothesis import strategies as st
 
+from request_logger.documents.envelope import parse_batch, parse_structured
 from request_logger.documents.event import (
     BadEventError,
     Body,
@@ -26,8 +27,6 @@ from request_logger.documents.event import (
     kept_body,
     kind_of,
     owner_of,
-    parse_batch,
-    parse_structured,
     with_body,
 )
 from request_logger.settings import Settings

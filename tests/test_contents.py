@@ -11,13 +11,12 @@ from typing import Any
 import pytest
 
 from request_logger.documents import document
+from request_logger.documents.batches import BODY_ITEM, MAX_COPIES_BYTES, rows_of
 from request_logger.documents.document import (
-    MAX_PAYLOAD_COPIES_BYTES,
     TooManyRowsError,
     join,
     part_in,
     parts_of,
-    rows_of,
     same_owner,
     undecodable,
     without_arrival,
@@ -73,12 +72,10 @@ def test_what_an_event_lacks_its_parts_lack() -> None:
 def test_copies_of_a_large_payload(excess: int) -> None:
     """All rows have the payload while the copies together are within the limit; beyond, only the first has it."""
     decoded = decode_body(RAW, "application/json")
-    size = MAX_PAYLOAD_COPIES_BYTES // 3 + excess
-    found = rows_of(decoded, with_payload=True, size=size)
+    found = rows_of(decoded, keep="all", size=MAX_COPIES_BYTES // 3 + excess)
     assert [row["instance"] for row in found] == ROWS
     assert ["payload" in row for row in found] == ([True, False, False] if excess else [True] * 3)
-    dropped = {"bytes": size, "item": 0, "reason": "the body of a large batch is kept in its first row"}
-    assert [row.get("payload_dropped") for row in found] == ([None, dropped, dropped] if excess else [None] * 3)
+    assert [row.get(BODY_ITEM) for row in found] == ([None, 0, 0] if excess else [None] * 3)
 
 
 def test_reference_data_has_no_payload() -> None:
@@ -87,7 +84,7 @@ def test_reference_data_has_no_payload() -> None:
     assert [row["instance"] for row in found] == ROWS
     assert all({"payload", "payload_dropped"}.isdisjoint(row) for row in found)
     of_a_decoder = replace(decode_body(RAW, "application/json"), fields={"payload": "its own", "meta": 1})
-    for row in rows_of(of_a_decoder, with_payload=False, size=1):
+    for row in rows_of(of_a_decoder, keep="none", size=1):
         assert "payload" not in row
         assert row["meta"] == 1
 

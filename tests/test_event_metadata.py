@@ -11,8 +11,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from request_logger.common.json import dumps, loads
-from request_logger.documents.document import MAX_PAYLOAD_COPIES_BYTES, degrade, expand, parts_of
-from request_logger.documents.event import Body, Event, from_headers, from_structured, parse_batch
+from request_logger.documents.document import MAX_EXTENSION_BYTES, degrade, expand, parts_of
+from request_logger.documents.envelope import parse_batch
+from request_logger.documents.event import Body, Event, from_headers, from_structured
 from request_logger.documents.event_metadata import (
     MOST_BYTES,
     MOST_NAME_CHARACTERS,
@@ -122,7 +123,7 @@ def test_every_row_of_a_batch_has_them() -> None:
     event = binary(ATTRIBUTES, body=ndarray([[1, 2], [3, 4]]))
     assert [part.content["metadata"] for part in parts_of(event)] == [KEPT["metadata"]] * 2
     large = {**ATTRIBUTES, "metadata": json.dumps({"a": ["x" * 30_000]})}
-    rows = MAX_PAYLOAD_COPIES_BYTES // 30_000 + 1
+    rows = MAX_EXTENSION_BYTES // 30_000 + 1
     first, *others = (part.content for part in parts_of(binary(large, body=ndarray([[1]] * rows))))
     assert first["metadata"] == {"a": "x" * 30_000}
     assert len(others) == rows - 1

@@ -152,8 +152,8 @@ def _similar(runner: QueryRunner, scope: Scope, name: str) -> str:
     found = _field_caps(runner, scope, name, [f"{prefix}*" for prefix in _HOLDERS])
     names = {*_ALIASES, *_SHORT}
     for path in found:
-        if _kinds(found[path]):
-            prefix = next(prefix for prefix in _HOLDERS if path.startswith(prefix))
+        prefix = next((prefix for prefix in _HOLDERS if path.startswith(prefix)), None)
+        if prefix is not None and _kinds(found[path]):
             names.add(_plain(path).removeprefix(prefix))
     likeness = {known: _likeness(name.lower(), known.lower()) for known in names}
     close = sorted((known for known in names if likeness[known] >= _LEAST_LIKENESS), key=lambda k: (-likeness[k], k))

@@ -50,7 +50,7 @@ _OF_DELIVERY = (TRACE_ID, RECEIVED)
 _MAX_RAW_BYTES = MAX_TEXT_CHARACTERS // 4 * 3
 # The copies of KServe's metadata in the rows of a batch (rows times bytes). Each row needs them to be split by, so only
 # copies that endanger the memory are left out.
-_MAX_EXTENSION_BYTES = 32 * 2**20
+MAX_EXTENSION_BYTES = 32 * 2**20
 
 
 @dataclass(slots=True)
@@ -85,7 +85,7 @@ def parts_of(
         common[TRACE_ID] = event.trace_id
     contents = [{**content, **common} for content in _contents(event, schema, most_rows, keep)]
     if event.part in ("request", "response"):
-        contents = extended_rows(contents, event.extensions or {}, _MAX_EXTENSION_BYTES)
+        contents = extended_rows(contents, event.extensions or {}, MAX_EXTENSION_BYTES)
     for content in contents:
         # Reserved: a sender must not influence the order of versions.
         content.pop(RECEIVED, None)

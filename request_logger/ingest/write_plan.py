@@ -265,7 +265,8 @@ def _move_to_rows(
             return
         if single is None or first is None or ("request" in single and "response" in single):
             return
-        if not _is_prediction(first) or not same_owner(single, first):
+        if not _is_prediction(first) or not same_owner(first, single):
+            # Both can be of the event's deployment without being of the same one, where it doesn't name all of it.
             return
         waiting = parts_in(single)
         # A part that differs from the first row's is a separate prediction under the same id, and keeps its feedback;
@@ -280,6 +281,8 @@ def _move_to_rows(
         moving = [part for part in waiting if (not stays if part.name == "feedback" else part.name not in own)]
         if not moving:
             return
+        # The other rows must be those of this deployment, too.
+        address.header = {**waiting[0].header, **address.header}
         at_once = is_alone and own_feedback is not None and [part.content for part in waiting] == [own_feedback.content]
         left = yield from _move_parts(address, single, moving, batch_rows(first), settle, at_once=at_once)
         if left is None:
@@ -296,9 +299,13 @@ def _move_parts(
             for row, own in enumerate(_feedback_parts(part, rows)):
                 by_row.setdefault(row, []).append(own)
             continue
-        # A failed response is that of every row.
-        for row in range(rows) if is_failure(part.content) else (0,):
-            by_row.setdefault(row, []).append(part)
+        if not is_failure(part.content):
+            by_row.setdefault(0, []).append(part)
+            continue
+        # It is that of every row. The response that it replaces may have been the only part with the number of rows.
+        failed = replace(part, content={**part.content, "rows": rows}) if rows > 1 else part
+        for row in range(rows):
+            by_row.setdefault(row, []).append(failed)
     steps: list[Step] = [(row, _joining(part, settle)) for row, parts in by_row.items() for part in parts]
     leave: Step = (None, _leaving(single, moving, settle))
     if not at_once:

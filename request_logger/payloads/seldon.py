@@ -78,10 +78,11 @@ def _decode_data(data: Any, fields: dict[str, Any]) -> Decoded:
 def _decode_tensor(tensor: Any, names: Any, fields: dict[str, Any]) -> Decoded:
     values = tensor.get("values") if isinstance(tensor, dict) else None
     if isinstance(values, NumberText):
-        count = values.shape[0]
-        shape = arrays.resolve_shape(tensor.get("shape") or [count], count, "data.tensor")
-        if values.has_large_rows(shape) and len(values.shape) == 1 and not names:
-            return arrays.rows_of_text(values.as_floats().reshaped(shape), names, fields)
+        if len(values.shape) == 1 and not names:
+            count = values.shape[0]
+            shape = arrays.resolve_shape(tensor.get("shape") or [count], count, "data.tensor")
+            if values.has_large_rows(shape):
+                return arrays.rows_of_text(values.as_floats().reshaped(shape), names, fields)
         values = values.parsed()
     if not isinstance(values, list):
         raise UndecodableError("data.tensor: expected an object with shape and values")

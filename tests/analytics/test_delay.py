@@ -25,5 +25,5 @@ def test_within() -> None:
 
 def test_share_of_coverage() -> None:
     """Undefined without predictions."""
-    assert Coverage(8, 2, 2, 1, 1, 0, 5).share == 0.25
-    assert Coverage(0, 0, 0, 0, 0, 0, 5).share is None
+    assert Coverage(8, 2, 2, 1, 1, 0, 5, 3).share == 0.25
+    assert Coverage(0, 0, 0, 0, 0, 0, 5, 3).share is None

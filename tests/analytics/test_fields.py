@@ -18,11 +18,13 @@ IN_ALL = KEYWORD
 IN_SOME = {**KEYWORD, "unmapped": {"aggregatable": False, "indices": ["b", "c"]}}
 IN_MOST = {**KEYWORD, "unmapped": {"aggregatable": False, "indices": ["c"]}}
 TEXT = {"text": {"aggregatable": False}}
+NO_DOCUMENTS = {"hits": {"hits": [], "total": {"value": 0}}, "_shards": {"total": 0, "successful": 0}}
 
 
 def found(fields: dict[str, Any], name: str = "job") -> str:
     """The path of the field."""
-    runner = QueryRunner(answers_by_start({"/": {"fields": fields}}))
+    # No document is found, so none says which of several fields is in use.
+    runner = QueryRunner(answers_by_start({"/": {"fields": fields, **NO_DOCUMENTS}}))
     return find_field(runner, Scope("a,b,c"), name).path
 
 

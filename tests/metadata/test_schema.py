@@ -46,6 +46,8 @@ def test_elements_are_those_of_the_original(case: str) -> None:
         expected = [document["source"][side] for document in golden["documents"]]
         assert expected
         for row, stored in zip(rows, expected, strict=True):
+            # The original has no count of rows.
+            row.pop("rows", None)
             assert row | {name: stored[name] for name in ("ce-time", "ce-source")} == stored
 
 

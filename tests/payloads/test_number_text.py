@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from bench import payloads
@@ -112,6 +112,7 @@ def _spelled(value: Any) -> bytes:
 
 @settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
 @given(raw=bodies())
+@example(raw=b'{"data":{"tensor":{"shape":[0],"values":[[1,2],[3,4]]}}}')
 def test_text_is_decoded_as_values(all_sizes: None, raw: bytes) -> None:
     """Whatever the protocol and the numbers: the same rows, fields and payload, or the same error."""
     assert shown(raw, keeps_text=True) == shown(raw, keeps_text=False)

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from scorers.base import UnscorableError
@@ -22,6 +22,9 @@ RECORD = '{"class": "cat", "score": 0.9}'
 
 
 @given(value=JSON)
+@example(value=[float("inf")])
+@example(value={"score": float("-inf")})
+@example(value=[float("nan")])
 def test_any_json_and_python_literal(value: Any) -> None:
     """A list or an object is structured in both languages; a scalar is not."""
     is_holder = isinstance(value, (list, dict))
@@ -40,6 +43,9 @@ def test_any_json_and_python_literal(value: Any) -> None:
         ("{cat}", False),
         ("[cat] and [dog]", False),
         ("[1, 2", False),
+        ("[cat, inf]", False),
+        ("inf", False),
+        ("{'class': 'cat', 'score': nan}", True),
         ("1, 2]", False),
         ("(1, 2)", False),
         ("{1: 'a', None: (2,)}", True),

@@ -113,3 +113,24 @@ def test_what_is_in_flight_in_one_lane_is_passed_over_in_the_other(spool: Spool,
     assert store.taken == ["0"]
     assert not second.is_full
     assert left(spool) == ["1", "2"]
+
+
+def test_only_what_is_under_way_is_waited_for(spool: Spool, told: Told) -> None:
+    """`wait` returns at once where everything has its result, and else waits for the first event without one."""
+    ends: list[Future[Any]] = []
+
+    def submit(event: Event) -> Future[Any]:
+        ends.append(Future())
+        return ends[-1]
+
+    replay = Replay(spool, partial(Ready, submit), told, 2**20)
+    assert replay.begin()
+    ends[0].set_result(None)
+    replay.wait(0.001)
+    assert not replay.is_done
+    for end in ends[1:]:
+        end.set_result(None)
+    replay.wait(60.0)
+    assert replay.is_done
+    replay.finish()
+    assert spool.is_empty

@@ -17,7 +17,6 @@ import pytest
 from request_logger.documents.event import Event
 from request_logger.spool import Replayer, Spool, from_bytes
 from request_logger.spool.observer import NullObserver
-from request_logger.spool.replay import Replay
 from request_logger.store.changes import RejectedError, StoreUnavailableError
 from request_logger.store.writing.future import Future
 from tests.test_spool import Ready, some
@@ -193,27 +192,6 @@ def test_the_store_goes_down_during_a_replay(tmp_path: Path, told: Told) -> None
     spool.close()
 
 
-def test_only_what_is_under_way_is_waited_for(spool: Spool) -> None:
-    """`wait` returns at once where everything has its result, and else waits for the first event without one."""
-    ends: list[Future[Any]] = []
-
-    def submit(event: Event) -> Future[Any]:
-        ends.append(Future())
-        return ends[-1]
-
-    replay = Replay(spool, partial(Ready, submit), NullObserver(), 2**20)
-    assert replay.begin()
-    ends[0].set_result(None)
-    replay.wait(0.001)
-    assert not replay.is_done
-    for end in ends[1:]:
-        end.set_result(None)
-    replay.wait(PATIENCE_SECONDS)
-    assert replay.is_done
-    replay.finish()
-    assert spool.is_empty
-
-
 def test_an_error_of_the_spool_is_told_and_ends_nothing(
     spool: Spool, told: Told, store: Store, start: Callable[[], Replayer]
 ) -> None:
@@ -372,11 +350,13 @@ def test_events_that_are_stuck_delay_no_others(spool: Spool, told: Told, tmp_pat
     until(lambda: len(late.futures) == 3)
     spool.append_all([some(str(number)) for number in range(10, 30)])
     until(lambda: left(spool) == ["0", "1", "2"])
+    assert told.what == []
     for future in late.futures.values():
         future.set_result(None)
     until(lambda: spool.is_empty)
     replayer.close()
     assert store.taken == [str(number) for number in range(10, 30)]
+    assert told.what == []
 
 
 def test_events_that_fail_are_retried_beside_others(spool: Spool, store: Store, told: Told, tmp_path: Path) -> None:
