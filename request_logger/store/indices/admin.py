@@ -140,14 +140,16 @@ class IndexAdmin:
         """Create an index if it doesn't exist, and add missing fields; return whether it exists and isn't blocked."""
         found = self._mappings(index)
         if found == {}:
+            # A new index has all fields, provided that the templates are installed. Noted first: whichever answer gets
+            # lost, a later check that finds fields missing says that the templates may be lost.
+            self._completed.add(index)
             refusal = read_acknowledgement(*self._request("PUT", _path(index)), what="creating an index")
-            if refusal is not None and not refusal.already_exists:
-                self._warn(f"index {index} can't be created ahead", refusal)
-                return False
+            if refusal is not None:
+                self._completed.discard(index)
+                if not refusal.already_exists:
+                    self._warn(f"index {index} can't be created ahead", refusal)
+                    return False
             found = self._mappings(index)
-            if refusal is None:
-                # A new index has all fields, provided that the templates are installed.
-                self._completed.add(index)
         if isinstance(found, Refusal):
             self._warn(f"the mapping of index {index} can't be read", found)
             return not found.is_blocked
