@@ -54,9 +54,9 @@ def index(engine: Any) -> Index:
     return Index(engine.url)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def make_server(engine: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Server]]:
-    """Start servers, against the session's engine unless another URL is given."""
+    """Start servers, against the session's engine unless another URL is given; all of a module's stop at its end."""
     servers: list[Server] = []
     folder = tmp_path_factory.mktemp("servers")
 
@@ -66,14 +66,19 @@ def make_server(engine: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         return server.wait("/readyz" if ready else "/healthz")
 
     yield make
+    # Each takes seconds to drain: all at the same time.
+    for server in servers:
+        server.terminate()
     for server in servers:
         server.stop()
 
 
 @pytest.fixture(scope="session")
-def server(make_server: Callable[..., Server]) -> Server:
+def server(engine: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server with the default settings."""
-    return make_server()
+    server = Server(engine.url, tmp_path_factory.mktemp("server") / "log")
+    yield server.wait()
+    server.stop()
 
 
 @pytest.fixture(scope="module")

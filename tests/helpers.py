@@ -79,6 +79,7 @@ class Server:
         self.log = log
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("PROMETHEUS")}
         self._log_file = log.open("ab")
+        self._is_stopping = False
         self.process = subprocess.Popen(
             [sys.executable, "-m", "request_logger.cli", self.command],
             env={
@@ -109,9 +110,15 @@ class Server:
         self.stop()
         raise AssertionError(f"the server is not ready:\n{self.log.read_text()[-3000:]}")
 
+    def terminate(self) -> None:
+        """Ask the server to stop; `stop` waits for it."""
+        if self.process.poll() is None and not self._is_stopping:
+            self._is_stopping = True
+            self.process.terminate()
+
     def stop(self) -> None:
         if self.process.poll() is None:
-            self.process.terminate()
+            self.terminate()
             try:
                 self.process.wait(40)
             except subprocess.TimeoutExpired:
