@@ -216,6 +216,6 @@ def test_index_name_with_months(make_server: Callable[..., Server], index: Index
     ((place, _),) = index.documents(f"{name}*")
     assert place == f"{name}-2026.01"
     mapping = index.request("GET", f"/{place}/_mapping")[place]["mappings"]
-    assert mapping["properties"]["metrics"]["properties"]["correct"] == {"type": "byte"}
+    assert mapping["properties"]["metrics"]["properties"]["correct"]["type"] == "byte"
     patterns = wanted(Settings(index_name=name, index_period="month"))[TEMPLATE_NAME]["index_patterns"]
     assert {name, f"{name}-2*"} <= set(patterns)

@@ -28,7 +28,7 @@ def small() -> Iterator[Any]:
 
 @pytest.fixture
 def server(small: Any, tmp_path: Path) -> Iterator[Server]:
-    server = Server(small.url, tmp_path / "server.log", STORE_TIMEOUT_SECONDS="5", GUNICORN_WORKERS="1")
+    server = Server(small.url, tmp_path / "server.log", STORE_TIMEOUT_SECONDS="20", GUNICORN_WORKERS="1")
     yield server.wait()
     server.stop()
 
