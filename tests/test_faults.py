@@ -28,7 +28,7 @@ SHORT = {
     "garbage_answers": 4.0,
     "poison_numbers": 3.0,
     "scorer_fails": 3.0,
-    "slow_index": 4.0,
+    "slow_index": 8.0,
     "engine_paused_spool": 2.0,
     "logger_killed": 3.0,
     "logger_killed_waiting": 6.0,
