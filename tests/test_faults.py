@@ -28,7 +28,7 @@ SHORT = {
     "garbage_answers": 4.0,
     "poison_numbers": 3.0,
     "scorer_fails": 3.0,
-    "slow_index": 8.0,
+    "slow_index": 6.0,
     "engine_paused_spool": 2.0,
     "logger_killed": 3.0,
     "logger_killed_waiting": 6.0,
@@ -48,10 +48,12 @@ def narrow() -> Iterator[Any]:
 
 
 @pytest.mark.parametrize("name", SHORT)
-def test_nothing_acknowledged_is_missing(narrow: Any, name: str) -> None:
+def test_nothing_acknowledged_is_missing(request: pytest.FixtureRequest, name: str) -> None:
     """Whatever happens: all events are acknowledged in the end, each is in the engine, and nothing is there twice."""
     allow_connections(8192)
-    result = Stage([narrow], SHORT[name], rate=150).run(ROWS[name].happen)
+    # The narrow engine refuses parts of a _bulk over two indices, so that events of both are delayed.
+    engine = request.getfixturevalue("mortal" if name == "slow_index" else "narrow")
+    result = Stage([engine], SHORT[name], rate=150).run(ROWS[name].happen)
     assert result.problems == []
     assert result.stored == result.acknowledged == result.events > 100
     assert (result.missing, result.duplicated) == (0, 0)
