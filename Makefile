@@ -12,8 +12,8 @@ ENGINE_TESTS := tests/analytics tests/field tests/scorers tests/store tests/simu
   $(addsuffix .py,$(addprefix tests/test_,main_job bad_input \
   golden wire modes orders oracle round_trips metrics_server custom_metrics exporter check_quality dashboards \
   dashboard_figures dead_letters export rescore retention batch_rows elements undecodable))
-# Tests of the connections to any engine, a minute long.
-OTHER_TESTS := --ignore tests/store/test_connections.py
+# Tests of the connections to any engine, and of answers that a proxy or a setting causes: two minutes in all.
+OTHER_TESTS := $(addprefix --ignore tests/store/test_,connections.py large_bulks.py garbage_answers.py)
 # Tests of the store and the spool that need no engine.
 COVERAGE_TESTS := tests/store tests/spool $(addprefix tests/test_,spool.py recorder.py write_plans.py)
 # So many schedules of the simulation are measured, too: a minute of an idle core.
