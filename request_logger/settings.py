@@ -66,10 +66,10 @@ class Settings:
     index_shards: str = _env("", "primary shards of a new index; empty: the search engine's default")
     index_replicas: str = _env("", "replicas of a new index; empty: the search engine's default")
     index_codec: str = _env(
-        "best_compression",
-        "compression of new indices: best_compression, default (less CPU, more disk), zstd or zstd_no_dict (OpenSearch "
-        "with the plugin custom-codecs); where the search engine lacks it, best_compression is used",
-        choices=("best_compression", "default", "zstd", "zstd_no_dict"),
+        "default",
+        "compression of new indices: default, best_compression (a third less disk, more CPU), zstd or zstd_no_dict "
+        "(OpenSearch with the plugin custom-codecs); where the search engine lacks it, default is used",
+        choices=("default", "best_compression", "zstd", "zstd_no_dict"),
     )
     keyword_subfields: bool = _env(
         True,

@@ -34,7 +34,7 @@ def _template(patterns: list[str], **more: object) -> dict[str, object]:
 def _ours(name: str) -> dict[str, object]:
     patterns = {TEMPLATE_NAME: ["sim-log-*"], DEAD_LETTER_INDEX: ["sim-letters"]}
     # The engine may have our templates, and overlapping ones must differ in priority.
-    return {**wanted(Settings())[name], "index_patterns": patterns[name], "priority": 900}
+    return {**wanted(Settings(index_codec="best_compression"))[name], "index_patterns": patterns[name], "priority": 900}
 
 
 def _template_steps() -> tuple[Step, ...]:

@@ -33,8 +33,9 @@ FIELD_LIMIT = OWN_FIELDS + DYNAMIC_FIELDS
 # Longer text is stored and not indexed: Lucene refuses terms of more than 32,766 bytes, four per character at most.
 IGNORE_ABOVE = 8000
 
-# The codec that every search engine has and that takes the least disk.
-ANY_CODEC = "best_compression"
+# The codec that works everywhere. With best_compression an Elasticsearch 9 without its native library (zstd) accepts
+# the template, and fails each shard when it first writes a segment.
+ANY_CODEC = "default"
 _CODEC = "index.codec"
 
 _WITH_SUBFIELD: Mapping = {
@@ -254,7 +255,7 @@ def _without_points_in_rules(rules: Mapping) -> Mapping:
 def with_codec_of_any_engine(template: Mapping) -> Mapping | None:
     """Return an index template with a codec that every search engine has; None if it has one already."""
     settings = template["template"].get("settings", {})
-    if settings.get(_CODEC, ANY_CODEC) in (ANY_CODEC, "default"):
+    if settings.get(_CODEC, ANY_CODEC) in (ANY_CODEC, "best_compression"):
         return None
     return {**template, "template": {**template["template"], "settings": {**settings, _CODEC: ANY_CODEC}}}
 
