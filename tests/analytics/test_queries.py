@@ -267,8 +267,8 @@ def test_bad_scopes(client: SearchEngine, options: dict[str, str], field: str) -
 
 
 def test_bad_questions(client: SearchEngine, runner: QueryRunner, scope: Scope) -> None:
-    with pytest.raises(BadQueryError, match=r"--by: .*'size'"):
-        find_field(runner, scope, "size")
+    with pytest.raises(BadQueryError, match=r"--by: .*'weight_of_nothing'"):
+        find_field(runner, scope, "weight_of_nothing")
     with pytest.raises(BadQueryError, match=r"--window: .*'fortnight'"):
         over_time(runner, scope, [], "fortnight")
     with pytest.raises(BadQueryError, match=r"--window: 5s gives more than 2,000 windows"):
