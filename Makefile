@@ -127,6 +127,7 @@ docs: $(READY) ## generate the pages that come from the code
 	$(BIN)/request-logger reference fields > docs/fields.md
 	$(BIN)/request-logger reference telemetry > docs/telemetry.md
 	$(BIN)/request-logger reference writer > docs/writer.md
+	$(BIN)/request-logger reference chart > chart/values.schema.json
 	$(BIN)/python -m tests.design
 
 docs-site: $(READY) ## build the site of docs/ in build/site (ARGS=serve: serve it with live reload)

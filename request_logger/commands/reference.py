@@ -1,4 +1,4 @@
-"""`request-logger reference`: print docs/commands.md, fields.md, telemetry.md or writer.md."""
+"""`request-logger reference`: print docs/commands.md, fields.md, telemetry.md or writer.md, or the chart's schema."""
 # ruff: noqa: T201  # a command prints
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ import importlib
 from collections.abc import Iterator
 from typing import Any
 
+from request_logger.commands.reference_chart import chart_schema
 from request_logger.commands.reference_telemetry import telemetry_page
 from request_logger.commands.reference_writer import writer_page
 from request_logger.commands.registry import COMMANDS
@@ -214,4 +215,10 @@ def _fields(properties: dict[str, Any], prefix: str) -> Iterator[tuple[str, str]
             yield path, field["type"]
 
 
-_PAGES = {"commands": commands_page, "fields": fields_page, "telemetry": telemetry_page, "writer": writer_page}
+_PAGES = {
+    "commands": commands_page,
+    "fields": fields_page,
+    "telemetry": telemetry_page,
+    "writer": writer_page,
+    "chart": chart_schema,
+}

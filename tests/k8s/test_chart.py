@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 import yaml
 
 from request_logger import __version__
+from request_logger.commands.reference_chart import chart_schema
 from request_logger.settings import Settings
 from tests.k8s.manifests import K8S, ROOT, Manifest, documents, named, pod_specs, problems
 
@@ -21,13 +24,18 @@ NAME = "seldon-request-logger"
 needs_helm = pytest.mark.skipif(HELM is None, reason="helm is not here: go install helm.sh/helm/v3/cmd/helm@v3.22.0")
 
 
-def rendered(*values: str, chart: Path = CHART) -> list[Manifest]:
-    """What the chart would apply with these values."""
+def helm_template(*arguments: str, chart: Path = CHART) -> subprocess.CompletedProcess[str]:
+    """Run `helm template`."""
     assert HELM
-    given = [argument for value in values for argument in ("--set", value)]
-    done = subprocess.run(
-        [HELM, "template", "any", str(chart), *given], capture_output=True, text=True, timeout=60, check=False
+    return subprocess.run(
+        [HELM, "template", "any", str(chart), *arguments], capture_output=True, text=True, timeout=60, check=False
     )
+
+
+def rendered(*values: str, files: tuple[Path, ...] = (), chart: Path = CHART) -> list[Manifest]:
+    """What the chart would apply with these values."""
+    given = [argument for value in values for argument in ("--set", value)]
+    done = helm_template(*given, *(f"--values={path}" for path in files), chart=chart)
     assert done.returncode == 0, done.stderr
     return list(yaml.safe_load_all(done.stdout))
 
@@ -46,6 +54,50 @@ def test_it_is_of_this_version_and_all_its_files_are_there() -> None:
     (values,) = documents(CHART / "values.yaml")
     fields = {name.upper(): field for name, field in Settings.__dataclass_fields__.items()}
     assert not [name for name in values["settings"] if fields[name].metadata["secret"]]
+
+
+def test_the_schema_is_that_of_the_settings() -> None:
+    """`make docs` writes it. The chart's own values are valid, wrong names and types are not."""
+    text = (CHART / "values.schema.json").read_text(encoding="utf-8")
+    assert text == chart_schema() + "\n"
+    schema = jsonschema.Draft7Validator(json.loads(text))
+    (values,) = documents(CHART / "values.yaml")
+    assert list(schema.iter_errors(values)) == []
+    for wrong in (
+        {"autoscaler": {"minn": 3}},
+        {"settings": {"NO_SUCH": 1}},
+        {"settings": {"ELASTICSEARCH_PASS": "in a ConfigMap"}},
+        {"settings": {"QUEUE": "sometimes"}},
+        {"settings": {"MAX_PENDING_BYTES": 1.5}},
+        {"prune": {"olderThan": "a while"}},
+        {"images": {}},
+    ):
+        assert len(list(schema.iter_errors({**values, **wrong}))) == 1, wrong
+    for right in ({"settings": {"MAX_PENDING_BYTES": "67108864", "SAMPLE_RATE": 0.5}}, {"prune": {"olderThan": "90d"}}):
+        assert list(schema.iter_errors({**values, **right})) == []
+
+
+@needs_helm
+def test_numbers_of_a_values_file_stay_whole(tmp_path: Path) -> None:
+    """Helm reads them as floats; one with a fraction keeps it."""
+    path = tmp_path / "values.yaml"
+    path.write_text(
+        "image: {tag: 20260101}\nsettings: {MAX_PENDING_BYTES: 67108864, SAMPLE_RATE: 0.25, FAST_HTTP: false}\n"
+    )
+    manifests = rendered(files=(path,))
+    data = named(manifests, "v1/ConfigMap")[NAME]["data"]
+    assert (data["MAX_PENDING_BYTES"], data["SAMPLE_RATE"], data["FAST_HTTP"]) == ("67108864", "0.25", "false")
+    pod = named(manifests, "apps/v1/Deployment")[NAME]["spec"]["template"]["spec"]
+    assert pod["containers"][0]["image"].endswith(":20260101")
+
+
+@needs_helm
+def test_unknown_values_are_rejected() -> None:
+    """By the schema, with their names."""
+    for value, name in (("autoscaler.minn=3", "minn"), ("settings.NO_SUCH=1", "NO_SUCH")):
+        done = helm_template("--set", value)
+        assert done.returncode != 0
+        assert name in done.stderr
 
 
 @needs_helm

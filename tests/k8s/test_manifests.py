@@ -138,7 +138,9 @@ def test_pods_are_restricted(name: str) -> None:
             assert container["args"][1] in COMMANDS
         if manifest["kind"] != "CronJob":
             assert container["livenessProbe"]["httpGet"]["path"] == "/healthz"
-            assert container["readinessProbe"]["httpGet"]["path"] == "/readyz"
+            # Knative holds events while no pod is ready: test_a_sender_behind_knative_is_answered_in_time.
+            ready = "/healthz" if kind_of(manifest) == "serving.knative.dev/v1/Service" else "/readyz"
+            assert container["readinessProbe"]["httpGet"]["path"] == ready
 
 
 @needs_kustomize
@@ -213,6 +215,84 @@ def test_names_are_those_of_the_notebooks() -> None:
     assert deployment["spec"]["selector"] == {"matchLabels": {"app": "seldon-request-logger"}}
     assert deployment["spec"]["template"]["spec"]["containers"][0]["name"] == "user-container"
     assert named(base, "v1/Service")["seldon-request-logger"]["spec"]["selector"] == {"app": "seldon-request-logger"}
+
+
+@needs_kustomize
+@every_overlay
+def test_the_autoscaler_alone_sets_replicas(name: str) -> None:
+    """Where both do, applying again resets the number of pods, or conflicts with the autoscaler's change."""
+    for autoscaler in named(rendered(name), "autoscaling/v2/HorizontalPodAutoscaler").values():
+        target = autoscaler["spec"]["scaleTargetRef"]
+        scaled = named(rendered(name), f"{target['apiVersion']}/{target['kind']}")[target["name"]]
+        assert "replicas" not in scaled["spec"]
+
+
+@needs_kustomize
+def test_a_sender_behind_knative_is_answered_in_time() -> None:
+    """An in-memory broker answers after the last attempt, that of the dead-letter sink included; some wait for 10 s."""
+    manifests = rendered("overlays/knative")
+    (config,) = named(manifests, "v1/ConfigMap").values()
+    (trigger,) = named(manifests, "eventing.knative.dev/v1/Trigger").values()
+    delivery = trigger["spec"]["delivery"]
+    assert delivery["backoffPolicy"] == "exponential"
+    first = float(re.fullmatch(r"PT([0-9.]+)S", delivery["backoffDelay"])[1])  # type: ignore[index]
+    pauses = sum(first * 2**attempt for attempt in range(delivery["retry"]))
+    assert (delivery["retry"] + 2) * float(config["data"]["STORE_TIMEOUT_SECONDS"]) + pauses < 10
+    # While no pod is ready, Knative would keep the sender waiting for much longer.
+    (service,) = named(manifests, "serving.knative.dev/v1/Service").values()
+    container = service["spec"]["template"]["spec"]["containers"][0]
+    assert container["readinessProbe"]["httpGet"]["path"] == "/healthz"
+
+
+@needs_kustomize
+def test_deleting_the_consumer_removes_nothing_of_other_overlays() -> None:
+    """`kubectl delete -k overlays/kafka` beside any other overlay."""
+    (consumer, *others) = [
+        {(kind_of(each), each["metadata"]["name"]) for each in rendered(name) if each["kind"] != "ConfigMap"}
+        for name in ("overlays/kafka", *(name for name in APPLIED if name != "overlays/kafka"))
+    ]
+    assert len(others) == len(APPLIED) - 1
+    assert not any(consumer & other for other in others)
+
+
+@needs_kustomize
+def test_every_pod_is_scraped_once() -> None:
+    """Also where the consumer runs beside Knative: its lag would count twice."""
+    manifests = [*rendered("overlays/knative"), *rendered("overlays/kafka")]
+    selectors = [each["spec"]["selector"] for each in named(manifests, "monitoring.coreos.com/v1/PodMonitor").values()]
+    assert len(selectors) == 2
+    pods = [labels for manifest in manifests for labels, _ in pod_specs(manifest)]
+    assert [sum(_selects(selector, labels) for selector in selectors) for labels in pods] == [1] * len(pods)
+    assert not _selects(selectors[0], {"app": "seldon-request-logger-prune", **selectors[0]["matchLabels"]})
+
+
+def _selects(selector: dict[str, Any], labels: dict[str, str]) -> bool:
+    """Whether a label selector selects a pod."""
+    excluded = selector.get("matchExpressions", [])
+    assert all(each["operator"] == "NotIn" for each in excluded)
+    return selector["matchLabels"].items() <= labels.items() and not any(
+        labels.get(each["key"]) in each["values"] for each in excluded
+    )
+
+
+@needs_kustomize
+@pytest.mark.parametrize("component", ["opensearch", "elastic"])
+def test_a_component_keeps_the_host(component: str, tmp_path: Path) -> None:
+    """The kustomization that lists it names the engine, and the image of every workload."""
+    shutil.copytree(K8S, tmp_path / "k8s")
+    (tmp_path / "kustomization.yaml").write_text(
+        "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nnamespace: seldon-logs\n"
+        f"resources: [k8s/overlays/direct]\ncomponents: [k8s/components/{component}, k8s/components/prune]\n"
+        "images: [{name: registry.example/seldon-request-logger, newName: mine/logger, newTag: '7'}]\n"
+        "configMapGenerator:\n- name: seldon-request-logger\n  behavior: merge\n"
+        "  literals: [ELASTICSEARCH_HOST=my-engine]\n"
+    )
+    manifests = rendered(tmp_path)
+    (config,) = named(manifests, "v1/ConfigMap").values()
+    assert config["data"]["ELASTICSEARCH_HOST"] == "my-engine"
+    images = [pod["containers"][0]["image"] for _, pod in pods_in(manifests)]
+    assert len(images) == 2
+    assert set(images) == {"mine/logger:7"}
 
 
 @needs_kustomize
