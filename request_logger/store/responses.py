@@ -131,6 +131,17 @@ def read_search(status: int, answer: Any) -> Refusal | None:
     return None
 
 
+def read_stored(status: int, answer: Any) -> Refusal | None:
+    """Return None if a document was stored by all shards, else the refusal. Raises StoreUnavailableError."""
+    what = "storing a document"
+    if status not in (200, 201):
+        return _refusal(status, answer, what)
+    shards = answer.get("_shards") if isinstance(answer, dict) else None
+    if not isinstance(shards, dict) or shards.get("failed") != 0 or not shards.get("successful"):
+        raise _unreadable(status, what)
+    return None
+
+
 def is_healthy(status: int, answer: Any) -> bool:
     """Return whether an answer to ``GET /_cluster/health`` shows a working search engine that accepts our credentials.
 

@@ -173,6 +173,17 @@ def run(state: State, actions: list[Action], pipeline_order: Order = list) -> Js
     return {"took": 0, "errors": errors, "items": items}
 
 
+def put_document(state: State, index: str, id: str, source: Json, *, refresh: bool) -> tuple[int, Json]:
+    """Store one document with the _doc API; return the status and the answer."""
+    action = Action("index", index, id, None, routed=False, source=orjson.dumps(source))
+    (item,) = run(state, [action])["items"]
+    answer = item["index"]
+    status = answer.pop("status")
+    if "error" in answer:
+        raise Refusal(status, answer["error"]["type"], answer["error"]["reason"])
+    return status, {**answer, "forced_refresh": True} if refresh else answer
+
+
 def _ended(state: State, actions: list[Action], pipeline_order: Order) -> dict[int, tuple[str, Json]]:
     """Return the items of actions that a pipeline drops or refuses, by position in the answer.
 

@@ -206,12 +206,12 @@ class ModelEngine:
                 return 200, admin.change_aliases(state, {"actions": [{"add": {"index": name, "alias": alias}}]})
             case "DELETE", [name, "_alias", alias]:
                 return 200, admin.change_aliases(state, {"actions": [{"remove": {"index": name, "alias": alias}}]})
+            case "PUT", [name, "_doc", id]:
+                return model_bulk.put_document(state, name, id, body, refresh=params.get("refresh") == "true")
             case (("GET" | "POST"), [name, "_search"]):
                 return 200, admin.search(state, name, body)
-            case "POST", [name, "_close"]:
-                return 200, admin.close_index(state, name, params)
-            case "POST", [name, "_open"]:
-                return 200, admin.open_index(state, name, params)
+            case "POST", [name, ("_close" | "_open") as change]:
+                return 200, (admin.close_index if change == "_close" else admin.open_index)(state, name, params)
         raise _no_handler(method, "/".join(parts))
 
     def _json(self, body: bytes | None) -> Any:

@@ -22,6 +22,7 @@ INDEX = "inference-log-x"
 Answer = tuple[int, Any]
 DONE: Answer = (200, {"acknowledged": True})
 SEARCHED: Answer = (200, {"_shards": {"total": 1, "failed": 0}, "hits": {"hits": []}})
+STORED: Answer = (201, {"result": "created", "_shards": {"total": 1, "successful": 1, "failed": 0}})
 GONE: Answer = (404, error("index_not_found_exception", 404))
 BLOCKED: Answer = (403, error("cluster_block_exception", 403))
 FORBIDDEN: Answer = (403, error("security_exception", 403))
@@ -45,6 +46,7 @@ class Scripted:
         self.bodies.append(body)
         *_, last = path.strip("/").split("/")
         what = "template" if path.startswith("/_index_template/") else last if last.startswith("_") else "index"
+        what = "_doc" if "/_doc/" in path else what
         given = self.answers.get((method, what))
         return given or getattr(self, f"{method.lower()}_{what.strip('_')}")(path.strip("/").split("/"), body)
 
@@ -73,6 +75,9 @@ class Scripted:
     def put_index(self, path: list[str], body: Any) -> Answer:
         self.mappings[path[0]] = templates.mapping() if templates.TEMPLATE_NAME in self.templates else {}
         return DONE
+
+    def put_doc(self, path: list[str], body: Any) -> Answer:
+        return STORED if path[0] in self.mappings else GONE
 
     def post_search(self, path: list[str], body: Any) -> Answer:
         return SEARCHED if path[0] in self.mappings else GONE
@@ -174,7 +179,8 @@ def test_numbers_have_no_points_where_the_engine_searches_without(engine: Script
     assert numbers_of(template) == [False, False, False]
     assert template["template"]["mappings"]["properties"]["@timestamp"] == {"type": "date"}
     assert set(engine.mappings) == {INDEX}
-    assert engine.asked("POST", "/_search") == engine.asked("DELETE") == 1
+    assert engine.asked("POST", "/_search") == engine.asked("PUT", "/_doc/1") == 1
+    assert engine.asked("DELETE") == 2
     assert templates.is_current([as_shown(template)], templates.wanted(Settings())[templates.TEMPLATE_NAME])
 
 
@@ -202,12 +208,51 @@ def test_numbers_have_points_otherwise(engine: Scripted, step: tuple[str, str], 
     assert numbers_of(engine.templates[templates.TEMPLATE_NAME]) == [None, None, None]
 
 
+def codec_of(engine: Scripted) -> Any:
+    return engine.templates[templates.TEMPLATE_NAME]["template"]["settings"].get("index.codec")
+
+
+def test_the_best_codec_is_chosen(engine: Scripted) -> None:
+    """Where the engine stores a document with it; the trial index is deleted."""
+    assert engine.admin.prepare(INDEX)
+    assert codec_of(engine) == "best_compression"
+    assert list(engine.mappings) == [INDEX]
+    assert "index.codec" not in engine.templates[templates.DEAD_LETTER_INDEX]["template"].get("settings", {})
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        (503, error("unavailable_shards_exception", 503)),
+        (500, error("no_such_method_error", 500)),
+        (201, {"_shards": {"total": 1, "successful": 0, "failed": 1}}),
+        (201, {"result": "created"}),
+        FORBIDDEN,
+        *((status, page) for status in (201, 502) for page in garbage.PAGES),
+    ],
+    ids=str,
+)
+def test_without_the_best_codec(engine: Scripted, answer: Answer) -> None:
+    """Any failure to store a document with it means that new indices have the engine's default."""
+    engine.answers["PUT", "_doc"] = answer
+    assert engine.admin.prepare(INDEX)
+    assert codec_of(engine) is None
+    assert list(engine.mappings) == [INDEX]
+
+
+def test_a_chosen_codec_is_not_tried() -> None:
+    engine = Scripted(Settings(index_codec="zstd"))
+    assert engine.admin.prepare(INDEX)
+    assert codec_of(engine) == "zstd"
+    assert not any("codec" in path for _, path in engine.sent)
+
+
 def test_a_trial_index_that_stays_is_told(engine: Scripted, caplog: pytest.LogCaptureFixture) -> None:
-    """An operator is told its name."""
+    """An operator is told its name, and that of the other."""
     engine.answers["DELETE", "index"] = FORBIDDEN
     assert engine.admin.prepare(INDEX)
-    (record,) = caplog.records
-    assert "request-logger-trial-" in record.getMessage()
+    assert len(caplog.records) == 2
+    assert all("request-logger-trial-" in record.getMessage() for record in caplog.records)
 
 
 def test_a_codec_that_the_engine_lacks(caplog: pytest.LogCaptureFixture) -> None:

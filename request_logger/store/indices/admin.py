@@ -14,7 +14,7 @@ from uuid import uuid4
 
 from request_logger.settings import Settings
 from request_logger.store.indices import templates
-from request_logger.store.indices.capabilities import searches_doc_values
+from request_logger.store.indices.capabilities import Capabilities
 from request_logger.store.responses import (
     Refusal,
     read_acknowledgement,
@@ -57,8 +57,8 @@ class IndexAdmin:
         self._templates = templates.wanted(settings)
         self._clock = clock
         self._name = name or uuid4().hex
-        # Whether numbers can be searched only with points; None: the search engine was not asked yet.
-        self._needs_points: bool | None = None
+        # None: the search engine was not asked yet.
+        self._capabilities: Capabilities | None = None
         # The number of lost indices so far, and its value when the templates were last found to be current.
         self._losses = 0
         self._losses_checked = -1
@@ -100,7 +100,7 @@ class IndexAdmin:
         """
         self._losses += 1
         self._completed.discard(index)
-        self._needs_points = None
+        self._capabilities = None
 
     def install_template(self) -> None:
         """Install the index templates that are missing or outdated. Raises StoreUnavailableError."""
@@ -127,11 +127,12 @@ class IndexAdmin:
             self._losses_checked = losses
 
     def _leaner(self, wanted: dict[str, Any]) -> dict[str, Any]:
-        """Return a template without points where the search engine needs none; it is asked once."""
-        lean = templates.without_points(wanted)
-        if lean != wanted and self._needs_points is None:
-            self._needs_points = not searches_doc_values(self._request, self._name)
-        return wanted if self._needs_points else lean
+        """Return a template as lean as the search engine can take it; it is asked once."""
+        if not templates.is_leanable(wanted):
+            return wanted
+        if self._capabilities is None:
+            self._capabilities = Capabilities.asked(self._request, self._name, wanted)
+        return self._capabilities.lean(wanted)
 
     def _put_template(self, path: str, template: dict[str, Any]) -> Refusal | None:
         return read_acknowledgement(*self._request("PUT", path, template), what="installing a template")

@@ -33,9 +33,10 @@ FIELD_LIMIT = OWN_FIELDS + DYNAMIC_FIELDS
 # Longer text is stored and not indexed: Lucene refuses terms of more than 32,766 bytes, four per character at most.
 IGNORE_ABOVE = 8000
 
-# The codec that works everywhere. With best_compression an Elasticsearch 9 without its native library (zstd) accepts
-# the template, and fails each shard when it first writes a segment.
+# The codec that works everywhere, for an engine that refuses the operator's choice.
 ANY_CODEC = "default"
+# The template names no codec: the best one that the search engine can write segments with is added.
+CHOSEN_CODEC = "auto"
 _CODEC = "index.codec"
 
 _WITH_SUBFIELD: Mapping = {
@@ -252,6 +253,22 @@ def _without_points_in_rules(rules: Mapping) -> Mapping:
     return {name: {**rule, "mapping": _without_points({"": rule["mapping"]})[""]} for name, rule in rules.items()}
 
 
+def has_codec(template: Mapping) -> bool:
+    """Return whether an index template names a codec."""
+    return _CODEC in template["template"].get("settings", {})
+
+
+def is_leanable(template: Mapping) -> bool:
+    """Return whether an index template depends on what the search engine can do: it has numbers."""
+    return without_points(template) != template
+
+
+def with_codec(template: Mapping, codec: str) -> Mapping:
+    """Return an index template with a codec, unless it names one."""
+    settings = template["template"].get("settings", {})
+    return {**template, "template": {**template["template"], "settings": {_CODEC: codec, **settings}}}
+
+
 def with_codec_of_any_engine(template: Mapping) -> Mapping | None:
     """Return an index template with a codec that every search engine has; None if it has one already."""
     settings = template["template"].get("settings", {})
@@ -265,14 +282,16 @@ def _number(text: str) -> int | None:
 
 
 def index_template(
-    shards: int | None = None, replicas: int | None = None, *, codec: str = ANY_CODEC, keyword_subfields: bool = True
+    shards: int | None = None, replicas: int | None = None, *, codec: str = CHOSEN_CODEC, keyword_subfields: bool = True
 ) -> Mapping:
     """Return the composable index template for the indices whose names the logger generates.
 
     Without ``shards`` or ``replicas`` a new index has the search engine's defaults.
     """
     numbers = {"index.number_of_shards": shards, "index.number_of_replicas": replicas}
-    settings: Mapping = {"index.mapping.total_fields.limit": FIELD_LIMIT, _CODEC: codec}
+    settings: Mapping = {"index.mapping.total_fields.limit": FIELD_LIMIT}
+    if codec != CHOSEN_CODEC:
+        settings[_CODEC] = codec
     settings |= {name: number for name, number in numbers.items() if number is not None}
     return {
         "index_patterns": INDEX_PATTERNS,
