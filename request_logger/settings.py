@@ -66,10 +66,11 @@ class Settings:
     index_shards: str = _env("", "primary shards of a new index; empty: the search engine's default")
     index_replicas: str = _env("", "replicas of a new index; empty: the search engine's default")
     index_codec: str = _env(
-        "default",
-        "compression of new indices: default, best_compression (a third less disk, more CPU), zstd or zstd_no_dict "
-        "(OpenSearch with the plugin custom-codecs); where the search engine lacks it, default is used",
-        choices=("default", "best_compression", "zstd", "zstd_no_dict"),
+        "auto",
+        "compression of new indices: auto (best_compression where the search engine can write it, else default), "
+        "default, best_compression (a third less disk), zstd or zstd_no_dict (OpenSearch's plugin custom-codecs); "
+        "where the search engine refuses it, default is used",
+        choices=("auto", "default", "best_compression", "zstd", "zstd_no_dict"),
     )
     keyword_subfields: bool = _env(
         True,
@@ -220,12 +221,18 @@ class Settings:
     kafka_topic: str = _env(
         "", "topic of the events, separate several with commas; a leading ^ makes it a regular expression"
     )
+    seldon_kafka_prefix: str = _env(
+        "",
+        "read the topics of Seldon Core 2 whose names start with this prefix (its own default is seldon), beside "
+        "KAFKA_TOPIC",
+    )
     kafka_group_id: str = _env("request-logger", "consumer group; its members share the partitions")
     kafka_assignment: str = _env(
-        "cooperative-sticky",
-        "how the group shares the partitions: cooperative-sticky (a rebalance interrupts only those that move) or "
-        "range (one consumer reads the same partition numbers of all topics); must be the same for all members",
-        choices=("cooperative-sticky", "range"),
+        "auto",
+        "how the group shares the partitions: cooperative-sticky (a rebalance interrupts only those that move), range "
+        "(one consumer reads the same partition numbers of all topics) or auto (range with SELDON_KAFKA_PREFIX, else "
+        "cooperative-sticky); must be the same for all members",
+        choices=("auto", "cooperative-sticky", "range"),
     )
     kafka_dead_letter_topic: str = _env(
         "", "topic for records that can't be read as events; empty: they go to the dead-letter index"

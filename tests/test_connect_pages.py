@@ -71,7 +71,7 @@ class Reader:
             for old, new in self._addresses.items():
                 text = text.replace(old, new)
             for deployment in deployments:
-                text = re.sub(rf'(demo/|["\s:]){deployment}(?=["\s\'])', rf"\g<1>{self.name(deployment)}", text)
+                text = re.sub(rf'(demo/|["\s:]){deployment}(?=["\s\'/])', rf"\g<1>{self.name(deployment)}", text)
             self._index.refresh()
             command = ["bash", "-e", "-c", text] if language == "sh" else [sys.executable, "-c", text]
             done = subprocess.run(

@@ -24,7 +24,8 @@ from request_logger.documents.event_metadata import (
     read_extensions,
 )
 from request_logger.ingest.redaction import Redactor
-from request_logger.kafka.binding import Record, event_of
+from request_logger.kafka.binding import event_of
+from request_logger.kafka.record import Record
 from request_logger.server.master import MOST_HEADER_BYTES
 from request_logger.settings import Settings
 from request_logger.spool.record import from_bytes, to_bytes

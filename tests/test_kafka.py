@@ -18,7 +18,8 @@ import pytest
 import requests
 
 from request_logger.common.names import other_owner
-from request_logger.kafka.binding import Record, event_of
+from request_logger.kafka.binding import event_of
+from request_logger.kafka.record import Record
 from request_logger.settings import Settings
 from tests.helpers import DATA, Index, index_of
 from tests.kafka_broker import Broker, start_kafka

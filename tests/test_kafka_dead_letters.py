@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from request_logger.ingest.redaction import Redactor
-from request_logger.kafka.binding import Record
 from request_logger.kafka.dead_letters import DeadLetters
+from request_logger.kafka.record import Record
 from request_logger.settings import Settings
 from request_logger.store.changes import StoreUnavailableError
 from request_logger.store.client.client import SearchEngine

@@ -14,11 +14,12 @@ from request_logger.common.json import dumps, loads
 from request_logger.documents.event import Event
 from request_logger.ingest.redaction import Redactor
 from request_logger.ingest.redaction_walk import Hasher
-from request_logger.kafka.binding import Record, event_of
+from request_logger.kafka.binding import event_of
 from request_logger.kafka.config import consumer_config, parse, producer_config, topics
 from request_logger.kafka.dead_letters import PREFIX
 from request_logger.kafka.letter_content import DeadLetterContent, NoRecordError, content, record_of, redacted
 from request_logger.kafka.partition import DONE, Partition, PendingRecord
+from request_logger.kafka.record import Record
 from request_logger.settings import Settings, SettingsError
 from request_logger.store.changes import StoreUnavailableError
 from request_logger.store.writing.future import Future

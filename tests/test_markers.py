@@ -22,7 +22,8 @@ from request_logger.documents.event import (
     IgnoredEventError,
     from_structured,
 )
-from request_logger.kafka.binding import Record, event_of
+from request_logger.kafka.binding import event_of
+from request_logger.kafka.record import Record
 from request_logger.scoring.score import score
 from request_logger.server import responses
 from request_logger.server.feedback_route import feedback_event

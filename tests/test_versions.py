@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from request_logger.documents.document import RECEIVED, Part, degrade, join, parts_of
 from request_logger.documents.event import Body, Event, from_headers
 from request_logger.ingest.write_plan import merging, parts_in
-from request_logger.kafka.binding import Record, event_of
+from request_logger.kafka.binding import event_of
+from request_logger.kafka.record import Record
 from request_logger.scoring.rules import Chooser
 from request_logger.scoring.score import settler
 from request_logger.settings import Settings

@@ -1,47 +1,29 @@
 """Converts a Kafka record to an Event.
 
-The headers distinguish three forms: the Seldon executor's own (``type``, ``requestid``, ... without a prefix; no id,
-source or time), CloudEvents in binary mode (``ce_type``, ...), and in structured mode (the value is the whole event).
-See docs/kafka.md.
+Records of Seldon Core 2 are known by their topic (`request_logger.kafka.core2`). The headers distinguish the other
+three forms: the Seldon executor's own (``type``, ``requestid``, ... without a prefix; no id, source or time),
+CloudEvents in binary mode (``ce_type``, ...), and in structured mode (the value is the whole event). See docs/kafka.md.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Protocol
 
 from request_logger.common.names import strip_header
 from request_logger.common.times import instant, time_key
 from request_logger.documents.envelope import parse_structured
 from request_logger.documents.event import BadEventError, Body, Event, from_headers, from_structured
+from request_logger.kafka import core2
+from request_logger.kafka.record import Record
 from request_logger.settings import Settings
 from request_logger.store.writing.future import Future
-
-Headers = tuple[tuple[str, bytes | None], ...]
 
 _PREFIXES = ("ce_", "ce-")
 _STRUCTURED = "application/cloudevents+json"
 _BATCHED = "application/cloudevents-batch"
-
-
-@dataclass(slots=True)
-class Record:
-    """One Kafka message. ``timestamp`` is in milliseconds since 1970, None where it has none."""
-
-    topic: str
-    partition: int
-    offset: int
-    timestamp: int | None
-    key: bytes | None
-    headers: Headers
-    value: bytes
-
-    @property
-    def position(self) -> str:
-        """Topic, partition and offset as text, for logs and dead letters."""
-        return f"{self.topic}[{self.partition}]@{self.offset}"
 
 
 def event_of(record: Record, settings: Settings, admit: Callable[[Event], Event]) -> Event:
@@ -49,6 +31,9 @@ def event_of(record: Record, settings: Settings, admit: Callable[[Event], Event]
 
     Raises BadEventError and IgnoredEventError as from_headers does, and what ``admit`` raises.
     """
+    resource = core2.resource_of(record.topic, settings.seldon_kafka_prefix)
+    if resource is not None:
+        return admit(_arrived(core2.event_of(record, resource, settings), record))
     content_type, headers = _headers(record)
     kind = (content_type or "").partition(";")[0].strip().lower()
     if kind == _STRUCTURED:

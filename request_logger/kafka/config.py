@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
+from request_logger.kafka import core2
 from request_logger.settings import Settings, SettingsError
 
 # librdkafka settings that KAFKA_CONFIG must not set, each with the reason or the setting to use instead.
@@ -18,17 +20,19 @@ _OURS = {
 # Settings of consumers only; a producer logs a warning for each.
 _CONSUMERS = ("group.", "session.", "heartbeat.", "max.poll.", "auto.offset.", "fetch.", "partition.assignment.",
               "queued.", "isolation.", "check.crcs", "max.partition.fetch.", "enable.auto.", "allow.auto.")  # fmt: skip
-_REQUIRED = ("kafka_brokers", "kafka_topic", "kafka_group_id")
+# The characters of a topic's name.
+_PREFIX = re.compile(r"[A-Za-z0-9._-]+")
 _EXPECTED = {
     "kafka_brokers": "host:port, several with commas",
-    "kafka_topic": "the topic that the executor writes to",
+    "kafka_topic": "the topic that the executor writes to, or SELDON_KAFKA_PREFIX for those of Seldon Core 2",
     "kafka_group_id": "a name for the group of consumers",
 }
 
 
 def topics(settings: Settings) -> list[str]:
     """Return the topics to read; a name that starts with ^ is a regular expression."""
-    return [name.strip() for name in settings.kafka_topic.split(",") if name.strip()]
+    named = [name.strip() for name in settings.kafka_topic.split(",") if name.strip()]
+    return [*named, core2.subscription(settings.seldon_kafka_prefix)] if settings.seldon_kafka_prefix else named
 
 
 def parse(text: str) -> dict[str, str]:
@@ -58,9 +62,11 @@ def consumer_config(settings: Settings) -> dict[str, Any]:
     """Return the consumer's configuration. Raises SettingsError with a line per missing or invalid setting."""
     problems = [
         f"{name.upper()}: missing; expected {_EXPECTED[name]}"
-        for name in _REQUIRED
-        if not getattr(settings, name).strip(" ,")
+        for name in _EXPECTED
+        if not getattr(settings, name).strip(" ,") and not (name == "kafka_topic" and settings.seldon_kafka_prefix)
     ]
+    if settings.seldon_kafka_prefix and not _PREFIX.fullmatch(settings.seldon_kafka_prefix):
+        problems.append("SELDON_KAFKA_PREFIX: expected letters, digits, dots, underscores and hyphens")
     given: dict[str, str] = {}
     try:
         given = parse(settings.kafka_config)
@@ -75,7 +81,7 @@ def consumer_config(settings: Settings) -> dict[str, Any]:
         "client.id": "request-logger",
         # Records written before the group existed are read too.
         "auto.offset.reset": "earliest",
-        "partition.assignment.strategy": settings.kafka_assignment,
+        "partition.assignment.strategy": _assignment(settings),
         # New topics and partitions are found within 30 seconds (librdkafka's default is 5 minutes).
         "topic.metadata.refresh.interval.ms": "30000",
         "allow.auto.create.topics": "false",
@@ -92,6 +98,13 @@ def consumer_config(settings: Settings) -> dict[str, Any]:
         "enable.auto.commit": "false",
         "enable.auto.offset.store": "false",
     }
+
+
+def _assignment(settings: Settings) -> str:
+    """Return the assignment: Seldon Core 2 writes a prediction's records to equal partition numbers of many topics."""
+    if settings.kafka_assignment != "auto":
+        return settings.kafka_assignment
+    return "range" if settings.seldon_kafka_prefix else "cooperative-sticky"
 
 
 def producer_config(settings: Settings) -> dict[str, Any]:

@@ -22,11 +22,12 @@ from request_logger.ingest.access import ForbiddenEventError
 from request_logger.ingest.pipeline import EVENT_WEIGHT_BYTES, IngestPipeline
 from request_logger.ingest.redaction import Redactor
 from request_logger.ingest.sampling import SAMPLED
-from request_logger.kafka.binding import Record, prepared
+from request_logger.kafka.binding import prepared
 from request_logger.kafka.config import consumer_config, topics
 from request_logger.kafka.dead_letters import DeadLetters
 from request_logger.kafka.offsets import Offsets
 from request_logger.kafka.partition import NOT_SENT, Partition, PendingRecord
+from request_logger.kafka.record import Record
 from request_logger.kafka.telemetry import KafkaTelemetry
 from request_logger.settings import Settings
 from request_logger.store.changes import StoreUnavailableError

@@ -15,9 +15,9 @@ from confluent_kafka import KafkaException, Message, Producer
 
 from request_logger.common.json import dumps
 from request_logger.ingest.redaction import Redactor
-from request_logger.kafka.binding import Record
 from request_logger.kafka.config import producer_config
 from request_logger.kafka.letter_content import INDEX, content, redacted
+from request_logger.kafka.record import Record
 from request_logger.settings import Settings
 from request_logger.store.changes import RefusedRequestError, StoreUnavailableError, TooLargeError
 from request_logger.store.client.client import SearchEngine

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from request_logger.ingest.redaction import Redactor
-from request_logger.kafka.binding import Headers, Record, origin_of
+from request_logger.kafka.binding import origin_of
+from request_logger.kafka.record import Headers, Record
 
 INDEX = "kafka:"
 """Prefix of the topic in the ``index`` field of a dead letter, where documents have the name of their index."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from request_logger.documents.event import Event
-from request_logger.kafka.binding import Record
+from request_logger.kafka.record import Record
 from request_logger.store.changes import StoreUnavailableError
 from request_logger.store.writing.future import Future
 

@@ -9,7 +9,8 @@ from prometheus_client import CollectorRegistry
 from request_logger.composition import build
 from request_logger.documents.event import BadEventError, IgnoredEventError
 from request_logger.ingest.access import ForbiddenEventError
-from request_logger.kafka.binding import Record, prepared
+from request_logger.kafka.binding import prepared
+from request_logger.kafka.record import Record
 from request_logger.settings import Settings
 from request_logger.store.changes import RejectedError
 

@@ -26,7 +26,8 @@ from request_logger.documents.event import (
     from_headers,
     from_structured,
 )
-from request_logger.kafka.binding import Record, event_of
+from request_logger.kafka.binding import event_of
+from request_logger.kafka.record import Record
 from request_logger.payloads import UndecodableError, decode_body, decode_protobuf
 from request_logger.payloads.protobuf_messages import message_class
 from request_logger.server.feedback_route import feedback_event

@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from request_logger.kafka.binding import Record
+from request_logger.kafka.record import Record
 
 TOPIC = "events"
 

@@ -11,10 +11,11 @@ from prometheus_client import CollectorRegistry
 
 from request_logger.documents.event import BadEventError
 from request_logger.ingest.redaction import Redactor
-from request_logger.kafka.binding import Record, event_of
+from request_logger.kafka.binding import event_of
 from request_logger.kafka.dead_letters import DeadLetters
 from request_logger.kafka.offsets import Offsets
 from request_logger.kafka.partition import NOT_SENT, Partition, PendingRecord
+from request_logger.kafka.record import Record
 from request_logger.kafka.telemetry import KafkaTelemetry
 from request_logger.settings import Settings
 from request_logger.store.changes import StoreUnavailableError

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from request_logger.common.times import instant
-from request_logger.kafka.binding import Record
+from request_logger.kafka.record import Record
 from request_logger.settings import Settings
 from tests.simulation.broker import TOPIC, Broker
 from tests.simulation.clock import Clock

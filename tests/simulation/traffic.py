@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import orjson
 
 from request_logger.documents.event import Body, Event, from_attributes
-from request_logger.kafka.binding import Record
+from request_logger.kafka.record import Record
 from request_logger.settings import Settings
 
 _DAYS = ("2026-01-30", "2026-01-31", "2026-02-01")

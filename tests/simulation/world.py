@@ -13,9 +13,10 @@ from request_logger.common.times import instant
 from request_logger.documents.event import BadEventError, Event
 from request_logger.ingest.memory_budget import RequestTooLargeError
 from request_logger.ingest.write_plan import restore
-from request_logger.kafka.binding import Record, event_of
+from request_logger.kafka.binding import event_of
 from request_logger.kafka.letter_content import INDEX as KAFKA
 from request_logger.kafka.letter_content import record_of
+from request_logger.kafka.record import Record
 from request_logger.settings import Settings
 from request_logger.store.changes import RejectedError, StoreUnavailableError
 from request_logger.store.indices.admin import RETRY_SECONDS

@@ -1,0 +1,148 @@
+"""Converts a record of Seldon Core 2's topics to an Event.
+
+A topic is named ``<prefix>.<namespace>.{model|pipeline}.<name>.{inputs|outputs}``; failed predictions are in
+``<prefix>.<namespace>.errors.errors``. The value is a V2 message, as JSON or protobuf, possibly in the frame of a
+schema registry. Pure code.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from request_logger.common.json import dumps
+from request_logger.common.times import instant
+from request_logger.documents.event import BadEventError, Event, from_attributes, kept_body
+from request_logger.kafka.record import Record
+from request_logger.settings import Settings
+
+_REQUEST_ID = "x-request-id"
+_INFER_TYPE = "seldon-infer-type"
+_PIPELINE = "pipeline"
+_FAILED = "seldon-pipeline-errors"
+_TYPES = {"inputs": "io.seldon.serving.inference.request", "outputs": "io.seldon.serving.inference.response"}
+_JSON = "application/json"
+_PROTOBUF = "application/x-protobuf"
+# A failed prediction has no HTTP status in Kafka; any status over 399 says that it is none (docs/connect-kserve.md).
+_ERROR_STATUS = 500
+# Confluent's wire format: a zero byte and the id of the schema. Neither JSON nor protobuf starts with a zero byte.
+_MAGIC = 0
+_FRAME = 5
+# Protobuf in that format also has the path of its type in the schema, a length and as many indexes. Twice a longer
+# length could be the first byte of a message, which is 10 or more.
+_MOST_INDEXES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """What the name of a topic says."""
+
+    namespace: str
+    kind: str
+    """``model``, ``pipeline`` or ``errors``."""
+    name: str
+    """Empty for ``errors``."""
+    direction: str
+    """``inputs``, ``outputs`` or ``errors``."""
+
+
+def subscription(prefix: str) -> str:
+    """Return the regular expression that subscribes to all topics of Seldon Core 2 with a prefix."""
+    return rf"^{re.escape(prefix)}\.[^.]+\.(errors\.errors|(model|pipeline)\..+\.(inputs|outputs))$"
+
+
+@lru_cache(maxsize=4096)
+def resource_of(topic: str, prefix: str) -> Resource | None:
+    """Return what a topic's name says, None if it isn't a topic of Seldon Core 2 with this prefix."""
+    if not prefix or not topic.startswith(f"{prefix}."):
+        return None
+    namespace, _, rest = topic[len(prefix) + 1 :].partition(".")
+    kind, _, rest = rest.partition(".")
+    name, _, direction = rest.rpartition(".")
+    if kind in ("model", "pipeline") and direction in _TYPES and namespace and name:
+        return Resource(namespace, kind, name, direction)
+    return Resource(namespace, "errors", "", "errors") if (kind, rest) == ("errors", "errors") and namespace else None
+
+
+def event_of(record: Record, resource: Resource, settings: Settings) -> Event:
+    """Return the event of a record. Raises BadEventError if it has no id, or an error no model or pipeline."""
+    headers = {name.lower(): value for name, value in record.headers if value is not None}
+    attributes: dict[str, Any] = {
+        "source": record.topic,
+        "namespace": resource.namespace,
+        "requestid": _request_id(record, resource, headers),
+        "traceparent": _text(headers.get("traceparent")),
+        "metadata": _metadata(headers),
+    }
+    if record.timestamp is not None:
+        attributes["time"] = instant(record.timestamp)
+    if resource.kind == "errors":
+        kind, name = _failed(headers)
+        failure = {"error": record.value.decode("utf-8", "replace"), "model": _text(headers.get(_FAILED))}
+        value, content_type = dumps(failure), _JSON
+        attributes |= {"type": _TYPES["outputs"], "statuscode": _ERROR_STATUS}
+    else:
+        kind, name = resource.kind, resource.name
+        value, content_type = _message(record.value, _text(headers.get(_INFER_TYPE)))
+        attributes["type"] = _TYPES[resource.direction]
+    attributes |= {"inferenceservicename": name, "endpoint": kind}
+    known = {attribute: value for attribute, value in attributes.items() if value}
+    return from_attributes(known, kept_body(value, content_type, settings.max_payload_bytes), settings)
+
+
+def _text(value: bytes | None) -> str:
+    return value.decode("utf-8", "replace") if value else ""
+
+
+def _request_id(record: Record, resource: Resource, headers: dict[str, bytes]) -> str:
+    """Return the id in the header, else at the end of the key ``<partition>.<resource>.<id>``."""
+    found = _text(headers.get(_REQUEST_ID))
+    if found:
+        return found
+    key = _text(record.key)
+    for name in (_text(headers.get(_PIPELINE)), resource.name, _text(headers.get(_FAILED))):
+        before, _, after = key.partition(f".{name}.") if name else ("", "", "")
+        if before and after:
+            return after
+    found = key.rpartition(".")[2]
+    if not found:
+        raise BadEventError(f"{_REQUEST_ID}: missing, and so is a key; expected the id of the request in one of them")
+    return found
+
+
+def _metadata(headers: dict[str, bytes]) -> dict[str, list[str]]:
+    """Return the headers of the request, and the pipeline that a model's record belongs to."""
+    return {
+        name: [_text(value)]
+        for name, value in headers.items()
+        if (name.startswith("x-") and name != _REQUEST_ID) or name == _PIPELINE
+    }
+
+
+def _failed(headers: dict[str, bytes]) -> tuple[str, str]:
+    """Return kind and name of what failed: the pipeline, or the model where it was called without one."""
+    pipeline, model = _text(headers.get(_PIPELINE)), _text(headers.get(_FAILED))
+    if not pipeline and not model:
+        raise BadEventError(f"{_FAILED}: missing; expected the name of the model that failed")
+    return ("pipeline", pipeline) if pipeline else ("model", model)
+
+
+def _message(value: bytes, infer_type: str) -> tuple[bytes, str]:
+    """Return a V2 message without its frame, and its content type."""
+    is_framed = len(value) > _FRAME and value[0] == _MAGIC
+    message = value[_FRAME:] if is_framed else value
+    is_json = infer_type.startswith("json/") if infer_type else message.lstrip()[:1] in (b"{", b"[")
+    if is_json:
+        return message, _JSON
+    return (_without_indexes(message) if is_framed else message), _PROTOBUF
+
+
+def _without_indexes(message: bytes) -> bytes:
+    """Return protobuf without the indexes of its type: zigzag varints, their number first; one zero stands for [0].
+
+    In the schemas of V2 messages each index is under 64, so every varint has one byte.
+    """
+    number = message[0] // 2 if message[:1] else 0
+    return message[1 + number :] if number <= _MOST_INDEXES else message
