@@ -39,6 +39,14 @@ class ByColumn(Multiclass):
 
 
 @dataclass(frozen=True, slots=True)
+class OneHot(ByColumn):
+    """The scorer ``multiclass`` under the path of MulticlassOneHot, to which a flat array is one row."""
+
+    expects_rows: ClassVar[bool] = True
+    fractions_are_classes: ClassVar[bool] = False
+
+
+@dataclass(frozen=True, slots=True)
 class LegacyScorer:
     """Wraps an object with ``transform(truth, response, request=None)`` that returns an object with a list ``metrics``.
 

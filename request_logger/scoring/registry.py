@@ -22,7 +22,7 @@ ALIASES: Mapping[str, str] = {
     "adserver.cm_models.binary_metrics.BinaryMetrics": "request_logger.scoring.legacy.ByNumber",
     "adserver.cm_models.multiclass_numeric.MulticlassNumeric": "request_logger.scoring.legacy.ByColumn",
     "adserver.cm_models.multiclass_numeric.MultiClassNumeric": "request_logger.scoring.legacy.ByColumn",
-    "adserver.cm_models.multiclass_one_hot.MulticlassOneHot": "request_logger.scoring.legacy.ByColumn",
+    "adserver.cm_models.multiclass_one_hot.MulticlassOneHot": "request_logger.scoring.legacy.OneHot",
 }
 
 
