@@ -26,6 +26,7 @@ from scorers.reasons import Reason
 from scorers.structured import check_comparable_text
 
 _CELLS = {cell: Count(cell) for cell in ("true_positive", "false_positive", "false_negative", "true_negative")}
+_COLUMNS = ("CLASS_0", "CLASS_1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +121,7 @@ class Binary:
             text = f"the prediction has {len(pair)} columns, not 1 or 2: use the scorer multiclass"
             raise UnscorableError(text, reason=Reason.PREDICTION_NOT_TWO_COLUMNS)
         total = numbers(pair, "prediction")
-        names = class_names(prediction, 2, self.classes) or ("CLASS_0", "CLASS_1")
+        names = class_names(prediction, 2, self.classes) or _COLUMNS
         truth_label = self._truth(truth, names)
         positive = self._positive(names, truth_label, truth_label)
         column = 0 if positive == names[0] else 1
@@ -140,6 +141,8 @@ class Binary:
         found = one_class(truth, names)
         if names and found not in names and self.positive_label is None:
             text = f"the truth is {found!r}, neither {names[0]!r} nor {names[1]!r}"
+            if names is _COLUMNS and found.startswith("CLASS_"):
+                raise UnscorableError(text, reason=Reason.TRUTH_NO_COLUMN)
             raise UnscorableError(text, reason=Reason.TRUTH_NEITHER_CLASS)
         return found
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -14,7 +15,8 @@ from request_logger.analytics.scope import Scope
 from request_logger.scoring.registry import build
 from request_logger.store.changes import StoreUnavailableError
 from request_logger.store.client.client import SearchEngine
-from tests.analytics.stored import document, engine_at, store
+from scorers.base import Terms
+from tests.analytics.stored import START, document, engine_at, stamp, store
 
 pytestmark = pytest.mark.engine
 
@@ -28,7 +30,7 @@ def documents(turn: int) -> list[dict[str, Any]]:
     for k in range(N):
         truth = f"c{(k * 7 + turn * 13) % CLASSES:02}"
         said = truth if k % 2 else f"c{(k + turn * 5 + 1) % CLASSES:02}"
-        scored_at = f"2026-01-05T00:00:{turn:02}Z"
+        scored_at = stamp(START + timedelta(seconds=turn))
         made.append(document(SCORER, truth, said, request_id=f"r{k}", scored_at=scored_at))
     return made
 
@@ -93,4 +95,4 @@ def test_documents_that_never_rest(client: SearchEngine, index: str, in_pages: N
     """Without points in time there is no figure rather than a wrong one, and the reason says what helps."""
     engine = Changing(client, index, 10_000, refuses=True)
     with pytest.raises(StoreUnavailableError, match="a time span that has ended"):
-        QueryRunner(engine).fetch(Scope(index), needs_of(SCORER, ["per_class"]))
+        QueryRunner(engine).fetch(Scope(index), [Terms("truth_label")])
