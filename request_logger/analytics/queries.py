@@ -3,7 +3,7 @@
 A terms aggregation is tried first: one search returns everything. Where it isn't exact (more distinct values than it
 returns, or an error bound over several shards), or the search engine rejects that many buckets, the same counts are
 read page by page with a composite aggregation, which is exact for any number of values. All pages, and what is read
-beside them, are of one point in time.
+with them, are of one point in time.
 """
 
 from __future__ import annotations
