@@ -70,7 +70,7 @@ class Group:
     def partial(self) -> dict[str, float]:
         """The fields that some scored documents have, and others don't, with the share of those that don't."""
         known = self.having["correct"]
-        return {name: 1 - n / known for name in _PARTIAL if 0 < (n := self.having[name]) < known}
+        return {name: (known - n) / known for name in _PARTIAL if 0 < (n := self.having[name]) < known}
 
     @property
     def is_named_twice(self) -> bool:
@@ -107,11 +107,15 @@ class Judgement:
 
 def judge(runner: QueryRunner, scope: Scope) -> Judgement:
     """Return the judgement on a scope's documents. Raises what :class:`QueryRunner` raises."""
-    judgement = Judgement()
     totals = groups_of(runner, scope)
     if len(totals) < 2 and not any(group.blocked or group.partial or group.is_named_twice for group in totals):
-        return judgement
-    groups = groups_of(runner, scope, ORIGIN_KEYWORDS)
+        return Judgement()
+    return judgement_of(groups_of(runner, scope, ORIGIN_KEYWORDS))
+
+
+def judgement_of(groups: Sequence[Group]) -> Judgement:
+    """Return the judgement on groups, one per model and scorer. Pure."""
+    judgement = Judgement()
     for scorer in dict.fromkeys(group.scorer for group in groups):
         own = [group for group in groups if group.scorer == scorer]
         _judge_blocked(own, judgement)

@@ -1,4 +1,4 @@
-"""What one pair doesn't show: a report judges all documents of a model, and its commands mend them; on an engine."""
+"""What one pair doesn't show: a report judges all documents of a model, and its commands correct them; on an engine."""
 
 from __future__ import annotations
 
