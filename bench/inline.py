@@ -132,7 +132,8 @@ class Inline:
         Histogram("flask_http_request_duration_seconds", "seconds", ["method", "path", "status"], registry=registry)
         telemetry, budget, access = Telemetry(registry), Budget(settings.memory_budget_bytes), Access(settings)
         replies = Replies(settings, lambda outcome: None)
-        settle = settler(Chooser(settings.scorer, None))
+        chooser = Chooser(settings.scorer, None)
+        settle = settler(chooser)
         limits = Limits(bulk_max_bytes=settings.bulk_max_bytes, cache_max_bytes=settings.cache_max_bytes)
         locator = Locator(settings.index_period, merging(settle))
         core = WriterCore(degrade, telemetry, limits, locator)
@@ -146,6 +147,7 @@ class Inline:
             metadata=metadata_source(settings, lambda what: None),
             replies=replies,
             settle=settle,
+            flat_of=chooser.flat_of,
             writer=cast(Any, self.writer),
             spool=None,
         )

@@ -37,7 +37,7 @@ from typing import Any
 
 from scorers.base import Row, finite, unwrap
 from scorers.labels import numeric_text
-from scorers.probabilities import SUM_TOLERANCE
+from scorers.probabilities import SUM_TOLERANCE, is_nearly_within
 from scorers.structured import is_structured
 
 SCORERS = ("reward", "ranking", "multilabel", "binary", "multiclass", "regression", "text")
@@ -86,9 +86,9 @@ def _for_lists(truth: Sequence[Any], prediction: Sequence[Any]) -> str:
     try:
         is_indicator = all(item in (0, 1) for item in truth)
         ones, total = math.fsum(truth), math.fsum(prediction)
-        within = min(prediction) >= 0 and max(prediction) <= 1
+        within = is_nearly_within(min(prediction), max(prediction))
         is_distribution = abs(total - 1.0) <= SUM_TOLERANCE
-        is_soft = min(truth) >= 0 and abs(ones - 1.0) <= SUM_TOLERANCE
+        is_soft = is_nearly_within(min(truth), max(truth)) and abs(ones - 1.0) <= SUM_TOLERANCE
     except (TypeError, ValueError, OverflowError):
         return by_width
     if len(truth) != len(prediction):
@@ -115,7 +115,7 @@ def _for_scalars(truth: Any, prediction: Any) -> str:
         return "text" if _is_long(truth) or _is_long(prediction) else "multiclass"
     if not isinstance(truth, (int, float)) or not isinstance(prediction, (int, float)):
         return "multiclass"
-    if truth in (0, 1) and 0 <= prediction <= 1:
+    if truth in (0, 1) and is_nearly_within(prediction, prediction):
         return "binary"
     whole = all(finite(value) and value == int(value) for value in (truth, prediction))
     return "multiclass" if whole else "regression"

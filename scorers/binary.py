@@ -12,11 +12,21 @@ from scorers.classification import MATRIX, averages, confusion_matrix, single_la
 from scorers.labels import class_names, numbers, numeric_text, one_class, scalar_label
 from scorers.multiclass import as_probabilities, is_one_hot
 from scorers.options import check_flag, check_range, class_tuple
-from scorers.probabilities import auc_metrics, calibration_bin, calibration_metric, log_loss, score_bin, sigmoid
+from scorers.probabilities import (
+    auc_metrics,
+    calibration_bin,
+    calibration_metric,
+    clipped,
+    is_nearly_within,
+    log_loss,
+    score_bin,
+    sigmoid,
+)
 from scorers.reasons import Reason
 from scorers.structured import check_comparable_text
 
 _CELLS = {cell: Count(cell) for cell in ("true_positive", "false_positive", "false_negative", "true_negative")}
+_COLUMNS = ("CLASS_0", "CLASS_1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,13 +121,13 @@ class Binary:
             text = f"the prediction has {len(pair)} columns, not 1 or 2: use the scorer multiclass"
             raise UnscorableError(text, reason=Reason.PREDICTION_NOT_TWO_COLUMNS)
         total = numbers(pair, "prediction")
-        names = class_names(prediction, 2, self.classes) or ("CLASS_0", "CLASS_1")
+        names = class_names(prediction, 2, self.classes) or _COLUMNS
         truth_label = self._truth(truth, names)
         positive = self._positive(names, truth_label, truth_label)
         column = 0 if positive == names[0] else 1
         negative = names[1 - column]
         is_answer = self.probabilities is False or (self.probabilities is None and is_one_hot(pair))
-        forecast = None if is_answer else as_probabilities(pair, total, self.logits)
+        forecast = None if is_answer else as_probabilities(pair, total, self.logits, self.probabilities)
         if forecast is None:
             says_positive = pair.index(max(pair)) == column
             truth_label = positive if truth_label == positive else negative
@@ -131,6 +141,8 @@ class Binary:
         found = one_class(truth, names)
         if names and found not in names and self.positive_label is None:
             text = f"the truth is {found!r}, neither {names[0]!r} nor {names[1]!r}"
+            if names is _COLUMNS and found.startswith("CLASS_"):
+                raise UnscorableError(text, reason=Reason.TRUTH_NO_COLUMN)
             raise UnscorableError(text, reason=Reason.TRUTH_NEITHER_CLASS)
         return found
 
@@ -146,8 +158,8 @@ class Binary:
         if self.logits:
             return sigmoid(predicted)
         if self.probabilities or not predicted.is_integer():
-            if 0.0 <= predicted <= 1.0:
-                return predicted
+            if is_nearly_within(predicted, predicted):
+                return clipped(predicted)
             text = f"the prediction is {predicted}, not within [0, 1]: set logits where it is a logit"
             raise UnscorableError(text, reason=Reason.PREDICTION_NOT_PROBABILITY)
         return None
@@ -157,12 +169,12 @@ class Binary:
             return scalar_label(self.positive_label, names)
         if names:
             return names[1]
-        # The classes have no names: 0 is negative, and any other number is positive.
+        # The classes have no names: of 1 and 2 or of -1 and 1, a pair alone doesn't say which is the positive one.
         for found in (truth_label, predicted_label):
-            if not found.startswith("CLASS_"):
+            if found not in ("CLASS_0", "CLASS_1"):
                 text = f"{found!r} may be either class: set the option positive_label"
                 raise UnscorableError(text, reason=Reason.POSITIVE_UNKNOWN)
-        return next((found for found in (truth_label, predicted_label) if found != "CLASS_0"), "CLASS_1")
+        return "CLASS_1"
 
     def _negative(self, positive: str, names: tuple[str, ...]) -> str:
         if names:

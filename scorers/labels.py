@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -14,11 +15,14 @@ from scorers.reasons import Reason, of_side
 # A keyword of more than 32,766 bytes can't be indexed; real class names are far shorter.
 MAX_LABEL = 512
 _MAX_INDEX = 2**63
+_INTEGER_CHARACTERS = len(str(-_MAX_INDEX))
 _DIGITS = frozenset("0123456789+-.")
+_INTEGER = re.compile(r"0|-?[1-9][0-9]*")
+_WHOLE = re.compile(r"(?:0|-?[1-9][0-9]*)(?:\.0+)?")
 
 
 def label(value: Any) -> str:
-    """Return the class name of a scalar: 1, 1.0, "1" and true are ``CLASS_1``, other text is unchanged.
+    """Return the class name of a scalar: 1, 1.0, "1" and true are ``CLASS_1``, other text ("1.0", "01") is unchanged.
 
     Text of more than 512 characters is shortened and ends with its hash. Raises UnscorableError for null, NaN,
     infinity, lists and objects.
@@ -35,7 +39,7 @@ def label(value: Any) -> str:
 
 
 def _text_label(text: str) -> str:
-    figure = numeric_text(text)
+    figure = class_number(text)
     if figure is not None:
         return label(figure)
     if len(text) <= MAX_LABEL:
@@ -48,13 +52,27 @@ def numeric_text(text: str) -> float | None:
 
     Zero-padded codes such as "0123" are text: they are identifiers, and 0123 and 123 may be different.
     """
-    if text[:1] not in _DIGITS or "_" in text or (len(text) > 1 and text[0] == "0" and text[1].isdigit()):
+    if text[:1] not in _DIGITS or text[-1].isspace() or "_" in text or (text[0] == "0" and text[1:2].isdigit()):
         return None
     try:
         figure = int(text) if text.isdecimal() else float(text)
     except ValueError:
         return None
     return figure if finite(figure) and abs(figure) <= _MAX_INDEX else None
+
+
+def class_number(text: str) -> float | None:
+    """Return the number of which a text is the only spelling ("1", "-2.5"), None for any other text.
+
+    Texts that are equal as numbers ("10.1" and "10.10", "1000" and "1e3") may be the names of different classes: only
+    one of them can be the number's own.
+    """
+    if _INTEGER.fullmatch(text):
+        # The length bounds the time that a conversion takes.
+        figure = int(text) if len(text) <= _INTEGER_CHARACTERS else None
+        return figure if figure is not None and abs(figure) <= _MAX_INDEX else None
+    number = numeric_text(text)
+    return number if number is not None and not float(number).is_integer() and repr(number) == text else None
 
 
 @lru_cache(maxsize=256)
@@ -93,10 +111,13 @@ def scalar_label(value: Any, names: tuple[str, ...]) -> str:
     if isinstance(value, str):
         if value in index:
             return value
-        figure = numeric_text(value)
+        # These names are all that there are, so that "2.0" is no other class than 2.
+        figure = numeric_text(value) if _WHOLE.fullmatch(value) else None
         if figure is None:
             return _text_label(value)
         value = figure
+    if type(value) is float and repr(value) in index:
+        return repr(value)
     if finite(value) and value == int(value):
         column = int(value)
         if str(column) in index:
@@ -124,6 +145,16 @@ def numbers(value: Any, what: str) -> float:
     raise UnscorableError(f"the numbers of the {what} are too large to add up", reason=of_side(what, "TOO_LARGE"))
 
 
+def only_column(truth: Sequence[float]) -> int:
+    """Return the column of a truth's greatest value. Raises UnscorableError for a tie: it names no class or several."""
+    numbers(truth, "truth")
+    highest = max(truth)
+    if truth.count(highest) > 1:
+        text = f"the truth {shown(truth)} names no class or several: multilabel scores sets of labels"
+        raise UnscorableError(text, reason=Reason.TRUTH_NOT_ONE_CLASS)
+    return truth.index(highest)
+
+
 def one_class(truth: Row, names: tuple[str, ...]) -> str:
     """Return the class name of a truth: a label, a class index, a boolean, or a one-hot (or probability) list.
 
@@ -139,12 +170,7 @@ def one_class(truth: Row, names: tuple[str, ...]) -> str:
         return scalar_label(value, names)
     if not value:
         raise UnscorableError("the truth is empty", reason=Reason.TRUTH_EMPTY)
-    numbers(value, "truth")
-    highest = max(value)
-    column = value.index(highest)
-    if value.count(highest) > 1:
-        text = f"the truth {shown(value)} names no class or several: multilabel scores sets of labels"
-        raise UnscorableError(text, reason=Reason.TRUTH_NOT_ONE_CLASS)
+    column = only_column(value)
     own = truth.names
     if len(own) == len(value) and (not names or own[column] in columns(names)):
         return str(own[column])

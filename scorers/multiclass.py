@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from operator import mul
 from typing import ClassVar
 
-from scorers.base import Fields, Metric, Row, UnscorableError, finite, mean_of, share_at_most, shown, unwrap
+from scorers.base import Fields, Metric, Row, UnscorableError, mean_of, share_at_most, shown, unwrap
 from scorers.classification import CELLS, averages, confusion_matrix, single_label_metrics, table
-from scorers.labels import class_names, column_label, columns, numbers, numeric_text, one_class, scalar_label
+from scorers.labels import class_names, class_number, column_label, columns, numbers, one_class, scalar_label
 from scorers.options import check_flag, class_tuple
-from scorers.probabilities import SUM_TOLERANCE, calibration_bin, calibration_metric, log_loss, softmax
-from scorers.reasons import Reason
+from scorers.probabilities import (
+    SUM_TOLERANCE,
+    calibration_bin,
+    calibration_metric,
+    clipped,
+    is_nearly_within,
+    log_loss,
+    softmax,
+)
+from scorers.reasons import Reason, of_side
 from scorers.structured import check_comparable_text
 
 
@@ -43,6 +51,9 @@ class Multiclass:
         calibration_metric("correct", "probability"),
     )
 
+    fractions_are_classes: ClassVar[bool] = False
+    """Whether a number between 0 and 1 is the name of a class; else it may be a probability, and is none."""
+
     classes: tuple[str, ...] = ()
     logits: bool | None = None
     probabilities: bool | None = None
@@ -57,9 +68,10 @@ class Multiclass:
         """Return the fields of a pair; those for probabilities only if the prediction has probabilities.
 
         ``brier`` is the sum over all classes (scikit-learn's with ``scale_by_half=False``), ``log_loss`` is in nats.
-        ``truth_rank`` is 1-based, ties are ranked in column order; a true class that isn't in the row has no rank, and
-        its ``reciprocal_rank`` is 0. Raises UnscorableError for null, NaN, empty or nested lists, and for a text truth
-        with an index as the prediction if the classes have no names.
+        ``truth_rank`` is 1-based, ties are ranked in column order; a named class that the row doesn't have has the
+        probability 0, no rank, and a ``reciprocal_rank`` of 0. Raises UnscorableError for null, NaN, empty or nested
+        lists, for an index that is no column of the row, and for a text truth with an index as the prediction if the
+        classes have no names.
         """
         value = unwrap(prediction.value)
         check_comparable_text(unwrap(truth.value), value)
@@ -68,7 +80,13 @@ class Multiclass:
         if value in ({}, [], ()):
             raise UnscorableError("the prediction is empty", reason=Reason.PREDICTION_EMPTY)
         if isinstance(value, (list, tuple)):
-            return self._row(truth, prediction, value)
+            total = numbers(value, "prediction")
+            names = class_names(prediction, len(value), self.classes)
+            truth_label = one_class(truth, names)
+            if not names:
+                _check_comparable(truth, truth_label, value)
+            _check_column(truth_label, names, len(value))
+            return self._row(truth_label, names, value, total)
         if value is None:
             raise UnscorableError("the prediction is null", reason=Reason.PREDICTION_NULL)
         names = self.classes
@@ -76,30 +94,22 @@ class Multiclass:
         predicted_label = scalar_label(value, names)
         if not names:
             _check_comparable(truth, truth_label, value)
+        if not self.fractions_are_classes:
+            _check_no_probability(unwrap(truth.value), value, names)
         return outcome(truth_label, predicted_label)
 
     def _by_name(self, truth: Row, scores: dict[str, float]) -> Fields:
         """Return the fields for an object of class -> score, whose order doesn't matter."""
         names, row = tuple(map(str, scores)), list(scores.values())
-        numbers(row, "prediction")
-        known = unwrap(truth.value)
-        if self.classes:
-            truth = Row(one_class(truth, self.classes))
-        elif finite(known) and scalar_label(known, ()).removeprefix("CLASS_") not in names:
-            text = "the truth is a class index, and nothing connects it with the prediction's names"
-            raise UnscorableError(text, reason=Reason.CLASSES_NOT_CONNECTED)
-        if len(names) == 1:
-            return Multiclass().score(truth, Row(names[0]))
-        return replace(self, classes=())._row(truth, Row(row, names), row)
-
-    def _row(self, truth: Row, prediction: Row, row: Sequence[float]) -> Fields:
         total = numbers(row, "prediction")
-        names = class_names(prediction, len(row), self.classes)
-        truth_label = one_class(truth, names)
+        truth_label = one_class(truth, self.classes) if self.classes else _name_among(names, truth)
+        if len(names) == 1:
+            return outcome(truth_label, names[0])
+        return self._row(truth_label, names, row, total)
+
+    def _row(self, truth_label: str, names: tuple[str, ...], row: Sequence[float], total: float) -> Fields:
         predicted = row.index(max(row))
         predicted_label = column_label(predicted, names)
-        if not names:
-            _check_comparable(truth, truth_label, row)
         fields = outcome(truth_label, predicted_label)
         if self.probabilities is False or (self.probabilities is None and is_one_hot(row)):
             return fields
@@ -110,17 +120,17 @@ class Multiclass:
             rank = 1 if column == predicted else rank_of(row, column)
             fields["truth_rank"] = rank
             fields["reciprocal_rank"] = 1.0 / rank
-        forecast = as_probabilities(row, total, self.logits)
+        forecast = as_probabilities(row, total, self.logits, self.probabilities)
         if forecast is not None:
             probability = forecast[predicted]
             fields["probability"] = probability
             fields["calibration_bin"] = calibration_bin(probability)
-            if column is not None:
-                chance = forecast[column]
-                fields["truth_probability"] = chance
-                fields["log_loss"] = log_loss(chance)
-                squares = sum(map(mul, forecast, forecast))
-                fields["brier"] = max(squares - chance * chance, 0.0) + (1.0 - chance) ** 2
+            # The prediction has no chance for a class that it doesn't have.
+            chance = 0.0 if column is None else forecast[column]
+            fields["truth_probability"] = chance
+            fields["log_loss"] = log_loss(chance)
+            squares = sum(map(mul, forecast, forecast))
+            fields["brier"] = max(squares - chance * chance, 0.0) + (1.0 - chance) ** 2
         return fields
 
 
@@ -153,15 +163,21 @@ def is_one_hot(row: Sequence[float]) -> bool:
     return type(row[0]) is not float and not any(type(value) is float for value in row)
 
 
-def as_probabilities(row: Sequence[float], total: float, logits: bool | None) -> Sequence[float] | None:
+def as_probabilities(
+    row: Sequence[float], total: float, logits: bool | None, probabilities: bool | None = None
+) -> Sequence[float] | None:
     """Return the row's probabilities, after softmax if it has logits; None if it has neither.
 
-    ``total`` is the row's sum. ``logits`` None: a row with a value outside [0, 1] has logits.
+    ``total`` is the row's sum. Values outside [0, 1] by no more than rounding are clipped. ``logits`` None: any other
+    row with a value outside [0, 1] has logits, unless ``probabilities`` is true.
     """
-    outside = min(row) < 0.0 or max(row) > 1.0
-    if logits or (logits is None and outside):
+    if logits:
         return softmax(row)
-    return None if outside or abs(total - 1.0) > SUM_TOLERANCE else row
+    low, high = min(row), max(row)
+    is_within = low >= 0.0 and high <= 1.0
+    if abs(total - 1.0) <= SUM_TOLERANCE and is_nearly_within(low, high):
+        return row if is_within else [clipped(value) for value in row]
+    return softmax(row) if logits is None and not probabilities and not is_within else None
 
 
 def column_of(truth_label: str, names: tuple[str, ...], width: int) -> int | None:
@@ -173,9 +189,45 @@ def column_of(truth_label: str, names: tuple[str, ...], width: int) -> int | Non
     return int(figure) if figure.isdecimal() and int(figure) < width else None
 
 
+def _name_among(names: tuple[str, ...], truth: Row) -> str:
+    """Return the class name of a truth for an object of class -> score without the option ``classes``.
+
+    An object's order says nothing, so an index is no position in it.
+    """
+    value = unwrap(truth.value)
+    if isinstance(value, str) and value in names:
+        return value
+    if isinstance(value, (list, tuple, dict)):
+        return one_class(truth, names)
+    found = one_class(truth, ())
+    own = found.removeprefix("CLASS_")
+    if own == found or own in names or all(class_number(name) is not None for name in names):
+        return own
+    text = "the truth is a class index, and nothing connects it with the prediction's names"
+    raise UnscorableError(text, reason=Reason.CLASSES_NOT_CONNECTED)
+
+
+def _check_column(truth_label: str, names: tuple[str, ...], width: int) -> None:
+    """Raise UnscorableError where a truth is an index, and no column has it: the indexes may start at 1."""
+    if column_of(truth_label, names, width) is None and (not names or truth_label.startswith("CLASS_")):
+        text = f"the truth {truth_label} is none of the {width} columns, which are counted from 0"
+        raise UnscorableError(text, reason=Reason.TRUTH_NO_COLUMN)
+
+
+def _check_no_probability(truth: object, prediction: object, names: tuple[str, ...]) -> None:
+    """Raise UnscorableError where one of two scalars may be a probability: no text, or only one of them is text."""
+    if isinstance(truth, str) and isinstance(prediction, str):
+        return
+    for what, value in (("truth", truth), ("prediction", prediction)):
+        figure = class_number(value) if isinstance(value, str) else value
+        if isinstance(figure, float) and 0.0 < figure < 1.0 and repr(figure) not in names:
+            text = f"the {what} is {figure}, a number between two classes"
+            raise UnscorableError(text, reason=of_side(what, "BETWEEN_CLASSES"))
+
+
 def _check_comparable(truth: Row, truth_label: str, prediction: object) -> None:
     # Without class names, a name and an index can never be equal: every answer would silently count as wrong.
-    is_text = isinstance(prediction, str) and numeric_text(prediction) is None
+    is_text = isinstance(prediction, str) and class_number(prediction) is None
     if is_text != truth_label.startswith("CLASS_") or (isinstance(prediction, str) and isinstance(truth.value, str)):
         return
     raise UnscorableError(

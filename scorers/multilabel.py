@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from scorers.base import Count, Fields, Metric, Row, UnscorableError, mean_of, ratio, shown
+from scorers.base import Count, Fields, Metric, Row, UnscorableError, finite, mean_of, ratio, shown
 from scorers.classification import CELLS, averages, table
-from scorers.labels import class_names, column_label, numbers, numeric_text, scalar_label
+from scorers.labels import class_names, class_number, column_label, numbers, scalar_label
 from scorers.options import check_flag, check_range, class_tuple
-from scorers.probabilities import log_loss, sigmoid
+from scorers.probabilities import clipped, is_nearly_within, log_loss, sigmoid
 from scorers.reasons import Reason, of_side
 from scorers.structured import check_comparable_text
 
@@ -72,7 +72,7 @@ class Multilabel:
         """
         truth_side, prediction_side = _named(truth), _named(prediction)
         check_comparable_text(truth_side.value, prediction_side.value)
-        width = self._width(truth_side.value, prediction_side.value)
+        width = self._width(truth_side, prediction_side)
         names = class_names(prediction_side, width, self.classes) or class_names(truth_side, width, self.classes)
         if self.classes and width and width != len(self.classes):
             text = f"the rows have {width} columns, but the option classes {len(self.classes)} names"
@@ -91,29 +91,26 @@ class Multilabel:
             predicted = {column_label(k, names) for k, value in enumerate(forecast) if value >= self.threshold}
         else:
             predicted = self._labels(row, names, width, "prediction")
-        fields = _sets(actual, predicted, width or len(names))
+        columns = {column_label(k, names) for k in range(width or len(names))}
+        fields = _sets(actual, predicted, columns)
         if forecast is not None and any(type(value) is float for value in row):
             fields |= _losses(actual, forecast, names)
         return fields
 
-    def _width(self, truth_side: Any, prediction_side: Any) -> int:
+    def _width(self, truth: Row, prediction: Row) -> int:
         """Return the number of columns of rows with one column per label; 0 if both sides are sets of labels."""
         if self.indicator is False:
             return 0
+        truth_side, prediction_side = truth.value, prediction.value
         truth_is_row, prediction_is_row = _is_numeric(truth_side), _is_numeric(prediction_side)
-        if truth_is_row and prediction_is_row and len(truth_side) != len(prediction_side) and self.indicator:
+        are_alike = truth_is_row and prediction_is_row and len(truth_side) == len(prediction_side)
+        if truth_is_row and prediction_is_row and not are_alike and self.indicator:
             text = f"the truth has {len(truth_side)} columns, the prediction {len(prediction_side)}"
             raise UnscorableError(text, reason=Reason.LENGTHS_DIFFER)
-        within = self.logits or all(
-            0 <= v <= 1 for side in (truth_side, prediction_side) if _is_numeric(side) for v in side
-        )
-        if (
-            truth_is_row
-            and prediction_is_row
-            and len(truth_side) == len(prediction_side)
-            and (within or self.indicator)
-        ):
-            return len(prediction_side)
+        within = self.logits or all(_is_within(side) for side in (truth_side, prediction_side) if _is_numeric(side))
+        if are_alike and (within or self.indicator):
+            is_either = self.indicator is None and _is_either(truth_side) and _is_either(prediction_side)
+            return len(prediction_side) if not is_either or self._are_rows(truth, prediction) else 0
         # With a set on the other side, a list of numbers is a row only if it can't be a set of indexes.
         if prediction_is_row and (
             self.indicator or _is_set_of_text(truth_side) or _is_forecast(prediction_side, self.logits)
@@ -123,18 +120,37 @@ class Multilabel:
             len(truth_side) if truth_is_row and (self.indicator or (_is_set_of_text(prediction_side) and within)) else 0
         )
 
+    def _are_rows(self, truth: Row, prediction: Row) -> bool:
+        """Return whether two lists that may be rows or sets of indexes are rows. Raises UnscorableError if unknown."""
+        width = len(prediction.value)
+        if self.classes and len(self.classes) != width:
+            return False
+        if width > 1 and width in (len(truth.names), len(prediction.names)):
+            return True
+        text = f"the lists {shown(truth.value)} and {shown(prediction.value)} may be rows, or sets of indexes"
+        raise UnscorableError(text, reason=Reason.INDICATOR_UNKNOWN)
+
     def _labels(self, value: Any, names: tuple[str, ...], width: int, what: str) -> set[str]:
         if value is None:
             raise UnscorableError(f"the {what} is null", reason=of_side(what, "NULL"))
-        if not isinstance(value, (list, tuple)):
-            return {scalar_label(value, names)}
-        if width and _is_numeric(value) and len(value) == width:
+        is_row = width and _is_numeric(value) and len(value) == width
+        if is_row and (self.indicator or not _is_only_set(value)):
             numbers(value, what)
             if any(item not in (0, 1) for item in value):
                 text = f"the {what} {shown(value)} has other values than 0 and 1"
                 raise UnscorableError(text, reason=of_side(what, "NOT_INDICATOR"))
             return {column_label(k, names) for k, item in enumerate(value) if item}
-        return {scalar_label(item, names) for item in value}
+        listed = value if isinstance(value, (list, tuple)) else [value]
+        found = {scalar_label(item, names) for item in listed}
+        for item in listed:
+            if isinstance(item, float) and 0.0 < item < 1.0:
+                text = f"the {what} has {item}, a number between two classes"
+                raise UnscorableError(text, reason=of_side(what, "BETWEEN_CLASSES"))
+        known = {column_label(k, names) for k in range(width or len(names))}
+        if what == "truth" and known and any(each.startswith("CLASS_") for each in found - known):
+            text = f"the truth {shown(value)} has an index of none of the {len(known)} columns, counted from 0"
+            raise UnscorableError(text, reason=Reason.TRUTH_NO_COLUMN)
+        return found
 
 
 def _named(row: Row) -> Row:
@@ -149,7 +165,7 @@ def _named(row: Row) -> Row:
 
 def _is_text(value: Any) -> bool:
     return isinstance(value, (list, tuple)) and any(
-        isinstance(item, str) and numeric_text(item) is None for item in value
+        isinstance(item, str) and class_number(item) is None for item in value
     )
 
 
@@ -161,15 +177,30 @@ def _is_numeric(value: Any) -> bool:
     return isinstance(value, (list, tuple)) and bool(value) and all(isinstance(item, (int, float)) for item in value)
 
 
-def _is_forecast(row: Sequence[float], logits: bool) -> bool:
-    """Return whether a list of numbers must have one number per label: it has a fraction, or repeats 0 or 1."""
-    return logits or (
-        all(0 <= value <= 1 for value in row)
-        and (len(set(row)) < len(row) or any(value not in (0, 1) for value in row))
+def _is_within(row: Sequence[float]) -> bool:
+    return all(is_nearly_within(value, value) for value in row)
+
+
+def _is_either(row: Sequence[float]) -> bool:
+    """Return whether a list may be a row of 0 and 1 as well as a set of indexes: it has no others, and none twice."""
+    return all(type(item) is not bool and item in (0, 1) for item in row) and len(set(row)) == len(row)
+
+
+def _is_only_set(row: Sequence[float]) -> bool:
+    """Return whether a list must be a set of indexes: whole numbers, none twice, and others than 0 and 1."""
+    return (
+        len(set(row)) == len(row)
+        and any(item not in (0, 1) for item in row)
+        and all(finite(item) and item == int(item) for item in row)
     )
 
 
-def _sets(actual: set[str], predicted: set[str], labels: int) -> Fields:
+def _is_forecast(row: Sequence[float], logits: bool) -> bool:
+    """Return whether a list of numbers must have one number per label: it has a fraction, or repeats 0 or 1."""
+    return logits or (_is_within(row) and (len(set(row)) < len(row) or any(value not in (0, 1) for value in row)))
+
+
+def _sets(actual: set[str], predicted: set[str], columns: set[str]) -> Fields:
     fields: Fields = {"correct": int(actual == predicted)}
     sets = {
         "truth_label": actual,
@@ -182,16 +213,18 @@ def _sets(actual: set[str], predicted: set[str], labels: int) -> Fields:
     union = actual | predicted
     if union:
         fields["jaccard"] = len(actual & predicted) / len(union)
-    if labels:
-        fields["hamming_loss"] = len(actual ^ predicted) / max(labels, len(union))
+    if columns:
+        fields["hamming_loss"] = len(actual ^ predicted) / len(columns | union)
     return fields
 
 
 def _losses(actual: set[str], forecast: Sequence[float], names: tuple[str, ...]) -> Fields:
-    truths = [column_label(k, names) in actual for k in range(len(forecast))]
-    pairs = list(zip(truths, forecast, strict=True))
-    if not all(0.0 <= p <= 1.0 for p in forecast):
+    if not _is_within(forecast):
         return {}
+    columns = [column_label(k, names) for k in range(len(forecast))]
+    pairs = [(name in actual, clipped(p)) for name, p in zip(columns, forecast, strict=True)]
+    # The prediction has no chance for a label that it doesn't have.
+    pairs += [(True, 0.0)] * len(actual.difference(columns))
     return {
         "log_loss": math.fsum(log_loss(p if y else 1.0 - p) for y, p in pairs) / len(pairs),
         "brier": math.fsum((p - y) ** 2 for y, p in pairs) / len(pairs),

@@ -24,10 +24,10 @@ from scorers.base import (
     unwrap,
 )
 from scorers.classification import CELLS, averages, confusion_matrix, single_label_metrics, table
-from scorers.labels import class_names, column_label, columns, numbers, numeric_text, scalar_label
+from scorers.labels import class_names, column_label, columns, numbers, numeric_text, only_column, scalar_label
 from scorers.multiclass import as_probabilities, is_one_hot, outcome
 from scorers.options import check_flag, class_tuple
-from scorers.reasons import of_side
+from scorers.reasons import Reason, of_side
 
 _LOSS = (0.0, float("inf"))
 # Larger levels have squares whose sums would exceed the integers that a double represents exactly.
@@ -102,6 +102,9 @@ class Ordinal:
         names = class_names(prediction, len(row) if row else 0, self.classes)
         actual = self._level(truth.value, names, "truth")
         found = self._level(predicted, names, "prediction")
+        if row and not names and not 0 <= actual < len(row):
+            text = f"the truth {actual} is none of the {len(row)} columns, which are counted from 0"
+            raise UnscorableError(text, reason=Reason.TRUTH_NO_COLUMN)
         off_by = abs(found - actual)
         fields = outcome(column_label(actual, names), column_label(found, names))
         fields |= {
@@ -124,7 +127,8 @@ class Ordinal:
             if not value:
                 raise UnscorableError(f"the {what} is empty", reason=of_side(what, "EMPTY"))
             numbers(value, what)
-            return value.index(max(value))
+            level = only_column(value) if what == "truth" else value.index(max(value))
+            return _among(level if not names or level < len(names) else None, value, names, what)
         if not names:
             level = round(number(value, what))
             if abs(level) > _MAX_LEVEL:
@@ -135,11 +139,14 @@ class Ordinal:
             value = figure
         if isinstance(value, float):
             value = round(number(value, what))
-        column = columns(names).get(scalar_label(value, names))
-        if column is None:
-            text = f"the {what} {shown(value)} is none of the classes {', '.join(names)}"
-            raise UnscorableError(text, reason=of_side(what, "NOT_AMONG_CLASSES"))
-        return column
+        return _among(columns(names).get(scalar_label(value, names)), value, names, what)
+
+
+def _among(level: int | None, value: object, names: tuple[str, ...], what: str) -> int:
+    if level is None:
+        text = f"the {what} {shown(value)} is none of the classes {', '.join(names)}"
+        raise UnscorableError(text, reason=of_side(what, "NOT_AMONG_CLASSES"))
+    return level
 
 
 def _ranked_probability_score(forecast: Sequence[float], level: int) -> float:

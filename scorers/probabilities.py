@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from scorers.base import Bucket, Metric, SumBy, Value, Values, ratio
 
 EPSILON = sys.float_info.epsilon
-# Sums of rounded or half-precision probabilities differ from 1 by less than this; a list that differs by more isn't a
-# distribution.
+# Sums of rounded or half-precision probabilities differ from 1 by less than this, and values from [0, 1]; a list that
+# differs by more isn't a distribution.
 SUM_TOLERANCE = 0.02
 SCORE_BINS = 100
 SCORE_LOGIT_LIMIT = 12.0
@@ -20,6 +20,16 @@ CALIBRATION_BINS = 15
 def log_loss(truth_probability: float) -> float:
     """Return -ln p of the true class in nats, with p clipped to [eps, 1 - eps] as in scikit-learn's ``log_loss``."""
     return -math.log(min(max(truth_probability, EPSILON), 1.0 - EPSILON))
+
+
+def is_nearly_within(low: float, high: float) -> bool:
+    """Return whether all values between two may be probabilities: within [0, 1], but for rounding."""
+    return low >= -SUM_TOLERANCE and high <= 1.0 + SUM_TOLERANCE
+
+
+def clipped(value: float) -> float:
+    """Return the nearest probability to a value."""
+    return min(max(value, 0.0), 1.0)
 
 
 def softmax(logits: Sequence[float]) -> list[float]:

@@ -16,6 +16,8 @@ class Reason(StrEnum):
         "the truth and the prediction are a class name and an index that nothing connects: set the option classes"
     )
     POSITIVE_UNKNOWN = "either class may be the positive one: set the option positive_label"
+    INDICATOR_UNKNOWN = "the lists may be rows of 0 and 1 or sets of class indexes: set the option indicator"
+    SCORES_UNKNOWN = "the list of whole numbers may have scores or items: set the option scores"
     TRUTH_NULL = "the truth is null"
     TRUTH_EMPTY = "the truth is empty"
     TRUTH_NOT_NUMBER = "the truth is not a number"
@@ -26,6 +28,8 @@ class Reason(StrEnum):
     TRUTH_LONG_TEXT = "the truth is text of more than 512 characters, not a class name"
     TRUTH_NEITHER_CLASS = "the truth is neither of the two classes"
     TRUTH_NOT_AMONG_CLASSES = "the truth is none of the classes"
+    TRUTH_NO_COLUMN = "the truth is no index of the prediction's columns, counted from 0: set the option classes"
+    TRUTH_BETWEEN_CLASSES = "the truth is a number between 0 and 1, not a class: set the option classes"
     TRUTH_NOT_INDICATOR = "the truth has other values than 0 and 1"
     TRUTH_NOT_TEXT = "the truth is not a text"
     TRUTH_NOT_RELEVANT = "the truth names no relevant item"
@@ -42,6 +46,9 @@ class Reason(StrEnum):
     PREDICTION_NOT_TWO_COLUMNS = "the prediction has other columns than 1 or 2: use the scorer multiclass"
     PREDICTION_NOT_PROBABILITY = "the prediction is not within [0, 1]: set logits where it is a logit"
     PREDICTION_NOT_AMONG_CLASSES = "the prediction is none of the classes"
+    PREDICTION_BETWEEN_CLASSES = (
+        "the prediction is a number between 0 and 1, not a class: use the scorer binary or regression"
+    )
     PREDICTION_NOT_INDICATOR = "the prediction has other values than 0 and 1"
     PREDICTION_NOT_TEXT = "the prediction is not a text"
     PREDICTION_NOT_RANKED = "the prediction is empty or has an item twice"

@@ -20,15 +20,22 @@ def _rmse(values: Values) -> Value:
     return None if mse is None else math.sqrt(mse)
 
 
+def spread_of(squares: float, centered: float, n: int) -> float | None:
+    """Return the sum of squared differences from the mean of ``n`` truths, from the sums of their squares and of them.
+
+    None where the difference of these sums is a rounding error: of a constant truth, and of truths whose distance from
+    the option ``offset`` is more than a million times their spread.
+    """
+    spread = squares - centered**2 / n
+    return None if spread <= 1e-13 * squares else float(spread)
+
+
 def _r2(values: Values) -> Value:
     # A document with several outputs has errors, but no single truth for the total sum of squares.
     if values["n"] == 0 or values["n"] != values["error_count"]:
         return None
-    spread = values["squares"] - values["centered"] ** 2 / values["n"]
-    # A constant truth has no variance to explain; the remainder is a rounding error.
-    if spread <= 1e-13 * values["squares"]:
-        return None
-    return 1.0 - float(values["errors"]) / float(spread)
+    spread = spread_of(values["squares"], values["centered"], values["n"])
+    return None if spread is None else 1.0 - float(values["errors"]) / spread
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,17 +5,23 @@ from __future__ import annotations
 import re
 import string
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from rapidfuzz.distance.Levenshtein import distance as edit_distance
 
 from scorers.base import Count, Fields, Metric, Need, Row, Sum, UnscorableError, mean_of, ratio, shown, unwrap
-from scorers.options import check_count
+from scorers.options import check_count, check_flag
 from scorers.reasons import Reason, of_side
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
+# Texts of fewer words are answers whose spelling may be all that counts: a name, a code, a number.
+_SENTENCE_WORDS = 5
+# Marks that end a part of a sentence, and that enclose it. All others may belong to the word: -5, .5, C++, C#, 50%.
+_ENDS = ".,;:!?"
+_QUOTES = "\"'`()"
 
 
 def _error_rate(name: str, errors: str, length: str) -> Metric:
@@ -31,7 +37,10 @@ class Text:
     The truth is a text, or a list of correct texts (of which the best match counts, for each field separately); the
     prediction is a text.
 
-    Option: ``max_characters``, the length above which edit distances are omitted; their time grows with its square.
+    Options: ``normalize``, whether case, punctuation, articles and white space make no difference for ``correct``
+    (true), or every character does (false); by default every character of a text of fewer than five words does, and of
+    a longer one its words. ``max_characters``, the length above which edit distances are omitted; their time grows with
+    its square.
     """
 
     name: ClassVar[str] = "text"
@@ -47,19 +56,22 @@ class Text:
     )
 
     max_characters: int = 4_000
+    normalize: bool | None = None
 
     def __post_init__(self) -> None:
         """Check the options. Raises ValueError that names the wrong one."""
         check_count("max_characters", self.max_characters, optional=False)
+        check_flag("normalize", self.normalize)
 
     def score(self, truth: Row, prediction: Row) -> Fields:
         """Return the fields of a pair.
 
-        ``correct`` is ``normalized_match``: equal in lower case, without punctuation, articles (a, an, the) and extra
-        space; ``token_f1`` is the harmonic mean of the precision and recall of the normalized words (both as defined by
-        the SQuAD evaluation, Rajpurkar et al. 2016). ``edit_distance`` is in characters, ``edit_similarity`` is 1 -
-        distance / length of the longer text, ``word_errors`` is the edit distance in words. Raises UnscorableError for
-        anything but text.
+        ``normalized_match`` is 1 for texts that are equal in lower case, without punctuation, articles (a, an, the) and
+        extra space; ``token_f1`` is the harmonic mean of the precision and recall of the normalized words (both as
+        defined by the SQuAD evaluation, Rajpurkar et al. 2016, but a text of which nothing is left equals only itself).
+        ``correct`` is one of these, see the option ``normalize``. ``edit_distance`` is in characters,
+        ``edit_similarity`` is 1 - distance / length of the longer text, ``word_errors`` is the edit distance in words.
+        Raises UnscorableError for anything but text.
         """
         predicted = _text(unwrap(prediction.value), "prediction")
         actual = unwrap(truth.value)
@@ -67,10 +79,16 @@ class Text:
         if not references:
             raise UnscorableError("the truth is an empty list", reason=Reason.TRUTH_EMPTY)
         plain = normalize(predicted)
-        plain_references = [normalize(reference) for reference in references]
-        match = int(plain in plain_references)
-        fields: Fields = {"correct": match, "exact_match": int(predicted in references), "normalized_match": match}
-        fields["token_f1"] = max(_token_f1(reference, plain) for reference in plain_references)
+        exact = int(predicted in references)
+        pairs = [(normalize(reference), plain) for reference in references]
+        # "A" and "the!" have no word left: they have nothing in common with another such text, or with an empty one.
+        match = int(exact or any(reference == said != "" for reference, said in pairs))
+        fields: Fields = {"correct": exact, "exact_match": exact, "normalized_match": match}
+        if self.normalize:
+            fields["correct"] = match
+        elif self.normalize is None and not exact:
+            fields["correct"] = int(any(_are_same_sentence(reference, predicted) for reference in references))
+        fields["token_f1"] = 1.0 if exact else max(_token_f1(reference, said) for reference, said in pairs)
         if max(len(predicted), *map(len, references)) <= self.max_characters:
             fields |= min((_edits(each, predicted) for each in references), key=lambda found: -found["edit_similarity"])
         return fields
@@ -79,6 +97,26 @@ class Text:
 def normalize(text: str) -> str:
     """Return a text in lower case, without punctuation and the articles a, an, the, with single spaces (as SQuAD)."""
     return " ".join(_ARTICLES.sub(" ", text.lower().translate(_PUNCTUATION)).split())
+
+
+def _are_same_sentence(truth: str, prediction: str) -> bool:
+    """Return whether two texts of at least _SENTENCE_WORDS have the same words but for case, articles and the marks."""
+    actual, predicted = truth.split(), prediction.split()
+    if min(len(actual), len(predicted)) < _SENTENCE_WORDS:
+        return False
+    return _sentence(actual) == _sentence(predicted)
+
+
+def _sentence(words: Sequence[str]) -> list[str]:
+    return [word for word in map(_plain_word, words) if word not in ("a", "an", "the")]
+
+
+def _plain_word(word: str) -> str:
+    plain = word.lower().rstrip(_ENDS)
+    # With digits, quotes and parentheses may be units or a sign: 5', (5).
+    if not any(map(str.isdigit, plain)):
+        plain = plain.strip(_QUOTES).rstrip(_ENDS)
+    return plain or word
 
 
 def _text(value: Any, what: str) -> str:
@@ -90,7 +128,7 @@ def _text(value: Any, what: str) -> str:
 def _token_f1(truth: str, prediction: str) -> float:
     actual, predicted = truth.split(), prediction.split()
     if not actual or not predicted:
-        return float(actual == predicted)
+        return 0.0
     shared = (Counter(actual) & Counter(predicted)).total()
     return 2.0 * shared / (len(actual) + len(predicted))
 

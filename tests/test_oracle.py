@@ -144,7 +144,7 @@ def ranking() -> Case:
 def text() -> Case:
     """Sentences."""
     truths, answers = oracle.text_pairs(seed=12)
-    return Case("text", answers, truths, lambda: oracle.text(truths, answers))
+    return Case("text", answers, truths, lambda: oracle.text(truths, answers), options={"normalize": True})
 
 
 def reward() -> Case:

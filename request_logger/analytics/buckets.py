@@ -16,6 +16,7 @@ from typing import Any
 from request_logger.analytics.errors import BadQueryError
 from request_logger.analytics.fields import Field
 from request_logger.analytics.queries import Answers, QueryRunner, TooManyBucketsError
+from request_logger.analytics.ranges import edges_of
 from request_logger.analytics.rollups import NotExactError, Statistic, aggregation_body, read
 from request_logger.analytics.scope import Query, Scope
 from request_logger.analytics.selection import any_of, exists, having
@@ -26,6 +27,8 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 # if that is exceeded, segments are queried one by one.
 _PAGE = 50
 MISSING = "(none)"
+# Percentiles that edges of ranges are chosen from: each is half a percent of the documents.
+_PERCENTILES = 200
 # More windows than a table or a plot can usefully show.
 MOST_WINDOWS = 2000
 
@@ -161,19 +164,22 @@ def by_ranges(
 
 
 def quantile_edges(runner: QueryRunner, scope: Scope, field: Field, count: int, *more: Query) -> list[float]:
-    """Return edges (rounded to 3 digits) that split a field's numbers into about ``count`` segments of equal size.
+    """Return edges that split a field's numbers into about ``count`` segments of equal size, see `edges_of`.
 
     Only the choice of edges is approximate (percentiles); the counts by these edges are exact.
     """
-    percents = [100.0 * k / count for k in range(1, count)]
+    percents = [0.0, *((k + 0.5) * 100.0 / _PERCENTILES for k in range(_PERCENTILES)), 100.0]
     aggs = {"edges": {"percentiles": {"field": field.path, "percents": percents}}}
     found = runner.aggregate(scope, aggs, *more).get("edges", {}).get("values", {})
-    return sorted({float(f"{value:.3g}") for value in found.values() if isinstance(value, (int, float))})
+    return edges_of([value for value in found.values() if isinstance(value, (int, float))], count)
 
 
 def label_of(value: Any) -> str:
-    """Return a value as text, whole numbers without a fraction."""
-    return f"{value:.10g}" if isinstance(value, float) else str(value)
+    """Return a value as text, whole numbers without a fraction; two different numbers have different texts."""
+    if not isinstance(value, float):
+        return str(value)
+    text = f"{value:.10g}"
+    return text if float(text) == value else str(int(value)) if value.is_integer() else repr(value)
 
 
 def fill(

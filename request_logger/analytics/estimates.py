@@ -28,6 +28,7 @@ from request_logger.analytics.queries import Answers
 from request_logger.analytics.rollups import Moments, Statistic
 from scorers.base import AtMost, Bucket, Count, Metric, Sum, SumBy
 from scorers.classification import CELLS, MATRIX
+from scorers.regression import spread_of
 
 # Resamples of a bootstrap: 25 are beyond each end of a 95 % interval. The seed is fixed, so that a repeated report
 # gives the same intervals.
@@ -306,8 +307,10 @@ def _constant_number(answers: Answers) -> dict[str, float]:
     n = answers.get(Count("truth_squared"), 0)
     if not n or answers.get(Count("squared_error")) != n or Sum("truth_centered") not in answers:
         return {}
-    variance = max(answers[Sum("truth_squared")] - answers[Sum("truth_centered")] ** 2 / n, 0.0) / n
-    return {"mse": variance, "rmse": math.sqrt(variance), "r2": 0.0}
+    spread = spread_of(answers[Sum("truth_squared")], answers[Sum("truth_centered")], n)
+    if spread is None:
+        return {}
+    return {"mse": spread / n, "rmse": math.sqrt(spread / n), "r2": 0.0}
 
 
 def intervals_by_class(table: dict[str, dict[str, Any]]) -> dict[str, dict[str, Interval]]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from request_logger.analytics import rollups
+from request_logger.analytics.consistency import Judgement, judge
 from request_logger.analytics.errors import BadQueryError
 from request_logger.analytics.queries import QueryRunner
 from request_logger.analytics.scope import Scope
@@ -104,6 +105,7 @@ def _verdicts(reader: _Reader, conditions: Sequence[Condition], minimum: int, sc
         scorers[name] = only if only is not None else _known(name)
     if only is not None:
         scorers[only.name] = only
+    judgement = judge(reader.runner, reader.scope)
     verdicts = []
     for condition in conditions:
         having_it = [name for name, each in scorers.items() if _has(each, condition)]
@@ -114,9 +116,19 @@ def _verdicts(reader: _Reader, conditions: Sequence[Condition], minimum: int, sc
         for name in having_it:
             pairs = found.get(name, 0)
             enough = pairs >= max(minimum, 1)
+            _check_consistent(judgement, scorers[name], name, condition)
             value = reader.value(scorers[name], name, condition) if enough else None
             verdicts.append(Verdict(condition, name, pairs, value, None if value is None else condition.holds(value)))
     return [verdict for verdict in verdicts if found]
+
+
+def _check_consistent(judgement: Judgement, scorer: rollups.HasMetrics, name: str, condition: Condition) -> None:
+    """Raise QualityError where the documents were not scored alike, so that the metric would be of a part of them."""
+    if name in judgement.reasons:
+        raise QualityError(judgement.reasons[name])
+    if condition.label or condition.metric in {metric.name for metric in judgement.kept(name, scorer.metrics)}:
+        return
+    raise QualityError(f"no figure {condition.name}: {' '.join(judgement.notes)}")
 
 
 def _known(name: str) -> Any:

@@ -2,12 +2,15 @@
 
 A terms aggregation is tried first: one search returns everything. Where it isn't exact (more distinct values than it
 returns, or an error bound over several shards), or the search engine rejects that many buckets, the same counts are
-read page by page with a composite aggregation, which is exact for any number of values.
+read page by page with a composite aggregation, which is exact for any number of values. All pages, and what is read
+with them, are of one point in time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import contextlib
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -16,6 +19,7 @@ from request_logger.analytics.rollups import PREFIX, NotExactError, Statistic, a
 from request_logger.analytics.scope import TOLERANT, Query, Scope
 from request_logger.common.json import dumps
 from request_logger.store.changes import StoreUnavailableError
+from request_logger.store.client.point_in_time import PointInTime, opened
 from request_logger.store.errors import is_partial, reason_of
 from request_logger.store.excluded_indices import MAX_PATH_CHARACTERS, ExcludedIndices
 from request_logger.store.ports import EngineReader
@@ -32,10 +36,16 @@ _MOST_ROUNDS = 10
 # The value of each statistic; see `scorers.base` for the type that a need arrives as.
 Answers = dict[Statistic, Any]
 T = TypeVar("T")
+# How often a read is repeated during which documents changed.
+_MOST_READS = 5
 
 
 class TooManyBucketsError(BadQueryError):
     """The search engine rejects the number of buckets of a search."""
+
+
+class _ViewEndedError(Exception):
+    """A point in time has an index that can't answer."""
 
 
 class QueryRunner:
@@ -44,6 +54,8 @@ class QueryRunner:
     def __init__(self, engine: EngineReader) -> None:
         self.engine = engine
         self.left_out = ExcludedIndices(engine)
+        # What all searches of `at_one_time` see: a point in time, or the name of the same copies of all shards.
+        self._view: PointInTime | str | None = None
 
     def settled(self, make: Callable[[], T], indices: str = "") -> T:
         """Return the result of ``make``, repeated until no index is newly left out, so that all its figures match.
@@ -113,20 +125,68 @@ class QueryRunner:
             except (BadQueryError, StoreUnavailableError):
                 if not self.left_out.learn(scope.indices, status, answer):
                     raise
+                if isinstance(self._view, PointInTime):
+                    # It has the index that is left out from now on.
+                    raise _ViewEndedError from None
         raise StoreUnavailableError("indices keep failing one by one")
 
     def _send(self, indices: str, body: dict[str, Any], params: dict[str, str]) -> tuple[int, Any]:
+        if isinstance(self._view, PointInTime):
+            return self.engine.request("POST", "/_search", {**body, **self._view.body})
+        # The copies of a shard are refreshed at different times.
+        same_copies = {"preference": self._view} if self._view else {}
         path = f"/{quote(indices, safe='*,')}/_search"
         if len(path) <= MAX_PATH_CHARACTERS:
-            return self.engine.request("POST", path, body, params=params)
+            return self.engine.request("POST", path, body, params={**params, **same_copies})
         if "scroll" in params:
             raise StoreUnavailableError(f"too many indices must be left out: {len(self.left_out.reasons)}")
-        header = {"index": indices.split(","), "ignore_unavailable": True, "allow_no_indices": True}
+        header = {"index": indices.split(","), "ignore_unavailable": True, "allow_no_indices": True, **same_copies}
         status, answer = self.engine.request("POST", "/_msearch", dumps(header) + b"\n" + dumps(body) + b"\n")
         found = answer.get("responses") if isinstance(answer, dict) else None
         if status != 200 or not isinstance(found, list) or len(found) != 1 or not isinstance(found[0], dict):
             return status if status != 200 else 502, answer
         return int(found[0].get("status", 200)), found[0]
+
+    def at_one_time(self, scope: Scope, read: Callable[[], T], *more: Query) -> T:
+        """Return the result of ``read``, all of whose searches see the same documents, though these change meanwhile.
+
+        In a point in time where the search engine has one; else it is repeated until nothing changed. Raises
+        StoreUnavailableError if it always does.
+        """
+        if self._view is not None:
+            return read()
+        for _ in range(_MOST_ROUNDS):
+            pit = next(opened(self.engine, f"/{quote(self.left_out.narrowed(scope.indices), safe='*,')}"), None)
+            self._view = pit or uuid.uuid4().hex
+            try:
+                return read() if pit else self._unchanged(scope, read, more)
+            except _ViewEndedError:
+                continue
+            finally:
+                self._view = None
+                if pit is not None:
+                    pit.close()
+        raise StoreUnavailableError("indices keep failing one by one")
+
+    def _unchanged(self, scope: Scope, read: Callable[[], T], more: Sequence[Query]) -> T:
+        """Repeat ``read`` until the scope's documents are the same before and after it."""
+        before = self._state(scope, more)
+        for _ in range(_MOST_READS):
+            found = read()
+            after = self._state(scope, more)
+            if after == before:
+                return found
+            before = after
+        raise StoreUnavailableError(
+            "the documents change faster than their many classes can be counted: choose a time span that has ended"
+        )
+
+    def _state(self, scope: Scope, more: Sequence[Query]) -> Any:
+        """Return what changes when a document of the scope is written: their number, and the times of their scoring."""
+        times = {"times": {"stats": {"field": f"{PREFIX}scored_at"}}}
+        answer = self.search(scope, {"track_total_hits": True, "aggs": times}, *more)
+        found = check_aggregations(times, answer).get("times", {})
+        return check_total(answer), [found.get(name) for name in ("count", "max", "sum")]
 
     def count(self, scope: Scope, *more: Query) -> int:
         """Return the number of a scope's documents. Raises as :meth:`search` does."""
@@ -139,6 +199,13 @@ class QueryRunner:
     def fetch(self, scope: Scope, statistics: Iterable[Statistic], *more: Query) -> Answers:
         """Return the exact value of each statistic over a scope's documents. Raises as :meth:`search` does."""
         asked = list(dict.fromkeys(statistics))
+        answered = self._at_once(scope, asked, *more)
+        if len(answered) == len(asked):
+            return answered
+        return self.at_one_time(scope, lambda: self._in_pages(scope, asked, *more), *more)
+
+    def _at_once(self, scope: Scope, asked: Sequence[Statistic], *more: Query) -> Answers:
+        """Return the values that are exact in one search."""
         try:
             found = self.aggregate(scope, aggregation_body(asked), *more)
         except TooManyBucketsError:
@@ -146,29 +213,34 @@ class QueryRunner:
             found = self.aggregate(scope, aggregation_body(plain), *more)
         answered: Answers = {}
         for statistic in asked:
-            try:
+            with contextlib.suppress(KeyError, NotExactError):
                 answered[statistic] = read_one(statistic, found[key_of(statistic)])
-            except (KeyError, NotExactError):
-                answered[statistic] = self._paged(scope, statistic, *more)
         return answered
+
+    def _in_pages(self, scope: Scope, asked: Sequence[Statistic], *more: Query) -> Answers:
+        known = self._at_once(scope, asked, *more)
+        return {each: known[each] if each in known else self._paged(scope, each, *more) for each in asked}
 
     def pages(
         self, scope: Scope, sources: dict[str, Any], aggs: dict[str, Any] | None = None, *more: Query, size: int = PAGE
     ) -> Iterator[dict[str, Any]]:
-        """Yield all buckets of a composite aggregation over ``sources`` (by name). Raises as :meth:`search` does."""
-        after: Any = None
-        while True:
-            composite: dict[str, Any] = {"size": size, "sources": [{name: source} for name, source in sources.items()]}
-            if after is not None:
-                composite["after"] = after
+        """Yield all buckets of a composite aggregation over ``sources`` (by name), all of the same documents.
+
+        Raises as :meth:`search` does.
+        """
+
+        def page(after: Any) -> dict[str, Any]:
+            parts = [{name: source} for name, source in sources.items()]
+            composite = {"size": size, "sources": parts, **({} if after is None else {"after": after})}
             body = {"pages": {"composite": composite, **({"aggs": aggs} if aggs else {})}}
-            page = self.aggregate(scope, body, *more).get("pages", {"buckets": []})
-            yield from page["buckets"]
-            before, after = after, page.get("after_key")
-            if after is None or len(page["buckets"]) < size:
-                return
-            if after == before:
-                raise StoreUnavailableError("the engine's answer to a search can't be used: a page repeats")
+            found: dict[str, Any] = self.aggregate(scope, body, *more).get("pages", {"buckets": []})
+            return found
+
+        first = page(None)
+        if len(first["buckets"]) < size or first.get("after_key") is None:
+            yield from first["buckets"]
+        else:
+            yield from self.at_one_time(scope, lambda: list(_buckets_of(page, size)), *more)
 
     def _paged(self, scope: Scope, statistic: Statistic, *more: Query) -> Any:
         """Return a terms statistic from a composite aggregation; for other statistics the value over no documents."""
@@ -195,6 +267,19 @@ class QueryRunner:
 
 # The answer of any single-value aggregation over no documents.
 _NOTHING = {"value": 0, "doc_count": 0, "count": 0, "sum": 0.0, "sum_of_squares": 0.0, "min": 0.0, "max": 0.0}
+
+
+def _buckets_of(page: Callable[[Any], dict[str, Any]], size: int) -> Iterator[dict[str, Any]]:
+    """Yield the buckets of all pages."""
+    after: Any = None
+    while True:
+        found = page(after)
+        yield from found["buckets"]
+        before, after = after, found.get("after_key")
+        if after is None or len(found["buckets"]) < size:
+            return
+        if after == before:
+            raise StoreUnavailableError("the engine's answer to a search can't be used: a page repeats")
 
 
 def _terms(field: str) -> dict[str, Any]:

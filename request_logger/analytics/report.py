@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from request_logger.analytics import coverage as feedback
 from request_logger.analytics import curves
 from request_logger.analytics.buckets import Segment, by_ranges, fill, over_time, quantile_edges, values_of
+from request_logger.analytics.consistency import Judgement, judge
 from request_logger.analytics.estimates import Estimate, estimates, intervals_by_class, statistics_of
 from request_logger.analytics.fields import Field, find_field
 from request_logger.analytics.label_averages import fetch_cooccurrences
@@ -76,6 +77,7 @@ def make_report(engine: EngineReader, settings: Settings, options: Options, *, o
 def _report(runner: QueryRunner, settings: Settings, scope: Scope, options: Options) -> Report:
     # Checked first, since an unknown field is an error whatever the documents are.
     field = find_field(runner, scope, options.by) if options.by else None
+    judgement = judge(runner, scope)
     report: Report = {
         "made_at": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
         "target": options.target,
@@ -86,9 +88,11 @@ def _report(runner: QueryRunner, settings: Settings, scope: Scope, options: Opti
         "coverage": _coverage(runner, scope),
         "delay": _delay(runner, scope),
         "unscorable": [{"reason": reason, "n": n} for reason, n in feedback.reasons(runner, scope)],
-        "tasks": [_task(runner, scope, task, field, options) for task in tasks_of(runner, scope, settings)],
+        "tasks": [_task(runner, scope, task, judgement, field, options) for task in tasks_of(runner, scope, settings)],
     }
-    notes = _notes(runner, scope, report, options)
+    shown = {task["scorer"] for task in report["tasks"]}
+    unseen = [f"{reason}." for scorer, reason in judgement.reasons.items() if scorer not in shown]
+    notes = [*judgement.notes, *unseen, *_notes(runner, scope, report, options)]
     return {"tasks": [], **_without_empty(report), "notes": notes}
 
 
@@ -115,7 +119,12 @@ def _delay(runner: QueryRunner, scope: Scope) -> Report | None:
     }
 
 
-def _task(runner: QueryRunner, scope: Scope, task: Task, field: Field | None, options: Options) -> Report:
+def _task(
+    runner: QueryRunner, scope: Scope, task: Task, judgement: Judgement, field: Field | None, options: Options
+) -> Report:
+    if task.name in judgement.reasons:
+        return {"scorer": task.name, "documents": task.count, "reason": judgement.reasons[task.name]}
+    task = replace(task, metrics=judgement.kept(task.name, task.metrics))
     answers = runner.fetch(scope, statistics_of(task.metrics), task.only)
     answers |= fetch_cooccurrences(runner, scope, answers, task.only)
     matrix = answers.get(MATRIX["matrix"])

@@ -28,6 +28,7 @@ from request_logger.documents.event_metadata import extended_rows
 from request_logger.metadata import Schema, apply_schema
 from request_logger.metadata.schema import Side
 from request_logger.payloads import Decoded, UndecodableError, decode_body, parse_body
+from request_logger.payloads.flat import Flat, read_flat
 from request_logger.payloads.messages import drift_content, feedback_content, outlier_contents
 from request_logger.payloads.predictions import predicted
 
@@ -62,6 +63,7 @@ class Part:
     node: str
     header: Mapping[str, Any]
     timestamp: str
+    flat: Flat = Flat.BATCH
 
 
 class TooManyRowsError(BadEventError):
@@ -69,12 +71,17 @@ class TooManyRowsError(BadEventError):
 
 
 def parts_of(
-    event: Event, schema: Schema | None = None, most_rows: int | None = None, keep: Keep = "all"
+    event: Event,
+    schema: Schema | None = None,
+    most_rows: int | None = None,
+    keep: Keep = "all",
+    flat: Flat = Flat.BATCH,
 ) -> list[Part]:
     """Return one part per row of an event's body; a single part if it has no rows or can't be decoded.
 
     ``schema`` names the elements of the rows, or the features of a drift message. ``keep`` says which rows have the
-    whole body of a request or response. Raises TooManyRowsError if there are more than ``most_rows``.
+    whole body of a request or response, ``flat`` what a flat array of numbers is. Raises TooManyRowsError if there are
+    more than ``most_rows``.
     """
     common: Document = {}
     if event.time is not None:
@@ -83,7 +90,7 @@ def parts_of(
         common["ce-source"] = event.source
     if event.trace_id is not None:
         common[TRACE_ID] = event.trace_id
-    contents = [{**content, **common} for content in _contents(event, schema, most_rows, keep)]
+    contents = [{**content, **common} for content in _contents(event, schema, most_rows, keep, flat)]
     if event.part in ("request", "response"):
         contents = extended_rows(contents, event.extensions or {}, MAX_EXTENSION_BYTES)
     for content in contents:
@@ -92,10 +99,10 @@ def parts_of(
         if event.part == "feedback":
             # Reserved: it says that the truth is that of one row.
             content.pop(BODY_ITEM, None)
-    return [Part(event.part, content, event.node, event.header, event.timestamp) for content in contents]
+    return [Part(event.part, content, event.node, event.header, event.timestamp, flat) for content in contents]
 
 
-def _contents(event: Event, schema: Schema | None, most_rows: int | None, keep: Keep) -> list[Document]:
+def _contents(event: Event, schema: Schema | None, most_rows: int | None, keep: Keep, flat: Flat) -> list[Document]:
     body = event.body
     if body.raw is None:
         reason = body.reason or "the body is larger than MAX_PAYLOAD_BYTES"
@@ -106,6 +113,7 @@ def _contents(event: Event, schema: Schema | None, most_rows: int | None, keep: 
             is_response = event.part == "response"
             # A schema needs the values of the columns.
             decoded = decode_body(body.raw, body.content_type, is_response=is_response, keeps_text=schema is None)
+            decoded = read_flat(decoded, flat)
             if most_rows is not None and len(decoded.items) > most_rows:
                 raise TooManyRowsError("body: more rows than there is memory for")
             decoded = _named(decoded, schema, event.part)

@@ -7,6 +7,7 @@ from typing import Any
 from request_logger.common.json import all_parsed
 from request_logger.documents.document import Document, part_in
 from request_logger.payloads import UndecodableError, decode_message
+from request_logger.payloads.flat import Flat, read_flat
 
 
 def batch_rows(first: Document) -> int:
@@ -22,26 +23,26 @@ def batch_rows(first: Document) -> int:
     return rows
 
 
-def rows_of_feedback(content: Document) -> int:
-    """Return how many rows a feedback seems to be for; 1 if nothing indicates it."""
+def rows_of_feedback(content: Document, flat: Flat = Flat.BATCH) -> int:
+    """Return how many rows a feedback seems to be for; 1 if nothing indicates it. ``flat``: how its arrays are read."""
     reward = content.get("reward")
     rows = max(len(reward), 1) if isinstance(reward, list) else 1
     if content.get("truth") is not None:
-        rows = max(rows, _rows_in(content["truth"]))
-    return max(rows, embedded_rows(content))
+        rows = max(rows, _rows_in(content["truth"], flat))
+    return max(rows, embedded_rows(content, flat))
 
 
-def embedded_rows(content: Document) -> int:
+def embedded_rows(content: Document, flat: Flat = Flat.BATCH) -> int:
     """Return the number of rows of the prediction according to the feedback: its own response, or its ``instance``."""
     response = content.get("response")
     if response is not None:
-        return _rows_in(response)
+        return _rows_in(response, flat)
     instance = content.get("instance") if content.get("dataType", "json") != "json" else None
     return len(instance) if isinstance(instance, list) else 0
 
 
-def _rows_in(message: Any) -> int:
+def _rows_in(message: Any, flat: Flat = Flat.BATCH) -> int:
     try:
-        return len(decode_message(message).items)
+        return len(read_flat(decode_message(message), flat).items)
     except UndecodableError:
         return 0

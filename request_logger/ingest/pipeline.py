@@ -21,6 +21,7 @@ from request_logger.ingest.sampling import sample
 from request_logger.ingest.write_plan import record
 from request_logger.metadata import MetadataSource, Schema
 from request_logger.payloads.bodies import GZIP
+from request_logger.scoring.rules import FlatOf
 from request_logger.scoring.score import Settle
 from request_logger.settings import Settings
 from request_logger.spool import EventTooLargeError, Spool
@@ -78,6 +79,7 @@ class IngestPipeline:
         metadata: MetadataSource,
         replies: Replies,
         settle: Settle,
+        flat_of: FlatOf,
         writer: Writer,
         spool: Spool | None,
     ) -> None:
@@ -89,6 +91,7 @@ class IngestPipeline:
         self._metadata = metadata
         self._replies = replies
         self._settle = settle
+        self._flat_of = flat_of
         self._writer = writer
         self._spool = spool
         self._decoding = threading.Lock()
@@ -202,12 +205,14 @@ class IngestPipeline:
 
     def _parts_of(self, event: Event, schema: Schema | None, most_rows: int) -> list[Part]:
         keep = cast(Keep, self._settings.keep_payload)
+        _, namespace, name, endpoint = event.owner
+        flat = self._flat_of(namespace or "", name or "", endpoint or "", event.node)
         try:
             if event.body.size < _LARGE_BODY_BYTES:
-                return parts_of(event, schema, most_rows, keep)
+                return parts_of(event, schema, most_rows, keep, flat)
             with self._decoding:
                 time.sleep(_PAUSE_SECONDS)
-                return parts_of(event, schema, most_rows, keep)
+                return parts_of(event, schema, most_rows, keep, flat)
         except TooManyRowsError:
             raise RequestTooLargeError("body: has more rows than fit into MEMORY_BUDGET_BYTES") from None
 

@@ -196,7 +196,7 @@ def _record_feedback(address: _Address, part: Part, settle: Settle) -> Plan:
     named = row_named(address.request_id)
     if named is not None and (yield from _is_of_row(address, *named, joining)):
         return
-    rows = rows_of_feedback(part.content)
+    rows = rows_of_feedback(part.content, part.flat)
     if rows == 1:
         (single,) = yield from _run(address, [(None, join_own)])
         if single is not None and "request" in single and "response" in single:
@@ -214,7 +214,7 @@ def _record_feedback(address: _Address, part: Part, settle: Settle) -> Plan:
         yield from _move_to_rows(address, settle, own_feedback=part, is_alone=is_alone)
     elif (
         single is not None
-        and embedded_rows(part.content) > 1
+        and embedded_rows(part.content, part.flat) > 1
         and not _is_prediction(single)
         and (first is None or same_owner(single, first))
     ):
@@ -222,7 +222,9 @@ def _record_feedback(address: _Address, part: Part, settle: Settle) -> Plan:
         # It may be a newer feedback than this one, or one per node.
         waiting = parts_in(single)
         at_once = is_alone and [each.content for each in waiting] == [part.content]
-        yield from _move_parts(address, single, waiting, embedded_rows(part.content), settle, at_once=at_once)
+        yield from _move_parts(
+            address, single, waiting, embedded_rows(part.content, part.flat), settle, at_once=at_once
+        )
 
 
 def _is_of_row(

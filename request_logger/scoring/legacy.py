@@ -9,19 +9,41 @@ from request_logger.common.guard import reraise_if_killed, type_name
 from request_logger.scoring.custom_metrics import flatten
 from request_logger.scoring.reasons import raised, returned
 from scorers.base import Fields, Metric, Row, UnscorableError, unwrap
+from scorers.binary import Binary
 from scorers.multiclass import Multiclass
 
 
 @dataclass(frozen=True, slots=True)
+class ByNumber(Binary):
+    """The scorer ``binary`` under the MetricsServer's class path: 0 is negative, and any other number is positive."""
+
+    def _positive(self, names: tuple[str, ...], truth_label: str, predicted_label: str) -> str:
+        found = (truth_label, predicted_label)
+        if names or self.positive_label is not None or not all(label.startswith("CLASS_") for label in found):
+            return Binary._positive(self, names, truth_label, predicted_label)
+        return next((label for label in found if label != "CLASS_0"), "CLASS_1")
+
+
+@dataclass(frozen=True, slots=True)
 class ByColumn(Multiclass):
-    """The scorer ``multiclass`` under the MetricsServer's class paths: classes are named by their column.
+    """The scorer ``multiclass`` under the MetricsServer's class paths: classes are named by their column or number.
 
     The MetricsServer ignores column names, so CLASS_1 must not be renamed to the response's second column name.
     """
 
+    fractions_are_classes: ClassVar[bool] = True
+
     def score(self, truth: Row, prediction: Row) -> Fields:
         """Score as `Multiclass` does, without the names of the pair."""
         return Multiclass.score(self, Row(truth.value), Row(prediction.value))
+
+
+@dataclass(frozen=True, slots=True)
+class OneHot(ByColumn):
+    """The scorer ``multiclass`` under the path of MulticlassOneHot, to which a flat array is one row."""
+
+    expects_rows: ClassVar[bool] = True
+    fractions_are_classes: ClassVar[bool] = False
 
 
 @dataclass(frozen=True, slots=True)

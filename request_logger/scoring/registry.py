@@ -19,10 +19,10 @@ AUTO = "auto"
 
 # Class paths used as storage_uri of Seldon's MetricsServer; the numeric one occurs in both spellings.
 ALIASES: Mapping[str, str] = {
-    "adserver.cm_models.binary_metrics.BinaryMetrics": "binary",
+    "adserver.cm_models.binary_metrics.BinaryMetrics": "request_logger.scoring.legacy.ByNumber",
     "adserver.cm_models.multiclass_numeric.MulticlassNumeric": "request_logger.scoring.legacy.ByColumn",
     "adserver.cm_models.multiclass_numeric.MultiClassNumeric": "request_logger.scoring.legacy.ByColumn",
-    "adserver.cm_models.multiclass_one_hot.MulticlassOneHot": "request_logger.scoring.legacy.ByColumn",
+    "adserver.cm_models.multiclass_one_hot.MulticlassOneHot": "request_logger.scoring.legacy.OneHot",
 }
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache
+from inspect import getattr_static
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from request_logger.payloads.flat import Flat
 from request_logger.scoring.registry import AUTO, ScorerError, build, parse
 from scorers.auto import SCORERS, scorer_name
 from scorers.base import Row, Scorer
@@ -18,6 +20,9 @@ from scorers.reward import Reward
 
 _GLOBS = ("namespace", "deployment", "predictor", "model")
 _KEYS = frozenset({*_GLOBS, "scorer", "options"})
+
+FlatOf = Callable[[str, str, str, str], Flat]
+"""Says what a flat array is to the scorer of a namespace, deployment, predictor and model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +58,7 @@ class Chooser:
         self._reward = Reward()
         # Events come from few deployments, each many times.
         self._fixed = lru_cache(maxsize=1024)(self._match)
+        self._flat = lru_cache(maxsize=1024)(self._flat_to)
         self._auto = {name: build(name, {}) for name in SCORERS}
 
     def choose(
@@ -74,11 +80,20 @@ class Chooser:
         fixed = self._fixed(namespace, deployment, predictor, model)
         return fixed if fixed is not None else self._auto[scorer_name(truth, prediction)]
 
+    def flat_of(self, namespace: str, deployment: str, predictor: str, model: str) -> Flat:
+        """Return what a flat array of numbers is to the scorer of a deployment: one row, if its class says so."""
+        return self._flat(namespace, deployment, predictor, model)
+
     @property
     def scorers(self) -> tuple[Scorer, ...]:
         """The scorers that SCORER and the rules name, without those that ``auto`` chooses from."""
         named = (self._default, *(rule.scorer for rule in self._rules))
         return tuple(scorer for scorer in named if scorer is not None)
+
+    def _flat_to(self, *origin: str) -> Flat:
+        # The class's own attribute: code of a user's scorer that runs here could raise, and stop events.
+        expects_rows = getattr_static(type(self._fixed(*origin)), "expects_rows", False)
+        return Flat.ROW if expects_rows is True else Flat.BATCH
 
     def _match(self, *origin: str) -> Scorer | None:
         for rule in self._rules:

@@ -16,6 +16,7 @@ from request_logger.documents.batches import has_own_messages
 from request_logger.documents.document import Document, part_in
 from request_logger.documents.event_metadata import is_failure
 from request_logger.payloads import UndecodableError, decode_message
+from request_logger.payloads.flat import Flat, read_flat
 from request_logger.scoring import custom_metrics, user_scorers
 from request_logger.scoring.reasons import PairReason, PairWarning, chooser_raised
 from scorers.base import Row, UnscorableError, finite
@@ -178,7 +179,7 @@ def _names(document: Document) -> tuple[str, str, str, str]:
 
 def _responses(document: Document, feedback: Document) -> tuple[Row | None, Row | None, str | None]:
     """Return the row of the stored response, that of the response in the feedback, and why one can't be used."""
-    row, _ = _message_position(feedback)
+    row, expected = _message_position(feedback)
     problem: str | None = None
     stored = embedded = None
     if document.get("response") is not None:
@@ -196,7 +197,7 @@ def _responses(document: Document, feedback: Document) -> tuple[Row | None, Row 
             problem = PairReason.RESPONSE_WITHOUT_INSTANCE
     if feedback.get("response") is not None:
         try:
-            rows = _rows(feedback["response"])
+            rows = _rows(feedback["response"], expected)
             if row < len(rows):
                 embedded = rows[row]
         except UndecodableError:
@@ -228,8 +229,9 @@ def _truth(feedback: Document, prediction: Row | None) -> tuple[Row | None, int]
     return rows[row], max(len(rows) - expected, 0)
 
 
-def _rows(message: Any) -> list[Row]:
-    decoded = decode_message(message)
+def _rows(message: Any, expected: int = 0) -> list[Row]:
+    """Return the rows of a message; where one is expected, a flat array of numbers is this row."""
+    decoded = read_flat(decode_message(message), Flat.ROW if expected == 1 else Flat.BATCH)
     names = tuple(decoded.names or ())
     return [Row(item.instance, names) for item in decoded.items]
 

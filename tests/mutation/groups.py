@@ -80,6 +80,7 @@ GROUPS: dict[str, Group] = {
                 "intervals",
                 "label_averages",
                 "paired_samples",
+                "ranges",
                 "rollups",
                 "t_distribution",
                 "verdict",

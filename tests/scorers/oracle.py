@@ -235,9 +235,9 @@ def _rewritten(text: str, words: list[str], rng: random.Random) -> str:
 
 
 def text(truths: Sequence[str], answers: Sequence[str]) -> Expected:
-    """Metrics of the scorer text: matches and shared words as SQuAD's evaluation, edits by the textbook's table."""
+    """Metrics of the scorer text with normalize: matches and words as SQuAD's, edits by the textbook's table."""
     pairs = list(zip(truths, answers, strict=True))
-    matches = sk.accuracy_score([squad_normalize(y) for y in truths], [squad_normalize(p) for p in answers])
+    matches = sk.accuracy_score([squad_normalize(y) or y for y in truths], [squad_normalize(p) or p for p in answers])
     distances = [table_distance(y, p) for y, p in pairs]
     lengths = [max(len(y), len(p), 1) for y, p in pairs]
     return {
@@ -260,10 +260,10 @@ def squad_normalize(answer: str) -> str:
 
 
 def squad_f1(truth: str, prediction: str) -> float:
-    """Do as ``f1_score`` of SQuAD's evaluation script, version 2.0: without words, equal is 1 and other is 0."""
+    """Do as ``f1_score`` of SQuAD's evaluation script, 2.0; a text of which nothing is left equals only itself."""
     known, said = squad_normalize(truth).split(), squad_normalize(prediction).split()
-    if not known or not said:
-        return float(known == said)
+    if not known or not said or truth == prediction:
+        return float(truth == prediction)
     same = sum((Counter(known) & Counter(said)).values())
     if same == 0:
         return 0.0

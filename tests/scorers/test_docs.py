@@ -57,6 +57,14 @@ def test_the_rules_file(tmp_path: Path) -> None:
     assert Chooser("auto", str(path)).choose("prod-1", "fraud-x", "a", "b", Row(1), Row(0.2)).name == "binary"
 
 
+def test_every_metric_has_a_row() -> None:
+    """Its formula, its assumptions, and when not to believe it; and there is no row of another."""
+    page = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
+    rows = [row.split(" | ")[0] for row in page.splitlines() if row.startswith("| `")]
+    told = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+    assert told == {metric.name for name in registered() for metric in scorer_class(name).metrics}
+
+
 @pytest.mark.parametrize("name", sorted(registered()))
 def test_every_scorer_option_and_metric_is_documented(name: str) -> None:
     """A scorer, an option or a metric can't be added without its line."""

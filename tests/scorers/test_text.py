@@ -17,8 +17,10 @@ from tests.scorers.aggregate import metrics_of
 def test_equals_scikit_learn() -> None:
     """All metrics of 2,000 pairs: those that it has, SQuAD's and the textbook's."""
     truths, answers = oracle.text_pairs(seed=0)
-    pairs = zip(map(Row, truths), map(Row, answers), strict=True)
-    oracle.assert_equal(metrics_of(Text(), pairs), oracle.text(truths, answers))
+    pairs = list(zip(map(Row, truths), map(Row, answers), strict=True))
+    expected = oracle.text(truths, answers)
+    oracle.assert_equal(metrics_of(Text(normalize=True), pairs), expected)
+    oracle.assert_equal(metrics_of(Text(normalize=False), pairs), {**expected, "accuracy": expected["exact_match"]})
 
 
 @given(st.text(max_size=80), st.text(max_size=80))
@@ -65,7 +67,7 @@ def test_edits_of_long_texts() -> None:
 )  # fmt: skip
 def test_fields(truth: object, prediction: object, expected: dict[str, float]) -> None:
     """Fields that can be checked by hand."""
-    fields = Text().score(Row(truth), Row(prediction))
+    fields = Text(normalize=True).score(Row(truth), Row(prediction))
     assert {name: fields[name] for name in expected} == pytest.approx(expected)
 
 
@@ -87,8 +89,9 @@ def test_long_texts_have_no_edits() -> None:
     fields = Text(max_characters=5).score(Row("abcdef"), Row("abcdef"))
     assert fields["exact_match"] == 1
     assert "edit_distance" not in fields
-    with pytest.raises(ValueError, match="option max_characters"):
-        Text(max_characters=0)
+    for options in ({"max_characters": 0}, {"normalize": 1}):
+        with pytest.raises(ValueError, match=f"option {next(iter(options))}"):
+            Text(**options)
 
 
 @pytest.mark.parametrize(

@@ -14,20 +14,17 @@ from typing import Any, Self
 from urllib.parse import quote, unquote
 
 from request_logger.store.changes import Document, StoreUnavailableError
+from request_logger.store.client.point_in_time import KEEP_ALIVE, PointInTime, opened
 from request_logger.store.errors import is_partial, reason_of
 from request_logger.store.excluded_indices import LENIENT, MAX_PATH_CHARACTERS, ExcludedIndices
 from request_logger.store.ports import EngineReader
 from request_logger.store.search_answers import check_documents, check_hits
 
-# How long the search engine keeps the context between two pages.
-KEEP_ALIVE = "10m"
 _TIME_ORDER = {"@timestamp": {"order": "asc", "unmapped_type": "date"}}
 # The order of a scroll. For documents of equal times OpenSearch depends on the order in which it visits segments, but
 # continues after the number of the last document: without _doc, documents of equal times in other segments would be
 # skipped.
 SCROLL_ORDER = (_TIME_ORDER, "_doc")
-# Paths that open and close a point in time: OpenSearch's first, since its client logs a warning for each refusal.
-_OPENERS = (("/_search/point_in_time", "pit_id"), ("/_pit", "id"))
 # Each round excludes all indices that have failed so far.
 _MAX_ROUNDS = 10
 
@@ -63,7 +60,7 @@ class Scan:
         self.left_out = ExcludedIndices(engine)
         self._search = {"size": page, "query": query, "_source": source, "track_total_hits": False}
         self._slices = slices
-        self._pit: tuple[str, str, str] | None = None
+        self._pit: PointInTime | None = None
 
     @property
     def point_in_time(self) -> bool:
@@ -79,13 +76,12 @@ class Scan:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._pit is not None:
-            path, key, name = self._pit
-            self._forget(path, {key: name if key == "id" else [name]})
+            self._pit.close()
 
     def pages(self, number: int = 0) -> Iterator[list[Hit]]:
         """Yield the pages of one of the ``slices``, the oldest documents first."""
         if self._pit is not None:
-            yield from self._read(self._pit[2], number)
+            yield from self._read(self._pit, number)
         else:
             yield from self._scroll(number)
 
@@ -107,31 +103,26 @@ class Scan:
                 return
         raise StoreUnavailableError("too many indices can't be read")
 
-    def _open(self) -> tuple[str, str, str] | None:
-        for path, key in _OPENERS:
-            status, answer = self._engine.request(
-                "POST", self._path + path, params={"keep_alive": KEEP_ALIVE, "ignore_unavailable": "true"}
-            )
-            if status == 200 and isinstance(answer, dict) and key in answer:
-                name = str(answer[key])
-                # Older versions can open a point in time, but don't support _shard_doc, which makes the order definite.
-                status, _ = self._engine.request("POST", "/_search", {**self._of_pit(name), "size": 0})
-                if status == 200:
-                    return path, key, name
-                self._forget(path, {key: name if key == "id" else [name]})
+    def _open(self) -> PointInTime | None:
+        for pit in opened(self._engine, self._path):
+            # Older versions can open a point in time, but don't support _shard_doc, which makes the order definite.
+            status, _ = self._engine.request("POST", "/_search", {**self._of_pit(pit), "size": 0})
+            if status == 200:
+                return pit
+            pit.close()
         return None
 
-    def _of_pit(self, name: str) -> Document:
-        return {**self._search, "pit": {"id": name, "keep_alive": KEEP_ALIVE}, "sort": [_TIME_ORDER, "_shard_doc"]}
+    def _of_pit(self, pit: PointInTime) -> Document:
+        return {**self._search, **pit.body, "sort": [_TIME_ORDER, "_shard_doc"]}
 
     def _slice(self, number: int) -> Document:
         return {"slice": {"id": number, "max": self._slices}} if self._slices > 1 else {}
 
-    def _read(self, name: str, number: int) -> Iterator[list[Hit]]:
+    def _read(self, pit: PointInTime, number: int) -> Iterator[list[Hit]]:
         after: Sequence[Any] | None = None
         while True:
             more = {"search_after": after} if after else {}
-            hits = self._hits("/_search", {**self._of_pit(name), **self._slice(number), **more})["hits"]["hits"]
+            hits = self._hits("/_search", {**self._of_pit(pit), **self._slice(number), **more})["hits"]["hits"]
             if not hits:
                 return
             yield [_hit(hit) for hit in hits]

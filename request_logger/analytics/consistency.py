@@ -1,0 +1,248 @@
+"""Judges whether the documents of each model were scored alike: figures over a part of them may be wrong.
+
+A scorer sees one pair at a time. What it can't tell is unscorable, and such pairs are seldom a random part: of the
+labels 1 and 2, only those of 2. Others it reads differently: a probability that is exactly 1 as an answer. Only the
+documents of a model together show it.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from request_logger.analytics.queries import QueryRunner
+from request_logger.analytics.rollups import PREFIX
+from request_logger.analytics.scope import Scope
+from request_logger.analytics.selection import any_of, exists, having, without
+from request_logger.common.mapped_fields import ORIGIN_KEYWORDS
+from scorers.base import Metric
+from scorers.reasons import Reason
+
+# Below it, unscorable pairs are slips of single labels; a convention of a whole class that is read wrongly makes more.
+_MOST_BLOCKED = 0.01
+# Of the predictions without a probability: a log loss of at most 36 for each changes the mean by less than 0.04.
+_MOST_PARTIAL = 0.001
+# The fields that only some readings of a prediction have -> the fields that come with each.
+_PARTIAL = {
+    "log_loss": ("log_loss", "brier", "score_bin", "calibration_bin"),
+    "reciprocal_rank": ("reciprocal_rank", "truth_rank"),
+    "ranked_probability_score": ("ranked_probability_score",),
+}
+_CLASSES = "classes=NAME|NAME"
+# The reasons that select pairs by what is in them -> the option that the text names, as an example.
+_SELECTING = {
+    Reason.POSITIVE_UNKNOWN: "positive_label=NAME",
+    Reason.TRUTH_NO_COLUMN: _CLASSES,
+    Reason.TRUTH_BETWEEN_CLASSES: _CLASSES,
+    Reason.PREDICTION_BETWEEN_CLASSES: _CLASSES,
+    Reason.INDICATOR_UNKNOWN: "indicator=true",
+    Reason.SCORES_UNKNOWN: "scores=true",
+    Reason.PREDICTION_NOT_PROBABILITY: "logits=true",
+}
+# Of two scorers that `auto` chose for one model, the later one here reads the pairs of the earlier one, too.
+_GENERAL = ("binary", "multiclass", "multilabel", "ranking", "text", "regression")
+_NO_NAME = "CLASS_"
+_PAGE = 200
+# Models that the notes name; a report over many has one line for the others.
+_MOST_NAMED = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The documents of one model that one scorer read: their number, and of the scored ones what they have.
+
+    ``origin`` has its namespace, deployment, predictor and model as far as they are known; ``blocked`` has the numbers
+    of unscorable documents by reason, ``having`` those of scored ones by field; ``by_column`` and ``by_name`` count
+    those whose classes have columns only, and names only.
+    """
+
+    origin: tuple[tuple[str, str], ...]
+    scorer: str
+    scored: int
+    blocked: Mapping[str, int]
+    having: Mapping[str, int]
+    by_column: int
+    by_name: int
+
+    @property
+    def partial(self) -> dict[str, float]:
+        """The fields that some scored documents have, and others don't, with the share of those that don't."""
+        known = self.having["correct"]
+        return {name: (known - n) / known for name in _PARTIAL if 0 < (n := self.having[name]) < known}
+
+    @property
+    def is_named_twice(self) -> bool:
+        """Whether some documents have the classes' names, and others only their columns."""
+        return bool(self.by_column and self.by_name)
+
+    def command(self, scorer: str) -> str:
+        """Return the command that scores the documents of this model again."""
+        options = [f"--{name} {shlex.quote(value)}" for name, value in self.origin]
+        return " ".join(["request-logger rescore", *options, "--scorer", shlex.quote(scorer)])
+
+    @property
+    def name(self) -> str:
+        """The model, for people."""
+        return "/".join(value for _, value in self.origin) or "documents without an origin"
+
+
+@dataclass(slots=True)
+class Judgement:
+    """What the figures of each scorer must do without.
+
+    ``reasons``: why there are none. ``fields``: those whose metrics are refused. ``notes``: why, and what helps.
+    """
+
+    reasons: dict[str, str] = field(default_factory=dict)
+    fields: dict[str, set[str]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def kept(self, scorer: str, metrics: Iterable[Metric]) -> tuple[Metric, ...]:
+        """Return the metrics of a scorer that all of its documents are in."""
+        refused = self.fields.get(scorer, set())
+        return tuple(metric for metric in metrics if refused.isdisjoint(_fields_of(metric)))
+
+
+def judge(runner: QueryRunner, scope: Scope) -> Judgement:
+    """Return the judgement on a scope's documents. Raises what :class:`QueryRunner` raises."""
+    totals = groups_of(runner, scope)
+    if len(totals) < 2 and not any(group.blocked or group.partial or group.is_named_twice for group in totals):
+        return Judgement()
+    return judgement_of(groups_of(runner, scope, ORIGIN_KEYWORDS))
+
+
+def judgement_of(groups: Sequence[Group]) -> Judgement:
+    """Return the judgement on groups, one per model and scorer. Pure."""
+    judgement = Judgement()
+    for scorer in dict.fromkeys(group.scorer for group in groups):
+        own = [group for group in groups if group.scorer == scorer]
+        _judge_blocked(own, judgement)
+        _judge_partial(own, judgement)
+        _judge_names(own, judgement)
+    _judge_choice(groups, judgement)
+    return judgement
+
+
+def groups_of(runner: QueryRunner, scope: Scope, origins: Mapping[str, str] | None = None) -> list[Group]:
+    """Return the groups of a scope's documents with a truth, the largest first.
+
+    ``origins`` are the fields of the origin by name; without them there is one group for each scorer.
+    """
+    unscorable = f"{PREFIX}unscorable"
+    labels = [f"{PREFIX}truth_label", f"{PREFIX}predicted_label"]
+    unnamed = [{"prefix": {label: _NO_NAME}} for label in labels]
+    counted = {name: {"value_count": {"field": f"{PREFIX}{name}"}} for name in ("correct", *_PARTIAL)}
+    is_scored = without(exists(unscorable))
+    aggs = {
+        "scored": {"filter": is_scored, "aggs": counted},
+        "blocked": {
+            "filter": {"terms": {unscorable: [*_SELECTING]}},
+            "aggs": {"reasons": {"terms": {"field": unscorable, "size": len(_SELECTING)}}},
+        },
+        # A correct answer is one class, so that a class which is a name beside one that isn't makes neither.
+        "by_column": {"filter": having(is_scored, *unnamed)},
+        "by_name": {"filter": without(any_of(*unnamed), is_scored, *map(exists, labels))},
+    }
+    sources: dict[str, Any] = {
+        name: {"terms": {"field": path, "missing_bucket": True}} for name, path in (origins or {}).items()
+    }
+    sources["scorer"] = {"terms": {"field": f"{PREFIX}scorer"}}
+    with_truth = without({"term": {f"{PREFIX}basis": "reward"}})
+    pages = runner.pages(scope, sources, aggs, with_truth, size=_PAGE)
+    found = [_group(bucket) for bucket in pages]
+    return sorted(found, key=lambda group: (-group.scored, group.origin, group.scorer))
+
+
+def _group(bucket: Mapping[str, Any]) -> Group:
+    key, scored = bucket["key"], bucket["scored"]
+    reasons = bucket["blocked"].get("reasons", {}).get("buckets", [])
+    return Group(
+        tuple((name, str(key[name])) for name in ORIGIN_KEYWORDS if key.get(name)),
+        str(key["scorer"]),
+        int(scored["doc_count"]),
+        {str(each["key"]): int(each["doc_count"]) for each in reasons},
+        {name: int(scored[name]["value"]) for name in ("correct", *_PARTIAL)},
+        int(bucket["by_column"]["doc_count"]),
+        int(bucket["by_name"]["doc_count"]),
+    )
+
+
+def _judge_blocked(groups: Sequence[Group], judgement: Judgement) -> None:
+    affected = [group for group in groups if group.blocked]
+    if not affected:
+        return
+    scorer = affected[0].scorer
+    blocked = sum(sum(group.blocked.values()) for group in affected)
+    pairs = blocked + sum(group.scored for group in groups)
+    reason = max(affected[0].blocked, key=affected[0].blocked.__getitem__)
+    text = f"{blocked:,} of {pairs:,} pairs can't be scored by {scorer}: {reason}"
+    advice = f"({_named(affected)}; then: {affected[0].command(f'{scorer}:{_SELECTING[Reason(reason)]}')})"
+    if blocked > _MOST_BLOCKED * pairs:
+        judgement.reasons[scorer] = f"{text}. The others are no random part, so there are no figures {advice}"
+    else:
+        judgement.notes.append(f"{text}. The figures leave them out {advice}.")
+
+
+def _judge_partial(groups: Sequence[Group], judgement: Judgement) -> None:
+    mixed = [group for group in groups if group.partial]
+    if not mixed:
+        return
+    first, scorer = mixed[0], mixed[0].scorer
+    refused = {name for group in mixed for name, lacking in group.partial.items() if lacking > _MOST_PARTIAL}
+    judgement.fields[scorer] = {field for name in refused for field in _PARTIAL[name]}
+    counts = " and ".join(
+        f"{first.having[name]:,} of {first.having['correct']:,} have {name}" for name in first.partial
+    )
+    option = "indicator=true" if scorer == "multilabel" else "probabilities=true"
+    if scorer == "ordinal" or ("reciprocal_rank" not in first.partial and scorer == "multiclass"):
+        option = "logits=true"
+    judgement.notes.append(
+        f"Of the predictions that {scorer} scored, {counts} ({_named(mixed)}), as where some probabilities are exactly"
+        f" 0 or 1: metrics of these fields are of another part of the documents than the accuracy"
+        f"{', so they are left out' if refused else ''}. To read all alike: {first.command(f'{scorer}:{option}')}."
+    )
+
+
+def _judge_names(groups: Sequence[Group], judgement: Judgement) -> None:
+    both = [group for group in groups if group.is_named_twice]
+    if both:
+        first = both[0]
+        judgement.notes.append(
+            f"Classes have names in {first.by_name:,} pairs, and only columns ({_NO_NAME}0) in {first.by_column:,}"
+            f" ({_named(both)}): a class may be two in the figures. To name all:"
+            f" {first.command(f'{first.scorer}:{_CLASSES}')}."
+        )
+
+
+def _judge_choice(groups: Sequence[Group], judgement: Judgement) -> None:
+    """Note the models whose documents several scorers read, as `auto` does with pairs of several forms."""
+    by_origin: dict[Any, list[Group]] = {}
+    for group in groups:
+        by_origin.setdefault(group.origin, []).append(group)
+    several = [each for each in by_origin.values() if len(each) > 1]
+    for each in several[:_MOST_NAMED]:
+        general = max(each, key=lambda group: _GENERAL.index(group.scorer) if group.scorer in _GENERAL else -1)
+        counts = " and ".join(f"{group.scorer} ({group.scored:,})" for group in each)
+        judgement.notes.append(
+            f"{general.name} was scored by {counts}: each has the figures of a part. Set SCORER or a rule to one of"
+            f" them, then: {general.command(general.scorer)}."
+        )
+    if len(several) > _MOST_NAMED:
+        judgement.notes.append(f"{len(several) - _MOST_NAMED} more models were scored by several scorers each.")
+
+
+def _named(groups: Sequence[Group]) -> str:
+    names = [group.name for group in groups]
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    return ", ".join(names[:_MOST_NAMED]) + more
+
+
+def _fields_of(metric: Metric) -> set[str]:
+    found: set[str] = set()
+    for need in metric.needs.values():
+        for name in ("field", "by", "fields"):
+            value = getattr(need, name, None)
+            found.update([value] if isinstance(value, str) else value or [])
+    return found
