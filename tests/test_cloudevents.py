@@ -54,7 +54,7 @@ DATA = st.dictionaries(
 
 def binary(headers: dict[str, str], body: bytes = b"") -> Event:
     lower = {name.lower(): value for name, value in headers.items()}
-    return from_headers(lower, kept_body(body, lower.get("content-type"), SETTINGS.max_payload_bytes), SETTINGS)
+    return from_headers(lower, kept_body(body, lower.get("content-type"), SETTINGS), SETTINGS)
 
 
 def structured(**changes: Any) -> Event:
