@@ -22,8 +22,9 @@ from tests.stub_platform import Platform, running
 
 DOCS = Path(__file__).parent.parent / "docs"
 NAMES = ("connect-kserve", "connect-seldon", "connect-http", "connect-llm")
+ANSWER = {"role": "assistant", "content": "Paris, of course"}
 CHAT = {"id": "chatcmpl-1", "object": "chat.completion", "model": "qwen",
-        "choices": [{"index": 0, "message": {"role": "assistant", "content": "Paris, of course"}, "finish_reason": "stop"}],
+        "choices": [{"index": 0, "message": ANSWER, "finish_reason": "stop"}],
         "usage": {"prompt_tokens": 5, "completion_tokens": 4, "total_tokens": 9}}  # fmt: skip
 
 

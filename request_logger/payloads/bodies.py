@@ -23,6 +23,7 @@ from request_logger.common.json import (
     MAX_KEY_CHARACTERS,
     MAX_TEXT_CHARACTERS,
     UnstorableNumber,
+    count_openings,
     dumps,
     has_big_integer,
     has_double,
@@ -86,7 +87,7 @@ def _parse(raw: bytes, content_type: str | None, max_bytes: int) -> Body:
         value = v2_binary.parse(raw) or value
     if has_big_integer(raw):
         return _parse_leniently(raw, None, "")
-    if raw.count(b"[") + raw.count(b"{") > MAX_DEPTH:
+    if count_openings(raw) > MAX_DEPTH:
         check_depth(value)
     if len(raw) > MAX_KEY_CHARACTERS and (b"\\" in raw or len(raw) > MAX_TEXT_CHARACTERS or _LONG_KEY.search(raw)):
         check_lengths(value)

@@ -24,8 +24,8 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _FIELDS = (b"data:", b"event:", b"id:", b"retry:")
 _DATA, _COMMENT = b"data:", b":"
 _END = b"[DONE]"
-# A stream has one or two chunks that can't be parsed, where it was cut. Bytes with more are something else, and parsing
-# each of their lines takes too long.
+# A stream has one or two chunks that can't be parsed, where it was cut, or are of no API, such as a ping. Bytes with more
+# are something else, and parsing each of their lines takes too long.
 _MOST_GAPS = 100
 
 
@@ -100,7 +100,8 @@ def _assembled(
     stream: Stream | None = None
     error: dict[str, Any] = {}
     has_end = False
-    gaps = 0
+    # Chunks that can't be parsed or added, and those of no known API before the first one of the stream.
+    gaps = unknown = 0
     for text in filter(bytes.strip, chunks):
         if text.strip() == _END:
             has_end = True
@@ -109,18 +110,18 @@ def _assembled(
             chunk = parse(text)
         except ValueError:
             chunk = None
-        if not isinstance(chunk, dict):
+        if isinstance(chunk, dict):
+            stream = stream or next((kind() for kind in kinds if kind.accepts(chunk)), None)
+            is_added = stream is not None and stream.add(chunk)
+            if _is_error(chunk):
+                error = {"error": chunk.get("error") or chunk}
+            elif stream is None:
+                unknown += 1
+            elif not is_added:
+                gaps += 1
+        else:
             gaps += 1
-            if gaps > _MOST_GAPS:
-                return None
-            continue
-        if stream is None:
-            stream = next((kind() for kind in kinds if kind.accepts(chunk)), None)
-        if stream is not None and not stream.add(chunk) and not _is_error(chunk):
-            gaps += 1
-        if _is_error(chunk):
-            error = {"error": chunk.get("error") or chunk}
-        elif stream is None and kinds is _KINDS_OF_LINES:
+        if gaps + unknown > _MOST_GAPS or (unknown and kinds is _KINDS_OF_LINES):
             return None
     if stream is None:
         return None
