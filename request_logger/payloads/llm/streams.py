@@ -24,8 +24,8 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _FIELDS = (b"data:", b"event:", b"id:", b"retry:")
 _DATA, _COMMENT = b"data:", b":"
 _END = b"[DONE]"
-# A stream has one or two chunks that can't be parsed, where it was cut, or are of no API, such as a ping. Bytes with more
-# are something else, and parsing each of their lines takes too long.
+# A stream has one or two chunks that can't be parsed, where it was cut, or are of no API, such as a ping. Bytes with
+# more of them are something else, and parsing each of their lines takes too long.
 _MOST_GAPS = 100
 
 
