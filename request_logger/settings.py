@@ -79,11 +79,25 @@ class Settings:
     )
     seldon_environment: str = _env("", "inserted into index names after -log-")
     max_payload_bytes: int = _env(300_000, "a larger body is not stored: its size and SHA-256 are", minimum=1)
+    max_stream_bytes: int = _env(
+        4 * 2**20,
+        "a streamed answer of a language model over MAX_PAYLOAD_BYTES is put together if it has at most this size "
+        "(and a quarter of MEMORY_BUDGET_BYTES), and stored; MAX_PAYLOAD_BYTES then applies to the result",
+        minimum=1,
+    )
     keep_payload: str = _env(
         "all",
         "documents with the body of their request and response as payload: all (of a batch whose copies would exceed "
         "64 kB, its first row), first-row (always the first row of a batch) or none",
         choices=("all", "first-row", "none"),
+    )
+    keep_embeddings: bool = _env(
+        False, "store the vectors in the responses of embedding models; off: the size of each vector"
+    )
+    text_search: bool = _env(
+        False,
+        "index requests and responses that are text word by word, in searchable_text; off: they are stored, and not "
+        "indexed",
     )
     max_structured_bytes: int = _env(
         20 * 2**20, "maximum body of a structured or batched request; a larger one is answered 413", minimum=1

@@ -54,7 +54,7 @@ DATA = st.dictionaries(
 
 def binary(headers: dict[str, str], body: bytes = b"") -> Event:
     lower = {name.lower(): value for name, value in headers.items()}
-    return from_headers(lower, kept_body(body, lower.get("content-type"), SETTINGS.max_payload_bytes), SETTINGS)
+    return from_headers(lower, kept_body(body, lower.get("content-type"), SETTINGS), SETTINGS)
 
 
 def structured(**changes: Any) -> Event:
@@ -168,8 +168,9 @@ def test_wrong_kind_of_event(value: Any, kind: str) -> None:
 
 def test_body_over_the_limit() -> None:
     """A body of the limit is kept; of a longer one the size and the hash."""
-    assert kept_body(b"1234", "text/plain", 4) == Body(b"1234", "text/plain", 4)
-    assert kept_body(b"12345", None, 4) == Body(None, None, 5, hashlib.sha256(b"12345").hexdigest())
+    limited = Settings(max_payload_bytes=4)
+    assert kept_body(b"1234", "text/plain", limited) == Body(b"1234", "text/plain", 4)
+    assert kept_body(b"12345", None, limited) == Body(None, None, 5, hashlib.sha256(b"12345").hexdigest())
     event = {**ATTRIBUTES, "time": None, "data": "12345"}
     assert from_structured(event, Settings(max_payload_bytes=4)).body.raw is None
     assert from_structured(event, Settings(max_payload_bytes=5)).body.raw == b"12345"

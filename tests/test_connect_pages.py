@@ -22,8 +22,10 @@ from tests.stub_platform import Platform, running
 
 DOCS = Path(__file__).parent.parent / "docs"
 NAMES = ("connect-kserve", "connect-seldon", "connect-http", "connect-llm")
+ANSWER = {"role": "assistant", "content": "Paris, of course"}
 CHAT = {"id": "chatcmpl-1", "object": "chat.completion", "model": "qwen",
-        "choices": [{"index": 0, "message": {"role": "assistant", "content": "Paris, of course"}}]}  # fmt: skip
+        "choices": [{"index": 0, "message": ANSWER, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": 5, "completion_tokens": 4, "total_tokens": 9}}  # fmt: skip
 
 
 def blocks(name: str, *languages: str) -> list[tuple[str, str]]:
@@ -46,6 +48,7 @@ class Reader:
         self._unique = uuid.uuid4().hex[:8]
         self._index = index
         self._addresses = {"localhost:8080": server.url.removeprefix("http://")}
+        self._addresses["localhost:9200"] = index.url.removeprefix("http://")
         if platform:
             self._addresses["localhost:8081"] = platform.removeprefix("http://")
         parts = urlsplit(index.url)
@@ -195,12 +198,12 @@ def test_any_program(reader: Callable[..., Reader], index: Index) -> None:
 
 @pytest.mark.engine
 def test_language_models(reader: Callable[..., Reader], server: Server, index: Index) -> None:
-    """A thumb is a reward, a reference answer is compared as text; the chat itself is stored whole."""
+    """A thumb is a reward, a reference answer is compared with the stored one; tokens can be summed up."""
     platform = Platform(server.url, "", CHAT, ("X-Tenant", "X-Request-Id"))
     with running(platform) as url:
         page = reader(url)
         platform.deployment = page.name("qwen")
-        answer, thumb, reference, report = page.read("connect-llm", "qwen")
+        answer, thumb, reference, report, tokens = page.read("connect-llm", "qwen")
     assert json.loads(answer) == CHAT
     assert metrics_of(thumb)["reward"] == 1
     metrics = metrics_of(reference)
@@ -208,4 +211,8 @@ def test_language_models(reader: Callable[..., Reader], server: Server, index: I
     assert rows_by(report, "tenant").keys() == {"acme"}
     ((_, document),) = index.documents(f"inference-log-*-demo-{platform.deployment}-*").items()
     assert document["response"]["payload"]["choices"] == CHAT["choices"]
-    assert document["response"]["undecodable"]
+    assert document["response"]["instance"] == "Paris, of course"
+    assert document["request"]["instance"] == "The capital of France?"
+    assert document["response"]["elements"]["finish_reason"] == "stop"
+    found = json.loads(tokens)["aggregations"]["models"]["buckets"]
+    assert [(bucket["key"], bucket["tokens"]["value"]) for bucket in found] == [("qwen", 9)]

@@ -52,7 +52,7 @@ def response(classes: list[float]) -> bytes:
 
 
 def content(event: Event) -> dict[str, Any]:
-    (part,) = parts_of(event, None, 10, "all")
+    (part,) = parts_of(event, None, 10)
     return part.content
 
 
@@ -187,7 +187,7 @@ def test_an_error_belongs_to_its_prediction() -> None:
 def test_any_value_is_stored(value: bytes, infer_type: str) -> None:
     """What can't be decoded is kept with the reason."""
     headers = (("x-request-id", b"r1"), ("seldon-infer-type", infer_type.encode()))
-    for part in parts_of(read("seldon.ns.model.m.inputs", value, headers), None, 1000, "all"):
+    for part in parts_of(read("seldon.ns.model.m.inputs", value, headers), None, 1000):
         assert "payload" in part.content or "undecodable" in part.content or "instance" in part.content
 
 

@@ -211,7 +211,7 @@ def stored(keep: str, messages: list[Message]) -> Store:
     documents: Store = {}
     for message in messages:
         made = make(message)
-        plan = record(made, parts_of(made, keep=keep), SETTLE)  # type: ignore[arg-type]
+        plan = record(made, parts_of(made, keep=batches.Keeping(keep)), SETTLE)  # type: ignore[arg-type]
         results: Any = None
         while True:
             try:

@@ -15,7 +15,7 @@ from request_logger.common import number_text
 from request_logger.common.json import JsonText, all_parsed, dumps, loads
 from request_logger.common.mapped_fields import SCORED_AT
 from request_logger.common.number_text import loads_keeping
-from request_logger.documents.batches import Keep
+from request_logger.documents.batches import Keep, Keeping
 from request_logger.documents.document import PARTS, degrade, part_in, parts_of
 from request_logger.documents.event import Body, Event, from_headers
 from request_logger.ingest.write_plan import merging, parts_in, record
@@ -95,7 +95,7 @@ def stored(
     """Store events one after the other; each document is read by ``read``, and written in the form of ``refusals``."""
     engine = {} if engine is None else engine
     for each in sent:
-        plan = record(each, parts_of(each, keep=keep), settle)
+        plan = record(each, parts_of(each, keep=Keeping(keep)), settle)
         results: Any = None
         while True:
             try:

@@ -15,8 +15,8 @@ from request_logger.scoring.score import score
 from request_logger.settings import Settings
 from tests.helpers import Index, Sender, Server, event, index_of
 
-CHAT = {"model": "m", "messages": [{"role": "user", "content": [{"type": "text", "text": "Capital of France?"}]}]}
-JSON: list[Any] = [CHAT, {"": {"a..b": [1, None]}}, [1, [2, "x"]], [], {}, 5, 0.5, True, None, "text", [[{"x": 1}]]]
+UNKNOWN = {"turns": [{"from": "human", "value": [{"type": "text", "text": "Capital of France?"}]}]}
+JSON: list[Any] = [UNKNOWN, {"": {"a..b": [1, None]}}, [1, [2, "x"]], [], {}, 5, 0.5, True, None, "text", [[{"x": 1}]]]
 
 
 def content_of(body: bytes, part: str = "request", content_type: str = "application/json") -> dict[str, Any]:

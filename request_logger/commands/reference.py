@@ -46,7 +46,9 @@ _MEANINGS = {
     "Ce-Endpoint": "the predictor, or `default` and `canary`",
     "Ce-Namespace": "the deployment's namespace",
     "Ce-Modelid": "the node of the graph, or the model",
+    "latency_seconds": "of a language model's call: the time from its request to its response, by their `ce-time`",
     "nodes": "the parts by node, for a graph with several nodes",
+    "searchable_text": "the row's text, indexed word by word; only with TEXT_SEARCH",
     "ce-time": "when the event was sent",
     "ce-source": "sender of the event",
     "trace-id": "id of the prediction's trace",
@@ -201,7 +203,7 @@ def meaning_of(path: str) -> str:
 
 def mapped_fields() -> Iterator[tuple[str, str]]:
     """Yield each field of the index template and its type."""
-    yield from _fields(mapping()["properties"], "")
+    yield from _fields(mapping(text_search=True)["properties"], "")
 
 
 def _fields(properties: dict[str, Any], prefix: str) -> Iterator[tuple[str, str]]:

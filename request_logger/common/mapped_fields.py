@@ -37,6 +37,8 @@ METRICS = frozenset({
     "score_bin", "calibration_bin", "reward", "reward_agrees", "response_disagrees", "unindexed", "unindexed_reason",
 })  # fmt: skip
 
+SEARCHABLE_TEXT = "searchable_text"
+"""The field of a part with the text of its row, indexed word by word: only with TEXT_SEARCH."""
 _ANY_PART = {
     "ce-time", "ce-source", "received-time", "trace-id", "unindexed", "unindexed_reason", "undecodable",
     "payload_dropped", "payload",
@@ -44,7 +46,7 @@ _ANY_PART = {
 _PREDICTION = _ANY_PART | {
     "id", "model_name", "model_version", "signature_name", "instance", "dataType", "names", "rows",
     "elements_unindexed", "parameters", "outputs", "metadata_unindexed", "ce-component", "ce-recordedtime",
-    "ce-statuscode", "body_item",
+    "ce-statuscode", "body_item", SEARCHABLE_TEXT,
 }  # fmt: skip
 _FEEDBACK = _ANY_PART | {"reward", "truth", "request", "response", "metrics", "instance", "item", "items", "body_item"}
 PARTS = {
@@ -58,5 +60,7 @@ PARTS = {
 """Part -> its fields with a fixed type, without subfields."""
 FAILED_STATUS = 400
 """The lowest HTTP status of a failed request, which is no prediction."""
+LATENCY = "latency_seconds"
+"""The document's field with the time between a language model's request and response."""
 STATUS, COMPONENT = "ce-statuscode", "ce-component"
 """The fields of a part with its HTTP status, and with the component of the service that sent it."""

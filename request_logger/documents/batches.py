@@ -8,9 +8,10 @@ and what is theirs of it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from request_logger.common.json import dumps
+from request_logger.common.mapped_fields import SEARCHABLE_TEXT
 from request_logger.documents.degradation import split
 from request_logger.documents.field_names import to_set_aside
 from request_logger.payloads import Decoded, UndecodableError, decode_message
@@ -18,6 +19,19 @@ from request_logger.payloads import Decoded, UndecodableError, decode_message
 Document = dict[str, Any]
 Keep = Literal["all", "first-row", "none"]
 """Which rows have the whole body as ``payload``; in a large batch ``all`` means the first one, too."""
+
+
+class Keeping(NamedTuple):
+    """What is stored of the body of a request or response."""
+
+    payload: Keep = "all"
+    embeddings: bool = False
+    """Whether the vectors of embeddings are stored, and not only their sizes."""
+    searchable_text: bool = False
+    """Whether rows that are text have it in a field that is indexed word by word."""
+
+
+KEEP_ALL = Keeping()
 
 BODY_ITEM = "body_item"
 """The field of a row without the whole body: the row of the batch that has it. Absent where the row has it itself."""
@@ -60,6 +74,16 @@ def rows_of(decoded: Decoded, *, keep: Keep, size: int) -> list[Document]:
             # Feedback needs it, and the payload may not be kept.
             content["rows"] = count
         contents.append(content)
+    return contents
+
+
+def with_searchable_text(contents: list[Document]) -> list[Document]:
+    """Return the contents of rows; those of rows that are a text, or a list of texts, have it as searchable text."""
+    for content in contents:
+        instance = content["instance"]
+        texts = instance if isinstance(instance, list) else [instance]
+        if texts and all(isinstance(text, str) for text in texts):
+            content[SEARCHABLE_TEXT] = instance
     return contents
 
 

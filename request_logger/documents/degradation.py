@@ -136,7 +136,8 @@ def _named(parts: Mapping[str, Document], reasons: Sequence[str]) -> _Form:
 
 
 def _in_form(document: Document, parts: Mapping[str, Document], form: _Form, reason: str) -> Document:
-    refused = dict(document)
+    # The latency is derived, and the reasons name nothing outside of the parts: it is left out in any form.
+    refused = {name: value for name, value in document.items() if name != mapped_fields.LATENCY}
     for name, part in parts.items():
         unindexed = {field: part[field] for field in part if (name, field) in form.fields}
         content = {field: value for field, value in part.items() if field not in unindexed}

@@ -21,7 +21,7 @@ from typing import Any
 from request_logger.common.guard import type_name
 from request_logger.common.json import MAX_TEXT_CHARACTERS, loads
 from request_logger.common.times import time_key
-from request_logger.documents.batches import BODY_ITEM, Keep, rows_of
+from request_logger.documents.batches import BODY_ITEM, KEEP_ALL, Keep, Keeping, rows_of, with_searchable_text
 from request_logger.documents.degradation import MAX_REFUSALS, degraded_form
 from request_logger.documents.event import OWNER_FIELDS, BadEventError, Event
 from request_logger.documents.event_metadata import extended_rows
@@ -74,14 +74,14 @@ def parts_of(
     event: Event,
     schema: Schema | None = None,
     most_rows: int | None = None,
-    keep: Keep = "all",
+    keep: Keeping = KEEP_ALL,
     flat: Flat = Flat.BATCH,
 ) -> list[Part]:
     """Return one part per row of an event's body; a single part if it has no rows or can't be decoded.
 
-    ``schema`` names the elements of the rows, or the features of a drift message. ``keep`` says which rows have the
-    whole body of a request or response, ``flat`` what a flat array of numbers is. Raises TooManyRowsError if there are
-    more than ``most_rows``.
+    ``schema`` names the elements of the rows, or the features of a drift message. ``keep`` says what is stored of the
+    body of a request or response, ``flat`` what a flat array of numbers is. Raises TooManyRowsError if there are more
+    than ``most_rows``.
     """
     common: Document = {}
     if event.time is not None:
@@ -102,7 +102,7 @@ def parts_of(
     return [Part(event.part, content, event.node, event.header, event.timestamp, flat) for content in contents]
 
 
-def _contents(event: Event, schema: Schema | None, most_rows: int | None, keep: Keep, flat: Flat) -> list[Document]:
+def _contents(event: Event, schema: Schema | None, most_rows: int | None, keep: Keeping, flat: Flat) -> list[Document]:
     body = event.body
     if body.raw is None:
         reason = body.reason or "the body is larger than MAX_PAYLOAD_BYTES"
@@ -112,14 +112,22 @@ def _contents(event: Event, schema: Schema | None, most_rows: int | None, keep: 
         if event.part in ("request", "response"):
             is_response = event.part == "response"
             # A schema needs the values of the columns.
-            decoded = decode_body(body.raw, body.content_type, is_response=is_response, keeps_text=schema is None)
+            decoded = decode_body(
+                body.raw,
+                body.content_type,
+                is_response=is_response,
+                keeps_text=schema is None,
+                keeps_vectors=keep.embeddings,
+            )
             decoded = read_flat(decoded, flat)
             if most_rows is not None and len(decoded.items) > most_rows:
                 raise TooManyRowsError("body: more rows than there is memory for")
             decoded = _named(decoded, schema, event.part)
             if is_response:
                 decoded = predicted(decoded)
-            return rows_of(decoded, keep="none" if event.kind == "reference" else keep, size=len(body.raw))
+            payload: Keep = "none" if event.kind == "reference" else keep.payload
+            rows = rows_of(decoded, keep=payload, size=len(body.raw))
+            return with_searchable_text(rows) if keep.searchable_text else rows
         return _message_contents(event.part, body.raw, body.content_type, schema)
     except TooManyRowsError:
         raise

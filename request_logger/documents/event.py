@@ -24,6 +24,8 @@ from request_logger.common.names import legal_index, strip_header
 from request_logger.common.periods import day_of
 from request_logger.common.times import as_timestamp, time_key
 from request_logger.documents import event_metadata
+from request_logger.payloads.bodies import assembled_json
+from request_logger.payloads.llm.streams import is_stream
 from request_logger.settings import Settings
 
 PartName = Literal["request", "response", "feedback", "outlier", "drift"]
@@ -53,6 +55,7 @@ _ATTRIBUTES = frozenset(
         *event_metadata.NAMES,
     )
 )
+_JSON = "application/json"
 # version-traceid-parentid-flags (W3C Trace Context); a trace id of zeros is invalid.
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 
@@ -163,7 +166,7 @@ def from_structured(value: Any, settings: Settings) -> Event:
     if len(raw) > settings.max_payload_bytes and isinstance(value.get("data"), JsonText):
         # The limit counts no white space in structured mode.
         raw = literal(_parsed(raw))
-    body = kept_body(raw, content_type, settings.max_payload_bytes)
+    body = kept_body(raw, content_type, settings)
     return from_attributes(attributes, body, settings, spelling=str)
 
 
@@ -176,11 +179,24 @@ def _attribute(name: str, value: Any) -> str:
     raise BadEventError(f"{name}: expected text, an integer or a boolean, found {kind_of(value)}")
 
 
-def kept_body(raw: bytes, content_type: str | None, limit: int) -> Body:
-    """Return the body of an event; if it has more than ``limit`` bytes, only its size and SHA-256."""
+def kept_body(raw: bytes, content_type: str | None, settings: Settings) -> Body:
+    """Return the body of an event; if it has more than MAX_PAYLOAD_BYTES, only its size and SHA-256.
+
+    A streamed answer over this limit, and within MAX_STREAM_BYTES, is put together, since its chunks have many times
+    the bytes of its text.
+    """
+    limit = settings.max_payload_bytes
     if len(raw) > limit:
+        whole = assembled_json(raw) if is_longer_kept(raw, len(raw), settings) else None
+        if whole is not None and len(whole) <= limit:
+            return Body(whole, _JSON, len(whole))
         return Body(None, content_type, len(raw), hashlib.sha256(raw).hexdigest())
     return Body(raw, content_type, len(raw))
+
+
+def is_longer_kept(head: bytes | bytearray, size: int, settings: Settings) -> bool:
+    """Return whether a body over MAX_PAYLOAD_BYTES may be kept: ``head`` is the beginning of a stream of events."""
+    return size <= min(settings.max_stream_bytes, settings.memory_budget_bytes // 4) and is_stream(head)
 
 
 def from_attributes(attributes: Mapping[str, Any], body: Body, settings: Settings, spelling: Any = str) -> Event:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from request_logger.documents.batches import Keep
+from request_logger.documents.batches import Keep, Keeping
 from request_logger.documents.document import Part, TooManyRowsError, parts_of
 from request_logger.documents.event import Event
 from request_logger.documents.log_fields import log_fields
@@ -95,6 +95,7 @@ class IngestPipeline:
         self._writer = writer
         self._spool = spool
         self._decoding = threading.Lock()
+        self._keep = Keeping(cast(Keep, settings.keep_payload), settings.keep_embeddings, settings.text_search)
         self._queues_all = spool is not None and settings.queues_all_events
         # While the engine fails, one event per STORE_TIMEOUT_SECONDS tries it; the others are spooled at once.
         self._try_again_at = 0.0
@@ -204,15 +205,14 @@ class IngestPipeline:
         return Prepared(held, queue)
 
     def _parts_of(self, event: Event, schema: Schema | None, most_rows: int) -> list[Part]:
-        keep = cast(Keep, self._settings.keep_payload)
         _, namespace, name, endpoint = event.owner
         flat = self._flat_of(namespace or "", name or "", endpoint or "", event.node)
         try:
             if event.body.size < _LARGE_BODY_BYTES:
-                return parts_of(event, schema, most_rows, keep, flat)
+                return parts_of(event, schema, most_rows, self._keep, flat)
             with self._decoding:
                 time.sleep(_PAUSE_SECONDS)
-                return parts_of(event, schema, most_rows, keep, flat)
+                return parts_of(event, schema, most_rows, self._keep, flat)
         except TooManyRowsError:
             raise RequestTooLargeError("body: has more rows than fit into MEMORY_BUDGET_BYTES") from None
 

@@ -7,51 +7,28 @@ redacted: where rules apply to its deployment, only its size is stored.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
-
-import yaml
 
 from request_logger.documents.event import Body, Event
 from request_logger.ingest.redaction_check import LeftOutError, RedactionCheck, is_single
 from request_logger.ingest.redaction_metadata import header_name, redacted_header, redacted_metadata
+from request_logger.ingest.redaction_patterns import without_patterns
+from request_logger.ingest.redaction_rules import Pattern, RedactionError, Rules, join, read
 from request_logger.ingest.redaction_walk import Action, Hasher, PathStep, Walk, written
 from request_logger.metadata import Schema
 from request_logger.payloads import UndecodableError, bodies, decode_protobuf, is_protobuf
-from request_logger.settings import SettingsError
 
 # A shorter key could be found by trying all of them.
 LEAST_KEY_CHARACTERS = 16
 UNPARSEABLE = "the body can't be parsed, and so not redacted: only its size is kept"
 
-_GLOBS = ("namespace", "deployment")
 # Parts whose body is a single message; a feedback contains several.
 _MESSAGES = ("request", "response")
 _NESTED = ("request", "response", "truth")
-_ACTIONS: tuple[Action, ...] = ("drop", "hash")
-_INLINE = re.compile(r"\s*(drop|hash):")
-_STEP = re.compile(r"\.([^.\[\]*'\"\s]+)|\[(\d+)\]|\[(\*)\]|\.(\*)|\['([^']+)'\]")
-
-
-class RedactionError(SettingsError):
-    """REDACT or its file is invalid; the text has one line per problem."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """The actions for the bodies of some deployments: by key or column name, and by JSON path."""
-
-    names: Mapping[str, Action] = field(default_factory=dict)
-    paths: tuple[tuple[tuple[PathStep, ...], Action], ...] = ()
-    globs: tuple[str, str] = ("*", "*")
-
-    def __bool__(self) -> bool:
-        return bool(self.names or self.paths)
 
 
 class Redactor:
@@ -61,24 +38,18 @@ class Redactor:
           - namespace: prod-*
             deployment: fraud-*
             drop: [customer_id, "$.data.names"]
-            hash: [email]
+            hash: [email, '/\\d{3}-\\d{2}-\\d{4}/']
 
-    Text that starts with ``$`` is a JSON path, other text a name. ``namespace`` and ``deployment`` are globs (default
-    ``*``). All matching rules apply, and drop takes precedence over hash. ``key`` is the secret of the hashes. With
-    ``strict``, messages in which a named column can't be located are left out (see `redaction_check`). Thread-safe.
-    Raises RedactionError with every problem, one per line.
+    Text that starts with ``$`` is a JSON path, text between slashes a pattern, other text a name. ``namespace`` and
+    ``deployment`` are globs (default ``*``). All matching rules apply, and drop takes precedence over hash. ``key`` is
+    the secret of the hashes. With ``strict``, messages in which a named column can't be located are left out (see
+    `redaction_check`). Thread-safe. Raises RedactionError with every problem, one per line.
     """
 
     def __init__(self, setting: str = "", key: str = "", *, strict: bool = True) -> None:
         problems: list[str] = []
-        setting = setting.strip()
-        self._rules: tuple[Rules, ...] = ()
-        if _INLINE.match(setting):
-            self._rules = (_inline(setting, problems),)
-        elif setting:
-            self._rules = _read(Path(setting), problems)
-        hashes = any("hash" in (*rule.names.values(), *(action for _, action in rule.paths)) for rule in self._rules)
-        if hashes and len(key) < LEAST_KEY_CHARACTERS:
+        self._rules = read(setting, problems)
+        if any(rule.hashes for rule in self._rules) and len(key) < LEAST_KEY_CHARACTERS:
             problems.append(f"REDACT_KEY: expected at least {LEAST_KEY_CHARACTERS} characters, since REDACT has hash")
         if problems:
             raise RedactionError("\n".join(problems))
@@ -110,6 +81,7 @@ class Redactor:
         try:
             value = _parsed(body, is_response=event.part == "response")
             redacted = self._redacted(event.part, value, rules, schema, is_schema_known)
+            redacted = without_patterns(redacted, rules.patterns, self._hasher)
         except (UndecodableError, RecursionError):
             return replace(event, body=Body(None, body.content_type, body.size, reason=UNPARSEABLE))
         except LeftOutError as error:
@@ -122,7 +94,12 @@ class Redactor:
         if not event.extensions:
             return event
         walk = Walk(rules.names, self._hasher)
-        return replace(event, extensions=redacted_metadata(event.extensions, _by_header(rules), walk) or None)
+        found = redacted_metadata(event.extensions, _by_header(rules), walk)
+        try:
+            found = without_patterns(found, rules.patterns, self._hasher)
+        except LeftOutError:
+            found = {}
+        return replace(event, extensions=found or None)
 
     def _redacted(self, part: str, value: Any, rules: Rules, schema: Schema | None, is_known: bool) -> Any:
         """Return a body in a form that may be stored. Raises LeftOutError."""
@@ -178,6 +155,10 @@ class Redactor:
             done = named.get(header_name(name))
             if done is None and value is not None:
                 text = redacted_header(name, value.decode("utf-8", "surrogateescape"), named, walk)
+                try:
+                    text = without_patterns(text, rules.patterns, self._hasher)
+                except LeftOutError:
+                    continue
                 found.append((name, text.encode("utf-8", "surrogateescape")))
             elif done == "hash" and value is not None:
                 found.append((name, self._hasher(value.decode("utf-8", "surrogateescape")).encode()))
@@ -188,25 +169,21 @@ class Redactor:
     def _match(self, *origin: str | None) -> Rules:
         names: dict[str, Action] = {}
         paths: dict[tuple[PathStep, ...], Action] = {}
+        patterns: dict[Pattern, Action] = {}
         for rule in self._rules:
             if all(text is None or fnmatchcase(text, glob) for text, glob in zip(origin, rule.globs, strict=True)):
-                _join(names, rule.names.items())
-                _join(paths, rule.paths)
-        return Rules(names, tuple(paths.items()))
+                join(names, rule.names.items())
+                join(paths, rule.paths)
+                join(patterns, rule.patterns)
+        return Rules(names, tuple(paths.items()), tuple(patterns.items()))
 
 
 def _by_header(rules: Rules) -> dict[str, Action]:
     """Return the actions for headers, by `header_name`."""
     named: dict[str, Action] = {}
     for name, action in rules.names.items():
-        _join(named, [(header_name(name), action)])
+        join(named, [(header_name(name), action)])
     return named
-
-
-def _join(known: dict[Any, Action], found: Any) -> None:
-    for what, action in found:
-        if known.get(what) != "drop":
-            known[what] = action
 
 
 def _parsed(body: Body, *, is_response: bool) -> Any:
@@ -241,91 +218,3 @@ def _columns(schema: Schema | None, part: str) -> Sequence[frozenset[str]]:
         return ()
     features = schema.requests if part == "request" else schema.responses
     return [frozenset({feature.name, name}) for feature in features for name in (feature.parts or ("",))]
-
-
-def _inline(setting: str, problems: list[str]) -> Rules:
-    names: dict[str, Action] = {}
-    paths: dict[tuple[PathStep, ...], Action] = {}
-    for entry in filter(None, map(str.strip, setting.split(","))):
-        action, colon, what = entry.partition(":")
-        if not colon or action not in _ACTIONS or not what.strip():
-            problems.append(f"REDACT: expected drop:NAME or hash:NAME (or $.a.path), found {entry!r:.80}")
-        else:
-            _add(what.strip(), action, names, paths, "REDACT", problems)
-    return Rules(names, tuple(paths.items()))
-
-
-def _add(
-    what: str,
-    action: Action,
-    names: dict[str, Action],
-    paths: dict[tuple[PathStep, ...], Action],
-    where: str,
-    problems: list[str],
-) -> None:
-    if not what.startswith("$"):
-        _join(names, [(what, action)])
-        return
-    path = _path(what)
-    if path is None:
-        problems.append(
-            f"{where}: expected a path such as $.data.names, $.rows[*].name or $['a key'], found {what!r:.80}"
-        )
-    else:
-        _join(paths, [(path, action)])
-
-
-def _path(text: str) -> tuple[PathStep, ...] | None:
-    """Parse a JSON path of names, positions and ``[*]``; None for any other text and for the root."""
-    steps: list[PathStep] = []
-    position = 1
-    while position < len(text):
-        match = _STEP.match(text, position)
-        if match is None:
-            return None
-        name, number, star, other_star, quoted = match.groups()
-        steps.append(None if star or other_star else int(number) if number else name or quoted)
-        position = match.end()
-    return tuple(steps) or None
-
-
-def _read(path: Path, problems: list[str]) -> tuple[Rules, ...]:
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        problems.append(f"REDACT: {path}: can't be read ({error.strerror}); rules start with drop: or hash:")
-        return ()
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        problems.append(f"{path}: is not YAML: {' '.join(str(error).split())}")
-        return ()
-    if not isinstance(content, dict) or not isinstance(content.get("rules"), list) or len(content) > 1:
-        problems.append(f"{path}: must be a mapping with a list of rules under the key rules, and nothing else")
-        return ()
-    return tuple(
-        _rule(entry, f"{path}: rule {position}", problems) for position, entry in enumerate(content["rules"], start=1)
-    )
-
-
-def _rule(entry: Any, where: str, problems: list[str]) -> Rules:
-    if not isinstance(entry, Mapping):
-        problems.append(f"{where}: must be a mapping, not {entry!r:.80}")
-        return Rules()
-    known = (*_GLOBS, *_ACTIONS)
-    problems.extend(
-        f"{where}: unknown key {key!r:.80}: there are {', '.join(known)}" for key in entry if key not in known
-    )
-    names: dict[str, Action] = {}
-    paths: dict[tuple[PathStep, ...], Action] = {}
-    for action in _ACTIONS:
-        listed = entry.get(action, [])
-        if not isinstance(listed, list) or not all(isinstance(what, str) and what for what in listed):
-            problems.append(f"{where}: {action} must be a list of names and paths as text, not {listed!r:.80}")
-            continue
-        for what in listed:
-            _add(what, action, names, paths, f"{where}: {action}", problems)
-    for key in _GLOBS:
-        if not isinstance(entry.get(key, "*"), str):
-            problems.append(f"{where}: {key} must be text, not {entry[key]!r:.80}: put it in quotes")
-    if not names and not paths:
-        problems.append(f"{where}: expected something under drop or hash")
-    return Rules(names, tuple(paths.items()), (str(entry.get("namespace", "*")), str(entry.get("deployment", "*"))))

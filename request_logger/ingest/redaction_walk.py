@@ -12,15 +12,24 @@ import hmac
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from request_logger.common.json import dumps
 from request_logger.payloads import arrays
 from request_logger.payloads.seldon import SeldonDecoder
 
 Action = Literal["drop", "hash"]
-PathStep = str | int | None
-"""One step of a path: a name, a position, or None for all."""
+
+
+class Where(NamedTuple):
+    """The entries of a list that are objects in which a name has a text as its value."""
+
+    name: str
+    value: str
+
+
+PathStep = str | int | Where | None
+"""One step of a path: a name, a position, entries by one of their values, or None for all."""
 
 # 128 bits in hexadecimal, which makes a collision practically impossible.
 HASH_CHARACTERS = 32
@@ -94,7 +103,7 @@ class Walk:
 
     def _at(self, value: Any, path: Sequence[PathStep], action: Action) -> Any:
         step, rest = path[0], path[1:]
-        if isinstance(value, dict) and not isinstance(step, int):
+        if isinstance(value, dict) and not isinstance(step, (int, Where)):
             found = {}
             for key, entry in value.items():
                 if step is not None and key != step:
@@ -105,10 +114,13 @@ class Walk:
                     found[key] = self._hash(entry)
             return found
         if isinstance(value, list) and not isinstance(step, str):
-            return [
-                entry if step not in (None, i) else self._at(entry, rest, action) if rest else self._cell(entry, action)
-                for i, entry in enumerate(value)
-            ]
+            redacted = []
+            for i, entry in enumerate(value):
+                if not _is_step(step, i, entry):
+                    redacted.append(entry)
+                else:
+                    redacted.append(self._at(entry, rest, action) if rest else self._cell(entry, action))
+            return redacted
         return value
 
     def _cell(self, value: Any, action: Action) -> Any:
@@ -244,6 +256,12 @@ class Walk:
             else:
                 tensor["data"] = [None if i % width in dropped else value for i, value in enumerate(data)]
         return [tensor]
+
+
+def _is_step(step: PathStep, position: int, entry: Any) -> bool:
+    if isinstance(step, Where):
+        return isinstance(entry, dict) and entry.get(step.name) == step.value
+    return step is None or step == position
 
 
 def _is_json(value: Any) -> bool:

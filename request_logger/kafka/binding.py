@@ -7,7 +7,6 @@ CloudEvents in binary mode (``ce_type``, ...), and in structured mode (the value
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Protocol
@@ -15,7 +14,7 @@ from typing import Any, Protocol
 from request_logger.common.names import strip_header
 from request_logger.common.times import instant, time_key
 from request_logger.documents.envelope import parse_structured
-from request_logger.documents.event import BadEventError, Body, Event, from_headers, from_structured
+from request_logger.documents.event import BadEventError, Event, from_headers, from_structured, kept_body
 from request_logger.kafka import core2
 from request_logger.kafka.record import Record
 from request_logger.settings import Settings
@@ -44,7 +43,7 @@ def event_of(record: Record, settings: Settings, admit: Callable[[Event], Event]
     if "ce-time" not in headers and record.timestamp is not None:
         # The time at which the record was sent: it may be read days later.
         headers["ce-time"] = instant(record.timestamp)
-    body = _body(record.value, content_type, settings.max_payload_bytes)
+    body = kept_body(record.value, content_type, settings)
     return admit(_arrived(from_headers(headers, body, settings), record))
 
 
@@ -113,9 +112,3 @@ def _with_time(value: object, record: Record) -> object:
     if isinstance(value, dict) and not value.get("time") and record.timestamp is not None:
         return {**value, "time": instant(record.timestamp)}
     return value
-
-
-def _body(value: bytes, content_type: str | None, limit: int) -> Body:
-    if len(value) > limit:
-        return Body(None, content_type, len(value), hashlib.sha256(value).hexdigest())
-    return Body(value, content_type, len(value))

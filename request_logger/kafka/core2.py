@@ -89,7 +89,7 @@ def event_of(record: Record, resource: Resource, settings: Settings) -> Event:
         attributes["type"] = _TYPES[resource.direction]
     attributes |= {"inferenceservicename": name, "endpoint": kind}
     known = {attribute: value for attribute, value in attributes.items() if value}
-    return from_attributes(known, kept_body(value, content_type, settings.max_payload_bytes), settings)
+    return from_attributes(known, kept_body(value, content_type, settings), settings)
 
 
 def _text(value: bytes | None) -> str:

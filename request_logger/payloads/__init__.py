@@ -22,6 +22,7 @@ from request_logger.common.json import MAX_KEY_CHARACTERS, plain
 from request_logger.payloads import arrays, bodies, predictions
 from request_logger.payloads.base import Decoded, Decoder, Item, UndecodableError, columns_in
 from request_logger.payloads.bodies import MAX_INFLATED_BYTES
+from request_logger.payloads.llm.openai_lists import without_vectors
 from request_logger.payloads.protobuf import decode_protobuf, is_protobuf
 
 __all__ = [
@@ -60,13 +61,15 @@ def decode_body(
     max_bytes: int = MAX_INFLATED_BYTES,
     is_response: bool = False,
     keeps_text: bool = False,
+    keeps_vectors: bool = False,
 ) -> Decoded:
     """Return the decoded body of a request or response event.
 
     ``payload`` of the result is the body as storable JSON (numbers that are not finite become text). A gzip body is
     inflated to at most ``max_bytes``. ``is_response`` distinguishes V2 protobuf responses from requests, whose bytes
     can be the same. With ``keeps_text`` a large array of numbers is a JsonText, in the payload and in the instances of
-    the rows. Raises UndecodableError.
+    the rows. Without ``keeps_vectors`` the result has the sizes of embeddings in place of their vectors. Raises
+    UndecodableError.
     """
     if raw.startswith(bodies.GZIP):
         raw = bodies.inflate(raw, max_bytes)
@@ -74,6 +77,8 @@ def decode_body(
         body = bodies.storable(decode_protobuf(raw, is_response=is_response))
     else:
         body = (_with_text(raw) if keeps_text else None) or bodies.parse(raw, content_type, max_bytes=max_bytes)
+    if not keeps_vectors:
+        body = bodies.Body(*map(without_vectors, body))
     value = body.value if isinstance(body.value, dict) else predictions.wrapped(body.value)
     if value is None:
         found = "a list" if isinstance(body.value, list) else _shorten(body.value)

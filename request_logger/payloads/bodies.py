@@ -23,12 +23,15 @@ from request_logger.common.json import (
     MAX_KEY_CHARACTERS,
     MAX_TEXT_CHARACTERS,
     UnstorableNumber,
+    count_openings,
+    dumps,
     has_big_integer,
     has_double,
     parse_leniently,
 )
 from request_logger.payloads import v2_binary
 from request_logger.payloads.base import UndecodableError
+from request_logger.payloads.llm import streams
 
 MAX_INFLATED_BYTES = 64 * 1024 * 1024
 
@@ -79,12 +82,12 @@ def _parse(raw: bytes, content_type: str | None, max_bytes: int) -> Body:
     try:
         value = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
-        return _parse_leniently(raw, content_type, str(error))
+        return _parse_stream(raw) or _parse_leniently(raw, content_type, str(error))
     if v2_binary.is_likely(raw):
         value = v2_binary.parse(raw) or value
     if has_big_integer(raw):
         return _parse_leniently(raw, None, "")
-    if raw.count(b"[") + raw.count(b"{") > MAX_DEPTH:
+    if count_openings(raw) > MAX_DEPTH:
         check_depth(value)
     if len(raw) > MAX_KEY_CHARACTERS and (b"\\" in raw or len(raw) > MAX_TEXT_CHARACTERS or _LONG_KEY.search(raw)):
         check_lengths(value)
@@ -129,7 +132,8 @@ def check_names(names: Iterable[str]) -> None:
 def inflate(raw: bytes, max_bytes: int) -> bytes:
     """Return inflated gzip (with one or more members), never more than ``max_bytes``.
 
-    Raises UndecodableError if the body is damaged, truncated or too large.
+    A truncated stream of events is returned as far as it goes. Raises UndecodableError if the body is damaged,
+    truncated or too large.
     """
     parts: list[bytes] = []
     room = max_bytes
@@ -141,9 +145,13 @@ def inflate(raw: bytes, max_bytes: int) -> bytes:
             raise UndecodableError("gzip body is damaged") from None
         if len(part) > room:
             raise UndecodableError(f"gzip body is larger than {max_bytes} bytes")
-        if not member.eof:
-            raise UndecodableError("gzip body is cut short")
         parts.append(part)
+        if not member.eof:
+            head = b"".join(parts)
+            if streams.is_stream(head):
+                # The beginning of an answer is worth having.
+                return head
+            raise UndecodableError("gzip body is cut short")
         room -= len(part)
         raw = member.unused_data
     return b"".join(parts)
@@ -185,6 +193,23 @@ def _is_clean(values: list[Any]) -> bool:
     if kinds == {float}:
         return all(map(math.isfinite, values))
     return kinds <= {int, bool} and (not values or (has_double(max(values)) and has_double(min(values))))
+
+
+def _parse_stream(raw: bytes) -> Body | None:
+    try:
+        body = streams.assembled(raw)
+    except RecursionError:
+        raise UndecodableError(f"body is nested deeper than {MAX_DEPTH} levels") from None
+    return None if body is None else storable(body)
+
+
+def assembled_json(raw: bytes) -> bytes | None:
+    """Return the body of a streamed answer as JSON; None for any other bytes, and for a stream that can't be stored."""
+    try:
+        body = _parse_stream(raw)
+    except UndecodableError:
+        return None
+    return None if body is None else dumps(body.stored)
 
 
 def _parse_leniently(raw: bytes, content_type: str | None, problem: str) -> Body:

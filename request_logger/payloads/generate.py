@@ -1,10 +1,11 @@
-"""Decodes text inputs and outputs of models: Triton's generate extension, and Hugging Face's pipelines."""
+"""Decodes text inputs and outputs of models: Triton's generate extension, Hugging Face's pipelines and TGI."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from request_logger.payloads.base import Decoded, Item, UndecodableError, columns_in
+from request_logger.payloads.llm.fields import stream_state, tokens
 
 _TEXTS = ("text_input", "text_output", "generated_text")
 # A body with any of these keys is of another protocol.
@@ -33,4 +34,20 @@ class GenerateDecoder:
         if not texts or not all(isinstance(text, str) for text in texts):
             raise UndecodableError(f"{key}: expected text or a list of texts")
         fields = {name: body[name] for name in _FIELDS if name in body}
-        return Decoded("text", list(map(Item, texts)), None, fields, has_elements=False)
+        elements = _elements(body)
+        if not elements:
+            return Decoded("text", list(map(Item, texts)), None, fields, has_elements=False)
+        # The details are those of the whole call: in one row, so that sums over documents are right.
+        others = [Item(text, {}) for text in texts[1:]]
+        return Decoded("text", [Item(texts[0], elements), *others], None, fields)
+
+
+def _elements(body: dict[str, Any]) -> dict[str, Any]:
+    """Return the finish reason and the number of tokens in TGI's details, and the state of a stream."""
+    found = stream_state(body)
+    details = body.get("details")
+    if isinstance(details, dict):
+        found |= tokens({"completion_tokens": details.get("generated_tokens")})
+        if isinstance(details.get("finish_reason"), str):
+            found["finish_reason"] = details["finish_reason"]
+    return found

@@ -15,6 +15,7 @@ from request_logger.common.times import now
 from request_logger.documents.batches import has_own_messages
 from request_logger.documents.document import Document, part_in
 from request_logger.documents.event_metadata import is_failure
+from request_logger.documents.latency import with_latency
 from request_logger.payloads import UndecodableError, decode_message
 from request_logger.payloads.flat import Flat, read_flat
 from request_logger.scoring import custom_metrics, user_scorers
@@ -56,9 +57,10 @@ class ChooserLike(Protocol):
 
 
 def settler(chooser: ChooserLike) -> Settle:
-    """Return the function that updates the ``metrics`` of a joined document."""
+    """Return the function that updates what a joined document derives from its parts: latency and ``metrics``."""
 
     def settle(document: Document) -> Document:
+        document = with_latency(document)
         metrics = score(document, chooser) if "feedback" in document else None
         kept = document.get("metrics")
         if metrics is None:

@@ -153,11 +153,10 @@ class EventsRoute:
         return self._pipeline.admit(from_structured(parse_structured(raw), self._settings))
 
     def _body(self, body: bytes | WholeBody, content_type: str) -> Body:
-        limit = self._settings.max_payload_bytes
         if isinstance(body, bytes):
-            return kept_body(body, content_type, limit)
+            return kept_body(body, content_type, self._settings)
         with self._budget.share() as share:
-            return read_body(body, content_type, limit, share)
+            return read_body(body, content_type, self._settings, share)
 
 
 def _wrong_method() -> Answer:

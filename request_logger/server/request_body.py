@@ -8,8 +8,9 @@ from typing import IO, Any
 
 from werkzeug.wsgi import get_input_stream
 
-from request_logger.documents.event import BadEventError, Body
+from request_logger.documents.event import BadEventError, Body, is_longer_kept, kept_body
 from request_logger.ingest.memory_budget import RequestTooLargeError, Share
+from request_logger.settings import Settings
 
 _CHUNK = 64 * 2**10
 # A body has 60 seconds to arrive, plus the time that its bytes take at 64 kB/s: slower than any network that could
@@ -57,29 +58,31 @@ class WholeBody:
         return data
 
 
-def read_body(stream: WholeBody, content_type: str | None, limit: int, share: Share) -> Body:
-    """Return the body; of one over ``limit`` bytes only its size and SHA-256, without holding it in memory.
+def read_body(stream: WholeBody, content_type: str | None, settings: Settings, share: Share) -> Body:
+    """Return the body; of one over MAX_PAYLOAD_BYTES only its size and SHA-256, without holding it in memory.
 
-    Raises what WholeBody.read and Share.take raise.
+    A streamed answer is held up to MAX_STREAM_BYTES, and put together (see kept_body). Raises what WholeBody.read and
+    Share.take raise.
     """
     kept = bytearray()
     size = 0
     digest = None
-    reserved = _reserve(stream, limit, share)
+    limit = settings.max_payload_bytes
+    reserved = limit if _reserve(stream, limit, share) else 0
     while chunk := stream.read(_CHUNK):
         size += len(chunk)
-        if digest is None and size > limit:
+        if digest is None and size > limit and not is_longer_kept(kept or chunk, size, settings):
             digest = hashlib.sha256(kept)
             kept = bytearray()
         if digest is None:
-            if not reserved:
+            if size > reserved:
                 share.take(len(chunk))
             kept += chunk
         else:
             digest.update(chunk)
     if digest is not None:
         return Body(None, content_type, size, digest.hexdigest())
-    return Body(bytes(kept), content_type, size)
+    return kept_body(bytes(kept), content_type, settings)
 
 
 def small_body(stream: WholeBody, limit: int, setting: str, share: Share) -> bytearray:

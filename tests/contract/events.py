@@ -69,7 +69,7 @@ def read(sent: Sent, settings: Settings) -> Event | Answer:
     """Return the event as the pure functions read it, or the answer to one that is not stored."""
     content_type = sent.lower.get("content-type", "")
     try:
-        body = kept_body(sent.body, content_type, settings.max_payload_bytes)
+        body = kept_body(sent.body, content_type, settings)
         return Access(settings).admit(from_headers(sent.lower, body, settings))
     except IgnoredEventError:
         return Answer()

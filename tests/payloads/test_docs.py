@@ -33,7 +33,7 @@ def test_predictions(server: str, body: str, instance: str) -> None:
 
 def test_every_server_has_an_example() -> None:
     """The expression finds the table."""
-    assert len(EXAMPLES) == 16
+    assert len(EXAMPLES) == 28
 
 
 def test_example_decodes() -> None:

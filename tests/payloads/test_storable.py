@@ -17,7 +17,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from request_logger.common.json import MAX_DEPTH, MAX_KEY_CHARACTERS, dumps, literal, loads, parse_leniently, plain
+from request_logger.common.json import (
+    MAX_DEPTH,
+    MAX_KEY_CHARACTERS,
+    count_openings,
+    dumps,
+    has_big_integer,
+    literal,
+    loads,
+    parse_leniently,
+    plain,
+)
 from request_logger.documents.document import Document, parts_of
 from request_logger.documents.envelope import parse_batch, parse_structured
 from request_logger.documents.event import (
@@ -368,3 +378,16 @@ def test_time_is_linear(piece: bytes) -> None:
 
     small, large = seconds(500_000), seconds(2_000_000)
     assert large < 10 * small + 0.05
+
+
+@pytest.mark.parametrize("size", [8 * 2**10 - 1, 8 * 2**10, 8 * 2**10 + 5])
+def test_big_integers_in_large_bodies(size: int) -> None:
+    """They are found at every position, also at the end; an integer of 64 bits and a date are not taken for one."""
+    for digits, is_big in (("9" * 20, True), ("-" + "9" * 19, True), ("9" * 19, False), ("2026-01-02T03:04:05", False)):
+        for position in range(48):
+            end = "" if position < 24 else "x" * position
+            filler = " " * (size - 2 * position - 2 - len(digits) - len(end))
+            raw = ("é" * position + filler + "[," + digits + end).encode()
+            assert len(raw) == size
+            assert has_big_integer(raw) == is_big, (digits, position)
+            assert count_openings(raw + b"{[{") == 4

@@ -274,7 +274,9 @@ def test_a_codec_that_the_engine_lacks(caplog: pytest.LogCaptureFixture) -> None
 
 
 @pytest.mark.parametrize(
-    "changed", [{"index_codec": "best_compression"}, {"keyword_subfields": False}, {"index_shards": "3"}], ids=str
+    "changed",
+    [{"index_codec": "best_compression"}, {"keyword_subfields": False}, {"index_shards": "3"}, {"text_search": True}],
+    ids=str,
 )
 def test_a_changed_setting_replaces_the_template(changed: dict[str, Any]) -> None:
     """A template of this version is replaced if it is of other settings, and kept otherwise."""
@@ -292,6 +294,19 @@ def test_without_keyword_subfields() -> None:
     assert not any("fields" in field for field in template["properties"]["request"]["properties"].values())
     assert not any("fields" in rule["mapping"] for rules in template["dynamic_templates"] for rule in rules.values())
     assert field_types(template) == field_types(templates.mapping())
+
+
+def test_text_search() -> None:
+    """The field is in new indices, and is added to those that exist, only if the setting asks for it."""
+    asked, others = (
+        templates.wanted(Settings(text_search=search))[templates.TEMPLATE_NAME]["template"]["mappings"]
+        for search in (True, False)
+    )
+    added = templates.additions(others, text_search=True)
+    assert added == {
+        "properties": {part: {"properties": {"searchable_text": {"type": "text"}}} for part in ("request", "response")}
+    }
+    assert templates.additions(asked, text_search=True) == templates.additions(others) == {}
 
 
 def test_an_index_that_is_never_there(engine: Scripted) -> None:

@@ -55,6 +55,7 @@ class IndexAdmin:
     ) -> None:
         self._request = request
         self._templates = templates.wanted(settings)
+        self._text_search = settings.text_search
         self._clock = clock
         self._name = name or uuid4().hex
         # None: the search engine was not asked yet.
@@ -164,7 +165,7 @@ class IndexAdmin:
 
     def _complete(self, index: str, mapping: dict[str, Any]) -> bool:
         """Add the missing fields to an index, and raise its field limit; return False if the index is blocked."""
-        additions = templates.additions(mapping)
+        additions = templates.additions(mapping, text_search=self._text_search)
         if additions and index in self._completed:
             # It was created again, implicitly by its first document or without the templates, which may be lost.
             self._completed.remove(index)

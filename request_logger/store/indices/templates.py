@@ -13,7 +13,14 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-from request_logger.common.mapped_fields import COMPONENT, KEYWORD_METRICS, NUMBER_METRICS, STATUS
+from request_logger.common.mapped_fields import (
+    COMPONENT,
+    KEYWORD_METRICS,
+    LATENCY,
+    NUMBER_METRICS,
+    SEARCHABLE_TEXT,
+    STATUS,
+)
 from request_logger.common.periods import with_periods
 from request_logger.settings import Settings
 
@@ -21,7 +28,7 @@ Mapping = dict[str, Any]
 
 TEMPLATE_NAME = "request-logger"
 # Increase it with every change below: at start, a template with a lower version is replaced.
-VERSION = 3
+VERSION = 4
 INDEX_PATTERNS = ["inference-log-*", "reference-log-*", "drift-log-*"]
 DEAD_LETTER_INDEX = "request-logger-dead-letters"
 # The limit counts all fields of an index, including objects and `.keyword` subfields. Ours are in the mapping from the
@@ -105,8 +112,9 @@ def _part(**fields: Mapping) -> Mapping:
     }
 
 
-def _prediction(grouped: Mapping) -> Mapping:
+def _prediction(grouped: Mapping, *, text_search: bool) -> Mapping:
     """Return the types of a request's or response's fields; ``grouped`` is that of texts that dashboards group by."""
+    searched: Mapping = {SEARCHABLE_TEXT: {"type": "text"}} if text_search else {}
     return _part(
         # Declared so that a strict mapping refuses a single element by its name, and not the whole part.
         elements={"type": "object"},
@@ -128,6 +136,7 @@ def _prediction(grouped: Mapping) -> Mapping:
         parameters=_STORED,
         outputs=_STORED,
         meta={"properties": {"metrics": _STORED, "routing": _STORED, "requestPath": _STORED}},
+        **searched,
     )
 
 
@@ -142,8 +151,8 @@ def dynamic_templates(*, keyword_subfields: bool = True) -> list[Mapping]:
     ]
 
 
-def mapping(*, keyword_subfields: bool = True) -> Mapping:
-    """Return the complete mapping of an index.
+def mapping(*, keyword_subfields: bool = True, text_search: bool = False) -> Mapping:
+    """Return the complete mapping of an index; with ``text_search`` the texts of requests and responses are indexed.
 
     Without ``keyword_subfields`` only the header's fields, which the logger's own queries use, have subfields.
     """
@@ -160,8 +169,8 @@ def mapping(*, keyword_subfields: bool = True) -> Mapping:
             "Ce-Endpoint": _WITH_SUBFIELD,
             "Ce-Namespace": _WITH_SUBFIELD,
             "Ce-Modelid": _WITH_SUBFIELD,
-            "request": _prediction(grouped),
-            "response": _prediction(grouped),
+            "request": _prediction(grouped, text_search=text_search),
+            "response": _prediction(grouped, text_search=text_search),
             "feedback": _part(
                 reward=_DOUBLE,
                 truth=_STORED,
@@ -176,6 +185,7 @@ def mapping(*, keyword_subfields: bool = True) -> Mapping:
             "outlier": _part(),
             "drift": _part(),
             "nodes": _STORED,
+            LATENCY: _DOUBLE,
             "metrics": metrics_mapping(),
         },
     }
@@ -188,6 +198,7 @@ def wanted(settings: Settings) -> dict[str, Mapping]:
         _number(settings.index_replicas),
         codec=settings.index_codec,
         keyword_subfields=settings.keyword_subfields,
+        text_search=settings.text_search,
     )
     index_name = settings.index_name
     if index_name:
@@ -215,7 +226,7 @@ def is_current(installed: Sequence[Mapping], template: Mapping) -> bool:
 
 
 def _has_choices(candidate: Mapping, template: Mapping) -> bool:
-    """Return whether a template has what an operator chose: shards and replicas if configured, codec, subfields."""
+    """Return whether a template has what an operator chose: shards and replicas if configured, codec, the mapping."""
     has = candidate.get("template", {}).get("settings", {}).get("index", {})
     asked = template["template"].get("settings", {})
     names = ("number_of_shards", "number_of_replicas", "codec")
@@ -282,7 +293,12 @@ def _number(text: str) -> int | None:
 
 
 def index_template(
-    shards: int | None = None, replicas: int | None = None, *, codec: str = CHOSEN_CODEC, keyword_subfields: bool = True
+    shards: int | None = None,
+    replicas: int | None = None,
+    *,
+    codec: str = CHOSEN_CODEC,
+    keyword_subfields: bool = True,
+    text_search: bool = False,
 ) -> Mapping:
     """Return the composable index template for the indices whose names the logger generates.
 
@@ -297,13 +313,16 @@ def index_template(
         "index_patterns": INDEX_PATTERNS,
         "version": VERSION,
         "priority": 100,
-        "template": {"settings": settings, "mappings": mapping(keyword_subfields=keyword_subfields)},
+        "template": {
+            "settings": settings,
+            "mappings": mapping(keyword_subfields=keyword_subfields, text_search=text_search),
+        },
         # Which mapping it is, for the comparison with an installed template.
-        "_meta": {"keyword_subfields": keyword_subfields},
+        "_meta": {"keyword_subfields": keyword_subfields, **({"text_search": True} if text_search else {})},
     }
 
 
-def additions(present: Mapping) -> Mapping:
+def additions(present: Mapping, *, text_search: bool = False) -> Mapping:
     """Return the part of our mapping that an index with this mapping lacks; empty if it lacks nothing.
 
     An existing field keeps its type, which can't be changed. An index that the original logger created gets our types
@@ -315,13 +334,13 @@ def additions(present: Mapping) -> Mapping:
         wanted["date_detection"] = False
     if not present.get("dynamic_templates"):
         wanted["dynamic_templates"] = dynamic_templates()
-    properties = _missing(_our_properties(), present.get("properties", {}))
+    properties = _missing(_our_properties(text_search=text_search), present.get("properties", {}))
     return {**wanted, "properties": properties} if properties else wanted
 
 
 @cache
-def _our_properties() -> Mapping:
-    properties: Mapping = mapping()["properties"]
+def _our_properties(*, text_search: bool) -> Mapping:
+    properties: Mapping = mapping(text_search=text_search)["properties"]
     return properties
 
 
