@@ -1,4 +1,4 @@
-"""Confidence intervals and significance tests, as pure functions of counts and sums.
+"""Confidence intervals, and McNemar's test, as pure functions of counts and sums.
 
 All assume independent documents. Rows of one batch often are not; the true interval is then wider.
 """
@@ -6,7 +6,7 @@ All assume independent documents. Rows of one batch often are not; the true inte
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -43,16 +43,6 @@ class Mean:
     def standard_error(self) -> float:
         """The standard error of the mean."""
         return math.sqrt(self.variance / self.n)
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """A difference (second minus first) with its interval, two-sided p-value and test."""
-
-    value: float
-    interval: Interval
-    p_value: float
-    test: str
 
 
 def z_of(level: float) -> float:
@@ -101,52 +91,6 @@ def mean_interval(mean: Mean, level: float = LEVEL) -> Interval:
     return Interval(mean.mean - half, mean.mean + half, "Student t")
 
 
-def newcombe(hits_a: float, n_a: float, hits_b: float, n_b: float, level: float = LEVEL) -> Difference | None:
-    """Return the difference of two independent proportions, b minus a; None where one has no trials.
-
-    The interval is Newcombe's hybrid of two Wilson intervals (1998, method 10). The p-value is that of the score test,
-    which is Pearson's chi-squared without continuity correction.
-    """
-    one, two = wilson(hits_a, n_a, level), wilson(hits_b, n_b, level)
-    if one is None or two is None:
-        return None
-    a, b = hits_a / n_a, hits_b / n_b
-    value = b - a
-    low = value - math.hypot(b - two.low, one.high - a)
-    high = value + math.hypot(two.high - b, a - one.low)
-    pooled = (hits_a + hits_b) / (n_a + n_b)
-    error = math.sqrt(pooled * (1 - pooled) * (1 / n_a + 1 / n_b))
-    p_value = math.erfc(abs(value) / error / math.sqrt(2)) if error else 1.0
-    return Difference(value, Interval(low, high, "Newcombe"), p_value, "chi-squared")
-
-
-def welch(a: Mean, b: Mean, level: float = LEVEL) -> Difference:
-    """Return the difference of two independent means, b minus a, by Welch's t-test (unequal variances)."""
-    value = b.mean - a.mean
-    terms = [a.variance / a.n, b.variance / b.n]
-    variance = sum(terms)
-    if variance == 0.0:
-        return Difference(value, Interval(value, value, "Welch t"), float(value == 0.0), "Welch t")
-    freedom = variance**2 / (terms[0] ** 2 / (a.n - 1) + terms[1] ** 2 / (b.n - 1))
-    error = math.sqrt(variance)
-    half = t_distribution.quantile(level, freedom) * error
-    p_value = t_distribution.two_sided(value / error, freedom)
-    return Difference(value, Interval(value - half, value + half, "Welch t"), p_value, "Welch t")
-
-
-def paired_t(differences: Sequence[float], level: float = LEVEL) -> Difference | None:
-    """Return the mean of paired differences (b minus a) by Student's one-sample t-test; None below two pairs."""
-    n = len(differences)
-    if n < 2:
-        return None
-    value = math.fsum(differences) / n
-    variance = math.fsum((each - value) ** 2 for each in differences) / (n - 1)
-    interval = mean_interval(Mean(n, value, variance), level)
-    error = math.sqrt(variance / n)
-    p_value = t_distribution.two_sided(value / error, n - 1) if error else float(value == 0.0)
-    return Difference(value, Interval(interval.low, interval.high, "paired t"), p_value, "paired t")
-
-
 def mcnemar(only_a: int, only_b: int) -> float:
     """Return the two-sided p-value of McNemar's test: discordant pairs favour both sides equally.
 
@@ -160,18 +104,6 @@ def mcnemar(only_a: int, only_b: int) -> float:
         return math.erfc(abs(only_a - only_b) / math.sqrt(n) / math.sqrt(2))
     tail = sum(math.comb(n, k) for k in range(min(only_a, only_b) + 1))
     return min(1.0, 2 * tail / (1 << n))
-
-
-def needed_sample_size(difference: float, variance: float, power: float = 0.8, level: float = LEVEL) -> int | None:
-    """Return the sample size per side that tells a true difference from 0: (z + z_power)^2 variance / difference^2.
-
-    ``variance`` is the sum of both sides' variances (for pairs: that of the differences). None for a difference of 0,
-    which no sample size detects.
-    """
-    if difference == 0.0:
-        return None
-    z = z_of(level) + NormalDist().inv_cdf(power)
-    return math.ceil(z * z * variance / difference**2)
 
 
 def delong(positives: Mapping[int, float], negatives: Mapping[int, float]) -> tuple[float, float] | None:

@@ -72,6 +72,8 @@ GROUPS: dict[str, Group] = {
             f"request_logger/analytics/{name}.py"
             for name in (
                 "accumulator",
+                "auc_contrast",
+                "contrasts",
                 "coverage",
                 "curves",
                 "differences",
@@ -79,9 +81,14 @@ GROUPS: dict[str, Group] = {
                 "formatting",
                 "intervals",
                 "label_averages",
+                "mean_contrast",
+                "pair_contrast",
                 "paired_samples",
+                "permutations",
+                "proportions",
                 "rollups",
                 "t_distribution",
+                "traffic_check",
                 "verdict",
             )
         ),
