@@ -1,8 +1,8 @@
 """`python -m bench.type_one`: how often `compare` finds a difference where there is none, and where there is one.
 
 Both groups are drawn from the same model, many times, and compared by the code of the command: with one look (should be
-0.05), and with a look every day for 30 days (the one-look test, and the confidence sequence). `--write` replaces the
-table of docs/report.md. No engine is needed.
+0.05), and with a look every day for 30 days (the one-look test, and the confidence sequence). `--write` puts the
+rows into the table of docs/report.md. No engine is needed.
 """
 
 from __future__ import annotations
@@ -247,6 +247,14 @@ def rows(cases: Sequence[Case], runs: int, looks: int) -> Iterator[str]:
             yield f"| {case.name} | `{name}` | {' | '.join(figures)} |"
 
 
+def _merged(known: Sequence[str], lines: Sequence[str]) -> Iterator[str]:
+    """Yield the table with new rows in place of known ones, in the order of CASES."""
+    table = {tuple(line.split("|")[1:3]): line for line in (*known, *lines)}
+    names = [(f" {case.name} ", f" `{metric}` ") for case in CASES for metric in case.metrics]
+    yield from lines[:2]
+    yield from (table[name] for name in names if name in table)
+
+
 def _figure(found: float, untested: float) -> str:
     """Return a rate; with many runs without a test their share, too."""
     return f"{found:.3f}" if untested < 0.01 else f"{found:.3f} ({100 * untested:.0f} % no test)"
@@ -258,7 +266,7 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=1000, help="comparisons with one look (default: 1,000)")
     parser.add_argument("--looks", type=int, default=300, help="comparisons with daily looks (default: 300)")
     parser.add_argument("--only", default="", help="only cases whose name or metrics contain this text")
-    parser.add_argument("--write", action="store_true", help="replace the table of docs/report.md")
+    parser.add_argument("--write", action="store_true", help="write the rows into the table of docs/report.md")
     arguments = parser.parse_args()
     chosen = [case for case in CASES if arguments.only in f"{case.name} {' '.join(case.metrics)}"]
     lines = []
@@ -267,8 +275,8 @@ def main() -> int:
         lines.append(line)
     if arguments.write:
         before, rest = PAGE.read_text(encoding="utf-8").split(_MARKERS[0])
-        after = rest.split(_MARKERS[1])[1]
-        table = "\n".join(lines)
+        known, after = rest.split(_MARKERS[1])
+        table = "\n".join(_merged(known.strip().splitlines(), lines))
         PAGE.write_text(f"{before}{_MARKERS[0]}\n{table}\n{_MARKERS[1]}{after}", encoding="utf-8")
     return 0
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -64,17 +64,18 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(report, indent=2))
     elif arguments.html:
-        _write(Path(arguments.html), report)
+        from request_logger.analytics.page import page  # noqa: PLC0415 - only a page needs its templates
+
+        write_page(Path(arguments.html), page, report)
     else:
         print("\n".join(lines(report)))
     return int(not report["coverage"]["predictions"] and not report["tasks"])
 
 
-def _write(path: Path, report: Report) -> None:
-    from request_logger.analytics.page import page  # noqa: PLC0415 - only a page needs its templates
-
+def write_page(path: Path, page: Callable[[Report], str], found: Report) -> None:
+    """Write a page to a file. Raises CommandError."""
     try:
-        path.write_text(page(report), encoding="utf-8")
+        path.write_text(page(found), encoding="utf-8")
     except OSError as error:
         raise CommandError(f"--html: {path} can't be written: {error.strerror}") from None
     print(f"{path} written")

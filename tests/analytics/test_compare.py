@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -144,7 +147,7 @@ def test_routed(run: Run, traffic: Any) -> None:
     assert "for one look" in out
 
 
-def test_every_day(run: Run, traffic: Any) -> None:
+def test_every_day(run: Run, traffic: Any, tmp_path: Path) -> None:
     """By default the interval is the confidence sequence: the formula of GrowthBook's, from scipy's variances."""
     found = compared(run, "model-a", "model-b", "--in", "c-routed", "--detect", "100", "--split", "99:1")
     squares = [errors(name, name == ROUTES) ** 2 for name in MODELS]
@@ -164,6 +167,16 @@ def test_every_day(run: Run, traffic: Any) -> None:
     assert row(found, "rmse")["same_question"] == "mse"
     _, out, _ = run("model-a", "model-b", "--in", "c-routed", "--split", "99:1")
     assert f"Warning: {warning}." in out and "for a look every day" in out
+    page = tmp_path / "c.html"
+    run("model-a", "model-b", "--in", "c-routed", "--split", "99:1", "--html", str(page))
+    text = html.unescape(page.read_text(encoding="utf-8"))
+    # All that the terminal shows; the verdict is the title.
+    shown = re.sub(r"<[^>]*>", "\n", text).split("\n")
+    assert {each for line in out.splitlines() for each in re.split(r"  +", line.strip()) if each} <= set(shown)
+    assert f"<h1>{out.splitlines()[-1]}</h1>" in text
+    assert run("model-a", "model-b", "--in", "c-routed", "--html", str(tmp_path)) == (
+        2, "", f"request-logger: --html: {tmp_path} can't be written: Is a directory\n",
+    )  # fmt: skip
 
 
 def test_shadow(run: Run, traffic: Any) -> None:

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from request_logger.analytics.comparison_text import verdict_line
 from request_logger.analytics.contrasts import ALPHA, LEAST_SEQUENTIAL, POWER, Contrast, Form, NoTest, detectable
 from request_logger.analytics.verdict import contrast_as_json, verdict
-from request_logger.commands.compare import verdict_line
 from request_logger.scoring.registry import build
 from scorers.base import Metric
 
