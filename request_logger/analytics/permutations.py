@@ -10,8 +10,9 @@ difference far more uncertain than dealing does, the dealt differences are widen
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -34,11 +35,15 @@ _BINARY = ("true_positive", "false_positive", "false_negative", "true_negative")
 # The groups' own variances are used if they are more than this many times that of dealing. Those of small groups vary
 # by chance as much as that: at 2, equal models with 5 % positives differ in 1 % of comparisons instead of 5 %.
 _OTHER_SPREAD = 4.0
+# Documents of other true classes than the most frequent one, below which daily looks have to wait: the error of a
+# metric that rests on one or two documents has no meaning.
+_LEAST_OTHERS = 5
 # Rounding errors between two equal differences.
 _SAME = 1e-12
 _FEW = NoTest("the metric is undefined in most groups of these sizes")
 _MANY = NoTest(f"the two confusion matrices have more than {_MOST_CELLS} cells")
 _NOT_SINGLE = NoTest("documents have several labels, or no confusion matrix is stored")
+_EARLY = NoTest(f"one of the two has fewer than {_LEAST_OTHERS} documents of other classes than the most frequent one")
 _UNIFORM = NoTest("dealing the documents out anew never changes the metric")
 
 Cell = tuple[str, ...]
@@ -115,13 +120,24 @@ def _contrasts(table: _Table, most: int) -> dict[str, Contrast | NoTest]:
     found: dict[str, Contrast | NoTest] = {}
     own = [_jackknife(table.metrics, group) for group in table.groups]
     sizes = sum(table.groups[0].values()), sum(table.groups[1].values())
+    early = _EARLY if min(map(_others, table.groups)) < _LEAST_OTHERS else None
     for name, distances in dealt.items():
         if name not in observed[0] or name not in observed[1] or len(distances) < dealings // 2:
             found[name] = _FEW
             continue
         spreads = own[0].get(name, 0.0), own[1].get(name, 0.0)
-        found[name] = _contrast(observed[1][name] - observed[0][name], np.sort(distances)[::-1], spreads, sizes)
+        contrast = _contrast(observed[1][name] - observed[0][name], np.sort(distances)[::-1], spreads, sizes)
+        found[name] = replace(contrast, early=early) if isinstance(contrast, Contrast) else contrast
     return found
+
+
+def _others(group: Counts) -> int:
+    """Return the number of documents whose true class is not the most frequent one."""
+    supports: Counter[str] = Counter()
+    for cell, count in group.items():
+        is_positive = cell[0] in ("true_positive", "false_negative")
+        supports[cell[0] if len(cell) > 1 else str(is_positive)] += count
+    return supports.total() - max(supports.values())
 
 
 def _contrast(value: float, dealt: Any, own: tuple[float, float], sizes: tuple[int, int]) -> Contrast | NoTest:

@@ -12,12 +12,10 @@ from scipy import stats
 from sklearn import metrics
 
 from request_logger.analytics.contrasts import Contrast, Difference, Form, NoTest, outcome
-from request_logger.analytics.differences import contrasts, same_questions
+from request_logger.analytics.differences import contrasts
 from request_logger.analytics.label_averages import COOCCURRENCES
-from request_logger.analytics.rollups import Moments, MomentSums
-from request_logger.analytics.tasks import MEAN_REWARD
 from request_logger.scoring.registry import build
-from scorers.base import Count, Metric, Sum
+from scorers.base import Metric
 from tests.analytics.sums import answers_of
 
 N = (500, 700)
@@ -324,68 +322,3 @@ def test_auc(n: tuple[int, int], test: str) -> None:
     assert limits(once) == pytest.approx((found.value - half, found.value + half), rel=1e-9)
     distance = max(abs(found.value) - found.slack, 0) / found.error
     assert once.p_value == pytest.approx(2 * stats.norm.sf(distance), rel=1e-9)
-
-
-def test_no_auc_of_a_rare_class() -> None:
-    """Fewer than five positives have no variance to speak of."""
-    scorer = build("binary", {"probabilities": True})
-    truths = np.repeat([1, 0], (4, 96))
-    sums = answers_of(scorer, truths, np.random.default_rng(19).random(100))
-    assert isinstance(contrasts([metric_of(scorer, "auc")], sums, sums)["auc"], NoTest)
-
-
-@pytest.mark.parametrize(
-    ("a", "b"), [((5.0, 5.0), (4.0, 4.0)), ((5.0,) * 200, (4.0,) * 200), ((5.0,) * 40, (4.0, 3.0) * 20)]
-)
-def test_no_test_without_variance(a: tuple[float, ...], b: tuple[float, ...]) -> None:
-    """Values that are all the same tell nothing of what the next will be."""
-    metric = MEAN_REWARD
-    sums = [moments(values) for values in (a, b)]
-    for form in Form:
-        found = contrasts([metric], *sums)[metric.name]
-        assert isinstance(found if isinstance(found, NoTest) else outcome(found, form), NoTest)
-
-
-@given(st.integers(2, 29), st.integers(2, 29), st.integers(0, 2**32))
-@settings(max_examples=30, deadline=None)
-def test_no_test_of_few_values(n_a: int, n_b: int, seed: int) -> None:
-    """Whatever they are."""
-    generator = np.random.default_rng(seed)
-    sums = [moments(generator.normal(5, 1, n).tolist()) for n in (n_a, n_b)]
-    found = contrasts([MEAN_REWARD], *sums)[MEAN_REWARD.name]
-    for form in Form:
-        assert isinstance(found if isinstance(found, NoTest) else outcome(found, form), NoTest)
-
-
-def moments(values: Any) -> dict[Any, Any]:
-    x = np.array(values)
-    sums = MomentSums(len(x), float(x.sum()), float((x * x).sum()), float(x.min()), float(x.max()))
-    return {Moments("reward"): sums, Sum("reward"): sums.total, Count("reward"): sums.n}
-
-
-def test_values_whose_spread_rounding_has_eaten() -> None:
-    sums = moments(1e9 + np.random.default_rng(20).normal(0, 1, 100))
-    found = contrasts([MEAN_REWARD], sums, sums)[MEAN_REWARD.name]
-    assert isinstance(found, NoTest)
-    assert "spread" in found.reason
-
-
-def test_one_question_one_test() -> None:
-    """With one class a document, micro averages are the accuracy; RMSE falls with MSE. The deciding one is tested."""
-    scorer = build("multiclass", {})
-    names = [metric.name for metric in scorer.metrics]
-    found = same_questions(names, "accuracy")
-    assert found["f1_micro"] == found["recall_weighted"] == "accuracy" and found["recall_macro"] == "balanced_accuracy"
-    assert same_questions(names, "f1_micro")["accuracy"] == "f1_micro"
-    assert same_questions(["f1_micro", "f1_macro", "subset_accuracy"], "f1_micro") == {}
-    assert same_questions(["mse", "rmse", "mae"], "mae") == {"rmse": "mse"}
-    generator = np.random.default_rng(22)
-    truths = generator.integers(0, 3, 400)
-    sums = [answers_of(scorer, truths, np.where(generator.random(400) < s, truths, 0)) for s in (0.5, 0.6)]
-    for metric in scorer.metrics:
-        if metric.name in found and metric.name not in ("specificity_micro", "top_1_accuracy"):
-            mine, other = (
-                [m.compute({k: each[need] for k, need in m.needs.items()}) for each in sums]
-                for m in (metric, metric_of(scorer, found[metric.name]))
-            )
-            assert mine == pytest.approx(other, abs=1e-12)
