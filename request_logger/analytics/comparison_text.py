@@ -99,8 +99,10 @@ def verdict_line(verdict: Report, names: tuple[str, str]) -> str:
 
 
 def _needed(verdict: Report, names: tuple[str, str]) -> str:
-    if "needed" not in verdict:
+    if "detect" not in verdict:
         return ""
+    if "needed" not in verdict:
+        return f" No realistic number of documents shows a difference of {number(verdict['detect'])}."
     start = f" To show a difference of {number(verdict['detect'])}"
     if verdict["by"] == "pairs":
         return f"{start}, {verdict['needed']:,} pairs are needed, {verdict['more']:,} more than there are."

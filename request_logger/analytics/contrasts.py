@@ -29,6 +29,10 @@ TUNED_FOR = 5_000
 LEAST_SEQUENTIAL = 100
 # The same for a t test in one look; exact tests have no such limit.
 LEAST_FIXED = 30
+# The powers of a larger t exceed a double; its p-value is 0 or far below any level.
+_MOST_T = 1e40
+# More documents than anyone will have.
+_MOST_NEEDED = 1e15
 
 
 class Form(StrEnum):
@@ -99,7 +103,7 @@ def _too_few(found: Contrast, least: int) -> NoTest:
 
 def _fixed(found: Contrast) -> Difference:
     half = fixed_multiplier(found.freedom) * found.error + found.slack
-    t = max(abs(found.value) - found.slack, 0.0) / found.error
+    t = min(max(abs(found.value) - found.slack, 0.0) / found.error, _MOST_T)
     p_value = t_distribution.two_sided(t, found.freedom) if math.isfinite(found.freedom) else _normal_tails(t)
     return Difference(found.value, Interval(found.value - half, found.value + half, found.test), p_value, found.test)
 
@@ -148,33 +152,29 @@ def needed_sizes(found: Contrast, delta: float, form: Form) -> tuple[int, ...] |
 
     One look needs n = (z + z_power)^2 (V_a + V_b / r) / delta^2 documents of the first group and r n of the second,
     where r is their present ratio. For the confidence sequence it is the size at which a single look has that power, so
-    the difference is usually shown earlier. None where the variances are unknown.
+    the difference is usually shown earlier. None where the variances are unknown, or beyond 1e15 documents.
     """
     if not found.variances or not sum(found.variances) or not min(found.sizes):
         return None
     ratios = [size / found.sizes[0] for size in found.sizes]
     spread = sum(variance / ratio for variance, ratio in zip(found.variances, ratios, strict=True))
-    if form is Form.FIXED:
-        first = (fixed_multiplier() + _z_power()) ** 2 * spread / delta**2
-    else:
-        whole = sum(ratios)
 
-        def shows(n: float) -> bool:
-            return (sequential_multiplier(n * whole) + _z_power()) * math.sqrt(spread / n) <= delta
+    def shows(n: float) -> bool:
+        multiplier = fixed_multiplier() if form is Form.FIXED else sequential_multiplier(n * sum(ratios))
+        return (multiplier + _z_power()) * math.sqrt(spread / n) <= delta
 
-        first = _least(shows)
+    if not shows(_MOST_NEEDED):
+        return None
+    first = _least(shows)
     return tuple(math.ceil(first * ratio) for ratio in ratios)
 
 
 def _least(holds: Callable[[float], bool]) -> float:
-    """Return about the least number from 1 on for which a condition holds that stays true once it is."""
-    high = 1.0
-    while not holds(high):
-        high *= 2
-    low = high / 2
-    # To less than a document, up to 2**60 of them.
-    while high - low > 1e-3 and low < (low + high) / 2 < high:
-        middle = (low + high) / 2
+    """Return the least number for which a condition holds that stays true once it is, to 1e-12 of it."""
+    low, high = 0.0, _MOST_NEEDED
+    while high - low > 1e-12 * high and high > 1e-6:
+        # The geometric mean once there is a lower end: the answer may be 10 or 10 billion.
+        middle = math.sqrt(low * high) if low else high / 1024
         low, high = (low, middle) if holds(middle) else (middle, high)
     return high
 

@@ -29,7 +29,7 @@ def means_contrast(a: MomentSums, b: MomentSums, *, root: bool = False) -> Contr
     if min(a.n, b.n) < 2:
         return NoTest("the test needs at least 2 documents in each of the two")
     first, second = mean_of(a), mean_of(b)
-    if first is None or second is None:
+    if first is None or second is None or not math.isfinite(first.variance + second.variance):
         return _NOISE
     if not first.variance or not second.variance:
         return SAME_VALUES

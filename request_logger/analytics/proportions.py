@@ -11,7 +11,7 @@ from request_logger.analytics.intervals import Interval, z_of
 # Cochran's rule: below this expected count in a cell, the chi-squared distribution is not that of the statistic.
 LEAST_EXPECTED = 5
 _RARE = NoTest(f"one of the two expects fewer than {LEAST_EXPECTED} right or wrong answers")
-# Two outcomes are equally probable if they agree to this, as in R: their logarithms have rounding errors.
+# Two tables are equally probable if their logarithms agree to this, as in R: these have rounding errors.
 _EQUAL = 1e-7
 # Halvings of [-1, 1] until the ends of an interval are exact to a double.
 _HALVINGS = 60
@@ -102,16 +102,13 @@ def _constrained_variance(hits_a: float, n_a: float, hits_b: float, n_b: float, 
 def fisher(hits_a: int, n_a: int, hits_b: int, n_b: int) -> float:
     """Return the two-sided p-value of Fisher's exact test: the probability of all tables that are not more probable."""
     hits = hits_a + hits_b
-    observed = _log_probability(hits_a, n_a, n_b, hits)
-    possible = range(max(0, hits - n_b), min(hits, n_a) + 1)
-    logarithms = [_log_probability(k, n_a, n_b, hits) for k in possible]
-    return min(math.fsum(math.exp(each) for each in logarithms if each <= observed + _EQUAL), 1.0)
-
-
-def _log_probability(k: int, n_a: int, n_b: int, hits: int) -> float:
-    """Return the logarithm of the hypergeometric probability of ``k`` hits in the first group."""
-    return _log_choose(n_a, k) + _log_choose(n_b, hits - k) - _log_choose(n_a + n_b, hits)
-
-
-def _log_choose(n: int, k: int) -> float:
-    return math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
+    least, most = max(0, hits - n_b), min(hits, n_a)
+    # The logarithms of the hypergeometric probabilities of least to most hits in the first group, but for a constant.
+    logarithms = [0.0]
+    for k in range(least, most):
+        ratio = (n_a - k) * (hits - k) / ((k + 1) * (n_b - hits + k + 1))
+        logarithms.append(logarithms[-1] + math.log(ratio))
+    highest, observed = max(logarithms), logarithms[hits_a - least]
+    weights = [math.exp(each - highest) for each in logarithms]
+    rare = math.fsum(w for w, each in zip(weights, logarithms, strict=True) if each <= observed + _EQUAL)
+    return min(rare / math.fsum(weights), 1.0)

@@ -48,7 +48,8 @@ def verdict(
 
     ``by``: ``groups``, ``pairs`` or ``folds``. ``detectable`` is the difference that these documents show with a
     probability of 80 %. With ``delta``: ``needed`` is the size of each group (or the number of pairs) that shows a
-    difference of that size with the same probability, and ``more`` is what is still missing of it.
+    difference of that size with the same probability, and ``more`` is what is still missing of it; without these no
+    realistic number does.
     """
     test = contrast_as_json(found, form)
     verdict: Report = {"metric": metric.name, "by": by, "form": form.value}
@@ -67,7 +68,7 @@ def verdict(
 def _sizes(found: Contrast, delta: float, form: Form) -> Report:
     needed = needed_sizes(found, delta, form)
     if needed is None:
-        return {}
+        return {"detect": delta}
     more = [max(total - size, 0) for total, size in zip(needed, found.sizes, strict=True)]
     known: Report = {"detect": delta, "needed": list(needed), "more": more}
     return {**known, "needed": needed[0], "more": more[0]} if len(needed) == 1 else known

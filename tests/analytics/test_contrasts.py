@@ -128,8 +128,20 @@ def test_no_test_without_variance() -> None:
 
 
 def test_a_huge_difference() -> None:
-    """An e-value beyond any double is a p-value of 0."""
-    found = outcome(Contrast(1e9, 1e-9, (1000, 1000), (1.0, 1.0), "t"), Form.SEQUENTIAL)
-    assert isinstance(found, Difference)
-    assert found.p_value == 0.0
-    assert np.isfinite([found.interval.low, found.interval.high]).all()
+    """An e-value or a power of t beyond any double is a p-value of 0."""
+    for form in Form:
+        for value, error in ((1e9, 1e-9), (1e200, 1e-100), (1.0, 5e-324)):
+            found = outcome(Contrast(value, error, (10**6, 10**6), (1.0, 1.0), "t", 2e6), form)
+            assert isinstance(found, Difference)
+            assert found.p_value == 0.0
+            assert np.isfinite([found.interval.low, found.interval.high]).all()
+
+
+@pytest.mark.parametrize("form", list(Form))
+@pytest.mark.parametrize("delta", [1e-300, 1e-12, 1e-3, 1e12, 1e300])
+def test_any_difference_to_detect(form: Form, delta: float) -> None:
+    """One document, a finite number, or none that is realistic; without a variance there is no number."""
+    found = needed_sizes(Contrast(0.0, 1.0, (10, 90), (0.25, 0.25), "t"), delta, form)
+    assert (found is None) == (delta < 1e-6)
+    assert found is None or min(found) >= 1
+    assert needed_sizes(Contrast(0.0, 1.0, (10, 90), (), "t"), delta, form) is None

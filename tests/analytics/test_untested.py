@@ -57,10 +57,13 @@ def moments(values: Any) -> dict[Any, Any]:
 
 
 def test_values_whose_spread_rounding_has_eaten() -> None:
-    sums = moments(1e9 + np.random.default_rng(20).normal(0, 1, 100))
-    found = contrasts([MEAN_REWARD], sums, sums)[MEAN_REWARD.name]
-    assert isinstance(found, NoTest)
-    assert "spread" in found.reason
+    """Or that exceeds a double."""
+    for scale in (1.0, 1e9, 1e200):
+        with np.errstate(over="ignore"):
+            sums = moments(1e9 * scale + scale * np.random.default_rng(20).normal(0, 1, 100))
+        found = contrasts([MEAN_REWARD], sums, sums)[MEAN_REWARD.name]
+        assert isinstance(found, NoTest)
+        assert "spread" in found.reason
 
 
 def test_one_question_one_test() -> None:

@@ -134,5 +134,7 @@ def test_lines() -> None:
     line = verdict_line(found, NAMES)
     assert line.startswith("Not enough data to tell: accuracy by pairs; the test needs at least 100 pairs, found 60.")
     assert line.endswith(" more than there are.")
+    found = verdict(NAMES, ACCURACY, apart(0.01), Form.FIXED, delta=1e-200)
+    assert verdict_line(found, NAMES).endswith(" No realistic number of documents shows a difference of 1e-200.")
     found = verdict(NAMES, metric_of("regression", "mean_error"), apart(0.5), Form.FIXED)
     assert verdict_line(found, NAMES) == "The two differ: mean error, p < 0.0001."
