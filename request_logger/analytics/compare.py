@@ -87,7 +87,12 @@ def _compare(runner: QueryRunner, settings: Settings, scope: Scope, comparison: 
     paired = pairs_contrast(pairs, is_share=_is_share(deciding, answers)) if pairs else None
     by, used = _used(own, pairs, paired, counts)
     arms = [arm(runner, scope.having(segment), name) for segment, name in zip(segments, names, strict=True)]
-    checks, warnings = traffic_check(arms[0], arms[1], split, is_shadow=pairs is not None and pairs.way == "request")
+    checks: Report = {}
+    warnings: list[str] = []
+    # By the date of the feedback, predictions without feedback are in no group.
+    if comparison.by_date == "prediction":
+        is_shadow = pairs is not None and pairs.way == "request"
+        checks, warnings = traffic_check(arms[0], arms[1], split, is_shadow=is_shadow)
     return {
         "target": comparison.target,
         "indices": scope.indices,
@@ -98,7 +103,7 @@ def _compare(runner: QueryRunner, settings: Settings, scope: Scope, comparison: 
             side: {"name": each.name, "documents": count, "predictions": each.predictions}
             for side, each, count in zip("ab", arms, counts, strict=True)
         },
-        "traffic": checks,
+        **({"traffic": checks} if checks else {}),
         "metrics": _rows(task, answers, found, deciding, comparison.form),
         **({"paired": _pairs_as_json(pairs, paired, deciding, answers, comparison.form)} if pairs and paired else {}),
         "verdict": verdict(names, deciding, used, comparison.form, by=by, delta=comparison.detect),

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from request_logger.analytics.contrasts import Form
-from request_logger.analytics.formatting import number, p_value, words
+from request_logger.analytics.formatting import number, p_value, percent, words
 
 Report = dict[str, Any]
 
@@ -49,6 +49,7 @@ def rows(found: Report) -> Iterator[list[str]]:
 def notes(found: Report) -> Iterator[str]:
     """Yield what to know of the tests, and the test of pairs."""
     yield _FORMS[Form(found["form"])]
+    yield from _traffic(found)
     others = sum("p_value" in row for row in found["metrics"] if row["name"] != found["verdict"]["metric"])
     if others:
         yield (
@@ -56,6 +57,24 @@ def notes(found: Report) -> Iterator[str]:
             " twenty shows a difference."
         )
     yield from _pairs(found)
+
+
+def _traffic(found: Report) -> Iterator[str]:
+    traffic, a, b = found.get("traffic"), found["a"], found["b"]
+    if not traffic:
+        return
+    share = a["predictions"] / (a["predictions"] + b["predictions"])
+    text = f"Traffic: {percent(share)} to {percent(1 - share)}"
+    if "sample_ratio" in traffic:
+        ratio = traffic["sample_ratio"]
+        expected = " to ".join(percent(part) for part in ratio["split"])
+        text += f" ({'assumed' if ratio['assumed'] else 'expected'} {expected}, p {p_value(ratio['p_value'])})"
+    else:
+        text += " (not checked: --split says how it should be)"
+    if "feedback" in traffic:
+        rates = traffic["feedback"]
+        text += f"; feedback: {percent(rates['a'])} and {percent(rates['b'])} (p {p_value(rates['p_value'])})"
+    yield f"{text}."
 
 
 def _pairs(found: Report) -> Iterator[str]:

@@ -18,6 +18,7 @@ from sklearn.datasets import load_breast_cancer, load_diabetes
 from sklearn.linear_model import ElasticNet, LogisticRegression
 from sklearn.metrics import f1_score, mean_squared_error
 
+from request_logger.analytics.formatting import percent
 from request_logger.cli import main
 from request_logger.scoring.registry import build
 from tests.analytics.stored import document, engine_at, store
@@ -167,6 +168,10 @@ def test_every_day(run: Run, traffic: Any, tmp_path: Path) -> None:
     assert row(found, "rmse")["same_question"] == "mse"
     _, out, _ = run("model-a", "model-b", "--in", "c-routed", "--split", "99:1")
     assert f"Warning: {warning}." in out and "for a look every day" in out
+    share = np.mean(ROUTES == "model-a")
+    assert f"Traffic: {percent(share)} to {percent(1 - share)} (expected 99 % to 1 %, p < 0.0001); feedback: " in out
+    by_feedback = compared(run, "model-a", "model-b", "--in", "c-routed", "--split", "99:1", "--by-date", "feedback")
+    assert not {"traffic", "warnings"} & by_feedback.keys()
     page = tmp_path / "c.html"
     run("model-a", "model-b", "--in", "c-routed", "--split", "99:1", "--html", str(page))
     text = html.unescape(page.read_text(encoding="utf-8"))
