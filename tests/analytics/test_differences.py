@@ -210,4 +210,5 @@ def test_the_least_p_value_of_a_bootstrap() -> None:
         assert up.value == pytest.approx(-down.value) and up.value > 0
         same = difference(metric_of(scorer, name), right, right)
         assert same is not None
-        assert (same.value, same.p_value) == (0.0, 1.0)
+        assert same.value == 0.0
+        assert same.p_value > 0.9

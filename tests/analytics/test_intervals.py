@@ -51,7 +51,6 @@ def test_wilson(hits: int, n: int) -> None:
 def test_no_trials() -> None:
     assert intervals.wilson(0, 0) is None
     assert intervals.newcombe(0, 0, 3, 4) is None
-    assert intervals.f1_interval(0, 0) is None
     assert intervals.delong({1: 1}, {1: 5}) is None
     assert intervals.delong({1: 5}, {1: 1}) is None
     assert intervals.paired_t([1.0]) is None
@@ -162,11 +161,3 @@ def test_shares_without_variance(share: int) -> None:
     assert found is not None
     assert (found.value, found.p_value) == (0.0, 1.0)
     assert found.interval.low < 0.0 < found.interval.high
-
-
-def test_f1() -> None:
-    """F1 grows with the Jaccard index J: 2 J / (1 + J) at both ends of its interval."""
-    found, share = intervals.f1_interval(30, 20), intervals.wilson(30, 50)
-    assert found is not None and share is not None
-    assert (found.low, found.high) == pytest.approx([2 * j / (1 + j) for j in (share.low, share.high)], rel=1e-12)
-    assert found.method == "Wilson on Jaccard"
