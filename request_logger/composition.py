@@ -83,7 +83,7 @@ def build(settings: Settings, registry: CollectorRegistry, tokens: BulkTokens | 
     engine = SearchEngine(settings, warn=False)
     metadata = metadata_source(settings, lambda what: telemetry.metadata.labels(what).inc())
     replies = Replies(settings, lambda outcome: telemetry.replies.labels(outcome).inc())
-    settle = settler(Chooser(settings.scorer, settings.scorers_config or None))
+    settle = settler(Chooser(settings.scorer, settings.scorers_config or None), settings.fold_key)
     limits = Limits(
         timeout_seconds=settings.store_timeout_seconds,
         linger_seconds=settings.linger_ms / 1000,

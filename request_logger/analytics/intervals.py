@@ -1,6 +1,6 @@
-"""Confidence intervals, and McNemar's test, as pure functions of counts and sums.
+"""The terms of intervals, and McNemar's test, as pure functions of counts and sums.
 
-All assume independent documents. Rows of one batch often are not; the true interval is then wider.
+All assume independent documents. Rows of one batch often are not: see `jackknife` for the intervals of a report.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from statistics import NormalDist
 
 from request_logger.analytics import t_distribution
@@ -24,11 +25,36 @@ _EXACT_LIMIT = 1000
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A confidence interval (level LEVEL unless stated) and its method."""
+    """A confidence interval (level LEVEL unless stated) and its method.
+
+    ``error`` is the standard error of the value for independent documents. ``least`` is the number of documents of the
+    rarest kind that it depends on (hits, misses, a class). None where either is unknown.
+    """
 
     low: float
     high: float
     method: str
+    error: float | None = None
+    least: float | None = None
+
+
+class NoInterval(StrEnum):
+    """Why a metric has no interval."""
+
+    NO_METHOD = "no method is known for this metric, and the documents don't tell: see intervals.md"
+    ALL_EQUAL = "all values are equal, so nothing shows how much they vary"
+    SPREAD_UNKNOWN = "the values are so much larger than their spread that their squares can't determine it"
+    LARGE_VALUES = "a few large values have most of the spread: the mean of such values needs more documents"
+    FEW_OTHERS = "fewer than 5 documents are of other classes than the most frequent one"
+    ONE_CLASS = "there are fewer than two documents of a class"
+    MANY_CELLS = "the confusion matrix has more than 400 cells"
+    WITHOUT_FOLD = "some documents were stored without a fold: request-logger rescore adds it"
+    FEW_FOLDS = "the documents are in fewer than 10 folds"
+    NOT_SPLIT = "it needs the folds, which are not counted by time or by the values of a field"
+
+
+# An interval, or why there is none.
+Found = Interval | NoInterval
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +87,6 @@ def wilson(hits: float, n: float, level: float = LEVEL) -> Interval | None:
     low = 0.0 if hits <= 0 else max(center - half, 0.0)
     high = 1.0 if hits >= n else min(center + half, 1.0)
     return Interval(low, high, "Wilson")
-
-
-def f1_interval(true_positive: float, wrong: float, level: float = LEVEL) -> Interval | None:
-    """Return the interval of F1: Wilson's of J = TP / (TP + FP + FN), by F1 = 2 J / (1 + J); ``wrong`` is FP + FN."""
-    found = wilson(true_positive, true_positive + wrong, level)
-    if found is None:
-        return None
-    low, high = (2 * j / (1 + j) for j in (found.low, found.high))
-    return Interval(low, high, "Wilson on Jaccard")
 
 
 def mean_of(spread: MomentSums) -> Mean | None:
@@ -135,7 +152,7 @@ def _placements(
     return placed
 
 
-def normal_interval(value: float, variance: float, method: str, level: float = LEVEL) -> Interval:
-    """Return the interval of a normal estimate: value ± z sqrt(variance)."""
-    half = z_of(level) * math.sqrt(variance)
+def normal_interval(value: float, variance: float, method: str, quantile: float | None = None) -> Interval:
+    """Return the interval of a normal estimate: value ± quantile sqrt(variance), by default that of LEVEL."""
+    half = (z_of(LEVEL) if quantile is None else quantile) * math.sqrt(variance)
     return Interval(value - half, value + half, method)

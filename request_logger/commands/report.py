@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from request_logger.analytics.formatting import duration, interval, number, percent, words
+from request_logger.analytics.formatting import duration, interval, number, percent, remarks, words
 from request_logger.analytics.report import Options, Report, make_report
 from request_logger.commands.engine_access import quiet_engine
 from request_logger.commands.text_table import table
@@ -130,6 +130,7 @@ def _metrics(task: Report) -> Iterator[str]:
     ]
     if rows:
         yield table(["metric", "value", "95 % interval", "best constant", "n"], rows)
+        yield from remarks(task)
 
 
 def _size(found: Report) -> str:

@@ -15,6 +15,7 @@ from request_logger.common.times import now
 from request_logger.documents.batches import has_own_messages
 from request_logger.documents.document import Document, part_in
 from request_logger.documents.event_metadata import is_failure
+from request_logger.documents.folds import with_fold
 from request_logger.payloads import UndecodableError, decode_message
 from request_logger.scoring import custom_metrics, user_scorers
 from request_logger.scoring.reasons import PairReason, PairWarning, chooser_raised
@@ -54,10 +55,13 @@ class ChooserLike(Protocol):
         ...
 
 
-def settler(chooser: ChooserLike) -> Settle:
-    """Return the function that updates the ``metrics`` of a joined document."""
+def settler(chooser: ChooserLike, fold_key: str = "") -> Settle:
+    """Return the function that updates the ``metrics`` and the fold of a joined document; see `folds.with_fold`."""
 
     def settle(document: Document) -> Document:
+        return with_fold(_with_metrics(document), fold_key)
+
+    def _with_metrics(document: Document) -> Document:
         metrics = score(document, chooser) if "feedback" in document else None
         kept = document.get("metrics")
         if metrics is None:

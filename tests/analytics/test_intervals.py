@@ -50,7 +50,6 @@ def test_wilson(hits: int, n: int) -> None:
 
 def test_no_trials() -> None:
     assert intervals.wilson(0, 0) is None
-    assert intervals.f1_interval(0, 0) is None
     assert intervals.delong({1: 1}, {1: 5}) is None
     assert intervals.delong({1: 5}, {1: 1}) is None
 
@@ -103,11 +102,3 @@ def test_delong(sizes: tuple[int, int]) -> None:
     found = intervals.delong(*({int(k): float((x == k).sum()) for k in np.unique(x)} for x in (p, n)))
     expected = kernel.mean(axis=1).var(ddof=1) / len(p) + kernel.mean(axis=0).var(ddof=1) / len(n)
     assert found == pytest.approx((kernel.mean(), expected), rel=1e-12)
-
-
-def test_f1() -> None:
-    """F1 grows with the Jaccard index J: 2 J / (1 + J) at both ends of its interval."""
-    found, share = intervals.f1_interval(30, 20), intervals.wilson(30, 50)
-    assert found is not None and share is not None
-    assert (found.low, found.high) == pytest.approx([2 * j / (1 + j) for j in (share.low, share.high)], rel=1e-12)
-    assert found.method == "Wilson on Jaccard"

@@ -75,6 +75,8 @@ def _template(name: str) -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    helpers = {name: getattr(formatting, name) for name in ("number", "interval", "percent", "duration", "words")}
+    helpers = {
+        name: getattr(formatting, name) for name in ("number", "interval", "percent", "duration", "words", "remarks")
+    }
     environment.filters.update(helpers)
     return environment.get_template(name)

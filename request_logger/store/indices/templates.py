@@ -21,7 +21,7 @@ Mapping = dict[str, Any]
 
 TEMPLATE_NAME = "request-logger"
 # Increase it with every change below: at start, a template with a lower version is replaced.
-VERSION = 3
+VERSION = 4
 INDEX_PATTERNS = ["inference-log-*", "reference-log-*", "drift-log-*"]
 DEAD_LETTER_INDEX = "request-logger-dead-letters"
 # The limit counts all fields of an index, including objects and `.keyword` subfields. Ours are in the mapping from the
@@ -159,6 +159,7 @@ def mapping(*, keyword_subfields: bool = True) -> Mapping:
             "Ce-Endpoint": _WITH_SUBFIELD,
             "Ce-Namespace": _WITH_SUBFIELD,
             "Ce-Modelid": _WITH_SUBFIELD,
+            "fold": {"type": "byte"},
             "request": _prediction(grouped),
             "response": _prediction(grouped),
             "feedback": _part(
