@@ -23,7 +23,7 @@ LOCKED = $(shell sed -nE 's/^([a-z0-9._-]+)==.*/\1/p' requirements.lock)
 FORBIDDEN := GPL;AGPL;SSPL;Commons Clause;Proprietary
 
 .PHONY: help venv demo test test-engines fuzz fuzz-coverage coverage simulate faults mutate lint format bench bench-first \
-  bench-writes bench-cost bench-ordinary bench-report docs \
+  bench-writes bench-cost bench-ordinary bench-coverage bench-report docs \
   docs-site dist sbom licences audit image-check lock clean
 
 help: ## list the targets
@@ -114,6 +114,9 @@ bench-cost: $(READY) ## measure what a prediction costs; write the table of `siz
 
 bench-ordinary: $(READY) ## measure costs and latencies in ordinary traffic (ARGS=--before COMMIT)
 	@$(BIN)/python -m bench.ordinary $(ARGS)
+
+bench-coverage: $(READY) ## simulate the coverage of a report's intervals; write docs/intervals.md
+	@$(BIN)/python -m bench.coverage --write $(ARGS)
 
 bench-report: $(READY) ## measure the commands over 100,000 documents
 	@$(BIN)/python -m bench.report $(ARGS)

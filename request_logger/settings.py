@@ -209,6 +209,11 @@ class Settings:
         "comma-separated globs: the names in the metadata and annotations of KServe's events that are stored, such as "
         "x-tenant or annotations.*; none: no name",
     )
+    fold_key: str = _env(
+        "",
+        "field whose value documents that belong together share, such as request.elements.customer: a report's "
+        "intervals then allow for it; empty: the request id, which the rows of a batch share",
+    )
     sample_rate: float = _env(1.0, "share of predictions to store, selected by request id: greater than 0, at most 1")
     reply_events: bool = _env(
         False,

@@ -18,6 +18,7 @@ from request_logger.analytics.rollups import aggregations, compute
 from request_logger.analytics.selection import Selection
 from request_logger.cli import main
 from request_logger.documents.document import degrade
+from request_logger.documents.folds import fold_of
 from request_logger.jobs.rescore import Counts, Rescore, Scorers
 from request_logger.scoring.registry import build
 from request_logger.scoring.rules import Chooser
@@ -144,6 +145,8 @@ def test_what_was_never_scored(command: Run, reach: Settings, deployment: str, i
     assert command("--index", name, "--deployment", deployment)[1].endswith("1 changed, 1 as they are\n")
     found = {id: document.get("metrics", {}).get("correct") for (_, id), document in index.documents(name).items()}
     assert found == {"o0": 1, "o1": 1, "o2": None}
+    folds = {id: document.get("fold") for (_, id), document in index.documents(name).items()}
+    assert folds == {"o0": fold_of("o0"), "o1": fold_of("o1"), "o2": None}
 
 
 @pytest.mark.engine

@@ -7,17 +7,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from request_logger.analytics.buckets import label_of, value_segment
-from request_logger.analytics.differences import difference, plain_means, proportions, variance_of
+from request_logger.analytics.contrasts import Contrast, Form, NoTest
+from request_logger.analytics.differences import contrasts, is_mean, proportions, same_questions
 from request_logger.analytics.errors import BadQueryError
 from request_logger.analytics.estimates import estimates, mean_field, statistics_of
 from request_logger.analytics.fields import Field, find_field
 from request_logger.analytics.label_averages import fetch_cooccurrences
-from request_logger.analytics.paired_samples import find_pairs
+from request_logger.analytics.pair_contrast import discordant, pairs_contrast
+from request_logger.analytics.paired_samples import Pairs, find_pairs
 from request_logger.analytics.queries import Answers, QueryRunner
 from request_logger.analytics.report import Report, as_json
 from request_logger.analytics.scope import Query, Scope, find_scope
 from request_logger.analytics.tasks import Task, tasks_of
-from request_logger.analytics.verdict import difference_as_json, pair_test, verdict
+from request_logger.analytics.traffic_check import arm, parse_split, traffic_check
+from request_logger.analytics.verdict import contrast_as_json, verdict
 from request_logger.settings import Settings
 from request_logger.store.ports import EngineReader
 from scorers.base import Metric
@@ -32,8 +35,9 @@ _TESTED = {"regression": "mse", "multilabel": "subset_accuracy"}
 class Comparison:
     """The options of a comparison: documents with ``a`` in the field ``by`` against those with ``b``.
 
-    ``metric`` decides (empty: the task's default). ``pair`` is how pairs are found, see `find_pairs`; the other fields
-    are those of `find_scope`.
+    ``metric`` decides (empty: the task's default). ``pair`` is how pairs are found, see `find_pairs`. ``form`` is how
+    often the comparison is looked at. ``detect`` is a difference to calculate sample sizes for, ``split`` the traffic's
+    split, such as ``90:10``. The other fields are those of `find_scope`.
     """
 
     a: str
@@ -45,14 +49,17 @@ class Comparison:
     end: str | None = None
     by_date: str = "prediction"
     pair: str = "auto"
+    form: Form = Form.SEQUENTIAL
+    detect: float | None = None
+    split: str = ""
 
 
 def compare(engine: EngineReader, settings: Settings, comparison: Comparison) -> Report:
     """Return the comparison of two groups as JSON.
 
     It has ``metrics`` (each with both values, difference, interval, p-value, sample sizes), ``paired`` where pairs were
-    found, and the ``verdict`` by the deciding metric. Raises BadQueryError where a group isn't found,
-    StoreUnavailableError.
+    found, the ``verdict`` by the deciding metric, and ``warnings`` where the two groups can't be compared fairly.
+    Raises BadQueryError where a group isn't found, StoreUnavailableError.
     """
     runner = QueryRunner(engine)
     scope = find_scope(engine, settings, comparison.target, comparison.start, comparison.end, comparison.by_date)
@@ -62,6 +69,7 @@ def compare(engine: EngineReader, settings: Settings, comparison: Comparison) ->
 
 
 def _compare(runner: QueryRunner, settings: Settings, scope: Scope, comparison: Comparison) -> Report:
+    split = parse_split(comparison.split)
     field, segments = _groups(runner, scope, comparison)
     tasks = [{task.name: task for task in tasks_of(runner, scope.having(segment), settings)} for segment in segments]
     task = _task(tasks, comparison)
@@ -70,22 +78,47 @@ def _compare(runner: QueryRunner, settings: Settings, scope: Scope, comparison: 
     answers = [found | fetch_cooccurrences(runner, each, found) for found, each in zip(answers, both, strict=True)]
     counts = [found[task.name].count for found in tasks]
     deciding = _deciding(task, comparison.metric)
-    rows = _rows(task, answers)
-    own = next((row for row in rows if row["name"] == deciding.name), None)
-    if own is None or "difference" not in own:
+    found = contrasts(task.metrics, *answers)
+    own = found.get(deciding.name)
+    if own is None:
         raise BadQueryError(f"--metric: expected one that can be tested with these documents, found {deciding.name!r}")
     pairs = _pairs(runner, both, deciding, answers, comparison)
+    names = comparison.a, comparison.b
+    paired = pairs_contrast(pairs, is_share=_is_share(deciding, answers)) if pairs else None
+    by, used = _used(own, pairs, paired, counts)
+    arms = [arm(runner, scope.having(segment), name) for segment, name in zip(segments, names, strict=True)]
+    checks: Report = {}
+    warnings: list[str] = []
+    # By the date of the feedback, predictions without feedback are in no group.
+    if comparison.by_date == "prediction":
+        is_shadow = pairs is not None and pairs.way == "request"
+        checks, warnings = traffic_check(arms[0], arms[1], split, is_shadow=is_shadow)
     return {
         "target": comparison.target,
         "indices": scope.indices,
         "by": field.path,
         "scorer": task.name,
-        "a": {"name": comparison.a, "documents": counts[0]},
-        "b": {"name": comparison.b, "documents": counts[1]},
-        "metrics": rows,
-        **({"paired": pairs} if pairs else {}),
-        "verdict": verdict((comparison.a, comparison.b), deciding, own, pairs, variance_of(deciding, *answers)),
+        "form": comparison.form.value,
+        **{
+            side: {"name": each.name, "documents": count, "predictions": each.predictions}
+            for side, each, count in zip("ab", arms, counts, strict=True)
+        },
+        **({"traffic": checks} if checks else {}),
+        "metrics": _rows(task, answers, found, deciding, comparison.form),
+        **({"paired": _pairs_as_json(pairs, paired, deciding, answers, comparison.form)} if pairs and paired else {}),
+        "verdict": verdict(names, deciding, used, comparison.form, by=by, delta=comparison.detect),
+        **({"warnings": warnings} if warnings else {}),
     }
+
+
+def _used(
+    own: Contrast | NoTest, pairs: Pairs | None, paired: Contrast | NoTest | None, counts: Sequence[int]
+) -> tuple[str, Contrast | NoTest]:
+    """Return what decides, and by what: pairs, if they include at least half of the smaller group."""
+    have = min(own.sizes) if isinstance(own, Contrast) else min(counts)
+    if pairs is not None and paired is not None and 2 * len(pairs.a) >= have:
+        return "pairs", paired
+    return "groups", own
 
 
 def _groups(runner: QueryRunner, scope: Scope, comparison: Comparison) -> tuple[Field, list[Query]]:
@@ -149,16 +182,24 @@ def _deciding(task: Task, name: str) -> Metric:
     return found
 
 
-def _rows(task: Task, answers: Sequence[Answers]) -> list[Report]:
+def _rows(
+    task: Task, answers: Sequence[Answers], tests: Mapping[str, Contrast | NoTest], deciding: Metric, form: Form
+) -> list[Report]:
     """Return each metric of both groups, with the difference where it can be tested."""
     found = [{each.name: each for each in estimates(task.metrics, group)} for group in answers]
+    names = [metric.name for metric in task.metrics if all(metric.name in group for group in found)]
+    same = same_questions(names, deciding.name)
     rows = []
     for metric in task.metrics:
-        if all(metric.name in group for group in found):
-            row: Report = {"name": metric.name, "higher_is_better": metric.higher_is_better}
-            row.update({side: _side(group[metric.name]) for side, group in zip("ab", found, strict=True)})
-            change = difference(metric, *answers)
-            rows.append({**row, **(difference_as_json(change) if change else {})})
+        if metric.name not in names:
+            continue
+        row: Report = {"name": metric.name, "higher_is_better": metric.higher_is_better}
+        row.update({side: _side(group[metric.name]) for side, group in zip("ab", found, strict=True)})
+        if metric.name in same:
+            row["same_question"] = same[metric.name]
+        elif metric.name in tests:
+            row.update(contrast_as_json(tests[metric.name], form))
+        rows.append(row)
     return rows
 
 
@@ -167,14 +208,17 @@ def _side(found: Any) -> Report:
     return {name: kept[name] for name in ("value", "low", "high", "n") if kept.get(name) is not None}
 
 
+def _is_share(metric: Metric, answers: Sequence[Answers]) -> bool:
+    return proportions(metric, *answers) is not None
+
+
 def _pairs(
     runner: QueryRunner, groups: Sequence[Scope], metric: Metric, answers: Sequence[Answers], comparison: Comparison
-) -> Report | None:
-    """Test the deciding metric on pairs, where it is a mean over documents and pairs exist."""
+) -> Pairs | None:
+    """Return the pairs to test the deciding metric on, where it is a mean over documents and pairs exist."""
     field = mean_field(metric)
-    is_share = proportions(metric, *answers) is not None
     is_asked = comparison.pair in ("request", "row")
-    if field is None or not (is_share or plain_means(metric, *answers)):
+    if field is None or not is_mean(metric, *answers):
         if is_asked:
             raise BadQueryError(f"--pair: {metric.name} is not a mean over documents, so it can't be tested on pairs")
         return None
@@ -183,4 +227,15 @@ def _pairs(
         raise BadQueryError(
             f"--pair: no two documents of {comparison.a!r} and {comparison.b!r} have the same {comparison.pair}"
         )
-    return pair_test(found, is_share=is_share) if found else None
+    return found
+
+
+def _pairs_as_json(
+    pairs: Pairs, found: Contrast | NoTest, metric: Metric, answers: Sequence[Answers], form: Form
+) -> Report:
+    known: Report = {"pairs": len(pairs.a), "way": pairs.way, "cut": pairs.cut, **contrast_as_json(found, form)}
+    if isinstance(found, Contrast):
+        known["variance"] = found.variances[0]
+    if _is_share(metric, answers):
+        known["only_a"], known["only_b"] = discordant(pairs)
+    return known

@@ -8,10 +8,11 @@ from typing import Any
 
 from request_logger.analytics.buckets import by_ranges, quantile_edges
 from request_logger.analytics.fields import Field
-from request_logger.analytics.intervals import mean_interval, mean_of, wilson
+from request_logger.analytics.intervals import mean_of
 from request_logger.analytics.queries import Answers, QueryRunner
 from request_logger.analytics.rollups import Moments
 from request_logger.analytics.scope import Query, Scope
+from request_logger.analytics.shares import INDEPENDENT, Dependence, share_interval
 from scorers.base import Bucket, Metric, SumBy
 from scorers.probabilities import CALIBRATION_BINS
 
@@ -22,14 +23,14 @@ _PREDICTION_BINS = 10
 Curve = list[dict[str, float]]
 
 
-def reliability(metrics: tuple[Metric, ...], answers: Answers) -> Curve:
-    """Return per probability bin the mean prediction, the observed share and its Wilson interval."""
+def reliability(metrics: tuple[Metric, ...], answers: Answers, together: Dependence = INDEPENDENT) -> Curve:
+    """Return per probability bin the mean prediction, the observed share and its interval."""
     need = _need(metrics, "calibration_bin")
     curve = []
     for key, bucket in sorted(_bins(need, answers).items()):
         assert need is not None
         happened, predicted = (bucket.sums[field] for field in need.fields)
-        interval = wilson(happened, bucket.count)
+        interval = share_interval(happened, bucket.count, together)
         assert interval is not None
         curve.append(
             {
@@ -89,7 +90,9 @@ def residuals(runner: QueryRunner, scope: Scope, only: Query, answers: Answers) 
     ]
 
 
-def errors_by_prediction(runner: QueryRunner, scope: Scope, only: Query) -> list[dict[str, Any]]:
+def errors_by_prediction(
+    runner: QueryRunner, scope: Scope, only: Query, together: Dependence = INDEPENDENT
+) -> list[dict[str, Any]]:
     """Return the mean error in about ten segments of equal size by prediction, from the lowest to the highest.
 
     It shows a model that is right on average but wrong at both ends.
@@ -102,7 +105,7 @@ def errors_by_prediction(runner: QueryRunner, scope: Scope, only: Query) -> list
         error = mean_of(segment.answers[statistics[0]])
         if error is None:
             continue
-        interval = mean_interval(error)
+        half = together.quantile(error.n - 1) * math.sqrt(together.effect) * error.standard_error
         prediction = segment.answers[statistics[1]]
         where = prediction.total / prediction.n if prediction.n else math.nan
         if math.isfinite(where):
@@ -112,8 +115,8 @@ def errors_by_prediction(runner: QueryRunner, scope: Scope, only: Query) -> list
                     "n": segment.count,
                     "mean_prediction": where,
                     "mean_error": error.mean,
-                    "low": interval.low,
-                    "high": interval.high,
+                    # Equal errors don't show how much errors vary.
+                    **({"low": error.mean - half, "high": error.mean + half} if half else {}),
                 }
             )
     return found

@@ -1,55 +1,81 @@
-"""The difference of a metric between two independent groups of documents, from sums alone."""
+"""The difference of each metric between two independent groups of documents, from sums alone."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 
-import numpy as np
-
-from request_logger.analytics.estimates import (
-    auc_of,
-    binary_trials,
-    bootstrap_counts,
-    bootstrap_matrix,
-    is_proportion,
-    mean_field,
-    percentile_interval,
-    value_of,
-)
-from request_logger.analytics.intervals import Difference, Mean, mean_of, newcombe, normal_interval, welch
+from request_logger.analytics.auc_contrast import auc_contrast
+from request_logger.analytics.contrasts import Contrast, NoTest
+from request_logger.analytics.estimates import binary_trials, is_proportion, mean_field, value_of
 from request_logger.analytics.label_averages import average_of
+from request_logger.analytics.mean_contrast import means_contrast
+from request_logger.analytics.permutations import DEALINGS, is_of_table, permutation_contrasts
+from request_logger.analytics.proportions import shares_contrast
 from request_logger.analytics.queries import Answers
 from request_logger.analytics.rollups import Moments
 from scorers.base import AtMost, Count, Metric
 
 _BINARY_SHARES = ("precision", "recall", "specificity")
+# Figures of the data or of the method rather than of the model: no model is better by them.
+_NO_QUESTION = ("baseline_accuracy", "auc_bound")
+# Metrics that ask the same question of documents with one class each: the same number (f1_micro), or one that rises and
+# falls with it (rmse). The first that both groups have is tested for all of them.
+_SAME_QUESTION = (
+    ("accuracy", "precision_micro", "recall_micro", "f1_micro", "recall_weighted", "specificity_micro",
+     "top_1_accuracy"),
+    ("balanced_accuracy", "recall_macro"),
+    ("mse", "rmse"),
+)  # fmt: skip
 
 
-def difference(metric: Metric, a: Answers, b: Answers) -> Difference | None:
-    """Return b minus a with interval and p-value for two independent groups; None where sums are not enough.
+def contrasts(
+    metrics: Sequence[Metric], a: Answers, b: Answers, *, dealings: int = DEALINGS
+) -> dict[str, Contrast | NoTest]:
+    """Return b minus a for the metrics that sums are enough to compare, by name.
 
-    Shares use Newcombe's interval and the chi-squared test, means Welch's t-test, roots of a mean the same by the delta
-    method, the AUC DeLong's variance, averages over labels the delta method, other metrics of the confusion matrix a
-    bootstrap of both groups.
+    Shares use the score test or Fisher's, means Welch's t-test, roots of a mean the same by the delta method, the AUC
+    DeLong's variance, averages over labels the delta method, other metrics of the confusion matrix a permutation test
+    of ``dealings``.
     """
+    found: dict[str, Contrast | NoTest] = {}
+    dealt = []
+    for metric in metrics:
+        if metric.per_class or metric.name in _NO_QUESTION or None in (value_of(metric, a), value_of(metric, b)):
+            continue
+        contrast = _contrast(metric, a, b)
+        if contrast is not None:
+            found[metric.name] = contrast
+        elif is_of_table(metric):
+            dealt.append(metric)
+    return found | permutation_contrasts(dealt, a, b, dealings)
+
+
+def _contrast(metric: Metric, a: Answers, b: Answers) -> Contrast | NoTest | None:
     shares = proportions(metric, a, b)
     if shares is not None:
         (hits_a, n_a), (hits_b, n_b) = shares
-        return newcombe(hits_a, n_a, hits_b, n_b)
-    means = plain_means(metric, a, b)
-    if means is not None:
-        return welch(*means)
-    roots = _roots(metric, a, b)
-    if roots is not None:
-        found = welch(*roots)
-        interval = replace(found.interval, method="Welch t, delta method")
-        return replace(found, interval=interval)
+        return shares_contrast(hits_a, n_a, hits_b, n_b)
+    field = mean_field(metric)
+    if field is not None:
+        power = _power(metric, Moments(field), a, b)
+        return means_contrast(a[Moments(field)], b[Moments(field)], root=power == 2) if power else None
     if metric.name == "auc":
-        return _normal(auc_of(metric, a), auc_of(metric, b), "DeLong on bins", "DeLong")
-    averages = average_of(metric, a), average_of(metric, b)
-    return _normal(*averages, "delta method", "normal") or _drawn(metric, a, b)
+        bins = metric.needs["bins"]
+        return auc_contrast(a[bins], b[bins])
+    return _of_labels(metric, a, b)
+
+
+def _power(metric: Metric, moments: Moments, a: Answers, b: Answers) -> int:
+    """Return 1 for a mean, 2 for the root of a mean, 0 for anything else."""
+    for power in (1, 2):
+        values = [(value_of(metric, answers), answers[moments]) for answers in (a, b)]
+        if all(
+            value is not None and math.isclose(value**power, sums.total / sums.n, rel_tol=1e-12, abs_tol=1e-300)
+            for value, sums in values
+        ):
+            return power
+    return 0
 
 
 def proportions(metric: Metric, a: Answers, b: Answers) -> tuple[tuple[float, float], tuple[float, float]] | None:
@@ -67,73 +93,31 @@ def proportions(metric: Metric, a: Answers, b: Answers) -> tuple[tuple[float, fl
     return None
 
 
-def plain_means(metric: Metric, a: Answers, b: Answers) -> tuple[Mean, Mean] | None:
-    """Return mean and variance of both groups where the metric is a mean (not the root of one), else None."""
-    return _means(metric, a, b, power=1)
-
-
-def _roots(metric: Metric, a: Answers, b: Answers) -> tuple[Mean, Mean] | None:
-    """Return both groups' roots of a mean with their variances by the delta method; None for any other metric.
-
-    Var(sqrt(m)) is Var(m) / (4 m).
-    """
-    squares = _means(metric, a, b, power=2)
-    if squares is None or not all(each.mean > 0.0 for each in squares):
-        return None
-    first, second = (Mean(each.n, math.sqrt(each.mean), each.variance / (4 * each.mean)) for each in squares)
-    return first, second
-
-
-def _means(metric: Metric, a: Answers, b: Answers, *, power: int) -> tuple[Mean, Mean] | None:
-    """Return mean and variance of the metric's field in both groups, if ``metric ** power`` is that mean, else None."""
+def is_mean(metric: Metric, a: Answers, b: Answers) -> bool:
+    """Return whether the metric is a mean over documents in both groups, so that it can be tested on pairs."""
     field = mean_field(metric)
-    if field is None or Moments(field) not in a or Moments(field) not in b:
+    return field is not None and _power(metric, Moments(field), a, b) == 1
+
+
+def _of_labels(metric: Metric, a: Answers, b: Answers) -> Contrast | NoTest | None:
+    averages = average_of(metric, a), average_of(metric, b)
+    if averages[0] is None or averages[1] is None:
         return None
-    one, two = a[Moments(field)], b[Moments(field)]
-    first, second = mean_of(one), mean_of(two)
-    if first is None or second is None:
-        return None
-    for mean, answers in ((first, a), (second, b)):
-        value = value_of(metric, answers)
-        if value is None or not math.isclose(value**power, mean.mean, rel_tol=1e-12, abs_tol=1e-300):
-            return None
-    return first, second
+    sizes = int(a[metric.needs["n"]]), int(b[metric.needs["n"]])
+    error = math.sqrt(averages[0][1] + averages[1][1])
+    variances = averages[0][1] * sizes[0], averages[1][1] * sizes[1]
+    return Contrast(averages[1][0] - averages[0][0], error, sizes, variances, "delta method")
 
 
-def variance_of(metric: Metric, a: Answers, b: Answers) -> float | None:
-    """Return the sum of both groups' per-document variances, for `needed_sample_size`; None where unknown."""
-    shares = proportions(metric, a, b)
-    if shares is not None:
-        return sum((hits / n) * (1 - hits / n) if n else 0.0 for hits, n in shares)
-    means = plain_means(metric, a, b) or _roots(metric, a, b)
-    if means:
-        return sum(mean.variance for mean in means)
-    averages = [(average_of(metric, answers), answers) for answers in (a, b)]
-    known = [average[1] * answers[metric.needs["n"]] for average, answers in averages if average]
-    return sum(known) if len(known) == len(averages) else None
+def same_questions(names: Sequence[str], deciding: str) -> Mapping[str, str]:
+    """Return the metrics that aren't tested on their own, each with the one that is tested for it.
 
-
-def _normal(a: tuple[float, float] | None, b: tuple[float, float] | None, method: str, test: str) -> Difference | None:
-    """Return the difference of two normal estimates, each (value, variance)."""
-    if a is None or b is None:
-        return None
-    value, variance = b[0] - a[0], a[1] + b[1]
-    p_value = math.erfc(abs(value) / math.sqrt(2 * variance)) if variance else float(value == 0.0)
-    return Difference(value, normal_interval(value, variance, method), p_value, test)
-
-
-def _drawn(metric: Metric, a: Answers, b: Answers) -> Difference | None:
-    values = value_of(metric, a), value_of(metric, b)
-    drawn: list[Sequence[float]] = [
-        bootstrap_counts(metric, answers, seed=seed)
-        or bootstrap_matrix([metric], answers, seed=seed).get(metric.name, [])
-        for seed, answers in enumerate((a, b))
-    ]
-    count = min(map(len, drawn))
-    if values[0] is None or values[1] is None or not count:
-        return None
-    differences = np.subtract(drawn[1][:count], drawn[0][:count])
-    # One is added to the count, since a finite number of resamples never shows a probability of 0.
-    tail = min((differences <= 0).sum(), (differences >= 0).sum()) + 1
-    p_value = min(1.0, 2.0 * float(tail) / (count + 1))
-    return Difference(values[1] - values[0], percentile_interval(differences.tolist()), p_value, "bootstrap")
+    It is the deciding metric where that is among them, else the first.
+    """
+    found = {}
+    for group in _SAME_QUESTION:
+        # Without the first the others ask different questions: documents with several labels have no accuracy.
+        if group[0] in names:
+            tested = deciding if deciding in group else group[0]
+            found.update({name: tested for name in group if name in names and name != tested})
+    return found

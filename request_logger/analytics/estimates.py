@@ -1,34 +1,30 @@
 """Metrics with their intervals and baselines, from the search engine's sums.
 
-The needs of a metric determine its interval: Wilson's for a share or a mean of 0 and 1, Student's for other means, a
-bootstrap of the confusion matrix for what is computed from it.
+The needs of a metric determine its interval: Wilson's for a share, Student's for other means, the combined intervals
+of the classes for a mean over them, draws of the confusion matrix for what else is computed from it, and the spread
+between the folds for the rest. docs/intervals.md says which, and when not to believe it.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from request_logger.analytics.intervals import (
-    LEVEL,
-    Interval,
-    delong,
-    f1_interval,
-    mean_interval,
-    mean_of,
-    normal_interval,
-    wilson,
-)
+from request_logger.analytics.baselines import baselines, is_single_label
+from request_logger.analytics.calibration import calibration_interval, expected_by_chance
+from request_logger.analytics.class_averages import MACRO, WEIGHTED, drawn_interval, macro_interval, weighted_interval
+from request_logger.analytics.intervals import LEVEL, Found, Interval, NoInterval, delong, normal_interval
+from request_logger.analytics.jackknife import Folds, design_effect, jackknife_interval
 from request_logger.analytics.label_averages import average_of
+from request_logger.analytics.means import mean_interval
 from request_logger.analytics.queries import Answers
 from request_logger.analytics.rollups import Moments, Statistic
-from scorers.base import AtMost, Bucket, Count, Metric, Sum, SumBy
+from request_logger.analytics.shares import INDEPENDENT, Dependence, auc_interval, f1_interval, share_interval
+from scorers.base import AtMost, Bucket, Count, Metric, Sum, ratio
 from scorers.classification import CELLS, MATRIX
-from scorers.regression import spread_of
 
 # Resamples of a bootstrap: 25 are beyond each end of a 95 % interval. The seed is fixed, so that a repeated report
 # gives the same intervals.
@@ -40,7 +36,12 @@ _MOST_CELLS = 400
 _MOST_DRAWN_CELLS = 30_000
 _LEAST_DRAWS = 200
 _MATRIX_NEED = MATRIX["matrix"]
+_OF_FOLDS = (NoInterval.NO_METHOD, NoInterval.MANY_CELLS)
 _COUNTED = {"precision", "recall", "specificity", "f1"}
+# Each document has one class, and so its one miss is also one false alarm.
+_SAME_AS_ACCURACY = {"recall_weighted", "precision_micro", "recall_micro", "f1_micro"}
+_NOT_DRAWN = {*_SAME_AS_ACCURACY, *MACRO, "baseline_accuracy", "confusion_matrix"}
+_ACCURACY = Metric("accuracy of draws", CELLS, lambda v: ratio(sum(v["tp"].values()), v["n"]))
 _BINARY_CELLS = {"true_positive", "false_positive", "false_negative", "true_negative"}
 
 
@@ -49,6 +50,8 @@ class Estimate:
     """A metric's value over some documents.
 
     ``n`` is the sample size where that is one number. ``baseline`` is the value of the best constant prediction.
+    ``why`` is the reason for a missing interval. ``together`` says how far documents hang together, where they do.
+    ``by_chance`` is the value that chance alone would have given, where that is not 0.
     """
 
     name: str
@@ -58,6 +61,9 @@ class Estimate:
     baseline: float | None
     higher_is_better: bool | None
     bounds: tuple[float, float]
+    why: NoInterval | None = None
+    together: Dependence | None = None
+    by_chance: float | None = None
 
 
 def statistics_of(metrics: Iterable[Metric]) -> list[Statistic]:
@@ -83,22 +89,74 @@ def mean_field(metric: Metric) -> str | None:
     return total.field if total.field == count.field else None
 
 
-def estimates(metrics: Sequence[Metric], answers: Answers, *, draws: int = DRAWS) -> list[Estimate]:
-    """Return the metrics that are numbers and defined, in order; ``answers`` are the values of `statistics_of`."""
-    values = {metric.name: value for metric in metrics if (value := value_of(metric, answers)) is not None}
-    defined = [metric for metric in metrics if metric.name in values]
-    drawn = {name: percentile_interval(each) for name, each in bootstrap_matrix(defined, answers, draws).items()}
+def estimates(
+    metrics: Sequence[Metric],
+    answers: Answers,
+    *,
+    draws: int = DRAWS,
+    together: Mapping[str, Dependence] | None = None,
+) -> list[Estimate]:
+    """Return the metrics that are numbers and defined, in order; ``answers`` are the values of `statistics_of`.
+
+    Documents are independent, unless ``together`` (by metric) says how far they hang together.
+    """
     known = baselines(answers)
+    drawn = {} if together else bootstrap_matrix([*filter(_is_drawn, metrics), _ACCURACY], answers, draws)
     found = []
     for metric in metrics:
-        value = values.get(metric.name)
+        value = value_of(metric, answers)
         if value is None:
             continue
-        interval = drawn.get(metric.name) or interval_of(metric, answers)
-        size = size_of(metric, answers)
-        baseline = known.get(metric.name)
-        found.append(Estimate(metric.name, value, size, interval, baseline, metric.higher_is_better, metric.bounds))
+        own = (together or {}).get(metric.name)
+        interval = interval_of(metric, answers, own or INDEPENDENT, draws, drawn)
+        estimate = Estimate(
+            metric.name,
+            value,
+            size_of(metric, answers),
+            None,
+            known.get(metric.name),
+            metric.higher_is_better,
+            metric.bounds,
+            together=own,
+            by_chance=expected_by_chance(metric, answers),
+        )
+        found.append(_with(estimate, interval))
     return found
+
+
+def needs_folds(found: Iterable[Estimate]) -> bool:
+    """Return whether an interval is missing that the folds of the documents may give."""
+    return any(each.why in _OF_FOLDS for each in found)
+
+
+def with_folds(
+    found: Iterable[Estimate], metrics: Sequence[Metric], answers: Answers, folds: Folds, draws: int = DRAWS
+) -> list[Estimate]:
+    """Return estimates with the intervals that the folds of the documents give.
+
+    These are the intervals of metrics without any other method and, where documents hang together, of all metrics.
+    """
+    named = {metric.name: metric for metric in metrics}
+    return [_with_folds(each, named[each.name], answers, folds, draws) for each in found]
+
+
+def _with_folds(found: Estimate, metric: Metric, answers: Answers, folds: Folds, draws: int) -> Estimate:
+    if found.why in _OF_FOLDS:
+        values = [value_of(metric, some) for some in folds.without]
+        return _with(found, jackknife_interval(found.value, values, folds, metric.bounds))
+    if not folds.are_together or found.interval is None:
+        return found
+    if folds.problem is not None:
+        return _with(found, folds.problem)
+    values = [value_of(metric, some) for some in folds.without]
+    own = Dependence(design_effect(values, found.interval, folds), folds.freedom)
+    return _with(replace(found, together=own), interval_of(metric, answers, own, draws))
+
+
+def _with(found: Estimate, interval: Found) -> Estimate:
+    if isinstance(interval, Interval):
+        return replace(found, interval=interval, why=None)
+    return replace(found, interval=None, why=interval)
 
 
 def value_of(metric: Metric, answers: Answers) -> float | None:
@@ -116,29 +174,76 @@ def size_of(metric: Metric, answers: Answers) -> int | None:
     return next(int(answers[need]) for need in metric.needs.values() if isinstance(need, Count))
 
 
-def interval_of(metric: Metric, answers: Answers, level: float = LEVEL) -> Interval | None:
-    """Return the interval of a metric, None where sums alone give no sound one."""
+def interval_of(
+    metric: Metric,
+    answers: Answers,
+    together: Dependence = INDEPENDENT,
+    draws: int = DRAWS,
+    drawn: Mapping[str, list[float]] | None = None,
+) -> Found:
+    """Return the interval of a metric that is defined, or why sums alone give no sound one.
+
+    ``drawn`` are values of `bootstrap_matrix` for independent documents, where they are known already.
+    """
     field = mean_field(metric)
     if field is not None:
-        return _of_mean(metric, answers, field, level)
+        return _of_mean(metric, answers, field, together)
     needs = metric.needs
+    found: Found | None = None
     if {key: type(need) for key, need in needs.items()} == {"hits": AtMost, "n": Count}:
-        return wilson(answers[needs["hits"]], answers[needs["n"]], level)
-    if metric.name in _COUNTED and set(needs) == _BINARY_CELLS:
+        found = share_interval(answers[needs["hits"]], answers[needs["n"]], together)
+    elif metric.name in _COUNTED and set(needs) == _BINARY_CELLS:
         hits, trials = binary_trials(metric.name, answers)
-        if metric.name == "f1":
-            return f1_interval(hits, trials - hits, level)
-        return wilson(hits, trials, level)
-    if metric.name == "auc":
-        area = auc_of(metric, answers)
-        return _of_share(*area, "DeLong on bins", level) if area else None
-    average = average_of(metric, answers)
-    return _of_share(*average, "delta method", level) if average else None
+        is_f1 = metric.name == "f1"
+        found = f1_interval(hits, trials - hits, together) if is_f1 else share_interval(hits, trials, together)
+    elif metric.name == "auc":
+        return _of_area(metric, answers, together)
+    elif metric.name == "ece":
+        found = calibration_interval(metric, answers, together)
+    elif _is_of_matrix(metric):
+        found = _of_matrix(metric, answers, together, draws, drawn or {})
+    if found is None and (average := average_of(metric, answers)):
+        normal = normal_interval(average[0], average[1] * together.effect, "delta method", together.quantile())
+        found = Interval(max(normal.low, 0.0), min(normal.high, 1.0), normal.method, math.sqrt(average[1]))
+    return found or NoInterval.NO_METHOD
 
 
-def _of_share(value: float, variance: float, method: str, level: float) -> Interval:
-    found = normal_interval(value, variance, method, level)
-    return Interval(max(found.low, 0.0), min(found.high, 1.0), found.method)
+def _of_area(metric: Metric, answers: Answers, together: Dependence) -> Found:
+    bins: dict[int, Bucket] = answers[metric.needs["bins"]]
+    positives = math.fsum(bucket.sums["truth_positive"] for bucket in bins.values())
+    negatives = sum(bucket.count for bucket in bins.values()) - positives
+    area = value_of(metric, answers)
+    if area is None or min(positives, negatives) < 2:
+        return NoInterval.ONE_CLASS
+    tied = math.fsum(
+        bucket.sums["truth_positive"] * (bucket.count - bucket.sums["truth_positive"]) for bucket in bins.values()
+    )
+    return auc_interval(area, positives, negatives, tied / 2 / (positives * negatives), together)
+
+
+def _of_matrix(
+    metric: Metric, answers: Answers, together: Dependence, draws: int, drawn: Mapping[str, list[float]]
+) -> Found | None:
+    """Return the interval of a metric of the confusion matrix; None for documents with several labels."""
+    matrix: dict[str, dict[str, int]] = answers.get(_MATRIX_NEED) or {}
+    supports = [sum(row.values()) for row in matrix.values()]
+    n, value = sum(supports), value_of(metric, answers)
+    if not n or value is None or not is_single_label(answers, n):
+        return None
+    hits = sum(row.get(truth, 0) for truth, row in matrix.items())
+    if metric.name in _SAME_AS_ACCURACY and math.isclose(value, hits / n, rel_tol=1e-12):
+        return share_interval(hits, n, together)
+    if metric.name == "baseline_accuracy" and math.isclose(value, max(supports) / n, rel_tol=1e-12):
+        return share_interval(max(supports), n, together)
+    macro = macro_interval(metric.name, value, matrix, together)
+    if macro is not None:
+        return macro
+    if together.effect != 1.0 or metric.name not in drawn:
+        drawn = bootstrap_matrix([metric, _ACCURACY], answers, draws, effect=together.effect)
+    values, accuracies = drawn.get(metric.name, []), drawn.get(_ACCURACY.name, [])
+    if metric.name in WEIGHTED:
+        return weighted_interval(value, hits, n, values, accuracies, together)
+    return drawn_interval(value, metric.bounds, n - max(supports), values, together)
 
 
 def auc_of(metric: Metric, answers: Answers) -> tuple[float, float] | None:
@@ -156,25 +261,24 @@ def is_proportion(metric: Metric, answers: Answers) -> bool:
     return spread is not None and spread.low >= 0.0 and spread.high <= 1.0 and spread.total == spread.squares
 
 
-def _of_mean(metric: Metric, answers: Answers, field: str, level: float) -> Interval | None:
+def _of_mean(metric: Metric, answers: Answers, field: str, together: Dependence) -> Found:
     spread = answers[Moments(field)]
     value = value_of(metric, answers)
-    if value is None:
-        return None
+    if value is None or not spread.n:
+        return NoInterval.NO_METHOD
     plain = spread.total / spread.n
-    if math.isclose(value, plain, rel_tol=1e-12) and is_proportion(metric, answers):
-        return wilson(spread.total, spread.n, level)
-    mean = mean_of(spread)
-    if mean is None:
-        return None
-    found = mean_interval(mean, level)
-    low, high = max(found.low, metric.bounds[0]), min(found.high, metric.bounds[1])
     if math.isclose(value, plain, rel_tol=1e-12):
-        return Interval(low, high, found.method)
+        if is_proportion(metric, answers):
+            return share_interval(spread.total, spread.n, together) or NoInterval.NO_METHOD
+        return mean_interval(spread, metric.bounds, together)
     if math.isclose(value * value, plain, rel_tol=1e-12):
+        found = mean_interval(spread, metric.bounds, together)
+        if isinstance(found, NoInterval):
+            return found
         # The root is monotone, so it maps the interval of the mean square to that of the root.
-        return Interval(math.sqrt(max(low, 0.0)), math.sqrt(high), found.method)
-    return None
+        error = None if found.error is None else found.error / (2 * value)
+        return Interval(math.sqrt(found.low), math.sqrt(found.high), found.method, error)
+    return NoInterval.NO_METHOD
 
 
 def binary_trials(name: str, answers: Answers) -> tuple[int, int]:
@@ -191,12 +295,14 @@ def binary_trials(name: str, answers: Answers) -> tuple[int, int]:
 
 
 def bootstrap_matrix(
-    metrics: Sequence[Metric], answers: Answers, draws: int = DRAWS, seed: int = 0
+    metrics: Sequence[Metric], answers: Answers, draws: int = DRAWS, seed: int = 0, effect: float = 1.0
 ) -> dict[str, list[float]]:
-    """Return bootstrap values of the metrics of the confusion matrix, by name, over resampled matrices.
+    """Return values of the metrics of the confusion matrix, by name, over matrices drawn around the observed one.
 
-    Empty without a matrix, for multilabel documents and for a matrix of more than _MOST_CELLS cells. A large matrix
-    gets fewer resamples.
+    The shares of a drawn matrix are from the Dirichlet distribution with the observed counts (divided by the design
+    ``effect``) plus 1 / K^2, where K classes have K^2 cells: a cell without documents may have some in others. Empty
+    without a matrix, for multilabel documents and for a matrix of more than _MOST_CELLS cells. A large matrix gets
+    fewer draws, and its empty cells stay empty.
     """
     matrix: dict[str, dict[str, int]] = answers.get(_MATRIX_NEED) or {}
     cells = [
@@ -205,13 +311,18 @@ def bootstrap_matrix(
     total = sum(count for *_, count in cells)
     chosen = [metric for metric in metrics if _is_of_matrix(metric)]
     # A multilabel document is in several cells, so documents can't be resampled from the cells.
-    if not chosen or not draws or total < 2 or len(cells) > _MOST_CELLS or not _is_single_label(answers, total):
+    if not chosen or not draws or total < 2 or len(cells) > _MOST_CELLS or not is_single_label(answers, total):
         return {}
+    labels = sorted({*matrix, *(label for row in matrix.values() for label in row)})
+    if len(labels) ** 2 <= _MOST_CELLS:
+        cells = [(truth, said, matrix.get(truth, {}).get(said, 0)) for truth in labels for said in labels]
     draws = min(draws, max(_LEAST_DRAWS, _MOST_DRAWN_CELLS // len(cells)))
     generator = np.random.default_rng((_SEED, seed))
-    shares = np.array([count for *_, count in cells]) / total
+    weights = np.array([count for *_, count in cells]) / effect + len(labels) ** -2
+    gammas = generator.standard_gamma(weights, size=(draws, len(cells)))
+    shares = gammas / gammas.sum(axis=1, keepdims=True)
     values: dict[str, list[float]] = {metric.name: [] for metric in chosen}
-    for counts in generator.multinomial(total, shares, size=draws).tolist():
+    for counts in (shares * total).tolist():
         drawn = _answers_of(
             [(truth, predicted, n) for (truth, predicted, _), n in zip(cells, counts, strict=True) if n]
         )
@@ -245,23 +356,23 @@ def percentile_interval(values: Sequence[float], level: float = LEVEL) -> Interv
     return Interval(low, high, "bootstrap")
 
 
+def _is_drawn(metric: Metric) -> bool:
+    """Return whether a metric of the confusion matrix has no interval but that of draws."""
+    return _is_of_matrix(metric) and not metric.per_class and metric.name not in _NOT_DRAWN
+
+
 def _is_of_matrix(metric: Metric) -> bool:
     needs = set(metric.needs.values())
     return needs == {_MATRIX_NEED} or needs == set(CELLS.values())
 
 
-def _is_single_label(answers: Answers, total: int) -> bool:
-    correct = answers.get(Count("correct"))
-    return correct is None or correct == total
-
-
-def _answers_of(cells: Iterable[tuple[str, str, int]]) -> Answers:
+def _answers_of(cells: Iterable[tuple[str, str, float]]) -> Answers:
     """Return the values of MATRIX and CELLS for these cells of a confusion matrix."""
-    matrix: dict[str, dict[str, int]] = {}
-    hits: dict[str, int] = {}
-    wrong: dict[str, int] = {}
-    missed: dict[str, int] = {}
-    n = 0
+    matrix: dict[str, dict[str, float]] = {}
+    hits: dict[str, float] = {}
+    wrong: dict[str, float] = {}
+    missed: dict[str, float] = {}
+    n = 0.0
     for truth, predicted, count in cells:
         matrix.setdefault(truth, {})[predicted] = count
         n += count
@@ -271,53 +382,3 @@ def _answers_of(cells: Iterable[tuple[str, str, int]]) -> Answers:
             wrong[predicted] = wrong.get(predicted, 0) + count
             missed[truth] = missed.get(truth, 0) + count
     return {_MATRIX_NEED: matrix, CELLS["tp"]: hits, CELLS["fp"]: wrong, CELLS["fn"]: missed, CELLS["n"]: n}
-
-
-def baselines(answers: Answers) -> dict[str, float]:
-    """Return the metric values of the best constant prediction: the majority class, the mean, or the class shares.
-
-    accuracy: the share of the most frequent class. log_loss: the entropy of the class shares (nats). brier: 1 - sum of
-    the squared shares (half of it for the binary scorer, which counts one class). mse, rmse: the variance of the truths
-    and its root. r2: 0. auc: 1/2. balanced_accuracy: 1 / number of classes.
-    """
-    return {**_constant_class(answers), **_constant_number(answers)}
-
-
-def _constant_class(answers: Answers) -> dict[str, float]:
-    matrix: dict[str, dict[str, int]] = answers.get(_MATRIX_NEED) or {}
-    supports = [sum(row.values()) for row in matrix.values()]
-    n = sum(supports)
-    if not n or not _is_single_label(answers, n):
-        return {}
-    found = {"accuracy": max(supports) / n, "mcc": 0.0, "kappa": 0.0, "quadratic_weighted_kappa": 0.0}
-    found["balanced_accuracy"] = 1 / len(supports)
-    shares = [support / n for support in supports]
-    # Documents without probabilities are in the matrix too, and would distort these two baselines.
-    if answers.get(Count("log_loss")) == n:
-        found["log_loss"] = -math.fsum(share * math.log(share) for share in shares)
-    if answers.get(Count("brier")) == n:
-        is_binary = any(isinstance(need, SumBy) and need.by == "score_bin" for need in answers)
-        found["brier"] = (1 - math.fsum(share**2 for share in shares)) / (2 if is_binary else 1)
-    if any(isinstance(need, SumBy) and need.by == "score_bin" and bins for need, bins in answers.items()):
-        found["auc"] = 0.5
-    return found
-
-
-def _constant_number(answers: Answers) -> dict[str, float]:
-    n = answers.get(Count("truth_squared"), 0)
-    if not n or answers.get(Count("squared_error")) != n or Sum("truth_centered") not in answers:
-        return {}
-    spread = spread_of(answers[Sum("truth_squared")], answers[Sum("truth_centered")], n)
-    if spread is None:
-        return {}
-    return {"mse": spread / n, "rmse": math.sqrt(spread / n), "r2": 0.0}
-
-
-def intervals_by_class(table: dict[str, dict[str, Any]]) -> dict[str, dict[str, Interval]]:
-    """Return the intervals of precision, recall and F1 per class, from the table ``per_class``."""
-    found: dict[str, dict[str, Interval]] = {}
-    for label, row in table.items():
-        tp, fp, fn = (int(row[cell]) for cell in ("true_positive", "false_positive", "false_negative"))
-        each = {"precision": wilson(tp, tp + fp), "recall": wilson(tp, tp + fn), "f1": f1_interval(tp, fp + fn)}
-        found[label] = {name: interval for name, interval in each.items() if interval is not None}
-    return found

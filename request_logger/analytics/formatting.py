@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 _STEPS = ((86_400.0, "d"), (3600.0, "h"), (60.0, "min"), (1.0, "s"))
@@ -22,6 +23,19 @@ def number(value: float | None) -> str:
 def interval(found: Any) -> str:
     """Return a metric's interval as ``low to high``; ``-`` where it has none."""
     return f"{number(found['low'])} to {number(found['high'])}" if "low" in found else "-"
+
+
+def remarks(task: Any) -> Iterator[str]:
+    """Yield why metrics of a task have no interval, and which value is as high by chance."""
+    reasons: dict[str, list[str]] = {}
+    for found in task.get("metrics", []):
+        if "by_chance" in found:
+            value = number(found["by_chance"])
+            yield f"{words(found['name'])}: chance alone gives a perfectly calibrated model about {value}."
+        if "no_interval" in found:
+            reasons.setdefault(found["no_interval"], []).append(words(found["name"]))
+    for reason, names in reasons.items():
+        yield f"No interval of {', '.join(names)}: {reason}."
 
 
 def percent(share: float | None) -> str:

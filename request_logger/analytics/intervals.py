@@ -1,13 +1,14 @@
-"""Confidence intervals and significance tests, as pure functions of counts and sums.
+"""The terms of intervals, and McNemar's test, as pure functions of counts and sums.
 
-All assume independent documents. Rows of one batch often are not; the true interval is then wider.
+All assume independent documents. Rows of one batch often are not: see `jackknife` for the intervals of a report.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from statistics import NormalDist
 
 from request_logger.analytics import t_distribution
@@ -24,11 +25,36 @@ _EXACT_LIMIT = 1000
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A confidence interval (level LEVEL unless stated) and its method."""
+    """A confidence interval (level LEVEL unless stated) and its method.
+
+    ``error`` is the standard error of the value for independent documents. ``least`` is the number of documents of the
+    rarest kind that it depends on (hits, misses, a class). None where either is unknown.
+    """
 
     low: float
     high: float
     method: str
+    error: float | None = None
+    least: float | None = None
+
+
+class NoInterval(StrEnum):
+    """Why a metric has no interval."""
+
+    NO_METHOD = "no method is known for this metric, and the documents don't tell: see intervals.md"
+    ALL_EQUAL = "all values are equal, so nothing shows how much they vary"
+    SPREAD_UNKNOWN = "the values are so much larger than their spread that their squares can't determine it"
+    LARGE_VALUES = "a few large values have most of the spread: the mean of such values needs more documents"
+    FEW_OTHERS = "fewer than 5 documents are of other classes than the most frequent one"
+    ONE_CLASS = "there are fewer than two documents of a class"
+    MANY_CELLS = "the confusion matrix has more than 400 cells"
+    WITHOUT_FOLD = "some documents were stored without a fold: request-logger rescore adds it"
+    FEW_FOLDS = "the documents are in fewer than 10 folds"
+    NOT_SPLIT = "it needs the folds, which are not counted by time or by the values of a field"
+
+
+# An interval, or why there is none.
+Found = Interval | NoInterval
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,16 +69,6 @@ class Mean:
     def standard_error(self) -> float:
         """The standard error of the mean."""
         return math.sqrt(self.variance / self.n)
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """A difference (second minus first) with its interval, two-sided p-value and test."""
-
-    value: float
-    interval: Interval
-    p_value: float
-    test: str
 
 
 def z_of(level: float) -> float:
@@ -71,15 +87,6 @@ def wilson(hits: float, n: float, level: float = LEVEL) -> Interval | None:
     low = 0.0 if hits <= 0 else max(center - half, 0.0)
     high = 1.0 if hits >= n else min(center + half, 1.0)
     return Interval(low, high, "Wilson")
-
-
-def f1_interval(true_positive: float, wrong: float, level: float = LEVEL) -> Interval | None:
-    """Return the interval of F1: Wilson's of J = TP / (TP + FP + FN), by F1 = 2 J / (1 + J); ``wrong`` is FP + FN."""
-    found = wilson(true_positive, true_positive + wrong, level)
-    if found is None:
-        return None
-    low, high = (2 * j / (1 + j) for j in (found.low, found.high))
-    return Interval(low, high, "Wilson on Jaccard")
 
 
 def mean_of(spread: MomentSums) -> Mean | None:
@@ -101,52 +108,6 @@ def mean_interval(mean: Mean, level: float = LEVEL) -> Interval:
     return Interval(mean.mean - half, mean.mean + half, "Student t")
 
 
-def newcombe(hits_a: float, n_a: float, hits_b: float, n_b: float, level: float = LEVEL) -> Difference | None:
-    """Return the difference of two independent proportions, b minus a; None where one has no trials.
-
-    The interval is Newcombe's hybrid of two Wilson intervals (1998, method 10). The p-value is that of the score test,
-    which is Pearson's chi-squared without continuity correction.
-    """
-    one, two = wilson(hits_a, n_a, level), wilson(hits_b, n_b, level)
-    if one is None or two is None:
-        return None
-    a, b = hits_a / n_a, hits_b / n_b
-    value = b - a
-    low = value - math.hypot(b - two.low, one.high - a)
-    high = value + math.hypot(two.high - b, a - one.low)
-    pooled = (hits_a + hits_b) / (n_a + n_b)
-    error = math.sqrt(pooled * (1 - pooled) * (1 / n_a + 1 / n_b))
-    p_value = math.erfc(abs(value) / error / math.sqrt(2)) if error else 1.0
-    return Difference(value, Interval(low, high, "Newcombe"), p_value, "chi-squared")
-
-
-def welch(a: Mean, b: Mean, level: float = LEVEL) -> Difference:
-    """Return the difference of two independent means, b minus a, by Welch's t-test (unequal variances)."""
-    value = b.mean - a.mean
-    terms = [a.variance / a.n, b.variance / b.n]
-    variance = sum(terms)
-    if variance == 0.0:
-        return Difference(value, Interval(value, value, "Welch t"), float(value == 0.0), "Welch t")
-    freedom = variance**2 / (terms[0] ** 2 / (a.n - 1) + terms[1] ** 2 / (b.n - 1))
-    error = math.sqrt(variance)
-    half = t_distribution.quantile(level, freedom) * error
-    p_value = t_distribution.two_sided(value / error, freedom)
-    return Difference(value, Interval(value - half, value + half, "Welch t"), p_value, "Welch t")
-
-
-def paired_t(differences: Sequence[float], level: float = LEVEL) -> Difference | None:
-    """Return the mean of paired differences (b minus a) by Student's one-sample t-test; None below two pairs."""
-    n = len(differences)
-    if n < 2:
-        return None
-    value = math.fsum(differences) / n
-    variance = math.fsum((each - value) ** 2 for each in differences) / (n - 1)
-    interval = mean_interval(Mean(n, value, variance), level)
-    error = math.sqrt(variance / n)
-    p_value = t_distribution.two_sided(value / error, n - 1) if error else float(value == 0.0)
-    return Difference(value, Interval(interval.low, interval.high, "paired t"), p_value, "paired t")
-
-
 def mcnemar(only_a: int, only_b: int) -> float:
     """Return the two-sided p-value of McNemar's test: discordant pairs favour both sides equally.
 
@@ -160,18 +121,6 @@ def mcnemar(only_a: int, only_b: int) -> float:
         return math.erfc(abs(only_a - only_b) / math.sqrt(n) / math.sqrt(2))
     tail = sum(math.comb(n, k) for k in range(min(only_a, only_b) + 1))
     return min(1.0, 2 * tail / (1 << n))
-
-
-def needed_sample_size(difference: float, variance: float, power: float = 0.8, level: float = LEVEL) -> int | None:
-    """Return the sample size per side that tells a true difference from 0: (z + z_power)^2 variance / difference^2.
-
-    ``variance`` is the sum of both sides' variances (for pairs: that of the differences). None for a difference of 0,
-    which no sample size detects.
-    """
-    if difference == 0.0:
-        return None
-    z = z_of(level) + NormalDist().inv_cdf(power)
-    return math.ceil(z * z * variance / difference**2)
 
 
 def delong(positives: Mapping[int, float], negatives: Mapping[int, float]) -> tuple[float, float] | None:
@@ -203,7 +152,7 @@ def _placements(
     return placed
 
 
-def normal_interval(value: float, variance: float, method: str, level: float = LEVEL) -> Interval:
-    """Return the interval of a normal estimate: value ± z sqrt(variance)."""
-    half = z_of(level) * math.sqrt(variance)
+def normal_interval(value: float, variance: float, method: str, quantile: float | None = None) -> Interval:
+    """Return the interval of a normal estimate: value ± quantile sqrt(variance), by default that of LEVEL."""
+    half = (z_of(LEVEL) if quantile is None else quantile) * math.sqrt(variance)
     return Interval(value - half, value + half, method)

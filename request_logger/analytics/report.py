@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -10,14 +10,19 @@ from typing import Any
 from request_logger.analytics import coverage as feedback
 from request_logger.analytics import curves
 from request_logger.analytics.buckets import Segment, by_ranges, fill, over_time, quantile_edges, values_of
+from request_logger.analytics.class_averages import intervals_by_class
 from request_logger.analytics.consistency import Judgement, judge
-from request_logger.analytics.estimates import Estimate, estimates, intervals_by_class, statistics_of
+from request_logger.analytics.estimates import Estimate, estimates, needs_folds, statistics_of, with_folds
 from request_logger.analytics.fields import Field, find_field
+from request_logger.analytics.intervals import NoInterval
+from request_logger.analytics.jackknife import Folds, fetch_folds
 from request_logger.analytics.label_averages import fetch_cooccurrences
 from request_logger.analytics.queries import Answers, QueryRunner
 from request_logger.analytics.scope import Scope, find_scope
+from request_logger.analytics.shares import INDEPENDENT, Dependence
 from request_logger.analytics.tasks import Task, tasks_of
 from request_logger.analytics.vocabularies import DISJOINT, are_disjoint
+from request_logger.documents.folds import FOLDS
 from request_logger.settings import Settings
 from request_logger.store.excluded_indices import left_out_note
 from request_logger.store.ports import EngineReader
@@ -25,6 +30,10 @@ from scorers.base import Metric
 from scorers.classification import MATRIX
 
 Report = dict[str, Any]
+# By metric, how far documents hang together.
+Together = Mapping[str, Dependence]
+# Twice the share of one of the folds: beyond, Student's quantile is too small for groups of so different sizes.
+_LARGEST_FOLD = 2 / FOLDS
 
 # Window lengths (seconds) to choose from: the shortest that gives at most _MOST_WINDOWS points, which stay apart on a
 # plot 360 wide.
@@ -78,6 +87,9 @@ def _report(runner: QueryRunner, settings: Settings, scope: Scope, options: Opti
     # Checked first, since an unknown field is an error whatever the documents are.
     field = find_field(runner, scope, options.by) if options.by else None
     judgement = judge(runner, scope)
+    rows = runner.count(scope, {"range": {"feedback.items": {"gt": 1}}})
+    are_together = bool(rows or settings.fold_key)
+    tasks = tasks_of(runner, scope, settings)
     report: Report = {
         "made_at": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
         "target": options.target,
@@ -88,11 +100,11 @@ def _report(runner: QueryRunner, settings: Settings, scope: Scope, options: Opti
         "coverage": _coverage(runner, scope),
         "delay": _delay(runner, scope),
         "unscorable": [{"reason": reason, "n": n} for reason, n in feedback.reasons(runner, scope)],
-        "tasks": [_task(runner, scope, task, judgement, field, options) for task in tasks_of(runner, scope, settings)],
+        "tasks": [_task(runner, scope, task, judgement, field, options, are_together=are_together) for task in tasks],
     }
     shown = {task["scorer"] for task in report["tasks"]}
     unseen = [f"{reason}." for scorer, reason in judgement.reasons.items() if scorer not in shown]
-    notes = [*judgement.notes, *unseen, *_notes(runner, scope, report, options)]
+    notes = [*judgement.notes, *unseen, *_notes(report, options, rows, settings)]
     return {"tasks": [], **_without_empty(report), "notes": notes}
 
 
@@ -120,32 +132,50 @@ def _delay(runner: QueryRunner, scope: Scope) -> Report | None:
 
 
 def _task(
-    runner: QueryRunner, scope: Scope, task: Task, judgement: Judgement, field: Field | None, options: Options
+    runner: QueryRunner,
+    scope: Scope,
+    task: Task,
+    judgement: Judgement,
+    field: Field | None,
+    options: Options,
+    *,
+    are_together: bool,
 ) -> Report:
     if task.name in judgement.reasons:
         return {"scorer": task.name, "documents": task.count, "reason": judgement.reasons[task.name]}
     task = replace(task, metrics=judgement.kept(task.name, task.metrics))
-    answers = runner.fetch(scope, statistics_of(task.metrics), task.only)
+    statistics = statistics_of(task.metrics)
+    answers = runner.fetch(scope, statistics, task.only)
     answers |= fetch_cooccurrences(runner, scope, answers, task.only)
     matrix = answers.get(MATRIX["matrix"])
     if are_disjoint(matrix):
         return {"scorer": task.name, "documents": task.count, "reason": DISJOINT, "confusion_matrix": matrix}
+    metrics = estimates(task.metrics, answers)
+    folds: Folds | None = None
+    if are_together or needs_folds(metrics):
+        folds = fetch_folds(runner, scope, statistics, task.only, task.count, are_together=are_together)
+        metrics = with_folds(metrics, task.metrics, answers, folds)
+    # A part of the documents hangs together as all of them do.
+    together = {each.name: each.together for each in metrics if each.together}
     found: Report = {
         "scorer": task.name,
         "documents": task.count,
         "shown": [metric.name for metric in task.shown],
-        "metrics": [as_json(each) for each in estimates(task.metrics, answers)],
-        "per_class": _per_class(task, answers),
+        "metrics": [as_json(each) for each in metrics],
+        "largest_fold": folds.largest if folds else None,
+        "per_class": _per_class(task, answers, folds),
         "confusion_matrix": matrix,
-        "reliability": curves.reliability(task.metrics, answers),
+        "reliability": curves.reliability(task.metrics, answers, together.get("accuracy", INDEPENDENT)),
         "roc": curves.roc(task.metrics, answers),
-        "over_time": _over_time(runner, scope, task, options),
+        "over_time": _over_time(runner, scope, task, options, together),
     }
     if task.name == "regression":
         found["residuals"] = curves.residuals(runner, scope, task.only, answers)
-        found["errors_by_prediction"] = curves.errors_by_prediction(runner, scope, task.only)
+        found["errors_by_prediction"] = curves.errors_by_prediction(
+            runner, scope, task.only, together.get("mean_error", INDEPENDENT)
+        )
     if field is not None and task.shown:
-        found["by"] = _by(runner, scope, task, field)
+        found["by"] = _by(runner, scope, task, field, together)
     return found
 
 
@@ -156,25 +186,38 @@ def as_json(found: Estimate) -> Report:
         "name": found.name,
         "value": found.value,
         **({"low": interval.low, "high": interval.high, "method": interval.method} if interval else {}),
+        **({"no_interval": str(found.why)} if found.why else {}),
+        **({"design_effect": found.together.effect} if found.together else {}),
+        **({"by_chance": found.by_chance} if found.by_chance else {}),
         "n": found.n,
         "baseline": found.baseline,
         "higher_is_better": found.higher_is_better,
     }
 
 
-def _per_class(task: Task, answers: Answers) -> Report:
-    rows: Report = {}
-    for metric in task.metrics:
-        if metric.per_class:
-            table = metric.compute({key: answers[need] for key, need in metric.needs.items()})
-            rows.update(table if isinstance(table, dict) else {})
-    known = intervals_by_class(rows) if all("true_positive" in row for row in rows.values()) else {}
+def _per_class(task: Task, answers: Answers, folds: Folds | None) -> Report:
+    rows = _tables(task, answers)
+    known = {}
+    if all("true_positive" in row for row in rows.values()):
+        if folds is None or not folds.are_together:
+            known = intervals_by_class(rows)
+        elif folds.problem is None:
+            known = intervals_by_class(rows, folds, [_tables(task, some) for some in folds.without])
     for label, intervals in known.items():
         rows[label]["intervals"] = {name: [found.low, found.high] for name, found in intervals.items()}
     return rows
 
 
-def _over_time(runner: QueryRunner, scope: Scope, task: Task, options: Options) -> Report | None:
+def _tables(task: Task, answers: Answers) -> Report:
+    rows: Report = {}
+    for metric in task.metrics:
+        if metric.per_class:
+            table = metric.compute({key: answers[need] for key, need in metric.needs.items()})
+            rows.update(table if isinstance(table, dict) else {})
+    return rows
+
+
+def _over_time(runner: QueryRunner, scope: Scope, task: Task, options: Options, together: Together) -> Report | None:
     """Return the headline metric (the first shown) per time window."""
     if not task.shown:
         return None
@@ -184,7 +227,7 @@ def _over_time(runner: QueryRunner, scope: Scope, task: Task, options: Options) 
     headline = task.shown[0]
     segments = over_time(runner, scope, statistics_of([headline]), window, task.only)
     points = [
-        {"start": segment.key.isoformat().replace("+00:00", "Z"), **_values(segment, [headline])}
+        {"start": segment.key.isoformat().replace("+00:00", "Z"), **_values(segment, [headline], together)}
         for segment in segments
     ]
     return {"metric": headline.name, "window": window, "points": points}
@@ -200,7 +243,7 @@ def _window(runner: QueryRunner, scope: Scope, task: Task) -> str:
     return next((name for name, seconds in _WINDOWS.items() if span <= seconds * (_MOST_WINDOWS - 1)), "month")
 
 
-def _by(runner: QueryRunner, scope: Scope, task: Task, field: Field) -> Report:
+def _by(runner: QueryRunner, scope: Scope, task: Task, field: Field, together: Together) -> Report:
     """Return the shown metrics by the values of a field, or by ranges for a number with many values."""
     statistics = statistics_of(task.shown)
     distinct = {"distinct": {"cardinality": {"field": field.path, "precision_threshold": 100}}}
@@ -215,28 +258,34 @@ def _by(runner: QueryRunner, scope: Scope, task: Task, field: Field) -> Report:
         segments = fill(runner, scope, statistics, listed[:MOST_SEGMENTS], [task.only])
     found = {"field": field.path, "name": field.name, "ranges": bool(many), "parts": []}
     found["parts"] = [
-        {"value": segment.label, "n": segment.count, "metrics": _metrics(segment, task.shown)} for segment in segments
+        {"value": segment.label, "n": segment.count, "metrics": _metrics(segment, task.shown, together)}
+        for segment in segments
     ]
     return {**found, "values_left_out": left, "documents_left_out": left_out}
 
 
-def _metrics(segment: Segment, metrics: Sequence[Metric]) -> list[Report]:
-    return [as_json(found) for found in estimates(metrics, segment.answers)]
+def _metrics(segment: Segment, metrics: Sequence[Metric], together: Together) -> list[Report]:
+    found = estimates(metrics, segment.answers, together=together)
+    return [as_json(replace(each, why=NoInterval.NOT_SPLIT) if needs_folds([each]) else each) for each in found]
 
 
-def _values(segment: Segment, metrics: Sequence[Metric]) -> Report:
-    found = next(iter(_metrics(segment, metrics)), {})
+def _values(segment: Segment, metrics: Sequence[Metric], together: Together) -> Report:
+    found = next(iter(_metrics(segment, metrics, together)), {})
     return {"n": segment.count, **{name: found[name] for name in ("value", "low", "high") if name in found}}
 
 
-def _notes(runner: QueryRunner, scope: Scope, report: Report, options: Options) -> list[str]:
+def _notes(report: Report, options: Options, rows: int, settings: Settings) -> list[str]:
     """Return the notes on what limits the figures."""
     notes = []
-    rows = runner.count(scope, {"range": {"feedback.items": {"gt": 1}}})
-    if rows:
+    if settings.fold_key:
+        notes.append(f"Documents with the same {settings.fold_key} may be alike: the intervals allow for it.")
+    elif rows:
+        notes.append(f"{rows} of the documents are rows of batches, which may be alike: the intervals allow for it.")
+    largest = max((task.get("largest_fold") or 0.0 for task in report["tasks"]), default=0.0)
+    if (rows or settings.fold_key) and largest > _LARGEST_FOLD:
         notes.append(
-            f"{rows} of the documents are rows of batches. Rows of one batch are often alike: the intervals, which"
-            " assume independent documents, are then too narrow."
+            f"{largest:.0%} of the documents are in one of {FOLDS} folds, so that a few groups decide: the intervals"
+            " are less certain than they look."
         )
     if options.by_date == "feedback":
         notes.append("By the date of the feedback: predictions without feedback are in no time span.")

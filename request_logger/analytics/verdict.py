@@ -1,75 +1,74 @@
-"""The verdict of a comparison: which group is better, its p-value, or how many more predictions are needed."""
+"""The verdict of a comparison: which group is better, or what these documents could have shown."""
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
-from request_logger.analytics.intervals import Difference, mcnemar, needed_sample_size, paired_t
-from request_logger.analytics.paired_samples import Pairs
+from request_logger.analytics.contrasts import (
+    ALPHA,
+    Contrast,
+    Difference,
+    Form,
+    NoTest,
+    detectable,
+    needed_sizes,
+    outcome,
+)
 from scorers.base import Metric
 
 Report = dict[str, Any]
 
-# The conventional significance level and power: a difference is reported with p < 0.05, and sample sizes are such that
-# 80 % of comparisons detect it.
-ALPHA = 0.05
-POWER = 0.8
 
-
-def difference_as_json(found: Difference) -> Report:
-    """Return a difference as JSON."""
-    return {
-        "difference": found.value,
-        "low": found.interval.low,
-        "high": found.interval.high,
-        "method": found.interval.method,
-        "p_value": found.p_value,
-        "test": found.test,
-    }
-
-
-def pair_test(found: Pairs, *, is_share: bool) -> Report | None:
-    """Return the test of pairs: Student's t for the mean difference, McNemar for right and wrong answers.
-
-    None below two pairs.
-    """
-    differences = [theirs - mine for mine, theirs in zip(found.a, found.b, strict=True)]
-    test = paired_t(differences)
-    if test is None:
-        return None
-    n = len(differences)
-    variance = math.fsum((each - test.value) ** 2 for each in differences) / (n - 1)
-    known = {"pairs": n, "way": found.way, "cut": found.cut, **difference_as_json(test), "variance": variance}
-    if is_share:
-        only_a, only_b = sum(each < 0 for each in differences), sum(each > 0 for each in differences)
-        known |= {"only_a": only_a, "only_b": only_b, "p_value": mcnemar(only_a, only_b), "test": "McNemar"}
-    return known
+def contrast_as_json(found: Contrast | NoTest, form: Form) -> Report:
+    """Return a difference as JSON: tested in a form, or with the reason why it isn't."""
+    test = outcome(found, form) if isinstance(found, Contrast) else found
+    if isinstance(test, Difference):
+        return {
+            "difference": test.value,
+            "low": test.interval.low,
+            "high": test.interval.high,
+            "method": test.interval.method,
+            "p_value": test.p_value,
+            "test": test.test,
+        }
+    known = {"difference": found.value} if isinstance(found, Contrast) else {}
+    return {**known, "reason": test.reason}
 
 
 def verdict(
-    names: tuple[str, str], metric: Metric, own: Report, pairs: Report | None, variance: float | None
+    names: tuple[str, str],
+    metric: Metric,
+    found: Contrast | NoTest,
+    form: Form,
+    *,
+    by: str = "groups",
+    delta: float | None = None,
 ) -> Report:
-    """Return which group is better by the deciding metric, or how many more predictions are needed to tell.
+    """Return which group is better by a metric, or that it can't be told.
 
-    ``own`` is the metric's row of both groups, ``variance`` the sum of their per-document variances. Pairs decide if
-    they include at least half of the smaller group. ``needed`` is the size per group (or the number of pairs) that
-    detects a difference as large as the observed one with a power of 80 %.
+    ``by``: ``groups``, ``pairs`` or ``folds``. ``detectable`` is the difference that these documents show with a
+    probability of 80 %. With ``delta``: ``needed`` is the size of each group (or the number of pairs) that shows a
+    difference of that size with the same probability, and ``more`` is what is still missing of it; without these no
+    realistic number does.
     """
-    have = min(own[side].get("n", 0) for side in "ab")
-    by_pairs = pairs is not None and 2 * pairs["pairs"] >= have
-    used = pairs if pairs is not None and by_pairs else own
-    change, p_value = used["difference"], used["p_value"]
-    found: Report = {"metric": metric.name, "by": "pairs" if by_pairs else "groups", "p_value": p_value}
-    if p_value < ALPHA and change:
-        found["differ"] = True
-        if metric.higher_is_better is not None:
-            found["better"] = names[1] if (change > 0) == metric.higher_is_better else names[0]
-        return found
-    found["differ"] = False
-    spread = used["variance"] if by_pairs else variance
-    total = needed_sample_size(change, spread, POWER, 1 - ALPHA) if spread else None
-    if total is not None:
-        found["needed"] = total
-        found["more"] = max(total - (used["pairs"] if by_pairs else have), 1)
-    return found
+    test = contrast_as_json(found, form)
+    verdict: Report = {"metric": metric.name, "by": by, "form": form.value}
+    verdict.update({key: test[key] for key in ("p_value", "reason") if key in test})
+    verdict["differ"] = bool(test.get("p_value", 1.0) < ALPHA and test["difference"])
+    if verdict["differ"] and metric.higher_is_better is not None:
+        verdict["better"] = names[1] if (test["difference"] > 0) == metric.higher_is_better else names[0]
+    if isinstance(found, Contrast):
+        if not verdict["differ"] and "p_value" in test:
+            verdict["detectable"] = detectable(found, form)
+        if delta is not None:
+            verdict.update(_sizes(found, delta, form))
+    return verdict
+
+
+def _sizes(found: Contrast, delta: float, form: Form) -> Report:
+    needed = needed_sizes(found, delta, form)
+    if needed is None:
+        return {"detect": delta}
+    more = [max(total - size, 0) for total, size in zip(needed, found.sizes, strict=True)]
+    known: Report = {"detect": delta, "needed": list(needed), "more": more}
+    return {**known, "needed": needed[0], "more": more[0]} if len(needed) == 1 else known

@@ -5,14 +5,17 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from collections.abc import Iterator
+from pathlib import Path
 
 from request_logger.analytics.compare import Comparison, compare
-from request_logger.analytics.formatting import number, p_value, words
+from request_logger.analytics.comparison_text import head, header, notes, rows, verdict_line
+from request_logger.analytics.contrasts import Form
 from request_logger.analytics.paired_samples import WAYS
 from request_logger.analytics.report import Report
 from request_logger.commands.engine_access import quiet_engine
-from request_logger.commands.report import add_span
+from request_logger.commands.report import add_span, write_page
 from request_logger.commands.text_table import table
 from request_logger.settings import Settings
 from request_logger.store.excluded_indices import left_out_note
@@ -44,8 +47,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="pair documents by request id (as from a shadow; auto: if there are any), by equal rows, or not",
     )
+    parser.add_argument(
+        "--fixed-n",
+        dest="form",
+        action="store_const",
+        const=Form.FIXED,
+        default=Form.SEQUENTIAL,
+        help="test for one look at a number of documents chosen beforehand; default: valid for a look every day",
+    )
+    parser.add_argument(
+        "--detect",
+        type=_delta,
+        metavar="DELTA",
+        help="calculate the size that shows a difference of DELTA in the deciding metric with a probability of 80 %%",
+    )
+    parser.add_argument(
+        "--split",
+        metavar="A:B",
+        default="",
+        help="how the traffic is split, such as 90:10; default: 50:50 for shadows and for groups of about equal size",
+    )
     add_span(parser)
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print JSON")
+    form.add_argument("--html", metavar="FILE", help="write one self-contained page")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -61,64 +86,37 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.end,
         arguments.by_date,
         arguments.pair,
+        arguments.form,
+        arguments.detect,
+        arguments.split,
     )
     found = compare(quiet_engine(settings), settings, comparison)
-    print(json.dumps(found, indent=2) if arguments.json else "\n".join(lines(found)))
+    if arguments.html:
+        from request_logger.analytics.page import comparison_page  # noqa: PLC0415 - only a page needs its templates
+
+        write_page(Path(arguments.html), comparison_page, found)
+    else:
+        print(json.dumps(found, indent=2) if arguments.json else "\n".join(lines(found)))
     return int(not found["verdict"]["differ"])
+
+
+def _delta(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not (math.isfinite(number) and number > 0):
+        raise argparse.ArgumentTypeError(f"expected a number above 0, found {text!r}")
+    return number
 
 
 def lines(found: Report) -> Iterator[str]:
     """Yield the comparison as lines of text."""
-    a, b = found["a"], found["b"]
-    yield (
-        f"{a['name']} ({a['documents']:,} scored) against {b['name']} ({b['documents']:,} scored)"
-        f" by {found['by']}, scorer {found['scorer']}"
-    )
-    rows = []
-    for row in found["metrics"]:
-        tested = "difference" in row
-        limits = f"{number(row['low'])} to {number(row['high'])}" if tested else "-"
-        p = p_value(row["p_value"]) if tested else "-"
-        change = number(row["difference"]) if tested else "-"
-        rows.append([words(row["name"]), number(row["a"]["value"]), number(row["b"]["value"]), change, limits, p,
-                     row.get("test", "-")])  # fmt: skip
-    yield table(["metric", a["name"], b["name"], "difference", "95 % interval", "p", "test"], rows)
+    yield head(found)
+    yield table(header(found), list(rows(found)))
     yield ""
-    yield from _pairs(found)
-    yield _verdict(found)
+    yield from notes(found)
+    yield from (f"Warning: {warning}." for warning in found.get("warnings", ()))
+    yield verdict_line(found["verdict"], (found["a"]["name"], found["b"]["name"]))
     if "left_out" in found:
         yield left_out_note(found["left_out"])
-
-
-def _pairs(found: Report) -> Iterator[str]:
-    if "paired" not in found:
-        return
-    pairs = found["paired"]
-    same = {"request": "the same request", "row": "the same row"}[pairs["way"]]
-    metric = words(found["verdict"]["metric"])
-    yield (
-        f"{pairs['pairs']:,} pairs of {same}: {metric} differs by {number(pairs['difference'])}"
-        f" ({number(pairs['low'])} to {number(pairs['high'])}), p {p_value(pairs['p_value'])} ({pairs['test']})"
-    )
-    if "only_a" in pairs:
-        a, b = found["a"]["name"], found["b"]["name"]
-        yield f"only {a} is right in {pairs['only_a']:,}, only {b} in {pairs['only_b']:,}"
-    if pairs["cut"]:
-        yield "Only the oldest documents were read, since there are too many."
-
-
-def _verdict(found: Report) -> str:
-    verdict = found["verdict"]
-    metric, p = words(verdict["metric"]), p_value(verdict["p_value"])
-    by = " by pairs" if verdict["by"] == "pairs" else ""
-    if "better" in verdict:
-        return f"{verdict['better']} is better: {metric}{by}, p {p}"
-    if verdict["differ"]:
-        return f"The two differ: {metric}{by}, p {p}"
-    if "more" not in verdict:
-        return f"No difference in {metric}{by}."
-    what = "pairs" if by else f"for each of the two, {verdict['needed']:,} in total each,"
-    return (
-        f"Not enough data yet: {metric}{by}, p {p}; about {verdict['more']:,} more needed {what}"
-        " to detect a difference of this size."
-    )

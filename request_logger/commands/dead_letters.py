@@ -150,7 +150,7 @@ class _RejectionObserver(NullObserver):
 
 
 def _retry(engine: SearchEngine, settings: Settings, letters: Iterator[Letter], *, dry_run: bool) -> int:
-    settle = settler(Chooser(settings.scorer, settings.scorers_config or None))
+    settle = settler(Chooser(settings.scorer, settings.scorers_config or None), settings.fold_key)
     observer = _RejectionObserver()
     records = _Records(settings)
 

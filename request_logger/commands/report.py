@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from request_logger.analytics.formatting import duration, interval, number, percent, words
+from request_logger.analytics.formatting import duration, interval, number, percent, remarks, words
 from request_logger.analytics.report import Options, Report, make_report
 from request_logger.commands.engine_access import quiet_engine
 from request_logger.commands.text_table import table
@@ -64,17 +64,18 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(report, indent=2))
     elif arguments.html:
-        _write(Path(arguments.html), report)
+        from request_logger.analytics.page import page  # noqa: PLC0415 - only a page needs its templates
+
+        write_page(Path(arguments.html), page, report)
     else:
         print("\n".join(lines(report)))
     return int(not report["coverage"]["predictions"] and not report["tasks"])
 
 
-def _write(path: Path, report: Report) -> None:
-    from request_logger.analytics.page import page  # noqa: PLC0415 - only a page needs its templates
-
+def write_page(path: Path, page: Callable[[Report], str], found: Report) -> None:
+    """Write a page to a file. Raises CommandError."""
     try:
-        path.write_text(page(report), encoding="utf-8")
+        path.write_text(page(found), encoding="utf-8")
     except OSError as error:
         raise CommandError(f"--html: {path} can't be written: {error.strerror}") from None
     print(f"{path} written")
@@ -129,6 +130,7 @@ def _metrics(task: Report) -> Iterator[str]:
     ]
     if rows:
         yield table(["metric", "value", "95 % interval", "best constant", "n"], rows)
+        yield from remarks(task)
 
 
 def _size(found: Report) -> str:

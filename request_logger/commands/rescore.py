@@ -75,9 +75,8 @@ def run(arguments: argparse.Namespace) -> int:
         # Rejected documents are in the counts, so the writer needs no observer.
         writer = None if arguments.dry_run else Writer(engine, degrade, NullObserver(), limits)
         progress = _Progress(state)
-        rescore = Rescore(
-            engine, settings, selection, scorers, settler(scorers), writer=writer, on_progress=progress.tell
-        )
+        settle = settler(scorers, settings.fold_key)
+        rescore = Rescore(engine, settings, selection, scorers, settle, writer=writer, on_progress=progress.tell)
         if state is not None and state.reached is not None:
             rescore.start_at(state.reached)
             print(f"continuing from {_shown(state.reached)}, according to {state.path}")

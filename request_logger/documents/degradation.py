@@ -28,6 +28,8 @@ _NOT_LISTED = "not in the mapping: "
 # Each refusal names one element: after more than this many, all elements of the part are set aside.
 _MAX_SINGLE_REFUSALS = 3
 _ELEMENTS = "elements"
+# A mapping that accepts no new field refuses it, as it does the metrics.
+_FOLD = "fold"
 # Fields that the index template does not index: no name within them is refused.
 _NOT_INDEXED = frozenset({"payload", "instance", "truth", "request", "response", "metrics", "parameters", "outputs"})
 
@@ -38,7 +40,7 @@ def degraded_form(document: Document, parts: Mapping[str, Document], reasons: Se
     ``reasons`` are the search engine's reasons so far. The elements, fields and parts that they name become JSON text
     that is not indexed. A reason that names nothing, or only such text, leads to the next of `_stages`.
     """
-    stages = _stages(parts)
+    stages = _stages(parts, has_fold=_FOLD not in document)
     form = by_reasons = _Form()
     stage = 0
     effective: list[str] = []
@@ -48,6 +50,8 @@ def degraded_form(document: Document, parts: Mapping[str, Document], reasons: Se
         if further | stages[stage] == form and "[metrics" in reason and parts["metrics"]:
             # The metrics are text already, and are still refused: leave them out.
             further |= _Form(has_metrics=False)
+        if f"[{_FOLD}]" in reason and _FOLD in document:
+            further |= _Form(has_fold=False)
         if left > 1 and further | stages[stage] != form:
             effective.append(reason)
             by_reasons = further
@@ -68,20 +72,22 @@ class _Form:
     fields: frozenset[tuple[str, str]] = frozenset()
     elements: frozenset[tuple[str, str]] = frozenset()
     has_metrics: bool = True
+    has_fold: bool = True
 
     def __or__(self, other: _Form) -> _Form:
         fields = self.fields | other.fields
         singles = frozenset(each for each in self.elements | other.elements if (each[0], _ELEMENTS) not in fields)
         has_metrics = self.has_metrics and other.has_metrics
-        return _Form(fields if has_metrics else frozenset(f for f in fields if f[0] != "metrics"), singles, has_metrics)
+        fields = fields if has_metrics else frozenset(f for f in fields if f[0] != "metrics")
+        return _Form(fields, singles, has_metrics, self.has_fold and other.has_fold)
 
 
-def _stages(parts: Mapping[str, Document]) -> list[_Form]:
+def _stages(parts: Mapping[str, Document], *, has_fold: bool) -> list[_Form]:
     """Return the forms to try in turn if the reasons don't name the refused content.
 
     Set aside are: the names that an index can't have; the names from documents, for which an index may have no room;
-    the metrics, which scoring can compute again; all but a few fields; everything; and finally the metrics are left
-    out.
+    the metrics, which scoring can compute again; all but a few fields; everything; and finally the metrics and the fold
+    are left out. ``has_fold`` is true if there is no fold to leave out.
     """
 
     def those(wanted: Callable[[str, str, Any], bool]) -> frozenset[tuple[str, str]]:
@@ -104,7 +110,7 @@ def _stages(parts: Mapping[str, Document]) -> list[_Form]:
         _Form(brought, has_metrics=not parts["metrics"]),
         _Form(most),
         _Form(everything),
-        _Form(everything, has_metrics=not parts["metrics"]),
+        _Form(everything, has_metrics=not parts["metrics"], has_fold=has_fold),
     ]
 
 
@@ -150,6 +156,8 @@ def _in_form(document: Document, parts: Mapping[str, Document], form: _Form, rea
             refused[name] = {**content, "unindexed": text, "unindexed_reason": reason[:1000]}
     if not form.has_metrics:
         refused.pop("metrics", None)
+    if not form.has_fold:
+        refused.pop(_FOLD, None)
     return refused
 
 

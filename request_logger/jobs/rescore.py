@@ -1,4 +1,4 @@
-"""Applies a changed scorer to stored documents: reads, scores, and writes where the metrics differ.
+"""Applies a changed scorer to stored documents: reads, scores, and writes where the metrics or the fold differ.
 
 Documents are read in the order of their time, so one time marks the progress of a run: everything before it is done.
 Each write goes through the store's writer as an event's does: the change is applied to the current version of the
@@ -19,6 +19,7 @@ from request_logger.analytics.accumulator import Accumulator
 from request_logger.analytics.rollups import HasMetrics
 from request_logger.analytics.selection import TIME, WITH_FEEDBACK, Query, Selection, any_of, exists, having
 from request_logger.documents.document import Document, expand
+from request_logger.documents.folds import FOLD
 from request_logger.scoring.registry import ScorerError, build
 from request_logger.scoring.score import ChooserLike, ScorerLike, Settle
 from request_logger.settings import Settings
@@ -29,10 +30,9 @@ from request_logger.store.writing.future import Future
 from request_logger.store.writing.writer import Writer
 from scorers.base import Row
 
-# The fields that scoring needs; requests and payloads, which are most of a document, are not fetched.
-SOURCE = {
-    "excludes": ["request", "nodes", "outlier", "drift", "feedback.request", "response.payload", "response.elements"]
-}
+# The fields that scoring doesn't need, which are most of a document.
+_NOT_NEEDED = ("request", "nodes", "outlier", "drift", "feedback.request", "response.payload", "response.elements")
+_LARGE = ("payload", "instance")
 # The memory (bytes) that one pending change is assumed to hold; the writer fetches the documents themselves.
 _WEIGHT = 4096
 UNSCORABLE = "unscorable"
@@ -48,7 +48,7 @@ class Counts:
     changed: int = 0
     """Written; in a dry run: would be written."""
     same: int = 0
-    """The stored metrics equal the scorer's."""
+    """The stored metrics equal the scorer's, and the fold is right."""
     refused: int = 0
     """The search engine rejected the new document; the stored one remains."""
 
@@ -128,6 +128,7 @@ class Rescore:
     ) -> None:
         self._engine = engine
         self._path = selection.path(settings)
+        self._source = {"excludes": not_needed(settings.fold_key)}
         self._filters: list[Query] = [WITH_FEEDBACK, *selection.filters()]
         self._scorers = scorers
         self._settle = settle
@@ -159,7 +160,7 @@ class Rescore:
     def run(self, *, slices: int, page: int) -> None:
         """Read, score and write the selection. Raises ScanError, StoreUnavailableError; what is done stays done."""
         reached: list[int | None] = [None] * slices
-        scan = Scan(self._engine, self._path, self._body()["query"], source=SOURCE, page=page, slices=slices)
+        scan = Scan(self._engine, self._path, self._body()["query"], source=self._source, page=page, slices=slices)
         with scan, ThreadPoolExecutor(slices, thread_name_prefix="rescore") as threads:
             self.point_in_time = scan.point_in_time
             self.left_out = scan.left_out.as_json()
@@ -233,9 +234,9 @@ class Rescore:
         return stored if stored is None else self._scored(stored)
 
     def _scored(self, document: Document) -> Document:
-        """Return the document with new metrics, or itself where these equal the stored ones apart from `scored_at`."""
+        """Return the document with new metrics and fold, or itself if only `scored_at` would change."""
         wanted = self._settle(document)
-        if wanted is document or _without_scored_at(_metrics(document)) == _without_scored_at(_metrics(wanted)):
+        if wanted is document or (_compared(document) == _compared(wanted)):
             return document
         return wanted
 
@@ -245,8 +246,18 @@ def _metrics(document: Document) -> Any:
     return expand(kept) if isinstance(kept, dict) else kept
 
 
-def _without_scored_at(metrics: Any) -> Any:
-    return {**metrics, "scored_at": None} if isinstance(metrics, dict) else metrics
+def _compared(document: Document) -> tuple[Any, Any]:
+    metrics = _metrics(document)
+    return {**metrics, "scored_at": None} if isinstance(metrics, dict) else metrics, document.get(FOLD)
+
+
+def not_needed(fold_key: str) -> list[str]:
+    """Return the fields of a document that neither scoring nor its fold needs: they are not fetched."""
+    within = [name for name in _NOT_NEEDED if f"{fold_key}.".startswith(f"{name}.")]
+    large = [
+        f"{name}.{field}" for name in within for field in _LARGE if not f"{fold_key}.".startswith(f"{name}.{field}.")
+    ]
+    return [*(name for name in _NOT_NEEDED if name not in within), *large]
 
 
 def table(before: Side, after: Side) -> Iterator[tuple[str, str, float | None, float | None]]:

@@ -15,6 +15,7 @@ from request_logger.common.times import now
 from request_logger.documents.batches import has_own_messages
 from request_logger.documents.document import Document, part_in
 from request_logger.documents.event_metadata import is_failure
+from request_logger.documents.folds import with_fold
 from request_logger.documents.latency import with_latency
 from request_logger.payloads import UndecodableError, decode_message
 from request_logger.payloads.flat import Flat, read_flat
@@ -56,11 +57,16 @@ class ChooserLike(Protocol):
         ...
 
 
-def settler(chooser: ChooserLike) -> Settle:
-    """Return the function that updates what a joined document derives from its parts: latency and ``metrics``."""
+def settler(chooser: ChooserLike, fold_key: str = "") -> Settle:
+    """Return the function that updates what a joined document derives: latency, ``metrics`` and the fold.
+
+    ``fold_key``: see `folds.with_fold`.
+    """
 
     def settle(document: Document) -> Document:
-        document = with_latency(document)
+        return with_fold(_with_metrics(with_latency(document)), fold_key)
+
+    def _with_metrics(document: Document) -> Document:
         metrics = score(document, chooser) if "feedback" in document else None
         kept = document.get("metrics")
         if metrics is None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,6 +18,7 @@ from sklearn.datasets import load_breast_cancer, load_diabetes
 from sklearn.linear_model import ElasticNet, LogisticRegression
 from sklearn.metrics import f1_score, mean_squared_error
 
+from request_logger.analytics.formatting import percent
 from request_logger.cli import main
 from request_logger.scoring.registry import build
 from tests.analytics.stored import document, engine_at, store
@@ -112,7 +116,7 @@ def errors(name: str, chosen: Any = slice(None)) -> Any:
 
 def test_routed(run: Run, traffic: Any) -> None:
     """Welch's test of the squared errors and of the rewards is scipy's on the same pairs."""
-    found = compared(run, "model-a", "model-b", "--in", "test/c-routed", "--by", "predictor")
+    found = compared(run, "model-a", "model-b", "--in", "test/c-routed", "--by", "predictor", "--fixed-n")
     chosen = {name: name == ROUTES for name in MODELS}
     assert [found[side]["documents"] for side in "ab"] == [int(mask.sum()) for mask in chosen.values()]
     squares = {name: errors(name, mask) ** 2 for name, mask in chosen.items()}
@@ -133,14 +137,56 @@ def test_routed(run: Run, traffic: Any) -> None:
     assert "paired" not in found
     assert found["verdict"]["better"] == "model-b"
     assert mean_squared_error(TRUTHS, SAID["model-b"]) < mean_squared_error(TRUTHS, SAID["model-a"])
-    status, out, _ = run("model-b", "model-a", "--in", "c-routed")
+    assert found["traffic"]["sample_ratio"]["p_value"] == pytest.approx(
+        stats.chisquare([mask.sum() for mask in chosen.values()]).pvalue, rel=1e-9
+    )
+    assert found["traffic"]["feedback"] == {"a": 1.0, "b": 1.0, "p_value": 1.0}
+    assert "warnings" not in found
+    status, out, _ = run("model-b", "model-a", "--in", "c-routed", "--fixed-n")
     assert status == 0
     assert out.splitlines()[-1].startswith("model-b is better: MSE, p ")
+    assert "for one look" in out
+
+
+def test_every_day(run: Run, traffic: Any, tmp_path: Path) -> None:
+    """By default the interval is the confidence sequence: the formula of GrowthBook's, from scipy's variances."""
+    found = compared(run, "model-a", "model-b", "--in", "c-routed", "--detect", "100", "--split", "99:1")
+    squares = [errors(name, name == ROUTES) ** 2 for name in MODELS]
+    error = np.sqrt(sum(x.var(ddof=1) / len(x) for x in squares))
+    rho = (2 * np.log(20) + np.log(2 * np.log(20) + 1)) / 5000
+    half = error * np.sqrt(2 * (N * rho + 1) / (N * rho) * np.log(np.sqrt(N * rho + 1) / 0.05))
+    got = row(found, "mse")
+    assert (got["low"], got["high"]) == pytest.approx((got["difference"] - half, got["difference"] + half), rel=1e-9)
+    assert (found["form"], found["verdict"]["form"]) == ("sequential", "sequential")
+    verdict = found["verdict"]
+    assert verdict["differ"] == (abs(got["difference"]) > half)
+    assert [need > size for need, size in zip(verdict["needed"], map(len, squares), strict=True)] == [
+        bool(more) for more in verdict["more"]
+    ]
+    (warning,) = found["warnings"]
+    assert warning.startswith("the traffic is not split 99:1, but ")
+    assert row(found, "rmse")["same_question"] == "mse"
+    _, out, _ = run("model-a", "model-b", "--in", "c-routed", "--split", "99:1")
+    assert f"Warning: {warning}." in out and "for a look every day" in out
+    share = np.mean(ROUTES == "model-a")
+    assert f"Traffic: {percent(share)} to {percent(1 - share)} (expected 99 % to 1 %, p < 0.0001); feedback: " in out
+    by_feedback = compared(run, "model-a", "model-b", "--in", "c-routed", "--split", "99:1", "--by-date", "feedback")
+    assert not {"traffic", "warnings"} & by_feedback.keys()
+    page = tmp_path / "c.html"
+    run("model-a", "model-b", "--in", "c-routed", "--split", "99:1", "--html", str(page))
+    text = html.unescape(page.read_text(encoding="utf-8"))
+    # All that the terminal shows; the verdict is the title.
+    shown = re.sub(r"<[^>]*>", "\n", text).split("\n")
+    assert {each for line in out.splitlines() for each in re.split(r"  +", line.strip()) if each} <= set(shown)
+    assert f"<h1>{out.splitlines()[-1]}</h1>" in text
+    assert run("model-a", "model-b", "--in", "c-routed", "--html", str(tmp_path)) == (
+        2, "", f"request-logger: --html: {tmp_path} can't be written: Is a directory\n",
+    )  # fmt: skip
 
 
 def test_shadow(run: Run, traffic: Any) -> None:
     """The same requests went to both: the paired test is scipy's."""
-    found = compared(run, "model-a", "model-b", "--in", "c-shadow")
+    found = compared(run, "model-a", "model-b", "--in", "c-shadow", "--fixed-n")
     a, b = errors("model-a") ** 2, errors("model-b") ** 2
     expected = stats.ttest_rel(b, a)
     limits = expected.confidence_interval()
@@ -150,16 +196,17 @@ def test_shadow(run: Run, traffic: Any) -> None:
     assert (pairs["low"], pairs["high"]) == pytest.approx((limits.low, limits.high), rel=1e-9)
     assert pairs["p_value"] == pytest.approx(expected.pvalue, rel=1e-9)
     assert found["verdict"] == {
-        "metric": "mse", "by": "pairs", "p_value": pairs["p_value"], "differ": True, "better": "model-b",
+        "metric": "mse", "by": "pairs", "form": "fixed-n", "p_value": pairs["p_value"], "differ": True,
+        "better": "model-b",
     }  # fmt: skip
-    by_row = compared(run, "model-a", "model-b", "--in", "c-shadow", "--pair", "row")["paired"]
+    by_row = compared(run, "model-a", "model-b", "--in", "c-shadow", "--pair", "row", "--fixed-n")["paired"]
     assert by_row["pairs"] == N
     assert by_row["p_value"] == pytest.approx(expected.pvalue, rel=1e-9)
     assert "paired" not in compared(run, "model-a", "model-b", "--in", "c-shadow", "--pair", "none")
 
 
 def test_not_enough_yet(run: Run, engine: Any) -> None:
-    """Of two good classifiers on a few rows nothing can be told yet; the number needed is by the formula."""
+    """Of two good classifiers on a few rows nothing can be told yet; how many detect a difference is by the formula."""
     data, classes = load_breast_cancer(return_X_y=True)
     models = {"a": LogisticRegression(max_iter=10_000, C=1e-4), "b": LogisticRegression(max_iter=10_000, C=1e-3)}
     scorer, client, index = build("binary", {}), engine_at(engine.url), "inference-log-seldon-test-c-few-x"
@@ -176,7 +223,7 @@ def test_not_enough_yet(run: Run, engine: Any) -> None:
         if name == "a":
             f1 = f1_score(classes[rows], scores[name] >= 0.5, average="macro")
     store(client, index, documents)
-    found = compared(run, "a", "b", "--in", "c-few")
+    found = compared(run, "a", "b", "--in", "c-few", "--fixed-n", "--detect", "0.05")
     assert found["by"] == "Ce-Modelid.keyword"
     n, hits = [len(x) for x in right.values()], [int(x.sum()) for x in right.values()]
     got = row(found, "accuracy")
@@ -184,19 +231,24 @@ def test_not_enough_yet(run: Run, engine: Any) -> None:
     p_value = stats.chi2_contingency(table, correction=False).pvalue
     assert got["p_value"] == pytest.approx(p_value, rel=1e-9)
     shares = np.divide(hits, n)
+    variances = shares * (1 - shares)
     z = stats.norm.ppf(0.975) + stats.norm.ppf(0.8)
-    needed = int(np.ceil(z**2 * (shares * (1 - shares)).sum() / (shares[1] - shares[0]) ** 2))
+    first = z**2 * (variances[0] + variances[1] * n[0] / n[1]) / 0.05**2
+    needed = np.ceil([first, first * n[1] / n[0]]).astype(int)
     assert found["verdict"] == {
-        "metric": "accuracy", "by": "groups", "p_value": got["p_value"], "differ": False,
-        "needed": needed, "more": needed - min(n),
+        "metric": "accuracy", "by": "groups", "form": "fixed-n", "p_value": got["p_value"], "differ": False,
+        "detectable": pytest.approx(z * np.sqrt((variances / n).sum()), rel=1e-9),
+        "detect": 0.05, "needed": needed.tolist(), "more": np.maximum(needed - n, 0).tolist(),
     }  # fmt: skip
-    status, out, _ = run("a", "b", "--in", "c-few", "--metric", "f1_macro")
+    status, out, _ = run("a", "b", "--in", "c-few", "--metric", "f1_macro", "--fixed-n")
     assert status == 1
-    assert out.splitlines()[-1].startswith("No difference in F1 macro") or "Not enough data yet" in out
+    assert out.splitlines()[-1].startswith("Not enough data to tell: F1 macro, p ")
     assert row(found, "f1_macro")["a"]["value"] == pytest.approx(f1, abs=1e-9)
-    assert {each["test"] for each in found["metrics"] if "test" in each} == {
-        "chi-squared", "Welch t", "DeLong", "bootstrap",
+    assert {each["test"] for each in found["metrics"] if "test" in each} <= {
+        "chi-squared", "Fisher", "Welch t", "DeLong", "permutation",
     }  # fmt: skip
+    every_day = compared(run, "a", "b", "--in", "c-few")["verdict"]
+    assert every_day["reason"] == f"the test needs at least 100 documents in each of the two, found {min(n)}"
     client.request("DELETE", f"/{index}")
 
 
@@ -207,6 +259,7 @@ def test_not_enough_yet(run: Run, engine: Any) -> None:
         (["model-a", "model-a"], "expected two different names, found 'model-a' twice"),
         (["model-a", "model-b", "--metric", "beauty"], "--metric: expected one of mse, rmse, mae"),
         (["model-a", "model-b", "--metric", "r2"], "--metric: expected one that can be tested with these documents"),
+        (["model-a", "model-b", "--split", "1"], "--split: expected two positive numbers such as 90:10, found '1'"),
         (["model-a", "model-b", "--pair", "request"], "--pair: no two documents of 'model-a' and 'model-b' have"),
     ],
 )

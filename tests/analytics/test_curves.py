@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy import stats
 from sklearn.metrics import roc_curve
 
 from request_logger.analytics.curves import reliability, roc
+from request_logger.analytics.shares import share_interval
 from request_logger.scoring.registry import build
 from scorers.base import Bucket, SumBy
 from scorers.probabilities import CALIBRATION_BINS, score_bin
@@ -26,14 +26,15 @@ def pairs(n: int = 400) -> tuple[Any, Any]:
 
 
 def test_reliability() -> None:
-    """Per bin of equal width, counts, means and Wilson intervals are those of the pairs in it."""
+    """Per bin of equal width, counts, means and intervals are those of the pairs in it."""
     truths, said = pairs()
     curve = reliability(METRICS, answers_of(SCORER, truths, said))
     bins = np.floor(said * CALIBRATION_BINS).astype(int)
     assert [point["from"] for point in curve] == pytest.approx(np.unique(bins) / CALIBRATION_BINS)
     for key, point in zip(np.unique(bins), curve, strict=True):
         inside = bins == key
-        interval = stats.binomtest(int(truths[inside].sum()), int(inside.sum())).proportion_ci(method="wilson")
+        interval = share_interval(int(truths[inside].sum()), int(inside.sum()))
+        assert interval is not None
         assert point == pytest.approx(
             {
                 "from": key / CALIBRATION_BINS,

@@ -1,4 +1,4 @@
-"""Differences of two groups from sums alone, against what scipy and bootstraps of the pairs themselves say."""
+"""Differences of two groups from sums alone, against what scipy and resamples of the pairs themselves say."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 from scipy import stats
 from sklearn import metrics
 
-from request_logger.analytics.differences import difference, variance_of
-from request_logger.analytics.intervals import Difference
+from request_logger.analytics.contrasts import Contrast, Difference, Form, NoTest, outcome
+from request_logger.analytics.differences import contrasts
 from request_logger.analytics.label_averages import COOCCURRENCES
 from request_logger.scoring.registry import build
 from scorers.base import Metric
@@ -48,8 +50,19 @@ def macro_f1s(truths: Any, said: Any) -> Any:
     return (f1s(truths, said) + f1s(1 - truths, 1 - said)) / 2
 
 
-def limits(found: Difference | None) -> tuple[float, float]:
-    assert found is not None
+def contrast(metric: Metric, a: Any, b: Any) -> Contrast:
+    found = contrasts([metric], a, b)[metric.name]
+    assert isinstance(found, Contrast), found
+    return found
+
+
+def at_once(metric: Metric, a: Any, b: Any) -> Difference:
+    found = outcome(contrast(metric, a, b), Form.FIXED)
+    assert isinstance(found, Difference), found
+    return found
+
+
+def limits(found: Difference) -> tuple[float, float]:
     return found.interval.low, found.interval.high
 
 
@@ -63,12 +76,11 @@ def test_rmse(noise: float) -> None:
         groups.append((truths, truths + generator.normal(0.2, spread, n)))
     rmse = metric_of(scorer, "rmse")
     sums = [answers_of(scorer, *group) for group in groups]
-    found = difference(rmse, *sums)
+    found = at_once(rmse, *sums)
     squares = [(said - truths) ** 2 for truths, said in groups]
     roots = [np.sqrt(each.mean()) for each in squares]
     deviations = [each.std(ddof=1) / (2 * root) for each, root in zip(squares, roots, strict=True)]
     expected = stats.ttest_ind_from_stats(roots[1], deviations[1], N[1], roots[0], deviations[0], N[0], equal_var=False)
-    assert found is not None
     assert found.value == pytest.approx(roots[1] - roots[0], rel=1e-9)
     assert found.p_value == pytest.approx(expected.pvalue, rel=1e-9)
     errors = [each / np.sqrt(n) for each, n in zip(deviations, N, strict=True)]
@@ -78,12 +90,12 @@ def test_rmse(noise: float) -> None:
     drawn = [resampled(rmses, *group, generator) for group in groups]
     wanted = np.quantile(drawn[1] - drawn[0], LIMITS)
     assert limits(found) == pytest.approx(wanted.tolist(), abs=0.15 * half)
-    assert variance_of(rmse, *sums) == pytest.approx(sum(each**2 for each in deviations), rel=1e-9)
+    assert contrast(rmse, *sums).variances == pytest.approx([each**2 for each in deviations], rel=1e-9)
 
 
 @pytest.mark.parametrize("better", [0.0, 0.25])
 def test_f1(better: float) -> None:
-    """Drawing the four counts is drawing the documents: the same interval within a tenth of its width, same p-value."""
+    """Dealing the counts anew is dealing the documents: the p-value of a permutation test of the pairs."""
     generator = np.random.default_rng(12)
     scorer, groups = build("binary", {}), []
     for n, skill in zip(N, (0.6, 0.6 + better), strict=True):
@@ -91,19 +103,27 @@ def test_f1(better: float) -> None:
         groups.append((truths, np.where(generator.random(n) < skill, truths, generator.integers(0, 2, n))))
     for name, average, all_of in (("f1", "binary", f1s), ("f1_macro", "macro", macro_f1s)):
         sums = [answers_of(scorer, *group) for group in groups]
-        found = difference(metric_of(scorer, name), *sums)
-        assert found == difference(metric_of(scorer, name), *sums)  # the seed is fixed
-        assert found is not None
+        found = at_once(metric_of(scorer, name), *sums)
+        assert found == at_once(metric_of(scorer, name), *sums)  # the seed is fixed
         values = [metrics.f1_score(*group, average=average) for group in groups]
         assert found.value == pytest.approx(values[1] - values[0], abs=1e-9)
+        wanted = permuted(all_of, groups, found.value)
+        assert found.p_value == pytest.approx(wanted, abs=0.03), name
+        assert (found.p_value < 0.05) == (better > 0) == (found.interval.low > 0)
+        assert found.test == "permutation"
         drawn = [resampled(all_of, *group, generator) for group in groups]
-        apart = drawn[1] - drawn[0]
-        wanted = np.quantile(apart, LIMITS)
-        assert limits(found) == pytest.approx(wanted.tolist(), abs=0.1 * (wanted[1] - wanted[0])), name
-        chance = 2 * min((apart <= 0).mean(), (apart >= 0).mean())
-        assert found.p_value == pytest.approx(chance, abs=0.05), name
-        assert (found.p_value < 0.05) == (better > 0)
-        assert found.test == "bootstrap"
+        deviation = (drawn[1] - drawn[0]).std()
+        assert contrast(metric_of(scorer, name), *sums).error == pytest.approx(deviation, rel=0.1)
+
+
+def permuted(of: Any, groups: Any, value: float) -> float:
+    """The share of permutations of all pairs whose difference is as large."""
+    generator = np.random.default_rng(1)
+    truths, said = (np.concatenate(side) for side in zip(*groups, strict=True))
+    orders = generator.permuted(np.tile(np.arange(len(truths)), (DRAWS, 1)), axis=1)
+    a, b = orders[:, : N[0]], orders[:, N[0] :]
+    apart = of(truths[b], said[b]) - of(truths[a], said[a])
+    return float((np.abs(apart) >= abs(value) - 1e-12).mean())
 
 
 def test_labels() -> None:
@@ -117,8 +137,7 @@ def test_labels() -> None:
         groups.append((truths, np.where(knows, truths, generator.integers(0, 2, (n, 4)))))
     metric = metric_of(scorer, "f1_macro")
     sums = [answers_of(scorer, *group, COOCCURRENCES) for group in groups]
-    found = difference(metric, *sums)
-    assert found is not None
+    found = at_once(metric, *sums)
     values = [metrics.f1_score(*group, average="macro") for group in groups]
     assert found.value == pytest.approx(values[1] - values[0], abs=1e-9)
     drawn = [resampled(lambda t, p: f1s(t, p).mean(axis=1), *group, generator) for group in groups]
@@ -126,8 +145,9 @@ def test_labels() -> None:
     assert limits(found) == pytest.approx(wanted.tolist(), abs=0.06 * (wanted[1] - wanted[0]))
     z = found.value / drawn_error(drawn)
     assert found.p_value == pytest.approx(2 * stats.norm.sf(abs(z)), rel=0.5)
-    needed = variance_of(metric, *sums)
-    assert needed == pytest.approx(sum(n * each.var() for n, each in zip(N, drawn, strict=True)), rel=0.1)
+    assert contrast(metric, *sums).sizes == N
+    needed = contrast(metric, *sums).variances
+    assert sum(needed) == pytest.approx(sum(n * each.var() for n, each in zip(N, drawn, strict=True)), rel=0.1)
 
 
 def drawn_error(drawn: list[Any]) -> float:
@@ -147,7 +167,7 @@ def test_what_sums_do_not_tell(name: str) -> None:
         said = generator.random(100)
         truths = (generator.random(100) < said).astype(int)
     sums = answers_of(scorer, truths, said)
-    assert difference(metric_of(scorer, name), sums, sums) is None
+    assert contrasts([metric_of(scorer, name)], sums, sums) == {}
 
 
 @pytest.mark.parametrize("name", ["precision", "recall", "specificity", "accuracy"])
@@ -160,7 +180,7 @@ def test_shares(name: str) -> None:
         groups.append((truths, np.where(generator.random(n) < skill, truths, generator.integers(0, 2, n))))
     metric = metric_of(scorer, name)
     sums = [answers_of(scorer, *group) for group in groups]
-    found = difference(metric, *sums)
+    found = at_once(metric, *sums)
     inside = {
         "precision": lambda truths, said: said == 1,
         "recall": lambda truths, said: truths == 1,
@@ -169,11 +189,10 @@ def test_shares(name: str) -> None:
     }[name]
     hits = [(truths == said)[inside(truths, said)] for truths, said in groups]
     table = [[each.sum(), (~each).sum()] for each in hits]
-    assert found is not None
-    assert (found.test, found.interval.method) == ("chi-squared", "Newcombe")
+    assert (found.test, found.interval.method) == ("chi-squared", "score")
     assert found.value == pytest.approx(hits[1].mean() - hits[0].mean(), abs=1e-12)
     assert found.p_value == pytest.approx(stats.chi2_contingency(table, correction=False).pvalue, rel=1e-9)
-    assert variance_of(metric, *sums) == pytest.approx(sum(each.var() for each in hits), rel=1e-9)
+    assert contrast(metric, *sums).variances == pytest.approx([each.var() for each in hits], rel=1e-9)
 
 
 def test_means() -> None:
@@ -185,29 +204,145 @@ def test_means() -> None:
         groups.append((truths, truths + generator.normal(0.2, spread, n)))
     metric = metric_of(scorer, "mae")
     sums = [answers_of(scorer, *group) for group in groups]
-    found = difference(metric, *sums)
+    found = at_once(metric, *sums)
     errors = [np.abs(said - truths) for truths, said in groups]
     expected = stats.ttest_ind(errors[1], errors[0], equal_var=False)
     interval = expected.confidence_interval()
-    assert found is not None
     assert (found.test, found.interval.method) == ("Welch t", "Welch t")
     assert found.p_value == pytest.approx(expected.pvalue, rel=1e-9)
     assert limits(found) == pytest.approx((interval.low, interval.high), rel=1e-9)
-    assert variance_of(metric, *sums) == pytest.approx(sum(each.var(ddof=1) for each in errors), rel=1e-9)
+    assert contrast(metric, *sums).variances == pytest.approx([each.var(ddof=1) for each in errors], rel=1e-9)
 
 
-def test_the_least_p_value_of_a_bootstrap() -> None:
-    """Where all draws are on one side: 2 / (draws + 1), since a finite number of draws never shows 0."""
+def test_the_least_p_value_of_a_permutation() -> None:
+    """Where no dealing has as large a difference: 1 / (dealings + 1), since a finite number never shows 0."""
     scorer = build("binary", {})
     truths = np.tile([0, 1], 100)
     right, wrong = (
         answers_of(scorer, truths, said) for said in (truths, np.where(np.arange(200) < 20, truths, 1 - truths))
     )
     for name in ("f1", "kappa"):
-        up, down = difference(metric_of(scorer, name), wrong, right), difference(metric_of(scorer, name), right, wrong)
-        assert up is not None and down is not None
-        assert up.p_value == down.p_value == pytest.approx(2 / 1001, rel=1e-12)
+        up, down = (at_once(metric_of(scorer, name), *pair) for pair in ((wrong, right), (right, wrong)))
+        assert up.p_value == down.p_value == pytest.approx(1 / 1000, rel=1e-12)
         assert up.value == pytest.approx(-down.value) and up.value > 0
-        same = difference(metric_of(scorer, name), right, right)
-        assert same is not None
-        assert (same.value, same.p_value) == (0.0, 1.0)
+        same = contrasts([metric_of(scorer, name)], wrong, wrong)[name]
+        assert isinstance(same, Contrast) and same.once is not None
+        assert (same.value, same.once.p_value) == (0.0, 1.0)
+        # Two perfect models: there is nothing to deal, and no interval of width 0.
+        assert isinstance(contrasts([metric_of(scorer, name)], right, right)[name], NoTest)
+
+
+@given(st.lists(st.integers(0, 40), min_size=8, max_size=8), st.sampled_from(["f1", "f1_macro", "mcc", "kappa"]))
+@settings(max_examples=25, deadline=None)
+def test_permutations_and_intervals_agree(counts: list[int], name: str) -> None:
+    """The p-value is below 0.05 exactly where the interval excludes 0; never a point, never another value."""
+    scorer, groups = build("binary", {}), []
+    for four in (counts[:4], counts[4:]):
+        truths = np.repeat([0, 0, 1, 1], four)
+        groups.append((truths, np.repeat([0, 1, 0, 1], four)))
+    assume(all(len(truths) for truths, _ in groups))
+    found = contrasts([metric_of(scorer, name)], *(answers_of(scorer, *group) for group in groups)).get(name)
+    if not isinstance(found, Contrast):
+        return
+    once = found.once
+    assert once is not None
+    assert once.interval.low < found.value < once.interval.high
+    assert (once.p_value < 0.05) == (once.interval.low > 0 or once.interval.high < 0)
+    if name == "f1":
+        values = [metrics.f1_score(*group) for group in groups]
+        assert found.value == pytest.approx(values[1] - values[0], abs=1e-9)
+
+
+def test_equal_models_with_different_errors() -> None:
+    """Documents of two such models can't be dealt out anew: with far larger variances of their own, these are used."""
+    scorer = build("binary", {})
+    few = np.repeat([0, 1, 1], (60, 2, 2)), np.repeat([0, 0, 1], (60, 2, 2))
+    many = np.repeat([0, 0, 1, 1], (2000, 10, 10, 2000)), np.repeat([0, 1, 0, 1], (2000, 10, 10, 2000))
+    sums = [answers_of(scorer, *group) for group in (few, many)]
+    found = contrast(metric_of(scorer, "balanced_accuracy"), *sums)
+    # Without one of its four positives the recall of the few is 1/3 or 2/3, and the balanced accuracy 1/12 off.
+    own = [63 / 64 * 4 / 144, found.variances[1] / found.sizes[1]]
+    assert found.variances[0] / found.sizes[0] == pytest.approx(own[0], rel=1e-9)
+    assert found.error == pytest.approx(np.sqrt(sum(own)), rel=1e-9)
+    assert found.once is not None
+    assert (found.once.p_value > 0.05) == (found.once.interval.low < 0)
+
+
+@pytest.mark.parametrize(("n", "unequal"), [((200, 260), False), ((150, 1500), True)])
+def test_heavy_tails(n: tuple[int, int], unequal: bool) -> None:
+    """Losses that rest on few documents: Student's test with one variance in groups of unequal sizes, else Welch's."""
+    generator = np.random.default_rng(17)
+    scorer, groups = build("regression", {}), []
+    for size in n:
+        truths = generator.normal(0, 1, size)
+        groups.append((truths, truths + generator.lognormal(0, 1, size)))
+    sums = [answers_of(scorer, *group) for group in groups]
+    squares = [(said - truths) ** 2 for truths, said in groups]
+    found = at_once(metric_of(scorer, "mse"), *sums)
+    expected = stats.ttest_ind(squares[1], squares[0], equal_var=unequal)
+    interval = expected.confidence_interval()
+    assert found.test == ("Student t, one variance" if unequal else "Welch t")
+    assert found.p_value == pytest.approx(expected.pvalue, rel=1e-9)
+    assert limits(found) == pytest.approx((interval.low, interval.high), rel=1e-9)
+    # Errors have both signs, and their means no such bias.
+    assert at_once(metric_of(scorer, "mean_error"), *sums).test in ("Welch t", "Student t, one variance")
+
+
+@pytest.mark.parametrize(("n", "test"), [((300, 320), "DeLong"), ((100, 1000), "DeLong, one variance")])
+def test_auc(n: tuple[int, int], test: str) -> None:
+    """DeLong's variances of the placements, or one of both groups; wider by the error that the bins allow."""
+    generator = np.random.default_rng(18)
+    scorer, groups, places, slacks = build("binary", {"probabilities": True}), [], [], []
+    for size in n:
+        truths = (generator.random(size) < 0.4).astype(int)
+        # Scores in the middle of a bin, so that the binned ranks are those of the scores.
+        logits = np.floor((generator.normal(truths, 1.0) + 12) * 100 / 24)
+        said = 1 / (1 + np.exp(-((logits + 0.5) * 24 / 100 - 12)))
+        groups.append((truths, said))
+        p, q = said[truths == 1], said[truths == 0]
+        kernel = (p[:, None] > q) + (p[:, None] == q) / 2
+        places.append((kernel.mean(axis=1), kernel.mean(axis=0)))
+        # With bins of twice the width the error is four times as large.
+        areas = [metrics.roc_auc_score(truths, (logits + start) // 2) for start in (0, 1)]
+        slacks.append(max(abs(metrics.roc_auc_score(truths, said) - area) for area in areas) / 3)
+    metric = metric_of(scorer, "auc")
+    sums = [answers_of(scorer, *group) for group in groups]
+    found = contrast(metric, *sums)
+    areas = [metrics.roc_auc_score(*group) for group in groups]
+    assert found.value == pytest.approx(areas[1] - areas[0], abs=1e-9)
+    if test == "DeLong":
+        variance = sum(x.var(ddof=1) / len(x) for group in places for x in group)
+    else:
+        variance = 0.0
+        for side in (0, 1):
+            both = [group[side] for group in places]
+            pooled = sum(((x - x.mean()) ** 2).sum() for x in both) / (sum(map(len, both)) - 2)
+            variance += pooled * sum(1 / len(x) for x in both)
+    assert found.error == pytest.approx(np.sqrt(variance), rel=1e-9)
+    assert found.slack == pytest.approx(sum(slacks), rel=1e-9)
+    once = at_once(metric, *sums)
+    assert once.test == test
+    half = stats.norm.isf(0.025) * found.error + found.slack
+    assert limits(once) == pytest.approx((found.value - half, found.value + half), rel=1e-9)
+    distance = max(abs(found.value) - found.slack, 0) / found.error
+    assert once.p_value == pytest.approx(2 * stats.norm.sf(distance), rel=1e-9)
+
+
+@pytest.mark.parametrize("spread", [1.0, 0.5, 0.1, 0.02])
+@pytest.mark.parametrize("distance", [1.0, 2.0, 3.3])
+def test_the_error_of_the_bins(spread: float, distance: float) -> None:
+    """However narrow the scores are, it covers what the bins lose of the AUC of the scores."""
+    generator = np.random.default_rng(23)
+    scorer = build("binary", {"probabilities": True})
+    truths = (generator.random(4000) < 0.4).astype(int)
+    said = 1 / (1 + np.exp(-spread * generator.normal(truths * distance, 1.0)))
+    sums = answers_of(scorer, truths, said)
+    found = contrast(metric_of(scorer, "auc"), sums, sums)
+    lost = metrics.roc_auc_score(truths, said) - contrast_value(scorer, sums)
+    # That of two groups, and as they lose alike, twice what would be needed; a little noise.
+    assert abs(lost) <= found.slack / 2 + 0.001
+
+
+def contrast_value(scorer: Any, sums: Any) -> float:
+    metric = metric_of(scorer, "auc")
+    return float(metric.compute({key: sums[need] for key, need in metric.needs.items()}))  # type: ignore[arg-type]

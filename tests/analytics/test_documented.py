@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from request_logger.analytics.verdict import ALPHA, POWER
+from request_logger.analytics.contrasts import ALPHA, POWER
 from request_logger.commands import compare, report
 from request_logger.server.report_answers import _PARAMETERS
 

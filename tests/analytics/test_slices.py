@@ -17,6 +17,7 @@ from sklearn import metrics as sk
 
 from request_logger.analytics.buckets import MISSING
 from request_logger.analytics.compare import Comparison, compare
+from request_logger.analytics.contrasts import Form
 from request_logger.analytics.errors import BadQueryError
 from request_logger.analytics.report import Options, make_report
 from request_logger.cli import main
@@ -163,11 +164,12 @@ def test_report_by_version(engine_with_traffic: Any, name: str) -> None:
     ("field", "a", "b", "of"), [("version", "3", "4", VERSIONS), ("tenant", "acme", "bolt", TENANTS)]
 )
 def test_compare(engine_with_traffic: Any, field: str, a: str, b: str, of: Any) -> None:
-    found = compare(engine_with_traffic, Settings(), Comparison(a, b, f"test/{DEPLOYMENT}", by=field))
+    found = compare(engine_with_traffic, Settings(), Comparison(a, b, f"test/{DEPLOYMENT}", by=field, form=Form.FIXED))
     (accuracy,) = [row for row in found["metrics"] if row["name"] == "accuracy"]
     for side, name in (("a", a), ("b", b)):
         chosen = SCORED & (of == name)
-        assert found[side] == {"name": name, "documents": int(chosen.sum())}
+        assert (found[side]["name"], found[side]["documents"]) == (name, int(chosen.sum()))
+        assert found[side]["predictions"] == int(((of == name) & ~FAILED).sum())
         expected = sk.accuracy_score(TRUTHS[chosen], ROWS[chosen].argmax(axis=1))
         assert accuracy[side]["value"] == pytest.approx(expected, abs=1e-9)
     assert (found["verdict"].get("better") == "4") == (field == "version")

@@ -1,62 +1,32 @@
-"""Verdicts of comparisons against scipy: the tests of pairs, which of them decide, and the sample size still needed."""
+"""Verdicts of comparisons: which group is better, what can't be told, and how many documents would show it."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import stats
 
-from request_logger.analytics.paired_samples import Pairs
-from request_logger.analytics.verdict import ALPHA, POWER, pair_test, verdict
+from request_logger.analytics.comparison_text import verdict_line
+from request_logger.analytics.contrasts import ALPHA, LEAST_SEQUENTIAL, POWER, Contrast, Form, NoTest, detectable
+from request_logger.analytics.verdict import contrast_as_json, verdict
 from request_logger.scoring.registry import build
 from scorers.base import Metric
 
 NAMES = ("old", "new")
+Z = stats.norm.isf(ALPHA / 2) + stats.norm.ppf(POWER)
 
 
 def metric_of(scorer: str, name: str) -> Metric:
     return next(each for each in build(scorer, {}).metrics if each.name == name)
 
 
-def row(difference: float, p_value: float, a: int = 100, b: int = 80) -> dict[str, Any]:
-    return {"a": {"n": a}, "b": {"n": b}, "difference": difference, "p_value": p_value}
+ACCURACY = metric_of("multiclass", "accuracy")
 
 
-def test_pairs_of_numbers() -> None:
-    """The paired t-test of scipy, and the variance of the differences."""
-    generator = np.random.default_rng(21)
-    a = generator.normal(3, 1, 30)
-    b = a + generator.normal(0.2, 0.5, 30)
-    found = pair_test(Pairs("row", tuple(a), tuple(b), cut=True), is_share=False)
-    expected = stats.ttest_rel(b, a)
-    limits = expected.confidence_interval()
-    assert found is not None
-    assert (found["pairs"], found["way"], found["cut"], found["test"]) == (30, "row", True, "paired t")
-    assert found["difference"] == pytest.approx((b - a).mean(), rel=1e-12)
-    assert found["variance"] == pytest.approx((b - a).var(ddof=1), rel=1e-12)
-    assert found["p_value"] == pytest.approx(expected.pvalue, rel=1e-9)
-    assert (found["low"], found["high"]) == pytest.approx((limits.low, limits.high), rel=1e-9)
-    assert "only_a" not in found
-
-
-def test_pairs_of_right_and_wrong() -> None:
-    """McNemar's test, which is the binomial test of the pairs where only one side is right."""
-    a, b = (1, 1, 1, 0, 0, 0, 0, 0), (1, 0, 1, 1, 1, 1, 1, 0)
-    found = pair_test(Pairs("request", a, b, cut=False), is_share=True)
-    assert found is not None
-    assert (found["only_a"], found["only_b"], found["test"]) == (1, 4, "McNemar")
-    assert found["p_value"] == pytest.approx(stats.binomtest(1, 5).pvalue, rel=1e-12)
-    assert found["difference"] == pytest.approx(3 / 8, rel=1e-12)
-
-
-def test_one_pair_is_no_test() -> None:
-    """A single difference has no variance; of two the divisor is one."""
-    assert pair_test(Pairs("request", (1.0,), (2.0,), cut=False), is_share=False) is None
-    two = pair_test(Pairs("request", (1.0, 1.0), (2.0, 4.0), cut=False), is_share=False)
-    assert two is not None
-    assert two["variance"] == pytest.approx(2.0)
+def apart(value: float, error: float = 0.01, sizes: tuple[int, ...] = (1000, 800)) -> Contrast:
+    return Contrast(value, error, sizes, (0.25,) * len(sizes), "t")
 
 
 @pytest.mark.parametrize(
@@ -69,72 +39,102 @@ def test_one_pair_is_no_test() -> None:
         ("regression", "mean_error", 0.1, None),
     ],
 )
-def test_which_is_better(scorer: str, name: str, difference: float, better: str | None) -> None:
+@pytest.mark.parametrize("form", list(Form))
+def test_which_is_better(scorer: str, name: str, difference: float, better: str | None, form: Form) -> None:
     """By the metric's direction; a metric without one differs, and neither group is better."""
-    metric = metric_of(scorer, name)
-    found = verdict(NAMES, metric, row(difference, 0.01), None, 1.0)
-    assert (found["metric"], found["by"], found["p_value"], found["differ"]) == (name, "groups", 0.01, True)
+    found = verdict(NAMES, metric_of(scorer, name), apart(difference), form)
+    assert (found["metric"], found["by"], found["form"], found["differ"]) == (name, "groups", form.value, True)
+    assert found["p_value"] < ALPHA
     assert found.get("better") == better
-    assert "needed" not in found
+    assert not {"needed", "detectable", "reason"} & found.keys()
 
 
-@pytest.mark.parametrize(("p_value", "differ"), [(0.049, True), (ALPHA, False), (0.3, False)])
-def test_significance(p_value: float, differ: bool) -> None:
-    """Only a p-value below ALPHA."""
-    metric = metric_of("multiclass", "accuracy")
-    assert verdict(NAMES, metric, row(0.1, p_value), None, 0.5)["differ"] is differ
+@given(st.floats(-0.1, 0.1), st.sampled_from(Form))
+def test_differ_is_what_p_value_and_interval_say(difference: float, form: Form) -> None:
+    contrast = apart(difference)
+    found, row = verdict(NAMES, ACCURACY, contrast, form), contrast_as_json(contrast, form)
+    assert found["p_value"] == row["p_value"]
+    if abs(row["p_value"] - ALPHA) > 1e-9:
+        assert found["differ"] == (row["p_value"] < ALPHA) == (row["low"] > 0 or row["high"] < 0)
 
 
-def test_no_difference_is_never_significant() -> None:
-    """And no sample size detects it."""
-    found = verdict(NAMES, metric_of("multiclass", "accuracy"), row(0.0, 0.0), None, 0.5)
+def test_what_can_not_be_told() -> None:
+    """The difference that these documents show with 80 %; no size that follows from the difference they have."""
+    contrast = apart(0.01)
+    found = verdict(NAMES, ACCURACY, contrast, Form.FIXED)
     assert found["differ"] is False
+    assert found["detectable"] == pytest.approx(Z * 0.01, rel=1e-9) == detectable(contrast, Form.FIXED)
     assert "needed" not in found
+    assert verdict(NAMES, ACCURACY, contrast, Form.SEQUENTIAL)["detectable"] > found["detectable"]
 
 
-@pytest.mark.parametrize(("pairs", "by"), [(40, "pairs"), (39, "groups"), (0, "groups")])
-def test_pairs_decide_from_half_of_the_smaller_group(pairs: int, by: str) -> None:
-    """The p-value and the difference are those of the pairs then, else those of the groups."""
-    metric = metric_of("multiclass", "accuracy")
-    found = verdict(
-        NAMES, metric, row(0.1, 0.01), {"pairs": pairs, "difference": -0.1, "p_value": 0.02, "variance": 1.0}, 0.5
-    )
-    assert (found["by"], found["p_value"], found["better"]) == (
-        ("pairs", 0.02, "old") if by == "pairs" else ("groups", 0.01, "new")
-    )
+@pytest.mark.parametrize("sizes", [(1000, 800), (200, 200), (100, 1900)])
+def test_sizes_to_detect_a_difference(sizes: tuple[int, int]) -> None:
+    """That of statsmodels for their ratio; what is missing is counted from each group."""
+    found = verdict(NAMES, ACCURACY, apart(0.001, sizes=sizes), Form.FIXED, delta=0.02)
+    ratio = sizes[1] / sizes[0]
+    first = Z**2 * 0.25 * (1 + 1 / ratio) / 0.02**2
+    assert found["needed"] == [int(np.ceil(first)), int(np.ceil(first * ratio))]
+    assert found["more"] == [max(need - have, 0) for need, have in zip(found["needed"], sizes, strict=True)]
+    assert found["detect"] == 0.02
 
 
-def test_needed_by_groups() -> None:
-    """The normal approximation of the two-sample test; what is missing is counted from the smaller group."""
-    metric = metric_of("multiclass", "accuracy")
-    found = verdict(NAMES, metric, row(0.1, 0.3, 100, 80), None, 0.42)
-    z = stats.norm.isf(ALPHA / 2) + stats.norm.ppf(POWER)
-    needed = int(np.ceil(z**2 * 0.42 / 0.1**2))
-    assert (found["needed"], found["more"]) == (needed, needed - 80)
-
-
-def test_needed_by_pairs() -> None:
+def test_pairs_to_detect_a_difference() -> None:
     """The variance is that of the differences, and what is missing is counted from the pairs."""
-    metric = metric_of("multiclass", "accuracy")
-    pairs = {"pairs": 60, "difference": 0.05, "p_value": 0.2, "variance": 0.09}
-    found = verdict(NAMES, metric, row(0.1, 0.3), pairs, 0.42)
-    z = stats.norm.isf(ALPHA / 2) + stats.norm.ppf(POWER)
-    needed = int(np.ceil(z**2 * 0.09 / 0.05**2))
-    assert (found["needed"], found["more"]) == (needed, needed - 60)
+    found = verdict(NAMES, ACCURACY, apart(0.001, sizes=(60,)), Form.FIXED, by="pairs", delta=0.05)
+    needed = int(np.ceil(Z**2 * 0.25 / 0.05**2))
+    assert (found["by"], found["needed"], found["more"]) == ("pairs", needed, needed - 60)
 
 
-def test_more_is_at_least_one() -> None:
-    """An approximation may say that there are enough, although the test does not."""
-    found = verdict(NAMES, metric_of("multiclass", "accuracy"), row(0.5, 0.06, 1000, 1000), None, 0.42)
-    assert found["needed"] < 1000
-    assert found["more"] == 1
+def test_enough_is_none_more() -> None:
+    found = verdict(NAMES, ACCURACY, apart(0.001), Form.FIXED, delta=0.5)
+    assert found["more"] == [0, 0]
 
 
-def test_unknown_variance() -> None:
-    """Then the sample size is unknown, too; so it is for a group whose size is unknown."""
-    metric = metric_of("multiclass", "accuracy")
-    for variance in (None, 0.0):
-        assert "needed" not in verdict(NAMES, metric, row(0.1, 0.3), None, variance)
-    without_size = {"a": {}, "b": {"n": 5}, "difference": 0.1, "p_value": 0.3}
-    found = verdict(NAMES, metric, without_size, None, 0.5)
-    assert found["more"] == found["needed"]
+@pytest.mark.parametrize("form", list(Form))
+def test_a_reason_instead_of_a_test(form: Form) -> None:
+    """Nobody is better, and there is no p-value; the sizes are still known where the variances are."""
+    found = verdict(NAMES, ACCURACY, NoTest("because"), form, delta=0.1)
+    assert found == {"metric": "accuracy", "by": "groups", "form": form.value, "reason": "because", "differ": False}
+    few = verdict(NAMES, ACCURACY, apart(0.5, sizes=(20, 20)), form, delta=0.1)
+    assert few["differ"] is False and "p_value" not in few and "at least" in few["reason"]
+    assert few["needed"][0] >= 20
+    assert contrast_as_json(apart(0.5, sizes=(20, 20)), form).keys() == {"difference", "reason"}
+
+
+@pytest.mark.parametrize("form", list(Form))
+@pytest.mark.parametrize("name", ["accuracy", "f1_macro", "mcc", "auc", "mse"])
+def test_no_text_says_that_there_is_no_difference(form: Form, name: str) -> None:
+    """Of too few documents least of all, whatever the metric."""
+    metric = metric_of("regression" if name == "mse" else "binary", name)
+    for contrast in (apart(0.118, 0.066, (60, 60)), apart(0.0, 0.066, (600, 600)), NoTest("because")):
+        line = verdict_line(verdict(NAMES, metric, contrast, form), NAMES)
+        assert line.startswith("Not enough data to tell: ")
+        assert "o difference in" not in line
+
+
+def test_the_first_look() -> None:
+    """Every day from LEAST_SEQUENTIAL documents on."""
+    least = LEAST_SEQUENTIAL
+    assert "reason" in verdict(NAMES, ACCURACY, apart(0.5, sizes=(least - 1, least)), Form.SEQUENTIAL)
+    assert verdict(NAMES, ACCURACY, apart(0.5, sizes=(least, least)), Form.SEQUENTIAL)["better"] == "new"
+
+
+def test_lines() -> None:
+    """What the last line says."""
+    found = verdict(NAMES, ACCURACY, apart(0.5), Form.FIXED)
+    assert verdict_line(found, NAMES) == "new is better: accuracy, p < 0.0001."
+    found = verdict(NAMES, ACCURACY, apart(0.01), Form.FIXED, delta=0.02)
+    assert verdict_line(found, NAMES) == (
+        "Not enough data to tell: accuracy, p 0.3173; these documents show a difference of 0.02802 with a probability"
+        " of 80 %. To show a difference of 0.02, 11,038 of old and 8,830 of new are needed, 10,038 and 8,030 more than"
+        " there are."
+    )
+    found = verdict(NAMES, ACCURACY, apart(0.01, sizes=(60,)), Form.SEQUENTIAL, by="pairs", delta=0.02)
+    line = verdict_line(found, NAMES)
+    assert line.startswith("Not enough data to tell: accuracy by pairs; the test needs at least 100 pairs, found 60.")
+    assert line.endswith(" more than there are.")
+    found = verdict(NAMES, ACCURACY, apart(0.01), Form.FIXED, delta=1e-200)
+    assert verdict_line(found, NAMES).endswith(" No realistic number of documents shows a difference of 1e-200.")
+    found = verdict(NAMES, metric_of("regression", "mean_error"), apart(0.5), Form.FIXED)
+    assert verdict_line(found, NAMES) == "The two differ: mean error, p < 0.0001."

@@ -72,6 +72,8 @@ GROUPS: dict[str, Group] = {
             f"request_logger/analytics/{name}.py"
             for name in (
                 "accumulator",
+                "auc_contrast",
+                "contrasts",
                 "coverage",
                 "curves",
                 "differences",
@@ -79,10 +81,15 @@ GROUPS: dict[str, Group] = {
                 "formatting",
                 "intervals",
                 "label_averages",
+                "mean_contrast",
+                "pair_contrast",
                 "paired_samples",
+                "permutations",
+                "proportions",
                 "ranges",
                 "rollups",
                 "t_distribution",
+                "traffic_check",
                 "verdict",
             )
         ),

@@ -187,13 +187,16 @@ def _residuals(task: Report, key: str) -> Plot:
 def _errors_by_prediction(task: Report, key: str) -> Plot:
     segments = task["errors_by_prediction"]
     span = svg.padded_range([segment["mean_prediction"] for segment in segments])
-    height = svg.padded_range([segment[name] for segment in segments for name in ("low", "high")], zero=True)
+    height = svg.padded_range(
+        [segment[name] for segment in segments for name in ("mean_error", "low", "high") if name in segment], zero=True
+    )
     axes = Axes(span, height, svg.ticks(span, 4), svg.ticks(height), "prediction", "mean error")
     points = [(segment["mean_prediction"], segment["mean_error"]) for segment in segments]
+    sure = [(found["mean_prediction"], found["low"], found["high"]) for found in segments if "low" in found]
     drawn = (
         axes.drawn(),
         svg.curve(axes, [(span[0], 0.0), (span[1], 0.0)], "guide"),
-        svg.whiskers(axes, [(segment["mean_prediction"], segment["low"], segment["high"]) for segment in segments]),
+        svg.whiskers(axes, sure),
         svg.dots(axes, points),
     )
     caption = "The mean error in about ten groups of equal size by prediction, with 95 % intervals; the line is at 0."

@@ -8,8 +8,9 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
-from request_logger.analytics import formatting
+from request_logger.analytics import comparison_text, formatting
 from request_logger.analytics.page.plots import of_report, of_task
+from request_logger.store.excluded_indices import left_out_note
 
 # Larger confusion matrices don't fit on the page.
 _MOST_LABELS = 12
@@ -29,6 +30,19 @@ def page(report: dict[str, Any], form: Mapping[str, str] | None = None) -> str:
     reasons = [(problem["reason"], f"{problem['n']:,}") for problem in report.get("unscorable", [])]
     return _template("report.html.jinja").render(
         report=report, tasks=tasks, plots=list(of_report(report)), form=form, unscorable=reasons
+    )
+
+
+def comparison_page(found: dict[str, Any]) -> str:
+    """Return the HTML page of a comparison."""
+    return _template("compare.html.jinja").render(
+        found=found,
+        title=comparison_text.head(found),
+        header=comparison_text.header(found),
+        rows=list(comparison_text.rows(found)),
+        notes=list(comparison_text.notes(found)),
+        verdict=comparison_text.verdict_line(found["verdict"], (found["a"]["name"], found["b"]["name"])),
+        left_out=left_out_note(found["left_out"]) if "left_out" in found else "",
     )
 
 
@@ -61,6 +75,8 @@ def _template(name: str) -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    helpers = {name: getattr(formatting, name) for name in ("number", "interval", "percent", "duration", "words")}
+    helpers = {
+        name: getattr(formatting, name) for name in ("number", "interval", "percent", "duration", "words", "remarks")
+    }
     environment.filters.update(helpers)
     return environment.get_template(name)

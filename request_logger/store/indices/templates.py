@@ -169,6 +169,7 @@ def mapping(*, keyword_subfields: bool = True, text_search: bool = False) -> Map
             "Ce-Endpoint": _WITH_SUBFIELD,
             "Ce-Namespace": _WITH_SUBFIELD,
             "Ce-Modelid": _WITH_SUBFIELD,
+            "fold": {"type": "byte"},
             "request": _prediction(grouped, text_search=text_search),
             "response": _prediction(grouped, text_search=text_search),
             "feedback": _part(

@@ -1,0 +1,221 @@
+"""Intervals of averages over classes, and of what else the confusion matrix gives, for documents with one class each.
+
+A mean over classes combines the intervals of its classes (MOVER: Zou and Donner 2008, which is Newcombe's method for a
+difference): each class keeps the interval of its own counts, so that rare classes are allowed for. A class that is in
+no truth and in no prediction of these documents is not part of the mean, nor of its interval.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+
+from request_logger.analytics import t_distribution
+from request_logger.analytics.intervals import LEVEL, Found, Interval, NoInterval
+from request_logger.analytics.jackknife import Folds, design_effect
+from request_logger.analytics.shares import INDEPENDENT, Dependence, f1_interval, share_interval
+from scorers.classification import ClassCounts, class_counts
+
+Matrix = Mapping[str, Mapping[str, float]]
+# Fewer documents outside of the most frequent class determine neither MCC nor kappa.
+_LEAST_OTHERS = 5
+WEIGHTED = frozenset({"precision_weighted", "f1_weighted"})
+"""The names of the metrics of `weighted_interval`."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """One class's term of a mean: its value, its interval, and the terms of its covariance with other classes.
+
+    ``slope`` is the derivative by one document in a wrong cell; ``variance`` is that of the value.
+    """
+
+    value: float
+    low: float
+    high: float
+    variance: float
+    slope: float = 0.0
+
+
+def macro_interval(name: str, value: float, matrix: Matrix, together: Dependence = INDEPENDENT) -> Interval | None:
+    """Return the interval of ``balanced_accuracy``, ``precision_macro``, ``recall_macro`` or ``f1_macro``.
+
+    None for any other metric, also for one of this name whose ``value`` is another.
+    """
+    if name not in _PARTS:
+        return None
+    of, is_defined = _PARTS[name]
+    counts = class_counts({"matrix": matrix})
+    parts = {label: of(each, together) for label, each in counts.items() if is_defined(each)}
+    k = len(parts)
+    if not k or not math.isclose(value, math.fsum(part.value for part in parts.values()) / k, rel_tol=1e-12):
+        return None
+    below = variance = above = 0.0
+    for first, second, correlation in _correlations(parts, matrix):
+        one, two = parts[first], parts[second]
+        below += correlation * (one.value - one.low) * (two.value - two.low)
+        above += correlation * (one.high - one.value) * (two.high - two.value)
+        variance += correlation * math.sqrt(one.variance * two.variance)
+    low, high = value - math.sqrt(max(below, 0.0)) / k, value + math.sqrt(max(above, 0.0)) / k
+    hits = sum(each.true_positive for each in counts.values())
+    documents = sum(each.support for each in counts.values())
+    least = min(documents - hits, *(each.support for each in counts.values() if each.support))
+    return Interval(max(low, 0.0), min(high, 1.0), "MOVER of Wilson", math.sqrt(max(variance, 0.0)) / k, least)
+
+
+def _correlations(parts: Mapping[str, _Part], matrix: Matrix) -> Iterator[tuple[str, str, float]]:
+    """Yield the correlation of each two classes' values, by the delta method; those of 0 are left out."""
+    for label in parts:
+        yield label, label, 1.0
+    for truth, row in matrix.items():
+        for said, count in row.items():
+            if truth == said or truth not in parts or said not in parts:
+                continue
+            one, two = parts[truth], parts[said]
+            scale = math.sqrt(one.variance * two.variance)
+            if scale:
+                # The documents of this cell are a miss of one class and a false alarm of the other.
+                correlation = count * one.slope * two.slope / scale
+                yield truth, said, correlation
+                yield said, truth, correlation
+
+
+_Shape = Callable[[ClassCounts, Dependence], _Part]
+
+
+def _share(hits: float, n: float, together: Dependence) -> _Part:
+    found = share_interval(hits, n, together)
+    if found is None:
+        # A class that was never predicted: its precision counts as 0, and may be anything.
+        return _Part(0.0, 0.0, 1.0, 0.0)
+    share = hits / n
+    return _Part(share, found.low, found.high, share * (1 - share) / n)
+
+
+def _precision(counts: ClassCounts, together: Dependence) -> _Part:
+    return _share(counts.true_positive, counts.true_positive + counts.false_positive, together)
+
+
+def _recall(counts: ClassCounts, together: Dependence) -> _Part:
+    return _share(counts.true_positive, counts.support, together)
+
+
+def _f1(counts: ClassCounts, together: Dependence) -> _Part:
+    hits, wrong = counts.true_positive, counts.false_positive + counts.false_negative
+    found = f1_interval(hits, wrong, together)
+    assert found is not None
+    whole = 2 * hits + wrong
+    slope = -2 * hits / whole**2
+    variance = hits * (2 * wrong / whole**2) ** 2 + wrong * slope**2
+    return _Part(2 * hits / whole, found.low, found.high, variance, slope)
+
+
+def _is_any(counts: ClassCounts) -> bool:
+    return True
+
+
+def _is_true(counts: ClassCounts) -> bool:
+    return counts.support > 0
+
+
+# By name: the value of one class, and which classes are part of the mean.
+_PARTS: dict[str, tuple[_Shape, Callable[[ClassCounts], bool]]] = {
+    "balanced_accuracy": (_recall, _is_true),
+    "precision_macro": (_precision, _is_any),
+    "recall_macro": (_recall, _is_any),
+    "f1_macro": (_f1, _is_any),
+}
+MACRO = frozenset(_PARTS)
+"""The names of the metrics of `macro_interval`."""
+
+
+def weighted_interval(
+    value: float,
+    hits: int,
+    n: int,
+    drawn: Sequence[float],
+    accuracies: Sequence[float],
+    together: Dependence = INDEPENDENT,
+) -> Found:
+    """Return the interval of a mean over classes weighted by support, which varies as the accuracy does.
+
+    Its limits are as far from ``value`` as those of the accuracy (``hits`` of ``n``) are from it, times the ratio of
+    the spreads of ``drawn`` and ``accuracies``, the values of both in drawn matrices.
+    """
+    found = share_interval(hits, n, together)
+    if found is None or found.error is None or (n > 1 and not len(drawn) == len(accuracies) > 1):
+        return NoInterval.MANY_CELLS
+    spread = float(np.std(accuracies)) if accuracies else 0.0
+    # Of one class, the two are the same.
+    ratio = float(np.std(drawn)) / spread if spread else 1.0
+    accuracy = hits / n
+    low, high = value - ratio * (accuracy - found.low), value + ratio * (found.high - accuracy)
+    return Interval(max(low, 0.0), min(high, 1.0), "Wilson, scaled", ratio * found.error, found.least)
+
+
+def drawn_interval(
+    value: float,
+    bounds: tuple[float, float],
+    others: int,
+    drawn: Sequence[float],
+    together: Dependence = INDEPENDENT,
+) -> Found:
+    """Return the interval of any metric of the confusion matrix from its values in drawn matrices.
+
+    ``others`` is the number of documents that are not of the most frequent class. The percentiles are expanded
+    (Hesterberg 2015) by as much as Student's t for these documents is wider than the normal distribution.
+    """
+    independent = others / together.effect
+    if independent < _LEAST_OTHERS:
+        return NoInterval.FEW_OTHERS
+    if not drawn:
+        return NoInterval.MANY_CELLS
+    freedom = independent - 1 if together.freedom is None else min(independent - 1, together.freedom)
+    wide = math.sqrt(independent / (independent - 1)) * t_distribution.quantile(LEVEL, freedom)
+    beyond = NormalDist().cdf(-wide)
+    low, high = np.quantile(drawn, [beyond, 1 - beyond]).tolist()
+    # The mean of the draws is beside the value, since no cell of a drawn matrix is empty.
+    low, high = max(min(low, value), bounds[0]), min(max(high, value), bounds[1])
+    if low == high:
+        return NoInterval.ALL_EQUAL
+    return Interval(low, high, "Dirichlet draws", float(np.std(drawn)) / math.sqrt(together.effect), others)
+
+
+Table = Mapping[str, Mapping[str, Any]]
+
+
+def intervals_by_class(table: Table, folds: Folds | None = None, without: Sequence[Table] = ()) -> dict[str, Any]:
+    """Return the intervals of precision, recall and F1 per class, from the table ``per_class``.
+
+    Where documents hang together, ``folds`` are theirs, and ``without`` has the table without each fold.
+    """
+    found: dict[str, dict[str, Interval]] = {}
+    for label, row in table.items():
+        found[label] = {}
+        for name, of in _OF_CLASS.items():
+            interval = of(row, INDEPENDENT)
+            if interval is not None and folds is not None:
+                values = [some.get(label, {}).get(name) for some in without]
+                own = Dependence(design_effect(values, interval, folds), folds.freedom)
+                interval = of(row, own)
+            if interval is not None:
+                found[label][name] = interval
+    return found
+
+
+def _shares_of(hits: str, misses: str) -> Callable[[Mapping[str, Any], Dependence], Interval | None]:
+    return lambda row, together: share_interval(row[hits], row[hits] + row[misses], together)
+
+
+_OF_CLASS: dict[str, Callable[[Mapping[str, Any], Dependence], Interval | None]] = {
+    "precision": _shares_of("true_positive", "false_positive"),
+    "recall": _shares_of("true_positive", "false_negative"),
+    "f1": lambda row, together: f1_interval(
+        row["true_positive"], row["false_positive"] + row["false_negative"], together
+    ),
+}

@@ -1,0 +1,130 @@
+"""The words of a comparison, the same in the terminal and on the page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from request_logger.analytics.contrasts import Form
+from request_logger.analytics.formatting import number, p_value, percent, words
+
+Report = dict[str, Any]
+
+_FORMS = {
+    Form.SEQUENTIAL: "Intervals and p-values hold for a look every day (confidence sequence; --fixed-n for one look).",
+    Form.FIXED: "Intervals and p-values hold for one look, at a number of documents that was chosen beforehand.",
+}
+
+
+def head(found: Report) -> str:
+    """Return what is compared, as one line."""
+    a, b = found["a"], found["b"]
+    return (
+        f"{a['name']} ({a['documents']:,} of {a['predictions']:,} scored) against"
+        f" {b['name']} ({b['documents']:,} of {b['predictions']:,} scored) by {found['by']}, scorer {found['scorer']}"
+    )
+
+
+def header(found: Report) -> list[str]:
+    """Return the names of the columns of `rows`."""
+    return ["metric", found["a"]["name"], found["b"]["name"], "difference", "95 % interval", "p", "test"]
+
+
+def rows(found: Report) -> Iterator[list[str]]:
+    """Yield a row for each metric: its values, the difference, and its test or why there is none."""
+    for row in found["metrics"]:
+        values = number(row["a"]["value"]), number(row["b"]["value"])
+        test = f"as {words(row['same_question'])}" if "same_question" in row else row.get("test", "-")
+        tested = "p_value" in row
+        yield [
+            words(row["name"]),
+            *values,
+            number(row.get("difference")),
+            f"{number(row['low'])} to {number(row['high'])}" if tested else "-",
+            p_value(row["p_value"]) if tested else "-",
+            row.get("reason", test),
+        ]
+
+
+def notes(found: Report) -> Iterator[str]:
+    """Yield what to know of the tests, and the test of pairs."""
+    yield _FORMS[Form(found["form"])]
+    yield from _traffic(found)
+    others = sum("p_value" in row for row in found["metrics"] if row["name"] != found["verdict"]["metric"])
+    if others:
+        yield (
+            f"Only {words(found['verdict']['metric'])} decides. Of {others} other tests of equal models, about one in"
+            " twenty shows a difference."
+        )
+    yield from _pairs(found)
+
+
+def _traffic(found: Report) -> Iterator[str]:
+    traffic, a, b = found.get("traffic"), found["a"], found["b"]
+    if not traffic:
+        return
+    share = a["predictions"] / (a["predictions"] + b["predictions"])
+    text = f"Traffic: {percent(share)} to {percent(1 - share)}"
+    if "sample_ratio" in traffic:
+        ratio = traffic["sample_ratio"]
+        expected = " to ".join(percent(part) for part in ratio["split"])
+        text += f" ({'assumed' if ratio['assumed'] else 'expected'} {expected}, p {p_value(ratio['p_value'])})"
+    else:
+        text += " (not checked: --split says how it should be)"
+    if "feedback" in traffic:
+        rates = traffic["feedback"]
+        text += f"; feedback: {percent(rates['a'])} and {percent(rates['b'])} (p {p_value(rates['p_value'])})"
+    yield f"{text}."
+
+
+def _pairs(found: Report) -> Iterator[str]:
+    if "paired" not in found:
+        return
+    pairs = found["paired"]
+    same = {"request": "the same request", "row": "the same row"}[pairs["way"]]
+    start = f"{pairs['pairs']:,} pairs of {same}"
+    metric = words(found["verdict"]["metric"])
+    if "p_value" in pairs:
+        yield (
+            f"{start}: {metric} differs by {number(pairs['difference'])}"
+            f" ({number(pairs['low'])} to {number(pairs['high'])}), p {p_value(pairs['p_value'])} ({pairs['test']})"
+        )
+    else:
+        yield f"{start}: {metric} is not tested, {pairs['reason']}"
+    if "only_a" in pairs:
+        a, b = found["a"]["name"], found["b"]["name"]
+        yield f"only {a} is right in {pairs['only_a']:,}, only {b} in {pairs['only_b']:,}"
+    if pairs["cut"]:
+        yield "Only the oldest documents were read, since there are too many."
+
+
+def verdict_line(verdict: Report, names: tuple[str, str]) -> str:
+    """Return the verdict as one line."""
+    metric = words(verdict["metric"]) + {"groups": "", "pairs": " by pairs", "folds": " by folds"}[verdict["by"]]
+    if "p_value" in verdict:
+        metric = f"{metric}, p {p_value(verdict['p_value'])}"
+    if "better" in verdict:
+        start = f"{verdict['better']} is better: {metric}"
+    elif verdict["differ"]:
+        start = f"The two differ: {metric}"
+    else:
+        start = f"Not enough data to tell: {metric}"
+        if "reason" in verdict:
+            start += f"; {verdict['reason']}"
+        if "detectable" in verdict:
+            shown = number(verdict["detectable"])
+            start += f"; these documents show a difference of {shown} with a probability of 80 %"
+    return f"{start}.{_needed(verdict, names)}"
+
+
+def _needed(verdict: Report, names: tuple[str, str]) -> str:
+    if "detect" not in verdict:
+        return ""
+    if "needed" not in verdict:
+        return f" No realistic number of documents shows a difference of {number(verdict['detect'])}."
+    start = f" To show a difference of {number(verdict['detect'])}"
+    if verdict["by"] == "pairs":
+        return f"{start}, {verdict['needed']:,} pairs are needed, {verdict['more']:,} more than there are."
+    needed = " and ".join(f"{size:,} of {name}" for size, name in zip(verdict["needed"], names, strict=True))
+    more = " and ".join(f"{size:,}" for size in verdict["more"])
+    return f"{start}, {needed} are needed, {more} more than there are."

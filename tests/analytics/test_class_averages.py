@@ -1,0 +1,124 @@
+"""Intervals of means over classes: of one class that class's own, and of several about those of a bootstrap."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from request_logger.analytics.class_averages import (
+    drawn_interval,
+    intervals_by_class,
+    macro_interval,
+    weighted_interval,
+)
+from request_logger.analytics.intervals import Interval, NoInterval
+from request_logger.analytics.shares import Dependence, f1_interval, share_interval
+from request_logger.scoring.registry import build
+
+NAMES = ("balanced_accuracy", "precision_macro", "recall_macro", "f1_macro")
+METRICS = {metric.name: metric for metric in build("binary", {}).metrics}
+
+
+def value(name: str, matrix: dict[str, dict[str, int]]) -> float:
+    found = METRICS[name].compute({"matrix": matrix})
+    assert isinstance(found, float)
+    return found
+
+
+def matrix_of(table: Any) -> dict[str, dict[str, int]]:
+    return {
+        f"c{k}": {f"c{j}": int(count) for j, count in enumerate(row) if count}
+        for k, row in enumerate(table)
+        if any(row)
+    }
+
+
+def found(name: str, matrix: dict[str, dict[str, int]]) -> Interval:
+    interval = macro_interval(name, value(name, matrix), matrix)
+    assert interval is not None
+    assert 0.0 <= interval.low <= value(name, matrix) <= interval.high <= 1.0
+    return interval
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_one_class(name: str) -> None:
+    """Its own interval."""
+    share = share_interval(40, 40)
+    assert share is not None
+    low = share.low if name != "f1_macro" else 2 * share.low / (1 + share.low)
+    assert (found(name, {"a": {"a": 40}}).low, found(name, {"a": {"a": 40}}).high) == (pytest.approx(low), 1.0)
+
+
+def test_two_classes() -> None:
+    """Recalls are independent: the distances to the limits add up as squares."""
+    matrix = {"a": {"a": 30, "b": 10}, "b": {"a": 5, "b": 45}}
+    parts = [(30 / 40, share_interval(30, 40)), (45 / 50, share_interval(45, 50))]
+    interval = found("balanced_accuracy", matrix)
+    for end, sign in (("low", -1), ("high", 1)):
+        distance = np.hypot(*(getattr(part, end) - share for share, part in parts)) / 2
+        assert getattr(interval, end) == pytest.approx(value("balanced_accuracy", matrix) + sign * distance, rel=1e-12)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_as_a_bootstrap(name: str) -> None:
+    """With many documents of each class, the standard error and the limits are those of drawn matrices."""
+    table = np.array([[700, 80, 20], [90, 500, 60], [10, 70, 470]])
+    interval = found(name, matrix_of(table))
+    generator = np.random.default_rng(8)
+    drawn = generator.multinomial(table.sum(), table.ravel() / table.sum(), 4000).reshape(-1, 3, 3)
+    values = [value(name, matrix_of(each)) for each in drawn]
+    assert interval.error == pytest.approx(np.std(values), rel=0.05)
+    assert (interval.low, interval.high) == pytest.approx(np.quantile(values, (0.025, 0.975)).tolist(), abs=0.003)
+
+
+def test_a_class_that_was_never_predicted() -> None:
+    """Its precision counts as 0, and may be anything."""
+    matrix = {"a": {"a": 50}, "b": {"a": 4}}
+    assert found("precision_macro", matrix).high > 0.9
+    assert found("precision_macro", matrix).low > 0.3
+
+
+def test_not_of_this_name() -> None:
+    """Nor a metric of a user's own that has the name and another value; nor without documents."""
+    matrix = {"a": {"a": 30, "b": 10}, "b": {"a": 5, "b": 45}}
+    assert macro_interval("mcc", 0.6, matrix) is None
+    assert macro_interval("f1_macro", 0.1234, matrix) is None
+    assert macro_interval("f1_macro", 0.0, {}) is None
+
+
+def test_weighted() -> None:
+    """As the accuracy, on another scale."""
+    drawn = np.linspace(0.7, 0.9, 50)
+    accuracy, scaled = share_interval(80, 100), weighted_interval(0.7, 80, 100, (1.5 * drawn).tolist(), drawn.tolist())
+    assert accuracy is not None and isinstance(scaled, Interval)
+    assert scaled.low == pytest.approx(0.7 - 1.5 * (0.8 - accuracy.low))
+    assert scaled.high == pytest.approx(0.7 + 1.5 * (accuracy.high - 0.8))
+    assert weighted_interval(0.7, 80, 100, [], []) is NoInterval.MANY_CELLS
+
+
+def test_drawn() -> None:
+    """With many documents the percentiles; with few they are expanded, and with too few there is no interval."""
+    drawn = np.random.default_rng(6).normal(0.5, 0.1, 20_000).tolist()
+    many, few = (drawn_interval(0.5, (-1.0, 1.0), others, drawn) for others in (100_000, 6))
+    assert isinstance(many, Interval) and isinstance(few, Interval)
+    assert (many.low, many.high) == pytest.approx(np.quantile(drawn, (0.025, 0.975)).tolist(), abs=1e-4)
+    half = stats.t.ppf(0.975, 5) * np.sqrt(6 / 5) * 0.1
+    assert (few.low, few.high) == pytest.approx((0.5 - half, 0.5 + half), abs=0.03)
+    assert drawn_interval(0.5, (-1.0, 1.0), 4, drawn) is NoInterval.FEW_OTHERS
+    assert drawn_interval(0.5, (-1.0, 1.0), 40, drawn, Dependence(10.0, 19)) is NoInterval.FEW_OTHERS
+    assert drawn_interval(0.5, (-1.0, 1.0), 40, []) is NoInterval.MANY_CELLS
+    assert drawn_interval(0.5, (-1.0, 1.0), 40, [0.5] * 9) is NoInterval.ALL_EQUAL
+
+
+def test_by_class() -> None:
+    row = {"true_positive": 30, "false_positive": 10, "false_negative": 20}
+    by_class = intervals_by_class({"a": row, "b": {"true_positive": 0, "false_positive": 0, "false_negative": 3}})
+    assert by_class["a"] == {
+        "precision": share_interval(30, 40),
+        "recall": share_interval(30, 50),
+        "f1": f1_interval(30, 30),
+    }
+    assert set(by_class["b"]) == {"recall", "f1"}

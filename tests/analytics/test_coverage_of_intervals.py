@@ -1,0 +1,62 @@
+"""The short form of `python -m bench.coverage`: no interval misses far more often than it may. The seeds are fixed."""
+
+from __future__ import annotations
+
+import math
+import re
+
+import pytest
+
+from bench.coverage import PAGE, Outcome, simulate, table
+from bench.coverage_cases import CASES
+
+# Case, documents and samples; the long form has all cases, more samples and its table in docs/intervals.md.
+SHORT = [
+    ("balanced", 50, 40),
+    ("rare-classes", 50, 40),
+    ("positives-1", 200, 40),
+    ("auc-99", 50, 40),
+    ("normal-errors", 50, 60),
+    ("t4-errors", 50, 60),
+    ("lognormal-errors", 200, 60),
+    ("text", 50, 60),
+    ("batches-of-numbers", 1000, 40),
+    ("batches-of-classes", 1000, 25),
+]
+
+
+@pytest.mark.parametrize(("name", "n", "repeats"), SHORT)
+def test_coverage(name: str, n: int, repeats: int) -> None:
+    """With a coverage of .93, so many misses happen in one of 1,000 simulations of a metric."""
+    outcomes = simulate(CASES[name], n, repeats)
+    limit = 0.07 + 3 * math.sqrt(0.07 * 0.93 / repeats)
+    assert {metric: each.missed for metric, each in outcomes.items() if each.missed > limit} == {}
+    assert any(each.shown for each in outcomes.values())
+
+
+def test_what_is_shown() -> None:
+    """Metrics that always have an interval, and some that mostly have none for few rare events or large values."""
+    rare = simulate(CASES["rare-classes"], 50, 20, seed=1)
+    assert all(rare[name].shown == 20 for name in ("accuracy", "f1_macro", "balanced_accuracy", "f1_weighted"))
+    assert rare["mcc"].shown < 10
+    heavy = simulate(CASES["lognormal-errors"], 200, 20, seed=1)
+    assert heavy["mse"].shown < 10 < heavy["mae"].samples
+
+
+def test_cells() -> None:
+    """Coverage of what is shown, and how often it is shown."""
+    assert Outcome(100, 100, 95).cell() == ".950"
+    assert Outcome(200, 100, 94).cell() == ".940 (50%)"
+    assert Outcome(200, 40, 40).cell() == "- (20.0%)"
+    assert Outcome(200, 0, 0).cell() == "-"
+    assert (Outcome(100, 80, 76).missed, Outcome(100, 80, 76).coverage) == (0.04, 0.95)
+    assert math.isnan(Outcome(100, 0, 0).coverage)
+
+
+def test_page() -> None:
+    """Each case has its table, with the text of the case."""
+    page = PAGE.read_text(encoding="utf-8")
+    for case in CASES.values():
+        found = re.search(f"<!-- coverage of {case.name} -->\n(.*?)<!-- end of {case.name} -->", page, re.DOTALL)
+        assert found is not None and found[1].splitlines()[0] == next(table(case, {})), case.name
+        assert found[1].count("\n|") > 3, case.name

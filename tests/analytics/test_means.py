@@ -1,0 +1,100 @@
+"""Intervals of means: Student's on three scales, and where there is none."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from request_logger.analytics.intervals import Interval, NoInterval
+from request_logger.analytics.means import mean_interval
+from request_logger.analytics.rollups import MomentSums
+from request_logger.analytics.shares import Dependence, share_interval
+
+ANY = (-math.inf, math.inf)
+LOSS = (0.0, math.inf)
+SHARE = (0.0, 1.0)
+RNG = np.random.default_rng(17)
+
+
+def moments(x: np.ndarray) -> MomentSums:
+    return MomentSums(len(x), *map(float, (x.sum(), (x * x).sum(), x.min(), x.max())))
+
+
+def limits(x: np.ndarray, bounds: tuple[float, float], together: Dependence | None = None) -> tuple[float, float]:
+    found = mean_interval(moments(x), bounds, together) if together else mean_interval(moments(x), bounds)
+    assert isinstance(found, Interval)
+    return found.low, found.high
+
+
+def test_any_numbers() -> None:
+    x = RNG.normal(2, 3, 80)
+    expected = stats.ttest_1samp(x, 0).confidence_interval()
+    assert limits(x, ANY) == pytest.approx((expected.low, expected.high), rel=1e-9)
+
+
+def test_numbers_that_are_not_negative() -> None:
+    """The delta method: the logarithm of the mean has the standard error of the mean, divided by the mean."""
+    x = RNG.exponential(3, 400)
+    half = stats.t.ppf(0.975, 399) * stats.sem(x) / x.mean()
+    assert limits(x, LOSS) == pytest.approx((x.mean() * math.exp(-half), x.mean() * math.exp(half)), rel=1e-9)
+
+
+@pytest.mark.parametrize("bounds", [SHARE, (0.0, 2.0), (-1.0, 1.0)])
+def test_numbers_between_bounds(bounds: tuple[float, float]) -> None:
+    """The same with the logit; the interval is within the bounds."""
+    low, width = bounds[0], bounds[1] - bounds[0]
+    y = RNG.beta(2, 5, 300)
+    half = stats.t.ppf(0.975, 299) * stats.sem(y) / (y.mean() * (1 - y.mean()))
+    logit = math.log(y.mean() / (1 - y.mean()))
+    expected = [low + width / (1 + math.exp(-(logit + sign * half))) for sign in (-1, 1)]
+    assert limits(low + width * y, bounds) == pytest.approx(expected, rel=1e-9)
+
+
+def test_few_values_apart_from_a_bound() -> None:
+    """As many whole ones add up to them: Wilson's interval, which allows for those not seen."""
+    x = np.zeros(100)
+    x[:3] = 0.9
+    wilson = share_interval(2.7, 100)
+    assert wilson is not None
+    assert limits(x, SHARE) == pytest.approx((wilson.low, wilson.high), rel=1e-12)
+    equal = share_interval(100, 100)
+    assert equal is not None
+    assert limits(np.ones(100), SHARE) == (equal.low, equal.high)
+
+
+@pytest.mark.parametrize(
+    ("x", "bounds", "why"),
+    [
+        (np.full(50, 3.0), ANY, NoInterval.ALL_EQUAL),
+        (np.full(50, 3.0), LOSS, NoInterval.ALL_EQUAL),
+        (np.zeros(50), LOSS, NoInterval.ALL_EQUAL),
+        (np.array([3.0]), LOSS, NoInterval.ALL_EQUAL),
+        (np.array([*np.ones(99), 500.0]), LOSS, NoInterval.LARGE_VALUES),
+        (np.array([*np.ones(99), -500.0]), ANY, NoInterval.LARGE_VALUES),
+        (1e9 + np.arange(20) * 1e-3, ANY, NoInterval.SPREAD_UNKNOWN),
+    ],
+)
+def test_no_interval(x: np.ndarray, bounds: tuple[float, float], why: NoInterval) -> None:
+    assert mean_interval(moments(x), bounds) is why
+
+
+def test_bounds_that_values_exceed() -> None:
+    """A scorer of a user's own may declare them wrongly."""
+    x = RNG.normal(0.5, 1, 100)
+    assert limits(x, SHARE) == limits(x, ANY)
+
+
+def test_documents_that_hang_together() -> None:
+    x = RNG.normal(2, 3, 80)
+    half = stats.t.ppf(0.975, 19) * math.sqrt(4.0) * stats.sem(x)
+    assert limits(x, ANY, Dependence(4.0, 19)) == pytest.approx((x.mean() - half, x.mean() + half), rel=1e-9)
+
+
+def test_no_overflow() -> None:
+    """Whatever the design effect is."""
+    x = RNG.random(60)
+    low, high = limits(x, LOSS, Dependence(1e9, 19))
+    assert 0.0 <= low < high < math.inf
