@@ -83,6 +83,8 @@ class Source:
             return self.columns.feedback(row.values, cells=self.table.has_cells), ""
         except RowError as error:
             return None, str(error)
+        except RecursionError:
+            return None, "expected fewer levels of lists and objects"
 
 
 class Upload:

@@ -254,6 +254,20 @@ def test_dry_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_deep_row_is_rejected_alone(tmp_path: Path) -> None:
+    """Whatever a row has, the others are sent."""
+    path = tmp_path / "a.ndjson"
+    deep = ["[" * depth + "]" * depth for depth in (100, 300, 600, 900, 2_000)]
+    path.write_text("".join(f'{{"request_id": "r{k}", "truth": {text}}}\n' for k, text in enumerate([*deep, "1"])))
+    logger = StubLogger(accept)
+    with running(logger) as url:
+        assert main(["feedback", str(path), "--url", url]) == 1
+    assert {"r0", "r1", "r5"} <= set(logger.ids)
+    assert {row["line"] for row in rejects(tmp_path / "a.ndjson.rejects.ndjson")} == {
+        k + 1 for k in range(6) if f"r{k}" not in logger.ids
+    }
+
+
 def test_standard_input(tmp_path: Path) -> None:
     """From a pipe, with the token of the environment; rows that need attention are listed in the current folder."""
     logger = StubLogger(judged)
