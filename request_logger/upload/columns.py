@@ -58,25 +58,23 @@ class Columns:
         found: dict[str, Any] = {}
         keys: dict[str, Any] = {}
         for name, column in self.fields.items() if self.fields else zip(values, values, strict=True):
-            value = values.get(column)
-            if value is None:
-                continue
-            if name in _VALUES:
-                value = self._value(name, column, value) if cells else _plain(column, value)
-            elif name.startswith(KEY_COLUMN) or (name == KEY and not cells):
-                value = _checked(column, value) if cells else _plain(column, value)
-            else:
-                value = _text(column, value)
-            if value is None:
-                continue
-            if name.startswith(KEY_COLUMN):
-                keys[name.removeprefix(KEY_COLUMN)] = value
-            else:
-                found[name] = value
+            value = self._value(name, column, values.get(column), cells)
+            is_key = name.startswith(KEY_COLUMN)
+            if value is not None:
+                (keys if is_key else found)[name.removeprefix(KEY_COLUMN) if is_key else name] = value
+            elif is_key and self.fields:
+                raise RowError(f"{column}: expected a value of the join key")
         return {**found, KEY: keys} if keys else found
 
-    def _value(self, name: str, column: str, cell: str) -> Any:
-        return _checked(column, cell) if self.text and name == TRUTH else _cell(column, cell)
+    def _value(self, name: str, column: str, value: Any, cells: bool) -> Any:
+        """Return the value of a field as JSON has it, None if it is missing. Raises RowError."""
+        if value is None:
+            return None
+        is_key = name.startswith(KEY_COLUMN) or (name == KEY and not cells)
+        if not cells:
+            return _plain(column, value) if is_key or name in _VALUES else _text(column, value)
+        is_text = is_key or name not in _VALUES or (self.text and name == TRUTH)
+        return _checked(column, value) if is_text else _cell(column, value)
 
     def as_columns(self, error: str) -> str:
         """Return an error of the logger with the column's name, where a field's name differs from it."""

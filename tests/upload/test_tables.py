@@ -246,7 +246,7 @@ def test_join_keys(tmp_path: Path) -> None:
     """A named column, a column of the API's CSV, an object in NDJSON: one form is sent. Numbers may be fractions."""
     path = file(tmp_path, "a.csv", b"order,truth,key.response.id\n1,,2\n,2,\n")
     named = Columns({"key.response.id": "order", "truth": "truth"})
-    assert feedback(path, named) == [{"key": {"response.id": "1"}}, {"truth": 2}]
+    assert feedback(path, named) == [{"key": {"response.id": "1"}}, "order: expected a value of the join key"]
     own = file(tmp_path, "b.csv", b"key.response.id,truth\n1,2\n")
     typed = table_of(tmp_path, {"key.response.id": [1.0], "truth": [2]})
     lines = file(tmp_path, "c.ndjson", b'{"key": {"response.id": "1"}, "truth": 2}\n{"key.x": 1, "key.y": 2}')
