@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -45,7 +46,7 @@ class StubLogger:
 
 
 @contextmanager
-def running(logger: StubLogger, port: int = 0) -> Iterator[str]:
+def running(logger: StubLogger, port: int = 0, tls: ssl.SSLContext | None = None) -> Iterator[str]:
     """Run the stub, on any port by default; its URL."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -70,10 +71,12 @@ def running(logger: StubLogger, port: int = 0) -> Iterator[str]:
 
     server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
     server.daemon_threads = True
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
+        yield f"{'https' if tls else 'http'}://127.0.0.1:{server.server_address[1]}"
     finally:
         server.shutdown()
         server.server_close()

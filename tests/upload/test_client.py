@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import base64
 import re
+import ssl
 import time
 from collections.abc import Callable
 from email.utils import formatdate
+from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
 from request_logger.upload import client
 from request_logger.upload.client import Fate, FeedbackClient, UploadError, Verdict
@@ -34,8 +37,16 @@ def as_given(url: str) -> str:
 class Sender:
     """A client whose waits take no time: they are listed."""
 
-    def __init__(self, logger: StubLogger, patience: float = 60.0, token: str = "", **common: str) -> None:
+    def __init__(
+        self,
+        logger: StubLogger,
+        patience: float = 60.0,
+        token: str = "",
+        tls: ssl.SSLContext | None = None,
+        **common: str,
+    ) -> None:
         self.logger = logger
+        self.tls = tls
         self.patience = patience
         self.token = token
         self.common = common
@@ -43,7 +54,7 @@ class Sender:
         self.told: list[str] = []
 
     def send(self, count: int, url: Callable[[str], str] = as_given) -> list[Verdict]:
-        with running(self.logger) as address:
+        with running(self.logger, tls=self.tls) as address:
             uploading = FeedbackClient(
                 url(address), self.common, self.token, patience=self.patience, wait=self.wait, tell=self.told.append
             )
@@ -86,6 +97,19 @@ def test_urls_and_credentials(change: tuple[str, str], path: str, sent: str) -> 
 def test_no_url(url: str) -> None:
     with pytest.raises(UploadError, match=r"^--url: expected a URL such as http://"):
         Sender(StubLogger(accept)).send(1, lambda _: url)
+
+
+def test_certificates_are_verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the machine's authorities, or those of SSL_CERT_FILE; otherwise no credentials are sent."""
+    authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    sender = Sender(StubLogger(accept), token="s3cret", tls=context)
+    with pytest.raises(UploadError, match=r"^https://127\.0\.0\.1:\d+/v1/feedback: .*certificate verify failed"):
+        sender.send(1)
+    assert sender.logger.requests == []
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    assert sender.send(1) == [ACCEPTED]
 
 
 def test_each_has_its_own_status() -> None:
