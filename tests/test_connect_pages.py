@@ -66,8 +66,8 @@ class Reader:
         """This test's name of a page's deployment."""
         return f"{deployment}-{self._unique}"
 
-    def read(self, name: str, *deployments: str) -> list[str]:
-        """Run the blocks of a page; return what each prints. A block that fails fails the test."""
+    def read(self, name: str, *deployments: str, folder: Path = DOCS.parent) -> list[str]:
+        """Run the blocks of a page in a folder; return what each prints. A block that fails fails the test."""
         outputs = []
         for language, block in blocks(name, "sh", "python"):
             text = block
@@ -78,7 +78,7 @@ class Reader:
             self._index.refresh()
             command = ["bash", "-e", "-c", text] if language == "sh" else [sys.executable, "-c", text]
             done = subprocess.run(
-                command, env=self._env, cwd=DOCS.parent, capture_output=True, text=True, timeout=300, check=False
+                command, env=self._env, cwd=folder, capture_output=True, text=True, timeout=300, check=False
             )
             assert done.returncode == 0, (block, done.stdout, done.stderr)
             outputs.append(done.stdout)

@@ -171,3 +171,8 @@ def _message(value: Any) -> Any:
     if not isinstance(value, dict):
         return {"data": {"ndarray": [value]}}
     return value if _MESSAGE & value.keys() else {"jsonData": value}
+
+
+def field_names() -> tuple[str, ...]:
+    """Return the names of all fields of one feedback."""
+    return _FIELDS

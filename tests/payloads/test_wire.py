@@ -14,6 +14,9 @@ from request_logger.payloads import UndecodableError, decode_body, decode_messag
 
 WIRE = Path(__file__).parents[1] / "data" / "wire"
 EMPTY = "empty body"
+CUT_OFF = "body is not JSON: unexpected end of data: line 1 column 13 (char 12)"
+# The answer to a GET of a model's metadata, which KServe logs, too.
+NO_TENSORS = "inputs: no rows"
 
 # file and line -> the reason
 UNDECODABLE = {
@@ -21,6 +24,12 @@ UNDECODABLE = {
     "executor_seldon_rest:27": EMPTY,
     "kafka:7": EMPTY,
     "kserve:9": EMPTY,
+    "kserve_mlserver:13": CUT_OFF,
+    "kserve_mlserver:16": EMPTY,
+    "kserve_mlserver:17": NO_TENSORS,
+    "kserve_python:9": CUT_OFF,
+    "kserve_python:14": EMPTY,
+    "kserve_python:15": NO_TENSORS,
     "sdk_python:2": EMPTY,
     "sdk_python:3": "message of no known protocol: it has the fields ['a']",
     "sdk_python:5": "body is neither JSON nor UTF-8 text",
