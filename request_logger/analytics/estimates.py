@@ -26,7 +26,7 @@ from request_logger.analytics.intervals import (
 from request_logger.analytics.label_averages import average_of
 from request_logger.analytics.queries import Answers
 from request_logger.analytics.rollups import Moments, Statistic
-from scorers.base import AtMost, Bucket, Count, Metric, Sum, SumBy
+from scorers.base import AtMost, Bucket, Count, Having, Metric, Sum, SumBy
 from scorers.classification import CELLS, MATRIX
 
 # Resamples of a bootstrap: 25 are beyond each end of a 95 % interval. The seed is fixed, so that a repeated report
@@ -110,7 +110,7 @@ def size_of(metric: Metric, answers: Answers) -> int | None:
     """Return the sample size of a mean or a share; None for a metric with several sample sizes."""
     if metric.name in _COUNTED and set(metric.needs) == _BINARY_CELLS:
         return binary_trials(metric.name, answers)[1]
-    if mean_field(metric) is None and not any(isinstance(need, AtMost) for need in metric.needs.values()):
+    if mean_field(metric) is None and not any(isinstance(need, (AtMost, Having)) for need in metric.needs.values()):
         return None
     return next(int(answers[need]) for need in metric.needs.values() if isinstance(need, Count))
 
@@ -121,7 +121,7 @@ def interval_of(metric: Metric, answers: Answers, level: float = LEVEL) -> Inter
     if field is not None:
         return _of_mean(metric, answers, field, level)
     needs = metric.needs
-    if {key: type(need) for key, need in needs.items()} == {"hits": AtMost, "n": Count}:
+    if {key: type(need) for key, need in needs.items()} in ({"hits": AtMost, "n": Count}, {"hits": Having, "n": Count}):
         return wilson(answers[needs["hits"]], answers[needs["n"]], level)
     if metric.name in _COUNTED and set(needs) == _BINARY_CELLS:
         hits, trials = binary_trials(metric.name, answers)

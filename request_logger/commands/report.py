@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from request_logger.analytics import evaluation_tables
 from request_logger.analytics.formatting import duration, interval, number, percent, words
 from request_logger.analytics.report import Options, Report, make_report
 from request_logger.commands.engine_access import quiet_engine
@@ -67,7 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
         _write(Path(arguments.html), report)
     else:
         print("\n".join(lines(report)))
-    return int(not report["coverage"]["predictions"] and not report["tasks"])
+    return int(not report["coverage"]["predictions"] and not report["tasks"] and "evaluations" not in report)
 
 
 def _write(path: Path, report: Report) -> None:
@@ -93,9 +94,20 @@ def lines(report: Report) -> Iterator[str]:
         yield from _matrix(task)
         yield from _over_time(task)
         yield from _by(task)
+    yield from _evaluations(report)
     for note in report["notes"]:
         yield ""
         yield f"Note: {note}"
+
+
+def _evaluations(report: Report) -> Iterator[str]:
+    for section in report.get("evaluations", []):
+        yield ""
+        yield evaluation_tables.heading(section)
+        for position, found in enumerate(evaluation_tables.tables(section)):
+            if position:
+                yield ""
+            yield table(found.header, found.rows)
 
 
 def _head(report: Report) -> Iterator[str]:

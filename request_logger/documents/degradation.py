@@ -29,7 +29,9 @@ _NOT_LISTED = "not in the mapping: "
 _MAX_SINGLE_REFUSALS = 3
 _ELEMENTS = "elements"
 # Fields that the index template does not index: no name within them is refused.
-_NOT_INDEXED = frozenset({"payload", "instance", "truth", "request", "response", "metrics", "parameters", "outputs"})
+_NOT_INDEXED = frozenset(
+    {"payload", "instance", "truth", "request", "response", "metrics", "parameters", "outputs", "evaluations"}
+)
 
 
 def degraded_form(document: Document, parts: Mapping[str, Document], reasons: Sequence[str]) -> Document | None:
@@ -79,7 +81,8 @@ class _Form:
 def _stages(parts: Mapping[str, Document]) -> list[_Form]:
     """Return the forms to try in turn if the reasons don't name the refused content.
 
-    Set aside are: the names that an index can't have; the names from documents, for which an index may have no room;
+    Set aside are: the names that an index can't have; the metrics of evaluations, whose names are any sender's; the
+    names from documents, for which an index may have no room;
     the metrics, which scoring can compute again; all but a few fields; everything; and finally the metrics are left
     out.
     """
@@ -92,13 +95,15 @@ def _stages(parts: Mapping[str, Document]) -> list[_Form]:
     illegal = those(
         lambda name, field, value: not is_legal(field) or (field not in _NOT_INDEXED and has_illegal_names(value))
     )
-    brought = illegal | those(lambda name, field, value: field not in mapped_fields.PARTS[name])
+    evaluations = illegal | those(lambda name, field, value: (name, field) == ("metrics", "evaluations"))
+    brought = evaluations | those(lambda name, field, value: field not in mapped_fields.PARTS[name])
     metrics = brought | those(lambda name, field, value: name == "metrics")
     most = metrics | those(lambda name, field, value: field not in _LAST_REFUSED)
     everything = those(lambda name, field, value: True)
     return [
         _Form(),
         _Form(illegal),
+        _Form(evaluations),
         _Form(brought),
         _Form(metrics),
         _Form(brought, has_metrics=not parts["metrics"]),

@@ -8,7 +8,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
-from request_logger.analytics import formatting
+from request_logger.analytics import evaluation_tables, formatting
 from request_logger.analytics.page.plots import of_report, of_task
 
 # Larger confusion matrices don't fit on the page.
@@ -27,8 +27,17 @@ def page(report: dict[str, Any], form: Mapping[str, str] | None = None) -> str:
         for number, task in enumerate(report["tasks"])
     ]
     reasons = [(problem["reason"], f"{problem['n']:,}") for problem in report.get("unscorable", [])]
+    evaluations = [
+        (evaluation_tables.heading(section), list(evaluation_tables.tables(section)))
+        for section in report.get("evaluations", [])
+    ]
     return _template("report.html.jinja").render(
-        report=report, tasks=tasks, plots=list(of_report(report)), form=form, unscorable=reasons
+        report=report,
+        tasks=tasks,
+        evaluations=evaluations,
+        plots=list(of_report(report)),
+        form=form,
+        unscorable=reasons,
     )
 
 

@@ -21,7 +21,7 @@ Mapping = dict[str, Any]
 
 TEMPLATE_NAME = "request-logger"
 # Increase it with every change below: at start, a template with a lower version is replaced.
-VERSION = 3
+VERSION = 4
 INDEX_PATTERNS = ["inference-log-*", "reference-log-*", "drift-log-*"]
 DEAD_LETTER_INDEX = "request-logger-dead-letters"
 # The limit counts all fields of an index, including objects and `.keyword` subfields. Ours are in the mapping from the
@@ -77,6 +77,10 @@ def metrics_mapping() -> Mapping:
             "reward": {"type": "double"},
             "reward_agrees": {"type": "boolean"},
             "response_disagrees": {"type": "boolean"},
+            "evaluated": _KEYWORD,
+            "evaluation_labels": _KEYWORD,
+            # Declared so that a strict mapping refuses the evaluations by their name, and not all metrics.
+            "evaluations": {"type": "object"},
             **_UNINDEXED,
         }
     }
@@ -134,6 +138,14 @@ def dynamic_templates(*, keyword_subfields: bool = True) -> list[Mapping]:
     """Return the types of fields without a fixed type: numbers are doubles, other scalars are keywords."""
     text = _WITH_SUBFIELD if keyword_subfields else _KEYWORD
     return [
+        # Before the others: of these no dashboard of the original can have a subfield.
+        {
+            "evaluations": {
+                "path_match": "metrics.evaluations.*",
+                "match_mapping_type": "string",
+                "mapping": _KEYWORD,
+            }
+        },
         {"whole_numbers": {"match_mapping_type": "long", "mapping": _DOUBLE}},
         {"numbers": {"match_mapping_type": "double", "mapping": _DOUBLE}},
         {"booleans": {"match_mapping_type": "boolean", "mapping": text}},
@@ -171,6 +183,9 @@ def mapping(*, keyword_subfields: bool = True) -> Mapping:
                 item={"type": "integer"},
                 items={"type": "integer"},
                 body_item={"type": "integer"},
+                evaluations=_STORED,
+                evaluations_left_out={"type": "boolean"},
+                evaluations_only={"type": "boolean"},
             ),
             "outlier": _part(),
             "drift": _part(),

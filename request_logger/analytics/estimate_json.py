@@ -1,0 +1,20 @@
+"""Estimates as the JSON of reports."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from request_logger.analytics.estimates import Estimate
+
+
+def as_json(found: Estimate) -> dict[str, Any]:
+    """Return an estimate as JSON."""
+    interval = found.interval
+    return {
+        "name": found.name,
+        "value": found.value,
+        **({"low": interval.low, "high": interval.high, "method": interval.method} if interval else {}),
+        "n": found.n,
+        "baseline": found.baseline,
+        "higher_is_better": found.higher_is_better,
+    }
