@@ -15,10 +15,12 @@ from request_logger.analytics.estimates import estimates, intervals_by_class, st
 from request_logger.analytics.evaluation_report import evaluations_report
 from request_logger.analytics.fields import Field, find_field
 from request_logger.analytics.label_averages import fetch_cooccurrences
+from request_logger.analytics.llm_answers import answers_report
 from request_logger.analytics.queries import Answers, QueryRunner
 from request_logger.analytics.scope import Scope, find_scope
 from request_logger.analytics.splits import split_by, window_of
 from request_logger.analytics.tasks import Task, tasks_of
+from request_logger.analytics.token_prices import TokenPrices
 from request_logger.analytics.vocabularies import DISJOINT, are_disjoint
 from request_logger.settings import Settings
 from request_logger.store.excluded_indices import left_out_note
@@ -70,6 +72,7 @@ def make_report(engine: EngineReader, settings: Settings, options: Options, *, o
 def _report(runner: QueryRunner, settings: Settings, scope: Scope, options: Options) -> Report:
     # Checked first, since an unknown field is an error whatever the documents are.
     field = find_field(runner, scope, options.by) if options.by else None
+    prices = TokenPrices(settings.token_prices)
     report: Report = {
         "made_at": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
         "target": options.target,
@@ -82,6 +85,7 @@ def _report(runner: QueryRunner, settings: Settings, scope: Scope, options: Opti
         "unscorable": [{"reason": reason, "n": n} for reason, n in feedback.reasons(runner, scope)],
         "tasks": [_task(runner, scope, task, field, options) for task in tasks_of(runner, scope, settings)],
         "evaluations": evaluations_report(runner, scope, field, options.window),
+        "answers": answers_report(runner, scope, prices),
     }
     notes = _notes(runner, scope, report, options)
     return {"tasks": [], **_without_empty(report), "notes": notes}

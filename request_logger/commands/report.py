@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from request_logger.analytics import evaluation_tables
+from request_logger.analytics import evaluation_tables, llm_tables
 from request_logger.analytics.formatting import duration, interval, number, percent, words
 from request_logger.analytics.report import Options, Report, make_report
 from request_logger.commands.engine_access import quiet_engine
@@ -95,6 +95,7 @@ def lines(report: Report) -> Iterator[str]:
         yield from _over_time(task)
         yield from _by(task)
     yield from _evaluations(report)
+    yield from _answers(report)
     for note in report["notes"]:
         yield ""
         yield f"Note: {note}"
@@ -110,12 +111,27 @@ def _evaluations(report: Report) -> Iterator[str]:
             yield table(found.header, found.rows)
 
 
+def _answers(report: Report) -> Iterator[str]:
+    if "answers" not in report:
+        return
+    yield ""
+    yield llm_tables.HEADING
+    for position, found in enumerate(llm_tables.answer_tables(report["answers"])):
+        if position:
+            yield ""
+        yield table(found.header, found.rows)
+    if report["answers"].get("without_price"):
+        yield f"without a price: {', '.join(report['answers']['without_price'])}"
+
+
 def _head(report: Report) -> Iterator[str]:
     span = " ".join(f"{word} {report[word]}" for word in ("from", "to") if word in report)
     yield f"{report.get('target') or 'everything'} in {report['indices']}" + (f", {span}" if span else "")
     counts = report["coverage"]
     if not counts["predictions"] and not report["tasks"]:
         yield "No predictions."
+        if counts["feedback_only"]:
+            yield f"{counts['feedback_only']:,} feedback without a prediction"
         return
     yield (
         f"{counts['predictions']:,} predictions, {counts['with_feedback']:,} with feedback"

@@ -8,7 +8,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
-from request_logger.analytics import evaluation_tables, formatting
+from request_logger.analytics import evaluation_tables, formatting, llm_tables
 from request_logger.analytics.page.plots import of_report, of_task
 
 # Larger confusion matrices don't fit on the page.
@@ -31,6 +31,8 @@ def page(report: dict[str, Any], form: Mapping[str, str] | None = None) -> str:
         (evaluation_tables.heading(section), list(evaluation_tables.tables(section)))
         for section in report.get("evaluations", [])
     ]
+    if "answers" in report:
+        evaluations.append((llm_tables.HEADING, list(llm_tables.answer_tables(report["answers"]))))
     return _template("report.html.jinja").render(
         report=report,
         tasks=tasks,
