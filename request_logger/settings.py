@@ -264,6 +264,9 @@ class Settings:
     kafka_config: str = _env(
         "", "other librdkafka settings, including SASL and TLS: lines of name=value, or a JSON object", secret=True
     )
+    token_prices: str = _env(
+        "", "prices of a million tokens for reports: model=prompt/completion, such as gpt-4o=2.5/10 qwen*=0.1/0.1"
+    )
     log_level: str = _env("INFO", "DEBUG, INFO, WARNING or ERROR", choices=("DEBUG", "INFO", "WARNING", "ERROR"))
     log_format: str = _env("text", "text, or json (one JSON object per line)", choices=("text", "json"))
 

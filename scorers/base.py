@@ -75,6 +75,14 @@ class AtMost:
 
 
 @dataclass(frozen=True, slots=True)
+class Having:
+    """The number of documents whose keyword ``field`` has a value. Passed to ``compute`` as int."""
+
+    field: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
 class Terms:
     """The number of documents per value of a keyword field. Passed to ``compute`` as dict[str, int], exact."""
 
@@ -111,7 +119,7 @@ class Bucket:
     sums: Mapping[str, float]
 
 
-Need = Count | Sum | AtMost | Terms | TermsBy | SumBy
+Need = Count | Sum | AtMost | Having | Terms | TermsBy | SumBy
 Values = Mapping[str, Any]
 Value = float | dict[str, Any] | None
 
@@ -173,6 +181,11 @@ def mean_of(
 def share_at_most(name: str, field: str, limit: float, of: str) -> Metric:
     """Return the metric ``name``: the share of documents with ``field`` <= ``limit`` among those with ``of``."""
     return Metric(name, {"hits": AtMost(field, limit), "n": Count(of)}, lambda v: ratio(v["hits"], v["n"]))
+
+
+def share_having(name: str, field: str, value: str) -> Metric:
+    """Return the metric ``name``: the share of documents with a value among those that have the keyword ``field``."""
+    return Metric(name, {"hits": Having(field, value), "n": Count(field)}, lambda v: ratio(v["hits"], v["n"]), None)
 
 
 def unwrap(value: Any) -> Any:

@@ -65,7 +65,11 @@ def grafana_body(target: Json, variables: Mapping[str, str | Sequence[str]], sta
         {"range": {"@timestamp": {"gte": start, "lte": end, "format": "epoch_millis"}}},
         {"query_string": {"analyze_wildcard": True, "query": query}},
     ]
-    inner = {m["id"]: {m["type"]: {"field": m["field"]}} for m in target["metrics"] if m["type"] != "count"}
+    inner = {
+        m["id"]: {m["type"]: {"field": grafana_text(m["field"], variables)}}
+        for m in target["metrics"]
+        if m["type"] != "count"
+    }
     for bucket in reversed(target["bucketAggs"]):
         inner = {bucket["id"]: {**_grafana_bucket(bucket, variables, start, end), "aggs": inner}}
     return {"size": 0, "query": {"bool": {"filter": filters}}, "aggs": inner}

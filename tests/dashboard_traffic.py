@@ -133,11 +133,25 @@ def wanted_of_all(panel: Panel, names: dict[str, str]) -> dict[tuple[Any, ...], 
         "Scored": scored,
         "Not scorable": 1,
         "Failed requests": 1,
+        "Evaluated": len(flat),
     }
     if panel.title in numbers:
         return {(): (numbers[panel.title],)}
     if panel.title == "Predictions over time":
         return {(STARTS[0],): (7 * 40 + 4 + 2,), (STARTS[1],): (7 * 20 + 2,)}
+    if panel.title == "Evaluated over time":
+        return {(start,): (len(each),) for start, each in zip(STARTS, REWARDS, strict=True)}
+    # Up for the first and every second reward of a day.
+    ups = [(len(each) + 1) // 2 for each in REWARDS]
+    if panel.title == "Mean value of $evaluation":
+        return {(): (sum(ups) / len(flat),)}
+    if panel.title == "Mean value of $evaluation over time":
+        return {(start,): (up / len(each),) for start, up, each in zip(STARTS, ups, REWARDS, strict=True)}
+    if panel.title == "Evaluations by name":
+        return {("helpful",): (len(flat),)}
+    if panel.title.startswith("Evaluations by"):
+        origin = (names["reward"], "default", "classifier") if panel.shape == TABLE else ()
+        return {(*origin, "helpful=1"): (sum(ups),), (*origin, "helpful=0"): (len(flat) - sum(ups),)}
     if panel.title == "Rewards over time":
         return {(start,): (sum(each), len(each)) for start, each in zip(STARTS, REWARDS, strict=True)}
     if panel.title == "Rewards by model":

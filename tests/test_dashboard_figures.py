@@ -51,6 +51,8 @@ def traffic(
         for number, reward in enumerate(rewards):
             send("response", f"{day}-{number}", "reward", day, ndarray([[0.5, 0.5]]))
             send("feedback", f"{day}-{number}", "reward", day, json.dumps({"reward": reward}).encode())
+            thumb = json.dumps({"evaluations": [{"name": "helpful", "thumb": 1 - number % 2}]}).encode()
+            send("feedback", f"{day}-{number}", "reward", day, thumb)
     send("response", "open", "open", DAYS[0], ndarray([[0.1, 0.9]]))
     send("response", "bad", "open", DAYS[0], ndarray([[0.1, 0.9]]))
     send("feedback", "bad", "open", DAYS[0], b"{}")
@@ -97,6 +99,7 @@ def test_grafanas_figures_are_scikit_learns(kind: str, traffic: dict[str, str], 
     variables = dict.fromkeys(ORIGIN_KEYWORDS, ALL) | {
         "class": ALL,
         "window": "1d",
+        "evaluation": "helpful",
         "deployment": list(traffic.values()),
     }
     shown = {title: panel for title, panel in panels.items() if not PANELS[title].each_class}
@@ -197,7 +200,7 @@ def test_kibanas_figures_are_scikit_learns(traffic: dict[str, str], index: Index
         if each["type"] == "visualization" and each["id"] != "request-logger-controls"
     }
     # Where nothing can be calculated, what needs it is not shown.
-    plain = {title: panel for title, panel in PANELS.items() if panel.formula is None}
+    plain = {title: panel for title, panel in PANELS.items() if panel.is_plain}
     assert set(shown) == set(plain)
     phrases = [{"match_phrase": {ORIGIN_KEYWORDS["deployment"]: name}} for name in traffic.values()]
     chosen = [{"bool": {"should": phrases, "minimum_should_match": 1}}]

@@ -99,7 +99,7 @@ def test_grafana_panels_have_places_and_variables(kind: str) -> None:
     assert len(cells) == len(set(cells))
     assert max(x for x, _ in cells) < 24
     names = {variable["name"] for variable in made["templating"]["list"]}
-    assert names == {"datasource", *ORIGIN_KEYWORDS, "class", "window"}
+    assert names == {"datasource", *ORIGIN_KEYWORDS, "class", "evaluation", "window"}
     references = set()
     for panel in panels:
         for target in panel["targets"]:

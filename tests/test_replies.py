@@ -261,7 +261,7 @@ GOOD: dict[str, Any] = {"deployment": "d", "request_id": "r", "truth": 1}
         ({"time": "yesterday"}, "time: "),
         ({"engine": "other"}, "engine: expected seldon or inferenceservice"),
         ({"engine": []}, "engine: expected seldon or inferenceservice"),
-        ({"truth": None}, "truth, truths, reward, metrics: expected one"),
+        ({"truth": None}, "truth, truths, reward, metrics, evaluations, thumb: expected one"),
         ({"truths": [1]}, "truth, truths: "),
         ({"truth": None, "truths": []}, "truths: expected a list"),
         ({"metrics": {}}, "metrics: expected a list"),

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from request_logger.analytics import rollups
-from scorers.base import AtMost, Bucket, Count, Need, Sum, SumBy, Terms, TermsBy
+from scorers.base import AtMost, Bucket, Count, Having, Need, Sum, SumBy, Terms, TermsBy
 
 
 class _Total:
@@ -56,7 +56,7 @@ class Accumulator:
 
 def _empty(need: Need) -> Any:
     match need:
-        case Count() | AtMost() | Terms():
+        case Count() | AtMost() | Having() | Terms():
             return Counter()
         case Sum():
             return _Total()
@@ -73,6 +73,8 @@ def _adder(need: Need, kept: Any) -> Callable[[Mapping[str, Any]], None]:
             return functools.partial(_sum, kept, field)
         case AtMost(field, limit):
             return functools.partial(_at_most, kept, field, limit)
+        case Having(field, value):
+            return functools.partial(_having, kept, field, value)
         case Terms(field):
             return functools.partial(_terms, kept, field)
         case TermsBy(field, by):
@@ -95,6 +97,10 @@ def _sum(kept: _Total, field: str, metrics: Mapping[str, Any]) -> None:
 
 def _at_most(kept: Counter[None], field: str, limit: float, metrics: Mapping[str, Any]) -> None:
     kept[None] += any(value <= limit for value in _values(metrics, field))
+
+
+def _having(kept: Counter[None], field: str, value: str, metrics: Mapping[str, Any]) -> None:
+    kept[None] += value in _values(metrics, field)
 
 
 def _terms(kept: Counter[str], field: str, metrics: Mapping[str, Any]) -> None:
@@ -124,7 +130,7 @@ def _sum_by(
 
 def _value(need: Need, kept: Any) -> Any:
     match need:
-        case Count() | AtMost():
+        case Count() | AtMost() | Having():
             return kept[None]
         case Sum():
             return kept.value

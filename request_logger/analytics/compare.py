@@ -10,13 +10,15 @@ from request_logger.analytics.buckets import label_of, value_segment
 from request_logger.analytics.contrasts import Contrast, Form, NoTest
 from request_logger.analytics.differences import contrasts, is_mean, proportions, same_questions
 from request_logger.analytics.errors import BadQueryError
+from request_logger.analytics.estimate_json import as_json
 from request_logger.analytics.estimates import estimates, mean_field, statistics_of
+from request_logger.analytics.evaluations import named_metric
 from request_logger.analytics.fields import Field, find_field
 from request_logger.analytics.label_averages import fetch_cooccurrences
 from request_logger.analytics.pair_contrast import discordant, pairs_contrast
 from request_logger.analytics.paired_samples import Pairs, find_pairs
 from request_logger.analytics.queries import Answers, QueryRunner
-from request_logger.analytics.report import Report, as_json
+from request_logger.analytics.report import Report
 from request_logger.analytics.scope import Query, Scope, find_scope
 from request_logger.analytics.tasks import Task, tasks_of
 from request_logger.analytics.traffic_check import arm, parse_split, traffic_check
@@ -71,13 +73,22 @@ def compare(engine: EngineReader, settings: Settings, comparison: Comparison) ->
 def _compare(runner: QueryRunner, settings: Settings, scope: Scope, comparison: Comparison) -> Report:
     split = parse_split(comparison.split)
     field, segments = _groups(runner, scope, comparison)
-    tasks = [{task.name: task for task in tasks_of(runner, scope.having(segment), settings)} for segment in segments]
-    task = _task(tasks, comparison)
+    assessed = named_metric(runner, scope, comparison.metric)
+    if assessed is not None:
+        task: Task = assessed[0]
+        found_by = f"evaluations.{task.name}"
+        counts = [runner.count(scope.having(segment, task.only)) for segment in segments]
+        if not all(counts):
+            raise BadQueryError(f"--metric: expected an evaluation that both have, found {comparison.metric!r}")
+    else:
+        tasks = [{each.name: each for each in tasks_of(runner, scope.having(one), settings)} for one in segments]
+        task = _task(tasks, comparison)
+        found_by = task.name
+        counts = [found[task.name].count for found in tasks]
     both = [scope.having(segment, task.only) for segment in segments]
     answers = [runner.fetch(each, statistics_of(task.metrics)) for each in both]
     answers = [found | fetch_cooccurrences(runner, each, found) for found, each in zip(answers, both, strict=True)]
-    counts = [found[task.name].count for found in tasks]
-    deciding = _deciding(task, comparison.metric)
+    deciding = _deciding(task, assessed[1] if assessed is not None else comparison.metric)
     found = contrasts(task.metrics, *answers)
     own = found.get(deciding.name)
     if own is None:
@@ -97,7 +108,7 @@ def _compare(runner: QueryRunner, settings: Settings, scope: Scope, comparison: 
         "target": comparison.target,
         "indices": scope.indices,
         "by": field.path,
-        "scorer": task.name,
+        "scorer": found_by,
         "form": comparison.form.value,
         **{
             side: {"name": each.name, "documents": count, "predictions": each.predictions}

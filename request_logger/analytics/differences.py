@@ -14,7 +14,7 @@ from request_logger.analytics.permutations import DEALINGS, is_of_table, permuta
 from request_logger.analytics.proportions import shares_contrast
 from request_logger.analytics.queries import Answers
 from request_logger.analytics.rollups import Moments
-from scorers.base import AtMost, Count, Metric
+from scorers.base import AtMost, Count, Having, Metric
 
 _BINARY_SHARES = ("precision", "recall", "specificity")
 # Figures of the data or of the method rather than of the model: no model is better by them.
@@ -85,7 +85,7 @@ def proportions(metric: Metric, a: Answers, b: Answers) -> tuple[tuple[float, fl
     if field is not None and is_proportion(metric, a) and is_proportion(metric, b):
         one, two = a[Moments(field)], b[Moments(field)]
         return (one.total, one.n), (two.total, two.n)
-    if kinds == {"hits": AtMost, "n": Count}:
+    if kinds in ({"hits": AtMost, "n": Count}, {"hits": Having, "n": Count}):
         hits, n = metric.needs["hits"], metric.needs["n"]
         return (a[hits], a[n]), (b[hits], b[n])
     if metric.name in _BINARY_SHARES and "true_negative" in metric.needs:

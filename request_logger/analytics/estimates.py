@@ -23,7 +23,7 @@ from request_logger.analytics.means import mean_interval
 from request_logger.analytics.queries import Answers
 from request_logger.analytics.rollups import Moments, Statistic
 from request_logger.analytics.shares import INDEPENDENT, Dependence, auc_interval, f1_interval, share_interval
-from scorers.base import AtMost, Bucket, Count, Metric, Sum, ratio
+from scorers.base import AtMost, Bucket, Count, Having, Metric, Sum, ratio
 from scorers.classification import CELLS, MATRIX
 
 # Resamples of a bootstrap: 25 are beyond each end of a 95 % interval. The seed is fixed, so that a repeated report
@@ -169,7 +169,7 @@ def size_of(metric: Metric, answers: Answers) -> int | None:
     """Return the sample size of a mean or a share; None for a metric with several sample sizes."""
     if metric.name in _COUNTED and set(metric.needs) == _BINARY_CELLS:
         return binary_trials(metric.name, answers)[1]
-    if mean_field(metric) is None and not any(isinstance(need, AtMost) for need in metric.needs.values()):
+    if mean_field(metric) is None and not any(isinstance(need, (AtMost, Having)) for need in metric.needs.values()):
         return None
     return next(int(answers[need]) for need in metric.needs.values() if isinstance(need, Count))
 
@@ -190,7 +190,7 @@ def interval_of(
         return _of_mean(metric, answers, field, together)
     needs = metric.needs
     found: Found | None = None
-    if {key: type(need) for key, need in needs.items()} == {"hits": AtMost, "n": Count}:
+    if {key: type(need) for key, need in needs.items()} in ({"hits": AtMost, "n": Count}, {"hits": Having, "n": Count}):
         found = share_interval(answers[needs["hits"]], answers[needs["n"]], together)
     elif metric.name in _COUNTED and set(needs) == _BINARY_CELLS:
         hits, trials = binary_trials(metric.name, answers)

@@ -95,6 +95,13 @@ def find_field(runner: QueryRunner, scope: Scope, name: str) -> Field:
     return field
 
 
+def usable_path(runner: QueryRunner, scope: Scope, path: str) -> str:
+    """Return the path by which a text can be grouped: the field or its subfield; empty if no index has it as a text."""
+    found = _field_caps(runner, scope, path, _with_subfields(path))
+    usable = [each for each in _with_subfields(path) if "text" in _kinds(found.get(each))]
+    return min(usable, key=lambda each: _indices_without(found[each])) if usable else ""
+
+
 def _mapped_field(name: str, paths: Sequence[str], found: Mapping[str, Any]) -> Field | None:
     """Return the field at the first of these paths that is in a mapping, with the others as its `others`."""
     fields = {_plain(path): _in_most_indices(path, found) for path in paths if _kinds(found.get(path))}

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from request_logger.analytics import rollups
 from request_logger.analytics.consistency import Judgement, judge
 from request_logger.analytics.errors import BadQueryError
+from request_logger.analytics.estimates import value_of
+from request_logger.analytics.evaluations import named_metric
 from request_logger.analytics.queries import QueryRunner
 from request_logger.analytics.scope import Scope
 from request_logger.analytics.selection import Selection, exists
@@ -19,7 +21,11 @@ from request_logger.settings import Settings
 from request_logger.store.ports import EngineReader
 
 _SCORED = {"bool": {"must_not": [exists("metrics.unscorable")]}}
-_CONDITION = re.compile(r"(?P<metric>\w+)(?:\[(?P<label>.+)\])?=(?P<limit>[^=\]]+)")
+_CONDITION = re.compile(r"(?P<metric>[\w.-]+)(?:\[(?P<label>.+)\])?=(?P<limit>[^=\]]+)")
+
+
+# What a verdict on evaluations has in place of a scorer.
+EVALUATIONS = "evaluations"
 
 
 class QualityError(Exception):
@@ -53,6 +59,11 @@ class Condition:
     def name(self) -> str:
         """The metric with its class, as ``recall[virginica]``."""
         return f"{self.metric}[{self.label}]" if self.label else self.metric
+
+    @property
+    def is_of_evaluations(self) -> bool:
+        """Whether it is about evaluations, which need no scored pairs: ``evaluations.helpful=0.8``."""
+        return self.metric.startswith("evaluations.")
 
     def holds(self, value: float) -> bool:
         """Return whether a value fulfils the condition."""
@@ -108,6 +119,10 @@ def _verdicts(reader: _Reader, conditions: Sequence[Condition], minimum: int, sc
     judgement = judge(reader.runner, reader.scope)
     verdicts = []
     for condition in conditions:
+        assessed = reader.evaluation(condition, minimum)
+        if assessed is not None:
+            verdicts.append(assessed)
+            continue
         having_it = [name for name, each in scorers.items() if _has(each, condition)]
         if not having_it:
             metrics = sorted({metric.name for each in scorers.values() for metric in getattr(each, "metrics", ())})
@@ -119,7 +134,7 @@ def _verdicts(reader: _Reader, conditions: Sequence[Condition], minimum: int, sc
             _check_consistent(judgement, scorers[name], name, condition)
             value = reader.value(scorers[name], name, condition) if enough else None
             verdicts.append(Verdict(condition, name, pairs, value, None if value is None else condition.holds(value)))
-    return [verdict for verdict in verdicts if found]
+    return [verdict for verdict in verdicts if found or verdict.condition.is_of_evaluations]
 
 
 def _check_consistent(judgement: Judgement, scorer: rollups.HasMetrics, name: str, condition: Condition) -> None:
@@ -155,6 +170,23 @@ class _Reader:
         """Return how many pairs each scorer has scored."""
         pages = self.runner.pages(self.scope, {"scorer": {"terms": {"field": "metrics.scorer"}}})
         return {str(bucket["key"]["scorer"]): int(bucket["doc_count"]) for bucket in pages}
+
+    def evaluation(self, condition: Condition, minimum: int) -> Verdict | None:
+        """Return the verdict on a condition on evaluations, None for any other condition."""
+        if not condition.is_of_evaluations:
+            return None
+        # A truth that can't be scored says nothing about them.
+        scope = replace(self.scope, filters=tuple(each for each in self.scope.filters if each is not _SCORED))
+        named = named_metric(self.runner, scope, condition.name)
+        if named is None:
+            return None
+        task, name = named
+        if task.count < max(minimum, 1):
+            return Verdict(condition, EVALUATIONS, task.count, None, None)
+        metric = next(each for each in task.metrics if each.name == name)
+        needs = self.runner.fetch(scope, metric.needs.values(), task.only)
+        value = value_of(metric, needs)
+        return Verdict(condition, EVALUATIONS, task.count, value, None if value is None else condition.holds(value))
 
     def value(self, scorer: rollups.HasMetrics, name: str, condition: Condition) -> float | None:
         """Return a metric's value, None where it is undefined."""

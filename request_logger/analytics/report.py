@@ -9,18 +9,23 @@ from typing import Any
 
 from request_logger.analytics import coverage as feedback
 from request_logger.analytics import curves
-from request_logger.analytics.buckets import Segment, by_ranges, fill, over_time, quantile_edges, values_of
+from request_logger.analytics.buckets import Segment, over_time
 from request_logger.analytics.class_averages import intervals_by_class
 from request_logger.analytics.consistency import Judgement, judge
-from request_logger.analytics.estimates import Estimate, estimates, needs_folds, statistics_of, with_folds
+from request_logger.analytics.estimate_json import as_json
+from request_logger.analytics.estimates import estimates, needs_folds, statistics_of, with_folds
+from request_logger.analytics.evaluation_report import evaluations_report
 from request_logger.analytics.fields import Field, find_field
 from request_logger.analytics.intervals import NoInterval
 from request_logger.analytics.jackknife import Folds, fetch_folds
 from request_logger.analytics.label_averages import fetch_cooccurrences
+from request_logger.analytics.llm_answers import answers_report
 from request_logger.analytics.queries import Answers, QueryRunner
 from request_logger.analytics.scope import Scope, find_scope
 from request_logger.analytics.shares import INDEPENDENT, Dependence
+from request_logger.analytics.splits import split_by, window_of
 from request_logger.analytics.tasks import Task, tasks_of
+from request_logger.analytics.token_prices import TokenPrices
 from request_logger.analytics.vocabularies import DISJOINT, are_disjoint
 from request_logger.documents.folds import FOLDS
 from request_logger.settings import Settings
@@ -35,15 +40,6 @@ Together = Mapping[str, Dependence]
 # Twice the share of one of the folds: beyond, Student's quantile is too small for groups of so different sizes.
 _LARGEST_FOLD = 2 / FOLDS
 
-# Window lengths (seconds) to choose from: the shortest that gives at most _MOST_WINDOWS points, which stay apart on a
-# plot 360 wide.
-_WINDOWS = {"1m": 60, "5m": 300, "15m": 900, "1h": 3600, "6h": 21_600, "1d": 86_400, "1w": 604_800, "month": 2_592_000}
-_MOST_WINDOWS = 40
-# Values of the field `by` that a report lists; the rest is counted.
-MOST_SEGMENTS = 50
-# A numeric field with more distinct values is split into _RANGES ranges.
-_MOST_NUMBERS = 12
-_RANGES = 4
 _DELAYS = {"minute": 60, "hour": 3600, "day": 86_400, "week": 604_800}
 _QUANTILES = (0.5, 0.9, 0.99)
 # Points of the delay curve, closer than a plot 360 wide can show.
@@ -86,6 +82,7 @@ def make_report(engine: EngineReader, settings: Settings, options: Options, *, o
 def _report(runner: QueryRunner, settings: Settings, scope: Scope, options: Options) -> Report:
     # Checked first, since an unknown field is an error whatever the documents are.
     field = find_field(runner, scope, options.by) if options.by else None
+    prices = TokenPrices(settings.token_prices)
     judgement = judge(runner, scope)
     rows = runner.count(scope, {"range": {"feedback.items": {"gt": 1}}})
     are_together = bool(rows or settings.fold_key)
@@ -101,6 +98,8 @@ def _report(runner: QueryRunner, settings: Settings, scope: Scope, options: Opti
         "delay": _delay(runner, scope),
         "unscorable": [{"reason": reason, "n": n} for reason, n in feedback.reasons(runner, scope)],
         "tasks": [_task(runner, scope, task, judgement, field, options, are_together=are_together) for task in tasks],
+        "evaluations": evaluations_report(runner, scope, field, options.window),
+        "answers": answers_report(runner, scope, prices),
     }
     shown = {task["scorer"] for task in report["tasks"]}
     unseen = [f"{reason}." for scorer, reason in judgement.reasons.items() if scorer not in shown]
@@ -179,22 +178,6 @@ def _task(
     return found
 
 
-def as_json(found: Estimate) -> Report:
-    """Return an estimate as JSON."""
-    interval = found.interval
-    return {
-        "name": found.name,
-        "value": found.value,
-        **({"low": interval.low, "high": interval.high, "method": interval.method} if interval else {}),
-        **({"no_interval": str(found.why)} if found.why else {}),
-        **({"design_effect": found.together.effect} if found.together else {}),
-        **({"by_chance": found.by_chance} if found.by_chance else {}),
-        "n": found.n,
-        "baseline": found.baseline,
-        "higher_is_better": found.higher_is_better,
-    }
-
-
 def _per_class(task: Task, answers: Answers, folds: Folds | None) -> Report:
     rows = _tables(task, answers)
     known = {}
@@ -221,7 +204,7 @@ def _over_time(runner: QueryRunner, scope: Scope, task: Task, options: Options, 
     """Return the headline metric (the first shown) per time window."""
     if not task.shown:
         return None
-    window = options.window or _window(runner, scope, task)
+    window = options.window or window_of(runner, scope, task.only)
     if not window:
         return None
     headline = task.shown[0]
@@ -233,35 +216,20 @@ def _over_time(runner: QueryRunner, scope: Scope, task: Task, options: Options, 
     return {"metric": headline.name, "window": window, "points": points}
 
 
-def _window(runner: QueryRunner, scope: Scope, task: Task) -> str:
-    """Return the shortest window that gives at most _MOST_WINDOWS points; empty without dates."""
-    aggs = {name: {name: {"field": scope.date_field}} for name in ("min", "max")}
-    found = runner.aggregate(scope, aggs, task.only)
-    if not found or found["min"]["value"] is None:
-        return ""
-    span = (found["max"]["value"] - found["min"]["value"]) / 1000
-    return next((name for name, seconds in _WINDOWS.items() if span <= seconds * (_MOST_WINDOWS - 1)), "month")
-
-
 def _by(runner: QueryRunner, scope: Scope, task: Task, field: Field, together: Together) -> Report:
     """Return the shown metrics by the values of a field, or by ranges for a number with many values."""
-    statistics = statistics_of(task.shown)
-    distinct = {"distinct": {"cardinality": {"field": field.path, "precision_threshold": 100}}}
-    many = field.is_number and runner.aggregate(scope, distinct, task.only)["distinct"]["value"] > _MOST_NUMBERS
-    left = left_out = 0
-    if many:
-        edges = quantile_edges(runner, scope, field, _RANGES, task.only)
-        segments = by_ranges(runner, scope, statistics, field, edges, task.only)
-    else:
-        listed = values_of(runner, scope, field, task.only)
-        left, left_out = len(listed[MOST_SEGMENTS:]), sum(segment.count for segment in listed[MOST_SEGMENTS:])
-        segments = fill(runner, scope, statistics, listed[:MOST_SEGMENTS], [task.only])
-    found = {"field": field.path, "name": field.name, "ranges": bool(many), "parts": []}
-    found["parts"] = [
-        {"value": segment.label, "n": segment.count, "metrics": _metrics(segment, task.shown, together)}
-        for segment in segments
-    ]
-    return {**found, "values_left_out": left, "documents_left_out": left_out}
+    split = split_by(runner, scope, statistics_of(task.shown), field, task.only)
+    return {
+        "field": field.path,
+        "name": field.name,
+        "ranges": split.ranges,
+        "parts": [
+            {"value": segment.label, "n": segment.count, "metrics": _metrics(segment, task.shown, together)}
+            for segment in split.segments
+        ],
+        "values_left_out": split.values_left_out,
+        "documents_left_out": split.documents_left_out,
+    }
 
 
 def _metrics(segment: Segment, metrics: Sequence[Metric], together: Together) -> list[Report]:

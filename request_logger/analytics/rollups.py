@@ -7,11 +7,12 @@ documents, and so equals what scikit-learn computes over the same pairs.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from scorers.base import AtMost, Bucket, Count, Metric, Need, Sum, SumBy, Terms, TermsBy, Value
+from scorers.base import AtMost, Bucket, Count, Having, Metric, Need, Sum, SumBy, Terms, TermsBy, Value
 
 PREFIX = "metrics."
 # Buckets per terms aggregation. With more distinct values the answer is approximate, and NotExactError is raised.
@@ -140,6 +141,9 @@ def key_of(need: Statistic) -> str:
             return f"sum_{field}"
         case AtMost(field, limit):
             return f"at_most_{field}_{limit:g}"
+        case Having(field, value):
+            # A name of an aggregation can't have every character.
+            return f"having_{field}_{hashlib.sha256(value.encode('utf-8', 'replace')).hexdigest()}"
         case Terms(field):
             return f"terms_{field}"
         case TermsBy(field, by):
@@ -158,6 +162,8 @@ def _aggregation(need: Statistic) -> Body:
             return {"sum": {"field": f"{PREFIX}{field}"}}
         case AtMost(field, limit):
             return {"filter": {"range": {f"{PREFIX}{field}": {"lte": limit}}}}
+        case Having(field, value):
+            return {"filter": {"term": {f"{PREFIX}{field}": value}}}
         case Terms(field):
             return _terms(field)
         case TermsBy(field, by):
@@ -183,7 +189,7 @@ def read_one(need: Statistic, found: Mapping[str, Any]) -> Any:
         case Sum():
             # The sum is null for a field that no index maps.
             return float(found["value"] or 0.0)
-        case AtMost():
+        case AtMost() | Having():
             return int(found["doc_count"])
         case Terms():
             return {str(bucket["key"]): int(bucket["doc_count"]) for bucket in _buckets(key, found)}

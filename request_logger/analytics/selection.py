@@ -90,10 +90,10 @@ _IN_EACH = ("ce-time", "ce-source", "undecodable", "payload_dropped.bytes", "uni
 _LEAVES = {
     "request": ("dataType", *_IN_EACH),
     "response": ("dataType", *_IN_EACH),
-    "feedback": ("reward", "items", *_IN_EACH),
+    "feedback": ("reward", "items", "evaluations_only", *_IN_EACH),
     # A scored document has ``scorer``, one that could not be scored ``unscorable``, custom metrics alone have
-    # ``series``.
-    "metrics": ("scorer", "unscorable", "series", "unindexed_reason"),
+    # ``series``, evaluations alone ``evaluated``.
+    "metrics": ("scorer", "unscorable", "series", "evaluated", "unindexed_reason"),
 }
 FAILED: Query = {"range": {f"response.{STATUS}": {"gte": FAILED_STATUS}}}
 """The failed requests, which are no predictions: neither counted nor scored."""

@@ -82,6 +82,9 @@ _MEANINGS = {
     "feedback.request": "request within the feedback",
     "feedback.response": "response within the feedback",
     "feedback.metrics": "custom metrics within the feedback",
+    "feedback.evaluations": "evaluations by name and id: [assessments.md](assessments.md)",
+    "feedback.evaluations_only": "true if there was nothing but evaluations",
+    "feedback.evaluations_left_out": "true if there were more than 100 of them",
     "item": "for a batch's feedback: index of the row",
     "items": "number of rows",
     "metadata": "headers of the request that KServe logs, by name in lower case; one keyword, or a list, per name",
@@ -140,6 +143,9 @@ _MEANINGS = {
     "metrics.truth_words": "length of the true text in words",
     "metrics.series": "custom metrics with their type and tags, as JSON text",
     "metrics.reward_agrees": "whether a reward of 0 or 1 agrees with the truth",
+    "metrics.evaluated": "names of the evaluations: [assessments.md](assessments.md)",
+    "metrics.evaluation_labels": "their labels as `<name>=<label>`",
+    "metrics.evaluations": "an object per name of an evaluation: [assessments.md](assessments.md#fields)",
     "metrics.response_disagrees": "whether the response within the feedback differs from the stored one",
 }
 

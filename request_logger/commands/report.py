@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from request_logger.analytics import evaluation_tables, llm_tables
 from request_logger.analytics.formatting import duration, interval, number, percent, remarks, words
 from request_logger.analytics.report import Options, Report, make_report
 from request_logger.commands.engine_access import quiet_engine
@@ -69,7 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
         write_page(Path(arguments.html), page, report)
     else:
         print("\n".join(lines(report)))
-    return int(not report["coverage"]["predictions"] and not report["tasks"])
+    return int(not report["coverage"]["predictions"] and not report["tasks"] and "evaluations" not in report)
 
 
 def write_page(path: Path, page: Callable[[Report], str], found: Report) -> None:
@@ -94,9 +95,34 @@ def lines(report: Report) -> Iterator[str]:
         yield from _matrix(task)
         yield from _over_time(task)
         yield from _by(task)
+    yield from _evaluations(report)
+    yield from _answers(report)
     for note in report["notes"]:
         yield ""
         yield f"Note: {note}"
+
+
+def _evaluations(report: Report) -> Iterator[str]:
+    for section in report.get("evaluations", []):
+        yield ""
+        yield evaluation_tables.heading(section)
+        for position, found in enumerate(evaluation_tables.tables(section)):
+            if position:
+                yield ""
+            yield table(found.header, found.rows)
+
+
+def _answers(report: Report) -> Iterator[str]:
+    if "answers" not in report:
+        return
+    yield ""
+    yield llm_tables.HEADING
+    for position, found in enumerate(llm_tables.answer_tables(report["answers"])):
+        if position:
+            yield ""
+        yield table(found.header, found.rows)
+    if report["answers"].get("without_price"):
+        yield f"without a price: {', '.join(report['answers']['without_price'])}"
 
 
 def _head(report: Report) -> Iterator[str]:
@@ -105,6 +131,8 @@ def _head(report: Report) -> Iterator[str]:
     counts = report["coverage"]
     if not counts["predictions"] and not report["tasks"]:
         yield "No predictions."
+        if counts["feedback_only"]:
+            yield f"{counts['feedback_only']:,} feedback without a prediction"
         return
     yield (
         f"{counts['predictions']:,} predictions, {counts['with_feedback']:,} with feedback"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from request_logger.analytics.token_prices import TokenPrices
 from request_logger.ingest.access import Access
 from request_logger.ingest.redaction import Redactor
 from request_logger.metadata import MetadataError, metadata_source
@@ -23,6 +24,7 @@ def startup_problems(settings: Settings, *more: Callable[[], object]) -> list[st
         lambda: metadata_source(settings),
         lambda: Access(settings),
         lambda: Redactor(settings.redact, settings.redact_key),
+        lambda: TokenPrices(settings.token_prices),
         *more,
         errors=_ERRORS,
     )

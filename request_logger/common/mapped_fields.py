@@ -35,6 +35,7 @@ SCORED_AT = "scored_at"
 METRICS = frozenset({
     *KEYWORD_METRICS, *NUMBER_METRICS, "error", "unscorable", "warning", "series", "scored_at", "correct", "truth_rank",
     "score_bin", "calibration_bin", "reward", "reward_agrees", "response_disagrees", "unindexed", "unindexed_reason",
+    "evaluated", "evaluation_labels", "evaluations",
 })  # fmt: skip
 
 SEARCHABLE_TEXT = "searchable_text"
@@ -49,6 +50,7 @@ _PREDICTION = _ANY_PART | {
     "ce-statuscode", "body_item", SEARCHABLE_TEXT,
 }  # fmt: skip
 _FEEDBACK = _ANY_PART | {"reward", "truth", "request", "response", "metrics", "instance", "item", "items", "body_item"}
+_FEEDBACK |= {"evaluations", "evaluations_left_out", "evaluations_only"}
 PARTS = {
     "request": frozenset(_PREDICTION),
     "response": frozenset(_PREDICTION),

@@ -13,6 +13,7 @@ from request_logger.common.mapped_fields import ORIGIN_KEYWORDS
 from request_logger.dashboards.panels import (
     BARS,
     CLASSES,
+    EVALUATED,
     LINES,
     MATRIX,
     NUMBER,
@@ -71,6 +72,9 @@ def _variables(source: str) -> Iterator[Json]:
         yield _variable(name, field, before, source)
         before = f"({field}:${name})"
     yield _variable("class", TRUTH, before, source)
+    # One at a time: it is a part of a field's name.
+    everything = _variable("evaluation", EVALUATED, before, source)
+    yield {**everything, "multi": False, "includeAll": False, "allValue": "", "current": {}}
     options = [{"text": window, "value": window, "selected": window == "1h"} for window in _WINDOWS.split(",")]
     yield {
         "name": "window",

@@ -40,8 +40,8 @@ def saved_objects(rows: list[PanelRow]) -> Iterator[Json]:
     """Yield the index pattern, the controls, a visualization per panel, and the dashboard that contains them."""
     yield _object("index-pattern", PATTERN, {"title": PREDICTIONS, "timeFieldName": TIME}, [])
     yield _controls()
-    # Kibana's classic visualizations can't calculate with several figures.
-    panels = [panel for row in rows for panel in row.panels if panel.formula is None]
+    # Kibana's classic visualizations can't calculate with several figures, and their fields are fixed.
+    panels = [panel for row in rows for panel in row.panels if panel.is_plain]
     for panel in panels:
         yield _visualization(panel)
     yield _dashboard(panels)

@@ -21,9 +21,12 @@ TRUTH, PREDICTED = f"{PREFIX}truth_label", f"{PREFIX}predicted_label"
 REWARD = "feedback.reward"
 SCORER = f"{PREFIX}scorer"
 UNSCORABLE = f"{PREFIX}unscorable"
+EVALUATED, EVALUATION_LABELS = f"{PREFIX}evaluated", f"{PREFIX}evaluation_labels"
 FAILED = f"response.{STATUS}:[{FAILED_STATUS} TO *]"
 # With something to exclude from: within brackets, an exclusion alone matches nothing.
 NOT_FAILED = f"*:* AND NOT {FAILED}"
+# Of the evaluation that is chosen.
+VALUE = f"{PREFIX}evaluations.$evaluation.value"
 # The most classes that a panel lists.
 CLASSES = 100
 # Scorers with one class per document: only there the average of `correct` by class is precision or recall.
@@ -67,7 +70,8 @@ class Panel:
 
     ``shape``: NUMBER, LINES over time, BARS, TABLE or MATRIX (first split by second). ``share``: all figures are
     between 0 and 1. ``of_class``: the field that the chosen class restricts. With a ``formula`` its value is shown
-    instead of the figures; ``each_class`` repeats the panel per class, which ``$class`` stands for.
+    instead of the figures; ``each_class`` repeats the panel per class, which ``$class`` stands for. In a figure's
+    field, ``$evaluation`` is the chosen name of an evaluation.
     """
 
     title: str
@@ -80,6 +84,11 @@ class Panel:
     of_class: str = ""
     formula: Formula | None = None
     each_class: bool = False
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is of fixed fields and calculates nothing, so that every program can show it."""
+        return self.formula is None and not any("$" in figure.field for figure in self.figures)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +133,8 @@ _ORIGIN = tuple(By(name, ORIGIN_KEYWORDS[name]) for name in ("deployment", "pred
 
 
 def rows() -> list[PanelRow]:
-    """Return all rows: predictions and rewards, then one row per scorer."""
-    found = [_rewards()]
+    """Return all rows: predictions and rewards, evaluations, then one row per scorer."""
+    found = [_rewards(), _evaluations()]
     found += [PanelRow(f"Scorer: {name}", tuple(_of_scorer(name))) for name in sorted(registered()) if name != "reward"]
     return found
 
@@ -164,6 +173,26 @@ def _rewards() -> PanelRow:
             Panel("Rewards by model", TABLE, with_reward, (DOCUMENTS, *reward), _ORIGIN),
             Panel("Scorers", TABLE, f"_exists_:{SCORER}", (DOCUMENTS,), (By("scorer", SCORER),)),
             Panel("Why not scorable", TABLE, unscorable, (DOCUMENTS,), (By("reason", UNSCORABLE),)),
+        ),
+    )
+
+
+def _evaluations() -> PanelRow:
+    query = f"_exists_:{EVALUATED} AND NOT {FAILED}"
+    labelled = f"_exists_:{EVALUATION_LABELS} AND NOT {FAILED}"
+    about = "A prediction counts once per name; without a majority of its raters it has no label."
+    mean = (Figure("mean value", "avg", VALUE),)
+    chosen = f"_exists_:{VALUE} AND NOT {FAILED}"
+    return PanelRow(
+        "Evaluations",
+        (
+            Panel("Evaluated", NUMBER, query, (DOCUMENTS,)),
+            Panel("Mean value of $evaluation", NUMBER, chosen, mean),
+            Panel("Evaluated over time", LINES, query, (DOCUMENTS,)),
+            Panel("Mean value of $evaluation over time", LINES, chosen, mean),
+            Panel("Evaluations by name", BARS, query, (DOCUMENTS,), (By("name", EVALUATED),)),
+            Panel("Evaluations by label", BARS, labelled, (DOCUMENTS,), (By("label", EVALUATION_LABELS),), about=about),
+            Panel("Evaluations by model", TABLE, labelled, (DOCUMENTS,), (*_ORIGIN, By("label", EVALUATION_LABELS))),
         ),
     )
 

@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple
 from request_logger.common.json import dumps
 from request_logger.common.mapped_fields import SEARCHABLE_TEXT
 from request_logger.documents.degradation import split
+from request_logger.documents.feedback_join import is_of_evaluations, without_evaluations
 from request_logger.documents.field_names import to_set_aside
 from request_logger.payloads import Decoded, UndecodableError, decode_message
 
@@ -90,9 +91,13 @@ def with_searchable_text(contents: list[Document]) -> list[Document]:
 def feedback_rows(content: Document, rows: int) -> list[Document]:
     """Return the feedback of each row of a batch: the row's reward, its position, and the number of rows.
 
-    Each has the whole body. In a large batch only the first row has: the others have their own row of ``truth`` and
-    ``response``, and no ``request``; unless the truth or the response hasn't exactly one row per row of the batch.
+    Evaluations are of the prediction as a whole: the first row has them, and if there is nothing else, only its
+    feedback is returned. Otherwise each has the whole body. In a large batch only the first row has: the others have
+    their own row of ``truth`` and ``response``, and no ``request``; unless the truth or the response hasn't exactly one
+    row per row of the batch.
     """
+    if is_of_evaluations(content):
+        return [_row_of_feedback(content, _FIRST, rows)]
     contents = [_row_of_feedback(content, row, rows) for row in range(rows)]
     messages = [content[name] for name in _MESSAGES if content.get(name) is not None]
     if rows < 2 or not messages or rows * len(dumps(messages)) <= MAX_COPIES_BYTES:
@@ -118,7 +123,8 @@ def has_own_messages(feedback: Document) -> bool:
 
 
 def _row_of_feedback(content: Document, row: int, rows: int) -> Document:
-    feedback = {**content, "item": row, "items": rows}
+    own = content if row == _FIRST else without_evaluations(content)
+    feedback = {**own, "item": row, "items": rows}
     reward = content.get("reward")
     if isinstance(reward, list):
         if row < len(reward):

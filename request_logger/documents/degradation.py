@@ -31,7 +31,9 @@ _ELEMENTS = "elements"
 # A mapping that accepts no new field refuses it, as it does the metrics.
 _FOLD = "fold"
 # Fields that the index template does not index: no name within them is refused.
-_NOT_INDEXED = frozenset({"payload", "instance", "truth", "request", "response", "metrics", "parameters", "outputs"})
+_NOT_INDEXED = frozenset(
+    {"payload", "instance", "truth", "request", "response", "metrics", "parameters", "outputs", "evaluations"}
+)
 
 
 def degraded_form(document: Document, parts: Mapping[str, Document], reasons: Sequence[str]) -> Document | None:
@@ -85,9 +87,10 @@ class _Form:
 def _stages(parts: Mapping[str, Document], *, has_fold: bool) -> list[_Form]:
     """Return the forms to try in turn if the reasons don't name the refused content.
 
-    Set aside are: the names that an index can't have; the names from documents, for which an index may have no room;
-    the metrics, which scoring can compute again; all but a few fields; everything; and finally the metrics and the fold
-    are left out. ``has_fold`` is true if there is no fold to leave out.
+    Set aside are: the names that an index can't have; the metrics of evaluations, whose names are any sender's; the
+    names from documents, for which an index may have no room; the metrics, which scoring can compute again; all but a
+    few fields; everything; and finally the metrics and the fold are left out. ``has_fold`` is true if there is no fold
+    to leave out.
     """
 
     def those(wanted: Callable[[str, str, Any], bool]) -> frozenset[tuple[str, str]]:
@@ -98,13 +101,15 @@ def _stages(parts: Mapping[str, Document], *, has_fold: bool) -> list[_Form]:
     illegal = those(
         lambda name, field, value: not is_legal(field) or (field not in _NOT_INDEXED and has_illegal_names(value))
     )
-    brought = illegal | those(lambda name, field, value: field not in mapped_fields.PARTS[name])
+    evaluations = illegal | those(lambda name, field, value: (name, field) == ("metrics", "evaluations"))
+    brought = evaluations | those(lambda name, field, value: field not in mapped_fields.PARTS[name])
     metrics = brought | those(lambda name, field, value: name == "metrics")
     most = metrics | those(lambda name, field, value: field not in _LAST_REFUSED)
     everything = those(lambda name, field, value: True)
     return [
         _Form(),
         _Form(illegal),
+        _Form(evaluations),
         _Form(brought),
         _Form(metrics),
         _Form(brought, has_metrics=not parts["metrics"]),

@@ -3,8 +3,8 @@
 A document is a join of parts (request, response, feedback, outlier, drift). Joining is a pure function: the order and
 the number of deliveries of the parts don't matter. Of two versions of a part the one with the later ce-time is kept (of
 equal times the one that arrived last); a version without a usable ce-time is ordered by its time of arrival, which is
-stored with it. Parts that several nodes of a graph logged under the same request id are kept under ``nodes``; the top
-level has the latest version of each part.
+stored with it. Evaluations in feedback are joined one by one: see feedback_join. Parts that several nodes of a graph
+logged under the same request id are kept under ``nodes``; the top level has the latest version of each part.
 
 A stored document may come from another program: content of another shape is kept unchanged, and treated as missing.
 """
@@ -25,9 +25,17 @@ from request_logger.documents.batches import BODY_ITEM, KEEP_ALL, Keep, Keeping,
 from request_logger.documents.degradation import MAX_REFUSALS, degraded_form
 from request_logger.documents.event import OWNER_FIELDS, BadEventError, Event
 from request_logger.documents.event_metadata import extended_rows
+from request_logger.documents.feedback_join import (
+    has_evaluations,
+    is_of_evaluations,
+    join_feedback,
+    with_all_evaluations,
+    without_evaluations,
+)
 from request_logger.metadata import Schema, apply_schema
 from request_logger.metadata.schema import Side
 from request_logger.payloads import Decoded, UndecodableError, decode_body, parse_body
+from request_logger.payloads.evaluations import with_evaluations
 from request_logger.payloads.flat import Flat, read_flat
 from request_logger.payloads.messages import drift_content, feedback_content, outlier_contents
 from request_logger.payloads.predictions import predicted
@@ -128,7 +136,7 @@ def _contents(event: Event, schema: Schema | None, most_rows: int | None, keep: 
             payload: Keep = "none" if event.kind == "reference" else keep.payload
             rows = rows_of(decoded, keep=payload, size=len(body.raw))
             return with_searchable_text(rows) if keep.searchable_text else rows
-        return _message_contents(event.part, body.raw, body.content_type, schema)
+        return _message_contents(event, body.raw, schema)
     except TooManyRowsError:
         raise
     except UndecodableError as error:
@@ -147,12 +155,13 @@ def _named(decoded: Decoded, schema: Schema | None, side: Side) -> Decoded:
         return decoded
 
 
-def _message_contents(part: str, raw: bytes, content_type: str | None, schema: Schema | None) -> list[Document]:
-    if part == "outlier":
+def _message_contents(event: Event, raw: bytes, schema: Schema | None) -> list[Document]:
+    content_type = event.body.content_type
+    if event.part == "outlier":
         return outlier_contents(raw, content_type)
-    if part == "drift":
+    if event.part == "drift":
         return [drift_content(raw, content_type, (schema or Schema()).by_feature)]
-    return [feedback_content(raw, content_type)]
+    return [with_evaluations(feedback_content(raw, content_type), event.timestamp)]
 
 
 def undecodable(raw: bytes, content_type: str | None, reason: str) -> Document:
@@ -196,10 +205,27 @@ def join(stored: Document | None, part: Part) -> Document:
     if content is not part.content:
         part = replace(part, content=content)
     known = nodes.setdefault(node, {}).get(part.name)
-    if known is not None and not _replaces(part.content, known):
+    if known is not None and part.name == "feedback" and has_evaluations(part.content, expand(known)):
+        joined = _joined_feedback(stored, known, part)
+        if joined is None:
+            return stored
+        part = joined
+    elif known is not None and not _replaces(part.content, known):
         return stored
     nodes[node][part.name] = part.content
     return _assemble(stored, part, nodes, node)
+
+
+def _joined_feedback(stored: Document, known: Document, part: Part) -> Part | None:
+    """Return the feedback's part with what is kept of the known one; None if nothing changes."""
+    whole = expand(known)
+    content, is_newer = join_feedback(whole, part.content, _replaces)
+    if content is whole:
+        return None
+    time = stored.get("@timestamp")
+    # The document's time remains that of the version whose truth is kept.
+    timestamp = part.timestamp if is_newer or not isinstance(time, str) else time
+    return replace(part, content=content, timestamp=timestamp)
 
 
 def nodes_in(document: Document) -> dict[str, dict[str, Document]]:
@@ -251,13 +277,7 @@ def _assemble(stored: Document, part: Part, nodes: dict[str, Document], node: st
     for field in _HEADER:
         if field not in document and field in part.header:
             document[field] = part.header[field]
-    best = node
-    if len(nodes) > 1:
-        best = max(
-            (name for name in nodes if part.name in nodes[name]),
-            key=lambda name: (_rank(nodes[name][part.name]), name == node),
-        )
-    document[part.name] = nodes[best][part.name]
+    best, document[part.name] = _latest(part.name, nodes, node) if len(nodes) > 1 else (node, part.content)
     leads = part.name == _leading_part(document)
     if leads and best == node:
         document["@timestamp"] = part.timestamp
@@ -280,6 +300,17 @@ def _assemble(stored: Document, part: Part, nodes: dict[str, Document], node: st
     return document
 
 
+def _latest(name: str, nodes: dict[str, Document], node: str) -> tuple[str, Document]:
+    """Return the node with the latest version of a part (of equal ones ``node``), and the version for the top level."""
+    versions = {each: parts[name] for each, parts in nodes.items() if name in parts}
+    wholes = {each: expand(version) for each, version in versions.items()} if name == "feedback" else {}
+    others = {each: not is_of_evaluations(whole) for each, whole in wholes.items()}
+    best = max(versions, key=lambda each: (others.get(each, True), _rank(versions[each]), each == node))
+    if has_evaluations(*wholes.values()):
+        return best, with_all_evaluations(wholes[best], wholes.values())
+    return best, versions[best]
+
+
 def _leading_part(document: Document) -> str:
     """Return the name of the part that determines the document's @timestamp; empty if it has no part."""
     for name in PARTS:
@@ -294,7 +325,14 @@ def _leading_node(document: Document, nodes: dict[str, Document]) -> str:
         for node, parts in nodes.items():
             if name in parts and parts[name] == document.get(name):
                 return node
+            # At the top level a feedback has the evaluations of all nodes.
+            if name == "feedback" and name in parts and _is_same_verdict(parts[name], document.get(name)):
+                return node
     return next(iter(nodes))
+
+
+def _is_same_verdict(one: Document, other: Any) -> bool:
+    return bool(without_evaluations(expand(one)) == without_evaluations(expand(other)))
 
 
 def same_owner(stored: Document, header: Mapping[str, Any]) -> bool:

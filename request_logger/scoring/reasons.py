@@ -39,6 +39,8 @@ class PairWarning(StrEnum):
     METRICS_TOO_MANY = "only the first 100 metrics are kept"
     METRIC_WITHOUT_VALUE = "not a metric of key, type and value"
     METRIC_KIND_UNKNOWN = "a metric that is no COUNTER, GAUGE or TIMER"
+    EVALUATION_UNUSABLE = "an evaluation can't be used: its reason in feedback.evaluations says why"
+    EVALUATIONS_TOO_MANY = "only 100 evaluations and 20 names of a prediction are kept"
     METRIC_TOO_LONG = "a metric's key and tags have more than 8000 characters"
 
 

@@ -18,8 +18,9 @@ from request_logger.documents.event_metadata import is_failure
 from request_logger.documents.folds import with_fold
 from request_logger.documents.latency import with_latency
 from request_logger.payloads import UndecodableError, decode_message
+from request_logger.payloads.evaluations import EVALUATIONS
 from request_logger.payloads.flat import Flat, read_flat
-from request_logger.scoring import custom_metrics, user_scorers
+from request_logger.scoring import custom_metrics, evaluations, user_scorers
 from request_logger.scoring.reasons import PairReason, PairWarning, chooser_raised
 from scorers.base import Row, UnscorableError, finite
 
@@ -79,7 +80,9 @@ def settler(chooser: ChooserLike, fold_key: str = "") -> Settle:
 
 
 def score(document: Document, chooser: ChooserLike) -> dict[str, Any] | None:
-    """Return the metrics of a document; None if its response is missing and its feedback has no custom metrics.
+    """Return the metrics of a document; None if its response is missing and its feedback has only a truth or a reward.
+
+    Custom metrics and evaluations need no response.
 
     The stored response is scored; the response in the feedback only if none is stored, and ``response_disagrees`` is
     set if the two differ. If the pair can't be scored, ``error`` and ``unscorable`` have the reason, a fixed text: in
@@ -105,9 +108,15 @@ def _score(document: Document, chooser: ChooserLike) -> dict[str, Any] | None:
     own, wrong = custom_metrics.of_feedback(feedback)
     # The custom metrics of a feedback for a batch concern the whole batch: they are counted once, in its first row.
     metrics = dict(own) if row == 0 else {}
-    says_only_metrics = own and feedback.get("truth") is None and "reward" not in feedback
-    if says_only_metrics or (prediction is None and problem is None):
+    assessed, unusable = evaluations.of_feedback(feedback) if EVALUATIONS in feedback else ({}, [])
+    metrics |= assessed
+    has_verdict = feedback.get("truth") is not None or "reward" in feedback
+    if not has_verdict and unusable:
+        metrics["warning"] = _warning(unusable)
+    says_only_others = not has_verdict and (own or assessed or unusable)
+    if says_only_others or (prediction is None and problem is None):
         return metrics or None
+    wrong += unusable
     if problem is PairReason.REQUEST_FAILED:
         return {**metrics, **_unscorable(problem)}
     reward = _reward(feedback.get("reward"), row, wrong)
@@ -131,11 +140,15 @@ def _score(document: Document, chooser: ChooserLike) -> dict[str, Any] | None:
     except UnscorableError as error:
         metrics.update(_unscorable(error.reason))
     if wrong:
-        told = sorted(set(map(str, wrong)))
-        metrics["warning"] = told[0] if len(told) == 1 else told
+        metrics["warning"] = _warning(wrong)
     if reward in (0, 1) and "correct" in metrics:
         metrics["reward_agrees"] = bool(reward) == bool(metrics["correct"])
     return metrics
+
+
+def _warning(problems: list[str]) -> str | list[str]:
+    told = sorted(set(map(str, problems)))
+    return told[0] if len(told) == 1 else told
 
 
 def _chosen(chooser: ChooserLike, document: Document, truth: Row | None, prediction: Row | None) -> ScorerLike:

@@ -29,7 +29,20 @@ MAX_TEXT_CHARACTERS = 8000
 MAX_VALUES = 10_000
 
 # The fields that scoring itself writes. A text `error` is the reason of an unscorable pair.
-_OURS = frozenset({"scorer", "basis", "scored_at", "unscorable", "warning", "reward_agrees", "response_disagrees"})
+_OURS = frozenset(
+    (
+        "scorer",
+        "basis",
+        "scored_at",
+        "unscorable",
+        "warning",
+        "reward_agrees",
+        "response_disagrees",
+        "evaluated",
+        "evaluation_labels",
+        "evaluations",
+    )
+)
 
 log = logging.getLogger(__name__)
 

@@ -1,4 +1,5 @@
-"""Reads many feedbacks from one body of ``POST /v1/feedback``: a JSON array, NDJSON (one object per line), or CSV.
+"""Reads many feedbacks from one body of ``POST /v1/feedback``: a JSON array, NDJSON (one object per line), CSV, or
+OpenTelemetry's log records.
 
 A value that can't be read is yielded as a BadEventError, so that it doesn't keep the others from being stored.
 """
@@ -15,11 +16,12 @@ from request_logger.common.json import parse_leniently
 from request_logger.documents.event import BadEventError
 from request_logger.ingest.memory_budget import Budget
 from request_logger.server.batch_elements import elements
+from request_logger.server.feedback_evaluations import of_logs
 
 CSV = "text/csv"
 NDJSON = ("application/x-ndjson", "application/ndjson", "application/jsonl")
 # Columns whose values are JSON where they can be read as such: 1 is a number, setosa a text.
-_VALUES = frozenset(("truth", "truths", "reward", "prediction", "predictions", "metrics"))
+_VALUES = frozenset(("truth", "truths", "reward", "prediction", "predictions", "metrics", "evaluations"))
 
 
 def read(raw: bytes, media_type: str, budget: Budget) -> Iterator[object] | None:
@@ -31,7 +33,7 @@ def read(raw: bytes, media_type: str, budget: Budget) -> Iterator[object] | None
         return _csv(raw)
     if media_type in NDJSON:
         return _lines(raw)
-    return elements(raw, budget) if raw.lstrip(b" \t\r\n")[:1] == b"[" else None
+    return elements(raw, budget) if raw.lstrip(b" \t\r\n")[:1] == b"[" else of_logs(raw)
 
 
 def _lines(raw: bytes) -> Iterator[object]:

@@ -19,7 +19,7 @@ from request_logger.ingest.memory_budget import Budget, RequestTooLargeError
 from request_logger.ingest.pipeline import IngestPipeline
 from request_logger.ingest.replies import metrics_of
 from request_logger.payloads import UndecodableError, parse_body
-from request_logger.server import feedback_many
+from request_logger.server import feedback_evaluations, feedback_many
 from request_logger.server.batch_route import BatchRoute
 from request_logger.server.request_body import small_body
 from request_logger.server.responses import EMPTY, as_response, json_answer
@@ -38,7 +38,7 @@ _ATTRIBUTES = {
 # Longer keys are not quoted in an error.
 _LONGEST_NAME = 40
 _REQUIRED = ("request_id", "deployment")
-_CONTENT_FIELDS = ("truth", "truths", "reward", "metrics")
+_CONTENT_FIELDS = ("truth", "truths", "reward", "metrics", *feedback_evaluations.FIELDS)
 _FIELDS = (*_ATTRIBUTES, "engine", *_CONTENT_FIELDS, "prediction", "predictions")
 COMMON_FIELDS = ("deployment", "namespace", "predictor", "model", "engine", "time")
 """The fields that parameters of the URL may give for all feedback in the request."""
@@ -112,7 +112,7 @@ def feedback_event(raw: bytes, settings: Settings, common: Mapping[str, str] = M
         raise BadEventError("body: expected a JSON object, found no JSON that can be stored") from None
     if not isinstance(body, dict):
         raise BadEventError("body: expected a JSON object")
-    body = {**common, **body}
+    body = {**common, **feedback_evaluations.with_events(body)}
     for name in body:
         if name not in _FIELDS:
             raise BadEventError(f"{_misspelled(name)}: no such field; there are {', '.join(_FIELDS)}")
@@ -153,6 +153,7 @@ def _content(body: dict[str, Any]) -> dict[str, Any]:
     if all(body.get(name) is None for name in _CONTENT_FIELDS):
         raise BadEventError(f"{', '.join(_CONTENT_FIELDS)}: expected one of them")
     content = {name: body[name] for name in ("reward", "metrics") if body.get(name) is not None}
+    content |= feedback_evaluations.content_of(body)
     if not isinstance(content.get("metrics", []), list):
         raise BadEventError("metrics: expected a list of {key, type, value, tags}")
     for name, one, many in (("truth", "truth", "truths"), ("response", "prediction", "predictions")):

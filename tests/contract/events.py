@@ -145,6 +145,11 @@ def _edges() -> Iterator[Sent]:
     answer, truth = ndarray([[0.2, 0.8]], ["no", "yes"]), json.dumps({"truth": {"data": {"ndarray": [1]}}}).encode()
     yield made("late:feedback", "feedback", truth)
     yield made("late:response", "response", answer)
+    judged = b'{"evaluations": [{"name": "helpful", "value": "up", "id": "a"}, {"name": "grounded", "label": "no"}]}'
+    yield made("late:evaluations", "feedback", judged, Ce_Time="2026-01-04T00:00:00Z")
+    yield made("late:evaluations", "feedback", judged.replace(b"up", b"down"), Ce_Time="2026-01-05T00:00:00Z")
+    event_of_otel = b'{"gen_ai.evaluation.name": "Relevance", "gen_ai.evaluation.score.value": 0.5}'
+    yield made("batch:evaluation", "feedback", event_of_otel, Ce_Time="2026-01-04T00:00:00Z")
     yield made("batch:request", "request", ndarray([[1, 2], [3, 4], [5, 6]], ["a", "b"]))
     yield made("batch:feedback", "feedback", b'{"reward": 1, "truth": {"data": {"ndarray": [1, 0, 1]}}}')
     yield made("batch:response", "response", ndarray([[0.1, 0.9], [0.8, 0.2], [0.7, 0.3]]))

@@ -187,7 +187,7 @@ def test_each_has_its_own_status(patient_server: Server, index: Index, deploymen
     assert answer.status_code == 207
     statuses = answer.json()["events"]
     assert [each["status"] for each in statuses] == [200, 200, 400, 200]
-    assert statuses[2]["error"] == "truth, truths, reward, metrics: expected one of them"
+    assert statuses[2]["error"] == "truth, truths, reward, metrics, evaluations, thumb: expected one of them"
     again = send(rows)
     assert (again.status_code, again.json()) == (200, {"accepted": 3})
     documents = index.documents(index_of(deployment))

@@ -8,7 +8,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
-from request_logger.analytics import comparison_text, formatting
+from request_logger.analytics import comparison_text, evaluation_tables, formatting, llm_tables
 from request_logger.analytics.page.plots import of_report, of_task
 from request_logger.store.excluded_indices import left_out_note
 
@@ -28,8 +28,19 @@ def page(report: dict[str, Any], form: Mapping[str, str] | None = None) -> str:
         for number, task in enumerate(report["tasks"])
     ]
     reasons = [(problem["reason"], f"{problem['n']:,}") for problem in report.get("unscorable", [])]
+    evaluations = [
+        (evaluation_tables.heading(section), list(evaluation_tables.tables(section)))
+        for section in report.get("evaluations", [])
+    ]
+    if "answers" in report:
+        evaluations.append((llm_tables.HEADING, list(llm_tables.answer_tables(report["answers"]))))
     return _template("report.html.jinja").render(
-        report=report, tasks=tasks, plots=list(of_report(report)), form=form, unscorable=reasons
+        report=report,
+        tasks=tasks,
+        evaluations=evaluations,
+        plots=list(of_report(report)),
+        form=form,
+        unscorable=reasons,
     )
 
 

@@ -85,6 +85,10 @@ def metrics_mapping() -> Mapping:
             "reward": {"type": "double"},
             "reward_agrees": {"type": "boolean"},
             "response_disagrees": {"type": "boolean"},
+            "evaluated": _KEYWORD,
+            "evaluation_labels": _KEYWORD,
+            # Declared so that a strict mapping refuses the evaluations by their name, and not all metrics.
+            "evaluations": {"type": "object"},
             **_UNINDEXED,
         }
     }
@@ -144,6 +148,14 @@ def dynamic_templates(*, keyword_subfields: bool = True) -> list[Mapping]:
     """Return the types of fields without a fixed type: numbers are doubles, other scalars are keywords."""
     text = _WITH_SUBFIELD if keyword_subfields else _KEYWORD
     return [
+        # Before the others: of these no dashboard of the original can have a subfield.
+        {
+            "evaluations": {
+                "path_match": "metrics.evaluations.*",
+                "match_mapping_type": "string",
+                "mapping": _KEYWORD,
+            }
+        },
         {"whole_numbers": {"match_mapping_type": "long", "mapping": _DOUBLE}},
         {"numbers": {"match_mapping_type": "double", "mapping": _DOUBLE}},
         {"booleans": {"match_mapping_type": "boolean", "mapping": text}},
@@ -182,6 +194,9 @@ def mapping(*, keyword_subfields: bool = True, text_search: bool = False) -> Map
                 item={"type": "integer"},
                 items={"type": "integer"},
                 body_item={"type": "integer"},
+                evaluations=_STORED,
+                evaluations_left_out={"type": "boolean"},
+                evaluations_only={"type": "boolean"},
             ),
             "outlier": _part(),
             "drift": _part(),

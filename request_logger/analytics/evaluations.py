@@ -1,0 +1,167 @@
+"""The evaluations of predictions: their names, and the estimates of each with intervals."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import Any
+
+from request_logger.analytics.errors import BadQueryError
+from request_logger.analytics.estimates import Estimate, estimates
+from request_logger.analytics.intervals import Interval, normal_interval, wilson
+from request_logger.analytics.queries import Answers, QueryRunner
+from request_logger.analytics.rollups import PREFIX
+from request_logger.analytics.scope import Query, Scope
+from request_logger.analytics.selection import FAILED, without
+from request_logger.analytics.tasks import Task
+from scorers import evaluations as roll_ups
+from scorers.base import Metric, ratio
+
+NAME_FIELD = f"{PREFIX}evaluated"
+# Labels whose share is computed, the most frequent first: a label is one of few, or it is a text.
+MOST_LABELS = 20
+# The labels of a table by segment, where there is no mean.
+_MOST_SHOWN = 3
+_MEAN = "mean"
+_OPTION = re.compile(r"evaluations\.(?P<name>[\w-]+)(?:\.(?P<metric>\w+)|\[(?P<label>.+)\])?", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationTask(Task):
+    """The documents that have an evaluation of one name: ``name`` is that name, ``count`` their number."""
+
+    @property
+    def only(self) -> Query:
+        """The query for these documents; failed requests are no predictions."""
+        return without(FAILED, {"term": {NAME_FIELD: self.name}})
+
+
+def evaluation_names(runner: QueryRunner, scope: Scope) -> dict[str, int]:
+    """Return the number of documents per name of an evaluation, the most frequent first."""
+    pages = runner.pages(scope, {"name": {"terms": {"field": NAME_FIELD}}}, None, without(FAILED))
+    counts = {str(bucket["key"]["name"]): int(bucket["doc_count"]) for bucket in pages}
+    return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
+
+
+def evaluation_task(runner: QueryRunner, scope: Scope, name: str, count: int = 0) -> EvaluationTask:
+    """Return the task of the evaluations with a name, with the share of each label that these documents have."""
+    task = EvaluationTask(name, count, ())
+    need = roll_ups.labels(name)
+    labels: dict[str, int] = runner.fetch(scope, [need], task.only)[need]
+    frequent = sorted(labels, key=lambda label: (-labels[label], label))[:MOST_LABELS]
+    return replace(task, metrics=roll_ups.metrics_of(name, tuple(frequent)))
+
+
+def shown(task: EvaluationTask, answers: Answers) -> tuple[Metric, ...]:
+    """Return the metrics of a table by segment: the mean, or without one the shares of the most frequent labels."""
+    if any(estimate.name == _MEAN for estimate in estimates(task.metrics[:1], answers)):
+        return task.metrics[:1]
+    return tuple(metric for metric in task.metrics if metric.name.startswith("share["))[:_MOST_SHOWN]
+
+
+def estimates_of(task: EvaluationTask, answers: Answers) -> list[Estimate]:
+    """Return the estimates of a name's evaluations: means, agreement, and the share of each label.
+
+    A share is that of the documents with the label among those with any; a document without a majority of its raters
+    has none.
+    """
+    matrix = answers[roll_ups.judge_matrix(task.name)]
+    return [_with_interval(estimate, matrix) for estimate in estimates(task.metrics, answers)]
+
+
+def _with_interval(estimate: Estimate, matrix: dict[str, dict[str, int]]) -> Estimate:
+    """Return an estimate of the judge against people with its interval; others unchanged."""
+    total = sum(sum(row.values()) for row in matrix.values())
+    if estimate.name == "judge_agreement":
+        hits = sum(row.get(label, 0) for label, row in matrix.items())
+        return replace(estimate, n=total, interval=wilson(hits, total))
+    if estimate.name == "judge_kappa":
+        return replace(estimate, n=total, interval=kappa_interval(matrix))
+    return estimate
+
+
+def kappa_interval(matrix: dict[str, dict[str, int]]) -> Interval | None:
+    """Return the interval of Cohen's kappa from its large-sample variance; None where that is 0 or undefined.
+
+    It is 0 where all documents are in agreement, or none is.
+    """
+    known = roll_ups.kappa_with_variance(matrix)
+    if known is None or known[1] <= 0.0:
+        return None
+    found = normal_interval(*known, "Fleiss, Cohen, Everitt")
+    return Interval(max(found.low, -1.0), min(found.high, 1.0), found.method)
+
+
+def rater_agreement(pairs: dict[str, int]) -> list[dict[str, Any]]:
+    """Return Cohen's kappa of each two raters, the pair with the most documents first.
+
+    ``pairs`` is the number of documents per keyword of `scorers.evaluations.pair_text`.
+    """
+    matrices: dict[tuple[str, str], dict[str, dict[str, int]]] = {}
+    for text, n in pairs.items():
+        try:
+            one, other, first, second = roll_ups.pair_of(text)
+        except (ValueError, TypeError):
+            # Another program's.
+            continue
+        row = matrices.setdefault((one, other), {}).setdefault(first, {})
+        row[second] = row.get(second, 0) + n
+    found = []
+    for raters, matrix in matrices.items():
+        n = sum(sum(row.values()) for row in matrix.values())
+        interval = kappa_interval(matrix)
+        found.append(
+            {
+                "raters": list(raters),
+                "n": n,
+                "agreement": roll_ups.observed_agreement(matrix),
+                "kappa": roll_ups.cohen_kappa(matrix),
+                **({"low": interval.low, "high": interval.high} if interval else {}),
+            }
+        )
+    return sorted(found, key=lambda each: (-each["n"], each["raters"]))
+
+
+def judge_by_label(matrix: dict[str, dict[str, int]]) -> dict[str, Any]:
+    """Return precision, recall and F1 of the judge per label, with the people's labels as the truth."""
+    table: dict[str, Any] = {}
+    for label, row in roll_ups.precision_recall(matrix).items():
+        tp, fp, fn = (row[cell] for cell in ("true_positive", "false_positive", "false_negative"))
+        values = {
+            "precision": ratio(tp, tp + fp),
+            "recall": ratio(tp, tp + fn),
+            "f1": ratio(2 * tp, 2 * tp + fp + fn),
+        }
+        table[label] = {**row, **{name: value for name, value in values.items() if value is not None}}
+        table[label]["support"] = tp + fn
+    return table
+
+
+def named_metric(runner: QueryRunner, scope: Scope, option: str) -> tuple[EvaluationTask, str] | None:
+    """Return the task and the name of the metric that an option names; None where it names no evaluation.
+
+    The forms are ``evaluations.helpful`` (the mean), ``evaluations.helpful[yes]`` (the share of a label) and
+    ``evaluations.helpful.judge_kappa``. The task's metrics have such names; its count is 0 for a name that no document
+    has. Raises BadQueryError for an unknown metric.
+    """
+    found = _OPTION.fullmatch(option)
+    if found is None:
+        return None
+    name, label = found["name"], found["label"]
+    task = evaluation_task(runner, scope, name, evaluation_names(runner, scope).get(name, 0))
+    metrics = task.metrics
+    wanted = f"share[{label}]" if label else found["metric"] or _MEAN
+    if label and all(metric.name != wanted for metric in metrics):
+        # Nobody has chosen it, which is a share of 0.
+        metrics = (*metrics, *roll_ups.metrics_of(name, (label,))[-1:])
+    spelled = tuple(replace(metric, name=spelling(name, metric.name)) for metric in metrics)
+    if all(metric.name != spelling(name, wanted) for metric in spelled):
+        raise BadQueryError(f"no figure {option}: there are {', '.join(metric.name for metric in spelled)}")
+    return replace(task, metrics=spelled), spelling(name, wanted)
+
+
+def spelling(name: str, metric: str) -> str:
+    """Return a metric of an evaluation as an option names it."""
+    if metric == _MEAN:
+        return f"evaluations.{name}"
+    return f"evaluations.{name}{metric.removeprefix('share') if metric.startswith('share[') else f'.{metric}'}"
