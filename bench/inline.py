@@ -12,6 +12,7 @@ from prometheus_client import Counter, Histogram
 
 from request_logger.documents.document import degrade
 from request_logger.ingest.access import Access
+from request_logger.ingest.key_plan import KeyPlans
 from request_logger.ingest.memory_budget import Budget
 from request_logger.ingest.pipeline import IngestPipeline
 from request_logger.ingest.redaction import Redactor
@@ -146,6 +147,7 @@ class Inline:
             redactor=Redactor(),
             metadata=metadata_source(settings, lambda what: None),
             replies=replies,
+            plans=KeyPlans(()),
             settle=settle,
             flat_of=chooser.flat_of,
             writer=cast(Any, self.writer),

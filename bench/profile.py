@@ -41,7 +41,7 @@ from bench.engines import Client
 from bench.inline import Inline
 from bench.memory_engine import memory_engine
 from request_logger.documents import document
-from request_logger.ingest import pipeline, write_plan
+from request_logger.ingest import key_plan, pipeline, write_plan
 from request_logger.kafka import binding
 from request_logger.server import batch_route, events_route
 from request_logger.server.fast_parser import FastParser
@@ -132,7 +132,7 @@ def timers(stages: Stages, logger: Inline) -> Iterator[None]:
         (logger.writer, "send", "bulk"),
         (logger.pipeline, "_settle", "scoring"),
     )
-    generators = ((batch_route, "elements", "envelope"), (pipeline, "record", "plan"))
+    generators = ((batch_route, "elements", "envelope"), (key_plan, "record", "plan"))
     patches = [patch.object(owner, name, stages.timed(stage, getattr(owner, name))) for owner, name, stage in functions]
     patches += [
         patch.object(owner, name, stages.timed_generator(stage, getattr(owner, name)))

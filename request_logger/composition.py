@@ -9,8 +9,10 @@ from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry
 
+from request_logger.common.join_keys import parse_join_keys
 from request_logger.documents.document import degrade
 from request_logger.ingest.access import Access
+from request_logger.ingest.key_plan import KeyPlans
 from request_logger.ingest.memory_budget import Budget
 from request_logger.ingest.pipeline import IngestPipeline
 from request_logger.ingest.redaction import Redactor
@@ -103,6 +105,7 @@ def build(settings: Settings, registry: CollectorRegistry, tokens: BulkTokens | 
         redactor=redactor,
         metadata=metadata,
         replies=replies,
+        plans=KeyPlans(parse_join_keys(settings.join_keys), telemetry.shared_key),
         settle=settle,
         flat_of=chooser.flat_of,
         writer=writer,

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from request_logger.common.join_keys import parse_join_keys
 from request_logger.common.json import loads
 from request_logger.common.names import is_legal_index
 from request_logger.common.periods import PERIODS, has_period
@@ -214,6 +215,11 @@ class Settings:
         "field whose value documents that belong together share, such as request.elements.customer: a report's "
         "intervals then allow for it; empty: the request id, which the rows of a batch share",
     )
+    join_keys: str = _env(
+        "",
+        "comma-separated paths of values by which feedback may name its prediction instead of its id, such as "
+        "request.metadata.x-request-id, response.id; each is one more small write per prediction that has it",
+    )
     sample_rate: float = _env(1.0, "share of predictions to store, selected by request id: greater than 0, at most 1")
     reply_events: bool = _env(
         False,
@@ -372,9 +378,20 @@ def _invalid(values: Mapping[str, Any]) -> dict[str, str]:
         )
     if values["queue"] == "always" and not values["spool_dir"]:
         problems["queue"] = "QUEUE: expected SPOOL_DIR, the folder of the queue, to be set for 'always', found nothing"
+    problems |= _problems_of_join_keys(values["join_keys"], values["keep_payload"])
     if not 0 < values["sample_rate"] <= 1:
         problems["sample_rate"] = f"SAMPLE_RATE: expected a number over 0 and at most 1, found {values['sample_rate']}"
     return problems
+
+
+def _problems_of_join_keys(text: str, keep_payload: str) -> dict[str, str]:
+    try:
+        keys = parse_join_keys(text)
+    except ValueError as error:
+        return {"join_keys": f"JOIN_KEYS: {error}, found {text!r}"}
+    if keep_payload == "none" and any(key.field.partition(".")[0] == "payload" for key in keys):
+        return {"join_keys": "JOIN_KEYS: expected no path in payload with KEEP_PAYLOAD=none"}
+    return {}
 
 
 def _is_json_object(text: str) -> bool:

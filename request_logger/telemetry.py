@@ -81,6 +81,10 @@ class Telemetry:
         if what not in ("conflict", "retry", "joined"):
             self.warn(what, index, without_values(reason))
 
+    def shared_key(self, index: str) -> None:
+        """Count a prediction whose value of a join key another one has, with a rate-limited warning."""
+        self.happened("shared_key", index, "two predictions have the same value of a key of JOIN_KEYS")
+
     def turned_away(self, outcome: str, reason: str, count: int = 1) -> None:
         """Count requests answered with an error, with a rate-limited warning. ``reason`` must not quote a body."""
         self.events.labels("", outcome).inc(count)

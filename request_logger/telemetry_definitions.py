@@ -114,6 +114,7 @@ STORE = CounterDefinition(
             "index_missing": "an index was deleted meanwhile; it is created again",
             "split": "the engine refused a whole _bulk; its documents are sent in smaller ones",
             "unreadable": "the engine's answer to a _bulk could not be read; its documents are sent in smaller ones",
+            "shared_key": "two predictions have the same value of a key of JOIN_KEYS; feedback by it goes to the first",
             "spool_bad": "a damaged file in SPOOL_DIR was moved away",
             "spool_error": "SPOOL_DIR could not be read or written",
         }

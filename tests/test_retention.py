@@ -105,7 +105,7 @@ def test_only_indices_of_periods_get_a_policy() -> None:
 def test_the_template_of_periods_is_that_of_all_indices_and_a_policy() -> None:
     """The same types; the name of the policy; before the other one."""
     settings = Settings(index_shards="2")
-    whole, dated = wanted(settings)[TEMPLATE_NAME], retention.index_template(settings)
+    whole, dated = wanted(settings)[TEMPLATE_NAME], retention.index_templates(settings)[retention.NAME]
     assert dated["priority"] > whole["priority"]
     assert dated["template"]["mappings"] == whole["template"]["mappings"]
     added = dated["template"]["settings"].items() - whole["template"]["settings"].items()

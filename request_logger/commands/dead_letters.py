@@ -10,10 +10,13 @@ from typing import Any
 from urllib.parse import quote
 
 from request_logger.commands.engine_access import quiet_engine
+from request_logger.common.join_keys import parse_join_keys
 from request_logger.common.json import dumps, loads
-from request_logger.documents.document import Document, Part, degrade, same_owner
+from request_logger.documents.document import Document, degrade, same_owner
+from request_logger.documents.key_document import is_key_document
 from request_logger.errors import CommandError
-from request_logger.ingest.write_plan import merging, parts_in, restore
+from request_logger.ingest.key_plan import KeyPlans
+from request_logger.ingest.write_plan import header_of, merging, parts_in
 from request_logger.kafka.letter_content import INDEX, NoRecordError, record_of
 from request_logger.kafka.retry import DeadLetterRetry
 from request_logger.scoring.rules import Chooser
@@ -153,6 +156,7 @@ def _retry(engine: SearchEngine, settings: Settings, letters: Iterator[Letter], 
     settle = settler(Chooser(settings.scorer, settings.scorers_config or None), settings.fold_key)
     observer = _RejectionObserver()
     records = _Records(settings)
+    plans = KeyPlans(parse_join_keys(settings.join_keys))
 
     limits = Limits(timeout_seconds=settings.store_timeout_seconds)
     writer = Writer(engine, degrade, observer, limits, locator=Locator(settings.index_period, merging(settle)))
@@ -165,7 +169,7 @@ def _retry(engine: SearchEngine, settings: Settings, letters: Iterator[Letter], 
             elif dry_run:
                 verdict = _foreseen(engine, letter)
             else:
-                verdict = _store(writer, observer, letter, settle) or _remove(engine, letter)
+                verdict = _store(writer, observer, letter, plans, settle) or _remove(engine, letter)
             stored, left = (stored, left + 1) if verdict else (stored + 1, left)
             would = "would be stored" if dry_run else "stored"
             print(f"{letter.index}  {letter.id}  {f'left: {verdict}' if verdict else would}")
@@ -199,38 +203,37 @@ class _Records:
             self._retry.close()
 
 
-def _store(writer: Writer, observer: _RejectionObserver, letter: Letter, settle: Settle) -> str:
+def _store(writer: Writer, observer: _RejectionObserver, letter: Letter, plans: KeyPlans, settle: Settle) -> str:
     """Store a dead letter's document; return why it could not be, else an empty text. Raises StoreUnavailableError."""
-    parts = _parts(letter)
-    if not parts or letter.document is None:
+    document = letter.document
+    if document is None or not _can_be_stored(document):
         return "it has no document"
     observer.reason = ""
     try:
-        plan = restore(letter.index, letter.id, letter.document, settle)
+        plan = plans.restore(letter.index, letter.id, document, settle)
         stored = writer.submit(plan, len(letter.source["document"])).result()
     except RejectedError as error:
         return str(error)
-    return observer.reason or _problem(stored, parts)
+    return observer.reason or _problem(stored, document)
 
 
-def _problem(document: Document | None, parts: list[Part]) -> str:
-    if document is not None and not same_owner(document, parts[0].header):
+def _problem(stored: Document | None, document: Document) -> str:
+    if stored is not None and not same_owner(stored, header_of(document)):
         return "another deployment's document has its id"
     return ""
 
 
-def _parts(letter: Letter) -> list[Part]:
-    document = letter.document
-    return parts_in(document) if document and "@timestamp" in document else []
+def _can_be_stored(document: Document) -> bool:
+    return "@timestamp" in document and bool(is_key_document(document) or parts_in(document))
 
 
 def _foreseen(engine: SearchEngine, letter: Letter) -> str:
     """Return why a dead letter's document would not be stored, as far as that is known without storing it."""
-    parts = _parts(letter)
-    if not parts:
+    document = letter.document
+    if document is None or not _can_be_stored(document):
         return "it has no document"
     known = find(engine, letter.index, letter.id)
-    return _problem(loads(known.source) if known else None, parts)
+    return _problem(loads(known.source) if known else None, document)
 
 
 def _remove(engine: SearchEngine, letter: Letter) -> str:

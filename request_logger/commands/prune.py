@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from request_logger.commands.durations import duration
 from request_logger.commands.engine_access import ask, quiet_engine
+from request_logger.common.join_keys import KEYS_INDEX
 from request_logger.common.periods import end_of, with_periods
 from request_logger.errors import CommandError
 from request_logger.settings import Settings
@@ -40,7 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
     before = datetime.now(UTC) - duration("--older-than", arguments.older_than)
     old = {"range": {"@timestamp": {"lt": before.isoformat(timespec="milliseconds").replace("+00:00", "Z")}}}
     engine = quiet_engine(settings)
-    own = with_periods(settings.index_name, settings.index_period)
+    own = [*with_periods(KEYS_INDEX, "month"), *with_periods(settings.index_name, settings.index_period)]
     pattern = arguments.pattern or ",".join((*INDEX_PATTERNS, DEAD_LETTER_INDEX, *own))
     total = 0
     for index in _indices(engine, pattern):

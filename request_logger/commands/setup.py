@@ -56,13 +56,14 @@ def _retain(installer: Installer, settings: Settings, min_age: str, text: str) -
         path = f"/_ilm/policy/{retention.NAME}"
         policy = retention.ilm_policy(min_age, installer.get(path))
         installer.put(f"ILM {what}", path, policy)
-        installer.template(retention.NAME, retention.index_template(settings))
+        for name, template in retention.index_templates(settings).items():
+            installer.template(name, template)
         return
     for api in _ISM:
         if installer.has(f"{api}/policies", "policies"):
             path = f"{api}/policies/{retention.NAME}"
             present = installer.get(path)
-            policy = retention.ism_policy(min_age, retention.patterns(settings.index_name), present)
+            policy = retention.ism_policy(min_age, retention.all_patterns(settings), present)
             version = {f"if{name}": str(present[name]) for name in ("_seq_no", "_primary_term")} if present else {}
             installer.put(f"ISM {what}", path, policy, version)
             return

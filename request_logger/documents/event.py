@@ -126,6 +126,21 @@ class Event:
         return day_of(time_key(self.timestamp))
 
 
+_JOIN_KEY = "join-key"
+
+
+def with_join_key(event: Event, path: str) -> Event:
+    """Return a feedback whose request id is a value of the join key ``path``, and not the id of its prediction."""
+    event.extensions = {_JOIN_KEY: path}
+    return event
+
+
+def join_key_of(event: Event) -> str | None:
+    """Return the join key whose value the event has as its request id; None for an event with its prediction's id."""
+    found = (event.extensions or {}).get(_JOIN_KEY)
+    return found if isinstance(found, str) else None
+
+
 OWNER_FIELDS = ("ServingEngine", "Ce-Namespace", "Ce-Inferenceservicename", "Ce-Endpoint")
 
 

@@ -14,11 +14,11 @@ from request_logger.documents.document import Part, TooManyRowsError, parts_of
 from request_logger.documents.event import Event
 from request_logger.documents.log_fields import log_fields
 from request_logger.ingest.access import Access
+from request_logger.ingest.key_plan import KeyPlans
 from request_logger.ingest.memory_budget import ROW_BYTES, Budget, RequestTooLargeError, event_bytes
 from request_logger.ingest.redaction import Redactor
 from request_logger.ingest.replies import Documents, Replies, watched
 from request_logger.ingest.sampling import sample
-from request_logger.ingest.write_plan import record
 from request_logger.metadata import MetadataSource, Schema
 from request_logger.payloads.bodies import GZIP
 from request_logger.scoring.rules import FlatOf
@@ -78,6 +78,7 @@ class IngestPipeline:
         redactor: Redactor,
         metadata: MetadataSource,
         replies: Replies,
+        plans: KeyPlans,
         settle: Settle,
         flat_of: FlatOf,
         writer: Writer,
@@ -90,6 +91,7 @@ class IngestPipeline:
         self._redactor = redactor
         self._metadata = metadata
         self._replies = replies
+        self._plans = plans
         self._settle = settle
         self._flat_of = flat_of
         self._writer = writer
@@ -188,7 +190,7 @@ class IngestPipeline:
         def queue() -> Future[Documents | None]:
             self._budget.take(held)
             try:
-                plan = record(event, parts, self._settle)
+                plan = self._plans.record(event, parts, self._settle)
                 watch = watched(plan) if event.part == "feedback" else plan
                 return self._writer.submit(watch, weight, ended, arrival)
             except BaseException:

@@ -19,7 +19,8 @@ from cloudevents.core.v1.event import CloudEvent
 
 from request_logger.common.json import dumps
 from request_logger.documents.document import part_in, same_owner
-from request_logger.documents.event import Event
+from request_logger.documents.event import Event, join_key_of
+from request_logger.documents.key_document import is_key_document, is_shared
 from request_logger.scoring.score import row_position
 from request_logger.settings import Settings
 from request_logger.store.changes import Document, Plan, UnreadableError
@@ -57,14 +58,38 @@ def metrics_of(event: Event, documents: Documents) -> Any:
     """Return the metrics of a feedback's document (``{}`` before it is scored), or their list by row for a batch."""
     found = [
         (row_position(part_in(document, "feedback")), part_in(document, "metrics"))
-        for document in documents.values()
-        if document is not None and "feedback" in document and same_owner(document, event.header)
+        for document in _predictions(event, documents)
     ]
     found.sort(key=lambda pair: pair[0])
     rows = [metrics for _, metrics in found]
     if any(rows_of_batch > 1 for (_, rows_of_batch), _ in found):
         return rows
     return rows[0] if rows else {}
+
+
+def prediction_of(event: Event, documents: Documents) -> dict[str, Any]:
+    """Return what is known of a feedback's prediction: whether it is stored, and whether others have its join key."""
+    is_found = any("request" in document or "response" in document for document in _predictions(event, documents))
+    shared = {"shared_key": True} if join_key_of(event) and any(map(is_shared, documents.values())) else {}
+    return {"prediction": "found" if is_found else "not_found", **shared}
+
+
+def _predictions(event: Event, documents: Documents) -> list[Document]:
+    """Return the documents with the feedback, except for those in which it waits for the value of a join key."""
+    return [
+        document
+        for document in documents.values()
+        if document is not None
+        and "feedback" in document
+        and not is_key_document(document)
+        and same_owner(document, event.header)
+    ]
+
+
+def _request_id(event: Event, documents: Documents) -> str:
+    """Return the id of a feedback's prediction; the value of the join key as long as the prediction isn't known."""
+    ids = [document.get("RequestId") for document in _predictions(event, documents)] if join_key_of(event) else []
+    return next((id for id in ids if isinstance(id, str)), event.request_id)
 
 
 def reply(event: Event, documents: Documents, settings: Settings) -> HTTPMessage:
@@ -75,7 +100,7 @@ def reply(event: Event, documents: Documents, settings: Settings) -> HTTPMessage
         "source": settings.reply_source,
         "type": settings.reply_type,
         "datacontenttype": "application/json",
-        "requestid": event.request_id,
+        "requestid": _request_id(event, documents),
         "modelid": event.header.get("Ce-Modelid"),
         "inferenceservicename": event.header.get("Ce-Inferenceservicename"),
         "namespace": event.header.get("Ce-Namespace"),

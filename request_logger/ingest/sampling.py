@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from request_logger.documents.event import Event, IgnoredEventError
+from request_logger.documents.event import Event, IgnoredEventError, join_key_of
 
 SAMPLED = "sampled"
 # The number of values of the first 8 bytes of a digest.
@@ -24,7 +24,8 @@ def is_kept(request_id: str, rate: float) -> bool:
 def sample(event: Event, rate: float) -> None:
     """Raise IgnoredEventError (with the reason SAMPLED) for an event of a prediction outside the sample.
 
-    Reference data and drift messages belong to no prediction and are always kept.
+    Reference data and drift messages belong to no prediction and are always kept. So is feedback with a join key: the
+    id of its prediction isn't known here.
     """
-    if rate < 1 and event.kind == "inference" and not is_kept(event.request_id, rate):
+    if rate < 1 and event.kind == "inference" and join_key_of(event) is None and not is_kept(event.request_id, rate):
         raise IgnoredEventError(SAMPLED, "not in the sample")

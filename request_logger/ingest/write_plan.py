@@ -8,12 +8,10 @@ one of them sees the pair and moves the waiting part to the rows. The state is o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator
 from dataclasses import replace
-from datetime import date
-from typing import Any
 
-from request_logger.common.names import document_id, item_id, other_owner, row_named
+from request_logger.common.names import row_named
 from request_logger.common.periods import day_of
 from request_logger.common.times import as_timestamp, time_key
 from request_logger.documents.batches import feedback_rows
@@ -29,24 +27,18 @@ from request_logger.documents.document import (
     same_owner,
     without_arrival,
 )
-from request_logger.documents.event import Event, owner_of
+from request_logger.documents.event import Event
 from request_logger.documents.event_metadata import is_failure
+from request_logger.documents.key_document import is_key_document, merged
 from request_logger.documents.row_counts import batch_rows, embedded_rows, rows_of_feedback
+from request_logger.ingest.addresses import Address, Apply, Step, run
 from request_logger.scoring.score import Settle
-from request_logger.store.changes import Change, Plan, Reads, RejectedError, UnreadableError, as_it_is
+from request_logger.store.changes import Change, Plan, Reads, UnreadableError
 from request_logger.store.indices.templates import DEAD_LETTER_INDEX
 from request_logger.store.writing.dead_letter import dead_letter_change
 
 # Rows whose documents are read together with the plain one, which saves a round trip; more are read if needed.
 MAX_ROWS_LOOKED_AT = 512
-
-# The parts that usually arrive first of their document.
-_FIRST = ("request", "drift")
-
-Apply = Callable[[Document | None], Document | None]
-Step = tuple[int | None, Apply | Reads]
-"""A row (None: the plain document), and the change to its document or how recently to read it."""
-Results = Generator[list[Change], list[Document | None], list[Document | None]]
 
 
 def record(event: Event, parts: list[Part], settle: Settle) -> Plan:
@@ -54,7 +46,7 @@ def record(event: Event, parts: list[Part], settle: Settle) -> Plan:
 
     If the search engine can't read a document, its other parts are unknown, so the event's parts become dead letters.
     """
-    address = _Address.of(event)
+    address = Address.of(event)
     try:
         yield from _record(event, address, parts, settle)
     except UnreadableError as error:
@@ -81,7 +73,7 @@ def restore(index: str, id: str, document: Document, settle: Settle) -> Plan:
 
     (restored,) = yield [Change(index, id, join_all, day=day, late=True)]
     request_id = str(document.get("RequestId", id))
-    address = _Address(index, request_id, parts[0].header, day, first=False, late=True)
+    address = Address(index, request_id, parts[0].header, day, first=False, late=True)
     if restored is None or not same_owner(restored, address.header):
         return restored
     if address.id(0) == id:
@@ -89,93 +81,33 @@ def restore(index: str, id: str, document: Document, settle: Settle) -> Plan:
         yield from _move_to_rows(address, settle)
     elif address.id(None) == id and not ("request" in restored and "response" in restored):
         # Its rows may have arrived meanwhile.
-        (first,) = yield from _run(address, [(0, Reads.CURRENT)])
-        if _is_prediction(first):
+        (first,) = yield from run(address, [(0, Reads.CURRENT)])
+        if is_prediction(first):
             yield from _move_to_rows(address, settle)
     return restored
 
 
-def _record(event: Event, address: _Address, parts: list[Part], settle: Settle) -> Plan:
+def _record(event: Event, address: Address, parts: list[Part], settle: Settle) -> Plan:
     if event.kind != "inference":
-        steps: list[Step] = [
-            (row if len(parts) > 1 else None, _joining(part, settle)) for row, part in enumerate(parts)
-        ]
-        yield from _run(address, steps)
+        steps: list[Step] = [(row if len(parts) > 1 else None, joining(part, settle)) for row, part in enumerate(parts)]
+        yield from run(address, steps)
     elif event.part == "feedback":
-        yield from _record_feedback(address, parts[0], settle)
+        yield from record_feedback(address, parts[0], settle)
     elif len(parts) > 1:
-        yield from _run(address, [(row, _joining(part, settle)) for row, part in enumerate(parts)])
+        yield from run(address, [(row, joining(part, settle)) for row, part in enumerate(parts)])
         yield from _move_to_rows(address, settle)
     else:
-        (document,) = yield from _run(address, [(None, _joining(parts[0], settle))])
+        (document,) = yield from run(address, [(None, joining(parts[0], settle))])
         if document is not None and event.part != "request" and "request" not in document:
             # It arrived first, or its request is a batch.
-            (first,) = yield from _run(address, [(0, Reads.CURRENT)])
+            (first,) = yield from run(address, [(0, Reads.CURRENT)])
             if first is not None:
                 yield from _move_to_rows(address, settle)
 
 
-class _Address:
-    """The ids of one prediction's documents; they change where an id belongs to another deployment's document.
+def joining(part: Part, settle: Settle) -> Apply:
+    """Return the change that joins a part to a document."""
 
-    ``header`` names the deployment. ``first``: the part usually arrives first of its document. ``late``: the documents
-    probably exist already, with other days than ``day``.
-    """
-
-    def __init__(
-        self, index: str, request_id: str, header: Mapping[str, Any], day: date, *, first: bool, late: bool
-    ) -> None:
-        self.index = index
-        self.request_id = request_id
-        self.header = header
-        self.late = late
-        self._day = day
-        self._first = first
-        self._single = self._rows = request_id
-
-    @classmethod
-    def of(cls, event: Event) -> _Address:
-        late = event.part == "feedback"
-        first = event.part in _FIRST
-        return cls(event.index, event.request_id, event.header, event.day, first=first, late=late)
-
-    def of_batch(self, request_id: str) -> _Address:
-        """Return the address of another request id of the same deployment."""
-        return _Address(self.index, request_id, self.header, self._day, first=self._first, late=self.late)
-
-    def id(self, row: int | None) -> str:
-        return document_id(self._single) if row is None else item_id(self._rows, row)
-
-    def change(self, row: int | None, do: Apply | Reads) -> Change:
-        apply, reads = (as_it_is, do) if isinstance(do, Reads) else (do, Reads.NOTHING)
-        return Change(self.index, self.id(row), apply, self._first and not self.late, self._day, self.late, reads)
-
-    def move(self, row: int | None) -> None:
-        elsewhere = other_owner(self.request_id, repr(owner_of(self.header)))
-        if elsewhere in ((self._single,) if row is None else (self._rows,)):
-            raise RejectedError(f"two deployments have the same ids in {self.index}")
-        if row is None:
-            self._single = elsewhere
-        else:
-            self._rows = elsewhere
-
-
-def _run(address: _Address, steps: Sequence[Step]) -> Results:
-    """Execute steps together; repeat them under other ids where another deployment's document is in the way."""
-    while True:
-        results = yield [address.change(row, do) for row, do in steps]
-        foreign = {
-            row is None: row
-            for (row, _), result in zip(steps, results, strict=True)
-            if result is not None and not same_owner(result, address.header)
-        }
-        if not foreign:
-            return results
-        for row in foreign.values():
-            address.move(row)
-
-
-def _joining(part: Part, settle: Settle) -> Apply:
     def apply(stored: Document | None) -> Document:
         joined = join(stored, part)
         return joined if joined is stored else settle(joined)
@@ -183,39 +115,40 @@ def _joining(part: Part, settle: Settle) -> Apply:
     return apply
 
 
-def _record_feedback(address: _Address, part: Part, settle: Settle) -> Plan:
-    joining = _joining(part, settle)
+def record_feedback(address: Address, part: Part, settle: Settle) -> Plan:
+    """Return the plan that stores the feedback for a prediction, wherever its rows are by now."""
+    join_part = joining(part, settle)
     is_alone = True
 
     def join_own(stored: Document | None) -> Document | None:
         # A document that exists may have been acknowledged: of another feedback, or of a duplicate of this one.
         nonlocal is_alone
         is_alone = is_alone and stored is None
-        return joining(stored)
+        return join_part(stored)
 
     named = row_named(address.request_id)
-    if named is not None and (yield from _is_of_row(address, *named, joining)):
+    if named is not None and (yield from _is_of_row(address, *named, join_part)):
         return
     rows = rows_of_feedback(part.content, part.flat)
     if rows == 1:
-        (single,) = yield from _run(address, [(None, join_own)])
+        (single,) = yield from run(address, [(None, join_own)])
         if single is not None and "request" in single and "response" in single:
             # A complete prediction, whatever rows the feedback has. Asking for rows that don't exist is expensive.
             return
-        (first,) = yield from _run(address, [(0, Reads.CURRENT)])
+        (first,) = yield from run(address, [(0, Reads.CURRENT)])
     else:
         looked_at = range(min(rows, MAX_ROWS_LOOKED_AT))
-        results = yield from _run(address, [(None, join_own), *((row, Reads.KNOWN) for row in looked_at)])
+        results = yield from run(address, [(None, join_own), *((row, Reads.KNOWN) for row in looked_at)])
         single, first = results[0], results[1]
-        if not _is_prediction(first) and not _is_prediction(single):
+        if not is_prediction(first) and not is_prediction(single):
             # Read again now that the feedback waits in the plain document: the rows may have arrived in between.
-            (first,) = yield from _run(address, [(0, Reads.CURRENT)])
-    if _is_prediction(first):
+            (first,) = yield from run(address, [(0, Reads.CURRENT)])
+    if is_prediction(first):
         yield from _move_to_rows(address, settle, own_feedback=part, is_alone=is_alone)
     elif (
         single is not None
         and embedded_rows(part.content, part.flat) > 1
-        and not _is_prediction(single)
+        and not is_prediction(single)
         and (first is None or same_owner(single, first))
     ):
         # Nothing of the prediction is stored; the feedback's own response has the number of rows.
@@ -228,27 +161,28 @@ def _record_feedback(address: _Address, part: Part, settle: Settle) -> Plan:
 
 
 def _is_of_row(
-    address: _Address, batch: str, row: int, apply: Apply
+    address: Address, batch: str, row: int, apply: Apply
 ) -> Generator[list[Change], list[Document | None], bool]:
     """Apply a feedback to the row that its request id names, and return whether that row exists.
 
     A prediction whose own id has this form takes precedence; a row that arrives after its feedback is not found.
     """
-    (own,) = yield from _run(address, [(None, Reads.KNOWN)])
+    (own,) = yield from run(address, [(None, Reads.KNOWN)])
     of_batch = address.of_batch(batch)
-    (there,) = yield from _run(of_batch, [(row, Reads.KNOWN)])
-    if _is_prediction(own) or not _is_prediction(there):
+    (there,) = yield from run(of_batch, [(row, Reads.KNOWN)])
+    if is_prediction(own) or not is_prediction(there):
         return False
-    yield from _run(of_batch, [(row, apply)])
+    yield from run(of_batch, [(row, apply)])
     return True
 
 
-def _is_prediction(document: Document | None) -> bool:
+def is_prediction(document: Document | None) -> bool:
+    """Return whether a document has a request or a response."""
     return document is not None and ("request" in document or "response" in document)
 
 
 def _move_to_rows(
-    address: _Address, settle: Settle, own_feedback: Part | None = None, *, is_alone: bool = False
+    address: Address, settle: Settle, own_feedback: Part | None = None, *, is_alone: bool = False
 ) -> Plan:
     """Move waiting parts from the plain document to the rows of the batch.
 
@@ -259,15 +193,15 @@ def _move_to_rows(
     address.late = True
     read = Reads.CURRENT if own_feedback is None else Reads.KNOWN
     while True:
-        single, first = yield from _run(address, [(None, read), (0, Reads.KNOWN)])
-        if own_feedback is not None and single is None and first is not None and _is_prediction(first):
+        single, first = yield from run(address, [(None, read), (0, Reads.KNOWN)])
+        if own_feedback is not None and single is None and first is not None and is_prediction(first):
             # A duplicate delivery of this feedback has moved it, and may fail before all rows have it.
             parts = _feedback_parts(own_feedback, batch_rows(first))
-            yield from _run(address, [(row, _joining(part, settle)) for row, part in enumerate(parts)])
+            yield from run(address, [(row, joining(part, settle)) for row, part in enumerate(parts)])
             return
         if single is None or first is None or ("request" in single and "response" in single):
             return
-        if not _is_prediction(first) or not same_owner(first, single):
+        if not is_prediction(first) or not same_owner(first, single):
             # Both can be of the event's deployment without being of the same one, where it doesn't name all of it.
             return
         waiting = parts_in(single)
@@ -292,7 +226,7 @@ def _move_to_rows(
 
 
 def _move_parts(
-    address: _Address, single: Document, moving: list[Part], rows: int, settle: Settle, *, at_once: bool
+    address: Address, single: Document, moving: list[Part], rows: int, settle: Settle, *, at_once: bool
 ) -> Generator[list[Change], list[Document | None], Document | None]:
     """Move parts of the plain document to the rows; return what remains of it, None if nothing."""
     by_row: dict[int, list[Part]] = {}
@@ -308,16 +242,16 @@ def _move_parts(
         failed = replace(part, content={**part.content, "rows": rows}) if rows > 1 else part
         for row in range(rows):
             by_row.setdefault(row, []).append(failed)
-    steps: list[Step] = [(row, _joining(part, settle)) for row, parts in by_row.items() for part in parts]
-    leave: Step = (None, _leaving(single, moving, settle))
+    steps: list[Step] = [(row, joining(part, settle)) for row, parts in by_row.items() for part in parts]
+    leave: Step = (None, leaving(single, moving, settle))
     if not at_once:
-        yield from _run(address, steps)
+        yield from run(address, steps)
         steps = []
-    results = yield from _run(address, [*steps, leave])
+    results = yield from run(address, [*steps, leave])
     return results[-1]
 
 
-def _leaving(single: Document, moved: list[Part], settle: Settle) -> Apply:
+def leaving(single: Document, moved: list[Part], settle: Settle) -> Apply:
     """Return the change that removes the moved parts from the plain document, unless it has changed since."""
     names = {part.name for part in moved}
 
@@ -333,17 +267,21 @@ def _leaving(single: Document, moved: list[Part], settle: Settle) -> Apply:
 
 def parts_in(document: Document) -> list[Part]:
     """Return the parts from which a document was joined."""
-    header = {
-        name: value
-        for name, value in document.items()
-        if name.startswith("Ce-") or name in ("ServingEngine", "RequestId")
-    }
-    header.pop("Ce-Modelid", None)
+    header = header_of(document)
     return [
         Part(name, without_arrival(expand(content)), node, header, _timestamp_of(expand(content), document))
         for node, parts in nodes_in(document).items()
         for name, content in parts.items()
     ]
+
+
+def header_of(document: Document) -> Document:
+    """Return the top-level fields of the event's header that a document has."""
+    return {
+        name: value
+        for name, value in document.items()
+        if (name.startswith("Ce-") and name != "Ce-Modelid") or name in ("ServingEngine", "RequestId")
+    }
 
 
 def merging(settle: Settle) -> Callable[[Document, Document], Document | None]:
@@ -355,10 +293,12 @@ def merging(settle: Settle) -> Callable[[Document, Document], Document | None]:
     def merge(one: Document, other: Document) -> Document | None:
         if not same_owner(one, other):
             return None
-        merged = one
+        if is_key_document(one) or is_key_document(other):
+            return merged(one, other, parts_in(other))
+        joined = one
         for part in parts_in(other):
-            merged = join(merged, part)
-        return one if merged is one else settle(merged)
+            joined = join(joined, part)
+        return one if joined is one else settle(joined)
 
     return merge
 

@@ -25,6 +25,7 @@ from request_logger.store.writing.future import Future
 from request_logger.store.writing.linger import Arrival
 from request_logger.telemetry import Telemetry
 
+OK = 200
 # Each element gets its own entry in the answer: for an array of millions of numbers that would be gigabytes.
 MOST_EVENTS = 100_000
 # As many as one _bulk takes; when half of them are stored, as many are added. More in the writer at once is no faster
@@ -97,21 +98,55 @@ class BatchRoute:
         ``started`` is when reading it began, by time.monotonic. Raises BadEventError where it is no JSON array,
         RequestTooLargeError and NoRoomError.
         """
-        return self.take_all(elements(raw, self._budget), started, lambda value: from_structured(value, self._settings))
+        values = elements(raw, self._budget)
+        answers = self.take_all(values, started, lambda value: from_structured(value, self._settings))
+        if all(answer.status == OK for answer in answers):
+            return EMPTY
+        return joint_answer(answers, b'{"events":%b}' % entries(answers))
 
-    def take_all(self, values: Iterable[object], started: float, event_of: Callable[[object], Event]) -> Answer:
-        """Store the events that ``event_of`` makes of some values; what it raises is the answer to that one.
+    def take_all(
+        self,
+        values: Iterable[object],
+        started: float,
+        event_of: Callable[[object], Event],
+        answer_of: Callable[[Event, Documents | None], Answer] = lambda event, documents: EMPTY,
+    ) -> list[Answer]:
+        """Store the events that ``event_of`` makes of some values; return the answer to each.
 
+        An error of ``event_of`` is the answer to that one; ``answer_of`` makes the answers to those that are stored.
         Otherwise as `take`; raises what iterating over ``values`` raises.
         """
-        batch = _Batch(self._settings, self._pipeline, self._telemetry, self._acknowledged, started, event_of)
+        batch = _Batch(
+            self._settings, self._pipeline, self._telemetry, self._acknowledged, started, event_of, answer_of
+        )
         for number, value in enumerate(values):
             if number >= MOST_EVENTS:
                 raise RequestTooLargeError(f"body: more than {MOST_EVENTS} events")
             if number % _EVENTS_PER_TURN == 0:
                 time.sleep(0)
             batch.take(value)
-        return batch.answer()
+        return batch.answers()
+
+
+def entries(answers: Iterable[Answer]) -> bytes:
+    """Return a JSON array with one object per answer: status, error if there is one, and further fields."""
+    # Many have the same answer.
+    texts: dict[int, bytes] = {}
+    parts = []
+    for answer in answers:
+        if id(answer) not in texts:
+            error = {"error": answer.error} if answer.error else {}
+            texts[id(answer)] = dumps({"status": answer.status, **error, **answer.fields})
+        parts.append(texts[id(answer)])
+    return b"[%b]" % b",".join(parts)
+
+
+def joint_answer(answers: Iterable[Answer], line: bytes) -> Answer:
+    """Return the answer to several events: 503 if some have to be sent again, 207 if some failed, else 200."""
+    statuses = {answer.status for answer in answers}
+    if 503 in statuses:
+        return line_answer(line, 503, {"Retry-After": str(RETRY_AFTER_SECONDS)})
+    return line_answer(line, OK if statuses <= {OK} else 207)
 
 
 Waiting = tuple[int, Event, Future[Documents | None], bytes]
@@ -126,8 +161,10 @@ class _Batch:
         known: Acknowledged,
         started: float,
         event_of: Callable[[object], Event],
+        answer_of: Callable[[Event, Documents | None], Answer],
     ) -> None:
         self._event_of = event_of
+        self._answer_of = answer_of
         self._pipeline = pipeline
         self._telemetry = telemetry
         self._known = known
@@ -168,28 +205,15 @@ class _Batch:
         if len(self._waiting) >= _WINDOW_EVENTS or self._waiting_bytes > self._most_bytes:
             self._wait((len(self._waiting) + 1) // 2)
 
-    def answer(self) -> Answer:
-        """Wait for the remaining events, and return the answer to the batch."""
+    def answers(self) -> list[Answer]:
+        """Wait for the remaining events, and return the answer to each."""
         self._wait(len(self._waiting))
         left = sum(answer is _LEFT for answer in self._answers)
         if left:
             self._telemetry.turned_away("unavailable", _LEFT.error, left)
-        statuses = {answer.status for answer in self._answers}
-        if statuses <= {200}:
-            return EMPTY
-        if 503 in statuses:
+        if any(answer.status == 503 for answer in self._answers):
             self._known.add(self._digests)
-        texts: dict[int, bytes] = {}
-        parts = []
-        for answer in self._answers:
-            if id(answer) not in texts:
-                shown = {"status": answer.status, "error": answer.error} if answer.error else {"status": answer.status}
-                texts[id(answer)] = dumps(shown)
-            parts.append(texts[id(answer)])
-        line = b'{"events":[%b]}' % b",".join(parts)
-        if 503 in statuses:
-            return line_answer(line, 503, {"Retry-After": str(RETRY_AFTER_SECONDS)})
-        return line_answer(line, 207)
+        return self._answers
 
     def _submit(self, event: Event) -> Future[Documents | None]:
         try:
@@ -210,7 +234,9 @@ class _Batch:
             self._waiting_bytes -= event.body.size
             if isinstance(result, Exception):
                 self._failed(position, result)
-            elif notes:
+                continue
+            self._answers[position] = self._answer_of(event, result)
+            if notes:
                 self._digests.add(digest or _digest(event))
 
     def _failed(self, position: int, error: Exception) -> None:

@@ -20,6 +20,7 @@ from request_logger.server.feedback_evaluations import of_logs
 
 CSV = "text/csv"
 NDJSON = ("application/x-ndjson", "application/ndjson", "application/jsonl")
+KEY_COLUMN = "key."
 # Columns whose values are JSON where they can be read as such: 1 is a number, setosa a text.
 _VALUES = frozenset(("truth", "truths", "reward", "prediction", "predictions", "metrics", "evaluations"))
 
@@ -70,7 +71,14 @@ def _rows(rows: Iterator[list[str]], names: list[str]) -> Iterator[object]:
         if len(cells) != len(names):
             yield BadEventError(f"body: expected {len(names)} cells, found {len(cells)}")
             continue
-        yield {name: _value(name, cell) for name, cell in zip(names, cells, strict=True) if cell}
+        yield _object({name: cell for name, cell in zip(names, cells, strict=True) if cell})
+
+
+def _object(cells: dict[str, str]) -> dict[str, object]:
+    """Return the feedback in a row: a column ``key.NAME`` is the value of the join key NAME."""
+    keys = {name.removeprefix(KEY_COLUMN): cell for name, cell in cells.items() if name.startswith(KEY_COLUMN)}
+    fields = {name: _value(name, cell) for name, cell in cells.items() if not name.startswith(KEY_COLUMN)}
+    return {**fields, "key": keys} if keys else fields
 
 
 def _why(error: Exception) -> str:

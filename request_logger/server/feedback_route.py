@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import difflib
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import cache
 from types import MappingProxyType
 from typing import Any
 
 from flask import Flask, Response, request
 
+from request_logger.common.join_keys import MOST_CHARACTERS, JoinKey, key_text, named, parse_join_keys
 from request_logger.common.json import dumps, literal
 from request_logger.common.times import time_key
-from request_logger.documents.event import BadEventError, Body, Event, from_attributes, kind_of
+from request_logger.documents.event import BadEventError, Body, Event, from_attributes, kind_of, with_join_key
 from request_logger.ingest.access import FEEDBACK_PATH
 from request_logger.ingest.memory_budget import Budget, RequestTooLargeError
 from request_logger.ingest.pipeline import IngestPipeline
-from request_logger.ingest.replies import metrics_of
+from request_logger.ingest.replies import Documents, metrics_of, prediction_of
 from request_logger.payloads import UndecodableError, parse_body
 from request_logger.server import feedback_evaluations, feedback_many
-from request_logger.server.batch_route import BatchRoute
+from request_logger.server.batch_route import OK, BatchRoute, entries, joint_answer
 from request_logger.server.request_body import small_body
-from request_logger.server.responses import EMPTY, as_response, json_answer
+from request_logger.server.responses import EMPTY, Answer, as_response
 from request_logger.settings import Settings
 from request_logger.telemetry import Telemetry
 
@@ -39,7 +41,7 @@ _ATTRIBUTES = {
 _LONGEST_NAME = 40
 _REQUIRED = ("request_id", "deployment")
 _CONTENT_FIELDS = ("truth", "truths", "reward", "metrics", *feedback_evaluations.FIELDS)
-_FIELDS = (*_ATTRIBUTES, "engine", *_CONTENT_FIELDS, "prediction", "predictions")
+_FIELDS = (*_ATTRIBUTES, "key", "engine", *_CONTENT_FIELDS, "prediction", "predictions")
 COMMON_FIELDS = ("deployment", "namespace", "predictor", "model", "engine", "time")
 """The fields that parameters of the URL may give for all feedback in the request."""
 # An object with one of these keys is a Seldon, TensorFlow or V2 message; any other object is the truth itself.
@@ -59,27 +61,28 @@ def add_routes(app: Flask, settings: Settings, pipeline: IngestPipeline, budget:
             raw = bytes(small_body(body, settings.max_structured_bytes, "MAX_STRUCTURED_BYTES", share))
             many = feedback_many.read(raw, request.mimetype, budget)
             if many is not None:
-                counted = _Counted(many)
-                answer = batches.take_all(counted, started, lambda value: event_of(value, common, settings))
-                return as_response(json_answer({"accepted": counted.count}, 200) if answer is EMPTY else answer)
+                answers = batches.take_all(many, started, lambda value: event_of(value, common, settings), _answer_of)
+                accepted = sum(answer.status == OK for answer in answers)
+                line = b'{"accepted":%d,"results":%b}' % (accepted, entries(answers))
+                return as_response(joint_answer(answers, line))
         if len(raw) > settings.max_payload_bytes:
             raise RequestTooLargeError("body: larger than MAX_PAYLOAD_BYTES allows")
         event = pipeline.redact(pipeline.admit(feedback_event(raw, settings, common)))
-        documents = pipeline.wait(event, pipeline.submit(event)) or {}
-        return Response(dumps({"metrics": metrics_of(event, documents)}) + b"\n", mimetype="application/json")
+        documents = pipeline.wait(event, pipeline.submit(event))
+        known = {} if documents is None else prediction_of(event, documents)
+        answer = {"metrics": metrics_of(event, documents or {}), **known}
+        return Response(dumps(answer) + b"\n", mimetype="application/json")
 
 
-class _Counted:
-    """Iterates over values once; ``count`` is how many there were so far."""
+def _answer_of(event: Event, documents: Documents | None) -> Answer:
+    """Return the answer to one of many; None: it is on disk only, so nothing is known of its prediction."""
+    return EMPTY if documents is None else _answer(**prediction_of(event, documents))
 
-    def __init__(self, values: Iterable[object]) -> None:
-        self._values = values
-        self.count = 0
 
-    def __iter__(self) -> Iterator[object]:
-        for value in self._values:
-            self.count += 1
-            yield value
+@cache
+def _answer(**fields: Any) -> Answer:
+    """Return one object for all answers with the same few fields."""
+    return Answer(OK, fields=fields)
 
 
 def common_fields(parameters: Mapping[str, str]) -> dict[str, str]:
@@ -116,6 +119,11 @@ def feedback_event(raw: bytes, settings: Settings, common: Mapping[str, str] = M
     for name in body:
         if name not in _FIELDS:
             raise BadEventError(f"{_misspelled(name)}: no such field; there are {', '.join(_FIELDS)}")
+    path = None
+    if body.get("key") is not None:
+        if body.get("request_id") is not None:
+            raise BadEventError("request_id, key: expected one of them")
+        path, body["request_id"] = _join_key(body["key"], parse_join_keys(settings.join_keys))
     attributes = {"type": _type(body.get("engine", "seldon"))}
     for name, attribute in _ATTRIBUTES.items():
         value = body.get(name)
@@ -130,7 +138,25 @@ def feedback_event(raw: bytes, settings: Settings, common: Mapping[str, str] = M
     elif time_key(attributes["time"]) is None:
         raise BadEventError("time: expected a time such as 2026-01-02T03:04:05Z")
     content = dumps(_content(body))
-    return from_attributes(attributes, Body(content, "application/json", len(content)), settings)
+    event = from_attributes(attributes, Body(content, "application/json", len(content)), settings)
+    return event if path is None else with_join_key(event, path)
+
+
+def _join_key(given: Any, keys: Sequence[JoinKey]) -> tuple[str, str]:
+    """Return the path and the value of the join key of a feedback. Raises BadEventError."""
+    if not keys:
+        raise BadEventError("key: expected JOIN_KEYS to be set in the logger")
+    paths = ", ".join(key.path for key in keys)
+    if not isinstance(given, dict) or len(given) != 1:
+        raise BadEventError(f"key: expected an object with one of {paths}, and its value")
+    ((name, value),) = given.items()
+    found = named(keys, name)
+    if len(found) != 1:
+        raise BadEventError(f"key: expected {'the whole path' if found else 'one'} of {paths}")
+    text = key_text(value)
+    if text is None:
+        raise BadEventError(f"key.{found[0].path}: expected a number, or text of 1 to {MOST_CHARACTERS} characters")
+    return found[0].path, text
 
 
 def _found(value: Any) -> str:

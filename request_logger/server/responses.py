@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Any
@@ -35,6 +36,8 @@ class Answer:
     headers: dict[str, str] = field(default_factory=dict)
     error: str = ""
     """The error text of an error answer, else empty."""
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    """What the answer to many events says of this one, beside its status and error."""
 
 
 # The content type of the original's empty responses.

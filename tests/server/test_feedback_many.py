@@ -185,11 +185,13 @@ def test_each_has_its_own_status(patient_server: Server, index: Index, deploymen
 
     answer = send(wrong)
     assert answer.status_code == 207
-    statuses = answer.json()["events"]
+    assert answer.json()["accepted"] == 3
+    statuses = answer.json()["results"]
     assert [each["status"] for each in statuses] == [200, 200, 400, 200]
     assert statuses[2]["error"] == "truth, truths, reward, metrics, evaluations, thumb: expected one of them"
     again = send(rows)
-    assert (again.status_code, again.json()) == (200, {"accepted": 3})
+    each = {"status": 200, "prediction": "found"}
+    assert (again.status_code, again.json()) == (200, {"accepted": 3, "results": [each] * 3})
     documents = index.documents(index_of(deployment))
     assert {id: source["metrics"]["correct"] for (_, id), source in documents.items()} == {"r0": 1, "r1": 1, "r2": 1}
 
@@ -201,7 +203,8 @@ def test_ten_thousand(patient_server: Server, index: Index, deployment: str) -> 
     url = f"{patient_server.url}/v1/feedback"
     names = {"deployment": deployment, "namespace": "test", "predictor": "default"}
     answer = requests.post(url, body, params=names, headers={"Content-Type": CSV}, timeout=200)
-    assert (answer.status_code, answer.json()) == (200, {"accepted": 10_000})
+    each = {"status": 200, "prediction": "not_found"}
+    assert (answer.status_code, answer.json()) == (200, {"accepted": 10_000, "results": [each] * 10_000})
     found = index.aggregate(index_of(deployment), {"sum": {"sum": {"field": "feedback.reward"}}})
     assert found["sum"]["value"] == 5_000
     assert index.count(index_of(deployment)) == 10_000

@@ -165,7 +165,7 @@ class IndexAdmin:
 
     def _complete(self, index: str, mapping: dict[str, Any]) -> bool:
         """Add the missing fields to an index, and raise its field limit; return False if the index is blocked."""
-        additions = templates.additions(mapping, text_search=self._text_search)
+        additions = templates.additions_for(index, mapping, text_search=self._text_search)
         if additions and index in self._completed:
             # It was created again, implicitly by its first document or without the templates, which may be lost.
             self._completed.remove(index)

@@ -12,6 +12,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+from request_logger.common.join_keys import KEYS_INDEX
 from request_logger.common.periods import stem
 from request_logger.settings import Settings
 from request_logger.store.indices.templates import INDEX_PATTERNS, TEMPLATE_NAME, wanted
@@ -38,21 +39,37 @@ def age(kept: timedelta, period: str) -> str:
 
 
 def patterns(index_name: str = "") -> list[str]:
-    """Return the patterns of the indices per month or day: ``...-20*.0*`` and ``...-20*.1*``.
+    """Return the patterns of the indices of predictions per month or day: ``...-20*.0*`` and ``...-20*.1*``.
 
     Search engines support no wildcard but ``*`` here; a month begins with 0 or 1.
     """
-    names = [*INDEX_PATTERNS, *([stem(index_name)] if index_name else [])]
+    return _with_periods([*INDEX_PATTERNS, *([stem(index_name)] if index_name else [])])
+
+
+def all_patterns(settings: Settings) -> list[str]:
+    """Return the patterns of all indices per month or day, with those of join keys where JOIN_KEYS is set."""
+    keys = _with_periods([KEYS_INDEX]) if settings.join_keys else []
+    return [*patterns(settings.index_name), *keys]
+
+
+def _with_periods(names: list[str]) -> list[str]:
     return [f"{name}-20*.{digit}*" for name in names for digit in "01"]
 
 
-def index_template(settings: Settings) -> Body:
-    """Return the template of the indices per month or day: that of all indices with Elasticsearch's policy attached."""
-    whole = wanted(settings)[TEMPLATE_NAME]
-    inner = whole["template"]
+def index_templates(settings: Settings) -> dict[str, Body]:
+    """Return the templates of the indices per month or day by name, with Elasticsearch's policy attached."""
+    whole = wanted(settings)
+    found = {NAME: _attached(whole[TEMPLATE_NAME], patterns(settings.index_name))}
+    if KEYS_INDEX in whole:
+        found[f"{NAME}-keys"] = _attached(whole[KEYS_INDEX], _with_periods([KEYS_INDEX]))
+    return found
+
+
+def _attached(template: Body, index_patterns: list[str]) -> Body:
+    inner = template["template"]
     return {
-        **whole,
-        "index_patterns": patterns(settings.index_name),
+        **template,
+        "index_patterns": index_patterns,
         "priority": _PRIORITY,
         "template": {**inner, "settings": {**inner["settings"], "index.lifecycle.name": NAME}},
     }

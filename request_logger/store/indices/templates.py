@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
+from request_logger.common.join_keys import KEYS_INDEX, is_keys_index
 from request_logger.common.mapped_fields import (
     COMPONENT,
     KEYWORD_METRICS,
@@ -21,7 +22,7 @@ from request_logger.common.mapped_fields import (
     SEARCHABLE_TEXT,
     STATUS,
 )
-from request_logger.common.periods import with_periods
+from request_logger.common.periods import pattern, with_periods
 from request_logger.settings import Settings
 
 Mapping = dict[str, Any]
@@ -45,6 +46,7 @@ ANY_CODEC = "default"
 # The template names no codec: the best one that the search engine can write segments with is added.
 CHOSEN_CODEC = "auto"
 _CODEC = "index.codec"
+_FIELD_LIMIT = "index.mapping.total_fields.limit"
 
 _WITH_SUBFIELD: Mapping = {
     "type": "keyword",
@@ -228,7 +230,21 @@ def wanted(settings: Settings) -> dict[str, Mapping]:
         "template": {"mappings": dead_letter_mapping()},
         "version": VERSION,
     }
-    return {TEMPLATE_NAME: own, DEAD_LETTER_INDEX: dead_letters}
+    templates = {TEMPLATE_NAME: own, DEAD_LETTER_INDEX: dead_letters}
+    if settings.join_keys:
+        templates[KEYS_INDEX] = _of_keys(own)
+    return templates
+
+
+def _of_keys(own: Mapping) -> Mapping:
+    """Return the template of the documents of join keys, with the shards and the codec of the other indices."""
+    kept = {name: value for name, value in own["template"]["settings"].items() if name != _FIELD_LIMIT}
+    return {
+        "index_patterns": [KEYS_INDEX, pattern(KEYS_INDEX)],
+        "priority": 100,
+        "template": {"settings": kept, "mappings": key_mapping()},
+        "version": VERSION,
+    }
 
 
 def is_current(installed: Sequence[Mapping], template: Mapping) -> bool:
@@ -321,7 +337,7 @@ def index_template(
     Without ``shards`` or ``replicas`` a new index has the search engine's defaults.
     """
     numbers = {"index.number_of_shards": shards, "index.number_of_replicas": replicas}
-    settings: Mapping = {"index.mapping.total_fields.limit": FIELD_LIMIT}
+    settings: Mapping = {_FIELD_LIMIT: FIELD_LIMIT}
     if codec != CHOSEN_CODEC:
         settings[_CODEC] = codec
     settings |= {name: number for name, number in numbers.items() if number is not None}
@@ -354,6 +370,19 @@ def additions(present: Mapping, *, text_search: bool = False) -> Mapping:
     return {**wanted, "properties": properties} if properties else wanted
 
 
+def additions_for(index: str, present: Mapping, *, text_search: bool = False) -> Mapping:
+    """Return the part of the mapping that an index with this name has to have, and lacks: see `additions`."""
+    return key_additions(present) if is_keys_index(index) else additions(present, text_search=text_search)
+
+
+def key_additions(present: Mapping) -> Mapping:
+    """Return the part of `key_mapping` that an index with this mapping lacks."""
+    wanted = key_mapping()
+    properties = _missing(wanted["properties"], present.get("properties", {}))
+    fixed: Mapping = {} if str(present.get("dynamic")).lower() == "false" else {"dynamic": False}
+    return {**fixed, "properties": properties} if properties else fixed
+
+
 @cache
 def _our_properties(*, text_search: bool) -> Mapping:
     properties: Mapping = mapping(text_search=text_search)["properties"]
@@ -384,6 +413,11 @@ def count_fields(mapping: Mapping) -> int:
     return sum(
         1 + count_fields(field) + len(field.get("fields", {})) for field in mapping.get("properties", {}).values()
     )
+
+
+def key_mapping() -> Mapping:
+    """Return the mapping of the documents of join keys: they are read by their ids, and found by their age."""
+    return {"dynamic": False, "properties": {"@timestamp": _DATE, "join_key": _KEYWORD, "index": _KEYWORD}}
 
 
 def dead_letter_mapping() -> Mapping:
