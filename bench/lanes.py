@@ -90,27 +90,37 @@ def attributes(deployment: str, number: int, part: str, step: int) -> dict[str, 
 
 def http(logger: Inline, events: Iterable[Sent]) -> Callable[[], None]:
     """Prepare events in binary mode."""
-    return _posts(logger, [_post(_binary(event), event.body) for event in events])
+    return _posts(logger, posts("http", events))
 
 
 def structured(logger: Inline, events: Iterable[Sent]) -> Callable[[], None]:
     """Prepare structured events."""
-    headers = {"content-type": "application/cloudevents+json"}
-    return _posts(logger, [_post(headers, enveloped(event)) for event in events])
+    return _posts(logger, posts("structured", events))
 
 
 def batch(logger: Inline, events: Iterable[Sent]) -> Callable[[], None]:
     """Prepare batches of BATCH events, or of 1 MB."""
-    headers = {"content-type": "application/cloudevents-batch+json"}
-    bodies: list[bytes] = []
+    return _posts(logger, posts("batch", events), connections=1)
+
+
+def posts(lane: str, events: Iterable[Sent]) -> list[bytes]:
+    """Return the HTTP requests that send some events in one of the lanes http, structured and batch."""
+    if lane == "http":
+        return [_post(_binary(event), event.body) for event in events]
+    if lane == "structured":
+        return [_post({"content-type": "application/cloudevents+json"}, enveloped(event)) for event in events]
+    return [_post({"content-type": "application/cloudevents-batch+json"}, body) for body in _batches(events)]
+
+
+def _batches(events: Iterable[Sent]) -> Iterator[bytes]:
     waiting: list[bytes] = []
     for event in events:
         waiting.append(enveloped(event))
         if len(waiting) == BATCH or sum(map(len, waiting)) > _BATCH_BYTES:
-            bodies.append(b"[%b]" % b",".join(waiting))
+            yield b"[%b]" % b",".join(waiting)
             waiting = []
-    bodies += [b"[%b]" % b",".join(waiting)] * bool(waiting)
-    return _posts(logger, [_post(headers, body) for body in bodies], connections=1)
+    if waiting:
+        yield b"[%b]" % b",".join(waiting)
 
 
 def kafka(logger: Inline, events: Iterable[Sent]) -> Callable[[], None]:

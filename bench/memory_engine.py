@@ -1,7 +1,7 @@
 """A search engine in memory, in a process of its own: for profiles of the logger, not for tests of how it stores.
 
-It answers what the writer asks in ordinary operation (_bulk with versions, _mget, _alias), so that a profile has the
-logger's real client and sockets, and none of an engine's CPU time.
+It answers what the logger asks in ordinary operation (_bulk with versions, _mget, _alias, index templates and mappings,
+which it doesn't keep), so that a profile has the logger's real client and sockets, and none of an engine's CPU time.
 """
 
 from __future__ import annotations
@@ -52,12 +52,16 @@ class Documents:
         The time of scoring, which differs from run to run, is left out.
         """
         digest = hashlib.sha256()
-        for key, (_, source) in sorted(self._stored.items()):
-            document = orjson.loads(source)
-            if "scored_at" in document.get("metrics", {}):
-                document["metrics"]["scored_at"] = ""
-            digest.update(orjson.dumps((key, document)))
+        for key, source in sorted(self._stored.items()):
+            digest.update(orjson.dumps((key, _comparable(source[1]))))
         return {"documents": len(self._stored), "sha256": digest.hexdigest()}
+
+    def digests(self) -> dict[str, str]:
+        """Return the SHA-256 of each document by its index and id, otherwise as `digest`."""
+        return {
+            "/".join(key): hashlib.sha256(orjson.dumps(_comparable(source))).hexdigest()
+            for key, (_, source) in sorted(self._stored.items())
+        }
 
     def _item(self, verb: str, address: dict[str, Any], body: bytes) -> bytes:
         key = (address["_index"], address["_id"])
@@ -92,9 +96,19 @@ class Documents:
         )
 
 
+def _comparable(source: bytes) -> Any:
+    document = orjson.loads(source)
+    if "scored_at" in document.get("metrics", {}):
+        document["metrics"]["scored_at"] = ""
+    return document
+
+
 @contextmanager
 def memory_engine() -> Iterator[str]:
-    """Run the engine in a process of its own, and return its URL; ``GET /_digest`` answers with Documents.digest."""
+    """Run the engine in a process of its own, and yield its URL.
+
+    ``GET /_digest`` answers with Documents.digest, ``GET /_digests`` with Documents.digests.
+    """
     ours, theirs = multiprocessing.Pipe()
     process = multiprocessing.get_context("spawn").Process(target=_serve, args=(theirs,), daemon=True)
     process.start()
@@ -117,22 +131,36 @@ def _serve(parent: Connection) -> None:
 def _converse(documents: Documents, connection: socket.socket) -> None:
     with connection, connection.makefile("rb") as reader:
         while line := reader.readline():
-            path = line.decode().split(" ")[1].partition("?")[0]
+            method, path, _ = line.decode().split(" ")
             length = 0
             while (header := reader.readline().strip()) != b"":
                 name, _, value = header.partition(b":")
                 if name.lower() == b"content-length":
                     length = int(value)
-            body = _answer_to(documents, path, reader.read(length))
+            body = _answer_to(documents, method, path.partition("?")[0], reader.read(length))
             head = f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
             connection.sendall(head.encode() + body)
 
 
-def _answer_to(documents: Documents, path: str, body: bytes) -> bytes:
+def _answer_to(documents: Documents, method: str, path: str, body: bytes) -> bytes:
     answers: dict[str, Callable[[], bytes]] = {
         "/": lambda: orjson.dumps(_ROOT),
         "/_bulk": lambda: documents.bulk(body),
         "/_mget": lambda: b'{"docs":[%b]}' % b",".join(map(documents.get, orjson.loads(body)["docs"])),
         "/_digest": lambda: orjson.dumps(documents.digest()),
+        "/_digests": lambda: orjson.dumps(documents.digests()),
+        "/_cluster/health": lambda: b'{"status":"green","cluster_name":"memory","number_of_nodes":1}',
     }
-    return answers.get(path, lambda: b"{}")()
+    if path in answers:
+        return answers[path]()
+    return orjson.dumps(_about_indices(method, *path.split("/")[1:]))
+
+
+def _about_indices(method: str, index: str, what: str = "") -> dict[str, Any]:
+    """Return the answer to a request about indices or templates: each index exists, and has no fields."""
+    if method != "GET":
+        return {"acknowledged": True, "_shards": {"failed": 0}, "hits": {}}
+    if index == "_index_template":
+        return {"index_templates": []}
+    kinds = {"_mapping": {"mappings": {}}, "_settings": {"settings": {}}}
+    return {index: kinds[what]} if what in kinds else {}

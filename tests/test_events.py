@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from request_logger.common import times
 from request_logger.documents.document import parts_of
@@ -84,6 +86,14 @@ def test_a_time_that_engines_take_stays_as_it_came(time: str) -> None:
     found = times.time_key(time)
     assert found is not None
     assert found // 10**6 == round(moment.timestamp() * 1000)
+
+
+@given(st.from_regex(r"[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-6][0-9]:[0-6][0-9](\.[0-9]{1,9})?Z", fullmatch=True))
+def test_the_usual_form_of_a_time_is_read_as_any_other(time: str) -> None:
+    """The form that is read quickly means the same as the general one."""
+    assert times.time_key(time) == times.time_key(time[:-1] + "+00:00")
+    if times.time_key(time) is not None:
+        assert times.as_timestamp(time) == time
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, date, datetime, timedelta
+from time import time_ns
 
 from request_logger.common.names import MAX_INDEX_BYTES, marked
 
@@ -28,9 +29,9 @@ def day_of(time: int | None) -> date:
     Also today for a time after tomorrow or long ago, as from a wrong clock, so that no sender can create more indices
     than there have been days.
     """
-    today = datetime.now(UTC).date()
+    today = _EPOCH + time_ns() // _DAY_NANOS
     number = 0 if time is None else _EPOCH + time // _DAY_NANOS
-    return date.fromordinal(number) if _FIRST_DAY <= number <= today.toordinal() + 1 else today
+    return date.fromordinal(number if _FIRST_DAY <= number <= today + 1 else today)
 
 
 def has_period(index: str) -> bool:

@@ -32,6 +32,8 @@ _ASCTIME = re.compile(
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 # Two-digit years from 69 to 99 are of the last century, as in POSIX.
 _LAST_CENTURY = 69
+# The form that nearly all senders use.
+_USUAL_TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?Z$", re.ASCII)
 _EPOCH_MILLIS = re.compile(r"\d{5,15}$", re.ASCII)
 # Forms that every search engine parses as a date by default.
 _STRICT_TIME = re.compile(
@@ -41,9 +43,9 @@ _STRICT_TIME = re.compile(
 
 def as_timestamp(time: str | None) -> str:
     """Return a date for ``@timestamp``: the text if search engines accept it, else its equivalent, else now."""
-    if time and _STRICT_TIME.match(time) and time_key(time) is not None:
-        return time
     key = time_key(time)
+    if time and key is not None and (_USUAL_TIME.match(time) or _STRICT_TIME.match(time)):
+        return time
     if key is None:
         return now()
     seconds, nanos = divmod(key, 10**9)
@@ -77,7 +79,21 @@ def time_key(time: Any) -> int | None:
 # The times of a document are compared again with each part that is joined to it.
 @lru_cache(maxsize=8192)
 def _time_key(time: str) -> int | None:
-    time = time.strip()
+    usual = _USUAL_TIME.match(time)
+    if usual is not None:
+        second, fraction = usual.groups()
+        nanos = _second_key(second)
+        return nanos if nanos is None or fraction is None else nanos + int(fraction.ljust(9, "0"))
+    return _any_time_key(time.strip())
+
+
+# Consecutive events mostly have the same second.
+@lru_cache(maxsize=256)
+def _second_key(second: str) -> int | None:
+    return _any_time_key(f"{second}Z")
+
+
+def _any_time_key(time: str) -> int | None:
     if _EPOCH_MILLIS.match(time):
         return int(time) * 10**6
     match = _TIME.match(time)

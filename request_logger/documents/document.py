@@ -23,7 +23,7 @@ from request_logger.common.json import MAX_TEXT_CHARACTERS, loads
 from request_logger.common.times import time_key
 from request_logger.documents.batches import BODY_ITEM, KEEP_ALL, Keep, Keeping, rows_of, with_searchable_text
 from request_logger.documents.degradation import MAX_REFUSALS, degraded_form
-from request_logger.documents.event import OWNER_FIELDS, BadEventError, Event
+from request_logger.documents.event import BadEventError, Event, owner_of
 from request_logger.documents.event_metadata import extended_rows
 from request_logger.documents.feedback_join import (
     has_evaluations,
@@ -98,7 +98,9 @@ def parts_of(
         common["ce-source"] = event.source
     if event.trace_id is not None:
         common[TRACE_ID] = event.trace_id
-    contents = [{**content, **common} for content in _contents(event, schema, most_rows, keep, flat)]
+    contents = _contents(event, schema, most_rows, keep, flat)
+    for content in contents:
+        content.update(common)
     if event.part in ("request", "response"):
         contents = extended_rows(contents, event.extensions or {}, MAX_EXTENSION_BYTES)
     for content in contents:
@@ -111,6 +113,7 @@ def parts_of(
 
 
 def _contents(event: Event, schema: Schema | None, most_rows: int | None, keep: Keeping, flat: Flat) -> list[Document]:
+    """Return the content of each row as a new dict, which shares its values with the decoded body."""
     body = event.body
     if body.raw is None:
         reason = body.reason or "the body is larger than MAX_PAYLOAD_BYTES"
@@ -337,11 +340,10 @@ def _is_same_verdict(one: Document, other: Any) -> bool:
 
 def same_owner(stored: Document, header: Mapping[str, Any]) -> bool:
     """Return whether a document and an event are of the same deployment; fields missing on one side are ignored."""
-    for field in OWNER_FIELDS:
-        mine, theirs = stored.get(field), header.get(field)
-        if mine != theirs and mine is not None and theirs is not None:
-            return False
-    return True
+    mine, theirs = owner_of(stored), owner_of(header)
+    return mine == theirs or all(
+        one == other or one is None or other is None for one, other in zip(mine, theirs, strict=True)
+    )
 
 
 def _replaces(incoming: Document, known: Document) -> bool:

@@ -40,6 +40,8 @@ _TYPES: dict[str, tuple[str, PartName]] = {
     "inference.outlier": ("inference", "outlier"),
     "inference.drift": ("drift", "drift"),
 }
+_MEANINGS = {f"{prefix}{kind}": (engine, *meaning) for prefix, engine in _PREFIXES for kind, meaning in _TYPES.items()}
+"""Type of an event -> serving engine, kind, and name of the part."""
 _ATTRIBUTES = frozenset(
     (
         "id",
@@ -171,7 +173,7 @@ def from_structured(value: Any, settings: Settings) -> Event:
     if not isinstance(value, dict):
         raise BadEventError(f"event: expected a JSON object, found {kind_of(value)}")
     attributes = {
-        known: item if isinstance(item, str) or known in event_metadata.NAMES else _attribute(known, item)
+        known: item if type(item) is str or known in event_metadata.NAMES else _attribute(known, item)
         for name, item in value.items()
         if item is not None and (known := name if name in _ATTRIBUTES else name.lower()) in _ATTRIBUTES
     }
@@ -187,6 +189,8 @@ def from_structured(value: Any, settings: Settings) -> Event:
 
 def _attribute(name: str, value: Any) -> str:
     """Return the canonical text of an attribute that is an integer or a boolean, which CloudEvents allows, too."""
+    if isinstance(value, str):
+        return value
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int):
@@ -231,10 +235,9 @@ def from_attributes(attributes: Mapping[str, Any], body: Body, settings: Setting
             f"{spelling('Type')}: missing; expected io.seldon.serving. or org.kubeflow.serving. with "
             f"one of {', '.join(_TYPES)}"
         )
-    for prefix, engine in _PREFIXES:
-        known = _TYPES.get(event_type.removeprefix(prefix)) if event_type.startswith(prefix) else None
-        if known:
-            return _event(attributes, request_id, (engine, *known), body, settings)
+    meaning = _MEANINGS.get(event_type)
+    if meaning is not None:
+        return _event(attributes, request_id, meaning, body, settings)
     raise IgnoredEventError("unknown_type", f"{spelling('Type')}: of no kind that is stored")
 
 

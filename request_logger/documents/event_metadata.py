@@ -28,6 +28,7 @@ RECORDED = "ce-recordedtime"
 UNINDEXED = "metadata_unindexed"
 RESERVED = frozenset((COMPONENT, RECORDED, STATUS, UNINDEXED))
 """Fields of a part that only attributes may set, not a body."""
+_NAMED_FIELDS = RESERVED.union(KINDS)
 EVERYTHING = "*"
 """The value of METADATA_FIELDS that keeps all names."""
 
@@ -90,6 +91,8 @@ def with_extensions(content: Fields, extensions: Fields) -> Fields:
     A body's own fields of these names give way to them: they become part of ``metadata_unindexed``, under ``body``. Its
     ``metadata`` or ``annotations`` stays if it is an object and the event has none.
     """
+    if not extensions and _NAMED_FIELDS.isdisjoint(content):
+        return content
     conflicts = [
         name
         for name in (*RESERVED, *KINDS)

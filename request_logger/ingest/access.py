@@ -59,10 +59,12 @@ class Access:
         """
         if path in OPEN_PATHS:
             return None
+        if not self._token and path in (EVENTS_PATH, FEEDBACK_PATH):
+            return None
         scheme, _, credentials = (authorization or "").strip().partition(" ")
         given = credentials.strip().encode("latin-1", "replace")
         if path in (EVENTS_PATH, FEEDBACK_PATH):
-            return None if not self._token or self._is_sender(scheme.lower(), given) else f"Bearer {_REALM}"
+            return None if self._is_sender(scheme.lower(), given) else f"Bearer {_REALM}"
         if not self._reader:
             return None
         right = scheme.lower() == "basic" and hmac.compare_digest(_decoded(given), self._reader)

@@ -117,8 +117,10 @@ class IngestPipeline:
 
     def redact(self, event: Event) -> Event:
         """Return the event without what REDACT names. To be called once, before the event is queued or spooled."""
+        if not self._redactor:
+            return event
         _, namespace, name, _ = event.owner
-        if not self._redactor or not self._redactor.applies(namespace or "", name or ""):
+        if not self._redactor.applies(namespace or "", name or ""):
             return event
         if event.part not in ("request", "response", "feedback") or event.body.raw is None:
             return self._redactor.redact(event)
@@ -239,7 +241,7 @@ class IngestPipeline:
             self._telemetry.warn("payload_dropped", event.index, f"a {event.part} is stored without its body")
 
     def _schema_of(self, event: Event) -> Schema | None:
-        if event.part in ("feedback", "outlier") or event.body.raw is None:
+        if not self._metadata.enabled or event.part in ("feedback", "outlier") or event.body.raw is None:
             return None
         return self._metadata.schema_for(*event.owner)
 

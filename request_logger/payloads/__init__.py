@@ -19,7 +19,7 @@ from typing import Any
 from request_logger.common import number_text
 from request_logger.common.guard import reraise_if_killed, type_name
 from request_logger.common.json import MAX_KEY_CHARACTERS, plain
-from request_logger.payloads import arrays, bodies, predictions
+from request_logger.payloads import arrays, bodies, predictions, seldon
 from request_logger.payloads.base import Decoded, Decoder, Item, UndecodableError, columns_in
 from request_logger.payloads.bodies import MAX_INFLATED_BYTES
 from request_logger.payloads.llm.openai_lists import without_vectors
@@ -96,7 +96,7 @@ def _with_text(raw: bytes) -> bodies.Body | None:
     """Return a parsed body whose large array of numbers is text; None for any other body."""
     found = number_text.cut(raw)
     # Other packages' decoders get lists.
-    if found is None or not all(is_own(decoder) for _, decoder in decoders()):
+    if found is None or not _all_are_own():
         return None
     rest, array = found
     try:
@@ -114,6 +114,8 @@ def decode_message(message: Any) -> Decoded:
     Rows with more than a prediction are reduced to the prediction, like those of responses. ``payload`` of the result
     is None. Raises UndecodableError.
     """
+    if type(message) is dict and (column := seldon.number_column(message)) is not None and _all_are_own():
+        return Decoded("number", list(map(Item, column)))
     bodies.check_depth(message)
     if message is None:
         raise UndecodableError("message is null")
@@ -144,6 +146,12 @@ def decoders() -> tuple[tuple[str, Decoder], ...]:
             reraise_if_killed(error)
             _log.exception("payload decoder %s can't be loaded", point.name)
     return tuple(found)
+
+
+def _all_are_own() -> bool:
+    """Return whether there are no decoders of other packages, which would be the first ones."""
+    found = decoders()
+    return bool(found) and is_own(found[0][1])
 
 
 def _is_ours(module: str) -> bool:

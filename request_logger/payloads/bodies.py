@@ -103,10 +103,16 @@ def check_depth(value: Any) -> None:
     """Raise UndecodableError if a JSON value is nested deeper than ``MAX_DEPTH``, so that it can't be stored."""
     level = [value]
     for _ in range(MAX_DEPTH):
-        holders = [entry for entry in level if type(entry) in _HOLDERS]
-        level = list(chain.from_iterable(holder.values() if type(holder) is dict else holder for holder in holders))
-        if _HOLDERS.isdisjoint(map(type, level)):
+        below: list[Any] = []
+        for entry in level:
+            kind = type(entry)
+            if kind is dict:
+                below.extend(entry.values())
+            elif kind is list:
+                below.extend(entry)
+        if _HOLDERS.isdisjoint(map(type, below)):
             return
+        level = below
     raise UndecodableError(f"body is nested deeper than {MAX_DEPTH} levels")
 
 

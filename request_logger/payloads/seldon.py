@@ -15,6 +15,7 @@ _CONTENT_KEYS = frozenset(_CONTENTS)
 _OTHER_KEYS = frozenset({"meta", "status"})
 _ROWS_OF_OTHERS = frozenset({"instances", "predictions"})
 _ARRAYS = ("tensor", "ndarray", "tftensor")
+_PLAIN_NUMBERS = frozenset({int, float})
 
 
 class SeldonDecoder:
@@ -52,6 +53,20 @@ class SeldonDecoder:
         if key == "strData":
             return Decoded("text", [Item(_text(key, content))], None, fields, has_elements=False)
         return Decoded("json", [Item(arrays.floats(content))], None, fields, has_elements=False)
+
+
+def number_column(message: dict[str, Any]) -> list[float] | None:
+    """Return the rows of a message that is only an ``ndarray`` of numbers, as most truths; None for any other."""
+    data = message.get("data")
+    if len(message) > 1 or type(data) is not dict or len(data) > 1:
+        return None
+    array = data.get("ndarray")
+    if type(array) is not list or not array or not _PLAIN_NUMBERS.issuperset(map(type, array)):
+        return None
+    try:
+        return list(map(float, array))
+    except OverflowError:
+        return None
 
 
 def _text(key: str, content: Any) -> str:

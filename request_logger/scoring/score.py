@@ -25,6 +25,8 @@ from request_logger.scoring.reasons import PairReason, PairWarning, chooser_rais
 from scorers.base import Row, UnscorableError, finite
 
 Settle = Callable[[Document], Document]
+# In the order of ChooserLike.choose.
+_ORIGIN = ("Ce-Namespace", "Ce-Inferenceservicename", "Ce-Endpoint", "Ce-Modelid")
 
 log = logging.getLogger(__name__)
 
@@ -193,9 +195,12 @@ def _message_position(feedback: Document) -> tuple[int, int]:
 
 def _names(document: Document) -> tuple[str, str, str, str]:
     """Return namespace, deployment, predictor (endpoint) and model of a document; empty if missing."""
-    found = (document.get(f"Ce-{name}") for name in ("Namespace", "Inferenceservicename", "Endpoint", "Modelid"))
-    namespace, deployment, predictor, model = (value if isinstance(value, str) else "" for value in found)
-    return namespace, deployment, predictor, model
+    namespace, deployment, predictor, model = map(document.get, _ORIGIN)
+    return _text(namespace), _text(deployment), _text(predictor), _text(model)
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
 
 
 def _responses(document: Document, feedback: Document) -> tuple[Row | None, Row | None, str | None]:

@@ -131,10 +131,13 @@ class EventsRoute:
         if media_type == "application/cloudevents+json":
             with self._budget.share() as share:
                 event = self._structured(self._small(body, share), share)
+        elif isinstance(body, bytes):
+            kept = kept_body(body, content_type, self._settings)
+            event = self._pipeline.admit(from_headers(headers, kept, self._settings))
         else:
             # The body is read only if its headers are acceptable.
             event = self._pipeline.admit(from_headers(headers, Body(b""), self._settings))
-            event = with_body(event, self._body(body, content_type))
+            event = with_body(event, self._read(body, content_type))
         event = self._pipeline.redact(event)
         documents = self._pipeline.wait(event, self._pipeline.submit(event))
         reply = self._replies.answer(event, documents)
@@ -152,9 +155,7 @@ class EventsRoute:
         share.take(parsed_bytes(raw))
         return self._pipeline.admit(from_structured(parse_structured(raw), self._settings))
 
-    def _body(self, body: bytes | WholeBody, content_type: str) -> Body:
-        if isinstance(body, bytes):
-            return kept_body(body, content_type, self._settings)
+    def _read(self, body: WholeBody, content_type: str) -> Body:
         with self._budget.share() as share:
             return read_body(body, content_type, self._settings, share)
 

@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from request_logger.payloads import Decoded, UndecodableError, decode_body, decode_message
+from request_logger.payloads import Decoded, UndecodableError, decode_body, decode_message, seldon
 
 
 def decode(body: dict[str, Any]) -> Decoded:
@@ -282,6 +284,25 @@ def test_message(truth: Any, kind: str, rows: list[Any]) -> None:
     decoded = decode_message(truth)
     assert (decoded.data_type, decoded.payload) == (kind, None)
     assert exactly([item.instance for item in decoded.items]) == exactly(rows)
+
+
+_ENTRIES = st.one_of(st.integers(), st.floats(), st.booleans(), st.none(), st.sampled_from(["1", "NaN", [1], 10**400]))
+
+
+@given(st.lists(_ENTRIES, max_size=3), st.sampled_from([{}, {"names": ["a"]}, {"tensor": None}]), st.booleans())
+def test_a_message_of_numbers_is_decoded_as_any_other(array: list[Any], more: dict[str, Any], has_meta: bool) -> None:
+    """What is read directly, a plain list of numbers, has the same rows as by the decoders."""
+
+    def outcome() -> str:
+        try:
+            return repr(decode_message({"data": {"ndarray": array, **more}, **({"meta": {}} if has_meta else {})}))
+        except UndecodableError as error:
+            return str(error)
+
+    direct = outcome()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(seldon, "number_column", lambda message: None)
+        assert direct == outcome()
 
 
 @pytest.mark.parametrize("truth", [None, [], {}, {"label": 1}])

@@ -13,7 +13,6 @@ from request_logger.store.changes import UnreadableAnswerError
 from request_logger.store.client import client as client_module
 from request_logger.store.client import vendor_clients
 from request_logger.store.client.client import SearchEngine
-from request_logger.store.client.transport import _OneSend
 from tests.store.proxy import Proxy
 from tests.store.raw_server import RawServer, http
 from tests.store.test_vendor_clients import ELASTIC, OLD
@@ -85,14 +84,3 @@ def test_two_threads_connect_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
     engine._lock = Waiting()  # type: ignore[assignment]
     assert engine._connected() is connected
-
-
-def test_what_is_not_of_a_request_is_sent_at_once() -> None:
-    """A connection that is used below the level of requests holds nothing back."""
-    with RawServer(lambda method, path: http("{}")) as server:
-        connection = _OneSend("127.0.0.1", server.port)
-        connection.putrequest("GET", "/by-hand")
-        connection.endheaders()
-        assert connection.sock.recv(15) == b"HTTP/1.1 200 OK"
-        connection.close()
-        assert server.seen == [("GET", "/by-hand")]

@@ -1,17 +1,30 @@
-"""Connections that send the head and the body of a request together, and trust only the configured CA.
+"""Connections to the search engine that cost little per request, and trust only the configured CA.
 
-urllib3 sends them with two system calls, each of which wakes the search engine's process: a third of the logger's cost
-of a small _bulk. `elastic_transport` takes the class of a node, and urllib3 the class of a pool's connections: both are
-public.
+urllib3 sends the head and the body of a request with two system calls, each of which wakes the search engine's process,
+and reads an answer's head with the standard library's parser for e-mails. Both together take more CPU time than the
+events of a small _bulk. Here urllib3 still opens, checks, pools and closes connections; a request is sent at once, and
+its answer is read with httptools. `elastic_transport` takes the class of a node, and urllib3 the class of a pool's
+connections: both are public.
 """
 
 from __future__ import annotations
 
+import re
 import ssl
+from http.client import HTTPException, IncompleteRead, RemoteDisconnected
+from io import BytesIO
 from typing import Any
 
 import elastic_transport
+from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
+from urllib3 import HTTPHeaderDict, HTTPResponse
 from urllib3.connection import HTTPConnection, HTTPSConnection
+
+_READ_BYTES = 64 * 2**10
+_PLAIN_METHODS = frozenset({"GET", "POST", "PUT", "DELETE"})
+# Characters that would end a line, or the target, of the head.
+_NOT_IN_HEADER = re.compile(r"[\r\n\0]")
+_NOT_IN_TARGET = re.compile(r"[^\x21-\x7e]")
 
 
 class OneSendNode(elastic_transport.Urllib3HttpNode):
@@ -26,25 +39,131 @@ class OneSendNode(elastic_transport.Urllib3HttpNode):
 
 
 class _OneSend(HTTPConnection):
-    _held: list[bytes] | None = None
+    def request(self, method: str, url: str, body: Any = None, headers: Any = None, **options: Any) -> None:
+        """Send a request with a single system call."""
+        if self.sock is None:
+            self.connect()
+        self.sock.settimeout(self.timeout)
+        self.sock.sendall(_as_bytes(method, url, body, {**self._usual_headers(), **(headers or {})}))
 
-    def request(self, *args: Any, **options: Any) -> None:
-        """Send a request as urllib3 does, but with a single system call."""
-        self._held = []
+    def getresponse(self) -> HTTPResponse:  # type: ignore[override]
+        """Return the answer to the request, with its whole body.
+
+        Raises HTTPException if it is no HTTP, or is cut off, and OSError.
+        """
+        self.sock.settimeout(self.timeout)
+        answer = _Answer()
         try:
-            super().request(*args, **options)
-            whole = b"".join(self._held)
+            while not answer.is_whole:
+                data = self.sock.recv(_READ_BYTES)
+                if not data:
+                    answer.end()
+                    break
+                answer.feed(data)
         finally:
-            self._held = None
-        super().send(whole)
+            answer.close()
+        if not answer.keeps_alive:
+            self.close()
+        # urllib3 decompresses a body only if it is a file, and takes an empty one for none.
+        is_file = not answer.body or "content-encoding" in answer.headers
+        body = BytesIO(answer.body) if is_file else answer.body
+        return HTTPResponse(body, answer.headers, answer.status, version=11, version_string="HTTP/1.1")
 
-    def send(self, data: Any) -> None:
-        """Send bytes; those of a request are held until it is complete."""
-        if self._held is None or not isinstance(data, bytes):
-            super().send(data)
-        else:
-            self._held.append(data)
+    def _usual_headers(self) -> dict[str, str]:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        authority = host if self.port == self.default_port else f"{host}:{self.port}"
+        return {"host": authority, "accept-encoding": "identity"}
 
 
 class _OneSendTls(_OneSend, HTTPSConnection):
     pass
+
+
+def _as_bytes(method: str, target: str, body: bytes | None, headers: dict[str, str]) -> bytes:
+    """Return a request as bytes. Raises ValueError if its head can't have one of the values."""
+    if method not in _PLAIN_METHODS or _NOT_IN_TARGET.search(target):
+        raise ValueError("a request's method or target can't be sent")
+    lines = [f"{method} {target} HTTP/1.1"]
+    for name, value in headers.items():
+        if _NOT_IN_HEADER.search(value):
+            raise ValueError(f"{name}: a header can't have line breaks")
+        lines.append(f"{name}: {value}")
+    if body is not None or method != "GET":
+        lines.append(f"content-length: {len(body or b'')}")
+    return "\r\n".join((*lines, "", "")).encode("latin-1") + (body or b"")
+
+
+class _Answer:
+    """Parses one answer: `feed` until `is_whole`, or `end` where the connection ends."""
+
+    def __init__(self) -> None:
+        self._parser = HttpResponseParser(self)
+        self._parts: list[bytes] = []
+        self.body = b""
+        """The body of a whole answer."""
+        self.headers = HTTPHeaderDict()
+        self.status = 0
+        self.is_whole = False
+        self.keeps_alive = False
+        self._is_followed = False
+        self._has_begun = self._has_head = False
+
+    def close(self) -> None:
+        """Break the reference cycle with the parser, and join the body."""
+        del self._parser
+        self.body, self._parts = b"".join(self._parts), []
+
+    def feed(self, data: bytes) -> None:
+        """Parse more bytes. Raises HTTPException if they are no HTTP."""
+        self._has_begun = True
+        try:
+            self._parser.feed_data(data)
+        except (HttpParserError, HttpParserUpgrade) as error:
+            if not self.is_whole:
+                raise HTTPException(f"no HTTP answer ({type(error).__name__})") from None
+            self.keeps_alive = False
+        if self._is_followed:
+            # What follows the answer belongs to no request.
+            self.keeps_alive = False
+
+    def end(self) -> None:
+        """Record the end of the connection, which also ends a body of unknown length. Raises HTTPException."""
+        if not self._has_begun:
+            raise RemoteDisconnected("the connection was closed without an answer")
+        is_bounded = "content-length" in self.headers or "transfer-encoding" in self.headers
+        if not self._has_head or is_bounded:
+            raise IncompleteRead(b"")
+        self.is_whole = True
+
+    # Callbacks of the parser.
+
+    def on_message_begin(self) -> None:
+        """Called at the start of an answer, also of one that nobody asked for."""
+        self._is_followed = self.is_whole
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Called with one header."""
+        if not self._is_followed:
+            self.headers.add(name.decode("latin-1"), value.decode("latin-1"))
+
+    def on_headers_complete(self) -> None:
+        """Called after the last header."""
+        if not self._is_followed:
+            self._has_head = True
+            self.status = self._parser.get_status_code()
+
+    def on_body(self, data: bytes) -> None:
+        """Called with some bytes of the body."""
+        if not self._is_followed:
+            self._parts.append(data)
+
+    def on_message_complete(self) -> None:
+        """Called after the last byte of an answer; a provisional one (status 1xx) is followed by the final one."""
+        if self._is_followed:
+            return
+        if self.status < 200:
+            self.headers = HTTPHeaderDict()
+            self._has_head = False
+            return
+        self.is_whole = True
+        self.keeps_alive = self._parser.should_keep_alive()

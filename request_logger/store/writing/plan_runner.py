@@ -82,7 +82,9 @@ class PlanRunner:
     def drop_late(self, now: float) -> None:
         """Fail the tasks past their deadline, unless one of their requests is in flight."""
         while self._by_deadline and (self._by_deadline[0].deadline < now or self._by_deadline[0].end.done()):
-            self._overdue.append(self._by_deadline.popleft())
+            task = self._by_deadline.popleft()
+            if not task.end.done():
+                self._overdue.append(task)
         if self._overdue:
             self._overdue = [task for task in self._overdue if not self._is_dropped(task)]
 
