@@ -10,11 +10,12 @@ import pytest
 from request_logger.cli import main
 from request_logger.settings import Settings
 from request_logger.store.indices import templates
+from request_logger.store.indices.lean_template import without_points
 from request_logger.store.indices.savings import savings
 from tests.helpers import Index, Sender, event, index_of, ndarray
 
 NEW = templates.wanted(Settings(index_codec="best_compression"))[templates.TEMPLATE_NAME]
-LEAN = templates.without_points(NEW)["template"]
+LEAN = without_points(NEW)["template"]
 BEST = {"index.codec": "best_compression"}
 
 

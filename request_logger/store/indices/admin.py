@@ -15,6 +15,7 @@ from uuid import uuid4
 from request_logger.settings import Settings
 from request_logger.store.indices import templates
 from request_logger.store.indices.capabilities import Capabilities
+from request_logger.store.indices.lean_template import is_leanable, with_codec_of_any_engine
 from request_logger.store.responses import (
     Refusal,
     read_acknowledgement,
@@ -115,7 +116,7 @@ class IndexAdmin:
             if isinstance(present, Refusal) or not templates.is_current(present, wanted):
                 lean = self._leaner(wanted)
                 refusal = self._put_template(path, lean)
-                plainer = templates.with_codec_of_any_engine(lean)
+                plainer = with_codec_of_any_engine(lean)
                 if refusal is not None and not refusal.is_blocked and plainer is not None:
                     self._warn(f"the index template {name} can't be installed with INDEX_CODEC", refusal)
                     refusal = self._put_template(path, plainer)
@@ -129,7 +130,7 @@ class IndexAdmin:
 
     def _leaner(self, wanted: dict[str, Any]) -> dict[str, Any]:
         """Return a template as lean as the search engine can take it; it is asked once."""
-        if not templates.is_leanable(wanted):
+        if not is_leanable(wanted):
             return wanted
         if self._capabilities is None:
             self._capabilities = Capabilities.asked(self._request, self._name, wanted)

@@ -14,14 +14,8 @@ from typing import Any
 from urllib.parse import quote
 
 from request_logger.store.changes import StoreUnavailableError
-from request_logger.store.indices.templates import (
-    INDEX_PATTERNS,
-    Mapping,
-    has_codec,
-    is_leanable,
-    with_codec,
-    without_points,
-)
+from request_logger.store.indices.lean_template import has_codec, is_leanable, with_codec, without_points
+from request_logger.store.indices.templates import INDEX_PATTERNS, Mapping
 from request_logger.store.responses import Refusal, read_acknowledgement, read_search, read_stored
 
 log = logging.getLogger(__name__)

@@ -24,6 +24,7 @@ from request_logger.common.mapped_fields import (
 )
 from request_logger.common.periods import pattern, with_periods
 from request_logger.settings import Settings
+from request_logger.store.indices.lean_template import CHOSEN_CODEC, CODEC
 
 Mapping = dict[str, Any]
 
@@ -41,11 +42,6 @@ FIELD_LIMIT = OWN_FIELDS + DYNAMIC_FIELDS
 # Longer text is stored and not indexed: Lucene refuses terms of more than 32,766 bytes, four per character at most.
 IGNORE_ABOVE = 8000
 
-# The codec that works everywhere, for an engine that refuses the operator's choice.
-ANY_CODEC = "default"
-# The template names no codec: the best one that the search engine can write segments with is added.
-CHOSEN_CODEC = "auto"
-_CODEC = "index.codec"
 _FIELD_LIMIT = "index.mapping.total_fields.limit"
 
 _WITH_SUBFIELD: Mapping = {
@@ -57,7 +53,6 @@ _KEYWORD: Mapping = {"type": "keyword", "ignore_above": IGNORE_ABOVE}
 _DATE: Mapping = {"type": "date", "ignore_malformed": True}
 _DOUBLE: Mapping = {"type": "double", "ignore_malformed": True}
 _STATUS_CODE: Mapping = {"type": "integer", "ignore_malformed": True}
-_NUMBERS = frozenset({"double", "long", "integer", "byte"})
 _STORED: Mapping = {"type": "object", "enabled": False}
 _STORED_TEXT: Mapping = {"type": "keyword", "index": False, "doc_values": False}
 # The fields that `document.degrade` adds to a part. If they were missing in the mapping, a strict mapping would refuse
@@ -267,59 +262,6 @@ def _has_choices(candidate: Mapping, template: Mapping) -> bool:
     )
 
 
-def without_points(template: Mapping) -> Mapping:
-    """Return an index template whose numbers have doc values and no points.
-
-    They take a quarter less disk (956 instead of 1,260 bytes per prediction with 37 columns). A search engine that can
-    search such numbers answers every query as before, by a scan: slower only for a range that few of many millions of
-    documents match and no other filter narrows.
-    """
-    inner = template["template"]
-    found = inner["mappings"]
-    lean = {**found, "properties": _without_points(found["properties"])}
-    if "dynamic_templates" in found:
-        lean["dynamic_templates"] = [_without_points_in_rules(rules) for rules in found["dynamic_templates"]]
-    return {**template, "template": {**inner, "mappings": lean}}
-
-
-def _without_points(fields: Mapping) -> Mapping:
-    lean: Mapping = {}
-    for name, field in fields.items():
-        if "properties" in field:
-            lean[name] = {**field, "properties": _without_points(field["properties"])}
-        else:
-            lean[name] = {**field, "index": False} if field["type"] in _NUMBERS else field
-    return lean
-
-
-def _without_points_in_rules(rules: Mapping) -> Mapping:
-    return {name: {**rule, "mapping": _without_points({"": rule["mapping"]})[""]} for name, rule in rules.items()}
-
-
-def has_codec(template: Mapping) -> bool:
-    """Return whether an index template names a codec."""
-    return _CODEC in template["template"].get("settings", {})
-
-
-def is_leanable(template: Mapping) -> bool:
-    """Return whether an index template depends on what the search engine can do: it has numbers."""
-    return without_points(template) != template
-
-
-def with_codec(template: Mapping, codec: str) -> Mapping:
-    """Return an index template with a codec, unless it names one."""
-    settings = template["template"].get("settings", {})
-    return {**template, "template": {**template["template"], "settings": {_CODEC: codec, **settings}}}
-
-
-def with_codec_of_any_engine(template: Mapping) -> Mapping | None:
-    """Return an index template with a codec that every search engine has; None if it has one already."""
-    settings = template["template"].get("settings", {})
-    if settings.get(_CODEC, ANY_CODEC) in (ANY_CODEC, "best_compression"):
-        return None
-    return {**template, "template": {**template["template"], "settings": {**settings, _CODEC: ANY_CODEC}}}
-
-
 def _number(text: str) -> int | None:
     return int(text) if text else None
 
@@ -339,7 +281,7 @@ def index_template(
     numbers = {"index.number_of_shards": shards, "index.number_of_replicas": replicas}
     settings: Mapping = {_FIELD_LIMIT: FIELD_LIMIT}
     if codec != CHOSEN_CODEC:
-        settings[_CODEC] = codec
+        settings[CODEC] = codec
     settings |= {name: number for name, number in numbers.items() if number is not None}
     return {
         "index_patterns": INDEX_PATTERNS,
