@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
@@ -23,6 +23,8 @@ from scorers.reasons import Reason
 from scorers.text import Text, normalize
 from tests.scorers.aggregate import metrics_of
 
+# Of tests that roll up many pairs an example.
+FEW = settings(max_examples=30)
 UNIT = st.floats(0.0, 1.0)
 # Of float32 and of half precision.
 ROUNDING = st.sampled_from([1e-7, 3e-8, 1e-6, 1e-3])
@@ -43,6 +45,7 @@ def reasons(scorer: Scorer, pairs: Sequence[tuple[Row, Row]]) -> list[str | None
 # Labels of two classes without names.
 
 
+@FEW
 @given(
     labels=st.lists(st.integers(-5, 5), min_size=2, max_size=2, unique=True),
     picks=st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=20),
@@ -144,6 +147,7 @@ def test_an_index_beyond_the_columns(width: int, data: st.DataObject) -> None:
     assert reasons(Multiclass(), [(Row([0] * width + [1]), Row(rows[0].tolist()))]) == [Reason.TRUTH_NO_COLUMN]
 
 
+@FEW
 @given(st.lists(st.tuples(st.integers(0, 3), st.lists(st.floats(0.01, 1), min_size=3, max_size=3)), min_size=1))
 def test_a_named_class_that_no_column_has(pairs: list[tuple[int, list[float]]]) -> None:
     """It has the probability 0, which the log loss and the Brier score count: as for a fourth column of zeros."""
@@ -188,6 +192,7 @@ def test_an_object_has_no_order(truth: int, scores: dict[int, float]) -> None:
 # Names that look like numbers.
 
 
+@FEW
 @given(
     figure=st.one_of(st.integers(-(10**6), 10**6), st.decimals(-1000, 1000, allow_nan=False, places=2).map(str)),
     form=st.sampled_from(["{}0", "{} ", " {}", "{}.0", "0{}", "+{}", "{}e0", "{}.", "{}\n", "{}_0"]),
@@ -230,6 +235,7 @@ def test_a_probability_is_no_class_name(p: float, k: int, as_text: bool) -> None
 # Lists of 0 and 1.
 
 
+@FEW
 @given(
     st.lists(st.tuples(st.sets(st.integers(0, 1)), st.sets(st.integers(0, 1))), min_size=1, max_size=20), st.randoms()
 )
