@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from request_logger.analytics.buckets import label_of, value_segment
+from request_logger.analytics.consistency import comparable
 from request_logger.analytics.differences import difference, plain_means, proportions, variance_of
 from request_logger.analytics.errors import BadQueryError
 from request_logger.analytics.estimates import estimates, mean_field, statistics_of
@@ -65,6 +66,7 @@ def _compare(runner: QueryRunner, settings: Settings, scope: Scope, comparison: 
     field, segments = _groups(runner, scope, comparison)
     tasks = [{task.name: task for task in tasks_of(runner, scope.having(segment), settings)} for segment in segments]
     task = _task(tasks, comparison)
+    task = Task(task.name, task.count, comparable(runner, scope, segments, task.name, task.metrics))
     both = [scope.having(segment, task.only) for segment in segments]
     answers = [runner.fetch(each, statistics_of(task.metrics)) for each in both]
     answers = [found | fetch_cooccurrences(runner, each, found) for found, each in zip(answers, both, strict=True)]
