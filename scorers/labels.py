@@ -120,8 +120,9 @@ def scalar_label(value: Any, names: tuple[str, ...]) -> str:
         return repr(value)
     if finite(value) and value == int(value):
         column = int(value)
-        if str(column) in index:
-            return str(column)
+        for name in (str(column), f"{column}.0"):
+            if name in index:
+                return name
         if 0 <= column < len(names):
             return names[column]
     return label(value)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from request_logger.analytics.buckets import label_of, value_segment
+from request_logger.analytics.consistency import comparable
 from request_logger.analytics.contrasts import Contrast, Form, NoTest
 from request_logger.analytics.differences import contrasts, is_mean, proportions, same_questions
 from request_logger.analytics.errors import BadQueryError
@@ -83,6 +84,7 @@ def _compare(runner: QueryRunner, settings: Settings, scope: Scope, comparison: 
     else:
         tasks = [{each.name: each for each in tasks_of(runner, scope.having(one), settings)} for one in segments]
         task = _task(tasks, comparison)
+        task = replace(task, metrics=comparable(runner, scope, segments, task.name, task.metrics))
         found_by = task.name
         counts = [found[task.name].count for found in tasks]
     both = [scope.having(segment, task.only) for segment in segments]

@@ -12,9 +12,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from request_logger.analytics.errors import BadQueryError
 from request_logger.analytics.queries import QueryRunner
 from request_logger.analytics.rollups import PREFIX
-from request_logger.analytics.scope import Scope
+from request_logger.analytics.scope import Query, Scope
 from request_logger.analytics.selection import any_of, exists, having, without
 from request_logger.common.mapped_fields import ORIGIN_KEYWORDS
 from scorers.base import Metric
@@ -123,6 +124,19 @@ def judgement_of(groups: Sequence[Group]) -> Judgement:
         _judge_names(own, judgement)
     _judge_choice(groups, judgement)
     return judgement
+
+
+def comparable(
+    runner: QueryRunner, scope: Scope, groups: Sequence[Query], scorer: str, metrics: Iterable[Metric]
+) -> tuple[Metric, ...]:
+    """Return the metrics of a scorer that all documents of some groups are in.
+
+    Raises BadQueryError where there are no figures, and what :class:`QueryRunner` raises.
+    """
+    judgement = judge(runner, scope.having(any_of(*groups)))
+    if scorer in judgement.reasons:
+        raise BadQueryError(judgement.reasons[scorer])
+    return judgement.kept(scorer, metrics)
 
 
 def groups_of(runner: QueryRunner, scope: Scope, origins: Mapping[str, str] | None = None) -> list[Group]:

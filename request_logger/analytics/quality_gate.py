@@ -97,16 +97,18 @@ def check(
     unknown scorer, StoreUnavailableError where the search engine does not answer.
     """
     runner = QueryRunner(engine)
-    scope = Scope(selection.indices(settings), (_SCORED, *selection.filters()))
-    reader = _Reader(runner, scope)
+    scope = Scope(selection.indices(settings), tuple(selection.filters()))
+    reader = _Reader(runner, scope.having(_SCORED))
     try:
-        verdicts = runner.settled(lambda: _verdicts(reader, conditions, minimum, scorer), scope.indices)
+        verdicts = runner.settled(lambda: _verdicts(reader, scope, conditions, minimum, scorer), scope.indices)
     except BadQueryError as error:
         raise QualityError(str(error)) from None
     return verdicts, runner.left_out.as_json()
 
 
-def _verdicts(reader: _Reader, conditions: Sequence[Condition], minimum: int, scorer: str) -> list[Verdict]:
+def _verdicts(
+    reader: _Reader, scope: Scope, conditions: Sequence[Condition], minimum: int, scorer: str
+) -> list[Verdict]:
     only = build(*parse(scorer)) if scorer else None
     found = reader.scorers()
     if only is not None:
@@ -116,7 +118,7 @@ def _verdicts(reader: _Reader, conditions: Sequence[Condition], minimum: int, sc
         scorers[name] = only if only is not None else _known(name)
     if only is not None:
         scorers[only.name] = only
-    judgement = judge(reader.runner, reader.scope)
+    judgement = judge(reader.runner, scope)
     verdicts = []
     for condition in conditions:
         assessed = reader.evaluation(condition, minimum)

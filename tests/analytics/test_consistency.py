@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
+from request_logger.analytics.compare import Comparison, compare
+from request_logger.analytics.errors import BadQueryError
 from request_logger.analytics.quality_gate import Condition, QualityError, check
 from request_logger.analytics.report import Options, make_report
 from request_logger.analytics.selection import Selection
@@ -121,6 +123,16 @@ def test_labels_without_names(model: Model, labels: tuple[int, int]) -> None:
     report = model.report()
     for name, function in (("precision", sk.precision_score), ("f1", sk.f1_score)):
         assert metric(report, name) == pytest.approx(function(truths, said, pos_label=labels[1]), abs=1e-9)
+
+
+def test_a_comparison_of_them(model: Model) -> None:
+    """Two models are not compared by a part of one of them."""
+    other = Model(model._client, f"{model.name}-b")
+    other.index = model.index
+    model.store("binary", [(k % 2, 1) for k in range(60)])
+    other.store("binary", [(1 + k % 2, 1) for k in range(60)])
+    with pytest.raises(BadQueryError, match="positive_label"):
+        compare(model._client, Settings(), Comparison(model.name, other.name, model.index))
 
 
 def test_indexes_from_1(model: Model) -> None:

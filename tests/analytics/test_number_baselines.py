@@ -14,7 +14,7 @@ from scorers.regression import Regression
 from tests.analytics.sums import answers_of
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(
     mean=st.floats(1, 1e12),
     spread=st.sampled_from([0.0, 1e-6, 1.0, 1e3]),

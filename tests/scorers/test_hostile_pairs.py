@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
@@ -23,6 +23,9 @@ from scorers.reasons import Reason
 from scorers.text import Text, normalize
 from tests.scorers.aggregate import metrics_of
 
+# Of tests that roll up many pairs an example.
+FEW = settings(max_examples=30, deadline=None)
+ANY_TIME = settings(deadline=None)
 UNIT = st.floats(0.0, 1.0)
 # Of float32 and of half precision.
 ROUNDING = st.sampled_from([1e-7, 3e-8, 1e-6, 1e-3])
@@ -43,6 +46,7 @@ def reasons(scorer: Scorer, pairs: Sequence[tuple[Row, Row]]) -> list[str | None
 # Labels of two classes without names.
 
 
+@FEW
 @given(
     labels=st.lists(st.integers(-5, 5), min_size=2, max_size=2, unique=True),
     picks=st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=20),
@@ -61,6 +65,7 @@ def test_two_numbers_that_are_not_0_and_1(labels: list[int], picks: list[tuple[b
         assert reason == (None if {*pair} <= {0, 1} else Reason.POSITIVE_UNKNOWN)
 
 
+@ANY_TIME
 @given(st.lists(st.tuples(st.sampled_from([-1, 1]), UNIT), min_size=2, max_size=30))
 def test_probabilities_of_minus_one_and_one(pairs: list[tuple[int, float]]) -> None:
     """The option says which class the probability is of."""
@@ -75,6 +80,7 @@ def test_probabilities_of_minus_one_and_one(pairs: list[tuple[int, float]]) -> N
 # Probabilities that rounding moved.
 
 
+@ANY_TIME
 @given(
     weights=st.lists(st.floats(0.01, 1.0), min_size=2, max_size=6),
     error=ROUNDING,
@@ -106,6 +112,7 @@ def test_rounded_rows_are_probabilities(
     assert fields["ranked_probability_score"] == pytest.approx(np.mean(steps**2))
 
 
+@ANY_TIME
 @given(y=st.booleans(), error=ROUNDING, end=st.sampled_from([0.0, 1.0]))
 def test_a_rounded_probability(y: bool, error: float, end: float) -> None:
     """One number, too, is clipped; and a label's."""
@@ -116,6 +123,7 @@ def test_a_rounded_probability(y: bool, error: float, end: float) -> None:
     assert fields["brier"] == pytest.approx(sk.brier_score_loss([y, 1, 1], [end, 0.5, 0.25], labels=[0, 1]))
 
 
+@ANY_TIME
 @given(st.lists(st.floats(-9, 9), min_size=2, max_size=5))
 def test_what_is_told_to_be_probabilities_is_no_logits(row: list[float]) -> None:
     """The option probabilities keeps a row from being normalized."""
@@ -126,6 +134,7 @@ def test_what_is_told_to_be_probabilities_is_no_logits(row: list[float]) -> None
 # Truths that no column has.
 
 
+@ANY_TIME
 @given(width=st.integers(2, 8), data=st.data())
 def test_an_index_beyond_the_columns(width: int, data: st.DataObject) -> None:
     """Truths counted from 1 are told of, instead of an accuracy of 0; named from 1 they are scored."""
@@ -144,6 +153,7 @@ def test_an_index_beyond_the_columns(width: int, data: st.DataObject) -> None:
     assert reasons(Multiclass(), [(Row([0] * width + [1]), Row(rows[0].tolist()))]) == [Reason.TRUTH_NO_COLUMN]
 
 
+@FEW
 @given(st.lists(st.tuples(st.integers(0, 3), st.lists(st.floats(0.01, 1), min_size=3, max_size=3)), min_size=1))
 def test_a_named_class_that_no_column_has(pairs: list[tuple[int, list[float]]]) -> None:
     """It has the probability 0, which the log loss and the Brier score count: as for a fourth column of zeros."""
@@ -174,6 +184,7 @@ def test_a_named_class_that_no_column_has(pairs: list[tuple[int, list[float]]]) 
     assert found["log_loss"] == pytest.approx(np.mean(wanted))
 
 
+@ANY_TIME
 @given(truth=st.integers(0, 20), scores=st.dictionaries(st.integers(0, 20), st.floats(0.01, 1), min_size=2, max_size=4))
 def test_an_object_has_no_order(truth: int, scores: dict[int, float]) -> None:
     """Of the best classes of many, named by their index, an index is a name and never a position."""
@@ -188,6 +199,7 @@ def test_an_object_has_no_order(truth: int, scores: dict[int, float]) -> None:
 # Names that look like numbers.
 
 
+@FEW
 @given(
     figure=st.one_of(st.integers(-(10**6), 10**6), st.decimals(-1000, 1000, allow_nan=False, places=2).map(str)),
     form=st.sampled_from(["{}0", "{} ", " {}", "{}.0", "0{}", "+{}", "{}e0", "{}.", "{}\n", "{}_0"]),
@@ -205,6 +217,7 @@ def test_two_spellings_are_two_names(figure: int | str, form: str) -> None:
     assert found["subset_accuracy"] == 0.5
 
 
+@ANY_TIME
 @given(st.integers(-(10**9), 10**9))
 def test_a_number_and_its_own_spelling_are_one_class(figure: int) -> None:
     """The text that a number is written as is that number."""
@@ -216,6 +229,7 @@ def test_a_number_and_its_own_spelling_are_one_class(figure: int) -> None:
 # A probability is no class.
 
 
+@ANY_TIME
 @given(p=st.floats(0, 1, exclude_min=True, exclude_max=True), k=st.integers(0, 5), as_text=st.booleans())
 def test_a_probability_is_no_class_name(p: float, k: int, as_text: bool) -> None:
     """Neither side's; a class of that name is one."""
@@ -230,6 +244,7 @@ def test_a_probability_is_no_class_name(p: float, k: int, as_text: bool) -> None
 # Lists of 0 and 1.
 
 
+@FEW
 @given(
     st.lists(st.tuples(st.sets(st.integers(0, 1)), st.sets(st.integers(0, 1))), min_size=1, max_size=20), st.randoms()
 )
@@ -247,6 +262,7 @@ def test_sets_of_the_indexes_0_and_1(pairs: list[tuple[set[int], set[int]]], cha
     assert as_rows["subset_accuracy"] == pytest.approx(sk.accuracy_score(two[:, 0], two[:, 1]))
 
 
+@ANY_TIME
 @given(st.sets(st.integers(0, 4)), st.lists(UNIT.filter(lambda p: p % 1 != 0), min_size=5, max_size=5))
 def test_a_set_of_all_indexes(truth: set[int], row: list[float]) -> None:
     """As many indexes as columns are a set of all labels, not a row."""
@@ -271,6 +287,7 @@ def test_lists_that_can_only_be_rows() -> None:
 # Texts.
 
 
+@ANY_TIME
 @given(
     truth=st.sampled_from(["5", "1.5", "C++", "A", "-x", "U.S.", "it's", "1,000", "the", "$5", "50%"]),
     answer=st.sampled_from(["", " ", "-5", "15", "C#", "a", "x", "US", "its", "1000", "an", "5", "0.5", ".5"]),
@@ -285,6 +302,7 @@ def test_short_answers_are_exact(truth: str, answer: str) -> None:
         assert loose["token_f1"] == 0.0
 
 
+@ANY_TIME
 @given(
     words=st.lists(
         st.sampled_from(["it", "costs", "-5", "5", "1.5", "15", ".5", "C++", "C#", "(5)", "dogs"]), min_size=5
@@ -303,6 +321,7 @@ def test_sentences_differ_by_a_number(words: list[str], place: int, other: str) 
 # Rankings.
 
 
+@ANY_TIME
 @given(
     scores=st.lists(st.integers(0, 9), min_size=2, max_size=6, unique=True),
     gains=st.lists(st.integers(0, 2), min_size=6, max_size=6),
@@ -340,6 +359,7 @@ def test_items_that_are_numbers() -> None:
     assert Ranking().score(Row([0, 1, 1]), Row([2, 2, 1]))["truth_rank"] == 2
 
 
+@ANY_TIME
 @given(st.lists(st.integers(0, 3), min_size=2, max_size=5), st.integers(0, 4))
 def test_an_ordinal_truth_that_is_tied(row: list[int], level: int) -> None:
     """A list with several greatest values is no level."""
