@@ -108,7 +108,7 @@ def test_times_of_arrival_are_the_loggers_own() -> None:
     ("body", "dropped"),
     [
         (
-            kept_body(b"12345", None, 4),
+            kept_body(b"12345", None, Settings(max_payload_bytes=4)),
             {
                 "bytes": 5,
                 "sha256": hashlib.sha256(b"12345").hexdigest(),

@@ -87,9 +87,13 @@ def test_patterns_reach_everything() -> None:
 
 def test_a_slow_pattern_stops_nothing() -> None:
     """Its body isn't stored: only its size is, and why."""
-    (content,) = stored(r"drop:/(a|aa)+$/", {"model": "m", "prompt": "a" * 100 + "!"})
+    body = {"model": "m", "prompt": "a" * 100 + "!"}
+    (content,) = stored(r"drop:/(a|aa)+$/", body)
     assert content["payload_dropped"]["reason"] == TOO_SLOW
     assert "payload" not in content
+    # The time is that of all texts together.
+    (content,) = stored(r"drop:/(a|aa)+$/", {"model": "m", "prompt": ["a" * 25 + "!"] * 100_000})
+    assert content["payload_dropped"]["reason"] == TOO_SLOW
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,36 +11,46 @@ from request_logger.ingest.redaction_rules import Pattern
 from request_logger.ingest.redaction_walk import Action
 
 REMOVED = "[redacted]"
-TOO_SLOW = "a pattern to redact takes too long in its text: only the size of the body is kept"
-# Per text and pattern. A pattern that backtracks can take years; others take milliseconds for a text of 1 MB.
-_SECONDS = 0.5
+TOO_SLOW = "the patterns to redact take too long in its texts: only the size of the body is kept"
+# For all texts of a body. A pattern that backtracks can take years; others take milliseconds for 1 MB.
+_SECONDS = 1.0
 
 
 def without_patterns(value: Any, patterns: Sequence[tuple[Pattern, Action]], hasher: Callable[[str], Any]) -> Any:
     """Return a body whose texts, and keys, have ``[redacted]`` or the hash in place of what the patterns match.
 
-    Raises LeftOutError if a pattern takes too long.
+    Raises LeftOutError if that takes too long.
     """
-    if not patterns:
+    return _Replacement(patterns, hasher).value(value) if patterns else value
+
+
+class _Replacement:
+    """The replacement of what patterns match, in one body and within a time."""
+
+    def __init__(self, patterns: Sequence[tuple[Pattern, Action]], hasher: Callable[[str], Any]) -> None:
+        self._patterns = patterns
+        self._hasher = hasher
+        self._until = time.monotonic() + _SECONDS
+
+    def value(self, value: Any) -> Any:
+        if isinstance(value, str):
+            return self._text(value)
+        if isinstance(value, list):
+            return [self.value(entry) for entry in value]
+        if isinstance(value, dict):
+            return {self._text(key): self.value(entry) for key, entry in value.items()}
         return value
-    if isinstance(value, str):
-        return _replaced(value, patterns, hasher)
-    if isinstance(value, list):
-        return [without_patterns(entry, patterns, hasher) for entry in value]
-    if isinstance(value, dict):
-        return {
-            _replaced(key, patterns, hasher): without_patterns(entry, patterns, hasher) for key, entry in value.items()
-        }
-    return value
 
-
-def _replaced(text: str, patterns: Sequence[tuple[Pattern, Action]], hasher: Callable[[str], Any]) -> str:
-    for pattern, action in patterns:
-        try:
-            if action == "drop":
-                text = pattern.sub(REMOVED, text, timeout=_SECONDS)
-            else:
-                text = pattern.sub(lambda match: str(hasher(match[0])), text, timeout=_SECONDS)
-        except TimeoutError:
-            raise LeftOutError(TOO_SLOW) from None
-    return text
+    def _text(self, text: str) -> str:
+        for pattern, action in self._patterns:
+            left = self._until - time.monotonic()
+            if left <= 0:
+                raise LeftOutError(TOO_SLOW)
+            try:
+                if action == "drop":
+                    text = pattern.sub(REMOVED, text, timeout=left)
+                else:
+                    text = pattern.sub(lambda match: str(self._hasher(match[0])), text, timeout=left)
+            except TimeoutError:
+                raise LeftOutError(TOO_SLOW) from None
+        return text
