@@ -50,6 +50,7 @@ class NoInterval(StrEnum):
     ONE_CLASS = "there are fewer than two documents of a class"
     MANY_CELLS = "the confusion matrix has more than 400 cells"
     WITHOUT_FOLD = "some documents were stored without a fold: request-logger rescore adds it"
+    FEW_PER_FOLD = "there are fewer than 5 documents per fold"
     FEW_FOLDS = "the documents are in fewer than 10 folds"
     NOT_SPLIT = "it needs the folds, which are not counted by time or by the values of a field"
 

@@ -25,6 +25,8 @@ from scorers.base import AtMost, Bucket, Count, Sum, SumBy, Terms, TermsBy
 
 # With fewer folds that have documents, the variance between them is too uncertain, and so is that of few documents.
 _LEAST_FOLDS = 10
+# With fewer documents in a fold on average, a metric without some of them is not yet close to normal.
+_LEAST_PER_FOLD = 5
 # A share of the squares between the folds: a single fold that has more of them decides the variance alone, as one with
 # a value from a heavy tail does.
 _MOST_OF_ONE = 0.5
@@ -163,6 +165,8 @@ def jackknife_interval(
     """
     if folds.problem is not None:
         return folds.problem
+    if sum(folds.sizes) < _LEAST_PER_FOLD * len(folds.sizes):
+        return NoInterval.FEW_PER_FOLD
     if None in values:
         return NoInterval.FEW_FOLDS
     scale = _Scale.of(bounds, (whole, *_known(values)))

@@ -168,6 +168,7 @@ def test_design_effect() -> None:
     [
         ([0.5 + k / 100 for k in range(K)], Folds((), (5,) * K, missing=3), NoInterval.WITHOUT_FOLD),
         ([0.5 + k / 100 for k in range(9)], Folds((), (5,) * 9), NoInterval.FEW_FOLDS),
+        ([0.5 + k / 100 for k in range(K)], Folds((), (5,) * (K - 1) + (4,)), NoInterval.FEW_PER_FOLD),
         ([0.5] * K, Folds((), (5,) * K), NoInterval.ALL_EQUAL),
         ([0.5] * (K - 1) + [0.9], Folds((), (5,) * K), NoInterval.LARGE_VALUES),
         ([0.5] * (K - 1) + [None], Folds((), (5,) * K), NoInterval.FEW_FOLDS),
