@@ -78,6 +78,13 @@ def _traffic(found: Report) -> Iterator[str]:
 
 
 def _pairs(found: Report) -> Iterator[str]:
+    if "folds" in found and "p_value" in found["folds"]:
+        folds = found["folds"]
+        yield (
+            f"Both answered the same requests: {words(found['verdict']['metric'])} differs by"
+            f" {number(folds['difference'])} ({number(folds['low'])} to {number(folds['high'])}),"
+            f" p {p_value(folds['p_value'])} ({folds['test']})"
+        )
     if "paired" not in found:
         return
     pairs = found["paired"]

@@ -48,7 +48,7 @@ def find_pairs(runner: QueryRunner, a: Scope, b: Scope, field: str, way: str = "
     """
     if way not in WAYS:
         raise BadQueryError(f"--pair: expected {', '.join(WAYS)}, found {way!r}")
-    if way == "none" or (way == "auto" and not _share_requests(runner, a, b)):
+    if way == "none" or (way == "auto" and not share_requests(runner, a, b)):
         return None
     by_row = way == "row"
     first, cut = _values(runner, a, field, by_row=by_row)
@@ -60,7 +60,7 @@ def find_pairs(runner: QueryRunner, a: Scope, b: Scope, field: str, way: str = "
     return Pairs("row" if by_row else "request", mine, theirs, cut or cut_too)
 
 
-def _share_requests(runner: QueryRunner, a: Scope, b: Scope) -> bool:
+def share_requests(runner: QueryRunner, a: Scope, b: Scope) -> bool:
     """Return whether a sample of a's request ids occurs in b: reading all documents is expensive."""
     body = {"size": _PROBE, "_source": False, "docvalue_fields": ["RequestId.keyword"]}
     hits = runner.sample(a, body, _SEED)["hits"]["hits"]
