@@ -30,6 +30,7 @@ from scorers.base import Metric
 _FIELDS = ("predictor", "model", "deployment")
 # The deciding metric where the task's first shown metric has no test.
 _TESTED = {"regression": "mse", "multilabel": "subset_accuracy"}
+IN_BATCHES: Query = {"range": {"feedback.items": {"gt": 1}}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +84,13 @@ def _compare(runner: QueryRunner, settings: Settings, scope: Scope, comparison: 
     pairs = _pairs(runner, both, deciding, answers, comparison)
     names = comparison.a, comparison.b
     paired = pairs_contrast(pairs, is_share=_is_share(deciding, answers)) if pairs else None
-    folded = _folds(runner, both, deciding, answers, comparison)
-    by, used = ("folds", folded) if folded is not None else _used(found.get(deciding.name), pairs, paired, counts)
+    by, used = _used(found.get(deciding.name), pairs, paired, counts)
+    together = _together(runner, both, settings)
+    folded = None
+    # Pairs allow for the rows of a batch, but not for a FOLD_KEY.
+    if by == "groups" or settings.fold_key:
+        folded = _folds(runner, both, deciding, answers, comparison, is_needed=together)
+        by, used = ("folds", folded) if folded is not None else (by, used)
     if used is None:
         raise BadQueryError(f"--metric: expected one that can be tested with these documents, found {deciding.name!r}")
     arms = [arm(runner, scope.having(segment), name) for segment, name in zip(segments, names, strict=True)]
@@ -92,7 +98,8 @@ def _compare(runner: QueryRunner, settings: Settings, scope: Scope, comparison: 
     warnings: list[str] = []
     # By the date of the feedback, predictions without feedback are in no group.
     if comparison.by_date == "prediction":
-        is_shadow = folded is not None or (pairs is not None and pairs.way == "request")
+        is_shadow = pairs is not None and pairs.way == "request"
+        is_shadow = is_shadow or (folded is not None and share_requests(runner, *both))
         checks, warnings = traffic_check(arms[0], arms[1], split, is_shadow=is_shadow)
     return {
         "target": comparison.target,
@@ -108,6 +115,7 @@ def _compare(runner: QueryRunner, settings: Settings, scope: Scope, comparison: 
         "metrics": _rows(task, answers, found, deciding, comparison.form),
         **({"paired": _pairs_as_json(pairs, paired, deciding, answers, comparison.form)} if pairs and paired else {}),
         **({"folds": contrast_as_json(folded, comparison.form)} if folded is not None else {}),
+        **({"together": True} if together else {}),
         "verdict": verdict(names, deciding, used, comparison.form, by=by, delta=comparison.detect),
         **({"warnings": warnings} if warnings else {}),
     }
@@ -232,17 +240,30 @@ def _pairs(
     return found
 
 
+def _together(runner: QueryRunner, groups: Sequence[Scope], settings: Settings) -> bool:
+    """Return whether documents hang together: as rows of a batch, or by the field that FOLD_KEY names."""
+    return bool(settings.fold_key) or any(runner.count(each, IN_BATCHES) for each in groups)
+
+
 def _folds(
-    runner: QueryRunner, groups: Sequence[Scope], metric: Metric, answers: Sequence[Answers], comparison: Comparison
+    runner: QueryRunner,
+    groups: Sequence[Scope],
+    metric: Metric,
+    answers: Sequence[Answers],
+    comparison: Comparison,
+    *,
+    is_needed: bool,
 ) -> Contrast | NoTest | None:
-    """Return the test over folds of a metric that is no mean over documents, where both answered the same requests."""
-    is_asked = comparison.pair in ("auto", "request")
-    if not is_asked or metric.name in NO_QUESTION or is_mean(metric, *answers):
+    """Return the test over folds: where documents hang together, and of shadows in a metric that is no mean."""
+    if metric.name in NO_QUESTION or comparison.pair == "row":
         return None
-    if not share_requests(runner, *groups):
-        if comparison.pair == "request":
-            raise BadQueryError(f"--pair: {comparison.a!r} and {comparison.b!r} have no request in common")
-        return None
+    if not is_needed:
+        if comparison.pair == "none" or is_mean(metric, *answers):
+            return None
+        if not share_requests(runner, *groups):
+            if comparison.pair == "request":
+                raise BadQueryError(f"--pair: {comparison.a!r} and {comparison.b!r} have no request in common")
+            return None
     sums = [fetch_folds(runner, group, statistics_of([metric])) for group in groups]
     return folds_contrast(metric, sums[0], sums[1], answers)
 

@@ -11,11 +11,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from request_logger.analytics import t_distribution
 from request_logger.analytics.buckets import Segment, fill
-from request_logger.analytics.contrasts import Contrast, Difference, NoTest, fixed_multiplier
+from request_logger.analytics.contrasts import Contrast, NoTest, clustered_contrast
 from request_logger.analytics.estimates import value_of
-from request_logger.analytics.intervals import Interval
 from request_logger.analytics.jackknife import without_each
 from request_logger.analytics.queries import Answers, QueryRunner
 from request_logger.analytics.rollups import Statistic
@@ -23,7 +21,6 @@ from request_logger.analytics.scope import Scope
 from request_logger.documents.folds import FOLD, FOLDS
 from scorers.base import Metric
 
-_TEST = "jackknife over folds"
 # With fewer folds the variance between them is too uncertain.
 _LEAST_FOLDS = 10
 _WITHOUT = NoTest("some documents were stored without a fold: request-logger rescore adds it")
@@ -72,10 +69,4 @@ def folds_contrast(metric: Metric, a: FoldSums, b: FoldSums, whole: Sequence[Ans
     error = math.sqrt((k - 1) / k * math.fsum((each - mean) ** 2 for each in known))
     if not error:
         return _ALIKE
-    half = fixed_multiplier(k - 1) * error
-    p_value = t_distribution.two_sided(value / error, k - 1)
-    once = Difference(value, Interval(value - half, value + half, _TEST), p_value, _TEST)
-    # The confidence sequence is for a known error: that of k folds is as uncertain as Student's t says.
-    error *= fixed_multiplier(k - 1) / fixed_multiplier()
-    size = min(a.documents, b.documents)
-    return Contrast(value, error, (size,), (error**2 * size,), _TEST, once=once)
+    return clustered_contrast(value, error, k, min(a.documents, b.documents), "jackknife over folds")

@@ -116,7 +116,7 @@ def _contrasts(table: _Table, most: int) -> dict[str, Contrast | NoTest]:
         values = [_values(table.metrics, group) for group in groups]
         for name, kept in dealt.items():
             if name in values[0] and name in values[1]:
-                kept += [abs(values[1][name] - values[0][name])] * times
+                kept.extend([abs(values[1][name] - values[0][name])] * times)
     found: dict[str, Contrast | NoTest] = {}
     own = [_jackknife(table.metrics, group) for group in table.groups]
     sizes = sum(table.groups[0].values()), sum(table.groups[1].values())
