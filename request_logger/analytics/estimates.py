@@ -38,6 +38,8 @@ _LEAST_DRAWS = 200
 _MATRIX_NEED = MATRIX["matrix"]
 _OF_FOLDS = (NoInterval.NO_METHOD, NoInterval.MANY_CELLS)
 _COUNTED = {"precision", "recall", "specificity", "f1"}
+# The bound of another metric's error, and a sum that grows with the documents.
+_NO_ESTIMATES = {"auc_bound", "reward_sum"}
 # Each document has one class, and so its one miss is also one false alarm.
 _SAME_AS_ACCURACY = {"recall_weighted", "precision_micro", "recall_micro", "f1_micro"}
 _NOT_DRAWN = {*_SAME_AS_ACCURACY, *MACRO, "baseline_accuracy", "confusion_matrix"}
@@ -94,11 +96,11 @@ def estimates(
     answers: Answers,
     *,
     draws: int = DRAWS,
-    together: Mapping[str, Dependence] | None = None,
+    together: Mapping[str, Dependence | NoInterval] | None = None,
 ) -> list[Estimate]:
     """Return the metrics that are numbers and defined, in order; ``answers`` are the values of `statistics_of`.
 
-    Documents are independent, unless ``together`` (by metric) says how far they hang together.
+    Documents are independent, unless ``together`` (by metric) says how far they hang together, or that nobody knows.
     """
     known = baselines(answers)
     drawn = {} if together else bootstrap_matrix([*filter(_is_drawn, metrics), _ACCURACY], answers, draws)
@@ -107,8 +109,8 @@ def estimates(
         value = value_of(metric, answers)
         if value is None:
             continue
-        own = (together or {}).get(metric.name)
-        interval = interval_of(metric, answers, own or INDEPENDENT, draws, drawn)
+        own = (together or {}).get(metric.name, INDEPENDENT)
+        interval = own if isinstance(own, NoInterval) else interval_of(metric, answers, own, draws, drawn)
         estimate = Estimate(
             metric.name,
             value,
@@ -117,7 +119,7 @@ def estimates(
             known.get(metric.name),
             metric.higher_is_better,
             metric.bounds,
-            together=own,
+            together=own if isinstance(own, Dependence) and own is not INDEPENDENT else None,
             by_chance=expected_by_chance(metric, answers),
         )
         found.append(_with(estimate, interval))
@@ -185,6 +187,8 @@ def interval_of(
 
     ``drawn`` are values of `bootstrap_matrix` for independent documents, where they are known already.
     """
+    if metric.name in _NO_ESTIMATES:
+        return NoInterval.NO_ESTIMATE
     field = mean_field(metric)
     if field is not None:
         return _of_mean(metric, answers, field, together)

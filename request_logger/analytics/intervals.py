@@ -40,6 +40,7 @@ class Interval:
 class NoInterval(StrEnum):
     """Why a metric has no interval."""
 
+    NO_ESTIMATE = "it is not an estimate: it describes these documents alone"
     NO_METHOD = "no method is known for this metric, and the documents don't tell: see intervals.md"
     ALL_EQUAL = "all values are equal, so nothing shows how much they vary"
     SPREAD_UNKNOWN = "the values are so much larger than their spread that their squares can't determine it"

@@ -19,6 +19,7 @@ from request_logger.analytics.intervals import LEVEL, Found, Interval, NoInterva
 from request_logger.analytics.queries import Answers, QueryRunner
 from request_logger.analytics.rollups import Moments, MomentSums, Statistic
 from request_logger.analytics.scope import Query, Scope
+from request_logger.analytics.shares import Dependence
 from request_logger.documents.folds import FOLD, FOLDS
 from scorers.base import AtMost, Bucket, Count, Sum, SumBy, Terms, TermsBy
 
@@ -57,6 +58,11 @@ class Folds:
         if self.missing:
             return NoInterval.WITHOUT_FOLD
         return NoInterval.FEW_FOLDS if len(self.sizes) < _LEAST_FOLDS else None
+
+    @property
+    def cautious(self) -> Dependence:
+        """The dependence of documents of which nothing is known: each fold counts as one document."""
+        return Dependence((sum(self.sizes) + self.missing) / max(len(self.sizes), 1), max(self.freedom, 1))
 
     @property
     def freedom(self) -> int:

@@ -29,8 +29,8 @@ from scorers.base import Metric
 from scorers.classification import MATRIX
 
 Report = dict[str, Any]
-# By metric, how far documents hang together.
-Together = Mapping[str, Dependence]
+# By metric, how far documents hang together, or why that is unknown.
+Together = Mapping[str, Dependence | NoInterval]
 # Twice the share of one of the folds: beyond, Student's quantile is too small for groups of so different sizes.
 _LARGEST_FOLD = 2 / FOLDS
 
@@ -142,7 +142,11 @@ def _task(
         folds = fetch_folds(runner, scope, statistics, task.only, task.count, are_together=are_together)
         metrics = with_folds(metrics, task.metrics, answers, folds)
     # A part of the documents hangs together as all of them do.
-    together = {each.name: each.together for each in metrics if each.together}
+    together: Together = {}
+    cautious = INDEPENDENT
+    if folds is not None and are_together:
+        together = {each.name: each.together or each.why or NoInterval.NOT_SPLIT for each in metrics}
+        cautious = folds.cautious
     found: Report = {
         "scorer": task.name,
         "documents": task.count,
@@ -151,18 +155,22 @@ def _task(
         "largest_fold": folds.largest if folds else None,
         "per_class": _per_class(task, answers, folds),
         "confusion_matrix": matrix,
-        "reliability": curves.reliability(task.metrics, answers, together.get("accuracy", INDEPENDENT)),
+        "reliability": curves.reliability(task.metrics, answers, _known(together.get("accuracy"), cautious)),
         "roc": curves.roc(task.metrics, answers),
         "over_time": _over_time(runner, scope, task, options, together),
     }
     if task.name == "regression":
         found["residuals"] = curves.residuals(runner, scope, task.only, answers)
         found["errors_by_prediction"] = curves.errors_by_prediction(
-            runner, scope, task.only, together.get("mean_error", INDEPENDENT)
+            runner, scope, task.only, _known(together.get("mean_error"), cautious)
         )
     if field is not None and task.shown:
         found["by"] = _by(runner, scope, task, field, together)
     return found
+
+
+def _known(found: Dependence | NoInterval | None, cautious: Dependence) -> Dependence:
+    return found if isinstance(found, Dependence) else cautious
 
 
 def as_json(found: Estimate) -> Report:
@@ -172,7 +180,7 @@ def as_json(found: Estimate) -> Report:
         "name": found.name,
         "value": found.value,
         **({"low": interval.low, "high": interval.high, "method": interval.method} if interval else {}),
-        **({"no_interval": str(found.why)} if found.why else {}),
+        **({"no_interval": str(found.why)} if found.why not in (None, NoInterval.NO_ESTIMATE) else {}),
         **({"design_effect": found.together.effect} if found.together else {}),
         **({"by_chance": found.by_chance} if found.by_chance else {}),
         "n": found.n,

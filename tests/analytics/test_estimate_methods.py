@@ -61,7 +61,7 @@ METHODS = {
         "f1_weighted": "Wilson, scaled",
         "mcc": "Dirichlet draws",
         "ece": "bound on chance",
-        "auc_bound": NoInterval.NO_METHOD,
+        "auc_bound": NoInterval.NO_ESTIMATE,
     },
     "multiclass": {"accuracy": "Wilson", "kappa": "Dirichlet draws", "log_loss": "Student t, log scale"},
     "multilabel": {"f1_macro": "delta method", "precision_micro": "delta method", "subset_accuracy": "Wilson"},

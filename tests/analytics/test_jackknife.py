@@ -106,11 +106,8 @@ def test_independent_documents_keep_their_method() -> None:
     scorer, truths, said = case("binary")
     answers = answers_of(scorer, truths, said)
     found = estimates(scorer.metrics, answers)
-    assert with_folds(found, scorer.metrics, answers, Folds((), ())) == [
-        each if each.name != "auc_bound" else with_folds([each], scorer.metrics, answers, Folds((), ()))[0]
-        for each in found
-    ]
-    assert not needs_folds(each for each in found if each.name != "auc_bound")
+    assert with_folds(found, scorer.metrics, answers, Folds((), ())) == found
+    assert not needs_folds(found)
 
 
 def test_documents_that_hang_together() -> None:
@@ -135,6 +132,17 @@ def test_documents_that_hang_together() -> None:
     accuracy = next(each for each in part if each.name == "accuracy")
     hits = int((truths == said)[np.repeat(FOLD, 20) == 0].sum())
     assert accuracy.interval == share_interval(hits, sizes[0], Dependence(20.0, K - 1))
+
+
+def test_nothing_known() -> None:
+    """Each fold counts as one document, and without folds there is one."""
+    assert Folds((), (30, 50, 40), missing=0).cautious == Dependence(40.0, 2)
+    assert Folds((), (), missing=40).cautious == Dependence(40.0, 1)
+    scorer, truths, said = case("binary")
+    reasons = {"accuracy": NoInterval.FEW_FOLDS}
+    found = estimates(scorer.metrics, answers_of(scorer, truths, said), together=reasons)
+    accuracy = next(each for each in found if each.name == "accuracy")
+    assert (accuracy.interval, accuracy.why, accuracy.together) == (None, NoInterval.FEW_FOLDS, None)
 
 
 def test_design_effect() -> None:

@@ -45,7 +45,7 @@ def engine_with(engine: Any) -> Iterator[SearchEngine]:
                 found["feedback"] |= {"item": k % ROWS, "items": ROWS}
             made.append({**found, "fold": int(FOLD[k])})
         store(client, INDEX, made, prefix=f"{name}-")
-    old = [document(scorer, float(truth), float(truth) + 1.0, deployment="old") for truth in TRUTHS[:30]]
+    old = [document(scorer, float(k), k + 2.0, deployment="old") for k in range(30)]
     store(client, INDEX, old, prefix="old-")
     yield client
     client.request("DELETE", f"/{INDEX}")
