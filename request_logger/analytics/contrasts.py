@@ -174,7 +174,7 @@ def needed_sizes(found: Contrast, delta: float, form: Form) -> tuple[int, ...] |
 
     def shows(n: float) -> bool:
         multiplier = fixed_multiplier() if form is Form.FIXED else sequential_multiplier(n * sum(ratios))
-        return (multiplier + _z_power()) * math.sqrt(spread / n) <= delta
+        return (multiplier + _z_power()) * math.sqrt(spread / n) + found.slack <= delta
 
     if not shows(_MOST_NEEDED):
         return None
