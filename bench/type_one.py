@@ -26,6 +26,7 @@ from scorers.probabilities import SCORE_BINS, SCORE_LOGIT_LIMIT
 
 PAGE = Path(__file__).parent.parent / "docs" / "report.md"
 _MARKERS = "<!-- type one: made by `python -m bench.type_one --write` -->", "<!-- end of type one -->"
+_POWER_MARKERS = "<!-- power: made by `python -m bench.type_one --power --write` -->", "<!-- end of power -->"
 DAYS = 30
 # Documents of both groups for one look, and for each of the days.
 SIZES = ((100, 100), (100, 1000), (1000, 1000))
@@ -170,6 +171,12 @@ CASES = (
 )
 
 
+# Cases whose second group is worse by this (of the share, of the errors, of the distance between the classes).
+POWERS = (("right in 90 %", "accuracy", 0.02), ("normal errors", "mae", 0.05), ("half positive, AUC .76", "auc", 0.15))
+# Group sizes in this ratio.
+POWER_RATIO = (100, 300)
+
+
 def one_look(case: Case, sizes: tuple[int, int], runs: int, worse: float = 0.0) -> dict[str, tuple[float, float]]:
     """Return per metric the share of runs that find a difference, and of those without a test."""
     counts = {name: [0, 0] for name in case.metrics}
@@ -221,6 +228,29 @@ def power(case: Case, sizes: tuple[int, int], runs: int, worse: float) -> dict[F
     return found
 
 
+def power_rows(runs: int) -> Iterator[str]:
+    """Yield the table of the power at the sizes of `--detect` as lines of Markdown."""
+    yield "| documents | metric | difference | one look: sizes | shown | daily looks: sizes | shown in the last look |"
+    yield "|---|---|---:|---:|---:|---:|---:|"
+    for name, metric, worse in POWERS:
+        (case,) = (case for case in CASES if case.name == name and case.metrics == (metric,))
+        found = power(case, POWER_RATIO, runs, worse)
+        figures = [
+            f"{sizes[0]:,} and {sizes[1]:,} | {share:.2f}"
+            for sizes, share in (found[Form.FIXED], found[Form.SEQUENTIAL])
+        ]
+        difference = _difference(case, worse)
+        yield f"| {name} | `{metric}` | {difference:.3f} | {' | '.join(figures)} |"
+
+
+def _difference(case: Case, worse: float) -> float:
+    (name,) = case.metrics
+    a, b = _draw(case, (200_000, 600_000), 0, worse)
+    found = contrasts(case.declared, a.answers(200_000), b.answers(600_000))[name]
+    assert isinstance(found, Contrast)
+    return found.value
+
+
 def _draw(case: Case, sizes: tuple[int, int], run: int, worse: float) -> tuple[Sample, Sample]:
     generator = np.random.default_rng((_SEED, run))
     return case.draw(generator, sizes[0], 0.0), case.draw(generator, sizes[1], worse)
@@ -247,6 +277,15 @@ def rows(cases: Sequence[Case], runs: int, looks: int) -> Iterator[str]:
             yield f"| {case.name} | `{name}` | {' | '.join(figures)} |"
 
 
+def _write(markers: tuple[str, str], lines: Sequence[str]) -> None:
+    before, rest = PAGE.read_text(encoding="utf-8").split(markers[0])
+    known, after = rest.split(markers[1])
+    if markers is _MARKERS:
+        lines = list(_merged(known.strip().splitlines(), lines))
+    table = "\n".join(lines)
+    PAGE.write_text(f"{before}{markers[0]}\n{table}\n{markers[1]}{after}", encoding="utf-8")
+
+
 def _merged(known: Sequence[str], lines: Sequence[str]) -> Iterator[str]:
     """Yield the table with new rows in place of known ones, in the order of CASES."""
     table = {tuple(line.split("|")[1:3]): line for line in (*known, *lines)}
@@ -266,18 +305,17 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=1000, help="comparisons with one look (default: 1,000)")
     parser.add_argument("--looks", type=int, default=300, help="comparisons with daily looks (default: 300)")
     parser.add_argument("--only", default="", help="only cases whose name or metrics contain this text")
-    parser.add_argument("--write", action="store_true", help="write the rows into the table of docs/report.md")
+    parser.add_argument("--power", action="store_true", help="the table of the power instead")
+    parser.add_argument("--write", action="store_true", help="write the rows into the tables of docs/report.md")
     arguments = parser.parse_args()
     chosen = [case for case in CASES if arguments.only in f"{case.name} {' '.join(case.metrics)}"]
     lines = []
-    for line in rows(chosen, arguments.runs, arguments.looks):
+    made = power_rows(arguments.runs) if arguments.power else rows(chosen, arguments.runs, arguments.looks)
+    for line in made:
         print(line, flush=True)
         lines.append(line)
     if arguments.write:
-        before, rest = PAGE.read_text(encoding="utf-8").split(_MARKERS[0])
-        known, after = rest.split(_MARKERS[1])
-        table = "\n".join(_merged(known.strip().splitlines(), lines))
-        PAGE.write_text(f"{before}{_MARKERS[0]}\n{table}\n{_MARKERS[1]}{after}", encoding="utf-8")
+        _write(_POWER_MARKERS if arguments.power else _MARKERS, lines)
     return 0
 
 

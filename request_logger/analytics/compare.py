@@ -9,15 +9,16 @@ from typing import Any
 from request_logger.analytics.buckets import label_of, value_segment
 from request_logger.analytics.consistency import comparable
 from request_logger.analytics.contrasts import Contrast, Form, NoTest
-from request_logger.analytics.differences import contrasts, is_mean, proportions, same_questions
+from request_logger.analytics.differences import NO_QUESTION, contrasts, is_mean, proportions, same_questions
 from request_logger.analytics.errors import BadQueryError
 from request_logger.analytics.estimate_json import as_json
 from request_logger.analytics.estimates import estimates, mean_field, statistics_of
 from request_logger.analytics.evaluations import named_metric
 from request_logger.analytics.fields import Field, find_field
+from request_logger.analytics.fold_contrast import fetch_folds, folds_contrast
 from request_logger.analytics.label_averages import fetch_cooccurrences
 from request_logger.analytics.pair_contrast import discordant, pairs_contrast
-from request_logger.analytics.paired_samples import Pairs, find_pairs
+from request_logger.analytics.paired_samples import Pairs, find_pairs, share_requests
 from request_logger.analytics.queries import Answers, QueryRunner
 from request_logger.analytics.report import Report
 from request_logger.analytics.scope import Query, Scope, find_scope
@@ -32,6 +33,7 @@ from scorers.base import Metric
 _FIELDS = ("predictor", "model", "deployment")
 # The deciding metric where the task's first shown metric has no test.
 _TESTED = {"regression": "mse", "multilabel": "subset_accuracy"}
+IN_BATCHES: Query = {"range": {"feedback.items": {"gt": 1}}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,19 +94,25 @@ def _compare(runner: QueryRunner, settings: Settings, scope: Scope, comparison: 
     answers = [found | fetch_cooccurrences(runner, each, found) for found, each in zip(answers, both, strict=True)]
     deciding = _deciding(task, assessed[1] if assessed is not None else comparison.metric)
     found = contrasts(task.metrics, *answers)
-    own = found.get(deciding.name)
-    if own is None:
-        raise BadQueryError(f"--metric: expected one that can be tested with these documents, found {deciding.name!r}")
     pairs = _pairs(runner, both, deciding, answers, comparison)
     names = comparison.a, comparison.b
     paired = pairs_contrast(pairs, is_share=_is_share(deciding, answers)) if pairs else None
-    by, used = _used(own, pairs, paired, counts)
+    by, used = _used(found.get(deciding.name), pairs, paired, counts)
+    together = _together(runner, both, settings)
+    folded = None
+    # Pairs allow for the rows of a batch, but not for a FOLD_KEY.
+    if by == "groups" or settings.fold_key:
+        folded = _folds(runner, both, deciding, answers, comparison, is_needed=together)
+        by, used = ("folds", folded) if folded is not None else (by, used)
+    if used is None:
+        raise BadQueryError(f"--metric: expected one that can be tested with these documents, found {deciding.name!r}")
     arms = [arm(runner, scope.having(segment), name) for segment, name in zip(segments, names, strict=True)]
     checks: Report = {}
     warnings: list[str] = []
     # By the date of the feedback, predictions without feedback are in no group.
     if comparison.by_date == "prediction":
         is_shadow = pairs is not None and pairs.way == "request"
+        is_shadow = is_shadow or (folded is not None and share_requests(runner, *both))
         checks, warnings = traffic_check(arms[0], arms[1], split, is_shadow=is_shadow)
     return {
         "target": comparison.target,
@@ -119,14 +127,16 @@ def _compare(runner: QueryRunner, settings: Settings, scope: Scope, comparison: 
         **({"traffic": checks} if checks else {}),
         "metrics": _rows(task, answers, found, deciding, comparison.form),
         **({"paired": _pairs_as_json(pairs, paired, deciding, answers, comparison.form)} if pairs and paired else {}),
+        **({"folds": contrast_as_json(folded, comparison.form)} if folded is not None else {}),
+        **({"together": True} if together else {}),
         "verdict": verdict(names, deciding, used, comparison.form, by=by, delta=comparison.detect),
         **({"warnings": warnings} if warnings else {}),
     }
 
 
 def _used(
-    own: Contrast | NoTest, pairs: Pairs | None, paired: Contrast | NoTest | None, counts: Sequence[int]
-) -> tuple[str, Contrast | NoTest]:
+    own: Contrast | NoTest | None, pairs: Pairs | None, paired: Contrast | NoTest | None, counts: Sequence[int]
+) -> tuple[str, Contrast | NoTest | None]:
     """Return what decides, and by what: pairs, if they include at least half of the smaller group."""
     have = min(own.sizes) if isinstance(own, Contrast) else min(counts)
     if pairs is not None and paired is not None and 2 * len(pairs.a) >= have:
@@ -232,8 +242,8 @@ def _pairs(
     field = mean_field(metric)
     is_asked = comparison.pair in ("request", "row")
     if field is None or not is_mean(metric, *answers):
-        if is_asked:
-            raise BadQueryError(f"--pair: {metric.name} is not a mean over documents, so it can't be tested on pairs")
+        if comparison.pair == "row":
+            raise BadQueryError(f"--pair: {metric.name} is not a mean over documents, so rows can't be paired for it")
         return None
     found = find_pairs(runner, groups[0], groups[1], field, comparison.pair)
     if found is None and is_asked:
@@ -241,6 +251,34 @@ def _pairs(
             f"--pair: no two documents of {comparison.a!r} and {comparison.b!r} have the same {comparison.pair}"
         )
     return found
+
+
+def _together(runner: QueryRunner, groups: Sequence[Scope], settings: Settings) -> bool:
+    """Return whether documents hang together: as rows of a batch, or by the field that FOLD_KEY names."""
+    return bool(settings.fold_key) or any(runner.count(each, IN_BATCHES) for each in groups)
+
+
+def _folds(
+    runner: QueryRunner,
+    groups: Sequence[Scope],
+    metric: Metric,
+    answers: Sequence[Answers],
+    comparison: Comparison,
+    *,
+    is_needed: bool,
+) -> Contrast | NoTest | None:
+    """Return the test over folds: where documents hang together, and of shadows in a metric that is no mean."""
+    if metric.name in NO_QUESTION or comparison.pair == "row":
+        return None
+    if not is_needed:
+        if comparison.pair == "none" or is_mean(metric, *answers):
+            return None
+        if not share_requests(runner, *groups):
+            if comparison.pair == "request":
+                raise BadQueryError(f"--pair: {comparison.a!r} and {comparison.b!r} have no request in common")
+            return None
+    sums = [fetch_folds(runner, group, statistics_of([metric])) for group in groups]
+    return folds_contrast(metric, sums[0], sums[1], answers)
 
 
 def _pairs_as_json(

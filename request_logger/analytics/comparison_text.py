@@ -56,6 +56,10 @@ def notes(found: Report) -> Iterator[str]:
             f"Only {words(found['verdict']['metric'])} decides. Of {others} other tests of equal models, about one in"
             " twenty shows a difference."
         )
+    if found.get("together"):
+        is_by_row = found.get("paired", {}).get("way") == "row"
+        start = "Documents hang together, as rows of a batch do:"
+        yield f"{start} the intervals are too narrow{'' if is_by_row else ', but for that of the deciding test'}."
     yield from _pairs(found)
 
 
@@ -78,6 +82,13 @@ def _traffic(found: Report) -> Iterator[str]:
 
 
 def _pairs(found: Report) -> Iterator[str]:
+    if "folds" in found and "p_value" in found["folds"]:
+        folds = found["folds"]
+        yield (
+            f"Over folds of documents that hang together: {words(found['verdict']['metric'])} differs by"
+            f" {number(folds['difference'])} ({number(folds['low'])} to {number(folds['high'])}),"
+            f" p {p_value(folds['p_value'])} ({folds['test']})"
+        )
     if "paired" not in found:
         return
     pairs = found["paired"]

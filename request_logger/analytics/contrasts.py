@@ -96,6 +96,19 @@ def outcome(found: Contrast, form: Form) -> Difference | NoTest:
     return _fixed(found) if found.error else SAME_VALUES
 
 
+def clustered_contrast(value: float, error: float, clusters: int, size: int, test: str) -> Contrast:
+    """Return a difference whose error comes from ``clusters`` of documents that hang together, ``size`` in all.
+
+    In one look it is tested by Student's t with ``clusters`` - 1 degrees of freedom. The confidence sequence is for a
+    known error: its own is as much larger as Student's t is than the normal distribution.
+    """
+    multiplier = fixed_multiplier(clusters - 1)
+    interval = Interval(value - multiplier * error, value + multiplier * error, test)
+    once = Difference(value, interval, t_distribution.two_sided(value / error, clusters - 1), test)
+    error *= multiplier / fixed_multiplier()
+    return Contrast(value, error, (size,), (error**2 * size,), test, once=once)
+
+
 def _too_few(found: Contrast, least: int) -> NoTest:
     what = "pairs" if len(found.sizes) == 1 else "documents in each of the two"
     return NoTest(f"the test needs at least {least} {what}, found {min(found.sizes):,}")
@@ -161,7 +174,7 @@ def needed_sizes(found: Contrast, delta: float, form: Form) -> tuple[int, ...] |
 
     def shows(n: float) -> bool:
         multiplier = fixed_multiplier() if form is Form.FIXED else sequential_multiplier(n * sum(ratios))
-        return (multiplier + _z_power()) * math.sqrt(spread / n) <= delta
+        return (multiplier + _z_power()) * math.sqrt(spread / n) + found.slack <= delta
 
     if not shows(_MOST_NEEDED):
         return None

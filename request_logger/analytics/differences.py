@@ -18,7 +18,7 @@ from scorers.base import AtMost, Count, Having, Metric
 
 _BINARY_SHARES = ("precision", "recall", "specificity")
 # Figures of the data or of the method rather than of the model: no model is better by them.
-_NO_QUESTION = ("baseline_accuracy", "auc_bound")
+NO_QUESTION = ("baseline_accuracy", "auc_bound")
 # Metrics that ask the same question of documents with one class each: the same number (f1_micro), or one that rises and
 # falls with it (rmse). The first that both groups have is tested for all of them.
 _SAME_QUESTION = (
@@ -41,7 +41,7 @@ def contrasts(
     found: dict[str, Contrast | NoTest] = {}
     dealt = []
     for metric in metrics:
-        if metric.per_class or metric.name in _NO_QUESTION or None in (value_of(metric, a), value_of(metric, b)):
+        if metric.per_class or metric.name in NO_QUESTION or None in (value_of(metric, a), value_of(metric, b)):
             continue
         contrast = _contrast(metric, a, b)
         if contrast is not None:

@@ -16,7 +16,7 @@ import numpy as np
 from request_logger.analytics.baselines import baselines, is_single_label
 from request_logger.analytics.calibration import calibration_interval, expected_by_chance
 from request_logger.analytics.class_averages import MACRO, WEIGHTED, drawn_interval, macro_interval, weighted_interval
-from request_logger.analytics.intervals import LEVEL, Found, Interval, NoInterval, delong, normal_interval
+from request_logger.analytics.intervals import LEVEL, Found, Interval, NoInterval, normal_interval
 from request_logger.analytics.jackknife import Folds, design_effect, jackknife_interval
 from request_logger.analytics.label_averages import average_of
 from request_logger.analytics.means import mean_interval
@@ -250,13 +250,6 @@ def _of_matrix(
     return drawn_interval(value, metric.bounds, n - max(supports), values, together)
 
 
-def auc_of(metric: Metric, answers: Answers) -> tuple[float, float] | None:
-    """Return the AUC over the score bins and its variance (DeLong); None with fewer than two of a class."""
-    bins: dict[int, Bucket] = answers[metric.needs["bins"]]
-    positives = {key: bucket.sums["truth_positive"] for key, bucket in bins.items()}
-    return delong(positives, {key: bins[key].count - hits for key, hits in positives.items()})
-
-
 def is_proportion(metric: Metric, answers: Answers) -> bool:
     """Return whether a metric is the mean of a field that has only the values 0 and 1 in these documents."""
     field = mean_field(metric)
@@ -335,23 +328,6 @@ def bootstrap_matrix(
             if value is not None:
                 values[metric.name].append(value)
     return {name: each for name, each in values.items() if len(each) >= draws // 2}
-
-
-def bootstrap_counts(metric: Metric, answers: Answers, draws: int = DRAWS, seed: int = 0) -> list[float]:
-    """Return bootstrap values of a metric of the four binary counts, over resampled counts.
-
-    Empty for any other metric and for fewer than two documents.
-    """
-    if set(metric.needs) != _BINARY_CELLS:
-        return []
-    counts = np.array([answers[need] for need in metric.needs.values()], dtype=float)
-    if counts.sum() < 2:
-        return []
-    generator = np.random.default_rng((_SEED, seed))
-    drawn = generator.multinomial(int(counts.sum()), counts / counts.sum(), size=draws).tolist()
-    values = [metric.compute(dict(zip(metric.needs, each, strict=True))) for each in drawn]
-    known = [float(value) for value in values if isinstance(value, (int, float))]
-    return known if len(known) >= draws // 2 else []
 
 
 def percentile_interval(values: Sequence[float], level: float = LEVEL) -> Interval:

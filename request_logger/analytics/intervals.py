@@ -6,7 +6,6 @@ All assume independent documents. Rows of one batch often are not: see `jackknif
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from statistics import NormalDist
@@ -123,35 +122,6 @@ def mcnemar(only_a: int, only_b: int) -> float:
         return math.erfc(abs(only_a - only_b) / math.sqrt(n) / math.sqrt(2))
     tail = sum(math.comb(n, k) for k in range(min(only_a, only_b) + 1))
     return min(1.0, 2 * tail / (1 << n))
-
-
-def delong(positives: Mapping[int, float], negatives: Mapping[int, float]) -> tuple[float, float] | None:
-    """Return the AUC of binned scores and its variance (DeLong 1988, ties count half); None below two of each class.
-
-    ``positives`` and ``negatives`` are counts by bin; a higher bin is a higher score.
-    """
-    p, n = sum(positives.values()), sum(negatives.values())
-    if p < 2 or n < 2:
-        return None
-    ranks_p = _placements(positives, negatives, n, rising=True)
-    ranks_n = _placements(negatives, positives, p, rising=False)
-    area = sum(count * rank for count, rank in ranks_p) / p
-    variance = sum(count * (rank - area) ** 2 for count, rank in ranks_p) / (p - 1) / p
-    variance += sum(count * (rank - area) ** 2 for count, rank in ranks_n) / (n - 1) / n
-    return area, variance
-
-
-def _placements(
-    own: Mapping[int, float], others: Mapping[int, float], total: float, *, rising: bool
-) -> list[tuple[float, float]]:
-    """Return per bin the count of ``own`` and its placement: the share of ``others`` ranked correctly against it."""
-    passed = 0.0
-    placed = []
-    for key in sorted({*own, *others}, reverse=not rising):
-        here = others.get(key, 0.0)
-        placed.append((own.get(key, 0.0), (passed + here / 2) / total))
-        passed += here
-    return placed
 
 
 def normal_interval(value: float, variance: float, method: str, quantile: float | None = None) -> Interval:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from request_logger.analytics import t_distribution
-from request_logger.analytics.contrasts import ALPHA, Contrast, Difference, NoTest
+from request_logger.analytics.contrasts import ALPHA, Contrast, Difference, NoTest, clustered_contrast
 from request_logger.analytics.intervals import Interval, mcnemar, wilson
 from request_logger.analytics.paired_samples import Pairs
 
@@ -13,6 +14,8 @@ from request_logger.analytics.paired_samples import Pairs
 _EXACT_LIMIT = 1000
 # Discordant pairs below which the differences are no sample for a normal distribution.
 _LEAST_DISCORDANT = 10
+# Fewer clusters have no variance to speak of; folds have the same limit.
+_LEAST_REQUESTS = 10
 _ALIKE = NoTest("all pairs differ by the same amount")
 
 
@@ -21,7 +24,8 @@ def pairs_contrast(pairs: Pairs, *, is_share: bool) -> Contrast | NoTest:
 
     ``is_share``: the values are 0 and 1. In one look these are tested by McNemar's exact test; the interval is that of
     the share of discordant pairs that favour b (Clopper and Pearson's), which excludes a half exactly where the test
-    finds a difference.
+    finds a difference. Pairs of one batch hang together: then the requests are the sample, and the error is that of
+    their sums (the cluster-robust one, G / (G - 1) sum of squared sums / n^2 of G requests).
     """
     differences = [theirs - mine for mine, theirs in zip(pairs.a, pairs.b, strict=True)]
     n = len(differences)
@@ -31,6 +35,8 @@ def pairs_contrast(pairs: Pairs, *, is_share: bool) -> Contrast | NoTest:
     variance = math.fsum((each - value) ** 2 for each in differences) / (n - 1)
     if not variance:
         return _ALIKE
+    if len(set(pairs.requests)) < len(pairs.requests):
+        return _by_request(pairs.requests, differences, value)
     error = math.sqrt(variance / n)
     if not is_share:
         return Contrast(value, error, (n,), (variance,), "paired t", n - 1)
@@ -41,6 +47,19 @@ def pairs_contrast(pairs: Pairs, *, is_share: bool) -> Contrast | NoTest:
     return Contrast(
         value, error, (n,), (variance,), "paired shares", n - 1, once=_mcnemar(only_a, only_b, n), early=early
     )
+
+
+def _by_request(requests: Sequence[str], differences: Sequence[float], value: float) -> Contrast | NoTest:
+    sums: dict[str, float] = {}
+    for request, each in zip(requests, differences, strict=True):
+        sums[request] = sums.get(request, 0.0) + each - value
+    k, n = len(sums), len(differences)
+    if k < _LEAST_REQUESTS:
+        return NoTest(
+            f"the pairs are rows of batches, and the test needs at least {_LEAST_REQUESTS} of these, found {k}"
+        )
+    error = math.sqrt(k / (k - 1) * math.fsum(each * each for each in sums.values())) / n
+    return clustered_contrast(value, error, k, n, "paired t by request") if error else _ALIKE
 
 
 def discordant(pairs: Pairs) -> tuple[int, int]:

@@ -30,13 +30,14 @@ class Pairs:
     """The values of a field in pairs of documents, ``a[k]`` with ``b[k]``.
 
     ``way`` is how they were paired: by request id, or by input row. ``cut``: more than MOST_DOCUMENTS exist, and the
-    rest was not read.
+    rest was not read. ``requests`` are the request ids of pairs by request: those of a batch have the same.
     """
 
     way: str
     a: tuple[float, ...]
     b: tuple[float, ...]
     cut: bool
+    requests: tuple[str, ...] = ()
 
 
 def find_pairs(runner: QueryRunner, a: Scope, b: Scope, field: str, way: str = "auto") -> Pairs | None:
@@ -48,19 +49,20 @@ def find_pairs(runner: QueryRunner, a: Scope, b: Scope, field: str, way: str = "
     """
     if way not in WAYS:
         raise BadQueryError(f"--pair: expected {', '.join(WAYS)}, found {way!r}")
-    if way == "none" or (way == "auto" and not _share_requests(runner, a, b)):
+    if way == "none" or (way == "auto" and not share_requests(runner, a, b)):
         return None
     by_row = way == "row"
     first, cut = _values(runner, a, field, by_row=by_row)
     second, cut_too = _values(runner, b, field, by_row=by_row)
-    both = [pair for key in first if key in second for pair in zip(first[key], second[key], strict=False)]
+    both = [(key, *pair) for key in first if key in second for pair in zip(first[key], second[key], strict=False)]
     if not both:
         return None
-    mine, theirs = zip(*both, strict=True)
-    return Pairs("row" if by_row else "request", mine, theirs, cut or cut_too)
+    keys, mine, theirs = zip(*both, strict=True)
+    requests = () if by_row else tuple(request for request, _ in keys)
+    return Pairs("row" if by_row else "request", mine, theirs, cut or cut_too, requests)
 
 
-def _share_requests(runner: QueryRunner, a: Scope, b: Scope) -> bool:
+def share_requests(runner: QueryRunner, a: Scope, b: Scope) -> bool:
     """Return whether a sample of a's request ids occurs in b: reading all documents is expensive."""
     body = {"size": _PROBE, "_source": False, "docvalue_fields": ["RequestId.keyword"]}
     hits = runner.sample(a, body, _SEED)["hits"]["hits"]

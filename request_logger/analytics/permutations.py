@@ -111,12 +111,12 @@ def _contrasts(table: _Table, most: int) -> dict[str, Contrast | NoTest]:
     observed = [_values(table.metrics, group) for group in table.groups]
     dealt: dict[str, list[float]] = {metric.name: [] for metric in table.metrics}
     dealings = 0
-    for groups in _dealings(table.groups, most):
-        dealings += 1
+    for groups, times in _dealings(table.groups, most):
+        dealings += times
         values = [_values(table.metrics, group) for group in groups]
         for name, kept in dealt.items():
             if name in values[0] and name in values[1]:
-                kept.append(abs(values[1][name] - values[0][name]))
+                kept.extend([abs(values[1][name] - values[0][name])] * times)
     found: dict[str, Contrast | NoTest] = {}
     own = [_jackknife(table.metrics, group) for group in table.groups]
     sizes = sum(table.groups[0].values()), sum(table.groups[1].values())
@@ -162,16 +162,18 @@ def _contrast(value: float, dealt: Any, own: tuple[float, float], sizes: tuple[i
     return Contrast(value, error, sizes, variances, "permutation", once=once)
 
 
-def _dealings(groups: tuple[Counts, Counts], most: int) -> Iterator[tuple[Counts, Counts]]:
-    """Yield two groups of the same sizes, dealt from the documents of both."""
+def _dealings(groups: tuple[Counts, Counts], most: int) -> Iterator[tuple[tuple[Counts, Counts], int]]:
+    """Yield two groups of the same sizes, dealt from the documents of both, and how often these were dealt."""
     cells = sorted(groups[0].keys() | groups[1].keys())
     both = np.array([groups[0].get(cell, 0) + groups[1].get(cell, 0) for cell in cells])
     dealings = min(most, max(_LEAST_DEALINGS, _MOST_DEALT_CELLS // len(cells)))
     generator = np.random.default_rng(_SEED)
     size = sum(groups[0].values())
     drawn = generator.multivariate_hypergeometric(both, size, size=dealings, method="marginals")
-    for first, second in zip(drawn.tolist(), (both - drawn).tolist(), strict=True):
-        yield _of(cells, first), _of(cells, second)
+    # Rare classes leave few ways to deal.
+    different, times = np.unique(drawn, axis=0, return_counts=True)
+    for first, second, count in zip(different.tolist(), (both - different).tolist(), times.tolist(), strict=True):
+        yield (_of(cells, first), _of(cells, second)), count
 
 
 def _of(cells: Sequence[Cell], counts: Sequence[int]) -> Counts:

@@ -20,6 +20,7 @@ from sklearn.metrics import f1_score, mean_squared_error
 
 from request_logger.analytics.formatting import percent
 from request_logger.cli import main
+from request_logger.documents.folds import fold_of
 from request_logger.scoring.registry import build
 from tests.analytics.stored import document, engine_at, store
 from tests.helpers import Sender, Server, event, ndarray
@@ -188,17 +189,20 @@ def test_shadow(run: Run, traffic: Any) -> None:
     """The same requests went to both: the paired test is scipy's."""
     found = compared(run, "model-a", "model-b", "--in", "c-shadow", "--fixed-n")
     a, b = errors("model-a") ** 2, errors("model-b") ** 2
-    expected = stats.ttest_rel(b, a)
+    # The rows of a batch hang together: the sample is one of batches, all of the same size here.
+    batches = [x.reshape(-1, BATCH).mean(axis=1) for x in (a, b)]
+    expected = stats.ttest_rel(batches[1], batches[0])
     limits = expected.confidence_interval()
     pairs = found["paired"]
     assert (pairs["pairs"], pairs["way"], pairs["cut"]) == (N, "request", False)
     assert pairs["difference"] == pytest.approx((b - a).mean(), rel=1e-9)
     assert (pairs["low"], pairs["high"]) == pytest.approx((limits.low, limits.high), rel=1e-9)
     assert pairs["p_value"] == pytest.approx(expected.pvalue, rel=1e-9)
-    assert found["verdict"] == {
-        "metric": "mse", "by": "pairs", "form": "fixed-n", "p_value": pairs["p_value"], "differ": True,
-        "better": "model-b",
-    }  # fmt: skip
+    assert found["together"] is True
+    differs = expected.pvalue < 0.05
+    assert found["verdict"].get("better") == ("model-b" if differs else None)
+    assert (found["verdict"]["by"], found["verdict"]["p_value"]) == ("pairs", pairs["p_value"])
+    expected = stats.ttest_rel(b, a)
     by_row = compared(run, "model-a", "model-b", "--in", "c-shadow", "--pair", "row", "--fixed-n")["paired"]
     assert by_row["pairs"] == N
     assert by_row["p_value"] == pytest.approx(expected.pvalue, rel=1e-9)
@@ -250,6 +254,45 @@ def test_not_enough_yet(run: Run, engine: Any) -> None:
     every_day = compared(run, "a", "b", "--in", "c-few")["verdict"]
     assert every_day["reason"] == f"the test needs at least 100 documents in each of the two, found {min(n)}"
     client.request("DELETE", f"/{index}")
+
+
+def test_folds_of_a_shadow(run: Run, engine: Any) -> None:
+    """F1 of two models that answered the same requests: scikit-learn's without each fold, and no document is read."""
+    generator = np.random.default_rng(4)
+    ids = [f"request {k}" for k in range(260)]
+    folds = np.array([fold_of(id) for id in ids])
+    truths = (generator.random(len(ids)) < 0.4).astype(int)
+    # B makes A's errors, and some of its own.
+    a = np.where(generator.random(len(ids)) < 0.8, truths, 1 - truths)
+    b = np.where(generator.random(len(ids)) < 0.9, a, 1 - a)
+    scorer, client = build("binary", {}), engine_at(engine.url)
+    for name, answers in (("a", a), ("b", b)):
+        documents = [
+            document(scorer, int(truth), int(said), deployment="c-folds", model=name, request_id=id)
+            | {"fold": int(fold)}
+            for id, fold, truth, said in zip(ids, folds, truths, answers, strict=True)
+        ]
+        store(client, f"inference-log-seldon-test-c-folds-{name}", documents)
+    found = compared(run, "a", "b", "--in", "c-folds", "--metric", "f1", "--fixed-n")
+    without = [
+        f1_score(truths[folds != k], b[folds != k]) - f1_score(truths[folds != k], a[folds != k]) for k in range(20)
+    ]
+    value, error = f1_score(truths, b) - f1_score(truths, a), np.sqrt(19 * np.var(without))
+    half = stats.t.isf(0.025, 19) * error
+    got = found["folds"]
+    assert got["difference"] == pytest.approx(value, abs=1e-9)
+    assert (got["low"], got["high"]) == pytest.approx((value - half, value + half), abs=1e-9)
+    assert found["verdict"]["by"] == "folds"
+    assert (found["verdict"].get("better") == "a") == (value + half < 0)
+    assert found["traffic"]["sample_ratio"]["split"] == [0.5, 0.5]
+    _, out, _ = run("a", "b", "--in", "c-folds", "--metric", "f1", "--fixed-n")
+    assert "Over folds of documents that hang together: F1 differs by " in out
+    # One document of an older release.
+    store(client, "inference-log-seldon-test-c-folds-b", [{**documents[0], "fold": None}])
+    verdict = compared(run, "a", "b", "--in", "c-folds", "--metric", "f1")["verdict"]
+    assert "request-logger rescore" in verdict["reason"]
+    assert compared(run, "a", "b", "--in", "c-folds", "--metric", "f1", "--pair", "none")["verdict"]["by"] == "groups"
+    client.request("DELETE", "/inference-log-seldon-test-c-folds-*")
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from scipy import stats
 from sklearn import metrics
 from sklearn.dummy import DummyClassifier, DummyRegressor
 
-from request_logger.analytics.estimates import Estimate, bootstrap_counts, estimates
+from request_logger.analytics.estimates import Estimate, estimates
 from request_logger.scoring.registry import build
 from scorers.base import Scorer
 from tests.analytics.sums import answers_of
@@ -62,19 +62,6 @@ def test_binary() -> None:
     low, high = limits(found["auc"])
     assert low < metrics.roc_auc_score(truths, scores) < high
     assert found["auc"].baseline == 0.5
-
-
-def test_only_the_four_counts_are_drawn_from() -> None:
-    """Another metric, or less than two documents, has no values to draw."""
-    truths = np.array([0, 1, 1, 1])
-    scorer = build("binary", {"probabilities": True})
-    by_name = {metric.name: metric for metric in scorer.metrics}
-    answers = answers_of(scorer, truths, np.array([0.1, 0.9, 0.8, 0.3]))
-    assert bootstrap_counts(by_name["log_loss"], answers) == []
-    drawn = bootstrap_counts(by_name["precision"], answers, draws=50)
-    assert len(drawn) > 25
-    assert set(drawn) <= {0.0, 1.0}
-    assert bootstrap_counts(by_name["precision"], answers_of(scorer, truths[:1], np.array([0.1]))) == []
 
 
 def test_multiclass() -> None:

@@ -50,8 +50,6 @@ def test_wilson(hits: int, n: int) -> None:
 
 def test_no_trials() -> None:
     assert intervals.wilson(0, 0) is None
-    assert intervals.delong({1: 1}, {1: 5}) is None
-    assert intervals.delong({1: 5}, {1: 1}) is None
 
 
 def test_means() -> None:
@@ -92,13 +90,3 @@ def test_mcnemar(a: int, b: int) -> None:
 def test_mcnemar_of_many() -> None:
     expected = stats.chi2.sf((6000 - 6200) ** 2 / 12200, 1)
     assert intervals.mcnemar(6000, 6200) == pytest.approx(expected, rel=1e-9)
-
-
-@pytest.mark.parametrize("sizes", [(60, 90), (2, 90), (60, 2), (2, 2)])
-def test_delong(sizes: tuple[int, int]) -> None:
-    """Area and variance from bins are those over all pairs of binned scores."""
-    p, n = RNG.integers(30, 70, sizes[0]), RNG.integers(20, 60, sizes[1])
-    kernel = (p[:, None] > n) + (p[:, None] == n) / 2
-    found = intervals.delong(*({int(k): float((x == k).sum()) for k in np.unique(x)} for x in (p, n)))
-    expected = kernel.mean(axis=1).var(ddof=1) / len(p) + kernel.mean(axis=0).var(ddof=1) / len(n)
-    assert found == pytest.approx((kernel.mean(), expected), rel=1e-12)

@@ -73,3 +73,25 @@ def test_what_is_no_sample() -> None:
         contrast = pairs_contrast(of_counts(0, only_b, 200), is_share=True)
         assert isinstance(contrast, Contrast)
         assert isinstance(outcome(contrast, Form.SEQUENTIAL), kind)
+
+
+@pytest.mark.parametrize("is_share", [True, False])
+def test_rows_of_batches(is_share: bool) -> None:
+    """Batches of equal size: the t-test of their means, as the rows of a batch may all be alike."""
+    generator = np.random.default_rng(5)
+    a = generator.random(24) < 0.7 if is_share else generator.normal(0, 1, 24)
+    b = generator.random(24) < 0.9 if is_share else a + generator.normal(0.5, 1, 24)
+    # Five rows each, all alike.
+    rows = [tuple(np.repeat(x.astype(float), 5).tolist()) for x in (a, b)]
+    pairs = Pairs("request", *rows, False, tuple(np.repeat([f"r{k}" for k in range(24)], 5).tolist()))
+    contrast = pairs_contrast(pairs, is_share=is_share)
+    assert isinstance(contrast, Contrast)
+    found = outcome(contrast, Form.FIXED)
+    assert isinstance(found, Difference)
+    expected = stats.ttest_rel(b.astype(float), a.astype(float))
+    limits = expected.confidence_interval()
+    assert found.p_value == pytest.approx(expected.pvalue, rel=1e-9)
+    assert (found.interval.low, found.interval.high) == pytest.approx((limits.low, limits.high), rel=1e-9)
+    assert found.test == "paired t by request"
+    few = Pairs("request", *(row[:45] for row in rows), False, pairs.requests[:45])
+    assert isinstance(pairs_contrast(few, is_share=is_share), NoTest)

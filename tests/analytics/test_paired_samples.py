@@ -89,7 +89,7 @@ OTHER = [
 def test_by_request(way: str) -> None:
     """Equal request ids and rows; a document without a value on one side has no pair."""
     assert pairs_of(ONE, OTHER, way) == Pairs(
-        "request", (0.5, 1.0, 2.0, 4.0, 6.0), (5.0, 10.0, 20.0, 40.0, 60.0), cut=False
+        "request", (0.5, 1.0, 2.0, 4.0, 6.0), (5.0, 10.0, 20.0, 40.0, 60.0), False, ("r1", "r2", "r2", "r4", "r6")
     )
 
 
@@ -154,4 +154,4 @@ def test_a_hit_without_its_value() -> None:
 def test_ids_of_two_deployments() -> None:
     """In one index they have different ids for one request: the request's own id makes the pair."""
     found = pairs_of([Stored("r1~0123", "r1", [1], 1.0)], [Stored("r1", "r1", [1], 2.0)], "request")
-    assert found == Pairs("request", (1.0,), (2.0,), cut=False)
+    assert found == Pairs("request", (1.0,), (2.0,), False, ("r1",))

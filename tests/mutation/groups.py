@@ -78,6 +78,7 @@ GROUPS: dict[str, Group] = {
                 "curves",
                 "differences",
                 "estimates",
+                "fold_contrast",
                 "formatting",
                 "intervals",
                 "label_averages",
