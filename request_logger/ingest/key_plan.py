@@ -27,14 +27,14 @@ from request_logger.documents.key_document import (
     Target,
     claimed,
     has_feedback,
-    id_waits,
     is_key_document,
     key_header,
     key_id,
     merged,
     target_of,
+    waiting_id,
     with_feedback,
-    with_id_waits,
+    with_waiting_id,
     without_feedback,
 )
 from request_logger.ingest.addresses import Address, Apply, run, run_each
@@ -91,7 +91,7 @@ class _Value:
 
     def noting(self, part: Part) -> Apply:
         """Return the change that notes that a feedback waits under the value as an id."""
-        return lambda stored: with_id_waits(stored, self.key.path, self.index, part)
+        return lambda stored: with_waiting_id(stored, self.key.path, self.index, part, self.text)
 
     def letter(self, error: UnreadableError, do: Apply) -> Change:
         """Return the change that stores what could not be stored as a dead letter."""
@@ -184,7 +184,7 @@ class KeyPlans:
                 self._on_shared(value.index)
                 continue
             yield from _hand_over(value, document, target, settle)
-            if id_waits(document):
+            if waiting_id(document) is not None:
                 yield from _hand_over_from_id(value, target, settle)
 
 
@@ -248,6 +248,9 @@ def _restore_key(id: str, document: Document, settle: Settle) -> Plan:
     target = target_of(stored)
     if stored is not None and target is not None:
         yield from _hand_over(value, stored, target, settle)
+        id = waiting_id(stored)
+        if id is not None:
+            yield from _hand_over_from_id(replace(value, text=id), target, settle)
     return stored
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from request_logger.common.join_keys import KEYS_INDEX
 from request_logger.documents.document import parts_of
 from request_logger.documents.event import Body, Event, from_headers
 from request_logger.ingest.key_plan import KeyPlans
@@ -131,13 +132,24 @@ def _joined_at_its_id(late: Event) -> Any:
     return KeyPlans(()).record(late, parts_of(late), SETTLE)
 
 
+def test_a_claim_that_became_a_dead_letter_is_made_up_for() -> None:
+    """What waits in the value's document, and under the value as an id, is handed over when the letter is retried."""
+    (claim,) = keys(store_all(response())).items()
+    for late in (feedback({"puid": "p1"}), feedback("p1")):
+        store = store_all(response(), late, plans=KeyPlans(()))
+        store.update(store_all(late))
+        finish(store, PLANS.restore(KEYS_INDEX, *claim, SETTLE))
+        assert list(predictions(store)) == ["r1"]
+        assert predictions(store)["r1"]["metrics"]["correct"] == 1
+
+
 def test_copies_without_a_prediction_are_joined() -> None:
     """Feedback that waits in both, and the note that it waits under an id."""
     merge = merging(SETTLE)
     (one,) = keys(store_all(feedback({"puid": "p1"}, "no", 2))).values()
     (other,) = keys(store_all(feedback({"puid": "p1"}, "yes", 3))).values()
-    noted = {**one, "id_waits": True}
+    noted = {**one, "waiting_id": "p1"}
     assert merge(one, other) == merge(other, one)
     assert (merge(one, other) or {})["feedback"] == other["feedback"]
-    assert (merge(noted, other) or {})["id_waits"] is True
+    assert (merge(noted, other) or {})["waiting_id"] == "p1"
     assert "prediction" not in (merge(one, other) or {})
