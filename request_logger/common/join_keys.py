@@ -26,7 +26,7 @@ _MOST_SEGMENTS = 12
 _MOST_PATH_CHARACTERS = 256
 _PARTS = ("request", "response")
 # Each row of a batch has values of its own here. All else is of the whole batch.
-_OF_ROWS = "elements"
+_OF_ROWS = ("elements", "instance")
 # Fields whose names are stored in lower case: see event_metadata.
 _LOWERED = ("metadata", "annotations")
 # Beyond it a double has no exact integer.
@@ -53,7 +53,7 @@ class JoinKey:
     @property
     def is_of_row(self) -> bool:
         """Whether each row of a batch has a value of its own."""
-        return self.field.partition(".")[0] == _OF_ROWS
+        return self.field.partition(".")[0] in _OF_ROWS
 
     def value_in(self, content: Mapping[str, Any]) -> str | None:
         """Return the key's value in the content of a part, as `key_text` writes it; None if it has none."""

@@ -8,7 +8,7 @@ deployment's index, the key and the value, so that one real-time get finds it. F
   batch has the value. Never changed by a later prediction.
 - ``shared``: another prediction has the same value.
 - ``feedback``: feedback that arrived before its prediction, joined as in any document.
-- ``id_waits``: feedback waits under an id that equals the value, where it would wait for a prediction with this id.
+- ``waiting_id``: the value, if feedback waits under it as an id, where it would wait for a prediction with this id.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from request_logger.common.times import time_key
 from request_logger.documents.document import Document, Part, join
 from request_logger.documents.event import OWNER_FIELDS
 
-_KEY, _INDEX, _PREDICTION, _SHARED, _ID_WAITS = "join_key", "index", "prediction", "shared", "id_waits"
+_KEY, _INDEX, _PREDICTION, _SHARED, _WAITING_ID = "join_key", "index", "prediction", "shared", "waiting_id"
 # What a waiting feedback has added to the document.
 _OF_FEEDBACK = ("feedback", "nodes", "Ce-Modelid")
 
@@ -64,9 +64,10 @@ def has_feedback(document: Document | None) -> bool:
     return isinstance((document or {}).get("feedback"), dict)
 
 
-def id_waits(document: Document | None) -> bool:
-    """Return whether feedback may wait under an id that equals the key's value."""
-    return (document or {}).get(_ID_WAITS) is True
+def waiting_id(document: Document | None) -> str | None:
+    """Return the id, equal to the key's value, under which feedback may wait; None if none is known to wait there."""
+    found = (document or {}).get(_WAITING_ID)
+    return found if isinstance(found, str) else None
 
 
 def is_shared(document: Document | None) -> bool:
@@ -93,11 +94,11 @@ def with_feedback(stored: Document | None, path: str, index: str, part: Part) ->
     return join(_made(stored, path, index, part), part)
 
 
-def with_id_waits(stored: Document | None, path: str, index: str, part: Part) -> Document:
-    """Return the document with the note that feedback waits under the value as an id, unless it is known already."""
-    if stored is not None and (target_of(stored) is not None or id_waits(stored)):
+def with_waiting_id(stored: Document | None, path: str, index: str, part: Part, id: str) -> Document:
+    """Return the document with the note that feedback waits under an id; ``stored`` itself if there is no need."""
+    if stored is not None and (target_of(stored) is not None or waiting_id(stored) is not None):
         return stored
-    return {**_made(stored, path, index, part), _ID_WAITS: True}
+    return {**_made(stored, path, index, part), _WAITING_ID: id}
 
 
 def without_feedback(stored: Document | None, seen: Document) -> Document | None:
@@ -117,8 +118,9 @@ def merged(one: Document, other: Document, feedback: list[Part]) -> Document:
     marks: Document = {}
     if is_shared(one) or is_shared(other) or (mine is not None and theirs is not None and mine != theirs):
         marks[_SHARED] = True
-    if id_waits(one) or id_waits(other):
-        marks[_ID_WAITS] = True
+    id = waiting_id(one) or waiting_id(other)
+    if id is not None:
+        marks[_WAITING_ID] = id
     if _PREDICTION in first:
         marks[_PREDICTION] = first[_PREDICTION]
     if not has_feedback(joined):

@@ -27,18 +27,19 @@ from request_logger.documents.key_document import (
     Target,
     claimed,
     has_feedback,
-    id_waits,
     is_key_document,
     key_header,
     key_id,
     merged,
     target_of,
+    waiting_id,
     with_feedback,
-    with_id_waits,
+    with_waiting_id,
     without_feedback,
 )
 from request_logger.ingest.addresses import Address, Apply, run, run_each
 from request_logger.ingest.write_plan import (
+    dead_letters,
     header_of,
     is_prediction,
     joining,
@@ -90,7 +91,7 @@ class _Value:
 
     def noting(self, part: Part) -> Apply:
         """Return the change that notes that a feedback waits under the value as an id."""
-        return lambda stored: with_id_waits(stored, self.key.path, self.index, part)
+        return lambda stored: with_waiting_id(stored, self.key.path, self.index, part, self.text)
 
     def letter(self, error: UnreadableError, do: Apply) -> Change:
         """Return the change that stores what could not be stored as a dead letter."""
@@ -111,19 +112,23 @@ class KeyPlans:
         self._on_shared = on_shared
 
     def record(self, event: Event, parts: list[Part], settle: Settle) -> Plan:
-        """Return the plan that stores an event's parts, as `write_plan.record` does."""
-        if event.part != "feedback":
-            claims: list[Claim] = []
-            if self._keys and event.kind == "inference":
-                rows = enumerate(parts) if len(parts) > 1 else [(None, parts[0])]
-                claims = self._claims(Address.of(event), rows)
-            return self._recorded(event, parts, claims, settle) if claims else record(event, parts, settle)
-        path, own = join_key_of(event), Address.of(event)
+        """Return the plan that stores an event's parts, as `write_plan.record` does.
+
+        If a document can't be read, the event becomes a dead letter, and is stored anew from there.
+        """
+        path = join_key_of(event) if event.part == "feedback" else None
         if path is not None:
-            return _by_key(_Value.of(own, JoinKey(path), event.request_id), parts[0], settle)
-        text = key_text(event.request_id)
-        values = [_Value.of(own, key, text) for key in self._keys] if text is not None else []
-        return _by_id(values, event, parts, settle) if values else record(event, parts, settle)
+            return _by_key(_Value.of(Address.of(event), JoinKey(path), event.request_id), parts[0], settle)
+        if not self._keys or event.kind != "inference":
+            return record(event, parts, settle)
+        own = Address.of(event)
+        if event.part == "feedback":
+            values = self._values(own)
+            plan = _by_id(values, event, parts, settle) if values else None
+        else:
+            claims = self._claims(own, enumerate(parts) if len(parts) > 1 else [(None, parts[0])])
+            plan = self._recorded(event, parts, claims, settle) if claims else None
+        return record(event, parts, settle) if plan is None else _guarded(plan, own, parts)
 
     def restore(self, index: str, id: str, document: Document, settle: Settle) -> Plan:
         """Return the plan that stores a dead letter's document, as `write_plan.restore` does."""
@@ -135,10 +140,18 @@ class KeyPlans:
         address = Address(index, request_id, header_of(document), day, first=False, late=True)
         _, row = row_named(id) or ("", 0)
         is_row = id == address.id(row)
-        claims = self._claims(address, [(row if is_row else None, part) for part in parts_in(document)])
+        parts = parts_in(document)
+        claims = self._claims(address, [(row if is_row else None, part) for part in parts])
         stored = yield from run_each([value.step(value.claiming(part, target)) for value, part, target in claims])
         yield from self._claimed(claims, stored, settle)
+        if not is_prediction(restored) and any(part.name == "feedback" for part in parts):
+            yield from _wait_under_id(self._values(address), parts[0], settle)
         return restored
+
+    def _values(self, own: Address) -> list[_Value]:
+        """Return the id of a prediction as a value of each key."""
+        text = key_text(own.request_id)
+        return [_Value.of(own, key, text) for key in self._keys] if text is not None else []
 
     def _claims(self, address: Address, rows: Iterable[tuple[int | None, Part]]) -> list[Claim]:
         """Return the values of the keys in the rows of a request or response, with the predictions that have them.
@@ -160,23 +173,27 @@ class KeyPlans:
 
     def _recorded(self, event: Event, parts: list[Part], claims: list[Claim], settle: Settle) -> Plan:
         own = run_each([value.step(value.claiming(part, target)) for value, part, target in claims])
-        try:
-            stored = yield from _together(record(event, parts, settle), own)
-        except UnreadableError as error:
-            yield [value.letter(error, value.claiming(part, target)) for value, part, target in claims]
-            return
+        stored = yield from _together(record(event, parts, settle), own)
         yield from self._claimed(claims, stored, settle)
 
     def _claimed(self, claims: list[Claim], stored: Results, settle: Settle) -> Plan:
         """Hand over the feedback that waited for claims."""
         for (value, _, target), document in zip(claims, stored, strict=True):
             first = target_of(document)
-            if first != target:
+            if document is None or first != target:
                 self._on_shared(value.index)
-            elif document is not None and first is not None:
-                yield from _hand_over(value, document, first, settle)
-                if id_waits(document):
-                    yield from _hand_over_from_id(value, first, settle)
+                continue
+            yield from _hand_over(value, document, target, settle)
+            if waiting_id(document) is not None:
+                yield from _hand_over_from_id(value, target, settle)
+
+
+def _guarded(plan: Plan, own: Address, parts: list[Part]) -> Plan:
+    """Run a plan; store the parts of its event as dead letters if a document can't be read."""
+    try:
+        yield from plan
+    except UnreadableError as error:
+        yield dead_letters(own, parts, error)
 
 
 def _by_key(value: _Value, part: Part, settle: Settle) -> Plan:
@@ -184,34 +201,35 @@ def _by_key(value: _Value, part: Part, settle: Settle) -> Plan:
     part = replace(part, header=key_header(part.header))
     try:
         (stored,) = yield from run_each([value.step(value.waiting(part))])
+        target = target_of(stored)
+        if stored is not None and target is not None:
+            yield from _feedback_at(target, part, value, settle)
+            yield from _hand_over(value, stored, target, settle)
     except UnreadableError as error:
         yield [value.letter(error, value.waiting(part))]
-        return
-    target = target_of(stored)
-    if stored is not None and target is not None:
-        yield from _feedback_at(target, part, value, settle)
-        yield from _hand_over(value, stored, target, settle)
 
 
 def _by_id(values: list[_Value], event: Event, parts: list[Part], settle: Settle) -> Plan:
     """Store a feedback for an id: for the prediction that has the id as a key's value, if none has the id itself."""
     part, own = parts[0], Address.of(event)
-    try:
-        single, *known = yield from run_each([(own, None, Reads.KNOWN), *(value.step(Reads.KNOWN) for value in values)])
-        target = _other_target(known, event)
-        if target is not None and not is_prediction(single):
-            (first,) = yield from run(own, [(0, Reads.KNOWN)])
-            if not is_prediction(first):
-                yield from _feedback_at(target, part, values[0], settle)
-                return
-    except UnreadableError:
-        # What is known of the keys can't be read: it is stored like any other.
-        yield from record(event, parts, settle)
-        return
-    if (yield from _is_found(record(event, parts, settle))):
-        return
+    single, *known = yield from run_each([(own, None, Reads.KNOWN), *(value.step(Reads.KNOWN) for value in values)])
+    target = _other_target(known, event.request_id)
+    if target is not None and not is_prediction(single):
+        (first,) = yield from run(own, [(0, Reads.KNOWN)])
+        if not is_prediction(first):
+            yield from _feedback_at(target, part, values[0], settle)
+            if single is not None:
+                # What an earlier delivery left, which ended in between.
+                yield from _hand_over_from_id(values[0], target, settle)
+            return
+    if not (yield from _is_found(record(event, parts, settle))):
+        yield from _wait_under_id(values, part, settle)
+
+
+def _wait_under_id(values: list[_Value], part: Part, settle: Settle) -> Plan:
+    """Note at the values of all keys that feedback waits under an id; hand it over if a prediction is known by now."""
     marked = yield from run_each([value.step(value.noting(part)) for value in values])
-    target = _other_target(marked, event)
+    target = _other_target(marked, values[0].text) if values else None
     if target is not None:
         yield from _hand_over_from_id(values[0], target, settle)
 
@@ -230,13 +248,16 @@ def _restore_key(id: str, document: Document, settle: Settle) -> Plan:
     target = target_of(stored)
     if stored is not None and target is not None:
         yield from _hand_over(value, stored, target, settle)
+        id = waiting_id(stored)
+        if id is not None:
+            yield from _hand_over_from_id(replace(value, text=id), target, settle)
     return stored
 
 
-def _other_target(documents: Results, event: Event) -> Target | None:
-    """Return the first prediction in the documents of some keys that has another id than the event."""
+def _other_target(documents: Results, id: str) -> Target | None:
+    """Return the first prediction in the documents of some keys that has another id."""
     targets = [target for document in documents if (target := target_of(document)) is not None]
-    return next((target for target in targets if target.id != event.request_id), None)
+    return next((target for target in targets if target.id != id), None)
 
 
 def _together(

@@ -50,11 +50,16 @@ def record(event: Event, parts: list[Part], settle: Settle) -> Plan:
     try:
         yield from _record(event, address, parts, settle)
     except UnreadableError as error:
-        rows = [row if len(parts) > 1 else None for row in range(len(parts))]
-        yield [
-            dead_letter_change(DEAD_LETTER_INDEX, event.index, address.id(row), str(error), join(None, part))
-            for row, part in zip(rows, parts, strict=True)
-        ]
+        yield dead_letters(address, parts, error)
+
+
+def dead_letters(address: Address, parts: list[Part], error: UnreadableError) -> list[Change]:
+    """Return the changes that store the parts of an event as dead letters, one per document."""
+    rows = [row if len(parts) > 1 else None for row in range(len(parts))]
+    return [
+        dead_letter_change(DEAD_LETTER_INDEX, address.index, address.id(row), str(error), join(None, part))
+        for row, part in zip(rows, parts, strict=True)
+    ]
 
 
 def restore(index: str, id: str, document: Document, settle: Settle) -> Plan:

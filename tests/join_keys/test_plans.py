@@ -151,6 +151,19 @@ def test_an_id_that_no_prediction_has(order: tuple[int, ...]) -> None:
     assert found["r1"]["RequestId"] == "r1"
 
 
+def test_what_a_killed_delivery_left_is_handed_over() -> None:
+    """Feedback was stored under its id, and not yet noted at the keys; then the prediction came, and a duplicate."""
+    late, store = feedback("p1"), {}
+    plan = PLANS.record(late, parts_of(late), SETTLE)
+    results = None
+    while not any(id == "p1" for _, id in store):
+        results = [apply(store, change) for change in plan.send(results)]  # type: ignore[arg-type]
+    assert list(predictions(store_all(response(), store=store))) == ["p1", "r1"]
+    found = predictions(store_all(late, store=store))
+    assert list(found) == ["r1"]
+    assert found["r1"]["metrics"]["correct"] == 1
+
+
 @pytest.mark.parametrize("order", list(permutations(range(2))))
 def test_an_id_has_precedence(order: tuple[int, ...]) -> None:
     """Of a prediction that has the id itself, in one row or several."""

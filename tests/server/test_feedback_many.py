@@ -84,6 +84,14 @@ def test_cells_of_values_are_json_if_they_can_be(cell: str, value: Any) -> None:
     assert found == {"request_id": cell, "truth": value}
 
 
+def test_a_column_may_be_a_join_key() -> None:
+    """The value stays text; rows may have an id instead, and the columns of other keys are empty."""
+    rows = values(
+        table(["request_id", "key.x-id", "key.response.id", "truth"], ["r", "", "", 1], ["", "007", "", "a"]), CSV
+    )
+    assert rows == [{"request_id": "r", "truth": 1}, {"key": {"x-id": "007"}, "truth": "a"}]
+
+
 @pytest.mark.parametrize(
     ("raw", "error"),
     [

@@ -50,6 +50,16 @@ class Delivered:
             problems += self._of_prediction(request_id, found)
         return problems
 
+    def _is_sure(self, message: Message) -> bool:
+        """Return whether a message must be in its prediction."""
+        return message in self.acknowledged and (message.named_by == "id" or self.is_claimed(message.request_id))
+
+    def is_claimed(self, request_id: str) -> bool:
+        """Return whether an event that has the join key of its prediction was acknowledged."""
+        return any(
+            each.request_id == request_id and each.has_key and each in self.acknowledged for each in self.messages
+        )
+
     def _has_doubts(self, request_id: str) -> bool:
         return request_id in self.interrupted or any(
             each.request_id == request_id and each not in self.acknowledged for each in self.messages
@@ -62,8 +72,8 @@ class Delivered:
             if id == request_id or id.startswith(f"{request_id}-item-")
         }
         sent = list(dict.fromkeys(message for message in self.messages if message.request_id == request_id))
-        sure = [message for message in sent if message in self.acknowledged]
-        doubtful = [message for message in sent if message not in self.acknowledged]
+        sure = [message for message in sent if self._is_sure(message)]
+        doubtful = [message for message in sent if message not in sure]
         if any(
             self._may_be(mine, [*sure, *extra])
             for count in range(len(doubtful) + 1)
@@ -117,7 +127,7 @@ class Delivered:
         for each in product(*possible):
             for kept in self._winners(chosen):
                 events = [
-                    message.event(self.settings, arrival)
+                    replace(message, named_by="id").event(self.settings, arrival)
                     for message, arrival in zip(chosen, each, strict=True)
                     if message in kept
                 ]

@@ -8,10 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from request_logger.common.join_keys import parse_join_keys
 from request_logger.documents.document import degrade, parts_of
 from request_logger.documents.event import Event
+from request_logger.ingest.key_plan import KeyPlans
 from request_logger.ingest.replies import watched
-from request_logger.ingest.write_plan import merging, record
+from request_logger.ingest.write_plan import merging
 from request_logger.scoring.score import settler
 from request_logger.settings import Settings
 from request_logger.spool import Spool
@@ -96,6 +98,7 @@ class Process:
         self._slowness = slowness
         self._tell = tell
         self._settings = settings
+        self.plans = KeyPlans(parse_join_keys(settings.join_keys))
         locator = Locator(settings.index_period, merging(SETTLE))
         limits = Limits(
             timeout_seconds=TIMEOUT_SECONDS,
@@ -131,7 +134,7 @@ class Process:
     ) -> Future[Any]:
         """Take an event, as the ingest pipeline does. The future ends as the writer's does."""
         self.enter()
-        plan = record(event, parts_of(event), SETTLE)
+        plan = self.plans.record(event, parts_of(event), SETTLE)
         return self.carry_out(watched(plan) if event.part == "feedback" else plan, event.body.size, then, arrival)
 
     def carry_out(

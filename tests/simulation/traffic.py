@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+from typing import Literal
 
 import orjson
 
-from request_logger.documents.event import Body, Event, from_attributes
+from request_logger.documents.event import Body, Event, from_attributes, with_join_key
 from request_logger.kafka.record import Record
 from request_logger.settings import Settings
 
+KEY = "response.payload.meta.puid"
+"""The join key of schedules with JOIN_KEYS."""
 _DAYS = ("2026-01-30", "2026-01-31", "2026-02-01")
 _TYPES = {"feedback": "feedback", "request": "inference.request", "response": "inference.response"}
 _MOST_DELIVERIES = 600
@@ -41,12 +44,24 @@ class Message:
     body: bytes
     sure: bool
     """Its sender retries until it is acknowledged."""
+    named_by: Literal["id", "key", "value"] = "id"
+    """How it names its prediction: by its id, by a join key, or by the value of one in the place of the id."""
+
+    @property
+    def key(self) -> str:
+        """The value of the join key of its prediction."""
+        return f"k{self.request_id}"
+
+    @property
+    def has_key(self) -> bool:
+        """Whether it has the value of the join key."""
+        return b'"puid"' in self.body
 
     def attributes(self) -> dict[str, str]:
         """Return the attributes of its CloudEvent."""
         attributes = {
             "id": f"{self.request_id}-{self.part}",
-            "requestid": self.request_id,
+            "requestid": self.request_id if self.named_by == "id" else self.key,
             "type": f"io.seldon.serving.{_TYPES[self.part]}",
             "inferenceservicename": self.deployment,
             "namespace": "sim",
@@ -60,7 +75,7 @@ class Message:
         event = from_attributes(self.attributes(), Body(self.body, "application/json", len(self.body)), settings)
         if self.time is None and arrival:
             event.timestamp = arrival
-        return event
+        return with_join_key(event, KEY) if self.named_by == "key" else event
 
     def record(self, milliseconds: int) -> Record:
         """Return the Kafka record of the event, sent at a time (since 1970): the time of an event that has none."""

@@ -12,7 +12,6 @@ from request_logger.common.json import loads
 from request_logger.common.times import instant
 from request_logger.documents.event import BadEventError, Event
 from request_logger.ingest.memory_budget import RequestTooLargeError
-from request_logger.ingest.write_plan import restore
 from request_logger.kafka.binding import event_of
 from request_logger.kafka.letter_content import INDEX as KAFKA
 from request_logger.kafka.letter_content import record_of
@@ -50,7 +49,7 @@ _JUMPS = (0.5, 60.0, 30_000.0, 86_400.0, 3_000_000.0)
 class World:
     """A schedule. `run` returns what is wrong with it: nothing, in the best case."""
 
-    def __init__(self, seed: int, *, tells: bool = False) -> None:
+    def __init__(self, seed: int, *, tells: bool = False, join_keys: str = "") -> None:
         self.seed = seed
         self.story: list[str] = []
         self._tells = tells
@@ -63,7 +62,7 @@ class World:
         """Nothing goes wrong, but that new indices of deployment ``b`` are slow to prepare: others must not notice."""
         self.takes_little = not self.is_calm and rng.random() < 0.15
         """Events may be refused for good, because of their size or as dead letters."""
-        self.settings = Settings(index_period=rng.choice(("none", "none", "month", "day")))
+        self.settings = Settings(index_period=rng.choice(("none", "none", "month", "day")), join_keys=join_keys)
         self.faults = Plan() if self.is_calm else Plan.of(rng, takes_little=self.takes_little)
         self._is_slow = not self.is_calm and rng.random() < 0.15
         self.deployments = ["a", "b", "c"][: 3 if self.is_calm else rng.choice((1, 2, 3))]
@@ -220,7 +219,7 @@ class World:
     def _run(self) -> list[str]:
         for message in list(self.messages):
             self.open += 1
-            by_kafka = self.group is not None and self._rng.random() < 0.7
+            by_kafka = self.group is not None and self._rng.random() < 0.7 and message.named_by != "key"
             do = self._produce if by_kafka else self._send
             self.clock.after(
                 self._rng.choice((0.0, 0.0005, 0.5, 5.0)) * self._rng.random(),
@@ -357,7 +356,7 @@ class World:
         """Retry a letter; None where it is a record that is no event."""
         document = loads(letter["document"])
         if not letter["index"].startswith(KAFKA):
-            return process.carry_out(restore(letter["index"], letter["id"], document, SETTLE), 1)
+            return process.carry_out(process.plans.restore(letter["index"], letter["id"], document, SETTLE), 1)
         try:
             return process.submit(event_of(record_of(document), self.settings, lambda event: event))
         except BadEventError:
@@ -395,4 +394,8 @@ class World:
         delivered = Delivered(
             self.settings, self.messages, self.acknowledged, self.interrupted, late, self.arrivals, self.refused
         )
-        return delivered.problems(without_times(self.engine.documents()))
+        return self.compare(delivered, without_times(self.engine.documents()))
+
+    def compare(self, delivered: Delivered, stored: Any) -> list[str]:
+        """Return what is wrong with what the engine has: (index, id) -> source."""
+        return delivered.problems(stored)
