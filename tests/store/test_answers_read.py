@@ -21,7 +21,7 @@ _CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\n%b\r\n5\r
     _TEXT[:4],
     _TEXT[4:],
 )
-_ZIPPED = gzip.compress(_TEXT)
+_ZIPPED = gzip.compress(_TEXT, mtime=0)
 _GZIP = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n%b" % (len(_ZIPPED), _ZIPPED)
 
 
