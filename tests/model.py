@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from request_logger.documents.document import parts_of
 from request_logger.documents.event import Event
+from request_logger.documents.parts import parts_of
 from request_logger.ingest.write_plan import record
 from request_logger.scoring.rules import Chooser
 from request_logger.scoring.score import Settle, settler

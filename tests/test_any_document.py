@@ -9,8 +9,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from request_logger.common.json import dumps, loads
-from request_logger.documents.document import PARTS, Part, degrade, expand, join, part_in, parts_of
+from request_logger.documents.document import PARTS, degrade, expand, join, part_in
 from request_logger.documents.event import Body, Event, from_headers
+from request_logger.documents.parts import Part, parts_of
 from request_logger.ingest.replies import metrics_of
 from request_logger.ingest.write_plan import merging, parts_in, record
 from request_logger.jobs.export import _COLUMNS, _CONVERT, _ReadDocument

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from request_logger.documents.document import parts_of
 from request_logger.documents.event import Body, from_headers
+from request_logger.documents.parts import parts_of
 from request_logger.ingest.write_plan import record
 from request_logger.settings import Settings
 from tests.helpers import Index, Sender, Server, event, index_of, ndarray

@@ -12,17 +12,10 @@ import pytest
 
 from request_logger.documents import document
 from request_logger.documents.batches import BODY_ITEM, MAX_COPIES_BYTES, rows_of
-from request_logger.documents.document import (
-    TooManyRowsError,
-    join,
-    part_in,
-    parts_of,
-    same_owner,
-    undecodable,
-    without_arrival,
-)
+from request_logger.documents.document import join, part_in, same_owner, without_arrival
 from request_logger.documents.event import Body, Event, from_headers, kept_body
 from request_logger.documents.log_fields import log_fields
+from request_logger.documents.parts import TooManyRowsError, parts_of, undecodable
 from request_logger.payloads import decode_body
 from request_logger.settings import Settings
 from tests.helpers import event, ndarray

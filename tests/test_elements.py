@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from request_logger.documents.document import MAX_REFUSALS, degrade, expand, join, parts_of
+from request_logger.documents.document import MAX_REFUSALS, degrade, expand, join
 from request_logger.documents.event import Body, from_headers
 from request_logger.documents.field_names import MAX_STEPS, has_illegal_names, is_legal, to_set_aside
+from request_logger.documents.parts import parts_of
 from request_logger.settings import Settings
 from tests.helpers import Index, Sender, Server, event, index_of, ndarray
 

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from request_logger.documents.document import degrade, join, parts_of
+from request_logger.documents.document import degrade, join
 from request_logger.documents.event import BadEventError, Body, Event, from_headers
+from request_logger.documents.parts import parts_of
 from request_logger.ingest.write_plan import record
 from request_logger.payloads.evaluations import (
     MAX_ENTRIES,

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from request_logger.common.json import dumps, loads
-from request_logger.documents.document import MAX_EXTENSION_BYTES, degrade, expand, parts_of
+from request_logger.documents.document import degrade, expand
 from request_logger.documents.envelope import parse_batch
 from request_logger.documents.event import Body, Event, from_headers, from_structured
 from request_logger.documents.event_metadata import (
@@ -23,6 +23,7 @@ from request_logger.documents.event_metadata import (
     is_failure,
     read_extensions,
 )
+from request_logger.documents.parts import MAX_EXTENSION_BYTES, parts_of
 from request_logger.ingest.redaction import Redactor
 from request_logger.kafka.binding import event_of
 from request_logger.kafka.record import Record

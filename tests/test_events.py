@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from request_logger.common import times
-from request_logger.documents.document import parts_of
 from request_logger.documents.event import Body, Event, from_headers
+from request_logger.documents.parts import parts_of
 from request_logger.settings import Settings
 from tests.helpers import Index, Sender, Server, event, index_of, ndarray
 

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from request_logger.documents.document import parts_of
 from request_logger.documents.event import Body, from_headers
+from request_logger.documents.parts import parts_of
 from request_logger.ingest.write_plan import record
 from request_logger.payloads import decode_message
 from request_logger.payloads.flat import Flat, read_flat

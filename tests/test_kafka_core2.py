@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score
 
-from request_logger.documents.document import parts_of
 from request_logger.documents.event import BadEventError, Event
+from request_logger.documents.parts import parts_of
 from request_logger.kafka.binding import event_of
 from request_logger.kafka.config import consumer_config, topics
 from request_logger.kafka.core2 import resource_of, subscription

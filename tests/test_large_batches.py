@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from request_logger.common.json import dumps
 from request_logger.documents import batches
-from request_logger.documents.document import parts_of
+from request_logger.documents.parts import parts_of
 from request_logger.ingest.write_plan import record
 from request_logger.scoring.score import pair
 from tests.helpers import Index, Sender, Server, event, index_of, ndarray

@@ -13,9 +13,9 @@ import requests
 from hypothesis import given
 from hypothesis import strategies as st
 
-from request_logger.documents.document import parts_of
 from request_logger.documents.event import Body, Event, from_headers, from_structured
 from request_logger.documents.log_fields import log_fields
+from request_logger.documents.parts import parts_of
 from request_logger.logs import formatter, without_values
 from request_logger.settings import Settings, SettingsError
 from tests.helpers import Sender, Server, event, index_of, ndarray

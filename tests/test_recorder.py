@@ -10,8 +10,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from request_logger.documents.document import parts_of
 from request_logger.documents.event import Body, Event, from_headers
+from request_logger.documents.parts import parts_of
 from request_logger.ingest.write_plan import record
 from request_logger.settings import Settings
 from tests.helpers import event, ndarray

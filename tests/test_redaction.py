@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from request_logger.common.json import dumps
-from request_logger.documents.document import parts_of
 from request_logger.documents.event import Body, Event, from_headers
+from request_logger.documents.parts import parts_of
 from request_logger.ingest.redaction import UNPARSEABLE, RedactionError, Redactor
 from request_logger.ingest.redaction_walk import Hasher
 from request_logger.metadata import Schema, parse_schema

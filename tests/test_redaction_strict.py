@@ -13,8 +13,8 @@ import pytest
 
 from request_logger import payloads
 from request_logger.common.json import dumps
-from request_logger.documents.document import parts_of
 from request_logger.documents.event import Body, Event, from_headers
+from request_logger.documents.parts import parts_of
 from request_logger.ingest.redaction import Redactor
 from request_logger.ingest.redaction_check import NO_COLUMNS, NO_SCHEMA, STILL_THERE
 from request_logger.ingest.redaction_walk import Hasher

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from request_logger.documents.document import parts_of
 from request_logger.documents.event import Event
+from request_logger.documents.parts import parts_of
 from request_logger.ingest.write_plan import record
 from request_logger.store.changes import Change, Reads
 from tests.model import SETTLE, Store, apply

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from request_logger.common.names import document_id, item_id
-from request_logger.documents.document import join, parts_of
+from request_logger.documents.document import join
 from request_logger.documents.event import Event
+from request_logger.documents.parts import parts_of
 from request_logger.ingest.write_plan import record, restore
 from request_logger.store.changes import UnreadableError
 from request_logger.store.indices.templates import DEAD_LETTER_INDEX

@@ -16,8 +16,9 @@ from request_logger.common.json import JsonText, all_parsed, dumps, loads
 from request_logger.common.mapped_fields import SCORED_AT
 from request_logger.common.number_text import loads_keeping
 from request_logger.documents.batches import Keep, Keeping
-from request_logger.documents.document import PARTS, degrade, part_in, parts_of
+from request_logger.documents.document import PARTS, degrade, part_in
 from request_logger.documents.event import Body, Event, from_headers
+from request_logger.documents.parts import parts_of
 from request_logger.ingest.write_plan import merging, parts_in, record
 from request_logger.jobs.export import _COLUMNS, _CONVERT, _ReadDocument
 from request_logger.settings import Settings

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from request_logger import payloads
 from request_logger.common.json import dumps, loads
-from request_logger.documents.document import parts_of
 from request_logger.documents.event import Body, Event, from_headers
+from request_logger.documents.parts import parts_of
 from request_logger.ingest.write_plan import merging
 from request_logger.metadata import Schema
 from request_logger.payloads import Decoded, Item, UndecodableError, decode_body

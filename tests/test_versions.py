@@ -12,8 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from request_logger.documents.document import RECEIVED, Part, degrade, join, parts_of
+from request_logger.documents.document import degrade, join
 from request_logger.documents.event import Body, Event, from_headers
+from request_logger.documents.parts import RECEIVED, Part, parts_of
 from request_logger.ingest.write_plan import merging, parts_in
 from request_logger.kafka.binding import event_of
 from request_logger.kafka.record import Record

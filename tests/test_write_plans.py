@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from request_logger.common.names import document_id
-from request_logger.documents.document import degrade, parts_of
+from request_logger.documents.document import degrade
 from request_logger.documents.event import Body, Event, from_headers
+from request_logger.documents.parts import parts_of
 from request_logger.ingest.write_plan import merging, parts_in, record, restore
 from request_logger.settings import Settings
 from request_logger.store.changes import Plan, RejectedError, UnreadableError

@@ -19,8 +19,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from request_logger.common.times import time_key
-from request_logger.documents.document import Document, Part, join
+from request_logger.documents.document import Document, join
 from request_logger.documents.event import OWNER_FIELDS
+from request_logger.documents.parts import Part
 
 _KEY, _INDEX, _PREDICTION, _SHARED, _WAITING_ID = "join_key", "index", "prediction", "shared", "waiting_id"
 # What a waiting feedback has added to the document.

@@ -21,7 +21,7 @@ from request_logger.common.join_keys import KEYS_INDEX, JoinKey, key_text
 from request_logger.common.names import row_named
 from request_logger.common.periods import day_of
 from request_logger.common.times import time_key
-from request_logger.documents.document import Document, Part
+from request_logger.documents.document import Document
 from request_logger.documents.event import Event, join_key_of
 from request_logger.documents.key_document import (
     Target,
@@ -37,6 +37,7 @@ from request_logger.documents.key_document import (
     with_waiting_id,
     without_feedback,
 )
+from request_logger.documents.parts import Part
 from request_logger.ingest.addresses import Address, Apply, run, run_each
 from request_logger.ingest.write_plan import (
     dead_letters,

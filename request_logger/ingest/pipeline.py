@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from request_logger.documents.batches import Keep, Keeping
-from request_logger.documents.document import Part, TooManyRowsError, parts_of
 from request_logger.documents.event import Event
 from request_logger.documents.log_fields import log_fields
+from request_logger.documents.parts import Part, TooManyRowsError, parts_of
 from request_logger.ingest.access import Access
 from request_logger.ingest.key_plan import KeyPlans
 from request_logger.ingest.memory_budget import ROW_BYTES, Budget, RequestTooLargeError, event_bytes

@@ -17,9 +17,7 @@ from request_logger.common.times import as_timestamp, time_key
 from request_logger.documents.batches import feedback_rows
 from request_logger.documents.document import (
     PARTS,
-    RECEIVED,
     Document,
-    Part,
     expand,
     join,
     nodes_in,
@@ -30,6 +28,7 @@ from request_logger.documents.document import (
 from request_logger.documents.event import Event
 from request_logger.documents.event_metadata import is_failure
 from request_logger.documents.key_document import is_key_document, merged
+from request_logger.documents.parts import RECEIVED, Part
 from request_logger.documents.row_counts import batch_rows, embedded_rows, rows_of_feedback
 from request_logger.ingest.addresses import Address, Apply, Step, run
 from request_logger.scoring.score import Settle

@@ -16,7 +16,7 @@ import orjson
 
 from request_logger.common.json import dumps
 from request_logger.common.names import document_id, item_id, row_named
-from request_logger.documents.document import expand, parts_of
+from request_logger.documents.document import expand
 from request_logger.documents.envelope import parse_batch, parse_structured
 from request_logger.documents.event import (
     BadEventError,
@@ -26,6 +26,7 @@ from request_logger.documents.event import (
     from_headers,
     from_structured,
 )
+from request_logger.documents.parts import parts_of
 from request_logger.ingest.redaction import Redactor
 from request_logger.ingest.write_plan import record
 from request_logger.payloads import UndecodableError, decode_body

@@ -6,8 +6,8 @@ import json
 from typing import Any
 
 from request_logger.common.join_keys import KEYS_INDEX, parse_join_keys
-from request_logger.documents.document import parts_of
 from request_logger.documents.event import Body, Event, from_headers
+from request_logger.documents.parts import parts_of
 from request_logger.ingest.key_plan import KeyPlans
 from request_logger.server.feedback_route import feedback_event
 from request_logger.settings import Settings

@@ -11,9 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from request_logger.common.join_keys import KEYS_INDEX, parse_join_keys
-from request_logger.documents.document import degrade, parts_of
+from request_logger.documents.document import degrade
 from request_logger.documents.event import Event
 from request_logger.documents.key_document import is_key_document, is_shared, key_id, target_of
+from request_logger.documents.parts import parts_of
 from request_logger.ingest.key_plan import KeyPlans
 from request_logger.ingest.replies import metrics_of, prediction_of, reply, watched
 from request_logger.ingest.sampling import sample

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from request_logger.common.join_keys import KEYS_INDEX
-from request_logger.documents.document import parts_of
 from request_logger.documents.event import Body, Event, from_headers
+from request_logger.documents.parts import parts_of
 from request_logger.ingest.key_plan import KeyPlans
 from request_logger.ingest.write_plan import merging
 from request_logger.server.feedback_route import feedback_event

@@ -16,8 +16,9 @@ from bench import payloads
 from request_logger.common import number_text
 from request_logger.common.json import JsonText, all_parsed, dumps, loads
 from request_logger.common.number_text import NumberText, cut, loads_keeping
-from request_logger.documents.document import Part, join, parts_of, same_content
+from request_logger.documents.document import join, same_content
 from request_logger.documents.event import Body, from_headers
+from request_logger.documents.parts import Part, parts_of
 from request_logger.payloads import Decoded, UndecodableError, decode_body
 from request_logger.payloads.predictions import predicted
 from request_logger.scoring.rules import Chooser

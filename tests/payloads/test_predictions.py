@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from request_logger.documents.document import parts_of
 from request_logger.documents.event import Body, from_headers
+from request_logger.documents.parts import parts_of
 from request_logger.metadata import parse_schema
 from request_logger.payloads import UndecodableError, decode_body, decode_message
 from request_logger.payloads.generate import GenerateDecoder

@@ -28,7 +28,7 @@ from request_logger.common.json import (
     parse_leniently,
     plain,
 )
-from request_logger.documents.document import Document, parts_of
+from request_logger.documents.document import Document
 from request_logger.documents.envelope import parse_batch, parse_structured
 from request_logger.documents.event import (
     BadEventError,
@@ -36,6 +36,7 @@ from request_logger.documents.event import (
     from_headers,
     from_structured,
 )
+from request_logger.documents.parts import parts_of
 from request_logger.kafka.binding import event_of
 from request_logger.kafka.record import Record
 from request_logger.payloads import UndecodableError, decode_body, decode_protobuf

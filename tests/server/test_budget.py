@@ -15,8 +15,8 @@ import psutil
 import pytest
 import requests
 
-from request_logger.documents.document import TooManyRowsError, parts_of
 from request_logger.documents.event import Body, from_headers
+from request_logger.documents.parts import TooManyRowsError, parts_of
 from request_logger.ingest.memory_budget import ROW_BYTES, Budget, NoRoomError, RequestTooLargeError, parsed_bytes
 from request_logger.settings import Settings
 from tests.helpers import Sender, Server, event, free_port, ndarray

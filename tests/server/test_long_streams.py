@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from request_logger.documents.document import parts_of
 from request_logger.documents.event import Body, from_headers, from_structured, kept_body
+from request_logger.documents.parts import parts_of
 from request_logger.ingest.memory_budget import Budget, NoRoomError
 from request_logger.server.request_body import WholeBody, read_body
 from request_logger.settings import Settings

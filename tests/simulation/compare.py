@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from itertools import combinations, islice, product
 from typing import Any
 
-from request_logger.documents.document import RECEIVED, expand
+from request_logger.documents.document import expand
+from request_logger.documents.parts import RECEIVED
 from request_logger.settings import Settings
 from tests.model import in_order
 from tests.simulation.process import SETTLE

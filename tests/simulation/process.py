@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from request_logger.common.join_keys import parse_join_keys
-from request_logger.documents.document import degrade, parts_of
+from request_logger.documents.document import degrade
 from request_logger.documents.event import Event
+from request_logger.documents.parts import parts_of
 from request_logger.ingest.key_plan import KeyPlans
 from request_logger.ingest.replies import watched
 from request_logger.ingest.write_plan import merging

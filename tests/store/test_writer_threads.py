@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from request_logger.documents.document import degrade, parts_of
+from request_logger.documents.document import degrade
+from request_logger.documents.parts import parts_of
 from request_logger.ingest.write_plan import merging, record
 from request_logger.settings import Settings
 from request_logger.store.changes import Change, StoreUnavailableError
