@@ -9,7 +9,7 @@ import pytest
 from request_logger.store.changes import StoreUnavailableError
 from request_logger.store.indices import templates
 from request_logger.store.indices.admin import RETRY_SECONDS
-from tests.store.test_index_admin import GONE, INDEX, Answer, Scripted
+from tests.store.scripted_engine import GONE, INDEX, Answer, Scripted
 
 OTHER = "inference-log-y"
 
