@@ -248,9 +248,9 @@ def _restore_key(id: str, document: Document, settle: Settle) -> Plan:
     target = target_of(stored)
     if stored is not None and target is not None:
         yield from _hand_over(value, stored, target, settle)
-        id = waiting_id(stored)
-        if id is not None:
-            yield from _hand_over_from_id(replace(value, text=id), target, settle)
+        waiting = waiting_id(stored)
+        if waiting is not None:
+            yield from _hand_over_from_id(replace(value, text=waiting), target, settle)
     return stored
 
 
