@@ -4,7 +4,8 @@ A third of the feedback arrives before its prediction, a third between request a
 responses, and a third afterwards. It is wrong, sent through both loggers at once, and then corrected through both, with
 the wrong one once more. Requests go to one logger, responses to the other. Then the engine is asked: each prediction is
 one document with its request, response and corrected feedback, and its metrics; each key has one small document, which
-names the prediction, and no feedback is left in any of these.
+names the prediction, and no feedback is left in any of these. Before that, the feedback of a tenth as many other
+predictions arrives at the end: for them the engine must count one write per key.
 """
 
 from __future__ import annotations
@@ -51,22 +52,24 @@ class Result:
     keys: int = 0
     named: int = 0
     waiting: int = 0
-    key_writes: int = 0
+    late_predictions: int = 0
+    late_key_writes: int = 0
     lock: Lock = field(default_factory=Lock)
 
     @property
+    def expected(self) -> dict[str, int]:
+        """What the engine must hold."""
+        every = dict.fromkeys(("documents", "whole", "keys", "named"), self.predictions)
+        correct = sum(map(truth_of, range(self.predictions)))
+        return {**every, "correct": correct, "waiting": 0, "late_key_writes": self.late_predictions}
+
+    @property
     def problems(self) -> list[str]:
-        """What differs from what must be there."""
-        expected = {
-            "documents": self.predictions,
-            "whole": self.predictions,
-            "correct": sum(map(truth_of, range(self.predictions))),
-            "keys": self.predictions,
-            "named": self.predictions,
-            "waiting": 0,
-        }
-        found = {name: getattr(self, name) for name in expected}
-        return [f"{name}: {found[name]}, expected {each}" for name, each in expected.items() if found[name] != each]
+        """What differs from that."""
+        found = {name: getattr(self, name) for name in self.expected}
+        return [
+            f"{name}: {found[name]}, expected {each}" for name, each in self.expected.items() if found[name] != each
+        ]
 
 
 def truth_of(number: int) -> int:
@@ -84,10 +87,10 @@ def main(given: Sequence[str] | None = None) -> int:
         settings = {**engine_settings(engine), **SETTINGS, "GUNICORN_WORKERS": "1"}
         loggers = [stack.enter_context(LocalServer(settings)) for _ in range(2)]
         result = run(Client(engine), [logger.url for logger in loggers], arguments.predictions)
-    for name in ("predictions", "documents", "whole", "correct", "keys", "named", "waiting", "key_writes"):
-        print(f"{name.replace('_', ' '):12}{getattr(result, name):>8,}")
-    print(f"{'told':12}{', '.join(f'{what} {count:,}' for what, count in sorted(result.told.items()))}")
-    print(f"{'seconds':12}{result.seconds:>8.1f}")
+    for name in ("predictions", *result.expected):
+        print(f"{name.replace('_', ' '):20}{getattr(result, name):>8,}")
+    print(f"{'told':20}{', '.join(f'{what} {count:,}' for what, count in sorted(result.told.items()))}")
+    print(f"{'seconds':20}{result.seconds:>8.1f}")
     for problem in result.problems:
         print(f"FAILED: {problem}")
     return int(bool(result.problems))
@@ -97,6 +100,7 @@ def run(engine: Client, urls: Sequence[str], predictions: int, index_suffix: str
     """Send the traffic to two loggers, and return what the engine holds. ``index_suffix`` matches indices of months."""
     deployment = f"k{uuid.uuid4().hex[:8]}"
     result = Result(predictions)
+    _count_writes(engine, urls, result, index_suffix)
     started = time.perf_counter()
     with ThreadPoolExecutor(4) as pool:
         list(
@@ -108,6 +112,26 @@ def run(engine: Client, urls: Sequence[str], predictions: int, index_suffix: str
     result.seconds = time.perf_counter() - started
     _check(engine, deployment, result, index_suffix)
     return result
+
+
+def _count_writes(engine: Client, urls: Sequence[str], result: Result, index_suffix: str) -> None:
+    """Send some predictions, and their feedback afterwards; count the writes to the documents of their keys."""
+    deployment = f"k{uuid.uuid4().hex[:8]}"
+    numbers = range(max(result.predictions // 10, 1))
+    one, other = urls
+    # The first event creates the index.
+    _events(one, deployment, "response", [len(numbers)])
+    before = _key_writes(engine, index_suffix)
+    _events(one, deployment, "request", numbers)
+    _events(other, deployment, "response", numbers)
+    _feedback(one, deployment, numbers, "2026-02-03T00:00:00Z", Result(0))
+    result.late_predictions = len(numbers)
+    result.late_key_writes = _key_writes(engine, index_suffix) - before
+
+
+def _key_writes(engine: Client, index_suffix: str) -> int:
+    stats = engine.ask("GET", f"/{KEYS_INDEX}{index_suffix}/_stats/indexing")
+    return int(stats["_all"]["primaries"]["indexing"]["index_total"])
 
 
 def _send(deployment: str, urls: Sequence[str], numbers: Sequence[int], result: Result) -> None:
@@ -201,8 +225,6 @@ def _check(engine: Client, deployment: str, result: Result, index_suffix: str) -
         result.keys += 1
         result.named += source.get("prediction", {}).get("id", "").startswith(f"{deployment}-")
         result.waiting += "feedback" in source
-    stats = engine.ask("GET", f"/{keys}/_stats/indexing")
-    result.key_writes = stats["_all"]["primaries"]["indexing"]["index_total"]
 
 
 def _count(engine: Client, index: str, query: Any) -> int:

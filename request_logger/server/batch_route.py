@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from hashlib import blake2b
 
 from request_logger.common.json import dumps
-from request_logger.documents.event import Event, from_structured
+from request_logger.documents.event import Event, from_structured, join_key_of
 from request_logger.ingest.memory_budget import Budget, RequestTooLargeError
 from request_logger.ingest.pipeline import IngestPipeline
 from request_logger.ingest.replies import Documents
@@ -246,7 +246,8 @@ class _Batch:
 
 def _digest(event: Event) -> bytes:
     """Return a digest of an event, independent of its time of arrival."""
-    known = (event.index, event.request_id, event.part, event.node, event.time, event.source, event.header)
+    named = (event.index, event.request_id, join_key_of(event))
+    known = (*named, event.part, event.node, event.time, event.source, event.header)
     body = event.body
     digest = blake2b(
         repr((known, event.trace_id, body.content_type, body.size, body.sha256)).encode(), digest_size=_DIGEST_BYTES

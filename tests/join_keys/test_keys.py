@@ -10,11 +10,10 @@ import pytest
 from request_logger.common.join_keys import JoinKey, key_text, named, parse_join_keys
 from request_logger.common.json import JsonText
 from request_logger.documents.event import BadEventError
+from request_logger.server.batch_route import _digest
 from request_logger.server.feedback_route import feedback_event
 from request_logger.settings import Settings, SettingsError
-from tests.join_keys.events import (
-    CONFIG,
-)
+from tests.join_keys.events import CONFIG, feedback
 
 
 @pytest.mark.parametrize(
@@ -113,3 +112,10 @@ def test_a_key_or_an_id() -> None:
         body = {"deployment": "iris", "truth": 1, "key": {"puid": 1}, **more}
         with pytest.raises(BadEventError, match=f"^{error}"):
             feedback_event(json.dumps(body).encode(), config)
+
+
+def test_a_retry_knows_keys_apart() -> None:
+    """Feedback by another key with the same value is another one, for a batch that is sent again."""
+    one, other = feedback({"puid": "v"}), feedback({"customer": "v"})
+    assert _digest(one) == _digest(feedback({"puid": "v"}))
+    assert _digest(one) != _digest(other)

@@ -55,7 +55,7 @@ class KeyedWorld(World):
                 each.has_key and each.request_id == message.request_id for each in self.messages
             ):
                 problems.append(f"the feedback that waits for {message.key} is lost")
-        return problems
+        return [f"with JOIN_KEYS: {problem}" for problem in problems]
 
 
 def _parsed(body: bytes) -> dict[str, Any] | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -10,14 +9,11 @@ from multiprocessing import get_context
 from request_logger.store.indices import templates
 from tests.simulation.__main__ import play
 from tests.simulation.coverage import Row, rows_by_name
-from tests.simulation.keys import KeyedWorld
 from tests.simulation.shared import Shared, changed, computed_once
 from tests.simulation.world import World
 
 # Some thousands: with what `make simulate` has played before. SIMULATION_SEEDS plays more.
 SCHEDULES = int(os.environ.get("SIMULATION_SEEDS", "3000"))
-# Some with each kind of fault.
-KEYED_SCHEDULES = int(os.environ.get("SIMULATION_KEYED_SEEDS", "300"))
 _CHUNK = 100
 # 3,000 schedules cover 110 of 111 rows. Any change of the program shifts the schedules, and with them the rarest rows.
 _LEAST_COVERED = 0.97
@@ -35,17 +31,6 @@ def test_no_schedule_loses_anything() -> None:
     assert bad == [], f"make simulate ARGS='--seed {bad[0][0]}' tells the story"
     every = rows_by_name()
     assert len(seen & every) >= _LEAST_COVERED * len(every), sorted(every - seen)
-
-
-def test_no_schedule_loses_feedback_by_a_key() -> None:
-    """With JOIN_KEYS: what waits is neither lost nor left, and what was acknowledged is in its prediction."""
-    logging.disable(logging.CRITICAL)
-    try:
-        with computed_once():
-            bad = [(seed, problems[0]) for seed in range(KEYED_SCHEDULES) if (problems := KeyedWorld(seed).run())]
-    finally:
-        logging.disable(logging.NOTSET)
-    assert bad == []
 
 
 def test_a_seed_decides_everything() -> None:
