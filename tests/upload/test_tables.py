@@ -266,7 +266,9 @@ def test_errors_of_the_logger_name_the_column() -> None:
 words = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"), min_size=1, max_size=8)
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(
+    deadline=None, max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(pairs=st.lists(st.tuples(words, words), max_size=6))
 def test_any_text_is_sent_as_it_is(tmp_path: Path, pairs: list[tuple[str, str]]) -> None:
     """The three formats give the same feedback: with quotes, commas and line breaks."""
