@@ -44,16 +44,13 @@ def request_bodies() -> dict[str, tuple[bytes, bool]]:
             {"data": {**names, "ndarray": [[round(chance.uniform(0, 100), 4) for _ in range(columns)]]}}
         ).encode()
 
-    words = ["the ", "capital ", "of ", "France ", "é", "\n", '"Paris" ']
-    text = "".join(random.Random(1).choices(words, k=3900))
-    chat = {"model": "m", "messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": text}]}
     image = payloads.array((1, 32, 32, 3)).tolist()
     large = payloads.array((1, 192, 200, 3)).tolist()
     return {
         "small": (json.dumps(first.bodies(1)["request"]).encode(), True),
         "1 KB": (row(37, named=True), True),
         "4 KB": (row(150, named=True), True),
-        "chat": (json.dumps(chat, ensure_ascii=False).encode(), False),
+        "chat": (payloads.chat(), False),
         "image": (json.dumps({"instances": image}).encode(), False),
         "100 kB": (row(11_500, named=False), False),
         "1 MB": (json.dumps({"instances": large}).encode(), False),

@@ -61,12 +61,30 @@ def bodies(values: np.ndarray[Any, Any]) -> Iterator[tuple[str, bytes, str | Non
     yield "V2 FP32, protobuf", message_class("ModelInferRequest")(**request).SerializeToString(), PROTOBUF
 
 
+def chat() -> bytes:
+    """Return the request of a chat of 20 kB, the same in every run."""
+    words = ["the ", "capital ", "of ", "France ", "é", "\n", '"Paris" ']
+    text = "".join(random.Random(1).choices(words, k=3900))
+    return orjson.dumps(
+        {"model": "m", "messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": text}]}
+    )
+
+
+def stream() -> bytes:
+    """Return an answer that is streamed in 2,000 chunks, the same in every run."""
+    head = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "m"}
+    choice = {"index": 0, "delta": {"content": "Paris "}, "logprobs": None, "finish_reason": None}
+    return b"data: %b\n\n" % orjson.dumps({**head, "choices": [choice]}) * 2000 + b"data: [DONE]\n\n"
+
+
 def others() -> Iterator[tuple[str, bytes, str | None]]:
     """Yield bodies that are not arrays."""
     random.seed(1)
     yield "Seldon strData", orjson.dumps({"strData": "a film about nothing " * 10}), None
     record = {f"k{number}": [random.random(), "text", {"n": number}] for number in range(100)}
     yield "Seldon jsonData", orjson.dumps({"jsonData": record}), None
+    yield "chat", chat(), None
+    yield "chat, streamed answer", stream(), None
     yield "Seldon binData", orjson.dumps({"binData": base64.b64encode(random.randbytes(200_000)).decode()}), None
 
 
