@@ -27,6 +27,9 @@ FILLED = {
     "{REWARD}": "feedback.reward",
     "{SCORER}": "metrics.scorer",
     "{UNSCORABLE}": "metrics.unscorable",
+    "{EVALUATED}": "metrics.evaluated",
+    "{EVALUATION_LABELS}": "metrics.evaluation_labels",
+    "{VALUE}": "metrics.evaluations.helpful.value",
     "{part}": "request",
     "{leaf}": "dataType",
     "{cell}": "true_positive",
@@ -38,6 +41,8 @@ FILLED = {
 
 def is_leaf(path: str) -> bool:
     """Return whether a field has values, by the mapping in which scorers add fields of one value."""
+    if re.fullmatch(r"metrics\.evaluations\.[^.]+\.value", path):
+        return True
     found: Any = mapping()
     for name in path.removesuffix(".keyword").split("."):
         if found.get("properties") is None:
@@ -62,6 +67,9 @@ def is_leaf(path: str) -> bool:
         ("request.payload_dropped.bytes", True),
         ("response.dataType", True),
         ("metrics.log_loss", True),
+        ("metrics.evaluations", False),
+        ("metrics.evaluations.helpful", False),
+        ("metrics.evaluations.helpful.value", True),
         ("Ce-Modelid.keyword", True),
         ("@timestamp", True),
     ],

@@ -35,7 +35,9 @@ UNKNOWN = "(none)"
 def answers_report(runner: QueryRunner, scope: Scope, prices: TokenPrices) -> Json | None:
     """Return the figures of all answers, by model and by finish reason; None if no response has such elements."""
     model, reason = (usable_path(runner, scope, f"{_AT}{name}") for name in ("model", "finish_reason"))
-    is_answer = any_of(exists(f"{_AT}total_tokens"), *([exists(reason)] if reason else []))
+    # Not `exists`: a column of another model may have this name, and be an object.
+    counted = {"range": {f"{_AT}total_tokens": {"gte": 0}}}
+    is_answer = any_of(counted, *([exists(reason)] if reason else []))
     only = without(FAILED, is_answer)
     aggs = _aggregations(reason)
     whole = runner.aggregate(scope, aggs, only)
