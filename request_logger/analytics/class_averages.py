@@ -147,7 +147,7 @@ def weighted_interval(
 
     Its limits are as far from ``value`` as those of the accuracy (``hits`` of ``n``) are from it, times the ratio of
     the spreads of ``drawn`` and ``accuracies``, the values of both in drawn matrices; or as far as those of
-    `drawn_interval`, where these are farther.
+    `drawn_interval`, where these are farther. Where that has none there is none, but for documents of a single class.
     """
     found = share_interval(hits, n, together)
     if found is None or found.error is None or (n > 1 and not len(drawn) == len(accuracies) > 1):
@@ -157,8 +157,10 @@ def weighted_interval(
     ratio = float(np.std(drawn)) / spread if spread else 1.0
     accuracy = hits / n
     low, high = value - ratio * (accuracy - found.low), value + ratio * (found.high - accuracy)
-    own = drawn_interval(value, (0.0, 1.0), others, drawn, together)
-    if isinstance(own, Interval):
+    if others:
+        own = drawn_interval(value, (0.0, 1.0), others, drawn, together)
+        if isinstance(own, NoInterval):
+            return own
         low, high = min(low, own.low), max(high, own.high)
     return Interval(max(low, 0.0), min(high, 1.0), "Wilson, scaled", ratio * found.error, found.least)
 

@@ -144,6 +144,8 @@ def with_folds(
 
 def _with_folds(found: Estimate, metric: Metric, answers: Answers, folds: Folds, draws: int) -> Estimate:
     if found.why in _OF_FOLDS:
+        if _has_large_values(metric, answers):
+            return _with(found, NoInterval.LARGE_VALUES)
         values = [value_of(metric, some) for some in folds.without]
         return _with(found, jackknife_interval(found.value, values, folds, metric.bounds))
     if not folds.are_together or found.interval is None:
@@ -153,6 +155,13 @@ def _with_folds(found: Estimate, metric: Metric, answers: Answers, folds: Folds,
     values = [value_of(metric, some) for some in folds.without]
     own = Dependence(design_effect(values, found.interval, folds), folds.freedom)
     return _with(replace(found, together=own), interval_of(metric, answers, own, draws))
+
+
+def _has_large_values(metric: Metric, answers: Answers) -> bool:
+    """Return whether a metric is computed from a sum of which a few documents have most of the spread."""
+    sums = (need.field for need in metric.needs.values() if isinstance(need, Sum))
+    known = (answers[Moments(field)] for field in sums if Moments(field) in answers)
+    return any(mean_interval(spread, (0.0, math.inf)) is NoInterval.LARGE_VALUES for spread in known)
 
 
 def _with(found: Estimate, interval: Found) -> Estimate:
