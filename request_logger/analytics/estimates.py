@@ -16,9 +16,9 @@ import numpy as np
 from request_logger.analytics.baselines import baselines, is_single_label
 from request_logger.analytics.calibration import calibration_interval, expected_by_chance
 from request_logger.analytics.class_averages import MACRO, WEIGHTED, drawn_interval, macro_interval, weighted_interval
-from request_logger.analytics.intervals import LEVEL, Found, Interval, NoInterval, delong, normal_interval
+from request_logger.analytics.intervals import LEVEL, Found, Interval, NoInterval, delong
 from request_logger.analytics.jackknife import Folds, design_effect, jackknife_interval
-from request_logger.analytics.label_averages import average_of
+from request_logger.analytics.label_averages import interval_of_average
 from request_logger.analytics.means import mean_interval
 from request_logger.analytics.queries import Answers
 from request_logger.analytics.rollups import Moments, Statistic
@@ -215,10 +215,7 @@ def interval_of(
         found = calibration_interval(metric, answers, together)
     elif _is_of_matrix(metric):
         found = _of_matrix(metric, answers, together, draws, drawn or {})
-    if found is None and (average := average_of(metric, answers)):
-        normal = normal_interval(average[0], average[1] * together.effect, "delta method", together.quantile())
-        found = Interval(max(normal.low, 0.0), min(normal.high, 1.0), normal.method, math.sqrt(average[1]))
-    return found or NoInterval.NO_METHOD
+    return found or interval_of_average(metric, answers, together) or NoInterval.NO_METHOD
 
 
 def _of_area(metric: Metric, answers: Answers, together: Dependence) -> Found:

@@ -222,7 +222,7 @@ def _placements(
     return placed
 
 
-def normal_interval(value: float, variance: float, method: str, quantile: float | None = None) -> Interval:
-    """Return the interval of a normal estimate: value ± quantile sqrt(variance), by default that of LEVEL."""
-    half = (z_of(LEVEL) if quantile is None else quantile) * math.sqrt(variance)
+def normal_interval(value: float, variance: float, method: str, level: float = LEVEL) -> Interval:
+    """Return the interval of a normal estimate: value ± z sqrt(variance)."""
+    half = z_of(level) * math.sqrt(variance)
     return Interval(value - half, value + half, method)

@@ -72,15 +72,21 @@ GROUPS: dict[str, Group] = {
             f"request_logger/analytics/{name}.py"
             for name in (
                 "accumulator",
+                "baselines",
+                "calibration",
+                "class_averages",
                 "coverage",
                 "curves",
                 "differences",
                 "estimates",
                 "formatting",
                 "intervals",
+                "jackknife",
                 "label_averages",
+                "means",
                 "paired_samples",
                 "rollups",
+                "shares",
                 "t_distribution",
                 "verdict",
             )
