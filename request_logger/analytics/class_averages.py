@@ -8,7 +8,7 @@ no truth and in no prediction of these documents is not part of the mean, nor of
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Any
@@ -29,7 +29,7 @@ WEIGHTED = frozenset({"precision_weighted", "f1_weighted"})
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
+class Part:
     """One class's term of a mean: its value, its interval, and the terms of its covariance with other classes.
 
     ``slope`` is the derivative by one document in a wrong cell; ``variance`` is that of the value.
@@ -52,23 +52,32 @@ def macro_interval(name: str, value: float, matrix: Matrix, together: Dependence
     of, is_defined = _PARTS[name]
     counts = class_counts({"matrix": matrix})
     parts = {label: of(each, together) for label, each in counts.items() if is_defined(each)}
-    k = len(parts)
-    if not k or not math.isclose(value, math.fsum(part.value for part in parts.values()) / k, rel_tol=1e-12):
+    if not parts or not math.isclose(value, _mean(parts), rel_tol=1e-12):
         return None
+    hits = sum(each.true_positive for each in counts.values())
+    documents = sum(each.support for each in counts.values())
+    least = min(documents - hits, *(each.support for each in counts.values() if each.support))
+    return combined(parts, _correlations(parts, matrix), least)
+
+
+def _mean(parts: Mapping[str, Part]) -> float:
+    return math.fsum(part.value for part in parts.values()) / len(parts)
+
+
+def combined(parts: Mapping[str, Part], correlations: Iterable[tuple[str, str, float]], least: float) -> Interval:
+    """Return the interval of the mean of some classes' values, from their own intervals and correlations."""
+    value, k = _mean(parts), len(parts)
     below = variance = above = 0.0
-    for first, second, correlation in _correlations(parts, matrix):
+    for first, second, correlation in correlations:
         one, two = parts[first], parts[second]
         below += correlation * (one.value - one.low) * (two.value - two.low)
         above += correlation * (one.high - one.value) * (two.high - two.value)
         variance += correlation * math.sqrt(one.variance * two.variance)
     low, high = value - math.sqrt(max(below, 0.0)) / k, value + math.sqrt(max(above, 0.0)) / k
-    hits = sum(each.true_positive for each in counts.values())
-    documents = sum(each.support for each in counts.values())
-    least = min(documents - hits, *(each.support for each in counts.values() if each.support))
     return Interval(max(low, 0.0), min(high, 1.0), "MOVER of Wilson", math.sqrt(max(variance, 0.0)) / k, least)
 
 
-def _correlations(parts: Mapping[str, _Part], matrix: Matrix) -> Iterator[tuple[str, str, float]]:
+def _correlations(parts: Mapping[str, Part], matrix: Matrix) -> Iterator[tuple[str, str, float]]:
     """Yield the correlation of each two classes' values, by the delta method; those of 0 are left out."""
     for label in parts:
         yield label, label, 1.0
@@ -85,34 +94,35 @@ def _correlations(parts: Mapping[str, _Part], matrix: Matrix) -> Iterator[tuple[
                 yield said, truth, correlation
 
 
-_Shape = Callable[[ClassCounts, Dependence], _Part]
+_Shape = Callable[[ClassCounts, Dependence], Part]
 
 
-def _share(hits: float, n: float, together: Dependence) -> _Part:
+def share_part(hits: float, n: float, together: Dependence) -> Part:
+    """Return the term of a class whose value is a share."""
     found = share_interval(hits, n, together)
     if found is None:
         # A class that was never predicted: its precision counts as 0, and may be anything.
-        return _Part(0.0, 0.0, 1.0, 0.0)
+        return Part(0.0, 0.0, 1.0, 0.0)
     share = hits / n
-    return _Part(share, found.low, found.high, share * (1 - share) / n)
+    return Part(share, found.low, found.high, share * (1 - share) / n)
 
 
-def _precision(counts: ClassCounts, together: Dependence) -> _Part:
-    return _share(counts.true_positive, counts.true_positive + counts.false_positive, together)
+def _precision(counts: ClassCounts, together: Dependence) -> Part:
+    return share_part(counts.true_positive, counts.true_positive + counts.false_positive, together)
 
 
-def _recall(counts: ClassCounts, together: Dependence) -> _Part:
-    return _share(counts.true_positive, counts.support, together)
+def _recall(counts: ClassCounts, together: Dependence) -> Part:
+    return share_part(counts.true_positive, counts.support, together)
 
 
-def _f1(counts: ClassCounts, together: Dependence) -> _Part:
-    hits, wrong = counts.true_positive, counts.false_positive + counts.false_negative
+def f1_part(hits: float, wrong: float, together: Dependence) -> Part:
+    """Return the term of a class's F1; ``wrong`` is FP + FN."""
     found = f1_interval(hits, wrong, together)
     assert found is not None
     whole = 2 * hits + wrong
     slope = -2 * hits / whole**2
     variance = hits * (2 * wrong / whole**2) ** 2 + wrong * slope**2
-    return _Part(2 * hits / whole, found.low, found.high, variance, slope)
+    return Part(2 * hits / whole, found.low, found.high, variance, slope)
 
 
 def _is_any(counts: ClassCounts) -> bool:
@@ -121,6 +131,10 @@ def _is_any(counts: ClassCounts) -> bool:
 
 def _is_true(counts: ClassCounts) -> bool:
     return counts.support > 0
+
+
+def _f1(counts: ClassCounts, together: Dependence) -> Part:
+    return f1_part(counts.true_positive, counts.false_positive + counts.false_negative, together)
 
 
 # By name: the value of one class, and which classes are part of the mean.
@@ -147,7 +161,7 @@ def weighted_interval(
 
     Its limits are as far from ``value`` as those of the accuracy (``hits`` of ``n``) are from it, times the ratio of
     the spreads of ``drawn`` and ``accuracies``, the values of both in drawn matrices; or as far as those of
-    `drawn_interval`, where these are farther.
+    `drawn_interval`, where these are farther. Where that has none there is none, but for documents of a single class.
     """
     found = share_interval(hits, n, together)
     if found is None or found.error is None or (n > 1 and not len(drawn) == len(accuracies) > 1):
@@ -157,8 +171,10 @@ def weighted_interval(
     ratio = float(np.std(drawn)) / spread if spread else 1.0
     accuracy = hits / n
     low, high = value - ratio * (accuracy - found.low), value + ratio * (found.high - accuracy)
-    own = drawn_interval(value, (0.0, 1.0), others, drawn, together)
-    if isinstance(own, Interval):
+    if others:
+        own = drawn_interval(value, (0.0, 1.0), others, drawn, together)
+        if isinstance(own, NoInterval):
+            return own
         low, high = min(low, own.low), max(high, own.high)
     return Interval(max(low, 0.0), min(high, 1.0), "Wilson, scaled", ratio * found.error, found.least)
 

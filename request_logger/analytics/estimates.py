@@ -16,9 +16,9 @@ import numpy as np
 from request_logger.analytics.baselines import baselines, is_single_label
 from request_logger.analytics.calibration import calibration_interval, expected_by_chance
 from request_logger.analytics.class_averages import MACRO, WEIGHTED, drawn_interval, macro_interval, weighted_interval
-from request_logger.analytics.intervals import LEVEL, Found, Interval, NoInterval, normal_interval
+from request_logger.analytics.intervals import LEVEL, Found, Interval, NoInterval
 from request_logger.analytics.jackknife import Folds, design_effect, jackknife_interval
-from request_logger.analytics.label_averages import average_of
+from request_logger.analytics.label_averages import interval_of_average
 from request_logger.analytics.means import mean_interval
 from request_logger.analytics.queries import Answers
 from request_logger.analytics.rollups import Moments, Statistic
@@ -144,6 +144,8 @@ def with_folds(
 
 def _with_folds(found: Estimate, metric: Metric, answers: Answers, folds: Folds, draws: int) -> Estimate:
     if found.why in _OF_FOLDS:
+        if _has_large_values(metric, answers):
+            return _with(found, NoInterval.LARGE_VALUES)
         values = [value_of(metric, some) for some in folds.without]
         return _with(found, jackknife_interval(found.value, values, folds, metric.bounds))
     if not folds.are_together or found.interval is None:
@@ -153,6 +155,13 @@ def _with_folds(found: Estimate, metric: Metric, answers: Answers, folds: Folds,
     values = [value_of(metric, some) for some in folds.without]
     own = Dependence(design_effect(values, found.interval, folds), folds.freedom)
     return _with(replace(found, together=own), interval_of(metric, answers, own, draws))
+
+
+def _has_large_values(metric: Metric, answers: Answers) -> bool:
+    """Return whether a metric is computed from a sum of which a few documents have most of the spread."""
+    sums = (need.field for need in metric.needs.values() if isinstance(need, Sum))
+    known = (answers[Moments(field)] for field in sums if Moments(field) in answers)
+    return any(mean_interval(spread, (0.0, math.inf)) is NoInterval.LARGE_VALUES for spread in known)
 
 
 def _with(found: Estimate, interval: Found) -> Estimate:
@@ -206,10 +215,7 @@ def interval_of(
         found = calibration_interval(metric, answers, together)
     elif _is_of_matrix(metric):
         found = _of_matrix(metric, answers, together, draws, drawn or {})
-    if found is None and (average := average_of(metric, answers)):
-        normal = normal_interval(average[0], average[1] * together.effect, "delta method", together.quantile())
-        found = Interval(max(normal.low, 0.0), min(normal.high, 1.0), normal.method, math.sqrt(average[1]))
-    return found or NoInterval.NO_METHOD
+    return found or interval_of_average(metric, answers, together) or NoInterval.NO_METHOD
 
 
 def _of_area(metric: Metric, answers: Answers, together: Dependence) -> Found:

@@ -124,7 +124,7 @@ def mcnemar(only_a: int, only_b: int) -> float:
     return min(1.0, 2 * tail / (1 << n))
 
 
-def normal_interval(value: float, variance: float, method: str, quantile: float | None = None) -> Interval:
-    """Return the interval of a normal estimate: value ± quantile sqrt(variance), by default that of LEVEL."""
-    half = (z_of(LEVEL) if quantile is None else quantile) * math.sqrt(variance)
+def normal_interval(value: float, variance: float, method: str) -> Interval:
+    """Return the interval of a normal estimate: value ± z sqrt(variance)."""
+    half = z_of(LEVEL) * math.sqrt(variance)
     return Interval(value - half, value + half, method)

@@ -9,12 +9,16 @@ is n times the variance of this sum over the documents.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
+from request_logger.analytics.class_averages import Part, combined, f1_part, share_part
+from request_logger.analytics.intervals import Interval
 from request_logger.analytics.queries import Answers, QueryRunner
 from request_logger.analytics.rollups import Statistic
 from request_logger.analytics.scope import Query, Scope
+from request_logger.analytics.shares import INDEPENDENT, Dependence, share_interval
 from scorers.base import Metric, TermsBy
 from scorers.classification import CELLS, ClassCounts, class_counts
 
@@ -76,6 +80,61 @@ def variance_of_average(metric: Metric, answers: Answers) -> float | None:
     )
     variance = squares - total * total / values["n"]
     return variance if variance > 1e-13 * squares else None
+
+
+def interval_of_average(metric: Metric, answers: Answers, together: Dependence = INDEPENDENT) -> Interval | None:
+    """Return the interval of an average over labels; None where :func:`variance_of_average` is None.
+
+    A macro average combines the labels' own intervals (`class_averages`), with their correlation by the delta method.
+    For the other averages Wilson's interval has as many trials as give the variance of the delta method.
+    """
+    average = average_of(metric, answers)
+    if average is None or not 0.0 < average[0] < 1.0:
+        return None
+    value, variance = average
+    ratio, _, kind = metric.name.rpartition("_")
+    if kind != "macro":
+        n = value * (1 - value) / variance
+        found = share_interval(value * n, n, together)
+        return replace(found, method="Wilson, delta method") if found else None
+    counts = class_counts({key: answers[metric.needs[key]] for key in CELLS})
+    cells = {label: (c.true_positive, c.false_positive, c.false_negative) for label, c in counts.items()}
+    parts = {label: _part(ratio, each, together) for label, each in cells.items()}
+    least = min(min(tp, fp + fn) for tp, fp, fn in cells.values())
+    return combined(parts, _label_correlations(ratio, cells, answers), least)
+
+
+def _part(ratio: str, cell: tuple[int, int, int], together: Dependence) -> Part:
+    hit, wrong, missed = _COEFFICIENTS[ratio]
+    tp, fp, fn = cell
+    if hit == 2:
+        return f1_part(tp, fp + fn, together)
+    return share_part(tp, tp + wrong * fp + missed * fn, together)
+
+
+def _label_correlations(
+    ratio: str, cells: Mapping[str, tuple[int, int, int]], answers: Answers
+) -> Iterator[tuple[str, str, float]]:
+    """Yield the correlation of each two labels' values; those of 0 are left out, and 1 stands for a label itself."""
+    slopes = {
+        (field, label): slope
+        for label, each in cells.items()
+        for field, slope in zip(_FIELDS, _derivatives(ratio, *each), strict=True)
+    }
+    sums: dict[tuple[str, str], float] = {}
+    for need in COOCCURRENCES:
+        for first, row in answers[need].items():
+            for second, count in row.items():
+                product = slopes.get((need.by, first), 0.0) * slopes.get((need.field, second), 0.0) * count
+                # A table of two different fields also stands for its transpose.
+                for pair in ((first, second),) if need.by == need.field else ((first, second), (second, first)):
+                    sums[pair] = sums.get(pair, 0.0) + product
+    for label in cells:
+        yield label, label, 1.0
+    for (first, second), covariance in sums.items():
+        scale = math.sqrt(sums.get((first, first), 0.0) * sums.get((second, second), 0.0))
+        if first != second and scale:
+            yield first, second, covariance / scale
 
 
 def _slopes(ratio: str, average: str, counts: Mapping[str, ClassCounts]) -> dict[Cell, float]:

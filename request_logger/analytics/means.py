@@ -11,6 +11,9 @@ from request_logger.analytics.shares import INDEPENDENT, Dependence, share_inter
 # A mean of values between two bounds is close enough to normal where at least so many whole values (of the upper and of
 # the lower bound) add up to its sum. Fewer are rare events, whose number Wilson's interval allows for.
 _ENOUGH = 20
+# Values of 0 or more whose standard deviation is at most so many times their mean (1 for the exponential distribution,
+# 1.4 for squares of normal errors): on the log scale, their mean is close enough to normal whatever the largest one is.
+_MOST_VARIATION = 1.3
 # The exponential function of more is beyond a double.
 _MOST_EXPONENT = 700.0
 
@@ -29,10 +32,12 @@ def mean_interval(spread: MomentSums, bounds: tuple[float, float], together: Dep
         return NoInterval.ALL_EQUAL if spread.n < 2 else NoInterval.SPREAD_UNKNOWN
     if mean.variance == 0.0:
         return NoInterval.ALL_EQUAL
-    if _dominance(spread, mean) > _most_of_one(mean.n):
+    is_loss = low == 0.0 <= spread.low
+    is_even = is_loss and math.sqrt(mean.variance) <= _MOST_VARIATION * mean.mean
+    if not is_even and _dominance(spread, mean) > _most_of_one(mean.n):
         return NoInterval.LARGE_VALUES
     half = _half(mean, together)
-    if low == 0.0 <= spread.low:
+    if is_loss:
         ratio = math.exp(min(half / mean.mean, _MOST_EXPONENT))
         return Interval(mean.mean / ratio, mean.mean * ratio, "Student t, log scale", mean.standard_error)
     return Interval(mean.mean - half, mean.mean + half, "Student t", mean.standard_error)

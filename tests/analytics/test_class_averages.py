@@ -94,12 +94,13 @@ def test_weighted() -> None:
     drawn = np.linspace(0.7, 0.9, 50)
     accuracy, scaled = (
         share_interval(80, 100),
-        weighted_interval(0.7, 80, 100, (1.5 * drawn).tolist(), drawn.tolist(), 4),
+        weighted_interval(0.7, 80, 100, (1.5 * drawn).tolist(), drawn.tolist(), 0),
     )
     assert accuracy is not None and isinstance(scaled, Interval)
     assert scaled.low == pytest.approx(0.7 - 1.5 * (0.8 - accuracy.low))
     assert scaled.high == pytest.approx(0.7 + 1.5 * (accuracy.high - 0.8))
     assert weighted_interval(0.7, 80, 100, [], [], 4) is NoInterval.MANY_CELLS
+    assert weighted_interval(0.7, 80, 100, drawn.tolist(), drawn.tolist(), 4) is NoInterval.FEW_OTHERS
     wide = np.linspace(0.1, 0.9, 50).tolist()
     own, hull = drawn_interval(0.7, (0.0, 1.0), 50, wide), weighted_interval(0.7, 80, 100, wide, wide, 50)
     assert isinstance(own, Interval) and isinstance(hull, Interval)

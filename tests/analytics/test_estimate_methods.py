@@ -64,7 +64,11 @@ METHODS = {
         "auc_bound": NoInterval.NO_ESTIMATE,
     },
     "multiclass": {"accuracy": "Wilson", "kappa": "Dirichlet draws", "log_loss": "Student t, log scale"},
-    "multilabel": {"f1_macro": "delta method", "precision_micro": "delta method", "subset_accuracy": "Wilson"},
+    "multilabel": {
+        "f1_macro": "MOVER of Wilson",
+        "precision_micro": "Wilson, delta method",
+        "subset_accuracy": "Wilson",
+    },
     "ranking": {"hit_at_1": "Wilson", "hit_at_3": "Wilson", "ndcg": "Student t, logit scale"},
     "regression": {
         "mse": "Student t, log scale",

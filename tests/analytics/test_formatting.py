@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from request_logger.analytics.formatting import duration, interval, number, p_value, percent, words
+from request_logger.analytics.formatting import duration, interval, number, p_value, percent, remarks, words
 
 
 @pytest.mark.parametrize(
@@ -73,3 +73,22 @@ def test_words() -> None:
     assert words("f1_macro") == "F1 macro"
     assert words("log_loss") == "log loss"
     assert words("rmse") == "RMSE"
+
+
+def test_remarks() -> None:
+    """Metrics with the same reason share a line; chance is told where it is more than 0."""
+    task = {
+        "metrics": [
+            {"name": "mcc", "value": 0.5, "no_interval": "too few documents"},
+            {"name": "ece", "value": 0.03, "low": 0.0, "high": 0.05, "by_chance": 0.0251},
+            {"name": "kappa", "value": 0.4, "no_interval": "too few documents"},
+            {"name": "r2", "value": 0.9, "no_interval": "no fold"},
+            {"name": "accuracy", "value": 0.9, "low": 0.8, "high": 0.95},
+        ]
+    }
+    assert list(remarks(task)) == [
+        "ECE: chance alone gives a perfectly calibrated model about 0.0251.",
+        "No interval of MCC, kappa: too few documents.",
+        "No interval of R2: no fold.",
+    ]
+    assert list(remarks({})) == []

@@ -63,6 +63,14 @@ def test_r2() -> None:
     assert limits(found) == pytest.approx((1 - math.exp(whole + half), 1 - math.exp(whole - half)), rel=1e-9)
 
 
+def test_r2_of_heavy_tails() -> None:
+    """As for the MSE, there is none: the folds have seen no more of the tail than the documents."""
+    truths = np.random.default_rng(4).normal(50, 10, N)
+    said = truths + np.random.default_rng(5).standard_t(2, N)
+    found = by_name(build("regression", {}), truths, said)
+    assert found["r2"].why is found["mse"].why is NoInterval.LARGE_VALUES
+
+
 def test_quadratic_kappa() -> None:
     generator = np.random.default_rng(5)
     truths = generator.integers(0, 5, N)

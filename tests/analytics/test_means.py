@@ -35,6 +35,16 @@ def test_any_numbers() -> None:
     assert limits(x, ANY) == pytest.approx((expected.low, expected.high), rel=1e-9)
 
 
+def test_one_large_value_among_even_ones() -> None:
+    """It is no heavy tail where the standard deviation is at most 1.3 times the mean."""
+    x = np.array([*np.ones(99), 14.0])
+    assert x.std(ddof=1) < 1.3 * x.mean()
+    assert limits(x, LOSS)[1] > x.mean()
+    x[-1] = 17.0
+    assert x.std(ddof=1) > 1.3 * x.mean()
+    assert mean_interval(moments(x), LOSS) is NoInterval.LARGE_VALUES
+
+
 def test_numbers_that_are_not_negative() -> None:
     """The delta method: the logarithm of the mean has the standard error of the mean, divided by the mean."""
     x = RNG.exponential(3, 400)
@@ -74,6 +84,7 @@ def test_few_values_apart_from_a_bound() -> None:
         (np.array([3.0]), LOSS, NoInterval.ALL_EQUAL),
         (np.array([*np.ones(99), 500.0]), LOSS, NoInterval.LARGE_VALUES),
         (np.array([*np.ones(99), -500.0]), ANY, NoInterval.LARGE_VALUES),
+        (np.array([*np.ones(99), 15.0]), ANY, NoInterval.LARGE_VALUES),
         (1e9 + np.arange(20) * 1e-3, ANY, NoInterval.SPREAD_UNKNOWN),
     ],
 )
