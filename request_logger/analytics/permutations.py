@@ -31,6 +31,8 @@ _SEED = 20_260_102
 _MOST_CELLS = 400
 _MOST_DEALT_CELLS = 30_000
 _LEAST_DEALINGS = 199
+# numpy's limit for dealing without replacement.
+_MOST_DOCUMENTS = 10**9
 _BINARY = ("true_positive", "false_positive", "false_negative", "true_negative")
 # The groups' own variances are used if they are more than this many times that of dealing. Those of small groups vary
 # by chance as much as that: at 2, equal models with 5 % positives differ in 1 % of comparisons instead of 5 %.
@@ -169,11 +171,18 @@ def _dealings(groups: tuple[Counts, Counts], most: int) -> Iterator[tuple[tuple[
     dealings = min(most, max(_LEAST_DEALINGS, _MOST_DEALT_CELLS // len(cells)))
     generator = np.random.default_rng(_SEED)
     size = sum(groups[0].values())
-    drawn = generator.multivariate_hypergeometric(both, size, size=dealings, method="marginals")
+    if both.sum() < _MOST_DOCUMENTS:
+        first = generator.multivariate_hypergeometric(both, size, size=dealings, method="marginals")
+        second = both - first
+    else:
+        # Of so many documents it makes no difference whether one may be dealt twice.
+        shares = both / both.sum()
+        first = generator.multinomial(size, shares, size=dealings)
+        second = generator.multinomial(both.sum() - size, shares, size=dealings)
     # Rare classes leave few ways to deal.
-    different, times = np.unique(drawn, axis=0, return_counts=True)
-    for first, second, count in zip(different.tolist(), (both - different).tolist(), times.tolist(), strict=True):
-        yield (_of(cells, first), _of(cells, second)), count
+    different, times = np.unique(np.stack([first, second], axis=1), axis=0, return_counts=True)
+    for (one, other), count in zip(different.tolist(), times.tolist(), strict=True):
+        yield (_of(cells, one), _of(cells, other)), count
 
 
 def _of(cells: Sequence[Cell], counts: Sequence[int]) -> Counts:

@@ -268,6 +268,19 @@ def test_equal_models_with_different_errors() -> None:
     assert (found.once.p_value > 0.05) == (found.once.interval.low < 0)
 
 
+def test_a_billion_documents() -> None:
+    """Beyond numpy's limit for dealing, the error is that of as many thousandths, scaled."""
+    cells = [(70_000, 10_000, 20_000, 300_000), (350_000, 50_000, 110_000, 1_500_000)]
+    metric = metric_of(build("binary", {}), "f1")
+    errors = []
+    for scale in (1, 1000):
+        sums = [
+            {need: count * scale for need, count in zip(metric.needs.values(), four, strict=True)} for four in cells
+        ]
+        errors.append(contrast(metric, *sums).error)
+    assert errors[1] == pytest.approx(errors[0] / np.sqrt(1000), rel=0.1)
+
+
 @pytest.mark.parametrize(("n", "unequal"), [((200, 260), False), ((150, 1500), True)])
 def test_heavy_tails(n: tuple[int, int], unequal: bool) -> None:
     """Losses that rest on few documents: Student's test with one variance in groups of unequal sizes, else Welch's."""
