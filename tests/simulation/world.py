@@ -348,9 +348,8 @@ class World:
                 ):
                     self.problems.append(f"a dead letter of {letter['id']} can't be retried: {letter['reason'][:200]}")
                     return
-                self.engine.request(
-                    "POST", "/_bulk", b'{"delete":{"_index":"%b","_id":"%b"}}\n' % (index.encode(), id.encode()), {}
-                )
+                line = b'{"delete":{"_index":"%b","_id":"%b"}}\n' % (index.encode(), id.encode())
+                self.engine.request("POST", "/_bulk", line, {})
 
     def _retry_letter(self, process: Process, letter: dict[str, Any]) -> Future[Any] | None:
         """Retry a letter; None where it is a record that is no event."""
