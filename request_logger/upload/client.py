@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from enum import Enum
 from time import monotonic, time
@@ -112,19 +112,20 @@ class FeedbackClient:
                 self._check(answer)
                 self._pause(outage, answer)
                 continue
-            again = []
+            again, why = [], answer.error
             for number, (status, verdict) in zip(left, results, strict=True):
                 if status == _INTERNAL:
                     internal[number] = internal.get(number, 0) + 1
                 if status in _RETRIED and internal.get(number, 0) < _MOST_INTERNAL:
                     again.append(number)
+                    why = verdict.error
                 else:
                     verdicts[number] = verdict
             if len(again) < len(left):
                 outage = _Outage(self._patience)
             left = again
             if left:
-                self._pause(outage, answer)
+                self._pause(outage, replace(answer, error=why[:_SHOWN_ERROR]))
         return [verdict for verdict in verdicts if verdict is not None]
 
     def _parts(self, bodies: Sequence[bytes], left: list[int], verdicts: list[Verdict | None]) -> list[Verdict]:
@@ -274,5 +275,7 @@ def _why(error: Exception) -> str:
             return "can't be reached"
         case urllib3.exceptions.TimeoutError():
             return "did not answer in time"
+        case urllib3.exceptions.ProtocolError():
+            return "closed the connection without an answer"
         case _:
             return (str(error).splitlines() or [type(error).__name__])[0][:_SHOWN_ERROR]

@@ -121,6 +121,7 @@ def test_each_has_its_own_status() -> None:
     sender = Sender(StubLogger(first, lambda rows: (200, results, {})))
     assert sender.send(3) == [ACCEPTED, UNKNOWN, Verdict(Fate.REJECTED, "truth: expected")]
     assert sender.logger.rows == [[0, 1, 2], [1]]
+    assert sender.told[0].endswith("/v1/feedback: answered 503: no engine; retrying")
 
 
 def test_found_predictions_are_accepted() -> None:
@@ -147,6 +148,8 @@ def test_retries_wait_as_asked() -> None:
 
 def test_patience_ends() -> None:
     """Where nothing is accepted."""
+    with pytest.raises(UploadError, match=r"/v1/feedback: closed the connection without an answer; given up"):
+        Sender(StubLogger(always(0)), patience=0).send(1)
     with pytest.raises(UploadError, match=r"answered 503: no engine; given up after 0 s, run the command again later$"):
         Sender(StubLogger(always(503, {"error": "no engine"})), patience=0).send(1)
     with pytest.raises(UploadError, match=r"can't be reached; given up after 0 s"):
