@@ -57,9 +57,9 @@ class Documents:
         return {"documents": len(self._stored), "sha256": digest.hexdigest()}
 
     def digests(self) -> dict[str, str]:
-        """Return the SHA-256 of each document by its index and id, otherwise as `digest`."""
+        """Return the SHA-256 of each document by its index and id, whatever the order of its fields."""
         return {
-            "/".join(key): hashlib.sha256(orjson.dumps(_comparable(source))).hexdigest()
+            "/".join(key): hashlib.sha256(orjson.dumps(_comparable(source), option=orjson.OPT_SORT_KEYS)).hexdigest()
             for key, (_, source) in sorted(self._stored.items())
         }
 

@@ -111,7 +111,8 @@ class DeadLetters:
             for record, reason, _ in waiting
         ]
         try:
-            outcomes = read_answer(self._engine.bulk(b"".join(request.body for request in requests)), requests)
+            body = b"".join(piece for request in requests for piece in request.pieces)
+            outcomes = read_answer(self._engine.bulk(body), requests)
         except (TooLargeError, RefusedRequestError) as error:
             if len(waiting) > 1:
                 half = len(waiting) // 2

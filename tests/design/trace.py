@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import sys
 import threading
@@ -15,6 +14,7 @@ from typing import Any
 import request_logger
 from request_logger.server.app import close, create_app
 from request_logger.settings import Settings
+from request_logger.store.client import transport
 from tests.helpers import event, ndarray
 
 _ROOT = str(Path(request_logger.__file__).parent) + "/"
@@ -60,10 +60,9 @@ class Trace:
         if event != "call":
             return
         code = frame.f_code
-        if code.co_name == "send" and code.co_filename == http.client.__file__:
-            if not self._sending and b"/_bulk" in bytes(frame.f_locals["data"]):
-                self._sending = list(_stack(frame))
-            return
+        is_request = code.co_name == "request" and code.co_filename == transport.__file__
+        if is_request and not self._sending and "/_bulk" in frame.f_locals["url"]:
+            self._sending = list(_stack(frame))
         name = _module(frame)
         if name is None:
             return

@@ -13,7 +13,12 @@ import urllib3
 from elastic_transport import ConnectionError as NoConnectionError
 from elastic_transport import HttpHeaders, NodeConfig
 
-from request_logger.store.client.transport import OneSendNode, _as_bytes
+from bench.memory_engine import memory_engine
+from request_logger.settings import Settings
+from request_logger.store.client.client import SearchEngine
+from request_logger.store.client.transport import OneSendNode, _head
+from request_logger.store.writing.bulk import BulkItem, read_answer
+from request_logger.store.writing.states import Kind
 
 _TEXT = b'{"a":"x"}'
 _WHOLE = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n" + _TEXT
@@ -23,6 +28,8 @@ _CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\n%b\r\n5\r
 )
 _ZIPPED = gzip.compress(_TEXT, mtime=0)
 _GZIP = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n%b" % (len(_ZIPPED), _ZIPPED)
+
+_CREATE = BulkItem.create("a", "1", b"{}")
 
 
 class Scripted:
@@ -143,6 +150,17 @@ def test_no_http_is_an_error(raw: bytes) -> None:
     assert isinstance(raised.value.errors[0], urllib3.exceptions.ProtocolError)
 
 
+def test_a_large_body_arrives_whole() -> None:
+    """A body that is sent on its own, and an answer of many reads."""
+    source = b'{"x":"%b"}' % (b"x" * 2**20)
+    with memory_engine() as url:
+        engine = SearchEngine(Settings(elasticsearch_host=url), warn=False)
+        outcomes = read_answer(engine.bulk(b"".join(BulkItem.create("a", "1", source).pieces)), [_CREATE])
+        assert [outcome.kind for outcome in outcomes] == [Kind.DONE]
+        _, found = engine.request("POST", "/_mget", {"docs": [{"_index": "a", "_id": "1"}]})
+    assert found["docs"][0]["_source"] == {"x": "x" * 2**20}
+
+
 def test_the_bytes_of_a_request() -> None:
     """One send has the head and the body; a header can't begin another line."""
     with scripted(_WHOLE) as (server, node):
@@ -153,7 +171,7 @@ def test_the_bytes_of_a_request() -> None:
         assert {f"host: 127.0.0.1:{server.port}", "accept-encoding: identity", "content-length: 3"} <= set(lines)
         ask(node, None)
         assert b"content-length: 0\r\n" in server.requests[1]
-    assert _as_bytes("GET", "/", None, {}) == b"GET / HTTP/1.1\r\n\r\n"
+    assert _head("GET", "/", None, {}) == b"GET / HTTP/1.1\r\n\r\n"
     for target, headers in (("/a b", {}), ("/a\r\nx: y", {}), ("/", {"x": "a\r\ny: b"}), ("/", {"x": "a\nb"})):
         with pytest.raises(ValueError):
-            _as_bytes("GET", target, None, headers)
+            _head("GET", target, None, headers)

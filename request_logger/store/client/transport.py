@@ -21,6 +21,8 @@ from urllib3 import HTTPHeaderDict, HTTPResponse
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
 _READ_BYTES = 64 * 2**10
+# Copying a larger body costs more than a second system call does, and memory.
+_TOGETHER_BYTES = 256 * 2**10
 _PLAIN_METHODS = frozenset({"GET", "POST", "PUT", "DELETE"})
 # Characters that would end a line, or the target, of the head.
 _NOT_IN_HEADER = re.compile(r"[\r\n\0]")
@@ -40,11 +42,16 @@ class OneSendNode(elastic_transport.Urllib3HttpNode):
 
 class _OneSend(HTTPConnection):
     def request(self, method: str, url: str, body: Any = None, headers: Any = None, **options: Any) -> None:
-        """Send a request with a single system call."""
+        """Send a request with a single system call; only a large body has its own."""
         if self.sock is None:
             self.connect()
         self.sock.settimeout(self.timeout)
-        self.sock.sendall(_as_bytes(method, url, body, {**self._usual_headers(), **(headers or {})}))
+        head = _head(method, url, body, {**self._usual_headers(), **(headers or {})})
+        if body is None or len(body) <= _TOGETHER_BYTES:
+            self.sock.sendall(head + (body or b""))
+        else:
+            self.sock.sendall(head)
+            self.sock.sendall(body)
 
     def getresponse(self) -> HTTPResponse:  # type: ignore[override]
         """Return the answer to the request, with its whole body.
@@ -79,8 +86,8 @@ class _OneSendTls(_OneSend, HTTPSConnection):
     pass
 
 
-def _as_bytes(method: str, target: str, body: bytes | None, headers: dict[str, str]) -> bytes:
-    """Return a request as bytes. Raises ValueError if its head can't have one of the values."""
+def _head(method: str, target: str, body: bytes | None, headers: dict[str, str]) -> bytes:
+    """Return the head of a request. Raises ValueError if it can't have one of the values."""
     if method not in _PLAIN_METHODS or _NOT_IN_TARGET.search(target):
         raise ValueError("a request's method or target can't be sent")
     lines = [f"{method} {target} HTTP/1.1"]
@@ -90,7 +97,7 @@ def _as_bytes(method: str, target: str, body: bytes | None, headers: dict[str, s
         lines.append(f"{name}: {value}")
     if body is not None or method != "GET":
         lines.append(f"content-length: {len(body or b'')}")
-    return "\r\n".join((*lines, "", "")).encode("latin-1") + (body or b"")
+    return "\r\n".join((*lines, "", "")).encode("latin-1")
 
 
 class _Answer:

@@ -24,47 +24,55 @@ _UNUSABLE = ("index_closed_exception", "routing_missing_exception", "invalid_ind
 
 @dataclass(slots=True)
 class BulkItem:
-    """One item of a _bulk: its lines, and the document that it stores (JSON, empty if none)."""
+    """One item of a _bulk: its lines, and the document that it stores (JSON, empty if none).
+
+    The lines are in pieces, of which the document is one: a large document is copied only once, into the request.
+    """
 
     verb: Verb
     id: str
-    body: bytes
+    pieces: tuple[bytes, ...]
     source: bytes = b""
+
+    @property
+    def size(self) -> int:
+        """The length of its lines in bytes."""
+        return sum(map(len, self.pieces))
 
     @classmethod
     def create(cls, index: str, id: str, source: bytes) -> BulkItem:
         """Build the item that stores the document if it doesn't exist, and fails with a conflict if it does."""
         line = orjson.dumps({"create": {"_index": index, "_id": id}})
-        return cls("create", id, b"%b\n%b\n" % (line, source), source)
+        return cls("create", id, (line, b"\n", source, b"\n"), source)
 
     @classmethod
     def create_or_read(cls, index: str, id: str, source: bytes) -> BulkItem:
         """Build the item that stores the document if it doesn't exist, and returns the existing one if it does."""
         line = orjson.dumps({"update": {"_index": index, "_id": id}})
-        return cls("update", id, b'%b\n{"doc":{},"_source":true,"upsert":%b}\n' % (line, source), source)
+        return cls("update", id, (line, b'\n{"doc":{},"_source":true,"upsert":', source, b"}\n"), source)
 
     @classmethod
     def read(cls, index: str, id: str) -> BulkItem:
         """Build the item that returns the document if it exists."""
         line = orjson.dumps({"update": {"_index": index, "_id": id}})
-        return cls("update", id, b'%b\n{"doc":{},"_source":true}\n' % line)
+        return cls("update", id, (line, b'\n{"doc":{},"_source":true}\n'))
 
     @classmethod
     def replace(cls, index: str, id: str, known: Known, source: bytes) -> BulkItem:
         """Build the item that replaces the known version, and fails with a conflict if there is another."""
         line = orjson.dumps({"index": _conditional(index, id, known)})
-        return cls("index", id, b"%b\n%b\n" % (line, source), source)
+        return cls("index", id, (line, b"\n", source, b"\n"), source)
 
     @classmethod
     def store(cls, index: str, id: str, source: bytes) -> BulkItem:
         """Build the item that stores the document unconditionally."""
         line = orjson.dumps({"index": {"_index": index, "_id": id}})
-        return cls("index", id, b"%b\n%b\n" % (line, source), source)
+        return cls("index", id, (line, b"\n", source, b"\n"), source)
 
     @classmethod
     def delete(cls, index: str, id: str, known: Known) -> BulkItem:
         """Build the item that deletes the known version, and fails with a conflict if there is another."""
-        return cls("delete", id, orjson.dumps({"delete": _conditional(index, id, known)}) + b"\n")
+        return cls("delete", id, (orjson.dumps({"delete": _conditional(index, id, known)}), b"\n"))
 
 
 def _conditional(index: str, id: str, known: Known) -> dict[str, Any]:

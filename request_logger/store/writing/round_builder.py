@@ -101,7 +101,7 @@ class RoundBuilder:
     def _fill(self, ready: dict[PendingDocument, None], lane: str, now: float) -> Bulk | None:
         """Take documents off ``ready`` until the request is full."""
         documents: list[PendingDocument] = []
-        bodies: list[bytes] = []
+        pieces: list[bytes] = []
         size = applied = 0
         limit = MAX_DOCUMENTS
         # Some end without a request or wait for their index, so twice as many candidates usually fill a request.
@@ -129,17 +129,17 @@ class RoundBuilder:
             if not self._schedule.admits(document, now):
                 del ready[document]
                 continue
-            body = step.request.body
-            if documents and size + len(body) > self._sizes.max_bytes:
+            own_size = step.request.size
+            if documents and size + own_size > self._sizes.max_bytes:
                 break
             assert isinstance(step.action, Action)
             del ready[document]
             document.action, document.request, document.wanted = step.action, step.request, step.wanted
             documents.append(document)
-            bodies.append(body)
-            size += len(body)
+            pieces += step.request.pieces
+            size += own_size
             applied += document.applied
             limit = min(limit, document.max_bulk_documents)
             if len(documents) >= limit or applied >= 4 * MAX_APPLIED:
                 break
-        return Bulk(documents, b"".join(bodies), now, lane) if documents else None
+        return Bulk(documents, b"".join(pieces), now, lane) if documents else None
