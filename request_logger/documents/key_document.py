@@ -103,10 +103,15 @@ def with_waiting_id(stored: Document | None, path: str, index: str, part: Part, 
 
 
 def without_feedback(stored: Document | None, seen: Document) -> Document | None:
-    """Return the document without its feedback, unless it has changed since it was ``seen``."""
+    """Return the document without its feedback, unless it has changed since it was ``seen``.
+
+    Its time is that of the prediction then, so that both get old together.
+    """
     if stored is None or stored != seen:
         return stored
-    return {name: value for name, value in stored.items() if name not in _OF_FEEDBACK}
+    kept = {name: value for name, value in stored.items() if name not in _OF_FEEDBACK}
+    time = stored.get(_PREDICTION, {}).get("time")
+    return {**kept, "@timestamp": time} if isinstance(time, str) else kept
 
 
 def merged(one: Document, other: Document, feedback: list[Part]) -> Document:

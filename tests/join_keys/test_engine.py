@@ -66,6 +66,5 @@ def test_the_commands(
     monkeypatch.setenv("JOIN_KEYS", "request.metadata.x-request-id")
     assert main(["setup"]) == 0
     assert f"{KEYS_INDEX}: already installed" in capsys.readouterr().out
-    assert main(["prune", "--older-than", "1h"]) == 0
-    assert f"{KEYS_INDEX}: 2 removed" in capsys.readouterr().out
-    assert index.count(KEYS_INDEX) == 0
+    assert main(["prune", "--older-than", "1h", "--dry-run"]) == 0
+    assert f"{KEYS_INDEX}: 2 to remove" in capsys.readouterr().out

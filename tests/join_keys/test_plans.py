@@ -52,7 +52,9 @@ BY_KEY = [
 def test_any_order_of_arrival(key: dict[str, Any], order: tuple[int, ...]) -> None:
     """Also for a key that only the response has: the document is the one that feedback by the id gives."""
     events = [request(header="h1"), response(), feedback(key)]
-    found = predictions(store_all(*[events[position] for position in order]))
+    store = store_all(*[events[position] for position in order])
+    found = predictions(store)
+    assert {document["@timestamp"][:10] for document in keys(store).values()} == {"2026-01-01"}
     assert found["r1"].pop("metrics") == {**EXPECTED["r1"]["metrics"]}
     assert found["r1"]["feedback"] == EXPECTED["r1"]["feedback"]
     assert list(found) == ["r1"]
