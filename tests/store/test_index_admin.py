@@ -104,19 +104,6 @@ def test_without_keyword_subfields() -> None:
     assert field_types(template) == field_types(templates.mapping())
 
 
-def test_text_search() -> None:
-    """The field is in new indices, and is added to those that exist, only if the setting asks for it."""
-    asked, others = (
-        templates.wanted(Settings(text_search=search))[templates.TEMPLATE_NAME]["template"]["mappings"]
-        for search in (True, False)
-    )
-    added = templates.additions(others, text_search=True)
-    assert added == {
-        "properties": {part: {"properties": {"searchable_text": {"type": "text"}}} for part in ("request", "response")}
-    }
-    assert templates.additions(asked, text_search=True) == templates.additions(others) == {}
-
-
 def test_an_index_that_is_never_there(engine: Scripted) -> None:
     """An answer without the index that exists: not prepared, and asked again after a pause."""
     engine.answers["GET", "_mapping"] = 200, {}

@@ -9,6 +9,7 @@ import pytest
 
 from request_logger.common import mapped_fields
 from request_logger.scoring.registry import registered
+from request_logger.settings import Settings
 from request_logger.store.indices import templates
 from request_logger.store.indices.mapping_check import NUMBERS, field_types
 from scorers.base import AtMost, Count, Need, Row, Sum, SumBy, Terms, TermsBy
@@ -87,3 +88,16 @@ def test_ours_are_within_their_budget() -> None:
     """The rest of the limit is left for names that documents bring."""
     assert templates.count_fields(templates.mapping(text_search=True)) <= templates.OWN_FIELDS
     assert templates.FIELD_LIMIT - templates.OWN_FIELDS == templates.DYNAMIC_FIELDS == 2000
+
+
+def test_text_search() -> None:
+    """The field is in new indices, and is added to those that exist, only if the setting asks for it."""
+    asked, others = (
+        templates.wanted(Settings(text_search=search))[templates.TEMPLATE_NAME]["template"]["mappings"]
+        for search in (True, False)
+    )
+    added = templates.additions(others, text_search=True)
+    assert added == {
+        "properties": {part: {"properties": {"searchable_text": {"type": "text"}}} for part in ("request", "response")}
+    }
+    assert templates.additions(asked, text_search=True) == templates.additions(others) == {}
