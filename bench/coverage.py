@@ -157,10 +157,12 @@ def table(case: Case, by_size: Mapping[int, Mapping[str, Outcome]]) -> Iterator[
 
 
 def write(case: Case, lines: Sequence[str]) -> None:
-    """Replace a case's table in the page."""
+    """Replace a case's table in the page, or add it at the end."""
     text = PAGE.read_text(encoding="utf-8")
-    start, end = f"<!-- coverage of {case.name} -->\n", f"<!-- end of {case.name} -->"
-    made = f"{start}{chr(10).join(lines)}\n{end}"
+    start, end = f"<!-- coverage of {case.name} -->\n", f"<!-- end of {case.name} -->\n"
+    made = "\n".join([start.rstrip(), *lines, end])
+    if start not in text:
+        text = f"{text.rstrip()}\n\n{start}{end}"
     PAGE.write_text(re.sub(f"{start}.*?{end}", lambda _: made, text, flags=re.DOTALL), encoding="utf-8")
 
 

@@ -218,6 +218,7 @@ def _labels(generator: Generator, n: int) -> Columns:
         "correct": (truth == said).all(axis=1).astype(float),
         "hamming_loss": (truth != said).mean(axis=1),
         "jaccard": np.where(either > 0, both / np.maximum(either, 1), 1.0),
+        "truth_label": truth,
         "true_positive": truth & said,
         "false_positive": ~truth & said,
         "false_negative": truth & ~said,

@@ -55,7 +55,7 @@ def test_the_rows_of_a_batch_stay_together() -> None:
     assert [document["fold"] for document in store.values()] == [fold_of("r1")] * 3
 
 
-@pytest.mark.parametrize("order", itertools.permutations(range(3)))
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
 def test_by_a_field_in_any_order(order: tuple[int, ...]) -> None:
     """Each row by its own value, as soon as the part that has it is there."""
     events = [

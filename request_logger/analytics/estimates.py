@@ -252,7 +252,7 @@ def _of_matrix(
         drawn = bootstrap_matrix([metric, _ACCURACY], answers, draws, effect=together.effect)
     values, accuracies = drawn.get(metric.name, []), drawn.get(_ACCURACY.name, [])
     if metric.name in WEIGHTED:
-        return weighted_interval(value, hits, n, values, accuracies, n - max(supports), together)
+        return weighted_interval(value, matrix, values, accuracies, together)
     return drawn_interval(value, metric.bounds, n - max(supports), values, together)
 
 

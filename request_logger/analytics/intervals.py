@@ -46,6 +46,7 @@ class NoInterval(StrEnum):
     SPREAD_UNKNOWN = "the values are so much larger than their spread that their squares can't determine it"
     LARGE_VALUES = "a few large values have most of the spread: the mean of such values needs more documents"
     FEW_OTHERS = "fewer than 5 documents are of other classes than the most frequent one"
+    FEW_PER_CLASS = "there are fewer than 10 documents per class"
     ONE_CLASS = "there are fewer than two documents of a class"
     MANY_CELLS = "the confusion matrix has more than 400 cells"
     WITHOUT_FOLD = "some documents were stored without a fold: request-logger rescore adds it"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from request_logger.analytics.intervals import Found, Interval, Mean, NoInterval, mean_of
 from request_logger.analytics.rollups import MomentSums
@@ -21,8 +22,8 @@ _MOST_EXPONENT = 700.0
 def mean_interval(spread: MomentSums, bounds: tuple[float, float], together: Dependence = INDEPENDENT) -> Found:
     """Return the interval of the mean of values between ``bounds``.
 
-    With two finite bounds it is symmetric on the logit scale, and for values that are not negative on the log scale: a
-    skewed distribution then loses most of its skew.
+    With two finite bounds it is symmetric on the logit scale, and for values of one sign on the log scale: a skewed
+    distribution then loses most of its skew.
     """
     low, high = bounds
     if math.isfinite(low) and math.isfinite(high) and low <= spread.low and spread.high <= high:
@@ -32,7 +33,9 @@ def mean_interval(spread: MomentSums, bounds: tuple[float, float], together: Dep
         return NoInterval.ALL_EQUAL if spread.n < 2 else NoInterval.SPREAD_UNKNOWN
     if mean.variance == 0.0:
         return NoInterval.ALL_EQUAL
-    is_loss = low == 0.0 <= spread.low
+    if spread.high <= 0.0 and math.isinf(low):
+        return _negative(mean_interval(_negated(spread), (-high, math.inf), together))
+    is_loss = spread.low >= 0.0 and (low == 0.0 or math.isinf(low))
     is_even = is_loss and math.sqrt(mean.variance) <= _MOST_VARIATION * mean.mean
     if not is_even and _dominance(spread, mean) > _most_of_one(mean.n):
         return NoInterval.LARGE_VALUES
@@ -67,6 +70,14 @@ def _between(spread: MomentSums, low: float, high: float, together: Dependence) 
     ratio = math.exp(min(_half(mean, together) / width / (share * (1 - share)), _MOST_EXPONENT))
     below, above = (low + width * each / (1 + each) for each in (odds / ratio, odds * ratio))
     return Interval(below, above, "Student t, logit scale", mean.standard_error)
+
+
+def _negated(spread: MomentSums) -> MomentSums:
+    return MomentSums(spread.n, -spread.total, spread.squares, -spread.high, -spread.low)
+
+
+def _negative(found: Found) -> Found:
+    return found if isinstance(found, NoInterval) else replace(found, low=-found.high, high=-found.low)
 
 
 def _half(mean: Mean, together: Dependence) -> float:

@@ -90,21 +90,28 @@ def test_not_of_this_name() -> None:
 
 
 def test_weighted() -> None:
-    """As the accuracy, on another scale."""
+    """As the accuracy, on another scale; at least as wide as what is drawn."""
+    one, two = {"a": {"a": 80}}, {"a": {"a": 50, "b": 10}, "b": {"a": 10, "b": 30}}
     drawn = np.linspace(0.7, 0.9, 50)
-    accuracy, scaled = (
-        share_interval(80, 100),
-        weighted_interval(0.7, 80, 100, (1.5 * drawn).tolist(), drawn.tolist(), 0),
-    )
+    accuracy, scaled = share_interval(80, 80), weighted_interval(1.0, one, (1.5 * drawn).tolist(), drawn.tolist())
     assert accuracy is not None and isinstance(scaled, Interval)
-    assert scaled.low == pytest.approx(0.7 - 1.5 * (0.8 - accuracy.low))
-    assert scaled.high == pytest.approx(0.7 + 1.5 * (accuracy.high - 0.8))
-    assert weighted_interval(0.7, 80, 100, [], [], 4) is NoInterval.MANY_CELLS
-    assert weighted_interval(0.7, 80, 100, drawn.tolist(), drawn.tolist(), 4) is NoInterval.FEW_OTHERS
+    assert (scaled.low, scaled.high) == (pytest.approx(1.0 - 1.5 * (1.0 - accuracy.low)), 1.0)
     wide = np.linspace(0.1, 0.9, 50).tolist()
-    own, hull = drawn_interval(0.7, (0.0, 1.0), 50, wide), weighted_interval(0.7, 80, 100, wide, wide, 50)
+    own, hull = drawn_interval(0.7, (0.0, 1.0), 40, wide), weighted_interval(0.7, two, wide, wide)
     assert isinstance(own, Interval) and isinstance(hull, Interval)
-    assert hull.low == own.low < 0.7 - (0.8 - accuracy.low)
+    assert hull.low == own.low < 0.3
+
+
+@pytest.mark.parametrize(
+    ("matrix", "drawn", "why"),
+    [
+        ({"a": {"a": 80, "b": 20}}, [], NoInterval.MANY_CELLS),
+        ({"a": {"a": 96}, "b": {"b": 4}}, [0.5, 0.6], NoInterval.FEW_OTHERS),
+        ({"a": {"a": 10}, "b": {"c": 19}}, [0.5, 0.6], NoInterval.FEW_PER_CLASS),
+    ],
+)
+def test_no_interval_of_weighted_means(matrix: Any, drawn: list[float], why: NoInterval) -> None:
+    assert weighted_interval(0.7, matrix, drawn, drawn) is why
 
 
 def test_drawn() -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import re
+from pathlib import Path
 
 import pytest
 
-from bench.coverage import PAGE, Outcome, simulate, table
+from bench import coverage
+from bench.coverage import PAGE, Outcome, simulate, table, write
 from bench.coverage_cases import CASES
 
 # Case, documents and samples; the long form has all cases, more samples and its table in docs/intervals.md.
@@ -53,10 +55,28 @@ def test_cells() -> None:
     assert math.isnan(Outcome(100, 0, 0).coverage)
 
 
-def test_page() -> None:
-    """Each case has its table, with the text of the case."""
+def test_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A table is that of a case, with its text; written again, it replaces the one before."""
     page = PAGE.read_text(encoding="utf-8")
-    for case in CASES.values():
-        found = re.search(f"<!-- coverage of {case.name} -->\n(.*?)<!-- end of {case.name} -->", page, re.DOTALL)
-        assert found is not None and found[1].splitlines()[0] == next(table(case, {})), case.name
-        assert found[1].count("\n|") > 3, case.name
+    tables = re.findall(r"<!-- coverage of (\S+) -->\n(.*?)<!-- end of \1 -->\n", page, re.DOTALL)
+    assert len(tables) > 7
+    for name, text in tables:
+        assert text.splitlines()[0] == next(table(CASES[name], {})), name
+        assert text.count("\n|") >= 3, name
+    copy = tmp_path / "intervals.md"
+    copy.write_text(page)
+    monkeypatch.setattr(coverage, "PAGE", copy)
+    name, text = tables[1]
+    write(CASES[name], text.splitlines())
+    assert copy.read_text() == page
+    copy.write_text("")
+    write(CASES[name], ["one"])
+    write(CASES[name], ["two"])
+    assert copy.read_text().split("\n") == [
+        "",
+        "",
+        f"<!-- coverage of {name} -->",
+        "two",
+        f"<!-- end of {name} -->",
+        "",
+    ]

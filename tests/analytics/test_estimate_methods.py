@@ -94,6 +94,16 @@ def test_methods(name: str) -> None:
             assert each.bounds[0] <= each.interval.low <= each.value <= each.interval.high <= each.bounds[1], each.name
 
 
+def test_few_documents_per_class() -> None:
+    """Weighted means have no interval then; the macro means and the accuracy have."""
+    scorer, truths, said = case("multiclass")
+    for n, why in ((29, NoInterval.FEW_PER_CLASS), (60, None)):
+        answers = answers_of(scorer, truths[:n], said[:n])
+        found = {each.name: each for each in estimates(scorer.metrics, answers)}
+        assert (found["precision_weighted"].why, found["f1_weighted"].why) == (why, why)
+        assert found["precision_macro"].interval is not None
+
+
 def test_sizes() -> None:
     """Documents of a mean or share; of precision and recall the trials; none where several sizes matter."""
     scorer, truths, said = case("binary")

