@@ -175,11 +175,12 @@ def test_every_day(run: Run, traffic: Any, tmp_path: Path) -> None:
     assert not {"traffic", "warnings"} & by_feedback.keys()
     page = tmp_path / "c.html"
     run("model-a", "model-b", "--in", "c-routed", "--split", "99:1", "--html", str(page))
-    text = html.unescape(page.read_text(encoding="utf-8"))
+    text = html.unescape(re.sub(r"<[^>]*>", "\n", page.read_text(encoding="utf-8")))
     # All that the terminal shows; the verdict is the title.
-    shown = re.sub(r"<[^>]*>", "\n", text).split("\n")
-    assert {each for line in out.splitlines() for each in re.split(r"  +", line.strip()) if each} <= set(shown)
-    assert f"<h1>{out.splitlines()[-1]}</h1>" in text
+    head, *lines = out.splitlines()
+    shown = {each for line in lines for each in re.split(r"  +", line.strip()) if each}
+    assert shown <= set(text.split("\n")) and head in text
+    assert f"<h1>{html.escape(lines[-1])}</h1>" in page.read_text(encoding="utf-8")
     assert run("model-a", "model-b", "--in", "c-routed", "--html", str(tmp_path)) == (
         2, "", f"request-logger: --html: {tmp_path} can't be written: Is a directory\n",
     )  # fmt: skip
