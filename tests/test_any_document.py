@@ -27,6 +27,7 @@ NAMES = [
     "ServingEngine", "RequestId", "instance", "names", "elements", "payload", "truth", "reward", "item", "items",
     "ce-time", "received-time", "unindexed", "unindexed_reason", "undecodable", "payload_dropped", "response", "data",
     "ndarray", "meta", "key", "value", "type", "tags", "dataType", "scorer", "correct", "unscorable", "series",
+    "evaluations", "evaluations_only", "evaluations_left_out", "name", "id", "time", "unusable", "reason",
 ]  # fmt: skip
 scalars = (
     st.none() | st.booleans() | st.integers() | st.integers(-(10**400), 10**400) | st.floats(allow_nan=False)
@@ -47,7 +48,8 @@ SETTLE = settler(CHOOSER)
 BODIES = {
     "request": b'{"data": {"ndarray": [[1, 2]], "names": ["a", "b"]}}',
     "response": b'{"data": {"ndarray": [[0.2, 0.8]], "names": ["no", "yes"]}}',
-    "feedback": b'{"truth": 1, "reward": [1, 0], "response": {"data": {"ndarray": [1, 0]}}}',
+    "feedback": b'{"truth": 1, "reward": [1, 0], "response": {"data": {"ndarray": [1, 0]}},'
+    b' "evaluations": [{"name": "a", "value": 1}]}',
     "outlier": b'{"data": {"is_outlier": [1, 0]}}',
 }
 TYPES = {"request": "inference.request", "response": "inference.response", "outlier": "inference.outlier"}
