@@ -40,7 +40,7 @@ from bench import first, lanes
 from bench.engines import Client
 from bench.inline import Inline
 from bench.memory_engine import memory_engine
-from request_logger.documents import document
+from request_logger.documents import parts
 from request_logger.ingest import key_plan, pipeline, write_plan
 from request_logger.kafka import binding
 from request_logger.server import batch_route, events_route
@@ -120,9 +120,9 @@ def timers(stages: Stages, logger: Inline) -> Iterator[None]:
         (events_route, "parse_structured", "envelope"),
         (batch_route, "from_structured", "envelope"),
         (binding, "from_headers", "envelope"),
-        (document, "decode_body", "payload"),
-        (document, "feedback_content", "payload"),
-        (document, "predicted", "payload"),
+        (parts, "decode_body", "payload"),
+        (parts, "feedback_content", "payload"),
+        (parts, "predicted", "payload"),
         (pipeline, "parts_of", "document"),
         (write_plan, "join", "plan"),
         (steps, "loads_keeping", "serialise"),

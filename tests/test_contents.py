@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from request_logger.documents import document
+from request_logger.documents import parts
 from request_logger.documents.batches import BODY_ITEM, MAX_COPIES_BYTES, rows_of
 from request_logger.documents.document import join, part_in, same_owner, without_arrival
 from request_logger.documents.event import Body, Event, from_headers, kept_body
@@ -134,8 +134,8 @@ def test_undecodable_bodies() -> None:
 
 def test_undecodable_body_that_is_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is kept while its base64 text can be stored, so up to three bytes per four characters."""
-    assert document._MAX_RAW_BYTES == document.MAX_TEXT_CHARACTERS * 3 // 4
-    monkeypatch.setattr(document, "_MAX_RAW_BYTES", 4)
+    assert parts._MAX_RAW_BYTES == parts.MAX_TEXT_CHARACTERS * 3 // 4
+    monkeypatch.setattr(parts, "_MAX_RAW_BYTES", 4)
     assert "payload" in undecodable(b"\xff" * 4, None, "why")
     found = undecodable(b"\xff" * 5, None, "why")
     assert found == {
@@ -152,7 +152,7 @@ def test_a_defect_of_a_decoder_loses_no_event(
     def broken(*_: Any, **__: Any) -> Any:
         raise ZeroDivisionError("secret")
 
-    monkeypatch.setattr(document, "decode_body", broken)
+    monkeypatch.setattr(parts, "decode_body", broken)
     (found,) = contents("response", RAW)
     assert found["undecodable"] == "decoding failed: ZeroDivisionError"
     assert found["payload"] == json.loads(RAW)
@@ -166,7 +166,7 @@ def test_a_defect_of_a_schema_loses_no_elements(monkeypatch: pytest.MonkeyPatch)
         raise ZeroDivisionError
 
     expected = contents("request", RAW)
-    monkeypatch.setattr(document, "apply_schema", broken)
+    monkeypatch.setattr(parts, "apply_schema", broken)
     assert contents("request", RAW) == expected
 
 

@@ -19,7 +19,7 @@ def test_a_template_only_with_join_keys() -> None:
     assert set(templates.wanted(MONTHLY)) - set(templates.wanted(Settings())) == {KEYS_INDEX}
     template = templates.wanted(MONTHLY)[KEYS_INDEX]
     assert template["index_patterns"] == [KEYS_INDEX, f"{KEYS_INDEX}-2*"]
-    assert template["template"]["settings"] == {"index.codec": "default", "index.number_of_shards": 2}
+    assert template["template"]["settings"] == {"index.number_of_shards": 2}
     assert template["template"]["mappings"]["dynamic"] is False
     assert not set(templates.wanted(Settings())[templates.TEMPLATE_NAME]["index_patterns"]) & {f"{KEYS_INDEX}*"}
 

@@ -20,7 +20,7 @@ from tests.simulation.model_mapping import ModelMapping
 
 # A few per flavour, with the fields that events add; each has some 200 kB.
 _MOST_KEPT = 128
-# The program's functions of one mapping, without other arguments.
+# The program's functions of one mapping; their other arguments are options by name.
 _FUNCTIONS: tuple[tuple[Any, str], ...] = ((responses, "_is_mapping"), (templates, "additions"))
 
 
@@ -30,19 +30,20 @@ class Shared(dict[str, Any]):
     def __init__(self, raw: bytes) -> None:
         super().__init__(orjson.loads(raw))
         self.raw = raw
-        self.results: dict[Callable[..., Any], Any] = {}
+        self.results: dict[tuple[Any, ...], Any] = {}
 
 
-def _once(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+def _once(function: Callable[..., Any]) -> Callable[..., Any]:
     """Return a function that computes its result for a shared object once."""
 
     @wraps(function)
-    def remembered(value: Any) -> Any:
+    def remembered(value: Any, **options: Any) -> Any:
         if value.__class__ is not Shared:
-            return function(value)
-        if function not in value.results:
-            value.results[function] = function(value)
-        return value.results[function]
+            return function(value, **options)
+        key = (function, *sorted(options.items()))
+        if key not in value.results:
+            value.results[key] = function(value, **options)
+        return value.results[key]
 
     return remembered
 
@@ -75,4 +76,4 @@ def computed_once(made: Callable[[Shared], None] = lambda value: None) -> Iterat
 def changed(value: Shared) -> bool:
     """Return whether somebody has changed a shared object, or a result that it keeps."""
     fresh = Shared(value.raw)
-    return value != fresh or any(function(fresh) != result for function, result in value.results.items())
+    return value != fresh or any(key[0](fresh, **dict(key[1:])) != found for key, found in value.results.items())

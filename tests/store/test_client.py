@@ -143,7 +143,6 @@ def test_template_is_as_it_was_where_nothing_is_asked_for() -> None:
     """Without numbers there are none in it."""
     assert index_template()["template"]["settings"] == {
         "index.mapping.total_fields.limit": FIELD_LIMIT,
-        "index.codec": "default",
     }
 
 

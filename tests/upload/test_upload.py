@@ -247,7 +247,7 @@ def test_dry_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert printed.err.splitlines() == [
         "line 2: when (time): expected a time such as 2026-01-02T03:04:05Z",
         "line 3: order (request_id): expected text, found nothing",
-        "line 4: truth, truths, reward, metrics: expected one of them",
+        "line 4: truth, truths, reward, metrics, evaluations, thumb: expected one of them",
         *[f"line {k}: expected 3 cells, found 1" for k in range(6, 13)],
         "5 more rows have errors",
     ]
