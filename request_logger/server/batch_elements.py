@@ -95,6 +95,9 @@ def _next(raw: bytes | bytearray, view: memoryview, start: int, share: Share) ->
                     break
                 raise
     at = _walk(raw, start)
+    if at == start:
+        # Nothing between two commas, or after the last one.
+        raise _bad()
     try:
         return _parse(raw, view, start, at, share), at
     except orjson.JSONDecodeError:

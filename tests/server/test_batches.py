@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 import pytest
 import requests
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from request_logger.documents.event import BadEventError
@@ -50,6 +50,8 @@ def test_apart_as_parsed_whole(values: list[Any], indent: int | None, ascii_only
     at=st.integers(0, 200),
     change=st.sampled_from((b"", b"}", b"]", b",", b'"', b"x")),
 )
+@example(values=[None] * 4, at=18, change=b",")
+@example(values=[1, 2], at=4, change=b"")
 def test_what_is_no_json(values: list[Any], at: int, change: bytes) -> None:
     """With one character replaced it is what a parse gives, or BadEventError where that refuses it."""
     raw = json.dumps(values).encode()
