@@ -15,13 +15,14 @@ from request_logger.analytics.rollups import MomentSums
 from request_logger.analytics.scope import Query, Scope
 from request_logger.analytics.selection import FAILED, any_of, exists, without
 from request_logger.analytics.token_prices import TokenPrices
+from request_logger.common.mapped_fields import LATENCY
 
 Json = dict[str, Any]
 
 _AT = "response.elements."
 _TOKENS = ("prompt_tokens", "completion_tokens", "total_tokens")
-_LATENCY = "latency_seconds"
-_SENT, _ANSWERED = "request.ce-time", "response.ce-time"
+# What the server says (Ollama), and what the times of both events give; the former has no network in it.
+_LATENCIES = {"latency_said": f"{_AT}{LATENCY}", "latency_seen": LATENCY}
 # Finish reasons of OpenAI, of the Responses API, of other vendors, in lower case or upper.
 _REASONS = {
     "truncated": ("length", "max_tokens", "max_output_tokens", "MAX_TOKENS"),
@@ -80,12 +81,8 @@ def _groups(runner: QueryRunner, scope: Scope, path: str, aggs: Json, only: Quer
 
 
 def _aggregations(reason: str) -> Json:
-    aggs: Json = {name: {"extended_stats": {"field": f"{_AT}{name}"}} for name in (*_TOKENS, _LATENCY)}
-    both = {"bool": {"filter": [exists(_SENT), exists(_ANSWERED)]}}
-    aggs["times"] = {
-        "filter": both,
-        "aggs": {name: {"avg": {"field": field}} for name, field in (("sent", _SENT), ("answered", _ANSWERED))},
-    }
+    fields = {**{name: f"{_AT}{name}" for name in _TOKENS}, **_LATENCIES}
+    aggs: Json = {name: {"extended_stats": {"field": field}} for name, field in fields.items()}
     if reason:
         aggs["known"] = {"filter": exists(reason)}
         aggs |= {name: {"filter": {"terms": {reason: list(values)}}} for name, values in _REASONS.items()}
@@ -127,12 +124,8 @@ def _mean(found: Mapping[str, Any]) -> Json | None:
 
 def _latency(found: Mapping[str, Any]) -> Json | None:
     """Return the mean latency in seconds: what the server says, else from the times of request and response."""
-    said = _mean(found[_LATENCY])
-    if said is not None:
-        return {**{name: value for name, value in said.items() if name != "sum"}, "from": _LATENCY}
-    times = found["times"]
-    sent, answered = (times.get(name, {}).get("value") for name in ("sent", "answered"))
-    if not times.get("doc_count") or sent is None or answered is None:
-        return None
-    # No interval: the difference per document is not stored.
-    return {"n": int(times["doc_count"]), "value": (answered - sent) / 1000, "from": "ce-time"}
+    for name, field in _LATENCIES.items():
+        figure = _mean(found[name])
+        if figure is not None:
+            return {**{key: value for key, value in figure.items() if key != "sum"}, "from": field}
+    return None

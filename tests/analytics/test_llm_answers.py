@@ -68,6 +68,7 @@ def index(engine: Any) -> Iterator[str]:
         {
             "@timestamp": "2026-01-05T00:00:00Z",
             "RequestId": "",
+            "latency_seconds": row["milliseconds"] / 1000,
             "request": {"ce-time": "2026-01-05T00:00:00.000Z", "dataType": "text"},
             "response": {
                 "ce-time": f"2026-01-05T00:00:00.{row['milliseconds']:03}Z",
@@ -101,7 +102,8 @@ def test_figures_equal_pandas(index: str, engine: Any) -> None:
             assert figures["tokens"][name]["value"] == pytest.approx(frame[name].mean(), abs=1e-9)
         for name, reason in (("truncated", "length"), ("refused", "content_filter")):
             assert figures[name]["value"] == pytest.approx((frame["finish_reason"] == reason).mean(), abs=1e-9)
-        assert figures["latency"]["value"] == pytest.approx(frame["milliseconds"].mean() / 1000, abs=1e-6)
+        assert figures["latency"]["value"] == pytest.approx(frame["milliseconds"].mean() / 1000, abs=1e-9)
+        assert figures["latency"]["low"] < figures["latency"]["value"] < figures["latency"]["high"]
     prices = FRAME["model"].map({"gpt-4o-mini": 2.5, "qwen": 0.1}), FRAME["model"].map({"gpt-4o-mini": 10, "qwen": 0.2})
     costs = (FRAME["prompt_tokens"] * prices[0] + FRAME["completion_tokens"] * prices[1]) / 1e6
     assert found["cost"] == pytest.approx(costs.sum(), abs=1e-9)
