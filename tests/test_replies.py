@@ -222,7 +222,7 @@ def test_direct_feedback(server: Server, index: Index, deployment: str) -> None:
         answer = requests.post(url, json={**origin, "request_id": f"p{correct}", **given}, timeout=60)
         assert answer.json()["metrics"]["correct"] == correct
     answer = requests.post(url, json={**origin, "request_id": "r9", "reward": True}, timeout=60)
-    assert (answer.status_code, answer.json()) == (200, {"metrics": {}})
+    assert (answer.status_code, answer.json()) == (200, {"metrics": {}, "prediction": "not_found"})
     answer = requests.post(url, json={**origin, "truth": 1}, timeout=60)
     assert (answer.status_code, answer.json()) == (400, {"error": "request_id: expected text, found nothing"})
     assert index.count(index_of(deployment)) == 6

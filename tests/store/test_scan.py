@@ -124,8 +124,8 @@ def test_what_is_refused_is_said_in_a_line(asks: Any, stored: str) -> None:
         # As after a restart: the engine knows none of its readers any more.
         asks.request("DELETE", "/_search/scroll/_all")
         asks.request("DELETE", "/_search/point_in_time/_all")
-        if scan.point_in_time and scan._pit is not None and scan._pit[1] == "id":
-            asks.request("DELETE", "/_pit", {"id": scan._pit[2]})
+        if scan._pit is not None and scan._pit.key == "id":
+            asks.request("DELETE", "/_pit", {"id": scan._pit.name})
         with pytest.raises(StoreUnavailableError, match="answered 404"):
             list(pages)
 
