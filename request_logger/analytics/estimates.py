@@ -165,6 +165,9 @@ def _has_large_values(metric: Metric, answers: Answers) -> bool:
 
 
 def _with(found: Estimate, interval: Found) -> Estimate:
+    if isinstance(interval, Interval) and interval.low >= interval.high:
+        # A single point would say that the figure is certain.
+        interval = NoInterval.ALL_EQUAL
     if isinstance(interval, Interval):
         return replace(found, interval=interval, why=None)
     return replace(found, interval=None, why=interval)

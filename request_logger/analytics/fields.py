@@ -188,7 +188,6 @@ def _candidates(name: str) -> Iterator[list[str]]:
     """Yield the paths that may be meant, most likely first: the paths of one list belong together."""
     if name in _ALIASES:
         yield _with_subfields(_ALIASES[name])
-        return
     for prefix in _PREFIXES:
         yield _with_subfields(prefix + name)
     yield _with_subfields(*_SHORT.get(name, ()))

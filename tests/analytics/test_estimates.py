@@ -116,3 +116,13 @@ def test_labels_of_one_document_are_not_independent() -> None:
     assert found["f1_macro"].interval is None
     assert limits(found["subset_accuracy"]) == wilson((truths == said).all(axis=1).sum(), N)
     assert found["subset_accuracy"].baseline is None
+
+
+@pytest.mark.parametrize("scorer", ["binary", "multiclass"])
+@pytest.mark.parametrize("n", [1, 3, 20, 60])
+def test_no_interval_is_a_point(scorer: str, n: int) -> None:
+    """Of a model that is always right, or is wrong about one class alone: no figure looks certain."""
+    classes = np.arange(n) % (2 if scorer == "binary" else 3)
+    for wrong in (classes, np.where(classes == 1, 0, classes), np.zeros(n, int)):
+        for found in estimate(build(scorer, {}), classes, wrong).values():
+            assert found.interval is None or found.interval.low < found.interval.high, found.name

@@ -54,3 +54,13 @@ def test_an_earlier_place_counts_more() -> None:
 def test_a_field_that_no_index_can_group_by() -> None:
     with pytest.raises(BadQueryError, match="'job'"):
         found({JOB: TEXT})
+
+
+def test_an_alias_that_no_document_has() -> None:
+    """`model` is the node of a graph; answers of language models have an element of that name."""
+    fields = {"Ce-Modelid": IN_ALL, "response.elements.model": IN_ALL}
+    used = {"aggregations": {"0": {"doc_count": 0}, "1": {"doc_count": 2}}, "hits": {"total": {"value": 2}, "hits": []}}
+    shards = {"total": 1, "successful": 1, "failed": 0}
+    runner = QueryRunner(answers_by_start({"/": {"fields": fields, "_shards": shards, **used}}))
+    assert find_field(runner, Scope("a"), "model").path == "response.elements.model"
+    assert found(fields, "model") == "Ce-Modelid"
