@@ -31,9 +31,9 @@ def traffic(
     unique = uuid.uuid4().hex[:12]
     names = {name: f"dash-{name}-{unique}" for name in [*registered(), "open"]}
     rules: list[Any] = [{"deployment": names[name], "scorer": name} for name in cases()]
+    options = {"ranking": {"k": 5}, "text": {"normalize": True}}
     for rule in rules:
-        if rule["scorer"] == "ranking":
-            rule["options"] = {"k": 5}
+        rule["options"] = options.get(rule["scorer"], {})
     path = tmp_path_factory.mktemp("dashboards") / "scorers.yaml"
     path.write_text(yaml.safe_dump({"rules": rules}))
     sender = Sender(make_server(SCORERS_CONFIG=str(path)).url)
