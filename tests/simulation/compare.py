@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import combinations, islice, product
 from typing import Any
 
+from request_logger.common import mapped_fields
 from request_logger.documents.document import expand
 from request_logger.documents.parts import RECEIVED
 from request_logger.settings import Settings
@@ -16,6 +17,9 @@ from tests.simulation.traffic import Message
 
 # Each costs as much as storing the events again.
 _MOST_ORACLES = 100
+# The fields of a document that are computed from its parts.
+_DERIVED = {"metrics", "fold"}
+_PARTS = ("request", "response", "feedback")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +28,8 @@ class Delivered:
 
     ``interrupted`` are predictions of which an event was not answered in time, ``late`` the ids of documents whose
     requests reached the engine when nobody waited any more. ``arrivals`` are the times of all deliveries of the events
-    without a time of their own, ``refused`` the events of which a delivery was refused for good.
+    without a time of their own, ``refused`` the events of which a delivery was refused for good. ``bulk_refused``: a
+    whole _bulk was refused as if by the engine.
     """
 
     settings: Settings
@@ -34,6 +39,7 @@ class Delivered:
     late: Collection[str]
     arrivals: Mapping[Message, list[str]]
     refused: Collection[Message] = ()
+    bulk_refused: bool = False
 
     def problems(self, stored: Mapping[tuple[str, str], Any]) -> list[str]:
         """Return what is wrong with what is stored: (index, id) -> source."""
@@ -93,8 +99,13 @@ class Delivered:
         self, request_id: str, mine: dict[str, Any], found: dict[str, Any], sure: list[Message]
     ) -> list[str]:
         """Compare a prediction of which every event was acknowledged."""
-        # The last form of a refused document has no metrics: they can be had again.
-        degraded = {id for id in mine if "metrics" not in mine[id] and _is_degraded(found[id])}
+        # The last form of a refused document has no metrics and no fold: they can be had again.
+        degraded = {
+            id
+            for id in mine
+            if not mine[id].keys() >= _DERIVED
+            and (_is_degraded(found[id]) or (self.bulk_refused and _has_nothing_to_set_aside(found[id])))
+        }
         rows = {id: source for id, source in mine.items() if id != request_id}
         # A feedback that reached the engine late, when another replica had handed it to the rows already.
         # Or a second delivery of it that was refused, or given up, on its way to the rows.
@@ -108,8 +119,9 @@ class Delivered:
         """Return whether events may lead to these documents."""
         possible = list(islice(self._oracles(chosen, _times(mine)), _MOST_ORACLES))
         for each in possible:
-            for id in degraded:
-                each.get(id, {}).pop("metrics", None)
+            for id in mine.keys() & set(degraded):
+                for name in _DERIVED - mine[id].keys():
+                    each.get(id, {}).pop(name, None)
         if len(possible) == 1:
             return mine == possible[0]
         # Of the rows of a batch each may have been stored by another delivery.
@@ -163,6 +175,11 @@ def _times(documents: Mapping[str, Any]) -> set[str]:
 
 def _is_degraded(source: Any) -> bool:
     return any(isinstance(part, dict) and "unindexed" in part for part in source.values())
+
+
+def _has_nothing_to_set_aside(source: Any) -> bool:
+    """Return whether a degraded form differs only in what is left out: all names in the parts are the program's own."""
+    return all(part.keys() <= mapped_fields.PARTS[name] for name, part in source.items() if name in _PARTS)
 
 
 def _difference(stored: Any, expected: Any) -> str:

@@ -59,6 +59,10 @@ class Plan:
     """The kinds of requests of which items are refused."""
     refuses_letters: bool = False
     """The index of dead letters refuses some of them, as one with another's mapping does."""
+    bulk_refused: bool = False
+    """A whole _bulk was refused as an engine does for good: a document in it may be stored without what is computed."""
+    template_refused: bool = False
+    """A template was refused as an engine does for good: it is not installed again before the next loss of an index."""
 
     @classmethod
     def of(cls, rng: random.Random, *, takes_little: bool) -> Plan:
@@ -125,6 +129,8 @@ class FaultyEngine(SearchEngine):
         if rng.random() < faults.status:
             status = rng.choice(faults.statuses)
             self._tell(f"{method} {path}: {status} of a proxy")
+            faults.bulk_refused = faults.bulk_refused or path == "/_bulk"
+            faults.template_refused = faults.template_refused or (method == "PUT" and "/_index_template/" in path)
             return status, rng.choice(("", "<html>no</html>", {"error": {"type": "simulated", "reason": "no"}}))
         if path == "/_bulk" and rng.random() < faults.too_large:
             self._tell(f"{method} {path}: 413 of a proxy")
