@@ -17,7 +17,8 @@ from request_logger.common.json import literal
 from request_logger.common.times import now
 from request_logger.documents.event import BadEventError
 from request_logger.errors import CommandError
-from request_logger.server.feedback_route import feedback_event, field_names
+from request_logger.server.batch_route import MOST_EVENTS
+from request_logger.server.feedback_route import FIELDS, feedback_event
 from request_logger.settings import Settings
 from request_logger.signals import stopped_by_signals
 from request_logger.upload.client import Fate, FeedbackClient
@@ -40,8 +41,6 @@ _NOTES = MappingProxyType(
 )
 # Problems that --dry-run prints.
 _SHOWN = 10
-# A logger takes at most 100,000 in one request.
-_MOST_ROWS = 100_000
 _MOST_SECONDS = 7 * 86_400
 
 
@@ -102,7 +101,7 @@ def run(arguments: argparse.Namespace) -> int:
     columns = Columns(_fields(arguments), arguments.text)
     common = {name: value for name in (*_COMMON, "engine") if (value := getattr(arguments, name))}
     with open_table(arguments.file, arguments.format or "") as table:
-        source = Source(table, columns, field_names())
+        source = Source(table, columns, FIELDS)
         # Before anything is sent or written.
         source.wanted()
         if arguments.dry_run:
@@ -243,8 +242,8 @@ def _print(table: Table, state: State, rejects: Path) -> None:
 
 def _rows(text: str) -> int:
     number = int(text) if text.isdecimal() else 0
-    if not 0 < number <= _MOST_ROWS:
-        raise argparse.ArgumentTypeError(f"expected a whole number from 1 to {_MOST_ROWS}, found {text!r}")
+    if not 0 < number <= MOST_EVENTS:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1 to {MOST_EVENTS}, found {text!r}")
     return number
 
 

@@ -17,12 +17,10 @@ from request_logger.documents.event import BadEventError
 from request_logger.ingest.memory_budget import Budget
 from request_logger.server.batch_elements import elements
 from request_logger.server.feedback_evaluations import of_logs
+from request_logger.upload.columns import KEY_COLUMN, VALUES
 
 CSV = "text/csv"
 NDJSON = ("application/x-ndjson", "application/ndjson", "application/jsonl")
-KEY_COLUMN = "key."
-# Columns whose values are JSON where they can be read as such: 1 is a number, setosa a text.
-_VALUES = frozenset(("truth", "truths", "reward", "prediction", "predictions", "metrics", "evaluations"))
 
 
 def read(raw: bytes, media_type: str, budget: Budget) -> Iterator[object] | None:
@@ -88,7 +86,7 @@ def _why(error: Exception) -> str:
 
 def _value(name: str, cell: str) -> object:
     """Return a cell's value: JSON in a column of values, if it is JSON, else the text."""
-    if name not in _VALUES:
+    if name not in VALUES:
         return cell
     try:
         orjson.loads(cell)

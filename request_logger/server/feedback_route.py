@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import time
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from functools import cache
 from types import MappingProxyType
 from typing import Any
@@ -14,7 +13,7 @@ from flask import Flask, Response, request
 
 from request_logger.common.join_keys import MOST_CHARACTERS, JoinKey, key_text, named, parse_join_keys
 from request_logger.common.json import dumps, literal
-from request_logger.common.times import time_key
+from request_logger.common.times import now, time_key
 from request_logger.documents.event import BadEventError, Body, Event, from_attributes, kind_of, with_join_key
 from request_logger.ingest.access import FEEDBACK_PATH
 from request_logger.ingest.memory_budget import Budget, RequestTooLargeError
@@ -41,7 +40,7 @@ _ATTRIBUTES = {
 _LONGEST_NAME = 40
 _REQUIRED = ("request_id", "deployment")
 _CONTENT_FIELDS = ("truth", "truths", "reward", "metrics", *feedback_evaluations.FIELDS)
-_FIELDS = (*_ATTRIBUTES, "key", "engine", *_CONTENT_FIELDS, "prediction", "predictions")
+FIELDS = (*_ATTRIBUTES, "key", "engine", *_CONTENT_FIELDS, "prediction", "predictions")
 COMMON_FIELDS = ("deployment", "namespace", "predictor", "model", "engine", "time")
 """The fields that parameters of the URL may give for all feedback in the request."""
 # An object with one of these keys is a Seldon, TensorFlow or V2 message; any other object is the truth itself.
@@ -117,8 +116,8 @@ def feedback_event(raw: bytes, settings: Settings, common: Mapping[str, str] = M
         raise BadEventError("body: expected a JSON object")
     body = {**common, **feedback_evaluations.with_events(body)}
     for name in body:
-        if name not in _FIELDS:
-            raise BadEventError(f"{_misspelled(name)}: no such field; there are {', '.join(_FIELDS)}")
+        if name not in FIELDS:
+            raise BadEventError(f"{_misspelled(name)}: no such field; there are {', '.join(FIELDS)}")
     path = None
     if body.get("key") is not None:
         if body.get("request_id") is not None:
@@ -134,7 +133,7 @@ def feedback_event(raw: bytes, settings: Settings, common: Mapping[str, str] = M
         attributes[attribute] = value
     if "time" not in attributes:
         # The time decides which gauge or correction is the latest.
-        attributes["time"] = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        attributes["time"] = now()
     elif time_key(attributes["time"]) is None:
         raise BadEventError("time: expected a time such as 2026-01-02T03:04:05Z")
     content = dumps(_content(body))
@@ -165,7 +164,7 @@ def _found(value: Any) -> str:
 
 def _misspelled(name: str) -> str:
     """Return an unknown field's name if it resembles a known one, else ``body``: a key may contain anything."""
-    return name if len(name) <= _LONGEST_NAME and difflib.get_close_matches(name, _FIELDS, 1) else "body"
+    return name if len(name) <= _LONGEST_NAME and difflib.get_close_matches(name, FIELDS, 1) else "body"
 
 
 def _type(engine: Any) -> str:
@@ -198,8 +197,3 @@ def _message(value: Any) -> Any:
     if not isinstance(value, dict):
         return {"data": {"ndarray": [value]}}
     return value if _MESSAGE & value.keys() else {"jsonData": value}
-
-
-def field_names() -> tuple[str, ...]:
-    """Return the names of all fields of one feedback."""
-    return _FIELDS

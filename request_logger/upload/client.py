@@ -16,8 +16,8 @@ import urllib3
 
 from request_logger.common.json import loads
 from request_logger.errors import CommandError
+from request_logger.ingest.access import FEEDBACK_PATH
 
-PATH = "/v1/feedback"
 _NDJSON = "application/x-ndjson"
 # A logger answers a request within STORE_TIMEOUT_SECONDS and some seconds; one that waits for a slow search engine may
 # have it set to minutes.
@@ -84,8 +84,8 @@ class FeedbackClient:
         if parts.scheme not in ("http", "https") or not host or parts.query or parts.fragment:
             raise UploadError("--url: expected a URL such as http://seldon-request-logger.seldon-logs")
         address = f"[{host}]" if ":" in host else host
-        path = parts.path.rstrip("/").removesuffix(PATH)
-        self.url = f"{parts.scheme}://{address}{f':{port}' if port else ''}{path}{PATH}"
+        path = parts.path.rstrip("/").removesuffix(FEEDBACK_PATH)
+        self.url = f"{parts.scheme}://{address}{f':{port}' if port else ''}{path}{FEEDBACK_PATH}"
         """The URL of requests without parameters and credentials."""
         self._query = f"?{urlencode(common)}" if common else ""
         self._headers = {"Content-Type": _NDJSON, **_authorization(parts.username, parts.password, token)}

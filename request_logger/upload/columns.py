@@ -18,8 +18,10 @@ from request_logger.upload.tables import Table, TableError, listed
 ID, KEY, TRUTH, REWARD, TIME = "request_id", "key", "truth", "reward", "time"
 KEY_COLUMN = "key."
 """A field of this name and the name of a join key has the key's value, as in CSV sent to POST /v1/feedback."""
-# As in CSV sent to POST /v1/feedback: a cell of one of these fields is JSON if it can be read as such.
-_VALUES = frozenset((TRUTH, "truths", REWARD, "prediction", "predictions", "metrics"))
+VALUES = frozenset((TRUTH, "truths", REWARD, "prediction", "predictions", "metrics", "evaluations"))
+"""A cell of one of these fields is JSON if it can be read as such: 1 is a number, setosa a text."""
+# A boolean or a number; as a cell it is text, which the logger reads as well.
+_THUMB = "thumb"
 
 
 class RowError(ValueError):
@@ -72,8 +74,8 @@ class Columns:
             return None
         is_key = name.startswith(KEY_COLUMN) or (name == KEY and not cells)
         if not cells:
-            return _plain(column, value) if is_key or name in _VALUES else _text(column, value)
-        is_text = is_key or name not in _VALUES or (self.text and name == TRUTH)
+            return _plain(column, value) if is_key or name in VALUES or name == _THUMB else _text(column, value)
+        is_text = is_key or name not in VALUES or (self.text and name == TRUTH)
         return _checked(column, value) if is_text else _cell(column, value)
 
     def as_columns(self, error: str) -> str:

@@ -22,7 +22,7 @@ from pyarrow import parquet
 from request_logger.ingest.memory_budget import Budget
 from request_logger.server.feedback_many import CSV as CSV_TYPE
 from request_logger.server.feedback_many import read as read_by_logger
-from request_logger.server.feedback_route import field_names
+from request_logger.server.feedback_route import FIELDS
 from request_logger.upload.columns import Columns, RowError
 from request_logger.upload.tables import Row, TableError, open_table
 
@@ -32,14 +32,14 @@ NAMED = Columns({"request_id": "order", "truth": "label"})
 
 def rows(path: Path, columns: Columns = OWN_NAMES) -> list[Row]:
     with open_table(str(path)) as table:
-        return list(table.rows(columns.wanted(table, field_names())))
+        return list(table.rows(columns.wanted(table, FIELDS)))
 
 
 def feedback(path: Path, columns: Columns = OWN_NAMES) -> list[Any]:
     """What each row is sent as, or its error."""
     found: list[Any] = []
     with open_table(str(path)) as table:
-        for row in table.rows(columns.wanted(table, field_names())):
+        for row in table.rows(columns.wanted(table, FIELDS)):
             try:
                 found.append(row.error or columns.feedback(row.values, cells=table.has_cells))
             except RowError as error:
@@ -282,3 +282,14 @@ def test_any_text_is_sent_as_it_is(tmp_path: Path, pairs: list[tuple[str, str]])
     columns = Columns(NAMED.fields, text=True)
     expected = [{"request_id": a, "truth": b} for a, b in pairs]
     assert [feedback(path, columns) for path in paths if path] == [expected] * (3 if pairs else 2)
+
+
+def test_evaluations(tmp_path: Path) -> None:
+    """A list in NDJSON, JSON in a cell; a thumb may be a boolean, and is text in a cell."""
+    entries = [{"name": "helpful", "value": 1}]
+    lines = json.dumps({"request_id": "1", "evaluations": entries}) + '\n{"request_id": "2", "thumb": true}\n'
+    found = feedback(file(tmp_path, "a.ndjson", lines.encode()), Columns())
+    assert found == [{"request_id": "1", "evaluations": entries}, {"request_id": "2", "thumb": True}]
+    cells = b'request_id,evaluations,thumb\n1,"[{""name"": ""helpful"", ""value"": 1}]",\n2,,down\n'
+    found = feedback(file(tmp_path, "a.csv", cells), Columns())
+    assert found == [{"request_id": "1", "evaluations": entries}, {"request_id": "2", "thumb": "down"}]
