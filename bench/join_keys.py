@@ -233,16 +233,11 @@ def _count(engine: Client, index: str, query: Any) -> int:
 
 def _sources(engine: Client, index: str, query: Any) -> Iterator[dict[str, Any]]:
     """Yield the documents that match a query, a page at a time."""
-    last: list[Any] = []
-    while True:
-        body = {"size": _PAGE, "query": query, "sort": ["@timestamp", "_doc"]}
-        answer = engine.ask("POST", f"/{index}/_search?scroll=1m", body) if not last else None
-        if answer is None:
-            answer = engine.ask("POST", "/_search/scroll", {"scroll": "1m", "scroll_id": last[0]})
-        if not answer["hits"]["hits"]:
-            return
-        last = [answer["_scroll_id"]]
-        yield from (hit["_source"] for hit in answer["hits"]["hits"])
+    body = {"size": _PAGE, "query": query, "sort": ["_doc"]}
+    page = engine.ask("POST", f"/{index}/_search?scroll=1m", body)
+    while page["hits"]["hits"]:
+        yield from (hit["_source"] for hit in page["hits"]["hits"])
+        page = engine.ask("POST", "/_search/scroll", {"scroll": "1m", "scroll_id": page["_scroll_id"]})
 
 
 if __name__ == "__main__":

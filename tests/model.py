@@ -10,7 +10,7 @@ from request_logger.documents.parts import parts_of
 from request_logger.ingest.write_plan import record
 from request_logger.scoring.rules import Chooser
 from request_logger.scoring.score import Settle, settler
-from request_logger.store.changes import Change
+from request_logger.store.changes import Change, Plan
 
 Store = dict[tuple[str, str], dict[str, Any]]
 SETTLE = settler(Chooser("auto", None))
@@ -40,15 +40,18 @@ def in_order(events: Iterable[Event], settle: Settle = SETTLE) -> Store:
     """Store events one after the other. ``settle`` is what scores them."""
     store: Store = {}
     for event in events:
-        plan = record(event, parts_of(event), settle)
-        results: Any = None
-        while True:
-            try:
-                changes = plan.send(results)
-            except StopIteration:
-                break
-            results = [apply(store, change) for change in changes]
+        finish(store, record(event, parts_of(event), settle))
     return without_times(store)
+
+
+def finish(store: Store, plan: Plan, results: Any = None) -> Any:
+    """Carry out the changes that are left of a plan; return its result."""
+    while True:
+        try:
+            changes = plan.send(results)
+        except StopIteration as end:
+            return end.value
+        results = [apply(store, change) for change in changes]
 
 
 def without_times(store: Store) -> Store:

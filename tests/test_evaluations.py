@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from request_logger.documents.document import degrade, join
 from request_logger.documents.event import BadEventError, Body, Event, from_headers
 from request_logger.documents.parts import parts_of
-from request_logger.ingest.write_plan import record
 from request_logger.payloads.evaluations import (
     MAX_ENTRIES,
     EvaluationError,
@@ -27,7 +26,7 @@ from request_logger.server.feedback_evaluations import of_logs
 from request_logger.server.feedback_route import feedback_event
 from request_logger.settings import Settings
 from tests.helpers import event, index_of, ndarray
-from tests.model import SETTLE, Store, apply
+from tests.model import SETTLE, in_order
 
 TIME = "2026-01-01T00:00:00Z"
 INDEX = index_of("chat")
@@ -40,26 +39,6 @@ def made(part: str, body: Any, time: str = TIME, request_id: str = "r1", node: s
         "ce-time": time
     }
     return from_headers(headers, Body(raw, "application/json", len(raw)), Settings())
-
-
-def stored(events: list[Event]) -> Store:
-    store: Store = {}
-    for one in events:
-        plan, results = record(one, parts_of(one), SETTLE), None
-        while True:
-            try:
-                changes = plan.send(results)
-            except StopIteration:
-                break
-            results = [apply(store, change) for change in changes]
-    return store
-
-
-def without_times(store: Store) -> dict[Any, Any]:
-    return {
-        key: {**document, "metrics": {**document.get("metrics", {}), "scored_at": None}}
-        for key, document in store.items()
-    }
 
 
 # What an evaluation may look like
@@ -231,10 +210,10 @@ def test_any_order_and_repetition_gives_the_same_documents(
         made("feedback", body, f"2026-01-0{day}T00:00:00Z", node=node if len(prediction) == 1 else "")
         for day, (body, node) in enumerate(zip(feedback, nodes, strict=False), start=2)
     ]
-    expected = without_times(stored(events))
+    expected = in_order(events)
     several = events + shuffler.sample(events, len(events) // 2)
     shuffler.shuffle(several)
-    assert without_times(stored(several)) == expected
+    assert in_order(several) == expected
 
 
 def test_a_truth_and_evaluations_leave_each_other_in_place() -> None:
@@ -247,7 +226,7 @@ def test_a_truth_and_evaluations_leave_each_other_in_place() -> None:
         made("feedback", {"evaluations": [{"name": "helpful", "value": 0, "id": "a"}]}, "2026-01-05T00:00:00Z"),
         made("feedback", {"evaluations": [{"name": "helpful", "value": 1, "id": "b"}]}, "2026-01-01T00:00:00Z"),
     ]
-    (document,) = stored(events).values()
+    (document,) = in_order(events).values()
     assert document["feedback"]["truth"] == {"data": {"ndarray": [1]}}
     assert "note" not in document["feedback"]
     assert document["feedback"]["ce-time"] == "2026-01-04T00:00:00Z"
@@ -261,8 +240,8 @@ def test_evaluations_of_a_batch_are_in_its_first_row() -> None:
     batch = [made(part, body) for part, body in PREDICTIONS[1]]
     whole = made("feedback", {"evaluations": [{"name": "helpful", "value": 1}]}, "2026-01-03T00:00:00Z")
     of_row = made("feedback", {"evaluations": [{"name": "helpful", "value": 0}]}, request_id="r1-item-1")
-    store = stored([*batch, of_row, whole])
-    assert stored([whole, *batch, of_row]).keys() == store.keys()
+    store = in_order([*batch, of_row, whole])
+    assert in_order([whole, *batch, of_row]).keys() == store.keys()
     values = [store[INDEX, f"r1-item-{row}"]["metrics"]["evaluations"]["helpful"]["value"] for row in (0, 1)]
     assert values == [1.0, 0.0]
 
@@ -273,10 +252,10 @@ def test_the_number_of_evaluations_is_bounded() -> None:
         made("feedback", {"evaluations": [{"name": "a", "id": str(k), "value": 1} for k in range(start, start + 60)]})
         for start in (0, 60, 120)
     ]
-    (document,) = stored(events).values()
+    (document,) = in_order(events).values()
     assert len(document["feedback"]["evaluations"]) == MAX_ENTRIES
     assert document["metrics"]["warning"].startswith("only 100 evaluations")
-    assert without_times(stored(events[::-1])) == without_times(stored(events))
+    assert in_order(events[::-1]) == in_order(events)
 
 
 def test_names_become_safe_fields_of_a_bounded_number() -> None:
@@ -294,7 +273,7 @@ def test_evaluations_are_set_aside_before_anything_else() -> None:
     """Where an index has no room for another name, its columns stay searchable; evaluations can be computed again."""
     events = [*(made(part, body) for part, body in PREDICTIONS[0])]
     events.append(made("feedback", {"truth": {"data": {"ndarray": [1]}}, "evaluations": [{"name": "a", "value": 1}]}))
-    (document,) = stored(events).values()
+    (document,) = in_order(events).values()
     refused = degrade(document, ["Limit of total fields [2300] has been exceeded while adding new fields [4]"])
     assert refused is not None
     assert json.loads(refused["metrics"]["unindexed"]).keys() == {"evaluations"}

@@ -22,7 +22,7 @@ from request_logger.scoring.score import settler
 from request_logger.settings import Settings
 from scorers.base import Fields, Metric, Row
 from tests.helpers import event
-from tests.model import Store, apply
+from tests.model import Store, finish
 
 ONE_HOT = "adserver.cm_models.multiclass_one_hot.MulticlassOneHot"
 NUMERIC = "adserver.cm_models.multiclass_numeric.MulticlassNumeric"
@@ -61,14 +61,7 @@ def stored(scorer: str, *events: tuple[str, Any]) -> Store:
         headers = {name.lower(): value for name, value in event(part, "r1", "iris").items()}
         made = from_headers(headers, Body(raw, "application/json", len(raw)), Settings())
         flat = chooser.flat_of("", "iris", "", "")
-        plan = record(made, parts_of(made, flat=flat), settler(chooser))
-        results: Any = None
-        while True:
-            try:
-                changes = plan.send(results)
-            except StopIteration:
-                break
-            results = [apply(store, change) for change in changes]
+        finish(store, record(made, parts_of(made, flat=flat), settler(chooser)))
     return store
 
 

@@ -304,5 +304,4 @@ def test_the_page(kafka: Broker, engine: Any, tmp_path: Path, index: Index, serv
 
 
 def documents(index: Index, name: str) -> dict[tuple[str, str], Any]:
-    index.refresh()
     return index.documents(f"inference-log-seldon-demo-{name}-*")

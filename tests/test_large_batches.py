@@ -17,7 +17,7 @@ from request_logger.documents.parts import parts_of
 from request_logger.ingest.write_plan import record
 from request_logger.scoring.score import pair
 from tests.helpers import Index, Sender, Server, event, index_of, ndarray
-from tests.model import SETTLE, Store, apply, in_order, without_times
+from tests.model import SETTLE, Store, finish, in_order, without_times
 from tests.test_recorder import (
     BATCH,
     FEEDBACK,
@@ -211,14 +211,7 @@ def stored(keep: str, messages: list[Message]) -> Store:
     documents: Store = {}
     for message in messages:
         made = make(message)
-        plan = record(made, parts_of(made, keep=batches.Keeping(keep)), SETTLE)  # type: ignore[arg-type]
-        results: Any = None
-        while True:
-            try:
-                changes = plan.send(results)
-            except StopIteration:
-                break
-            results = [apply(documents, change) for change in changes]
+        finish(documents, record(made, parts_of(made, keep=batches.Keeping(keep)), SETTLE))  # type: ignore[arg-type]
     return documents
 
 

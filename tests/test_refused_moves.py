@@ -10,8 +10,8 @@ from request_logger.documents.event import Event
 from request_logger.documents.parts import parts_of
 from request_logger.ingest.write_plan import record
 from request_logger.store.changes import Change, Reads
-from tests.model import SETTLE, Store, apply
-from tests.test_write_plans import BATCH, INDEX, SCORES, SHARED, finish, made, names, store_events
+from tests.model import SETTLE, Store, apply, finish
+from tests.test_write_plans import BATCH, INDEX, SCORES, SHARED, made, names, store_events
 
 EMBEDDED = b'{"reward": %d, "response": ' + SCORES + b"}"
 """A feedback that has the response itself, and with it the number of rows."""

@@ -16,21 +16,11 @@ from request_logger.documents.parts import parts_of
 from request_logger.ingest.write_plan import record, restore
 from request_logger.store.changes import UnreadableError
 from request_logger.store.indices.templates import DEAD_LETTER_INDEX
-from tests.model import SETTLE, Store, apply, in_order, without_times
+from tests.model import SETTLE, Store, finish, in_order, without_times
 from tests.test_recorder import BATCH, GRAPH, LATE_REQUEST, SINGLE, UNEQUAL, Message, make
 
 INDEX = "inference-log-seldon-test-iris-default"
 CASES = {"single": SINGLE, "batch": BATCH, "sizes differ": UNEQUAL, "graph": GRAPH, "no request": LATE_REQUEST}
-
-
-def carry_out(store: Store, plan: Any) -> Any:
-    results: Any = None
-    while True:
-        try:
-            changes = plan.send(results)
-        except StopIteration as ended:
-            return ended.value
-        results = [apply(store, change) for change in changes]
 
 
 def letters_of(event: Event) -> list[tuple[str, dict[str, Any]]]:
@@ -60,9 +50,9 @@ def test_restored_in_any_order(name: str, seed: int) -> None:
     store: Store = {}
     for step in steps:
         if isinstance(step, Event):
-            carry_out(store, record(step, parts_of(step), SETTLE))
+            finish(store, record(step, parts_of(step), SETTLE))
         else:
-            carry_out(store, restore(INDEX, *step, SETTLE))
+            finish(store, restore(INDEX, *step, SETTLE))
     assert without_times(store) == in_order(events)
 
 
@@ -71,12 +61,12 @@ def test_result_is_the_document() -> None:
     store: Store = {}
     for message in SINGLE[:2]:
         event = make(message)
-        carry_out(store, record(event, parts_of(event), SETTLE))
+        finish(store, record(event, parts_of(event), SETTLE))
     ((id, letter),) = letters_of(make(SINGLE[2]))
-    found = carry_out(store, restore(INDEX, id, letter, SETTLE))
+    found = finish(store, restore(INDEX, id, letter, SETTLE))
     assert found == store[INDEX, id]
     assert found["metrics"]["correct"] == 0
-    assert carry_out(store, restore(INDEX, id, letter, SETTLE)) == found
+    assert finish(store, restore(INDEX, id, letter, SETTLE)) == found
 
 
 def test_where_a_letter_is_looked_for() -> None:
@@ -92,7 +82,7 @@ def test_another_deployments_document_is_left_alone() -> None:
     ((id, letter),) = letters_of(make(SINGLE[2]))
     theirs = {"Ce-Namespace": "other", "ServingEngine": "seldon", "request": {"instance": 1}}
     store: Store = {(INDEX, id): dict(theirs)}
-    assert carry_out(store, restore(INDEX, id, letter, SETTLE)) == theirs
+    assert finish(store, restore(INDEX, id, letter, SETTLE)) == theirs
     assert store == {(INDEX, id): theirs}
 
 

@@ -12,10 +12,10 @@ from request_logger.documents.event import Body, Event, from_headers
 from request_logger.documents.parts import parts_of
 from request_logger.ingest.write_plan import merging, parts_in, record, restore
 from request_logger.settings import Settings
-from request_logger.store.changes import Plan, RejectedError, UnreadableError
+from request_logger.store.changes import RejectedError, UnreadableError
 from request_logger.store.indices.templates import DEAD_LETTER_INDEX
 from tests.helpers import event, index_of, ndarray
-from tests.model import SETTLE, Store, apply
+from tests.model import SETTLE, Store, finish
 
 TIME = "2026-01-01T00:00:00.1Z"
 BATCH = ndarray([[1, 2], [3, 4]], ["a", "b"])
@@ -37,16 +37,6 @@ def made(
 ) -> Event:
     headers = {name.lower(): value for name, value in event(part, request_id, deployment, **more).items()}
     return from_headers(headers, Body(body, "application/json", len(body)), settings or Settings())
-
-
-def finish(store: Store, plan: Plan, results: Any = None) -> Any:
-    """Carry out the changes that are left of a plan; return its result."""
-    while True:
-        try:
-            changes = plan.send(results)
-        except StopIteration as end:
-            return end.value
-        results = [apply(store, change) for change in changes]
 
 
 def store_events(store: Store, *events: Event) -> Store:

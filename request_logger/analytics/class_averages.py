@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import Any
 
@@ -204,12 +204,18 @@ def drawn_interval(
     freedom = independent - 1 if together.freedom is None else min(independent - 1, together.freedom)
     wide = math.sqrt(independent / (independent - 1)) * t_distribution.quantile(LEVEL, freedom)
     beyond = NormalDist().cdf(-wide)
-    low, high = np.quantile(drawn, [beyond, 1 - beyond]).tolist()
+    found = percentile_interval(drawn, 1 - 2 * beyond)
     # The mean of the draws is beside the value, since no cell of a drawn matrix is empty.
-    low, high = max(min(low, value), bounds[0]), min(max(high, value), bounds[1])
+    low, high = max(min(found.low, value), bounds[0]), min(max(found.high, value), bounds[1])
     if low == high:
         return NoInterval.ALL_EQUAL
-    return Interval(low, high, "Dirichlet draws", float(np.std(drawn)) / math.sqrt(together.effect), others)
+    return replace(found, low=low, high=high, error=float(np.std(drawn)) / math.sqrt(together.effect), least=others)
+
+
+def percentile_interval(values: Sequence[float], level: float = LEVEL) -> Interval:
+    """Return the percentile interval of drawn values."""
+    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2]).tolist()
+    return Interval(low, high, "Dirichlet draws")
 
 
 Table = Mapping[str, Mapping[str, Any]]

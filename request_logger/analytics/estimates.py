@@ -16,7 +16,7 @@ import numpy as np
 from request_logger.analytics.baselines import baselines, is_single_label
 from request_logger.analytics.calibration import calibration_interval, expected_by_chance
 from request_logger.analytics.class_averages import MACRO, WEIGHTED, drawn_interval, macro_interval, weighted_interval
-from request_logger.analytics.intervals import LEVEL, Found, Interval, NoInterval
+from request_logger.analytics.intervals import Found, Interval, NoInterval
 from request_logger.analytics.jackknife import Folds, design_effect, jackknife_interval
 from request_logger.analytics.label_averages import interval_of_average
 from request_logger.analytics.means import mean_interval
@@ -337,12 +337,6 @@ def bootstrap_matrix(
             if value is not None:
                 values[metric.name].append(value)
     return {name: each for name, each in values.items() if len(each) >= draws // 2}
-
-
-def percentile_interval(values: Sequence[float], level: float = LEVEL) -> Interval:
-    """Return the percentile interval of bootstrap values."""
-    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2]).tolist()
-    return Interval(low, high, "bootstrap")
 
 
 def _is_drawn(metric: Metric) -> bool:

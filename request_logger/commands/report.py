@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -104,25 +104,24 @@ def lines(report: Report) -> Iterator[str]:
 
 def _evaluations(report: Report) -> Iterator[str]:
     for section in report.get("evaluations", []):
-        yield ""
-        yield evaluation_tables.heading(section)
-        for position, found in enumerate(evaluation_tables.tables(section)):
-            if position:
-                yield ""
-            yield table(found.header, found.rows)
+        yield from _section(evaluation_tables.heading(section), evaluation_tables.tables(section))
 
 
 def _answers(report: Report) -> Iterator[str]:
     if "answers" not in report:
         return
+    yield from _section(llm_tables.HEADING, llm_tables.answer_tables(report["answers"]))
+    if report["answers"].get("without_price"):
+        yield f"without a price: {', '.join(report['answers']['without_price'])}"
+
+
+def _section(heading: str, tables: Iterable[evaluation_tables.Table]) -> Iterator[str]:
     yield ""
-    yield llm_tables.HEADING
-    for position, found in enumerate(llm_tables.answer_tables(report["answers"])):
+    yield heading
+    for position, found in enumerate(tables):
         if position:
             yield ""
         yield table(found.header, found.rows)
-    if report["answers"].get("without_price"):
-        yield f"without a price: {', '.join(report['answers']['without_price'])}"
 
 
 def _head(report: Report) -> Iterator[str]:

@@ -21,6 +21,7 @@ from request_logger.common.json import dumps
 from request_logger.documents.document import part_in, same_owner
 from request_logger.documents.event import Event, join_key_of
 from request_logger.documents.key_document import is_key_document, is_shared
+from request_logger.ingest.write_plan import is_prediction
 from request_logger.scoring.score import row_position
 from request_logger.settings import Settings
 from request_logger.store.changes import Document, Plan, UnreadableError
@@ -69,7 +70,7 @@ def metrics_of(event: Event, documents: Documents) -> Any:
 
 def prediction_of(event: Event, documents: Documents) -> dict[str, Any]:
     """Return what is known of a feedback's prediction: whether it is stored, and whether others have its join key."""
-    is_found = any("request" in document or "response" in document for document in _predictions(event, documents))
+    is_found = any(map(is_prediction, _predictions(event, documents)))
     shared = {"shared_key": True} if join_key_of(event) and any(map(is_shared, documents.values())) else {}
     return {"prediction": "found" if is_found else "not_found", **shared}
 

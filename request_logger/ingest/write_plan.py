@@ -150,18 +150,17 @@ def record_feedback(address: Address, part: Part, settle: Settle) -> Plan:
     if is_prediction(first):
         yield from _move_to_rows(address, settle, own_feedback=part, is_alone=is_alone)
     elif (
-        single is not None
-        and embedded_rows(part.content, part.flat) > 1
+        rows > 1
+        and single is not None
         and not is_prediction(single)
         and (first is None or same_owner(single, first))
+        and (embedded := embedded_rows(part.content, part.flat)) > 1
     ):
         # Nothing of the prediction is stored; the feedback's own response has the number of rows.
         # It may be a newer feedback than this one, or one per node.
         waiting = parts_in(single)
         at_once = is_alone and [each.content for each in waiting] == [part.content]
-        yield from _move_parts(
-            address, single, waiting, embedded_rows(part.content, part.flat), settle, at_once=at_once
-        )
+        yield from _move_parts(address, single, waiting, embedded, settle, at_once=at_once)
 
 
 def _is_of_row(

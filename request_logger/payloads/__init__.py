@@ -78,7 +78,8 @@ def decode_body(
     else:
         body = (_with_text(raw) if keeps_text else None) or bodies.parse(raw, content_type, max_bytes=max_bytes)
     if not keeps_vectors:
-        body = bodies.Body(*map(without_vectors, body))
+        reduced = without_vectors(body.value)
+        body = bodies.Body(reduced, reduced if body.stored is body.value else without_vectors(body.stored))
     value = body.value if isinstance(body.value, dict) else predictions.wrapped(body.value)
     if value is None:
         found = "a list" if isinstance(body.value, list) else _shorten(body.value)

@@ -19,6 +19,7 @@ import orjson
 
 from request_logger.common.json import JsonText
 from request_logger.payloads.base import Decoded, Item
+from request_logger.payloads.llm.fields import is_number
 
 # Normalised names (lower case, letters and digits only), in order of precedence.
 _LABELS = (
@@ -136,7 +137,7 @@ def _probabilities_by_name(record: Mapping[str, Any]) -> dict[str, Any]:
     found = {
         match[1] or match[2]: value
         for name, value in record.items()
-        if (match := _PROBABILITY_OF.fullmatch(name)) and _is_number(value)
+        if (match := _PROBABILITY_OF.fullmatch(name)) and is_number(value)
     }
     return found if len(found) > 1 and abs(math.fsum(found.values()) - 1.0) <= _SUM_TOLERANCE else {}
 
@@ -155,18 +156,18 @@ def _joined(labels: Any, scores: Any, record: dict[str, Any]) -> Any:
     """
     label, scores = _unwrapped(labels), _unwrapped(scores)
     if isinstance(label, list):
-        is_ranking = isinstance(scores, list) and len(label) == len(scores) and all(map(_is_number, scores))
+        is_ranking = isinstance(scores, list) and len(label) == len(scores) and all(map(is_number, scores))
         if not is_ranking or not all(map(_is_label, label)) or not _are_distinct(label):
             return record
         return {str(name): score for name, score in zip(label, scores, strict=True)}
     if not _is_label(label):
         return record
-    if isinstance(scores, dict) and scores and all(map(_is_number, scores.values())):
+    if isinstance(scores, dict) and scores and all(map(is_number, scores.values())):
         return scores if scores.get(str(label)) == max(scores.values()) else label
-    if isinstance(scores, list) and len(scores) > 1 and all(map(_is_number, scores)):
+    if isinstance(scores, list) and len(scores) > 1 and all(map(is_number, scores)):
         index = _index(label)
         return scores if index is not None and index < len(scores) and scores[index] == max(scores) else label
-    return label if _is_number(scores) else record
+    return label if is_number(scores) else record
 
 
 def _of_list(row: list[Any]) -> Any:
@@ -198,7 +199,7 @@ def _pairs(row: list[Any]) -> list[tuple[Any, float]]:
             label, score = entry["label"], entry["score"]
         elif isinstance(entry, list) and len(entry) == 2:
             label, score = entry
-        if not isinstance(label, str) or not _is_number(score):
+        if not isinstance(label, str) or not is_number(score):
             return []
         found.append((label, score))
     return found
@@ -212,7 +213,7 @@ def _of_text(text: str) -> Any:
         return text if found is value and not _is_forecast(value) else found
     if isinstance(value, dict):
         # By index, as written by KServe's Hugging Face server: {0: 0.1, 1: 0.9}, also for logits.
-        scores = {str(name): score for name, score in value.items() if type(name) is int and _is_number(score)}
+        scores = {str(name): score for name, score in value.items() if type(name) is int and is_number(score)}
         return scores if len(scores) == len(value) > 1 else text
     found = prediction_of(value) if isinstance(value, list) else value
     return text if found is value else found
@@ -247,11 +248,7 @@ def _unwrapped(value: Any) -> Any:
 
 
 def _is_label(value: Any) -> bool:
-    return isinstance(value, (str, bool)) or _is_number(value)
-
-
-def _is_number(value: Any) -> bool:
-    return type(value) is int or (type(value) is float and math.isfinite(value))
+    return isinstance(value, (str, bool)) or is_number(value)
 
 
 def _are_distinct(labels: Iterable[Any]) -> bool:

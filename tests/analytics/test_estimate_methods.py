@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 
 from request_logger.analytics.baselines import baselines
-from request_logger.analytics.class_averages import intervals_by_class
+from request_logger.analytics.class_averages import intervals_by_class, percentile_interval
 from request_logger.analytics.estimates import (
     bootstrap_matrix,
     estimates,
     is_proportion,
-    percentile_interval,
     size_of,
 )
 from request_logger.analytics.intervals import NoInterval

@@ -101,8 +101,6 @@ def deployment(make_server: Callable[..., Server], index: Index) -> Iterator[str
 
 @pytest.fixture(scope="module")
 def report(deployment: str, engine: Any) -> dict[str, Any]:
-    from tests.analytics.stored import engine_at
-
     return make_report(engine_at(engine.url), Settings(), Options(target=deployment, by="model"))
 
 

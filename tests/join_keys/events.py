@@ -12,7 +12,7 @@ from request_logger.ingest.key_plan import KeyPlans
 from request_logger.server.feedback_route import feedback_event
 from request_logger.settings import Settings
 from tests.helpers import event, index_of, ndarray
-from tests.model import SETTLE, Store, apply, without_times
+from tests.model import SETTLE, Store, finish, without_times
 
 KEYS = "request.metadata.x-request-id, response.payload.meta.puid, request.elements.customer"
 CONFIG = Settings(join_keys=KEYS)
@@ -43,16 +43,6 @@ def feedback(key: dict[str, Any] | str, truth: Any = "yes", day: int = 2) -> Eve
     named_by = {"request_id": key} if isinstance(key, str) else {"key": key}
     who = {"deployment": "iris", "namespace": "test", "predictor": "default", "time": f"2026-01-{day:02}T00:00:00Z"}
     return feedback_event(json.dumps({**who, **named_by, "truth": truth}).encode(), CONFIG)
-
-
-def finish(store: Store, plan: Any) -> Any:
-    results = None
-    while True:
-        try:
-            changes = plan.send(results)
-        except StopIteration as end:
-            return end.value
-        results = [apply(store, change) for change in changes]
 
 
 def store_all(*events: Event, plans: KeyPlans = PLANS, store: Store | None = None) -> Store:

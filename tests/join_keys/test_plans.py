@@ -29,7 +29,6 @@ from tests.join_keys.events import (
     NAMES,
     PLANS,
     feedback,
-    finish,
     keys,
     made,
     predictions,
@@ -37,7 +36,7 @@ from tests.join_keys.events import (
     response,
     store_all,
 )
-from tests.model import SETTLE, Store, apply
+from tests.model import SETTLE, Store, apply, finish
 
 EXPECTED = predictions(store_all(request(), response(), feedback("r1"), plans=KeyPlans(())))
 BY_KEY = [

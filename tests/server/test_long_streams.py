@@ -82,7 +82,7 @@ def test_the_size_and_the_hash_of_others(raw: bytes, changed: dict[str, Any], ha
 
 
 def test_its_memory_is_counted() -> None:
-    """A stream that is longer than what is left of the budget has to come again, as any other body."""
+    """A stream that is longer than what is left of the budget is refused until a retry, as any other body."""
     budget = Budget(SETTINGS.memory_budget_bytes)
     budget.take(SETTINGS.memory_budget_bytes - SETTINGS.max_payload_bytes - 1)
     with budget.share() as share, pytest.raises(NoRoomError):

@@ -45,6 +45,13 @@ def objects(body: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
     return [entry for entry in value if entry is not None]
 
 
+def called_functions(message: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the functions in a message's tool calls."""
+    calls = message.get("tool_calls")
+    found = [call.get("function") for call in calls if isinstance(call, dict)] if isinstance(calls, list) else []
+    return [function for function in found if isinstance(function, dict)]
+
+
 def calls_text(calls: Iterable[tuple[Any, Any]]) -> str:
     """Return calls of tools (names and arguments) as text: ``name(arguments)``, one per line."""
     return "\n".join(

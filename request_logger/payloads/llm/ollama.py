@@ -63,10 +63,7 @@ def _response(body: dict[str, Any]) -> Decoded:
 
 
 def _calls(message: dict[str, Any]) -> list[tuple[Any, Any]]:
-    calls = message.get("tool_calls")
-    functions = [call.get("function") for call in calls if isinstance(call, dict)] if isinstance(calls, list) else []
     return [
         (function.get("name"), fields.json_text(function.get("arguments")))
-        for function in functions
-        if isinstance(function, dict)
+        for function in fields.called_functions(message)
     ]

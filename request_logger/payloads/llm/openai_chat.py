@@ -51,8 +51,6 @@ def _answer(choice: dict[str, Any]) -> str | None:
 
 def _calls(message: dict[str, Any]) -> Iterator[tuple[Any, Any]]:
     """Yield the names and arguments of a message's tool calls, and of its function call in the older form."""
-    calls = message.get("tool_calls")
-    functions = [call.get("function") for call in calls if isinstance(call, dict)] if isinstance(calls, list) else []
-    for function in (*functions, message.get("function_call")):
+    for function in (*fields.called_functions(message), message.get("function_call")):
         if isinstance(function, dict):
             yield function.get("name"), function.get("arguments")

@@ -30,10 +30,15 @@ class PointInTime:
 
     def close(self) -> None:
         """Free it in the search engine; otherwise it expires."""
-        try:
-            self.engine.request("DELETE", self.path, {self.key: self.name if self.key == "id" else [self.name]})
-        except StoreUnavailableError:
-            return
+        forget(self.engine, self.path, {self.key: self.name if self.key == "id" else [self.name]})
+
+
+def forget(engine: EngineReader, path: str, body: Document) -> None:
+    """Free what the search engine keeps between searches; otherwise it expires."""
+    try:
+        engine.request("DELETE", path, body)
+    except StoreUnavailableError:
+        return
 
 
 def opened(engine: EngineReader, indices_path: str) -> Iterator[PointInTime]:

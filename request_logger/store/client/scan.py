@@ -14,7 +14,7 @@ from typing import Any, Self
 from urllib.parse import quote, unquote
 
 from request_logger.store.changes import Document, StoreUnavailableError
-from request_logger.store.client.point_in_time import KEEP_ALIVE, PointInTime, opened
+from request_logger.store.client.point_in_time import KEEP_ALIVE, PointInTime, forget, opened
 from request_logger.store.errors import is_partial, reason_of
 from request_logger.store.excluded_indices import LENIENT, MAX_PATH_CHARACTERS, ExcludedIndices
 from request_logger.store.ports import EngineReader
@@ -146,18 +146,11 @@ class Scan:
                 name = answer.get("_scroll_id", name)
         finally:
             if name:
-                self._forget("/_search/scroll", {"scroll_id": name})
+                forget(self._engine, "/_search/scroll", {"scroll_id": name})
 
     def _hits(self, path: str, body: Document, params: Mapping[str, str] | None = None) -> Any:
         status, answer = self._engine.request("POST", path, body, params=params)
         return check_documents(_complete(status, answer))
-
-    def _forget(self, path: str, body: Document) -> None:
-        """Free the context in the search engine; otherwise it expires."""
-        try:
-            self._engine.request("DELETE", path, body)
-        except StoreUnavailableError:
-            return
 
 
 def _complete(status: int, answer: Any) -> Any:
