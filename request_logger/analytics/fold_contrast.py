@@ -11,14 +11,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from request_logger.analytics.buckets import Segment, fill
 from request_logger.analytics.contrasts import Contrast, NoTest, clustered_contrast
 from request_logger.analytics.estimates import value_of
-from request_logger.analytics.jackknife import without_each
+from request_logger.analytics.jackknife import fold_segments, jackknife_variance, without_each
 from request_logger.analytics.queries import Answers, QueryRunner
 from request_logger.analytics.rollups import Statistic
 from request_logger.analytics.scope import Scope
-from request_logger.documents.folds import FOLD, FOLDS
+from request_logger.documents.folds import FOLDS
 from scorers.base import Metric
 
 # With fewer folds the variance between them is too uncertain.
@@ -43,8 +42,7 @@ class FoldSums:
 
 def fetch_folds(runner: QueryRunner, scope: Scope, statistics: Sequence[Statistic]) -> FoldSums:
     """Return the sums of each fold, by one search. Raises what :class:`QueryRunner` raises."""
-    segments = [Segment(fold, str(fold), 0, {"term": {FOLD: fold}}, {}) for fold in range(FOLDS)]
-    found = fill(runner, scope, statistics, segments)
+    found = fold_segments(runner, scope, statistics)
     return FoldSums(tuple(each.answers for each in found), tuple(each.count for each in found), runner.count(scope))
 
 
@@ -65,8 +63,7 @@ def folds_contrast(metric: Metric, a: FoldSums, b: FoldSums, whole: Sequence[Ans
     if len(known) < len(used) or total[0] is None or total[1] is None:
         return _UNDEFINED
     k, value = len(known), total[1] - total[0]
-    mean = math.fsum(known) / k
-    error = math.sqrt((k - 1) / k * math.fsum((each - mean) ** 2 for each in known))
+    error = math.sqrt(jackknife_variance(known))
     if not error:
         return _ALIKE
     return clustered_contrast(value, error, k, min(a.documents, b.documents), "jackknife over folds")

@@ -21,7 +21,7 @@ from request_logger.analytics.rollups import Moments, MomentSums, Statistic
 from request_logger.analytics.scope import Query, Scope
 from request_logger.analytics.shares import Dependence
 from request_logger.documents.folds import FOLD, FOLDS
-from scorers.base import AtMost, Bucket, Count, Sum, SumBy, Terms, TermsBy
+from scorers.base import AtMost, Bucket, Count, Having, Sum, SumBy, Terms, TermsBy
 
 # With fewer folds that have documents, the variance between them is too uncertain, and so is that of few documents.
 _LEAST_FOLDS = 10
@@ -82,10 +82,15 @@ def fetch_folds(
     are_together: bool,
 ) -> Folds:
     """Return the folds of a task's documents, by one search. Raises what :class:`QueryRunner` raises."""
-    segments = [Segment(fold, str(fold), 0, {"term": {FOLD: fold}}, {}) for fold in range(FOLDS)]
-    found = [each for each in fill(runner, scope, statistics, segments, [only]) if each.count]
+    found = [each for each in fold_segments(runner, scope, statistics, only) if each.count]
     sizes = tuple(each.count for each in found)
     return Folds(without_each([each.answers for each in found]), sizes, max(documents - sum(sizes), 0), are_together)
+
+
+def fold_segments(runner: QueryRunner, scope: Scope, statistics: Sequence[Statistic], *more: Query) -> list[Segment]:
+    """Return the documents of each of the FOLDS with their sums, by one search."""
+    segments = [Segment(fold, str(fold), 0, {"term": {FOLD: fold}}, {}) for fold in range(FOLDS)]
+    return fill(runner, scope, statistics, segments, more)
 
 
 def without_each(answers: Sequence[Answers]) -> tuple[Answers, ...]:
@@ -105,7 +110,7 @@ def merged(one: Answers, other: Answers) -> Answers:
 
 def _sum(statistic: Statistic, one: Any, other: Any) -> Any:
     match statistic:
-        case Count() | Sum() | AtMost():
+        case Count() | Sum() | AtMost() | Having():
             return one + other
         case Moments():
             return _sum_of_moments(one, other)
@@ -150,7 +155,7 @@ def design_effect(values: Sequence[float | None], interval: Interval, folds: Fol
     documents_per_fold = sum(folds.sizes) / len(folds.sizes)
     if not interval.error or None in values:
         return documents_per_fold
-    effect = max(_variance(_known(values)) / interval.error**2, 1.0)
+    effect = max(jackknife_variance(_known(values)) / interval.error**2, 1.0)
     if interval.least is not None and interval.least / effect < _FEW:
         return max(effect, documents_per_fold)
     return effect
@@ -178,12 +183,12 @@ def jackknife_interval(
         return NoInterval.ALL_EQUAL
     if max(squares) > _MOST_OF_ONE * total:
         return NoInterval.LARGE_VALUES
-    half = t_distribution.quantile(LEVEL, folds.freedom) * math.sqrt(_variance(moved))
+    half = t_distribution.quantile(LEVEL, folds.freedom) * math.sqrt(jackknife_variance(moved))
     ends = sorted(scale.back(scale.to(whole) + each) for each in (-half, half))
     return Interval(ends[0], ends[1], "jackknife over folds")
 
 
-def _variance(values: Sequence[float]) -> float:
+def jackknife_variance(values: Sequence[float]) -> float:
     """Return the jackknife's variance: (k - 1) / k times the squares of the k values around their mean."""
     k = len(values)
     mean = math.fsum(values) / k

@@ -15,6 +15,7 @@ from request_logger.analytics.contrasts import Contrast, Form, NoTest, outcome
 from request_logger.analytics.fold_contrast import FoldSums, folds_contrast
 from request_logger.documents.folds import FOLDS
 from request_logger.scoring.registry import build
+from scorers.evaluations import metrics_of
 from tests.analytics.sums import answers_of
 from tests.analytics.test_differences import contrast, metric_of
 
@@ -117,3 +118,20 @@ def test_an_empty_fold() -> None:
         if k != 3
     ]
     assert found.error == pytest.approx(ratio * math.sqrt((FOLDS - 2) * np.var(differences)), rel=1e-9)
+
+
+def test_a_share_of_a_label() -> None:
+    """The share of an evaluation's label is counted by a filter: its folds are left out as others' are."""
+    share = metrics_of("helpful", ("yes",))[-1]
+    hits, n = share.needs["hits"], share.needs["n"]
+    generator = np.random.default_rng(3)
+    groups = [generator.integers(0, 21, FOLDS).tolist() for _ in range(2)]
+    sums = [FoldSums(tuple({hits: k, n: 20} for k in yes), (20,) * FOLDS, 20 * FOLDS) for yes in groups]
+    found = folds_contrast(share, *sums, [{hits: sum(yes), n: 20 * FOLDS} for yes in groups])
+    assert isinstance(found, Contrast) and found.once is not None
+    differences = np.subtract(groups[1], groups[0]) / 20
+    without = (differences.sum() - differences) / (FOLDS - 1)
+    error = math.sqrt((FOLDS - 1) / FOLDS * ((without - without.mean()) ** 2).sum())
+    half = error * stats.t.ppf(0.975, FOLDS - 1)
+    assert found.once.value == pytest.approx(differences.mean(), abs=1e-9)
+    assert found.once.interval.high - found.once.value == pytest.approx(half, abs=1e-9)
