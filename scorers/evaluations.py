@@ -14,7 +14,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import combinations
-from typing import Any
 
 from scorers.base import Fields, Metric, Need, Sum, Terms, TermsBy, Values, mean_of, ratio, share_having
 
@@ -248,15 +247,3 @@ def kappa_with_variance(matrix: Mapping[str, Mapping[str, int]]) -> tuple[float,
     term = (kappa - expected * (1 - kappa)) ** 2
     variance = (diagonal + (1 - kappa) ** 2 * others - term) / (rest * rest * n)
     return kappa, max(variance, 0.0)
-
-
-def precision_recall(matrix: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, Any]]:
-    """Return the counts of each label of a judge, with the people's labels as the truth."""
-    names = sorted({*matrix, *(label for row in matrix.values() for label in row)})
-    found = {}
-    for name in names:
-        hits = matrix.get(name, {}).get(name, 0)
-        judged = sum(row.get(name, 0) for row in matrix.values())
-        true = sum(matrix.get(name, {}).values())
-        found[name] = {"true_positive": hits, "false_positive": judged - hits, "false_negative": true - hits}
-    return found

@@ -22,6 +22,7 @@ from request_logger.analytics.paired_samples import Pairs, find_pairs, share_req
 from request_logger.analytics.queries import Answers, QueryRunner
 from request_logger.analytics.report import Report
 from request_logger.analytics.scope import Query, Scope, find_scope
+from request_logger.analytics.selection import IN_BATCHES
 from request_logger.analytics.tasks import Task, tasks_of
 from request_logger.analytics.traffic_check import arm, parse_split, traffic_check
 from request_logger.analytics.verdict import contrast_as_json, verdict
@@ -33,7 +34,6 @@ from scorers.base import Metric
 _FIELDS = ("predictor", "model", "deployment")
 # The deciding metric where the task's first shown metric has no test.
 _TESTED = {"regression": "mse", "multilabel": "subset_accuracy"}
-IN_BATCHES: Query = {"range": {"feedback.items": {"gt": 1}}}
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 
 from request_logger.analytics.auc_contrast import auc_contrast
 from request_logger.analytics.contrasts import Contrast, NoTest
-from request_logger.analytics.estimates import binary_trials, is_proportion, mean_field, value_of
+from request_logger.analytics.estimates import binary_trials, is_counted_share, is_proportion, mean_field, value_of
 from request_logger.analytics.label_averages import average_of
 from request_logger.analytics.mean_contrast import means_contrast
 from request_logger.analytics.permutations import DEALINGS, is_of_table, permutation_contrasts
 from request_logger.analytics.proportions import shares_contrast
 from request_logger.analytics.queries import Answers
 from request_logger.analytics.rollups import Moments
-from scorers.base import AtMost, Count, Having, Metric
+from scorers.base import Metric
 
 _BINARY_SHARES = ("precision", "recall", "specificity")
 # Figures of the data or of the method rather than of the model: no model is better by them.
@@ -81,11 +81,10 @@ def _power(metric: Metric, moments: Moments, a: Answers, b: Answers) -> int:
 def proportions(metric: Metric, a: Answers, b: Answers) -> tuple[tuple[float, float], tuple[float, float]] | None:
     """Return hits and trials of both groups where the metric is a proportion in both, else None."""
     field = mean_field(metric)
-    kinds = {key: type(need) for key, need in metric.needs.items()}
     if field is not None and is_proportion(metric, a) and is_proportion(metric, b):
         one, two = a[Moments(field)], b[Moments(field)]
         return (one.total, one.n), (two.total, two.n)
-    if kinds in ({"hits": AtMost, "n": Count}, {"hits": Having, "n": Count}):
+    if is_counted_share(metric):
         hits, n = metric.needs["hits"], metric.needs["n"]
         return (a[hits], a[n]), (b[hits], b[n])
     if metric.name in _BINARY_SHARES and "true_negative" in metric.needs:

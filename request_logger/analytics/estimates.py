@@ -188,6 +188,12 @@ def size_of(metric: Metric, answers: Answers) -> int | None:
     return next(int(answers[need]) for need in metric.needs.values() if isinstance(need, Count))
 
 
+def is_counted_share(metric: Metric) -> bool:
+    """Return whether a metric is the share of the documents that a filter counts."""
+    kinds = {key: type(need) for key, need in metric.needs.items()}
+    return kinds in ({"hits": AtMost, "n": Count}, {"hits": Having, "n": Count})
+
+
 def interval_of(
     metric: Metric,
     answers: Answers,
@@ -206,7 +212,7 @@ def interval_of(
         return _of_mean(metric, answers, field, together)
     needs = metric.needs
     found: Found | None = None
-    if {key: type(need) for key, need in needs.items()} in ({"hits": AtMost, "n": Count}, {"hits": Having, "n": Count}):
+    if is_counted_share(metric):
         found = share_interval(answers[needs["hits"]], answers[needs["n"]], together)
     elif metric.name in _COUNTED and set(needs) == _BINARY_CELLS:
         hits, trials = binary_trials(metric.name, answers)

@@ -15,7 +15,8 @@ from request_logger.analytics.scope import Query, Scope
 from request_logger.analytics.selection import FAILED, without
 from request_logger.analytics.tasks import Task
 from scorers import evaluations as roll_ups
-from scorers.base import Metric, ratio
+from scorers.base import Metric
+from scorers.classification import class_counts
 
 NAME_FIELD = f"{PREFIX}evaluated"
 # Labels whose share is computed, the most frequent first: a label is one of few, or it is a text.
@@ -125,15 +126,15 @@ def rater_agreement(pairs: dict[str, int]) -> list[dict[str, Any]]:
 def judge_by_label(matrix: dict[str, dict[str, int]]) -> dict[str, Any]:
     """Return precision, recall and F1 of the judge per label, with the people's labels as the truth."""
     table: dict[str, Any] = {}
-    for label, row in roll_ups.precision_recall(matrix).items():
-        tp, fp, fn = (row[cell] for cell in ("true_positive", "false_positive", "false_negative"))
-        values = {
-            "precision": ratio(tp, tp + fp),
-            "recall": ratio(tp, tp + fn),
-            "f1": ratio(2 * tp, 2 * tp + fp + fn),
+    for label, counts in class_counts({"matrix": matrix}).items():
+        values = {"precision": counts.precision, "recall": counts.recall, "f1": counts.f1}
+        table[label] = {
+            "true_positive": counts.true_positive,
+            "false_positive": counts.false_positive,
+            "false_negative": counts.false_negative,
+            **{name: value for name, value in values.items() if value is not None},
+            "support": counts.support,
         }
-        table[label] = {**row, **{name: value for name, value in values.items() if value is not None}}
-        table[label]["support"] = tp + fn
     return table
 
 
@@ -148,7 +149,8 @@ def named_metric(runner: QueryRunner, scope: Scope, option: str) -> tuple[Evalua
     if found is None:
         return None
     name, label = found["name"], found["label"]
-    task = evaluation_task(runner, scope, name, evaluation_names(runner, scope).get(name, 0))
+    task = evaluation_task(runner, scope, name)
+    task = replace(task, count=runner.count(scope, task.only))
     metrics = task.metrics
     wanted = f"share[{label}]" if label else found["metric"] or _MEAN
     if label and all(metric.name != wanted for metric in metrics):

@@ -19,7 +19,7 @@ LEVEL = 0.95
 # of values loses a few of them.
 _RELATIVE_NOISE = 1e-11
 # Above 1,000 discordant pairs the chi-squared approximation is close enough, and the binomial sum has large integers.
-_EXACT_LIMIT = 1000
+EXACT_LIMIT = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,13 +113,13 @@ def mean_interval(mean: Mean, level: float = LEVEL) -> Interval:
 def mcnemar(only_a: int, only_b: int) -> float:
     """Return the two-sided p-value of McNemar's test: discordant pairs favour both sides equally.
 
-    Exact (binomial, p = 1/2) up to _EXACT_LIMIT pairs; above, chi-squared (a - b)^2 / (a + b) with one degree of
+    Exact (binomial, p = 1/2) up to EXACT_LIMIT pairs; above, chi-squared (a - b)^2 / (a + b) with one degree of
     freedom.
     """
     n = only_a + only_b
     if n == 0:
         return 1.0
-    if n > _EXACT_LIMIT:
+    if n > EXACT_LIMIT:
         return math.erfc(abs(only_a - only_b) / math.sqrt(n) / math.sqrt(2))
     tail = sum(math.comb(n, k) for k in range(min(only_a, only_b) + 1))
     return min(1.0, 2 * tail / (1 << n))

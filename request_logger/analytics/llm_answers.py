@@ -40,11 +40,11 @@ def answers_report(runner: QueryRunner, scope: Scope, prices: TokenPrices) -> Js
     counted = {"range": {f"{_AT}total_tokens": {"gte": 0}}}
     is_answer = any_of(counted, *([exists(reason)] if reason else []))
     only = without(FAILED, is_answer)
-    aggs = _aggregations(reason)
-    whole = runner.aggregate(scope, aggs, only)
     n = runner.count(scope, only)
     if not n:
         return None
+    aggs = _aggregations(reason)
+    whole = runner.aggregate(scope, aggs, only)
     by_model = _groups(runner, scope, model, aggs, only)
     for group in by_model:
         price = prices.of(group["value"])

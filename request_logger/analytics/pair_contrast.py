@@ -7,11 +7,9 @@ from collections.abc import Sequence
 
 from request_logger.analytics import t_distribution
 from request_logger.analytics.contrasts import ALPHA, Contrast, Difference, NoTest, clustered_contrast
-from request_logger.analytics.intervals import Interval, mcnemar, wilson
+from request_logger.analytics.intervals import EXACT_LIMIT, Interval, mcnemar, wilson
 from request_logger.analytics.paired_samples import Pairs
 
-# Above as many discordant pairs `mcnemar` is the chi-squared test, and the interval is Wilson's.
-_EXACT_LIMIT = 1000
 # Discordant pairs below which the differences are no sample for a normal distribution.
 _LEAST_DISCORDANT = 10
 # Fewer clusters have no variance to speak of; folds have the same limit.
@@ -70,7 +68,7 @@ def discordant(pairs: Pairs) -> tuple[int, int]:
 
 def _mcnemar(only_a: int, only_b: int, n: int) -> Difference:
     some = only_a + only_b
-    if some > _EXACT_LIMIT:
+    if some > EXACT_LIMIT:
         found = wilson(only_b, some)
         assert found is not None
         low, high = found.low, found.high

@@ -22,6 +22,7 @@ from request_logger.analytics.label_averages import fetch_cooccurrences
 from request_logger.analytics.llm_answers import answers_report
 from request_logger.analytics.queries import Answers, QueryRunner
 from request_logger.analytics.scope import Scope, find_scope
+from request_logger.analytics.selection import IN_BATCHES
 from request_logger.analytics.shares import INDEPENDENT, Dependence
 from request_logger.analytics.splits import split_by, window_of
 from request_logger.analytics.tasks import Task, tasks_of
@@ -84,7 +85,7 @@ def _report(runner: QueryRunner, settings: Settings, scope: Scope, options: Opti
     field = find_field(runner, scope, options.by) if options.by else None
     prices = TokenPrices(settings.token_prices)
     judgement = judge(runner, scope)
-    rows = runner.count(scope, {"range": {"feedback.items": {"gt": 1}}})
+    rows = runner.count(scope, IN_BATCHES)
     are_together = bool(rows or settings.fold_key)
     tasks = tasks_of(runner, scope, settings)
     report: Report = {

@@ -97,6 +97,8 @@ _LEAVES = {
 }
 FAILED: Query = {"range": {f"response.{STATUS}": {"gte": FAILED_STATUS}}}
 """The failed requests, which are no predictions: neither counted nor scored."""
+IN_BATCHES: Query = {"range": {"feedback.items": {"gt": 1}}}
+"""Documents of rows that one feedback for several rows judges."""
 # The one definition of these terms, for report, export and rescore; docs/report.md states it. A feedback that carries
 # the response itself is scored where no response is stored, and only a prediction can have a scorer.
 PREDICTION = without(FAILED, any_of(has_part("request"), has_part("response"), exists("metrics.scorer")))
