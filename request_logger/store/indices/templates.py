@@ -232,7 +232,7 @@ def wanted(settings: Settings) -> dict[str, Mapping]:
 
 
 def _of_keys(own: Mapping) -> Mapping:
-    """Return the template of the documents of join keys, with the shards and the codec of the other indices."""
+    """Return the template of the documents of join keys, with the shards and the codec that the settings name."""
     kept = {name: value for name, value in own["template"]["settings"].items() if name != _FIELD_LIMIT}
     return {
         "index_patterns": [KEYS_INDEX, pattern(KEYS_INDEX)],
