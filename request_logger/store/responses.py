@@ -16,6 +16,7 @@ from request_logger.store.errors import reason_of
 Json = dict[str, Any]
 
 _NO_ANSWER = "no answer that an engine gives"
+_SETTINGS = "a request for settings"
 _BLOCK = "cluster_block_exception"
 # Wrong or missing credentials, a timeout, too many requests: the same request can succeed later.
 _TRANSIENT = (401, 408, 429)
@@ -69,13 +70,22 @@ def read_mappings(status: int, answer: Any) -> dict[str, Json] | Refusal:
 
 def read_settings(status: int, answer: Any, index: str) -> Json | Refusal:
     """Return the flat settings (``index.blocks.write``) of one index. Raises StoreUnavailableError."""
-    what = "a request for settings"
+    found = read_all_settings(status, answer)
+    if isinstance(found, Refusal):
+        return found
+    if index not in found:
+        raise _unreadable(status, _SETTINGS)
+    return found[index]
+
+
+def read_all_settings(status: int, answer: Any) -> dict[str, Json] | Refusal:
+    """Return the flat settings of each index by its name. Raises StoreUnavailableError."""
     if status != 200:
-        return _refusal(status, answer, what)
-    settings = _objects(answer, what).get(index, {}).get("settings")
-    if not isinstance(settings, dict):
-        raise _unreadable(status, what)
-    return settings
+        return _refusal(status, answer, _SETTINGS)
+    found: dict[str, Any] = {name: entry.get("settings") for name, entry in _objects(answer, _SETTINGS).items()}
+    if not all(isinstance(settings, dict) for settings in found.values()):
+        raise _unreadable(status, _SETTINGS)
+    return found
 
 
 def read_templates(status: int, answer: Any) -> list[Json] | Refusal:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from itertools import combinations, islice, product
 from typing import Any
 
-from request_logger.common import mapped_fields
 from request_logger.documents.document import expand
 from request_logger.documents.parts import RECEIVED
 from request_logger.settings import Settings
@@ -19,7 +18,6 @@ from tests.simulation.traffic import Message
 _MOST_ORACLES = 100
 # The fields of a document that are computed from its parts.
 _DERIVED = {"metrics", "fold"}
-_PARTS = ("request", "response", "feedback")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +26,7 @@ class Delivered:
 
     ``interrupted`` are predictions of which an event was not answered in time, ``late`` the ids of documents whose
     requests reached the engine when nobody waited any more. ``arrivals`` are the times of all deliveries of the events
-    without a time of their own, ``refused`` the events of which a delivery was refused for good. ``bulk_refused``: a
-    whole _bulk was refused as if by the engine.
+    without a time of their own, ``refused`` the events of which a delivery was refused for good.
     """
 
     settings: Settings
@@ -39,7 +36,6 @@ class Delivered:
     late: Collection[str]
     arrivals: Mapping[Message, list[str]]
     refused: Collection[Message] = ()
-    bulk_refused: bool = False
 
     def problems(self, stored: Mapping[tuple[str, str], Any]) -> list[str]:
         """Return what is wrong with what is stored: (index, id) -> source."""
@@ -100,12 +96,7 @@ class Delivered:
     ) -> list[str]:
         """Compare a prediction of which every event was acknowledged."""
         # The last form of a refused document has no metrics and no fold: they can be had again.
-        degraded = {
-            id
-            for id in mine
-            if not mine[id].keys() >= _DERIVED
-            and (_is_degraded(found[id]) or (self.bulk_refused and _has_nothing_to_set_aside(found[id])))
-        }
+        degraded = {id for id in mine if not mine[id].keys() >= _DERIVED and _is_degraded(found[id])}
         rows = {id: source for id, source in mine.items() if id != request_id}
         # A feedback that reached the engine late, when another replica had handed it to the rows already.
         # Or a second delivery of it that was refused, or given up, on its way to the rows.
@@ -175,11 +166,6 @@ def _times(documents: Mapping[str, Any]) -> set[str]:
 
 def _is_degraded(source: Any) -> bool:
     return any(isinstance(part, dict) and "unindexed" in part for part in source.values())
-
-
-def _has_nothing_to_set_aside(source: Any) -> bool:
-    """Return whether a degraded form differs only in what is left out: all names in the parts are the program's own."""
-    return all(part.keys() <= mapped_fields.PARTS[name] for name, part in source.items() if name in _PARTS)
 
 
 def _difference(stored: Any, expected: Any) -> str:

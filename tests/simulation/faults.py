@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -13,6 +14,7 @@ from request_logger.store.changes import StoreUnavailableError, UnreadableAnswer
 from request_logger.store.client.client import SearchEngine
 from request_logger.store.indices.admin import IndexAdmin
 from request_logger.store.indices.templates import DEAD_LETTER_INDEX
+from request_logger.store.writing.core import MAX_DOUBTS
 from tests.simulation.model_engine import ModelEngine, UnreadableAnswer
 
 Answer = tuple[int, Any]
@@ -31,6 +33,7 @@ _ITEM_REFUSALS: tuple[tuple[int, str], ...] = (
     (404, "index_not_found_exception"),
     (409, "version_conflict_engine_exception"),
 )
+_REFUSAL = {"error": {"type": "simulated", "reason": "no"}}
 _FORM_REFUSED = ((400, "mapper_parsing_exception"),)
 _VERBS = ("create", "index", "update", "delete")
 Way = TypeVar("Way")
@@ -59,10 +62,8 @@ class Plan:
     """The kinds of requests of which items are refused."""
     refuses_letters: bool = False
     """The index of dead letters refuses some of them, as one with another's mapping does."""
-    bulk_refused: bool = False
-    """A whole _bulk was refused as an engine does for good: a document in it may be stored without what is computed."""
     template_refused: bool = False
-    """A template was refused as an engine does for good: it is not installed again before the next loss of an index."""
+    """A template was refused as an engine does for good: it is installed again only after a while."""
 
     @classmethod
     def of(cls, rng: random.Random, *, takes_little: bool) -> Plan:
@@ -108,6 +109,7 @@ class FaultyEngine(SearchEngine):
         super().__init__(settings, warn=False)
         self._admin = IndexAdmin(self.request, settings, clock, f"{rng.getrandbits(32):08x}")
         self._model = model
+        self._refused_alone: Counter[str] = Counter()
         self._faults = faults
         self._rng = rng
         self._tell = tell
@@ -129,9 +131,11 @@ class FaultyEngine(SearchEngine):
         if rng.random() < faults.status:
             status = rng.choice(faults.statuses)
             self._tell(f"{method} {path}: {status} of a proxy")
-            faults.bulk_refused = faults.bulk_refused or path == "/_bulk"
             faults.template_refused = faults.template_refused or (method == "PUT" and "/_index_template/" in path)
-            return status, rng.choice(("", "<html>no</html>", {"error": {"type": "simulated", "reason": "no"}}))
+            page = rng.choice(("", "<html>no</html>", _REFUSAL))
+            if (path, status, page) == ("/_bulk", 400, _REFUSAL) and not self._refuses_alone(raw or b""):
+                page = ""
+            return status, page
         if path == "/_bulk" and rng.random() < faults.too_large:
             self._tell(f"{method} {path}: 413 of a proxy")
             return 413, ""
@@ -147,6 +151,15 @@ class FaultyEngine(SearchEngine):
             # To a list of indices that would be an answer: that there is none. No engine says so of what is there.
             return 200, [] if path.endswith("/_alias") and garbage == {} else garbage
         return answer
+
+    def _refuses_alone(self, body: bytes) -> bool:
+        """Return whether a gateway may refuse a whole _bulk as an engine does: a document alone, MAX_DOUBTS times."""
+        (verb, lines), *others = _groups(body)
+        if others:
+            return True
+        id = _id_of(verb, lines)
+        self._refused_alone[id] += 1
+        return self._refused_alone[id] <= MAX_DOUBTS
 
     def _ask(self, method: str, path: str, raw: bytes | None, params: Mapping[str, str] | None) -> Answer:
         try:
@@ -198,7 +211,7 @@ class FaultyEngine(SearchEngine):
         answered = iter(answer["items"])
         items = []
         for number, (verb, lines) in enumerate(groups):
-            id = loads(lines.split(b"\n", 1)[0])[verb]["_id"]
+            id = _id_of(verb, lines)
             if number in refused:
                 code, kind = refused[number]
                 items.append({verb: {"_id": id, "status": code, "error": {"type": kind, "reason": "simulated"}}})
@@ -218,6 +231,11 @@ def _groups(body: bytes) -> list[tuple[str, bytes]]:
         groups.append((verb, b"".join(line + b"\n" for line in lines[:count])))
         lines = lines[count:]
     return groups
+
+
+def _id_of(verb: str, lines: bytes) -> str:
+    id: str = loads(lines.split(b"\n", 1)[0])[verb]["_id"]
+    return id
 
 
 def _broken(answer: Any, rng: random.Random) -> Any:

@@ -18,11 +18,11 @@ from request_logger.kafka.letter_content import record_of
 from request_logger.kafka.record import Record
 from request_logger.settings import Settings
 from request_logger.store.changes import RejectedError, StoreUnavailableError
-from request_logger.store.indices.admin import RETRY_SECONDS
-from request_logger.store.indices.templates import DEAD_LETTER_INDEX, TEMPLATE_NAME
+from request_logger.store.indices.templates import DEAD_LETTER_INDEX
 from request_logger.store.writing.future import Future
 from request_logger.store.writing.linger import Arrival
 from tests.model import without_times
+from tests.simulation import checks
 from tests.simulation.clock import Clock
 from tests.simulation.compare import Delivered
 from tests.simulation.faults import FaultyEngine, Plan
@@ -246,7 +246,9 @@ class World:
             self.problems.append("the account of pending bytes is not even")
         self._retry_letters()
         if self.lost_indices:
-            self._check_mappings()
+            checks.see_mappings(self)
+        if self.faults.template_refused:
+            checks.see_templates(self)
         for process in self.all_processes:
             self.problems += process.mistakes.found
         return [*self.problems, *self._compare()]
@@ -361,26 +363,6 @@ class World:
         except BadEventError:
             return None
 
-    def _check_mappings(self) -> None:
-        """See that templates and mappings are back some events after the engine has come back empty."""
-        # Every replica has traffic again: one that has noticed the loss looks with its next event.
-        last = 4 * len(self.processes) - 1
-        for number in range(last + 1):
-            message = Message(
-                "a", f"after{number}", "request", "2026-02-01T12:00:00Z", b'{"data": {"ndarray": [[1]]}}', True
-            )
-            future = self.processes[number % len(self.processes)].submit(message.event(self.settings))
-            self.clock.run(future.done, self.clock.now + DRAIN_SECONDS, _MOST_STEPS)
-            later = self.clock.now + RETRY_SECONDS
-            self.clock.after(RETRY_SECONDS, lambda: None)
-            self.clock.run(lambda: self.clock.now >= later, later, _MOST_STEPS)  # noqa: B023
-        if TEMPLATE_NAME not in self.engine.state.templates and not self.faults.template_refused:
-            self.problems.append("the engine came back empty, and its templates were not installed again")
-        name = next(index for index, id in self.engine.documents() if id == f"after{last}")
-        _, answer = self.engine.request("GET", f"/{name}/_mapping", None, {})
-        if "metrics" not in answer[name]["mappings"].get("properties", {}):
-            self.problems.append("the engine came back empty, and an index has none of our fields")
-
     def _compare(self) -> list[str]:
         if self.refused and not self.takes_little:
             return [f"refused though it could be stored: {next(iter(self.refused.values()))}"]
@@ -390,9 +372,8 @@ class World:
         # A request that reaches the engine after its sender's end is followed by no search: a second copy may stay.
         late = {id for process in self.all_processes for id in process.late_ids()}
         delivered = Delivered(
-            self.settings, self.messages, self.acknowledged, self.interrupted, late, self.arrivals, self.refused,
-            self.faults.bulk_refused,
-        )  # fmt: skip
+            self.settings, self.messages, self.acknowledged, self.interrupted, late, self.arrivals, self.refused
+        )
         return self.compare(delivered, without_times(self.engine.documents()))
 
     def compare(self, delivered: Delivered, stored: Any) -> list[str]:

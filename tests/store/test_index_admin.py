@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from itertools import count
+from itertools import count, pairwise
 from typing import Any
 
 import pytest
@@ -13,7 +13,7 @@ from request_logger.common.mapped_fields import ORIGIN
 from request_logger.settings import Settings
 from request_logger.store.changes import StoreUnavailableError
 from request_logger.store.indices import templates
-from request_logger.store.indices.admin import RETRY_SECONDS
+from request_logger.store.indices.admin import MAX_TEMPLATE_PAUSE_SECONDS, RETRY_SECONDS
 from request_logger.store.indices.mapping_check import field_types
 from tests.store import garbage
 from tests.store.scripted_engine import BLOCKED, DONE, FORBIDDEN, INDEX, Answer, Scripted
@@ -183,6 +183,29 @@ def test_without_templates_an_index_is_complete_all_the_same(engine: Scripted) -
     engine.answers["PUT", "template"] = FORBIDDEN
     assert engine.admin.prepare(INDEX)
     assert templates.additions(engine.mappings[INDEX]) == {}
+
+
+def test_a_refused_template_is_installed_again_later(engine: Scripted) -> None:
+    """Before the next new index, after a pause that grows: a gateway's refusal doesn't last, a permission's does."""
+    engine.answers["PUT", "template"] = 400, error("illegal_argument_exception", 400)
+    path = f"/_index_template/{templates.TEMPLATE_NAME}"
+    tries = []
+    for second in range(0, 4 * int(MAX_TEMPLATE_PAUSE_SECONDS), 60):
+        engine.now = float(second)
+        before = engine.asked("PUT", path)
+        assert engine.admin.prepare(f"{INDEX}-{second}")
+        if engine.asked("PUT", path) > before:
+            tries.append(second)
+    pauses = [later - earlier for earlier, later in pairwise(tries)]
+    assert pauses[:4] == [60, 120, 240, 480]
+    assert max(pauses) == pauses[-1] == MAX_TEMPLATE_PAUSE_SECONDS
+    engine.answers.clear()
+    engine.now += MAX_TEMPLATE_PAUSE_SECONDS
+    for _ in range(2):
+        assert engine.admin.prepare(f"{INDEX}-last")
+        engine.now += MAX_TEMPLATE_PAUSE_SECONDS
+    assert engine.mappings[f"{INDEX}-last"] == templates.mapping()
+    assert engine.asked("PUT", path) == len(tries) + 1
 
 
 def test_an_index_that_somebody_else_created_meanwhile(engine: Scripted) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
 
+from request_logger.common.join_keys import KEYS_INDEX
 from request_logger.settings import Settings
 from request_logger.store.indices import templates
 from tests.store import garbage
@@ -100,6 +102,56 @@ def test_a_trial_index_that_stays_is_told(engine: Scripted, caplog: pytest.LogCa
     assert engine.admin.prepare(INDEX)
     assert len(caplog.records) == 2
     assert all("request-logger-trial-" in record.getMessage() for record in caplog.records)
+
+
+DAY = 86_400
+
+
+@pytest.mark.parametrize(
+    ("name", "age", "hidden", "is_removed"),
+    [
+        ("0" * 32, 2 * DAY, "true", True),
+        ("0123456789abcdef" * 2 + "-codec", 2 * DAY, "true", True),
+        ("0" * 32, DAY - 60, "true", False),
+        ("0" * 32, 2 * DAY, "false", False),
+        ("0" * 32 + "-x", 2 * DAY, "true", False),
+        ("default", 2 * DAY, "true", False),
+    ],
+)
+def test_what_a_killed_process_left_is_deleted(
+    engine: Scripted, name: str, age: int, hidden: str, is_removed: bool
+) -> None:
+    """A trial index of yesterday; not one that another process may use now, nor an index of somebody else."""
+    index = f"inference-log-request-logger-trial-{name}"
+    created = str(int((time.time() - age) * 1000))
+    settings = {"index.creation_date": created, "index.hidden": hidden}
+    engine.answers["GET", "_settings"] = 200, {index: {"settings": settings}, "other": {"settings": {}}}
+    for number in range(2):
+        assert engine.admin.prepare(f"{INDEX}-{number}")
+    assert engine.asked("DELETE", f"/{index}") == is_removed
+    assert engine.asked("GET", "/inference-log-request-logger-trial-*/_settings") == 1
+
+
+@pytest.mark.parametrize("answer", [FORBIDDEN, *((200, page) for page in garbage.PAGES), (200, {"i": {"settings": 7}})])
+def test_stale_trial_indices_that_can_not_be_listed(engine: Scripted, answer: Answer) -> None:
+    """They stay; events don't wait for that."""
+    engine.answers["GET", "_settings"] = answer
+    assert engine.admin.prepare(INDEX)
+
+
+@pytest.mark.parametrize("chosen", ["auto", "zstd"])
+def test_documents_of_join_keys_have_the_same_codec(chosen: str) -> None:
+    """As the other indices; a template that an earlier version installed without one is replaced."""
+    settings = Settings(join_keys="request.payload.meta.puid", index_codec=chosen)
+    engine = Scripted(settings)
+    wanted = templates.wanted(settings)[KEYS_INDEX]
+    engine.templates[KEYS_INDEX] = {name: value for name, value in wanted.items() if name != "_meta"}
+    engine.templates[KEYS_INDEX]["template"] = {"settings": {}, "mappings": templates.key_mapping()}
+    assert engine.admin.prepare(INDEX)
+    assert engine.templates[KEYS_INDEX]["template"]["settings"]["index.codec"] == codec_of(engine)
+    assert codec_of(engine) == {"auto": "best_compression", "zstd": "zstd"}[chosen]
+    assert engine.templates[KEYS_INDEX]["template"]["mappings"] == templates.key_mapping()
+    assert templates.is_current([as_shown(engine.templates[KEYS_INDEX])], wanted)
 
 
 def test_a_codec_that_the_engine_lacks(caplog: pytest.LogCaptureFixture) -> None:

@@ -8,13 +8,15 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
 
 from request_logger.settings import Settings
+from request_logger.store.changes import StoreUnavailableError
 from request_logger.store.indices import templates
-from request_logger.store.indices.capabilities import Capabilities
+from request_logger.store.indices.capabilities import Capabilities, remove_stale_trial_indices
 from request_logger.store.indices.lean_template import is_leanable, with_codec_of_any_engine
 from request_logger.store.responses import (
     Refusal,
@@ -35,6 +37,10 @@ Raises StoreUnavailableError if there is no answer.
 # The pause before an index that could not be prepared, or the templates after an index was lost, are checked again. A
 # check takes several requests, while the _bulk requests of a busy logger are milliseconds apart.
 RETRY_SECONDS = 5.0
+# The pause before a refused template is installed again, doubled after each refusal. Most refusals last (a permission),
+# and an index that lacks the template is given its fields; a gateway's refusal must not leave it out for ever.
+FIRST_TEMPLATE_PAUSE_SECONDS = 60.0
+MAX_TEMPLATE_PAUSE_SECONDS = 3600.0
 # Entries per record of warnings and pauses: about 100 kB if each is for another index.
 _MAX_REMEMBERED = 1000
 _FIELD_LIMIT = "index.mapping.total_fields.limit"
@@ -65,6 +71,11 @@ class IndexAdmin:
         self._losses = 0
         self._losses_checked = -1
         self._check_templates_at = float("-inf")
+        # Some template was refused; when it is installed again, and the pause before the time after that.
+        self._is_template_refused = False
+        self._install_again_at = float("inf")
+        self._template_pause = FIRST_TEMPLATE_PAUSE_SECONDS
+        self._is_tidy = False
         self._retry_at: dict[str, float] = {}
         # Indices that were found or made to have all of our fields.
         self._completed: set[str] = set()
@@ -105,11 +116,16 @@ class IndexAdmin:
         self._capabilities = None
 
     def install_template(self) -> None:
-        """Install the index templates that are missing or outdated. Raises StoreUnavailableError."""
-        losses = self._losses
-        if self._losses_checked == losses or self._clock() < self._check_templates_at:
+        """Install the index templates that are missing or outdated. Raises StoreUnavailableError.
+
+        One that the search engine refuses is installed again before an index is prepared, at the earliest after a
+        pause: see FIRST_TEMPLATE_PAUSE_SECONDS.
+        """
+        losses, now = self._losses, self._clock()
+        is_unchecked = self._losses_checked != losses and now >= self._check_templates_at
+        if not is_unchecked and now < self._install_again_at:
             return
-        blocked = False
+        blocked = refused = False
         for name, wanted in self._templates.items():
             path = f"/_index_template/{name}"
             present = read_templates(*self._request("GET", path))
@@ -121,12 +137,31 @@ class IndexAdmin:
                     self._warn(f"the index template {name} can't be installed with INDEX_CODEC", refusal)
                     refusal = self._put_template(path, plainer)
                 if refusal is not None:
+                    refused = True
                     blocked = blocked or refusal.is_blocked
                     self._warn(f"the index template {name} can't be installed", refusal)
         if losses:
             self._check_templates_at = self._clock() + RETRY_SECONDS
         if not blocked:
             self._losses_checked = losses
+        self._plan_installation(refused=refused)
+        self._tidy()
+
+    def _plan_installation(self, *, refused: bool) -> None:
+        """Decide when to install the templates again, of which some were ``refused``."""
+        self._is_template_refused = refused
+        if refused:
+            self._install_again_at = self._clock() + self._template_pause
+            self._template_pause = min(2 * self._template_pause, MAX_TEMPLATE_PAUSE_SECONDS)
+        else:
+            self._install_again_at, self._template_pause = float("inf"), FIRST_TEMPLATE_PAUSE_SECONDS
+
+    def _tidy(self) -> None:
+        """Delete stale trial indices, once; an index is prepared whether or not that succeeds."""
+        if not self._is_tidy:
+            self._is_tidy = True
+            with suppress(StoreUnavailableError):
+                remove_stale_trial_indices(self._request, time.time())
 
     def _leaner(self, wanted: dict[str, Any]) -> dict[str, Any]:
         """Return a template as lean as the search engine can take it; it is asked once."""
@@ -168,9 +203,10 @@ class IndexAdmin:
         """Add the missing fields to an index, and raise its field limit; return False if the index is blocked."""
         additions = templates.additions_for(index, mapping, text_search=self._text_search)
         if additions and index in self._completed:
-            # It was created again, implicitly by its first document or without the templates, which may be lost.
+            # It was created again, implicitly by its first document or without the templates, which may be lost, unless
+            # they are known to be missing.
             self._completed.remove(index)
-            self._losses += 1
+            self._losses += not self._is_template_refused
         refusal = None
         if additions:
             self._make_room(index, mapping, additions)

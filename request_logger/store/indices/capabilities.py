@@ -7,6 +7,7 @@ version can be configured to refuse such searches, or lack the library of a code
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from urllib.parse import quote
 from request_logger.store.changes import StoreUnavailableError
 from request_logger.store.indices.lean_template import has_codec, is_leanable, with_codec, without_points
 from request_logger.store.indices.templates import INDEX_PATTERNS, Mapping
-from request_logger.store.responses import Refusal, read_acknowledgement, read_search, read_stored
+from request_logger.store.responses import Refusal, read_acknowledgement, read_all_settings, read_search, read_stored
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +27,9 @@ BEST_CODEC = "best_compression"
 """Every version has this codec, but Elasticsearch 8.15 and later need a native library for it."""
 # Within a pattern that the logger's user may write to. Followed by a name that no other process has.
 _TRIAL_INDEX = INDEX_PATTERNS[0].replace("*", "request-logger-trial-")
+_OURS = re.compile(re.escape(_TRIAL_INDEX) + "[0-9a-f]{32}(-codec)?")
+# A question takes seconds. The search engine's clock may differ from this machine's, but hardly by a day.
+_STALE_SECONDS = 86_400.0
 _FIELD = "number"
 _SETTINGS: Mapping = {"index.number_of_shards": 1, "index.number_of_replicas": 0, "index.hidden": True}
 TRIAL_BODY: Mapping = {
@@ -69,7 +73,7 @@ class Capabilities:
 def leaner(template: Mapping, request: SendRequest, name: str) -> Mapping:
     """Return an index template as lean as the search engine can take it: see Capabilities.
 
-    A template without numbers is returned without a question. Raises StoreUnavailableError.
+    A template that doesn't depend on it is returned without a question. Raises StoreUnavailableError.
     """
     if not is_leanable(template):
         return template
@@ -104,6 +108,20 @@ def compresses(request: SendRequest, name: str) -> bool:
             return not isinstance(read_stored(*answer), Refusal)
         except StoreUnavailableError:
             return False
+
+
+def remove_stale_trial_indices(request: SendRequest, now: float) -> None:
+    """Delete the trial indices that were a day old at ``now`` (seconds since 1970): their processes were killed.
+
+    Does nothing if this user may not list or delete them. Raises StoreUnavailableError.
+    """
+    params = {"expand_wildcards": "all", "flat_settings": "true"}
+    found = read_all_settings(*request("GET", f"/{_TRIAL_INDEX}*/_settings", params=params))
+    for index, settings in {} if isinstance(found, Refusal) else found.items():
+        created = str(settings.get("index.creation_date", ""))
+        is_stale = created.isdecimal() and int(created) / 1000 < now - _STALE_SECONDS
+        if is_stale and _OURS.fullmatch(index) and str(settings.get("index.hidden")) == "true":
+            read_acknowledgement(*request("DELETE", f"/{index}"), what="deleting a trial index")
 
 
 @contextmanager

@@ -14,6 +14,8 @@ ANY_CODEC = "default"
 # The template names no codec: the best one that the search engine can write segments with is added.
 CHOSEN_CODEC = "auto"
 CODEC = "index.codec"
+# Of a template without numbers, in which it says that the best codec is added. One with numbers needs no such mark.
+CHOSEN_CODEC_META: Mapping = {"codec": CHOSEN_CODEC}
 _NUMBERS = frozenset({"double", "long", "integer", "byte"})
 
 
@@ -52,8 +54,8 @@ def has_codec(template: Mapping) -> bool:
 
 
 def is_leanable(template: Mapping) -> bool:
-    """Return whether an index template depends on what the search engine can do: it has numbers."""
-    return without_points(template) != template
+    """Return whether an index template depends on what the search engine can do: its numbers, or its codec."""
+    return template.get("_meta") == CHOSEN_CODEC_META or without_points(template) != template
 
 
 def with_codec(template: Mapping, codec: str) -> Mapping:

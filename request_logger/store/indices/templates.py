@@ -24,7 +24,7 @@ from request_logger.common.mapped_fields import (
 )
 from request_logger.common.periods import pattern, with_periods
 from request_logger.settings import Settings
-from request_logger.store.indices.lean_template import CHOSEN_CODEC, CODEC
+from request_logger.store.indices.lean_template import CHOSEN_CODEC, CHOSEN_CODEC_META, CODEC
 
 Mapping = dict[str, Any]
 
@@ -232,14 +232,15 @@ def wanted(settings: Settings) -> dict[str, Mapping]:
 
 
 def _of_keys(own: Mapping) -> Mapping:
-    """Return the template of the documents of join keys, with the shards and the codec that the settings name."""
+    """Return the template of the documents of join keys, with the shards and the codec of the other indices."""
     kept = {name: value for name, value in own["template"]["settings"].items() if name != _FIELD_LIMIT}
-    return {
+    template = {
         "index_patterns": [KEYS_INDEX, pattern(KEYS_INDEX)],
         "priority": 100,
         "template": {"settings": kept, "mappings": key_mapping()},
         "version": VERSION,
     }
+    return template if CODEC in kept else {**template, "_meta": CHOSEN_CODEC_META}
 
 
 def is_current(installed: Sequence[Mapping], template: Mapping) -> bool:

@@ -36,6 +36,10 @@ log = logging.getLogger(__name__)
 
 MAX_FAILURES = 5
 """How often a document's request may fail alone without a readable answer before its events fail."""
+MAX_DOUBTS = 2
+"""How often a document's request is sent again unchanged after it was refused as a whole, alone: a gateway may have
+refused it, and the next form may lack what the search engine would accept. A document that the search engine refuses
+waits 0.3 s at most."""
 SLOW_SECONDS = 1.0
 """A _bulk that fails after a longer time has timed out; a refused connection fails at once."""
 _ALONE = {Failure.TOO_LARGE: Kind.TOO_LARGE, Failure.REFUSED: Kind.REFUSED}
@@ -119,7 +123,7 @@ class WriterCore:
     def _set_initial_state(self, document: PendingDocument) -> None:
         """Set the state of a document by what the cache and the catalog know of it."""
         document.forget()
-        document.attempts, document.delayed_by = 0, ""
+        document.attempts, document.doubts, document.delayed_by = 0, 0, ""
         locator = self._locator
         document.known = known = self._cache.get(*document.key)
         # The changes of commands have no day: they name the exact index.
@@ -304,11 +308,7 @@ class WriterCore:
         documents, failure = wanted.documents, answer.failure
         self._observer.happened(_COUNTED_AS[failure], "", answer.reason)
         if len(documents) == 1 and failure in _ALONE:
-            kind = _ALONE[failure]
-            if kind is Kind.REFUSED and documents[0].action is Action.STORE_DEAD_LETTER:
-                # A dead letter has no content that could be refused, so the cause is the search engine or a proxy.
-                kind = Kind.LATER
-            self._outcome(documents[0], Outcome(kind, reason=answer.reason), now)
+            self._refused_alone(documents[0], _ALONE[failure], answer.reason, now)
             return
         for document in documents:
             self._answer_received(document)
@@ -332,6 +332,18 @@ class WriterCore:
                 self._failed(document, answer.reason, now, is_alone=size == 1)
             else:
                 self._schedule.ready(document)
+
+    def _refused_alone(self, document: PendingDocument, kind: Kind, reason: str, now: float) -> None:
+        """Apply the refusal of a request with a single document; see `MAX_DOUBTS`."""
+        # A dead letter has no content that could be refused, so the cause is the search engine or a proxy.
+        is_letter = document.action is Action.STORE_DEAD_LETTER
+        if kind is not Kind.REFUSED or not (is_letter or document.doubts < MAX_DOUBTS):
+            self._outcome(document, Outcome(kind, reason=reason), now)
+            return
+        document.doubts += 1
+        self._outcome(document, Outcome(Kind.LATER, reason=reason), now)
+        # Others must not be refused with it once more.
+        document.max_bulk_documents = 1
 
     def _unavailable(self, wanted: Round, failure: Failure, now: float) -> None:
         if isinstance(wanted, Bulk):

@@ -80,6 +80,8 @@ class PendingDocument:
     """The reason for the last pause."""
     failures: int = 0
     """How often its request was sent alone without a readable answer, or could not be built."""
+    doubts: int = 0
+    """How often its request was refused as a whole, alone, and is sent again unchanged."""
     max_bulk_documents: int = ANY_NUMBER
     """How many documents a _bulk with this one may have: halved after each _bulk that failed as a whole."""
     guesses_new: bool = False

@@ -27,8 +27,10 @@ finds both copies; it joins them in the oldest index and deletes the others (`HA
 skip these states.
 
 **Refusals are bounded.** A document that the search engine refuses is degraded: each refusal leads to a form with less
-to refuse. When no form is left, a dead letter is stored (`UNINDEXABLE`). A dead letter that can't be stored now is
-retried until the event's deadline. A refused read can't be degraded: the plan receives an error (`End.UNREADABLE`).
+to refuse. A request that is refused as a whole is split; a document that is refused alone is sent again as it is,
+since a gateway may have refused it. When no form is left, a dead letter is stored (`UNINDEXABLE`). A dead letter that
+can't be stored now is retried until the event's deadline. A refused read can't be degraded: the plan receives an error
+(`End.UNREADABLE`).
 
 **Without an answer nothing changes.** If the search engine doesn't answer, asks to retry later or sends an unreadable
 answer, the document keeps its state and the pause before the next attempt grows, until the deadline of its events.
