@@ -37,6 +37,7 @@ class Consumer:
     """Reads the partitions that it owns, and commits what is stored. It dies with its process.
 
     ``commit_fails`` decides what becomes of a commit: None where it arrives and is answered, else whether it arrives.
+    ``given_up`` is told of each prediction whose event this member does not retry any more: another one has it now.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Consumer:
         clock: Clock,
         rng: random.Random,
         commit_fails: Callable[[], bool | None],
+        given_up: Callable[[str], None],
     ) -> None:
         self.process = process
         self._broker = broker
@@ -54,6 +56,7 @@ class Consumer:
         self._clock = clock
         self._rng = rng
         self._commit_fails = commit_fails
+        self._given_up = given_up
         self._partitions: dict[tuple[str, int], Partition] = {}
         self._next: dict[int, int] = {}
         self._leaving: dict[int, tuple[float, Any]] = {}
@@ -81,7 +84,10 @@ class Consumer:
 
     def lose(self, number: int) -> None:
         """Forget a partition that belongs to somebody else already."""
-        self._partitions.pop((TOPIC, number), None)
+        partition = self._partitions.pop((TOPIC, number), None)
+        for work in partition._records if partition is not None else ():
+            if work.event is not None:
+                self._given_up(work.event.request_id)
         self._leaving.pop(number, None)
         self._next.pop(number, None)
 

@@ -14,7 +14,6 @@ from request_logger.store.changes import StoreUnavailableError, UnreadableAnswer
 from request_logger.store.client.client import SearchEngine
 from request_logger.store.indices.admin import IndexAdmin
 from request_logger.store.indices.templates import DEAD_LETTER_INDEX
-from request_logger.store.writing.core import MAX_DOUBTS
 from tests.simulation.model_engine import ModelEngine, UnreadableAnswer
 
 Answer = tuple[int, Any]
@@ -35,6 +34,8 @@ _ITEM_REFUSALS: tuple[tuple[int, str], ...] = (
 )
 _REFUSAL = {"error": {"type": "simulated", "reason": "no"}}
 _FORM_REFUSED = ((400, "mapper_parsing_exception"),)
+# As often a gateway may refuse a document alone: the writer sends it again, and its form is that of its events.
+_MOST_REFUSED_ALONE = 2
 _VERBS = ("create", "index", "update", "delete")
 Way = TypeVar("Way")
 
@@ -153,13 +154,13 @@ class FaultyEngine(SearchEngine):
         return answer
 
     def _refuses_alone(self, body: bytes) -> bool:
-        """Return whether a gateway may refuse a whole _bulk as an engine does: a document alone, MAX_DOUBTS times."""
+        """Return whether a gateway may refuse a whole _bulk as an engine does: a document alone, only some times."""
         (verb, lines), *others = _groups(body)
         if others:
             return True
         id = _id_of(verb, lines)
         self._refused_alone[id] += 1
-        return self._refused_alone[id] <= MAX_DOUBTS
+        return self._refused_alone[id] <= _MOST_REFUSED_ALONE
 
     def _ask(self, method: str, path: str, raw: bytes | None, params: Mapping[str, str] | None) -> Answer:
         try:

@@ -20,8 +20,8 @@ class Group:
     """A schedule's topic and the members that read it.
 
     ``committed`` is told of each record whose offset is committed, with its event (None where it is none), and whether
-    it became a dead letter.
-    ``faults_are_on`` says whether commits may fail.
+    it became a dead letter. ``given_up`` is told of each prediction whose event a member had under way when it lost
+    the partition. ``faults_are_on`` says whether commits may fail.
     """
 
     def __init__(
@@ -31,12 +31,14 @@ class Group:
         settings: Settings,
         faults_are_on: Callable[[], bool],
         committed: Callable[[Record, Message | None, bool], None],
+        given_up: Callable[[str], None],
         tell: Callable[[str], None],
     ) -> None:
         self._rng = rng
         self._clock = clock
         self._settings = settings
         self._faults_are_on = faults_are_on
+        self._given_up = given_up
         self._tell = tell
         self._commits_fail = rng.choice((0.0, 0.1, 0.5))
         self._events: dict[int, Message] = {}
@@ -62,7 +64,9 @@ class Group:
         def commit_fails() -> bool | None:
             return rng.random() < 0.5 if self._faults_are_on() and rng.random() < self._commits_fail else None
 
-        self._members.append(Consumer(self._broker, process, self._settings, self._clock, rng, commit_fails))
+        self._members.append(
+            Consumer(self._broker, process, self._settings, self._clock, rng, commit_fails, self._given_up)
+        )
 
     def produce(self, message: Message, milliseconds: int) -> Message:
         """Write an event's record at a time (since 1970); return the event: one without a time has the record's."""

@@ -74,9 +74,24 @@ class World:
         self.processes = [
             self._process(f"w{number}") for number in range(1 if self.burst else rng.choice((1, 2, 2, 3)))
         ]
+        self.acknowledged: set[Message] = set()
+        self.refused: dict[Message, str] = {}
+        self.interrupted: set[str] = set()
+        """Predictions of which an event was given up: not answered in time, or of a partition that a member lost.
+
+        A join of two copies may have been given up, too, and a feedback on its way to the rows.
+        """
         self.group: Group | None = None
         if not self.is_calm and rng.random() < 0.15:
-            self.group = Group(rng, self.clock, self.settings, lambda: self.faults_are_on, self._committed, self.tell)
+            self.group = Group(
+                rng,
+                self.clock,
+                self.settings,
+                lambda: self.faults_are_on,
+                self._committed,
+                self.interrupted.add,
+                self.tell,
+            )
             for process in self.processes:
                 self.group.join(process)
             self.group.rebalance()
@@ -84,10 +99,6 @@ class World:
         self.spooling = Spooling.of(rng, is_allowed=not self.takes_little and not self.is_calm)
         if self.spooling is not None:
             self.spooling.replay(self.processes[0])
-        self.acknowledged: set[Message] = set()
-        self.refused: dict[Message, str] = {}
-        self.interrupted: set[str] = set()
-        """Predictions of which an event was not answered in time: a join of two copies may have been given up."""
         self.arrivals: dict[Message, list[str]] = {}
         """When the deliveries of an event without a time arrived."""
         self._times: set[int] = set()

@@ -50,3 +50,17 @@ def test_an_index_that_was_refused_says_nothing_of_templates() -> None:
     engine.now += RETRY_SECONDS
     assert engine.admin.prepare(INDEX)
     assert engine.asked("GET", f"/_index_template/{templates.TEMPLATE_NAME}") == 0
+
+
+def test_an_index_in_the_place_of_an_alias_says_that_the_templates_may_be_lost() -> None:
+    """The engine came back empty, and made an index of the name by its first document."""
+    engine = Scripted()
+    engine.mappings["behind"] = {}
+    engine.answers["GET", "_mapping"] = 200, {"behind": {"mappings": {}}}
+    assert engine.admin.prepare(INDEX)
+    engine.templates.clear()
+    engine.answers.clear()
+    engine.mappings = {INDEX: {}}
+    engine.now += RETRY_SECONDS
+    assert engine.admin.prepare(INDEX)
+    assert set(engine.templates) == {templates.TEMPLATE_NAME, templates.DEAD_LETTER_INDEX}

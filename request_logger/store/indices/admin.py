@@ -193,6 +193,9 @@ class IndexAdmin:
             return not found.is_blocked
         # For an alias the answer has the indices behind it.
         done = [self._complete(name, mapping) for name, mapping in found.items()]
+        if index not in found:
+            # An index that later has the name of the alias, and lacks fields, says that the templates may be lost.
+            self._completed.add(index)
         return bool(done) and all(done)
 
     def _mappings(self, index: str) -> dict[str, Any] | Refusal:
