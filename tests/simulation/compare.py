@@ -12,7 +12,7 @@ from request_logger.documents.parts import RECEIVED
 from request_logger.settings import Settings
 from tests.model import in_order
 from tests.simulation.process import SETTLE
-from tests.simulation.traffic import Message
+from tests.simulation.traffic import Message, is_poison
 
 # Each costs as much as storing the events again.
 _MOST_ORACLES = 100
@@ -26,7 +26,8 @@ class Delivered:
 
     ``interrupted`` are predictions of which an event was not answered in time, ``late`` the ids of documents whose
     requests reached the engine when nobody waited any more. ``arrivals`` are the times of all deliveries of the events
-    without a time of their own, ``refused`` the events of which a delivery was refused for good.
+    without a time of their own, ``refused`` the events of which a delivery was refused for good. ``items_refused``:
+    single documents were refused, so any may be degraded.
     """
 
     settings: Settings
@@ -36,6 +37,7 @@ class Delivered:
     late: Collection[str]
     arrivals: Mapping[Message, list[str]]
     refused: Collection[Message] = ()
+    items_refused: bool = True
 
     def problems(self, stored: Mapping[tuple[str, str], Any]) -> list[str]:
         """Return what is wrong with what is stored: (index, id) -> source."""
@@ -45,13 +47,24 @@ class Delivered:
                 return [f"{id} is in {by_id[id]} and in {index}"]
             by_id[id] = index
         found = {id: source for (_, id), source in stored.items()}
-        problems = []
+        problems = self._degraded_without_reason(found)
         for request_id in sorted({message.request_id for message in self.messages}):
             # A join of two copies that was given up leaves both.
             if self.settings.index_period != "none" and (request_id in self.late or self._has_doubts(request_id)):
                 continue
             problems += self._of_prediction(request_id, found)
         return problems
+
+    def _degraded_without_reason(self, found: Mapping[str, Any]) -> list[str]:
+        """Say which documents are degraded though nothing in them was refused: a gateway refuses without a reason."""
+        if self.items_refused:
+            return []
+        poisoned = {message.request_id for message in self.messages if is_poison(message)}
+        return [
+            f"{id} is degraded, and nothing in it was refused"
+            for id, source in found.items()
+            if _is_degraded(source) and id.partition("-item-")[0] not in poisoned
+        ]
 
     def _is_sure(self, message: Message) -> bool:
         """Return whether a message must be in its prediction."""

@@ -63,6 +63,8 @@ class Plan:
     """The kinds of requests of which items are refused."""
     refuses_letters: bool = False
     """The index of dead letters refuses some of them, as one with another's mapping does."""
+    items_refused: bool = False
+    """Single items of a _bulk may be refused."""
     template_refused: bool = False
     """A template was refused as an engine does for good: it is installed again only after a while."""
 
@@ -87,6 +89,7 @@ class Plan:
         if plan.refuses_letters:
             # A letter follows only where every form of a document was refused.
             plan.items, plan.item_refusals, plan.verbs = 0.8, _FORM_REFUSED, _VERBS
+        plan.items_refused = plan.items > 0
         return plan
 
     def end(self) -> None:

@@ -109,6 +109,11 @@ def messages(rng: random.Random, deployments: list[str], predictions: int) -> li
     return drawn
 
 
+def is_poison(message: Message) -> bool:
+    """Return whether an engine may refuse an event because of its content."""
+    return message.body in _POISON
+
+
 def burst(rng: random.Random, deployments: list[str]) -> list[Message]:
     """Draw one event that is delivered very often. Its sender doesn't retry."""
     time = f"{_DAYS[0]}T12:00:00Z"

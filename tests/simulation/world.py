@@ -327,6 +327,7 @@ class World:
             body = b'{"actions":[{"add":{"index":"%b-00000%d","alias":"%b"}}]}' % (name.encode(), number, name.encode())
             status, _ = self.engine.request("POST", "/_aliases", body, {})
         self.tell(f"{name} becomes an alias of two: {status}")
+        self.faults.items_refused = True
 
     def _wipe(self) -> None:
         self.tell("the engine comes back empty")
@@ -383,8 +384,9 @@ class World:
         # A request that reaches the engine after its sender's end is followed by no search: a second copy may stay.
         late = {id for process in self.all_processes for id in process.late_ids()}
         delivered = Delivered(
-            self.settings, self.messages, self.acknowledged, self.interrupted, late, self.arrivals, self.refused
-        )
+            self.settings, self.messages, self.acknowledged, self.interrupted, late, self.arrivals, self.refused,
+            self.faults.items_refused,
+        )  # fmt: skip
         return self.compare(delivered, without_times(self.engine.documents()))
 
     def compare(self, delivered: Delivered, stored: Any) -> list[str]:
