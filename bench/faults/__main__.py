@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 
+from bench.faults import page
 from bench.faults.counting import Count
 from bench.faults.crowd import allow_connections
 from bench.faults.rows import ROWS, Row
@@ -25,7 +26,6 @@ SECONDS = 20.0
 RATE = 150.0
 MINUTES = 30.0
 _LONG = [name for name, row in ROWS.items() if row.only_named]
-_HEADINGS = ("what happens", "events", "retries", "acknowledged", "stored", "missing", "duplicates", "longest s", "MB")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -40,6 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--seed", type=int, help="seed of the row soak (default: a new one, which is printed)")
     parser.add_argument("--markdown", action="store_true", help="print the table as docs/faults.md has it")
+    parser.add_argument("--write", action="store_true", help="replace the rows in docs/faults.md, unless they fail")
     chosen = parser.parse_args(arguments)
     unknown = [name for name in chosen.rows if name not in ROWS]
     if unknown:
@@ -56,8 +57,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _tell(f"  {time.monotonic() - started:.0f} s")
         for line in [*(f"note: {note}" for note in result.notes), *(f"FAILED: {text}" for text in result.problems)]:
             _tell(f"  {line}")
-    _print_table(results, markdown=chosen.markdown)
+    if chosen.markdown:
+        print("\n".join(page.markdown(results)))
+    else:
+        _print_table(results)
     failed = [name for name, result in results.items() if result.problems]
+    if chosen.write:
+        page.write({name: result for name, result in results.items() if name not in failed})
     if failed:
         print(f"FAILED: {', '.join(failed)}")
     return int(bool(failed))
@@ -79,19 +85,8 @@ def _staged(rows: Sequence[Row]) -> Iterator[tuple[Sequence[EmbeddedEngine], Row
             yield engines, row
 
 
-def _print_table(results: dict[str, Count], *, markdown: bool) -> None:
-    lines: list[tuple[str, ...]] = [("row", *_HEADINGS)]
-    for name, one in results.items():
-        numbers = (one.events, one.again, one.acknowledged, one.stored, one.missing, one.duplicated)
-        figures = [f"{number:,}" for number in numbers]
-        lines.append((name, ROWS[name].what, *figures, f"{one.longest:.1f}", f"{one.memory:.0f}"))
-    if markdown:
-        lines = [(f"`{line[0]}`" if number else line[0], *line[1:]) for number, line in enumerate(lines)]
-        lines.insert(1, ("---", "---", *("---:",) * 8))
-        for line in lines:
-            print("| " + " | ".join(line) + " |")
-        return
-    for name, _, *figures in lines:
+def _print_table(results: dict[str, Count]) -> None:
+    for name, _, *figures in page.table(results):
         print(f"{name:20}" + "".join(f"{figure:>13}" for figure in figures))
 
 

@@ -244,10 +244,11 @@ def teach(writer: Writer, engine: Engine, senders: int) -> None:
     assert [future.exception(PATIENCE_SECONDS) for future in futures] == senders * [None]
 
 
-def test_a_response_is_written_with_its_request(start: Start) -> None:
+def test_a_response_is_written_with_its_request(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     """It comes later, while the request waits: one item of one _bulk carries both."""
+    monkeypatch.setattr(linger, "_SILENCE_INTERVALS", math.inf)
     observer = Sizes()
-    writer, engine = start(Plan(), linger_seconds=5.0, observer=observer)
+    writer, engine = start(Plan(), timeout=4 * PATIENCE_SECONDS, linger_seconds=PATIENCE_SECONDS, observer=observer)
     settings = Settings()
     teach(writer, engine, 2)
     observer.sizes.clear()
