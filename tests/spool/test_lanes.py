@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -120,4 +122,28 @@ def test_a_stop_waits_for_what_is_in_flight(spool: Spool, told: Told, tmp_path: 
     spool.refresh = stored_meanwhile  # type: ignore[method-assign]
     assert drain(replayer)
     assert list(late.futures) == ["0", "1"]
+    assert left(spool) == []
+
+
+def test_a_stop_waits_for_the_lock(spool: Spool, told: Told, tmp_path: Path) -> None:
+    """Another process may stop as well, and leave what this one has appended."""
+    store = Store()
+    store.is_down = True
+    replayer = Replayer(spool, str(tmp_path), partial(Ready, store.submit), store.down, told)
+    replayer.close()
+    store.is_down = False
+    others = [os.open(tmp_path / "replay.lock", os.O_RDWR | os.O_CREAT, 0o600)]
+    fcntl.flock(others[0], fcntl.LOCK_EX)
+    refresh, looks = spool.refresh, []
+
+    def released_at_the_second_look() -> None:
+        looks.append(list(store.taken))
+        if len(looks) > 1 and others:
+            os.close(others.pop())
+        refresh()
+
+    spool.refresh = released_at_the_second_look  # type: ignore[method-assign]
+    assert drain(replayer)
+    assert looks[:2] == [[], []]
+    assert store.taken == ["0", "1"]
     assert left(spool) == []

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 import pytest
 
@@ -13,6 +15,7 @@ from request_logger.settings import Settings
 from request_logger.store.client.client import SearchEngine
 from request_logger.store.indices import templates
 from request_logger.store.indices.admin import RETRY_SECONDS, IndexAdmin
+from request_logger.store.indices.capabilities import TRIAL_BODY, remove_stale_trial_indices
 from tests.helpers import Index
 
 pytestmark = pytest.mark.engine
@@ -208,3 +211,17 @@ def test_a_user_who_may_do_little(
     admin._request = refusing
     done, warnings = prepared_often(admin, name, clock, caplog)
     assert (done, warnings) == (True, 2 if what == "templates" else 1)
+
+
+def test_stale_trial_indices_are_deleted(engine: Any) -> None:
+    """As engines show them: hidden, and with the time of their creation. Those of today stay."""
+    parts = urlsplit(engine.url)
+    request = SearchEngine(
+        Settings(elasticsearch_host=parts.hostname or "", elasticsearch_port=parts.port or 0)
+    ).request
+    path = f"/inference-log-request-logger-trial-{uuid4().hex}"
+    assert request("PUT", path, TRIAL_BODY)[0] == 200
+    remove_stale_trial_indices(request, time.time())
+    assert request("GET", path)[0] == 200
+    remove_stale_trial_indices(request, time.time() + 2 * 86_400)
+    assert request("GET", path)[0] == 404

@@ -10,6 +10,7 @@ import pytest
 from request_logger.common.join_keys import KEYS_INDEX
 from request_logger.settings import Settings
 from request_logger.store.indices import templates
+from request_logger.store.indices.capabilities import leaner
 from tests.store import garbage
 from tests.store.scripted_engine import FORBIDDEN, GONE, INDEX, Answer, Scripted, as_shown
 from tests.store.test_responses import error
@@ -152,6 +153,18 @@ def test_documents_of_join_keys_have_the_same_codec(chosen: str) -> None:
     assert codec_of(engine) == {"auto": "best_compression", "zstd": "zstd"}[chosen]
     assert engine.templates[KEYS_INDEX]["template"]["mappings"] == templates.key_mapping()
     assert templates.is_current([as_shown(engine.templates[KEYS_INDEX])], wanted)
+
+
+def test_a_template_is_made_lean_for_a_command(engine: Scripted) -> None:
+    """As `setup` installs it; that of dead letters depends on nothing, so nothing is asked."""
+    wanted = templates.wanted(Settings(join_keys="request.payload.meta.puid"))
+    letters = wanted[templates.DEAD_LETTER_INDEX]
+    assert leaner(letters, engine.request, "x") is letters
+    assert engine.sent == []
+    for name in (templates.TEMPLATE_NAME, KEYS_INDEX):
+        lean = leaner(wanted[name], engine.request, "x")
+        assert lean["template"]["settings"]["index.codec"] == "best_compression"
+        assert engine.mappings == {}
 
 
 def test_a_codec_that_the_engine_lacks(caplog: pytest.LogCaptureFixture) -> None:
