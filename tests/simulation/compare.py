@@ -59,7 +59,9 @@ class Delivered:
         """Say which documents are degraded though nothing in them was refused: a gateway refuses without a reason."""
         if self.items_refused:
             return []
-        poisoned = {message.request_id for message in self.messages if is_poison(message)}
+        # A name in one document may make the mapping of its index refuse that of others.
+        deployments = {message.deployment for message in self.messages if is_poison(message)}
+        poisoned = {message.request_id for message in self.messages if message.deployment in deployments}
         return [
             f"{id} is degraded, and nothing in it was refused"
             for id, source in found.items()
