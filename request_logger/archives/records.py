@@ -84,16 +84,16 @@ class Record:
 
     @property
     def has_time(self) -> bool:
-        """Whether it says when the event occurred: KServe's archives in CSV and Parquet don't."""
+        """Whether it says when the event occurred: records of KServe 0.17, and its CSV and Parquet, don't."""
         return "occurrenceTime" in self.fields
 
     def event(self, settings: Settings, time: str = "") -> Event:
-        """Return the event; ``time`` is that of a record without one.
+        """Return the event; ``time`` is that of a record without one, empty if it isn't known.
 
         Raises BadEventError, which names the field and what was expected, and IgnoredEventError for a type that isn't
         stored.
         """
-        attributes: dict[str, Any] = {"time": time} if time else {}
+        attributes: dict[str, Any] = {} if self.has_time else {"time": time}
         for name, attribute in _TEXTS.items():
             value = self.fields.get(name)
             if value is None:
@@ -120,7 +120,7 @@ class Record:
             return _dropped_body(self.fields[_DROPPED], content_type)
         if isinstance(raw, str):
             try:
-                raw = base64.b64decode(raw)
+                raw = base64.b64decode("".join(raw.split()), validate=True)
             except (binascii.Error, ValueError):
                 raise BadEventError(f"{_BYTES}: expected base64 text") from None
         if raw is not None and not isinstance(raw, bytes):
@@ -136,6 +136,8 @@ class Record:
         row = {name: self.fields[name] for name in _TEXTS if name in self.fields}
         if isinstance(row.get("sourceUri"), dict):
             row["sourceUri"] = _url(row["sourceUri"])
+        if not self.has_time and event.time:
+            row["occurrenceTime"] = event.time
         extensions = event.extensions if event.part in ("request", "response") else None
         for name, field in _KEPT.items():
             if extensions and field in extensions:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -22,6 +23,8 @@ from request_logger.settings import Settings
 from request_logger.store.changes import RejectedError, StoreUnavailableError
 from request_logger.store.writing.future import Future
 from request_logger.store.writing.linger import Arrival
+
+log = logging.getLogger(__name__)
 
 # As many entries as fill a _bulk, and bytes well below MAX_PENDING_BYTES.
 _CHUNK_ENTRIES = 1_000
@@ -219,4 +222,5 @@ def _reason(error: Exception | None) -> str:
         return without_values(str(error))
     if isinstance(error, (BadEventError, ForbiddenEventError)):
         return str(error)
+    log.error("an event could not be handled", exc_info=error)
     return f"internal error ({type(error).__name__})"

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from request_logger.archives.records import FIELDS, Record, is_record, record_of
+from request_logger.common.times import as_timestamp, time_key
 from request_logger.documents.envelope import parse_array, parse_structured
 from request_logger.documents.event import BadEventError, Event, from_structured, kind_of
 from request_logger.settings import Settings
@@ -60,15 +61,23 @@ _LOWER_NAMES = frozenset(name.lower() for name in FIELDS)
 
 
 def event_of(value: Value, settings: Settings, time: str) -> tuple[Event, str]:
-    """Return the event of a value, and by which rules it is redacted already; ``time`` is that of one without a time.
+    """Return the event of a value, and by which rules it is redacted already.
 
-    Raises BadEventError and IgnoredEventError.
+    ``time`` is that of an event without one, and decides the index of one whose time can't be read: so it is the same
+    at each run. Raises BadEventError and IgnoredEventError.
     """
+    event, redacted_by = _event_of(value, settings, time)
+    if time_key(event.time) is None:
+        event.timestamp = as_timestamp(time)
+    return event, redacted_by
+
+
+def _event_of(value: Value, settings: Settings, time: str) -> tuple[Event, str]:
     if isinstance(value, BadEventError):
         raise value
     if is_record(value):
         record: Record = record_of(value)
-        return record.event(settings, "" if record.has_time else time), record.redacted_by
+        return record.event(settings, time), record.redacted_by
     if "type" not in value and "specversion" not in value:
         raise BadEventError("reqType, type: expected a record of KServe, or a CloudEvent in structured mode")
     return from_structured(value if value.get("time") else {**value, "time": time}, settings), ""

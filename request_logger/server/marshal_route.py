@@ -14,6 +14,7 @@ from flask import Flask, Response, request
 
 from request_logger.archives import formats
 from request_logger.archives.records import Record, record_of
+from request_logger.common.times import now
 from request_logger.documents.event import BadEventError, Event
 from request_logger.ingest.access import MARSHAL_PATH
 from request_logger.ingest.memory_budget import Budget, parsed_bytes
@@ -55,7 +56,7 @@ def add_routes(app: Flask, settings: Settings, pipeline: IngestPipeline, budget:
 
         def event_of(value: object) -> Event:
             record = records[-1] = record_of(value)
-            return record.event(settings)
+            return record.event(settings, now())
 
         with budget.share() as share:
             raw = small_body(body, settings.max_structured_bytes, "MAX_STRUCTURED_BYTES", share)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -26,6 +27,7 @@ from tests.helpers import Index, Server
 from tests.model import without_times
 
 _BATCH = 40
+_HASH = re.compile(r"~[0-9a-f]{16}$")
 EVENTS = traffic()
 SETTINGS = settings("x")
 
@@ -45,7 +47,8 @@ def name() -> str:
 def documents(index: Index, environment: str) -> dict[tuple[str, str], Any]:
     """Return the documents of an environment, under the names that the indices have without it."""
     found = without_times(index.documents(f"*-log-{environment}-*"))
-    return {(key.replace(f"{environment}-", ""), id): source for (key, id), source in found.items()}
+    # A name that is no legal one ends in a hash of itself.
+    return {(_HASH.sub("", key.replace(f"{environment}-", "")), id): source for (key, id), source in found.items()}
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +106,8 @@ def test_the_same_documents_as_the_live_run(
 def test_a_dump_of_cloud_events(environment: str, index: Index, live: Live, tmp_path: Path) -> None:
     """In structured mode, with what is not stored in between: one line for each of the bad ones, and status 1."""
     path = tmp_path / "dump.ndjson"
-    path.write_bytes(b"\n".join(map(as_structured, EVENTS)))
+    # Bodies with line breaks are one line here.
+    path.write_bytes(b"\n".join(as_structured(sent).replace(b"\r", b" ").replace(b"\n", b" ") for sent in EVENTS))
     found = run([str(path)], tmp_path)
     rejected = [number for number, sent in enumerate(EVENTS, 1) if getattr(read(sent, SETTINGS), "error", "")]
     lines = [line for line in found.stderr.splitlines() if line.startswith(str(path))]
@@ -144,7 +148,7 @@ def test_killed_and_continued(environment: str, index: Index, tmp_path: Path) ->
     folder, state = tmp_path / "archive", tmp_path / "state.json"
     folder.mkdir()
     for k in range(3):
-        records(folder / f"{k}.ndjson", 4_000, f"killed-{k}")
+        records(folder / f"{k}.ndjson", 2_000, f"killed-{k}")
     command = [sys.executable, "-m", "request_logger.cli", "backfill", str(folder), "--state", str(state)]
     for number in (signal.SIGKILL, signal.SIGTERM):
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -154,12 +158,12 @@ def test_killed_and_continued(environment: str, index: Index, tmp_path: Path) ->
         process.send_signal(number)
         process.wait(60)
     done = known(state)
-    assert done >= 2_000
+    assert done >= 1_000
     found = run([str(folder)], tmp_path)
     assert found.returncode == 0, found.stderr
     assert f"continuing after {done:,} events" in found.stderr
-    assert found.stdout == "12,000 events: 12,000 stored, 0 left out, 0 rejected\n"
-    assert index.count(f"*-log-{environment}-*") == 12_000
+    assert found.stdout == "6,000 events: 6,000 stored, 0 left out, 0 rejected\n"
+    assert index.count(f"*-log-{environment}-*") == 6_000
     assert not state.exists()
 
 
@@ -217,7 +221,4 @@ def test_other_states(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: st
 
 def test_a_missing_path(tmp_path: Path) -> None:
     found = run([str(tmp_path / "missing")], tmp_path)
-    assert (found.returncode, found.stderr) == (
-        2,
-        f"request-logger backfill: {tmp_path}/missing: no such file or directory\n",
-    )
+    assert (found.returncode, found.stderr) == (2, f"request-logger: {tmp_path}/missing: no such file or directory\n")

@@ -117,6 +117,14 @@ def test_cloud_events(tmp_path: Path) -> None:
     assert second.time == written_at(path)
 
 
+def test_a_time_that_can_not_be_read(tmp_path: Path) -> None:
+    """It stays as it is; the event is ordered by the file's, the same at each run."""
+    path = tmp_path / "a.ndjson"
+    path.write_text(json.dumps({**SENT, "occurrenceTime": "yesterday"}))
+    (event,) = events(path)
+    assert (event.time, event.timestamp) == ("yesterday", written_at(path))
+
+
 def test_bad_lines(tmp_path: Path) -> None:
     """Each has its line and the field, and the others are read; also the last line of a file that was cut off."""
     path = tmp_path / "a.ndjson"

@@ -192,6 +192,8 @@ def test_a_time_that_was_never_set() -> None:
         ({"id": 5}, "id: expected text, found a number"),
         ({"reqType": None}, "reqType: missing"),
         ({"bytes": "a"}, "bytes: expected base64 text"),
+        ({"bytes": "?"}, "bytes: expected base64 text"),
+        ({"bytes": "ä"}, "bytes: expected base64 text"),
         ({"bytes": [1]}, "bytes: expected base64 text, found an array"),
         ({"contentType": {}}, "contentType: expected text, found an object"),
         ({"sourceUri": []}, "sourceUri: expected text, found an array"),
