@@ -16,6 +16,8 @@ from request_logger.settings_rules import converted, problems_by_field
 
 QUEUES = ("fallback", "always")
 """The values of QUEUE."""
+ARCHIVE_FORMATS = ("ndjson", "parquet")
+"""The values of MARSHAL_FORMAT."""
 
 
 class SettingsError(ValueError):
@@ -215,6 +217,12 @@ class Settings:
         "request.metadata.x-request-id, response.id; each is one more small write per prediction that has it",
     )
     sample_rate: float = _env(1.0, "share of predictions to store, selected by request id: greater than 0, at most 1")
+    marshal_format: str = _env(
+        "ndjson",
+        "what POST /v1/marshal answers, and KServe's agent writes to its object store: ndjson, or parquet, which needs "
+        "pyarrow",
+        choices=ARCHIVE_FORMATS,
+    )
     reply_events: bool = _env(
         False,
         "answer feedback with a CloudEvent that carries its metrics; if false, and for events that are on disk only, "

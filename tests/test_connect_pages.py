@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
+from request_logger.ingest.access import MARSHAL_PATH
 from tests.helpers import Index, Server
 from tests.stub_platform import Platform, running
 
@@ -113,13 +114,17 @@ def test_every_page_starts_with_the_id(name: str) -> None:
 
 def test_the_manifests_are_whole() -> None:
     """The resources have the fields that the sections name, in the places where the operators read them."""
-    ((_, text),) = blocks("connect-kserve", "yaml")
+    (_, text), (_, archived) = blocks("connect-kserve", "yaml")
     service = yaml.safe_load(text)
     logger = service["spec"]["predictor"]["logger"]
     assert (service["kind"], logger["mode"]) == ("InferenceService", "all")
     # As Go's canonical form of a header is made: the agent compares these texts.
     assert logger["metadataHeaders"] == ["-".join(map(str.capitalize, h.split("-"))) for h in logger["metadataHeaders"]]
     assert set(logger["metadataAnnotations"]) <= set(service["metadata"]["annotations"])
+    # The fields of KServe's LoggerSpec that archives need, in its spelling.
+    archive = yaml.safe_load(archived)["logger"]
+    assert set(archive) == {"mode", "url", "storage", "marshallerUrl", "batchSize", "batchInterval"}
+    assert archive["marshallerUrl"] == logger["url"] + MARSHAL_PATH
     ((_, text),) = blocks("connect-seldon", "yaml")
     deployment = yaml.safe_load(text)
     (predictor,) = deployment["spec"]["predictors"]

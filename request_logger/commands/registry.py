@@ -14,6 +14,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "list, export or retry documents that the search engine rejected even after fallback",
     ),
     "feedback": ("feedback", "upload truths or rewards from a file, and tell what became of each row"),
+    "backfill": ("backfill", "store the events of archives, such as those that KServe writes to an object store"),
     "report": ("report", "report the quality of a deployment's predictions: a table, JSON or a page with plots"),
     "compare": ("compare", "tell which of two predictors or models is better, with significance"),
     "rescore": ("rescore", "score stored pairs again with a changed scorer or threshold"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from request_logger.analytics.token_prices import TokenPrices
+from request_logger.archives import formats
 from request_logger.ingest.access import Access
 from request_logger.ingest.redaction import Redactor
 from request_logger.metadata import MetadataError, metadata_source
@@ -25,6 +26,13 @@ def startup_problems(settings: Settings, *more: Callable[[], object]) -> list[st
         lambda: Access(settings),
         lambda: Redactor(settings.redact, settings.redact_key),
         lambda: TokenPrices(settings.token_prices),
+        lambda: _check_format(settings.marshal_format),
         *more,
         errors=_ERRORS,
     )
+
+
+def _check_format(form: str) -> None:
+    found = formats.problem(form)
+    if found:
+        raise SettingsError(f"MARSHAL_FORMAT: {found}")

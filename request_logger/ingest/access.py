@@ -21,6 +21,8 @@ from request_logger.settings import Settings, SettingsError
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
 EVENTS_PATH = "/"
 FEEDBACK_PATH = "/v1/feedback"
+MARSHAL_PATH = "/v1/marshal"
+_SENDER_PATHS = frozenset({EVENTS_PATH, FEEDBACK_PATH, MARSHAL_PATH})
 
 _REALM = 'realm="request-logger"'
 
@@ -59,11 +61,11 @@ class Access:
         """
         if path in OPEN_PATHS:
             return None
-        if not self._token and path in (EVENTS_PATH, FEEDBACK_PATH):
+        if not self._token and path in _SENDER_PATHS:
             return None
         scheme, _, credentials = (authorization or "").strip().partition(" ")
         given = credentials.strip().encode("latin-1", "replace")
-        if path in (EVENTS_PATH, FEEDBACK_PATH):
+        if path in _SENDER_PATHS:
             return None if self._is_sender(scheme.lower(), given) else f"Bearer {_REALM}"
         if not self._reader:
             return None

@@ -115,17 +115,24 @@ class IngestPipeline:
         sample(event, self._settings.sample_rate)
         return event
 
-    def redact(self, event: Event) -> Event:
-        """Return the event without what REDACT names. To be called once, before the event is queued or spooled."""
+    def redact(self, event: Event, redacted_by: str = "") -> Event:
+        """Return the event without what REDACT names. To be called once, before the event is queued or spooled.
+
+        ``redacted_by`` says by which rules an event from an archive is redacted already: see `redaction_of`.
+        """
         if not self._redactor:
             return event
         _, namespace, name, _ = event.owner
         if not self._redactor.applies(namespace or "", name or ""):
             return event
         if event.part not in ("request", "response", "feedback") or event.body.raw is None:
-            return self._redactor.redact(event)
+            return self._redactor.redact(event, redacted_by=redacted_by)
         schema, is_known = self._metadata.answer_for(*event.owner)
-        return self._redactor.redact(event, schema, is_schema_known=is_known)
+        return self._redactor.redact(event, schema, is_schema_known=is_known, redacted_by=redacted_by)
+
+    def redaction_of(self, event: Event) -> str:
+        """Return the fingerprint of the rules of REDACT that apply to an event, empty without any."""
+        return self._redactor.fingerprint(event) if self._redactor else ""
 
     def submit(self, event: Event, arrival: Arrival = Arrival.ALONE) -> Future[Documents | None]:
         """Queue an event; ``arrival`` bounds how long it waits there for others.

@@ -18,7 +18,7 @@ from request_logger.ingest.redaction_check import LeftOutError, RedactionCheck, 
 from request_logger.ingest.redaction_metadata import header_name, redacted_header, redacted_metadata
 from request_logger.ingest.redaction_patterns import without_patterns
 from request_logger.ingest.redaction_rules import Pattern, RedactionError, Rules, join, read
-from request_logger.ingest.redaction_walk import Action, Hasher, PathStep, Walk, written
+from request_logger.ingest.redaction_walk import Action, Hasher, HashesKept, PathStep, Walk, written
 from request_logger.metadata import Schema
 from request_logger.payloads import UndecodableError, bodies, decode_protobuf, is_protobuf
 
@@ -55,33 +55,38 @@ class Redactor:
             raise RedactionError("\n".join(problems))
         self._strict = strict
         self._hasher = Hasher(key.encode())
+        self._kept = HashesKept(key.encode())
         # Events come from few deployments, so the rules of each are cached.
         self._for = lru_cache(maxsize=1024)(self._match)
+        self._prints = lru_cache(maxsize=1024)(self._print)
 
     def __bool__(self) -> bool:
         return bool(self._rules)
 
-    def redact(self, event: Event, schema: Schema | None = None, *, is_schema_known: bool = True) -> Event:
+    def redact(
+        self, event: Event, schema: Schema | None = None, *, is_schema_known: bool = True, redacted_by: str = ""
+    ) -> Event:
         """Return the event with its body redacted; unchanged where no rule applies to its deployment.
 
         ``schema`` names columns that the body doesn't name; ``is_schema_known`` is False while it is unknown whether
-        there is a schema. Never raises for a body.
+        there is a schema. ``redacted_by`` is the `fingerprint` of the rules by which it is redacted already: it is not
+        redacted again by the same, and values that others have hashed stay. Never raises for a body.
         """
         if not self._rules:
             return event
-        header = event.header
-        rules = self._for(header.get("Ce-Namespace") or "", header.get("Ce-Inferenceservicename") or "")
-        if not rules:
+        rules = self._for(*_origin(event))
+        if not rules or (redacted_by and redacted_by == self.fingerprint(event)):
             return event
-        event = self._without_names(event, rules)
+        hasher = self._kept if redacted_by else self._hasher
+        event = self._without_names(event, rules, hasher)
         body = event.body
         if body.raw is None:
             # An unkeyed hash would reveal a short or guessable body.
             return replace(event, body=replace(body, sha256=""))
         try:
             value = _parsed(body, is_response=event.part == "response")
-            redacted = self._redacted(event.part, value, rules, schema, is_schema_known)
-            redacted = without_patterns(redacted, rules.patterns, self._hasher)
+            redacted = self._redacted(event.part, value, rules, schema, is_schema_known, hasher)
+            redacted = without_patterns(redacted, rules.patterns, hasher)
         except (UndecodableError, RecursionError):
             return replace(event, body=Body(None, body.content_type, body.size, reason=UNPARSEABLE))
         except LeftOutError as error:
@@ -89,22 +94,39 @@ class Redactor:
         raw = written(redacted)
         return replace(event, body=Body(raw, "application/json", len(raw)))
 
-    def _without_names(self, event: Event, rules: Rules) -> Event:
+    def fingerprint(self, event: Event) -> str:
+        """Return a digest of the rules that apply to an event's deployment, empty without any.
+
+        Other rules, and another key, have another one.
+        """
+        return self._prints(*_origin(event))
+
+    def _print(self, *origin: str) -> str:
+        rules = self._for(*origin)
+        if not rules:
+            return ""
+        patterns = [(pattern.pattern, action) for pattern, action in rules.patterns]
+        known = (self._strict, sorted(rules.names.items()), sorted(map(repr, rules.paths)), sorted(patterns))
+        return str(self._hasher(repr(known)))
+
+    def _without_names(self, event: Event, rules: Rules, hasher: Hasher) -> Event:
         """Return an event with its metadata redacted."""
         if not event.extensions or event.part == "feedback":
             # Feedback has the path of its join key there.
             return event
-        walk = Walk(rules.names, self._hasher)
+        walk = Walk(rules.names, hasher)
         found = redacted_metadata(event.extensions, _by_header(rules), walk)
         try:
-            found = without_patterns(found, rules.patterns, self._hasher)
+            found = without_patterns(found, rules.patterns, hasher)
         except LeftOutError:
             found = {}
         return replace(event, extensions=found or None)
 
-    def _redacted(self, part: str, value: Any, rules: Rules, schema: Schema | None, is_known: bool) -> Any:
+    def _redacted(
+        self, part: str, value: Any, rules: Rules, schema: Schema | None, is_known: bool, hasher: Hasher
+    ) -> Any:
         """Return a body in a form that may be stored. Raises LeftOutError."""
-        walk = Walk(rules.names, self._hasher)
+        walk = Walk(rules.names, hasher)
         value = walk.by_paths(value, rules.paths)
         if part in _MESSAGES:
             return self._message(value, rules, walk, _columns(schema, part), is_known)
@@ -177,6 +199,11 @@ class Redactor:
                 join(paths, rule.paths)
                 join(patterns, rule.patterns)
         return Rules(names, tuple(paths.items()), tuple(patterns.items()))
+
+
+def _origin(event: Event) -> tuple[str, str]:
+    """Return the namespace and the deployment that rules are chosen by."""
+    return event.header.get("Ce-Namespace") or "", event.header.get("Ce-Inferenceservicename") or ""
 
 
 def _by_header(rules: Rules) -> dict[str, Action]:

@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -33,6 +34,7 @@ PathStep = str | int | Where | None
 
 # 128 bits in hexadecimal, which makes a collision practically impossible.
 HASH_CHARACTERS = 32
+_HASH = re.compile(rf"[0-9a-f]{{{HASH_CHARACTERS}}}")
 # Longer text is not parsed as a Python literal, which would take too long.
 _MOST_CHARACTERS = 100_000
 
@@ -62,6 +64,14 @@ class Hasher:
         text = value if isinstance(value, str) else json.dumps(value, sort_keys=True, ensure_ascii=False)
         digest = hmac.new(self._key, text.encode("utf-8", "surrogatepass"), hashlib.sha256)
         return digest.hexdigest()[:HASH_CHARACTERS]
+
+
+class HashesKept(Hasher):
+    """Hashes values, but leaves hashes as they are: for what was redacted before."""
+
+    def __call__(self, value: Any) -> Any:
+        """Return the hash of a value that is none."""
+        return value if isinstance(value, str) and _HASH.fullmatch(value) else super().__call__(value)
 
 
 class Walk:

@@ -11,7 +11,14 @@ from werkzeug.exceptions import HTTPException
 
 from request_logger.composition import Parts, build
 from request_logger.ingest.access import Access
-from request_logger.server import feedback_route, health_routes, metadata_route, report_routes, worker_files
+from request_logger.server import (
+    feedback_route,
+    health_routes,
+    marshal_route,
+    metadata_route,
+    report_routes,
+    worker_files,
+)
 from request_logger.server.events_route import EventsRoute
 from request_logger.server.http_metrics import NotedRegistry
 from request_logger.server.responses import answer_to, as_response, error_answer, unauthorized
@@ -43,6 +50,7 @@ def create_app(
     _add_authentication(app, parts.access)
     _add_error_handlers(app, parts.telemetry)
     feedback_route.add_routes(app, settings, parts.pipeline, parts.budget, parts.telemetry)
+    marshal_route.add_routes(app, settings, parts.pipeline, parts.budget, parts.telemetry)
     report_routes.add_routes(app, settings)
     health_routes.add_routes(app, settings, parts.engine, parts.writer, parts.spool, is_stopping)
     if parts.metadata.enabled:

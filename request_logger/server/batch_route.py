@@ -195,6 +195,7 @@ class _Batch:
                 digest = _digest(event)
                 if self._looks_up and digest in self._known:
                     self._digests.add(digest)
+                    self._answers[-1] = self._answer_of(self._pipeline.redact(event), None)
                     return
             event = self._pipeline.redact(event)
             self._waiting.append((len(self._answers) - 1, event, self._submit(event), digest))

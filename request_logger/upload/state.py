@@ -102,22 +102,27 @@ class State:
             "fingerprint": self.fingerprint,
             "rejects_bytes": self.rejects_bytes,
         }
-        new = self.path.with_name(self.path.name + ".new")
-        try:
-            with new.open("wb") as file:
-                file.write(dumps(content))
-                file.flush()
-                os.fsync(file.fileno())
-            new.replace(self.path)
-        except OSError as error:
-            raise CommandError(
-                f"{self.path}: can't be written: {error.strerror or error}; name another file with --state"
-            ) from None
+        write_state(self.path, content)
 
     def forget(self) -> None:
         """Remove the file: the upload is complete."""
         if self.path is not None:
             self.path.unlink(missing_ok=True)
+
+
+def write_state(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a state file, replacing the previous one at once. Raises CommandError."""
+    new = path.with_name(path.name + ".new")
+    try:
+        with new.open("wb") as file:
+            file.write(dumps(content))
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(path)
+    except OSError as error:
+        raise CommandError(
+            f"{path}: can't be written: {error.strerror or error}; name another file with --state"
+        ) from None
 
 
 class Rejects:

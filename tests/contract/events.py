@@ -34,6 +34,19 @@ _LARGE = ("body_just_under", "body_oversize", "id_html_reflected")
 _CONFLICTS = ("conflict_", "seldon_ndarray_bool", "seldon_ndarray_mixed_text_first")
 # Names of deployments are what these cases are about.
 _NAMES = ("ns_", "svc_", "header_utf8", "endpoint_")
+# Attributes and headers -> fields of a record.
+_RECORD_FIELDS = {
+    **{name: name for name in ("id", "namespace", "endpoint", "component", "metadata", "annotations", "traceparent")},
+    "type": "reqType",
+    "requestid": "requestId",
+    "modelid": "modelId",
+    "inferenceservicename": "inferenceService",
+    "source": "sourceUri",
+    "time": "occurrenceTime",
+    "recordedtime": "recordedTime",
+    "statuscode": "statusCode",
+    "content-type": "contentType",
+}
 _TIME = "2026-01-02T03:04:05.{:06}Z"
 
 
@@ -193,6 +206,16 @@ def as_structured(sent: Sent) -> bytes:
     if _is_json(sent):
         return b'%b,"data":%b}' % (head, sent.body)
     return b'%b,"data_base64":"%b"}' % (head, base64.b64encode(sent.body))
+
+
+def as_record(sent: Sent) -> bytes:
+    """Write an event as KServe's agent writes it for its marshaller, with the attributes that the agent never has."""
+    record: dict[str, Any] = {"bytes": base64.b64encode(sent.body).decode()}
+    for name, value in sent.headers:
+        field = _RECORD_FIELDS.get(name.lower().removeprefix("ce-"))
+        if field is not None:
+            record[field] = _as_text(value)
+    return json.dumps(record).encode()
 
 
 def _is_json(sent: Sent) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 
 import requests
 
-from tests.contract.events import ENV, Answer, Sent, as_structured
+from tests.contract.events import ENV, Answer, Sent, as_record, as_structured
 from tests.helpers import Index, Sender, Server
 from tests.kafka_broker import start_kafka
 from tests.kafka_helpers import ConsumerProcess, Message, produce, wait_for
@@ -63,6 +63,12 @@ def post_chunked(sender: Sender, sent: Sent) -> Answer:
 def post_structured(sender: Sender, sent: Sent) -> Answer:
     """Send an event in structured mode."""
     return _answer(*sender.send(_STRUCTURED, as_structured(sent)))
+
+
+def post_marshalled(sender: Sender, sent: Sent) -> Answer:
+    """Send an event as KServe's agent sends it to its marshaller; what is stored is answered with an archive."""
+    status, body = sender.send({"Content-Type": "application/json"}, b"[%b]" % as_record(sent), path="/v1/marshal")
+    return Answer(status) if status == 200 else _answer(status, body.replace(b"reqType", b"type"))
 
 
 def one_by_one(send: Send, **env: str) -> Way:
@@ -151,6 +157,7 @@ WAYS: dict[str, Way] = {
     "fast off": one_by_one(post_plain, FAST_HTTP="off"),
     "structured": one_by_one(post_structured),
     "batched": batched,
+    "marshaller": one_by_one(post_marshalled),
     "spool": spooled,
     "queue": queued,
     "kafka": consumed,
