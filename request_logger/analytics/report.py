@@ -24,8 +24,10 @@ from request_logger.analytics.queries import Answers, QueryRunner
 from request_logger.analytics.scope import Scope, find_scope
 from request_logger.analytics.selection import IN_BATCHES
 from request_logger.analytics.shares import INDEPENDENT, Dependence
+from request_logger.analytics.slices.report import slices_of_task
 from request_logger.analytics.splits import split_by, window_of
 from request_logger.analytics.tasks import Task, tasks_of
+from request_logger.analytics.thresholds.report import figures as threshold_figures
 from request_logger.analytics.token_prices import TokenPrices
 from request_logger.analytics.vocabularies import DISJOINT, are_disjoint
 from request_logger.documents.folds import FOLDS
@@ -52,7 +54,7 @@ class Options:
     """The options of a report; see `find_scope` for ``target``, ``start``, ``end`` and ``by_date``.
 
     ``by``: a field to split by. ``window``: the time span of one point of the curve; empty: chosen by the span of the
-    documents.
+    documents. ``slices``: whether to look for the worst slices in all fields.
     """
 
     target: str = ""
@@ -61,6 +63,7 @@ class Options:
     by: str = ""
     window: str = ""
     by_date: str = "prediction"
+    slices: bool = False
 
 
 def make_report(engine: EngineReader, settings: Settings, options: Options, *, only_own: bool = False) -> Report:
@@ -98,7 +101,9 @@ def _report(runner: QueryRunner, settings: Settings, scope: Scope, options: Opti
         "coverage": _coverage(runner, scope),
         "delay": _delay(runner, scope),
         "unscorable": [{"reason": reason, "n": n} for reason, n in feedback.reasons(runner, scope)],
-        "tasks": [_task(runner, scope, task, judgement, field, options, are_together=are_together) for task in tasks],
+        "tasks": [
+            _task(runner, scope, settings, task, judgement, field, options, are_together=are_together) for task in tasks
+        ],
         "evaluations": evaluations_report(runner, scope, field, options.window),
         "answers": answers_report(runner, scope, prices),
     }
@@ -134,6 +139,7 @@ def _delay(runner: QueryRunner, scope: Scope) -> Report | None:
 def _task(
     runner: QueryRunner,
     scope: Scope,
+    settings: Settings,
     task: Task,
     judgement: Judgement,
     field: Field | None,
@@ -172,6 +178,7 @@ def _task(
         "reliability": curves.reliability(task.metrics, answers, _known(together.get("accuracy"), cautious)),
         "roc": curves.roc(task.metrics, answers),
         "over_time": _over_time(runner, scope, task, options, together),
+        "thresholds": threshold_figures(answers),
     }
     if task.name == "regression":
         found["residuals"] = curves.residuals(runner, scope, task.only, answers)
@@ -180,6 +187,8 @@ def _task(
         )
     if field is not None and task.shown:
         found["by"] = _by(runner, scope, task, field, together)
+    if options.slices:
+        found["slices"] = slices_of_task(runner, settings, scope, task)
     return found
 
 
