@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -218,6 +219,20 @@ def test_command(run: Callable[..., tuple[int, str, str]], target: str) -> None:
     assert task["gini"]["value"] == pytest.approx(2 * sk.roc_auc_score(FRAUD, binned) - 1, abs=1e-9)
     assert task["gini"]["least"] <= 2 * sk.roc_auc_score(FRAUD, SCORES) - 1 <= task["gini"]["most"]
     assert len(task["thresholds"]) == len(set(binned)) + 1
+
+
+@pytest.mark.engine
+def test_report(target: str, reach: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The report has the same figures, in words and as a plot of precision by recall."""
+    assert main(["report", target, "--json"]) == 0
+    (task,) = json.loads(capsys.readouterr().out)["tasks"]
+    found = task["thresholds"]
+    assert found["average_precision"] == figures(answers_of(SCORER, FRAUD, SCORES))["average_precision"]
+    assert main(["report", target]) == 0
+    assert f"The best threshold is {found['best']['threshold']:.4g}: F1" in capsys.readouterr().out
+    page = tmp_path / "page.html"
+    assert main(["report", target, "--html", str(page)]) == 0
+    assert "<h3>Precision and recall</h3>" in page.read_text()
 
 
 @pytest.mark.engine

@@ -8,6 +8,7 @@ import json
 import math
 from collections.abc import Callable, Iterator
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -225,6 +226,25 @@ def run(client: SearchEngine, reach: Settings, capsys: pytest.CaptureFixture[str
         return status, *capsys.readouterr()
 
     return command
+
+
+def test_report(run: Run, tmp_path: Path) -> None:
+    """`--slices` adds the same slices to the report: as text, JSON and on the page, where no value is markup."""
+    status, out, _ = run("report", "test/slices", "--slices", "--json")
+    (task,) = json.loads(out)["tasks"]
+    _, out, _ = run("slices", "test/slices", "--json")
+    (alone,) = json.loads(out)["tasks"]
+    assert task["slices"]["slices"] == alone["slices"]
+    status, out, _ = run("report", "test/slices", "--slices")
+    assert status == 0 and "area = north" in out and "were tested on half of the folds" in out
+    page = tmp_path / "page.html"
+    assert run("report", "test/slices", "--slices", "--html", str(page))[0] == 0
+    text = page.read_text()
+    assert "<h3>Worst slices</h3>" in text and "area = north" in text and "<east>" not in text
+    assert run("report", "test/few", "--slices", "--html", str(page))[0] == 0
+    assert "No slices: it needs 120 documents, found 50." in page.read_text()
+    status, out, _ = run("report", "test/slices", "--json")
+    assert "slices" not in json.loads(out)["tasks"][0]
 
 
 def test_command(run: Run) -> None:
