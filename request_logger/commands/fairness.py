@@ -92,7 +92,7 @@ def _rate(name: str, task: Report, rate: Rate) -> Iterator[str]:
         apart = each.get("difference")
         compared = [number(apart["value"]), interval(apart), p_value(apart["p_adjusted"])] if apart else ["-"] * 3
         rows.append([group["value"], number(each["value"]), interval(each), *compared, f"{each['n']:,}"])
-    yield table([name, title, "95 % interval", f"minus {task['reference']}", "95 % interval", "p", "of"], rows)
+    yield table([name, title, "95 % interval", f"minus {task['reference']}", "95 % interval", "adjusted p", "of"], rows)
     greatest = task["greatest"].get(rate)
     if greatest:
         ratio = f", ratio {number(greatest['ratio'])}" if "ratio" in greatest else ""

@@ -65,7 +65,7 @@ def lines(found: Report) -> Iterator[str]:
 def _task(task: Report) -> Iterator[str]:
     best = task["best"]
     by = best["by"]
-    rows = [_row(each, by) for each in _chosen(task["thresholds"])]
+    rows = [_row(each, by) for each in _chosen(task["thresholds"], best["threshold"])]
     yield table(["threshold", "positive", "precision", "recall", "F1", *(["value"] if by == "value" else [])], rows)
     yield ""
     yield from sentences(task)
@@ -78,7 +78,7 @@ def _task(task: Report) -> Iterator[str]:
         yield (
             f"The threshold in use has {number(task['current'].get(by))}; the best one gains {_interval(best, 'gain')}."
         )
-    yield f"Between the thresholds of the table, no threshold has a {NAMES[by]} over {number(best['most_possible'])}."
+    yield f"No threshold, not even one between two bins, has a {NAMES[by]} over {number(best['most_possible'])}."
 
 
 def _interval(found: Report, name: str) -> str:
@@ -93,7 +93,7 @@ def _row(found: Report, by: str) -> list[str]:
     return [threshold(found["threshold"]), share, *map(number, cells), *values]
 
 
-def _chosen(rows: list[Report]) -> list[Report]:
-    """Return about _MOST_ROWS of some thresholds, at equal distances."""
+def _chosen(rows: list[Report], best: float | None) -> list[Report]:
+    """Return about _MOST_ROWS of some thresholds, at equal distances, with the best one."""
     step = -(-len(rows) // _MOST_ROWS)
-    return rows[::step]
+    return [each for k, each in enumerate(rows) if k % step == 0 or each["threshold"] == best]

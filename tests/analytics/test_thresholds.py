@@ -239,7 +239,11 @@ def test_report(target: str, reach: Settings, tmp_path: Path, capsys: pytest.Cap
 def test_text(run: Callable[..., tuple[int, str, str]], target: str) -> None:
     status, out, _ = run(target)
     assert status == 0
-    assert "The best threshold is" in out and "Average precision" in out and "no threshold has a F1 over" in out
+    assert (
+        "The best threshold is" in out
+        and "Average precision" in out
+        and "No threshold, not even one between two bins, has a F1 over" in out
+    )
     status, out, _ = run("test/unfolded")
     assert status == 0
     assert "No range of the best threshold: some documents were stored without a fold" in out

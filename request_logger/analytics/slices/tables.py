@@ -27,7 +27,7 @@ def header(task: dict[str, Any]) -> list[str]:
         "rest",
         "worse by",
         "95 % interval",
-        "p",
+        "adjusted p",
         "shrunk",
         "cost",
         "n",
