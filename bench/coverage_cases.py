@@ -133,6 +133,8 @@ def regressed(truths: Any, errors: Any) -> dict[str, Any]:
         "squared_error": errors**2,
         "quantile_loss": np.abs(errors) / 2,
         "absolute_percentage_error": np.abs(errors / truths),
+        "absolute_truth": np.abs(truths),
+        "symmetric_percentage_error": 2 * np.abs(errors) / (np.abs(truths) + np.abs(truths + errors)),
         "truth_centered": truths,
         "truth_squared": truths**2,
     }

@@ -30,6 +30,13 @@ def spread_of(squares: float, centered: float, n: int) -> float | None:
     return None if spread <= 1e-13 * squares else float(spread)
 
 
+def _wmape(values: Values) -> Value:
+    # Documents of a version before it have errors, but no absolute truth.
+    if values["n"] != values["error_count"]:
+        return None
+    return ratio(values["errors"], values["truths"])
+
+
 def _r2(values: Values) -> Value:
     # A document with several outputs has errors, but no single truth for the total sum of squares.
     if values["n"] == 0 or values["n"] != values["error_count"]:
@@ -57,6 +64,19 @@ class Regression:
         Metric("rmse", {"sum": Sum("squared_error"), "n": Count("squared_error")}, _rmse, False, _LOSS),
         mean_of("mae", "absolute_error", higher_is_better=False, bounds=_LOSS),
         mean_of("mape", "absolute_percentage_error", higher_is_better=False, bounds=_LOSS),
+        Metric(
+            "wmape",
+            {
+                "errors": Sum("absolute_error"),
+                "error_count": Count("absolute_error"),
+                "truths": Sum("absolute_truth"),
+                "n": Count("absolute_truth"),
+            },
+            _wmape,
+            False,
+            _LOSS,
+        ),
+        mean_of("smape", "symmetric_percentage_error", higher_is_better=False, bounds=(0.0, 2.0)),
         mean_of("mean_error", "error", higher_is_better=None, bounds=_UNBOUNDED),
         mean_of("quantile_loss", "quantile_loss", higher_is_better=False, bounds=_LOSS),
         Metric(
@@ -85,6 +105,8 @@ class Regression:
         """Return the fields of a pair, in the truth's unit or its square.
 
         ``absolute_percentage_error`` is abs(error / truth), 0.1 for 10 %, and omitted if the truth is 0.
+        ``symmetric_percentage_error`` is abs(error) divided by the mean of abs(truth) and abs(prediction), from 0 to 2;
+        0 if both are 0. ``absolute_truth`` is abs(truth).
         ``quantile_loss`` is max(q (y - p), (q - 1) (y - p)). ``truth_centered`` is the truth minus the offset,
         ``truth_squared`` its square. Raises UnscorableError for anything but finite numbers, for lists of different
         lengths, and if a square is too large for a double.
@@ -119,9 +141,13 @@ class Regression:
         fields = {
             "error": error,
             "absolute_error": abs(error),
+            "absolute_truth": abs(y),
             "squared_error": squared,
             "quantile_loss": max(self.quantile * -error, (self.quantile - 1.0) * -error),
         }
+        # Halves: a sum of two large numbers would be infinite.
+        size = abs(y) / 2 + abs(p) / 2
+        fields["symmetric_percentage_error"] = abs(error) / size if size else 0.0
         percentage = abs(error / y) if y else math.inf
         if math.isfinite(percentage):
             fields["absolute_percentage_error"] = percentage

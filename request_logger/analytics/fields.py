@@ -52,6 +52,8 @@ _LEAST_LIKENESS = 0.6
 _NUMBERS = frozenset(
     ("long", "integer", "short", "byte", "double", "float", "half_float", "scaled_float", "unsigned_long")
 )
+# Other types that have values to group by: dates and addresses hardly repeat.
+_GROUPED = frozenset(("keyword", "constant_keyword", "boolean"))
 
 _NUMBER = "number"
 
@@ -75,24 +77,42 @@ class Field:
         return (self.path, *self.others)
 
 
-def find_field(runner: QueryRunner, scope: Scope, name: str) -> Field:
+def find_field(runner: QueryRunner, scope: Scope, name: str, *, option: str = "--by") -> Field:
     """Return a field by its path, by an alias such as ``model``, or by the bare name of an element, a tag or a header.
 
     If a field has different types in different indices, the type of most indices is used; the others are left out of
-    the figures. Raises BadQueryError, which lists similar names, where no document has the field or it can't be grouped
-    by, and StoreUnavailableError.
+    the figures. Raises BadQueryError, which names the ``option`` and lists similar names, where no document has the
+    field or it can't be grouped by, and StoreUnavailableError.
     """
     candidates = list(_candidates(name))
     found = _field_caps(runner, scope, name, [path for paths in candidates for path in paths])
     fields = [field for paths in candidates if (field := _mapped_field(name, paths, found)) is not None]
     if not fields:
         raise BadQueryError(
-            "--by: expected a field that the documents have, such as model or an element,"
+            f"{option}: expected a field that the documents have, such as model or an element,"
             f" found {name!r}{_similar(runner, scope, name)}"
         )
     field = fields[0] if len(fields) == 1 else _first_in_use(runner, scope, fields)
     runner.left_out.watch(field.path, _NUMBER if field.is_number else None)
     return field
+
+
+def fields_under(runner: QueryRunner, scope: Scope, patterns: Sequence[str]) -> Iterator[Field]:
+    """Yield the fields that match some paths with wildcards, by their paths, if all indices group by them alike.
+
+    Raises StoreUnavailableError.
+    """
+    found = _field_caps(runner, scope, "patterns", patterns)
+    for plain in sorted({_plain(path) for path in found}):
+        known = [path for path in _with_subfields(plain) if _kinds(found.get(path))]
+        if not known:
+            continue
+        path = _in_most_indices(plain, found)
+        kinds = {kind for each in known for kind, caps in found[each].items() if caps.get("aggregatable")}
+        if kinds - {"unmapped"} <= _NUMBERS:
+            yield Field(plain, path, is_number=True)
+        elif kinds - {"unmapped"} <= _GROUPED:
+            yield Field(plain, path, is_number=False)
 
 
 def usable_path(runner: QueryRunner, scope: Scope, path: str) -> str:

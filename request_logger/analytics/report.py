@@ -26,8 +26,10 @@ from request_logger.analytics.queries import Answers, QueryRunner
 from request_logger.analytics.scope import PREDICTION_DATE, Scope, find_scope
 from request_logger.analytics.selection import IN_BATCHES
 from request_logger.analytics.shares import INDEPENDENT, Dependence
+from request_logger.analytics.slices.report import slices_of_task
 from request_logger.analytics.splits import split_by, window_of
 from request_logger.analytics.tasks import Task, tasks_of
+from request_logger.analytics.thresholds.report import figures as threshold_figures
 from request_logger.analytics.token_prices import TokenPrices
 from request_logger.analytics.vocabularies import DISJOINT, are_disjoint
 from request_logger.documents.folds import FOLDS
@@ -54,7 +56,8 @@ class Options:
     """The options of a report; see `find_scope` for ``target``, ``start``, ``end`` and ``by_date``.
 
     ``by``: a field to split by. ``window``: the time span of one point of the curve; empty: chosen by the span of the
-    documents. ``mature``: only predictions that are old enough for their labels.
+    documents. ``mature``: only predictions that are old enough for their labels. ``slices``: whether to look for the
+    worst slices in all fields.
     """
 
     target: str = ""
@@ -64,6 +67,7 @@ class Options:
     window: str = ""
     by_date: str = "prediction"
     mature: bool = False
+    slices: bool = False
 
 
 def make_report(engine: EngineReader, settings: Settings, options: Options, *, only_own: bool = False) -> Report:
@@ -107,7 +111,8 @@ def _report(runner: QueryRunner, settings: Settings, scope: Scope, options: Opti
         "delay_by_label": delays_by_label(runner, scope, maturity),
         "unscorable": [{"reason": reason, "n": n} for reason, n in feedback.reasons(runner, scope)],
         "tasks": [
-            _task(runner, scope, task, judgement, field, options, maturity, are_together=are_together) for task in tasks
+            _task(runner, scope, settings, task, judgement, field, options, maturity, are_together=are_together)
+            for task in tasks
         ],
         "evaluations": evaluations_report(runner, scope, field, options.window),
         "answers": answers_report(runner, scope, prices),
@@ -144,6 +149,7 @@ def _delay(runner: QueryRunner, scope: Scope) -> Report | None:
 def _task(
     runner: QueryRunner,
     scope: Scope,
+    settings: Settings,
     task: Task,
     judgement: Judgement,
     field: Field | None,
@@ -183,6 +189,7 @@ def _task(
         "reliability": curves.reliability(task.metrics, answers, _known(together.get("accuracy"), cautious)),
         "roc": curves.roc(task.metrics, answers),
         "over_time": _over_time(runner, scope, task, options, together, maturity),
+        "thresholds": threshold_figures(answers),
     }
     if task.name == "regression":
         found["residuals"] = curves.residuals(runner, scope, task.only, answers)
@@ -191,6 +198,8 @@ def _task(
         )
     if field is not None and task.shown:
         found["by"] = _by(runner, scope, task, field, together)
+    if options.slices:
+        found["slices"] = slices_of_task(runner, settings, scope, task)
     return found
 
 

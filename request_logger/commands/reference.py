@@ -132,6 +132,8 @@ _MEANINGS = {
     "metrics.absolute_error": "`avg` is the MAE",
     "metrics.squared_error": "`avg` is the MSE",
     "metrics.absolute_percentage_error": "`avg` is the MAPE",
+    "metrics.symmetric_percentage_error": "`avg` is the sMAPE",
+    "metrics.absolute_truth": "abs(truth); the WMAPE is the sum of `absolute_error` divided by its sum",
     "metrics.quantile_loss": "pinball loss",
     "metrics.exact_match": "1 if the texts are equal",
     "metrics.normalized_match": "1 if the texts are equal after normalization",

@@ -13,7 +13,9 @@ from request_logger.analytics import evaluation_tables, llm_tables
 from request_logger.analytics.formatting import duration, interval, number, percent, remarks, words
 from request_logger.analytics.maturity_text import delay_table, maturity_line, size_of_window
 from request_logger.analytics.report import Options, Report, make_report
+from request_logger.analytics.thresholds.text import sentences
 from request_logger.commands.engine_access import quiet_engine
+from request_logger.commands.slice_text import slice_lines
 from request_logger.commands.text_table import table
 from request_logger.errors import CommandError
 from request_logger.settings import Settings
@@ -40,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--window", metavar="DURATION", default="", help="interval of the points over time: 15m, 6h, 1d, 1w, month"
     )
     add_mature(parser)
+    parser.add_argument("--slices", action="store_true", help="look for the worst slices in all fields: takes longer")
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print JSON")
     form.add_argument("--html", metavar="FILE", help="write one self-contained page with plots")
@@ -74,7 +77,8 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.by,
         arguments.window,
         arguments.by_date,
-        arguments.mature,
+        mature=arguments.mature,
+        slices=arguments.slices,
     )
     report = make_report(quiet_engine(settings), settings, options)
     if arguments.json:
@@ -108,8 +112,10 @@ def lines(report: Report) -> Iterator[str]:
         yield from _metrics(task)
         yield from _classes(task)
         yield from _matrix(task)
+        yield from _thresholds(task)
         yield from _over_time(task)
         yield from _by(task)
+        yield from _slices(task)
     yield from _evaluations(report)
     yield from _answers(report)
     for note in report["notes"]:
@@ -223,6 +229,18 @@ def _over_time(task: Report) -> Iterator[str]:
     ]
     yield ""
     yield table([f"{found['window']} from", words(found["metric"]), "95 % interval", "n"], rows)
+
+
+def _thresholds(task: Report) -> Iterator[str]:
+    if "thresholds" in task:
+        yield ""
+        yield from sentences(task["thresholds"])
+
+
+def _slices(task: Report) -> Iterator[str]:
+    if "slices" in task:
+        yield ""
+        yield from slice_lines(task["slices"])
 
 
 def _by(task: Report) -> Iterator[str]:

@@ -27,6 +27,7 @@ NUMBER_METRICS = (
     "off_by", "ranked_probability_score", "prediction_squared",
     "truth", "prediction", "truth_squared", "truth_centered",
     "absolute_error", "squared_error", "absolute_percentage_error", "quantile_loss",
+    "absolute_truth", "symmetric_percentage_error",
     "exact_match", "normalized_match", "token_f1", "edit_distance", "edit_similarity", "word_errors",
     "truth_characters", "truth_words",
 )  # fmt: skip

@@ -176,6 +176,8 @@ def regression(truths: np.ndarray, answers: np.ndarray, quantile: float = 0.5) -
         "rmse": sk.root_mean_squared_error(truths.ravel(), answers.ravel()),
         "mae": sk.mean_absolute_error(truths, answers),
         "mape": sk.mean_absolute_percentage_error(truths, answers),
+        "wmape": abs(answers - truths).sum() / abs(truths).sum(),
+        "smape": (2 * abs(answers - truths) / (abs(answers) + abs(truths))).mean(),
         "quantile_loss": sk.mean_pinball_loss(truths, answers, alpha=quantile),
         "mean_error": (answers - truths).mean(),
     }

@@ -57,6 +57,8 @@ def test_fields_of_one_pair() -> None:
         "absolute_error": 2.0,
         "squared_error": 4.0,
         "absolute_percentage_error": 0.5,
+        "absolute_truth": 4.0,
+        "symmetric_percentage_error": 2 / 3,
         "quantile_loss": 0.5,
         "truth_centered": 3.0,
         "truth_squared": 9.0,
@@ -64,6 +66,24 @@ def test_fields_of_one_pair() -> None:
     assert "absolute_percentage_error" not in Regression().score(Row(0), Row(2))
     plain = Regression().score(Row(4), Row(2))
     assert (plain["truth_centered"], plain["truth_squared"]) == (4.0, 16.0)
+
+
+def test_errors_relative_to_truths_of_zero() -> None:
+    """Both are 0: no error; one is 0: the greatest. Without truths other than 0 there is no WMAPE."""
+    score = Regression().score
+    assert [score(Row(y), Row(p))["symmetric_percentage_error"] for y, p in ((0, 0), (0, -3), (5, 0), (-2, 2))] == [
+        0.0, 2.0, 2.0, 2.0,
+    ]  # fmt: skip
+    assert score(Row(1e153), Row(-1e153))["symmetric_percentage_error"] == 2.0
+    assert "wmape" not in metrics_of(Regression(), [(Row(0), Row(1))])
+    assert metrics_of(Regression(), [(Row(0), Row(1)), (Row(-4), Row(-3))])["wmape"] == 0.5
+
+
+def test_wmape_of_documents_that_differ_is_absent() -> None:
+    """Documents of a version before it have errors, and no absolute truth."""
+    (wmape,) = (metric for metric in Regression.metrics if metric.name == "wmape")
+    assert wmape.compute({"errors": 3.0, "error_count": 2, "truths": 4.0, "n": 2}) == 0.75
+    assert wmape.compute({"errors": 3.0, "error_count": 2, "truths": 4.0, "n": 1}) is None
 
 
 def test_r2_of_documents_that_differ_is_absent() -> None:

@@ -15,6 +15,7 @@ from request_logger.analytics.formatting import duration, interval, number, perc
 from request_logger.analytics.maturity_text import size_of_window
 from request_logger.analytics.page import svg
 from request_logger.analytics.page.svg import Axes
+from request_logger.analytics.thresholds.text import sentences, threshold
 
 Report = dict[str, Any]
 _UNIT = (0.0, 1.0)
@@ -180,6 +181,23 @@ def _roc(task: Report, key: str) -> Plot:
     return Plot("ROC curve", picture, caption, ("False positive rate", "True positive rate"), rows)
 
 
+def _thresholds(task: Report, key: str) -> Plot:
+    found = task["thresholds"]
+    points = [each for each in found["thresholds"] if "threshold" in each]
+    axes = Axes(_UNIT, _UNIT, _UNIT_TICKS, _UNIT_TICKS, "recall", "precision")
+    # From the highest threshold on; precision is undefined where nothing is positive.
+    line = [(each["recall"], each["precision"]) for each in reversed(points) if "precision" in each]
+    drawn = (axes.drawn(), svg.curve(axes, line), svg.dots(axes, line, 2.5))
+    caption = " ".join(sentences(found))
+    rows = [
+        (threshold(each["threshold"]), *(number(each.get(name)) for name in ("precision", "recall", "f1")),
+         f"{each['tp'] + each['fp']:,}")
+        for each in points
+    ]  # fmt: skip
+    picture = svg.picture(f"{key}-thresholds", "Precision and recall", caption, *drawn)
+    return Plot("Precision and recall", picture, caption, ("Threshold", "Precision", "Recall", "F1", "Positive"), rows)
+
+
 def _residuals(task: Report, key: str) -> Plot:
     bins = task["residuals"]
     span = (bins[0]["from"], bins[-1]["to"])
@@ -220,6 +238,7 @@ def _errors_by_prediction(task: Report, key: str) -> Plot:
 _PLOTS: dict[str, Callable[[Report, str], Plot]] = {
     "reliability": _reliability,
     "roc": _roc,
+    "thresholds": _thresholds,
     "residuals": _residuals,
     "errors_by_prediction": _errors_by_prediction,
 }

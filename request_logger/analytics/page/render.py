@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from request_logger.analytics import comparison_text, evaluation_tables, formatting, llm_tables
 from request_logger.analytics.maturity_text import delay_table, maturity_line
 from request_logger.analytics.page.plots import of_report, of_task
+from request_logger.analytics.slices import tables as slice_tables
 from request_logger.store.excluded_indices import left_out_note
 
 # Larger confusion matrices don't fit on the page.
@@ -24,6 +25,7 @@ def page(report: dict[str, Any], form: Mapping[str, str] | None = None) -> str:
             **task,
             "plots": list(of_task(task, f"task{number}")),
             "matrix": _matrix(task.get("confusion_matrix", {})),
+            "slice_table": _slices(task),
             "classes": sorted(task.get("per_class", {}).items(), key=lambda pair: -pair[1].get("support", 0)),
         }
         for number, task in enumerate(report["tasks"])
@@ -63,6 +65,22 @@ def comparison_page(found: dict[str, Any]) -> str:
 def error_page(problem: str, form: Mapping[str, str]) -> str:
     """Return the HTML page that shows an error in the options, with the form to correct them."""
     return _template("error.html.jinja").render(problem=problem, form=form)
+
+
+def _slices(task: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the worst slices of a task as text: a reason, or what was looked at and a table; None without a search."""
+    found = task.get("slices")
+    if found is None:
+        return None
+    notes = found.get("notes", [])
+    if "reason" in found:
+        return {"summary": f"No slices: {found['reason']}.", "notes": notes, "rows": []}
+    return {
+        "summary": slice_tables.summary(found),
+        "notes": notes,
+        "header": slice_tables.header(found),
+        "rows": list(slice_tables.rows(found)),
+    }
 
 
 def _matrix(matrix: dict[str, dict[str, int]]) -> dict[str, Any] | None:

@@ -1,0 +1,175 @@
+"""Measures the commands that look at many fields or thresholds: slices, thresholds, fairness. Seconds and memory.
+
+Documents as the logger stores them, of a binary task, are put into the engine directly: as many as asked for, each with
+100 elements (numbers, texts, booleans). Then each command runs in a process of its own, twice: the first time the
+engine has read nothing yet.
+
+    python -m bench.slices                          # a million documents, 100 fields
+    python -m bench.slices --documents 100000 --write
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import orjson
+
+from bench.engines import Client, engine_url
+from request_logger.documents.folds import FOLDS
+from request_logger.scoring.registry import build
+from request_logger.settings import Settings
+from request_logger.store.client.client import SearchEngine
+from scorers.base import Row
+
+PAGE = Path(__file__).parent.parent / "docs" / "slices.md"
+_START, _END = "<!-- bench: `python -m bench.slices` -->", "<!-- end of bench -->"
+INDEX = "inference-log-seldon-bench-slices-default"
+# Documents per bulk request, of about 2 KB each.
+_BULK = 1000
+# Different rows of elements and outcomes that documents are made of: generating a million of each takes longer than
+# storing them.
+_ROWS = 5_000
+_COMMANDS = {
+    "slices": ("slices", "bench/slices"),
+    "slices, one field": ("slices", "bench/slices", "--fields", "text_0"),
+    "thresholds": ("thresholds", "bench/slices", "--cost", "fp=-1,fn=-10"),
+    "fairness": ("fairness", "bench/slices", "--by", "text_0"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What one command took: seconds of the first and of the second run, and the most memory of its process in MB."""
+
+    name: str
+    first: float
+    second: float
+    memory: float
+
+
+def elements(chance: random.Random, fields: int) -> dict[str, object]:
+    """Return the elements of one row: half of them numbers, a tenth booleans, the rest texts."""
+    made: dict[str, object] = {}
+    for k in range(fields):
+        if k % 2:
+            made[f"number_{k}"] = round(chance.gauss(0, 1 + k), 3)
+        elif k % 10 == 4:
+            made[f"flag_{k}"] = chance.random() < 0.3
+        else:
+            made[f"text_{k}"] = f"value {min(int(chance.expovariate(0.3)), 30)}"
+    return made
+
+
+def documents(count: int, fields: int) -> Iterator[bytes]:
+    """Yield documents as JSON: those with the most frequent value of the first text are worse."""
+    chance = random.Random(20)
+    rows = [elements(chance, fields) for _ in range(_ROWS)]
+    texts = [orjson.dumps(row) for row in rows]
+    bad = [row["text_0"] == "value 0" for row in rows]
+    scorer = build("binary", {"probabilities": True})
+    outcomes: dict[bool, list[bytes]] = {True: [], False: []}
+    for is_bad, made in outcomes.items():
+        for _ in range(_ROWS):
+            score = chance.betavariate(1, 3)
+            truth = int(chance.random() < (0.5 if is_bad else score))
+            metrics = {"scorer": "binary", "basis": "truth", **scorer.score(Row(truth), Row(score))}
+            made.append(orjson.dumps(metrics))
+    head = b'{"@timestamp":"2026-01-05T00:00:00Z","Ce-Inferenceservicename":"slices","Ce-Namespace":"bench",'
+    head += b'"Ce-Endpoint":"default","feedback":{"ce-time":"2026-01-05T01:00:00Z"},"fold":'
+    for _ in range(count):
+        row = chance.randrange(_ROWS)
+        fold, outcome = str(chance.randrange(FOLDS)).encode(), chance.choice(outcomes[bad[row]])
+        request = b',"request":{"dataType":"tabular","elements":' + texts[row]
+        yield head + fold + request + b'},"response":{"dataType":"tabular"},"metrics":' + outcome + b"}\n"
+
+
+def fill(url: str, count: int, fields: int) -> float:
+    """Store the documents, and return the seconds that it took."""
+    parts = urlsplit(url)
+    engine = SearchEngine(Settings(elasticsearch_host=parts.hostname or "", elasticsearch_port=parts.port or 9200))
+    client = Client(url)
+    client.drop(INDEX)
+    engine.prepare(INDEX)
+    client.ask("PUT", f"/{INDEX}/_settings", {"index": {"refresh_interval": "-1"}})
+    started = time.monotonic()
+    lines: list[bytes] = []
+    for stored, line in enumerate(documents(count, fields), 1):
+        lines.append(b'{"index":{}}\n' + line)
+        if len(lines) == _BULK or stored == count:
+            answer = client.ask("POST", f"/{INDEX}/_bulk?filter_path=errors", b"".join(lines))
+            assert not answer["errors"]
+            lines = []
+            if stored % (50 * _BULK) == 0:
+                print(f"{stored:,} documents after {time.monotonic() - started:.0f} s", file=sys.stderr)
+    client.ask("POST", f"/{INDEX}/_refresh")
+    return time.monotonic() - started
+
+
+def measure(url: str, name: str, argv: Sequence[str]) -> Measured:
+    """Run a command twice. Raises RuntimeError where it fails."""
+    parts = urlsplit(url)
+    environment = {**os.environ, "ELASTICSEARCH_HOST": parts.hostname or "", "ELASTICSEARCH_PORT": str(parts.port)}
+    seconds, memory = [], 0.0
+    for _ in range(2):
+        started = time.monotonic()
+        child = os.posix_spawn(
+            sys.executable,
+            [sys.executable, "-m", "request_logger.cli", *argv, "--json"],
+            environment,
+            file_actions=[(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)],
+        )
+        _, status, usage = os.wait4(child, 0)
+        if os.waitstatus_to_exitcode(status) not in (0, 1):
+            raise RuntimeError(f"{name} failed with status {os.waitstatus_to_exitcode(status)}")
+        seconds.append(time.monotonic() - started)
+        memory = max(memory, usage.ru_maxrss / 1024)
+    return Measured(name, *seconds, memory)
+
+
+def table(count: int, fields: int, found: Sequence[Measured]) -> str:
+    """Return the results as Markdown."""
+    lines = [
+        f"`python -m bench.slices`: {count:,} scored documents with {fields} fields, OpenSearch, one node, two cores"
+        " that other programs share.",
+        "",
+        "| command | seconds, first | again | MB |",
+        "|---|---:|---:|---:|",
+        *(f"| {each.name} | {each.first:.1f} | {each.second:.1f} | {each.memory:.0f} |" for each in found),
+    ]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Fill an engine, measure, and print the table, or write it into docs/slices.md."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--documents", type=int, default=1_000_000)
+    parser.add_argument("--fields", type=int, default=100)
+    parser.add_argument("--write", action="store_true", help="write the table into docs/slices.md")
+    arguments = parser.parse_args()
+    with engine_url(heap="2g") as url:
+        took = fill(url, arguments.documents, arguments.fields)
+        print(f"{arguments.documents:,} documents stored in {took:.0f} s", file=sys.stderr)
+        found = []
+        for name, argv in _COMMANDS.items():
+            found.append(measure(url, name, argv))
+            print(found[-1], file=sys.stderr, flush=True)
+        Client(url).drop(INDEX)
+    text = table(arguments.documents, arguments.fields, found)
+    if arguments.write:
+        page = PAGE.read_text(encoding="utf-8")
+        before, _, rest = page.partition(_START)
+        PAGE.write_text(f"{before}{_START}\n{text}\n{_END}{rest.partition(_END)[2]}", encoding="utf-8")
+    else:
+        print(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""`request-logger fairness`: compare selection rate, TPR, FPR and precision between the values of a field."""
+# ruff: noqa: T201  # a command prints
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+
+from request_logger.analytics.fairness.rates import Rate
+from request_logger.analytics.fairness.report import Options, Report, make_fairness
+from request_logger.analytics.formatting import interval, number, p_value, words
+from request_logger.commands.engine_access import quiet_engine
+from request_logger.commands.report import add_span
+from request_logger.commands.text_table import table
+from request_logger.settings import Settings
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument(
+        "target",
+        nargs="?",
+        default="",
+        help="a deployment (name, namespace/name, namespace/name/predictor) or an index, * is a wildcard; default: all",
+    )
+    add_span(parser)
+    parser.add_argument(
+        "--by",
+        metavar="FIELD",
+        required=True,
+        help="the field whose values are compared: an element, a tag, a header...",
+    )
+    parser.add_argument(
+        "--class",
+        dest="positive",
+        metavar="NAME",
+        default="",
+        help="the class that a prediction selects; default: the positive class of two",
+    )
+    parser.add_argument(
+        "--reference",
+        metavar="VALUE",
+        default="",
+        help="the value that the others are compared with; default: the one with the most documents",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the rates by value. Status 0: done, 1: there is nothing to compare, 2: invalid arguments."""
+    settings = Settings.from_env()
+    options = Options(
+        arguments.by,
+        arguments.target,
+        arguments.start,
+        arguments.end,
+        arguments.by_date,
+        arguments.positive,
+        arguments.reference,
+    )
+    found = make_fairness(quiet_engine(settings), settings, options)
+    print(json.dumps(found, indent=2) if arguments.json else "\n".join(lines(found)))
+    return int(not any("groups" in task for task in found["tasks"]))
+
+
+def lines(found: Report) -> Iterator[str]:
+    """Yield the rates as lines of text."""
+    if not found["tasks"]:
+        yield "No scored classifications."
+    for task in found["tasks"]:
+        yield f"{task['scorer']}: {task['documents']:,} scored"
+        if "reason" in task:
+            yield f"No rates: {task['reason']}."
+            continue
+        for rate in Rate:
+            yield ""
+            yield from _rate(found["name"], task, rate)
+        if task["values_left_out"]:
+            yield f"  and {task['values_left_out']:,} more values with {task['documents_left_out']:,} documents"
+    yield from (f"Note: {note}" for note in found.get("notes", []))
+
+
+def _rate(name: str, task: Report, rate: Rate) -> Iterator[str]:
+    title = words(rate)
+    rows = []
+    for group in task["groups"]:
+        each = group["rates"].get(rate)
+        if each is None:
+            rows.append([group["value"], "-", "-", "-", "-", "-", "0"])
+            continue
+        apart = each.get("difference")
+        compared = [number(apart["value"]), interval(apart), p_value(apart["p_adjusted"])] if apart else ["-"] * 3
+        rows.append([group["value"], number(each["value"]), interval(each), *compared, f"{each['n']:,}"])
+    yield table([name, title, "95 % interval", f"minus {task['reference']}", "95 % interval", "adjusted p", "of"], rows)
+    greatest = task["greatest"].get(rate)
+    if greatest:
+        ratio = f", ratio {number(greatest['ratio'])}" if "ratio" in greatest else ""
+        between = f"{greatest['highest']} and {greatest['lowest']}"
+        yield f"  greatest difference {number(greatest['difference'])}{ratio}, between {between}"

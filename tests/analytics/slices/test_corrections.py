@@ -1,0 +1,40 @@
+"""The correction for many slices, and shrunk effects, against scipy and by definition."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from request_logger.analytics.slices.corrections import Shrinkage, benjamini_hochberg
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=60))
+def test_adjusted_p_values(p_values: list[float]) -> None:
+    """As those of scipy, in the same order."""
+    assert benjamini_hochberg(p_values) == pytest.approx(list(stats.false_discovery_control(p_values)), abs=1e-12)
+
+
+def test_no_p_values() -> None:
+    assert benjamini_hochberg([]) == []
+
+
+def test_shrinkage() -> None:
+    """The variance of true effects is recovered, and shrunk effects are nearer to the true ones."""
+    generator = np.random.default_rng(3)
+    true = generator.normal(0, 0.05, 4000)
+    errors = generator.uniform(0.02, 0.1, 4000)
+    seen = true + generator.normal(0, errors)
+    found = Shrinkage.of(seen.tolist(), errors.tolist())
+    weights = errors**-2
+    assert found.variance == pytest.approx(((weights * seen**2).sum() - 4000) / weights.sum(), rel=1e-9)
+    assert found.variance == pytest.approx(0.05**2, rel=0.15)
+    shrunk = np.array([found.shrunk(*pair) for pair in zip(seen.tolist(), errors.tolist(), strict=True)])
+    assert ((shrunk - true) ** 2).mean() < 0.7 * ((seen - true) ** 2).mean()
+
+
+def test_nothing_but_noise_is_shrunk_to_nothing() -> None:
+    assert Shrinkage.of([0.01, -0.01], [0.1, 0.1]).shrunk(0.3, 0.1) == 0.0
+    assert Shrinkage.of([], []).variance == 0.0
