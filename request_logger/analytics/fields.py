@@ -75,7 +75,7 @@ class Field:
         return (self.path, *self.others)
 
 
-def find_field(runner: QueryRunner, scope: Scope, name: str) -> Field:
+def find_field(runner: QueryRunner, scope: Scope, name: str, *, option: str = "--by") -> Field:
     """Return a field by its path, by an alias such as ``model``, or by the bare name of an element, a tag or a header.
 
     If a field has different types in different indices, the type of most indices is used; the others are left out of
@@ -87,7 +87,7 @@ def find_field(runner: QueryRunner, scope: Scope, name: str) -> Field:
     fields = [field for paths in candidates if (field := _mapped_field(name, paths, found)) is not None]
     if not fields:
         raise BadQueryError(
-            "--by: expected a field that the documents have, such as model or an element,"
+            f"{option}: expected a field that the documents have, such as model or an element,"
             f" found {name!r}{_similar(runner, scope, name)}"
         )
     field = fields[0] if len(fields) == 1 else _first_in_use(runner, scope, fields)

@@ -11,6 +11,7 @@ from request_logger.analytics import coverage as feedback
 from request_logger.analytics import curves
 from request_logger.analytics.buckets import Segment, over_time
 from request_logger.analytics.class_averages import intervals_by_class
+from request_logger.analytics.conditions import where
 from request_logger.analytics.consistency import Judgement, judge
 from request_logger.analytics.estimate_json import as_json
 from request_logger.analytics.estimates import estimates, needs_folds, statistics_of, with_folds
@@ -52,7 +53,7 @@ class Options:
     """The options of a report; see `find_scope` for ``target``, ``start``, ``end`` and ``by_date``.
 
     ``by``: a field to split by. ``window``: the time span of one point of the curve; empty: chosen by the span of the
-    documents.
+    documents. ``where``: conditions, see `conditions.where`.
     """
 
     target: str = ""
@@ -61,6 +62,7 @@ class Options:
     by: str = ""
     window: str = ""
     by_date: str = "prediction"
+    where: tuple[str, ...] = ()
 
 
 def make_report(engine: EngineReader, settings: Settings, options: Options, *, only_own: bool = False) -> Report:
@@ -82,6 +84,7 @@ def make_report(engine: EngineReader, settings: Settings, options: Options, *, o
 
 def _report(runner: QueryRunner, settings: Settings, scope: Scope, options: Options) -> Report:
     # Checked first, since an unknown field is an error whatever the documents are.
+    scope = where(runner, scope, options.where)
     field = find_field(runner, scope, options.by) if options.by else None
     prices = TokenPrices(settings.token_prices)
     judgement = judge(runner, scope)
@@ -95,6 +98,7 @@ def _report(runner: QueryRunner, settings: Settings, scope: Scope, options: Opti
         "from": options.start,
         "to": options.end,
         "by_date": options.by_date,
+        "where": list(options.where),
         "coverage": _coverage(runner, scope),
         "delay": _delay(runner, scope),
         "unscorable": [{"reason": reason, "n": n} for reason, n in feedback.reasons(runner, scope)],

@@ -13,6 +13,7 @@ from request_logger.analytics import evaluation_tables, llm_tables
 from request_logger.analytics.formatting import duration, interval, number, percent, remarks, words
 from request_logger.analytics.report import Options, Report, make_report
 from request_logger.commands.engine_access import quiet_engine
+from request_logger.commands.selection_args import add_where
 from request_logger.commands.text_table import table
 from request_logger.errors import CommandError
 from request_logger.settings import Settings
@@ -29,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a deployment (name, namespace/name, namespace/name/predictor) or an index, * is a wildcard; default: all",
     )
     add_span(parser)
+    add_where(parser)
     parser.add_argument(
         "--by",
         metavar="FIELD",
@@ -59,7 +61,13 @@ def run(arguments: argparse.Namespace) -> int:
     """Print or write the report. Status 0: done, 1: there is nothing to report, 2: invalid arguments."""
     settings = Settings.from_env()
     options = Options(
-        arguments.target, arguments.start, arguments.end, arguments.by, arguments.window, arguments.by_date
+        arguments.target,
+        arguments.start,
+        arguments.end,
+        arguments.by,
+        arguments.window,
+        arguments.by_date,
+        tuple(arguments.where),
     )
     report = make_report(quiet_engine(settings), settings, options)
     if arguments.json:
@@ -126,7 +134,8 @@ def _section(heading: str, tables: Iterable[evaluation_tables.Table]) -> Iterato
 
 def _head(report: Report) -> Iterator[str]:
     span = " ".join(f"{word} {report[word]}" for word in ("from", "to") if word in report)
-    yield f"{report.get('target') or 'everything'} in {report['indices']}" + (f", {span}" if span else "")
+    where = " and ".join(report.get("where", []))
+    yield ", ".join(filter(None, (f"{report.get('target') or 'everything'} in {report['indices']}", span, where)))
     counts = report["coverage"]
     if not counts["predictions"] and not report["tasks"]:
         yield "No predictions."
