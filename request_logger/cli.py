@@ -9,11 +9,13 @@ import argparse
 import importlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Protocol, cast
 
 from request_logger import __version__
-from request_logger.commands.registry import COMMANDS
+from request_logger.commands.engine_option import add_engine
+from request_logger.commands.examples import EXAMPLES
+from request_logger.commands.registry import COMMANDS, ENGINE_COMMANDS, GROUPS
 
 USAGE_STATUS = 2
 
@@ -33,8 +35,11 @@ class CommandModule(Protocol):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status: 0 done, 1 failed, 2 wrong use, configuration or environment."""
     argv = sys.argv[1:] if argv is None else argv
+    name = argv[0] if argv else ""
     try:
         arguments, command = _parse(argv)
+        if name in ENGINE_COMMANDS:
+            _use_engine(arguments.engine)
         return command.run(arguments)
     except KeyboardInterrupt:
         return 130
@@ -46,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if not isinstance(error, _user_errors()):
             raise
-        for line in str(error).splitlines():
+        for line in (str(error) + _where(name, error)).splitlines():
             print(f"request-logger: {line}", file=sys.stderr)
         return USAGE_STATUS
 
@@ -54,19 +59,63 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, CommandModule]:
     parser = argparse.ArgumentParser(
         prog="request-logger",
+        usage="%(prog)s [-h] [--version] COMMAND ...",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
         description="Request logger for Seldon and KServe that scores predictions inside Elasticsearch or OpenSearch.",
+        epilog="\n".join(_by_job()),
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
-    subparsers = parser.add_subparsers(dest="command", metavar="command", required=True)
+    subparsers = parser.add_subparsers(
+        prog="request-logger", dest="command", metavar="COMMAND", required=True, help="one of the commands below"
+    )
     chosen = argv[0] if argv and argv[0] in COMMANDS else ""
     module = cast(CommandModule, None)
     for name, (module_name, summary) in COMMANDS.items():
-        subparser = subparsers.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
+        subparser = subparsers.add_parser(
+            name,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            description=f"{summary[0].upper()}{summary[1:]}.",
+            epilog="\n".join(["examples:", *(f"  {example}" for example in EXAMPLES[name])]),
+        )
         # Only the chosen command is imported, so that `serve` doesn't load what `demo` needs.
         if name == chosen:
             module = cast(CommandModule, importlib.import_module(f"request_logger.commands.{module_name}"))
             module.add_arguments(subparser)
+            if name in ENGINE_COMMANDS:
+                add_engine(subparser)
     return parser.parse_args(argv), module
+
+
+def _by_job() -> Iterator[str]:
+    """Yield the list of the commands for --help."""
+    width = max(map(len, COMMANDS))
+    for group, names in GROUPS.items():
+        yield f"{group}:"
+        for name in names:
+            yield f"  {name.ljust(width)}  {COMMANDS[name][1]}"
+        yield ""
+    yield "`request-logger COMMAND --help` describes one, with examples."
+
+
+def _use_engine(url: str | None) -> None:
+    """Let --engine replace the variables that name the search engine, and warn of misspelled ones."""
+    from request_logger.settings_names import misspelled
+
+    if url:
+        os.environ["ELASTICSEARCH_HOST"] = url
+        os.environ.pop("ELASTICSEARCH_CLOUD_ID", None)
+    for line in misspelled(os.environ):
+        print(f"request-logger: warning: {line}", file=sys.stderr)
+
+
+def _where(command: str, error: Exception) -> str:
+    """Return which search engine a command used, for the error that it doesn't answer."""
+    from request_logger.store.changes import StoreUnavailableError
+
+    if command not in ENGINE_COMMANDS or not isinstance(error, StoreUnavailableError):
+        return ""
+    chosen = "ELASTICSEARCH_CLOUD_ID" if os.environ.get("ELASTICSEARCH_CLOUD_ID") else "ELASTICSEARCH_HOST"
+    return f" (set by --engine or {chosen})"
 
 
 def _user_errors() -> tuple[type[Exception], ...]:

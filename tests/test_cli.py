@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -11,9 +12,12 @@ from pathlib import Path
 import pytest
 
 import request_logger
-from request_logger.cli import main
-from request_logger.commands.registry import COMMANDS
+from request_logger.cli import _parse, main
+from request_logger.commands.examples import EXAMPLES
+from request_logger.commands.registry import COMMANDS, ENGINE_COMMANDS, GROUPS
 from request_logger.scoring.registry import registered
+
+ROOT = Path(request_logger.__file__).parent.parent
 
 
 def files(folder: Path, truth: object, response: object) -> list[str]:
@@ -57,6 +61,60 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         main(["--help"])
     text = capsys.readouterr().out
     assert set(COMMANDS) <= set(text.split())
+
+
+def test_every_command_is_in_one_group() -> None:
+    """The list of commands by job is complete, and has none twice."""
+    assert sorted(name for names in GROUPS.values() for name in names) == sorted(COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_examples_are_valid(name: str) -> None:
+    """Each command has examples, which its parser accepts; --help shows them."""
+    assert EXAMPLES[name]
+    for example in EXAMPLES[name]:
+        words = shlex.split(example)
+        arguments = words[words.index("request-logger") + 1 :]
+        assert _parse(arguments)[0].command == name
+    assert set(EXAMPLES) == set(COMMANDS)
+
+
+def test_commands_that_use_an_engine_have_the_option() -> None:
+    """They are those whose module asks for it."""
+    folder = Path(request_logger.__file__).parent / "commands"
+    found = {
+        name
+        for name, (module, _) in COMMANDS.items()
+        if "quiet_engine(" in (folder / f"{module}.py").read_text(encoding="utf-8")
+    }
+    assert found == ENGINE_COMMANDS
+
+
+def test_an_engine_that_does_not_answer_is_one_line() -> None:
+    """Its host, and where it is set; the misspelled variable that may be the cause is named before."""
+    done = run("report", "--engine", "http://127.0.0.1:9", ELASTICSEARCH_HOSTT="secret", ELASTICSEARCH_HOST="elsewhere")
+    assert (done.returncode, done.stdout) == (2, "")
+    warning, line = done.stderr.splitlines()
+    assert warning == "request-logger: warning: ELASTICSEARCH_HOSTT is not a setting: did you mean ELASTICSEARCH_HOST?"
+    assert line.startswith("request-logger: the engine does not answer: 127.0.0.1:9: ")
+    assert line.endswith(" (set by --engine or ELASTICSEARCH_HOST)")
+
+
+def test_settings_in_force() -> None:
+    """Each setting with its value, where it is from, and no secret; misspelled ones are warned of."""
+    done = run("settings", "--show", ELASTICSEARCH_PASS="geheim", SCORER="binary", LOGLEVEL="INFO")
+    assert done.returncode == 0
+    rows = {line.split()[0]: line.split()[1:] for line in done.stdout.splitlines()}
+    assert rows["ELASTICSEARCH_PASS"] == ["***"]
+    assert rows["SCORER"] == ["binary"]
+    assert rows["ELASTICSEARCH_PORT"] == ["9200", "(default)"]
+    assert "geheim" not in done.stdout
+    assert done.stderr == "request-logger: warning: LOGLEVEL is not a setting: did you mean LOG_LEVEL?\n"
+    wrong = run("settings", "--show", ELASTICSEARCH_PORT="x")
+    assert (wrong.returncode, wrong.stderr.splitlines()) == (
+        2,
+        ["request-logger: ELASTICSEARCH_PORT: expected a whole number, found 'x'"],
+    )
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -193,6 +251,29 @@ def test_try_takes_bare_values(
     assert main(["try", *files(tmp_path, truth, response)]) == 0
     (metrics,) = printed(capsys)
     assert metrics["scorer"] == scorer
+
+
+@pytest.mark.parametrize(
+    ("truth", "response"),
+    [("cat", '{"cat": 0.7, "dog": 0.3}'), ('"cat"', "cat"), ("{file}", '{"data": {"ndarray": ["cat"]}}')],
+)
+def test_try_takes_json_and_labels(
+    truth: str, response: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Instead of files: a label, an object of class: probability; a file may hold a label without quotes."""
+    (tmp_path / "truth").write_text("cat\n", encoding="utf-8")
+    assert main(["try", truth.format(file=tmp_path / "truth") if "{file}" in truth else truth, response]) == 0
+    (metrics,) = printed(capsys)
+    assert (metrics["correct"], metrics["truth_label"], metrics["predicted_label"]) == (1, "cat", "cat")
+
+
+def test_try_has_no_traceback_of_a_scorer(tmp_path: Path) -> None:
+    """One line says which line of the scorer raised."""
+    (tmp_path / "broken.py").write_text("class Half:\n    def score(self, truth, prediction):\n        return 1 / 0\n")
+    done = run("try", "--scorer", "broken.Half", "cat", "dog", PYTHONPATH=f"{tmp_path}{os.pathsep}{ROOT}")
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["unscorable"] == "scorer broken.Half raised ZeroDivisionError"
+    assert done.stderr == f"scorer broken.Half raised ZeroDivisionError at {tmp_path}/broken.py:3\n"
 
 
 def test_try_takes_a_feedback_and_a_batch(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from request_logger.analytics.buckets import label_of, value_segment
+from request_logger.analytics.conditions import where
 from request_logger.analytics.consistency import comparable
 from request_logger.analytics.contrasts import Contrast, Form, NoTest
 from request_logger.analytics.differences import NO_QUESTION, contrasts, is_mean, proportions, same_questions
@@ -22,8 +23,8 @@ from request_logger.analytics.pair_contrast import discordant, pairs_contrast
 from request_logger.analytics.paired_samples import Pairs, find_pairs, share_requests
 from request_logger.analytics.queries import Answers, QueryRunner
 from request_logger.analytics.report import Report
-from request_logger.analytics.scope import Query, Scope, find_scope
-from request_logger.analytics.selection import IN_BATCHES
+from request_logger.analytics.scope import Query, Scope, deployment, find_scope
+from request_logger.analytics.selection import IN_BATCHES, having
 from request_logger.analytics.tasks import Task, tasks_of
 from request_logger.analytics.traffic_check import arm, parse_split, traffic_check
 from request_logger.analytics.verdict import contrast_as_json, verdict
@@ -43,8 +44,8 @@ class Comparison:
 
     ``metric`` decides (empty: the task's default). ``pair`` is how pairs are found, see `find_pairs`. ``form`` is how
     often the comparison is looked at. ``detect`` is a difference to calculate sample sizes for, ``split`` the traffic's
-    split, such as ``90:10``. ``mature``: only predictions that are old enough for their labels. The other fields are
-    those of `find_scope`.
+    split, such as ``90:10``, ``where`` are conditions (`conditions.where`). ``mature``: only predictions that are old
+    enough for their labels. The other fields are those of `find_scope`.
     """
 
     a: str
@@ -60,6 +61,7 @@ class Comparison:
     detect: float | None = None
     split: str = ""
     mature: bool = False
+    where: tuple[str, ...] = ()
 
 
 def compare(engine: EngineReader, settings: Settings, comparison: Comparison) -> Report:
@@ -78,7 +80,8 @@ def compare(engine: EngineReader, settings: Settings, comparison: Comparison) ->
 
 def _compare(runner: QueryRunner, settings: Settings, scope: Scope, comparison: Comparison) -> Report:
     split = parse_split(comparison.split)
-    field, segments = _groups(runner, scope, comparison)
+    scope = where(runner, scope, comparison.where)
+    by_field, segments = _groups(runner, scope, comparison)
     if comparison.mature:
         # By the later labels of the two: else one would have more of its labels than the other.
         scope = only_mature(scope, *(find_maturity(runner, scope.having(segment)) for segment in segments))
@@ -123,7 +126,8 @@ def _compare(runner: QueryRunner, settings: Settings, scope: Scope, comparison: 
     return {
         "target": comparison.target,
         "indices": scope.indices,
-        "by": field.path,
+        **({"where": list(comparison.where)} if comparison.where else {}),
+        "by": by_field,
         "scorer": found_by,
         "form": comparison.form.value,
         **{
@@ -150,10 +154,20 @@ def _used(
     return "groups", own
 
 
-def _groups(runner: QueryRunner, scope: Scope, comparison: Comparison) -> tuple[Field, list[Query]]:
-    """Return the field that has both names, and the queries of the two groups."""
+def _groups(runner: QueryRunner, scope: Scope, comparison: Comparison) -> tuple[str, list[Query]]:
+    """Return the path of the field that has both names, or `target`, and the queries of the two groups."""
     if comparison.a == comparison.b:
         raise BadQueryError(f"expected two different names, found {comparison.a!r} twice")
+    if not comparison.by and "/" in comparison.a and "/" in comparison.b:
+        targets = [having(*deployment(name)) for name in (comparison.a, comparison.b)]
+        missing = [
+            name
+            for name, only in zip((comparison.a, comparison.b), targets, strict=True)
+            if not runner.count(scope, only)
+        ]
+        if not missing:
+            return "target", targets
+        raise BadQueryError(f"no prediction is of {' or '.join(map(repr, missing))}")
     fields_with: dict[str, list[str]] = {comparison.a: [], comparison.b: []}
     for name in (comparison.by,) if comparison.by else _FIELDS:
         try:
@@ -165,7 +179,7 @@ def _groups(runner: QueryRunner, scope: Scope, comparison: Comparison) -> tuple[
         segments = [value_segment(field, _value(field, text), 0).only for text in fields_with]
         there = [bool(runner.count(scope, segment)) for segment in segments]
         if all(there):
-            return field, segments
+            return field.path, segments
         for text, is_there in zip(fields_with, there, strict=True):
             fields_with[text] += [name] if is_there else []
     raise BadQueryError(_no_common_field(fields_with, comparison.by))

@@ -19,9 +19,11 @@ _FORMS = {
 def head(found: Report) -> str:
     """Return what is compared, as one line."""
     a, b = found["a"], found["b"]
+    where = "".join(f", {condition}" for condition in found.get("where", []))
     return (
         f"{a['name']} ({a['documents']:,} of {a['predictions']:,} scored) against"
-        f" {b['name']} ({b['documents']:,} of {b['predictions']:,} scored) by {found['by']}, scorer {found['scorer']}"
+        f" {b['name']} ({b['documents']:,} of {b['predictions']:,} scored) by {found['by']}{where}, scorer"
+        f" {found['scorer']}"
     )
 
 

@@ -11,6 +11,7 @@ from request_logger.analytics import coverage as feedback
 from request_logger.analytics import curves
 from request_logger.analytics.buckets import Segment, over_time
 from request_logger.analytics.class_averages import intervals_by_class
+from request_logger.analytics.conditions import where
 from request_logger.analytics.consistency import Judgement, judge
 from request_logger.analytics.estimate_json import as_json
 from request_logger.analytics.estimates import estimates, needs_folds, statistics_of, with_folds
@@ -57,7 +58,7 @@ class Options:
 
     ``by``: a field to split by. ``window``: the time span of one point of the curve; empty: chosen by the span of the
     documents. ``mature``: only predictions that are old enough for their labels. ``slices``: whether to look for the
-    worst slices in all fields.
+    worst slices in all fields. ``where``: conditions, see `conditions.where`.
     """
 
     target: str = ""
@@ -68,6 +69,7 @@ class Options:
     by_date: str = "prediction"
     mature: bool = False
     slices: bool = False
+    where: tuple[str, ...] = ()
 
 
 def make_report(engine: EngineReader, settings: Settings, options: Options, *, only_own: bool = False) -> Report:
@@ -89,6 +91,7 @@ def make_report(engine: EngineReader, settings: Settings, options: Options, *, o
 
 def _report(runner: QueryRunner, settings: Settings, scope: Scope, options: Options) -> Report:
     # Checked first, since an unknown field is an error whatever the documents are.
+    scope = where(runner, scope, options.where)
     field = find_field(runner, scope, options.by) if options.by else None
     prices = TokenPrices(settings.token_prices)
     maturity = find_maturity(runner, scope)
@@ -105,6 +108,7 @@ def _report(runner: QueryRunner, settings: Settings, scope: Scope, options: Opti
         "from": options.start,
         "to": options.end,
         "by_date": options.by_date,
+        "where": list(options.where),
         "coverage": _coverage(runner, scope),
         "delay": _delay(runner, scope),
         "maturity": _maturity(maturity),

@@ -103,7 +103,7 @@ def find_scope(
     if target and _may_be_index(target, settings, only_own=only_own) and is_index(engine, target):
         patterns = target
     elif target:
-        filters = _deployment(target)
+        filters = deployment(target)
     return Scope(patterns, filters, start, end, DATES[by_date])
 
 
@@ -146,7 +146,8 @@ def is_index(engine: EngineReader, target: str) -> bool:
     return status == 200
 
 
-def _deployment(target: str) -> tuple[Query, ...]:
+def deployment(target: str) -> tuple[Query, ...]:
+    """Return the clauses for ``name``, ``namespace/name`` or ``namespace/name/predictor``. Raises BadQueryError."""
     parts = target.split("/")
     if len(parts) > 3 or not all(parts):
         raise BadQueryError(

@@ -23,7 +23,7 @@ class Selection:
     """Selects documents by origin and time; an empty field selects everything.
 
     ``since`` (inclusive) and ``until`` (exclusive) are dates as the search engine reads them: ``2026-01-31``,
-    ``2026-01-31T12:00:00Z``, ``now-7d``.
+    ``2026-01-31T12:00:00Z``, ``now-7d``. ``clauses`` are further clauses of the query.
     """
 
     index: str = ""
@@ -33,6 +33,7 @@ class Selection:
     model: str = ""
     since: str = ""
     until: str = ""
+    clauses: tuple[Query, ...] = ()
 
     def indices(self, settings: Settings) -> str:
         """Return the index names and globs, comma-separated; by default all that the logger writes predictions to."""
@@ -50,7 +51,7 @@ class Selection:
         times = {name: value for name, value in (("gte", self.since), ("lt", self.until)) if value}
         if times:
             filters.append({"range": {TIME: times}})
-        return filters
+        return [*filters, *self.clauses]
 
 
 def having(*filters: Query) -> Query:

@@ -47,11 +47,12 @@ def run(arguments: argparse.Namespace) -> int:
     if not arguments.conditions:
         raise CommandError("check-quality: expected at least one --min METRIC=NUMBER or --max METRIC=NUMBER")
     settings = Settings.from_env()
+    engine = quiet_engine(settings)
     try:
         verdicts, left_out = check(
-            quiet_engine(settings),
+            engine,
             settings,
-            selection_of(arguments),
+            selection_of(arguments, engine, settings),
             arguments.conditions,
             minimum=arguments.min_pairs,
             scorer=arguments.scorer,

@@ -16,6 +16,7 @@ from request_logger.analytics.paired_samples import WAYS
 from request_logger.analytics.report import Report
 from request_logger.commands.engine_access import quiet_engine
 from request_logger.commands.report import add_mature, add_span, write_page
+from request_logger.commands.selection_args import add_where
 from request_logger.commands.text_table import table
 from request_logger.settings import Settings
 from request_logger.store.excluded_indices import left_out_note
@@ -23,7 +24,7 @@ from request_logger.store.excluded_indices import left_out_note
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("a", metavar="A", help="one predictor or model")
+    parser.add_argument("a", metavar="A", help="one predictor or model, or a deployment as namespace/name")
     parser.add_argument("b", metavar="B", help="the other")
     parser.add_argument(
         "--in",
@@ -69,6 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_span(parser)
     add_mature(parser)
+    add_where(parser)
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print JSON")
     form.add_argument("--html", metavar="FILE", help="write one self-contained page")
@@ -90,7 +92,8 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.form,
         arguments.detect,
         arguments.split,
-        arguments.mature,
+        mature=arguments.mature,
+        where=tuple(arguments.where),
     )
     found = compare(quiet_engine(settings), settings, comparison)
     if arguments.html:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import logging
+import os
 import signal
 from dataclasses import replace
 from types import FrameType
@@ -17,6 +19,9 @@ from request_logger.kafka.config import consumer_config
 from request_logger.kafka.probes import Probes
 from request_logger.server.gc_tuning import calm_collector
 from request_logger.settings import Settings, SettingsError
+from request_logger.settings_names import misspelled
+
+log = logging.getLogger(__name__)
 
 # No sender waits for a response here, and a record that fails is only read again: wait this many times
 # STORE_TIMEOUT_SECONDS before.
@@ -41,6 +46,8 @@ def run(arguments: argparse.Namespace) -> int:
     problems += startup_problems(settings, lambda: consumer_config(settings))
     if problems:
         raise SettingsError("\n".join(problems))
+    for line in misspelled(os.environ):
+        log.warning(line)
     try:
         from confluent_kafka import KafkaException  # noqa: PLC0415  # from an optional extra
 

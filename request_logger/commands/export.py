@@ -43,7 +43,8 @@ def run(arguments: argparse.Namespace) -> int:
     if to_stdout and form == PARQUET:
         raise CommandError("-: expected a file's name: Parquet can't go to standard output")
     columns = tuple(filter(None, (name.strip() for name in arguments.columns.split(","))))
-    export = Export(quiet_engine(settings), settings, selection_of(arguments), columns, arguments.all)
+    engine = quiet_engine(settings)
+    export = Export(engine, settings, selection_of(arguments, engine, settings), columns, arguments.all)
     try:
         if to_stdout:
             write_csv(export, sys.stdout.buffer)

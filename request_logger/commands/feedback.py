@@ -55,7 +55,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for name, meaning in _COMMON.items():
         parser.add_argument(f"--{name}", metavar="NAME", help=meaning)
     parser.add_argument(
-        "--engine", choices=("seldon", "inferenceservice"), help="what serves them: seldon (default), or KServe"
+        "--serving-engine",
+        dest="engine",
+        choices=("seldon", "inferenceservice"),
+        help="what serves them: seldon (default), or KServe",
     )
     parser.add_argument("--id", metavar="COLUMN", help="column with the ids of the predictions (default: request_id)")
     parser.add_argument(

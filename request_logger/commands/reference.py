@@ -8,10 +8,12 @@ import importlib
 from collections.abc import Iterator
 from typing import Any
 
+from request_logger.commands.engine_option import add_engine
+from request_logger.commands.examples import EXAMPLES
 from request_logger.commands.reference_chart import chart_schema
 from request_logger.commands.reference_telemetry import telemetry_page
 from request_logger.commands.reference_writer import writer_page
-from request_logger.commands.registry import COMMANDS
+from request_logger.commands.registry import COMMANDS, ENGINE_COMMANDS
 from request_logger.store.indices.templates import mapping
 
 _COMMANDS_PAGE = """\
@@ -177,10 +179,13 @@ def commands_page() -> str:
     for name, (module_name, summary) in COMMANDS.items():
         parser = argparse.ArgumentParser(add_help=False)
         importlib.import_module(f"request_logger.commands.{module_name}").add_arguments(parser)
+        if name in ENGINE_COMMANDS:
+            add_engine(parser)
         lines += [f"## request-logger {name}", "", f"{summary[0].upper()}{summary[1:]}.", ""]
         rows = [f"| {_spelling(action)} | {_cell(_help(action))} |" for action in parser._actions]
         if rows:
             lines += ["| argument | meaning |", "|---|---|", *rows, ""]
+        lines += [*(f"    {example}" for example in EXAMPLES[name]), ""]
     return "\n".join(lines).rstrip()
 
 

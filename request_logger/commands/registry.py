@@ -27,8 +27,22 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "setup": ("setup", "install the index templates before the first event, and a retention policy"),
     "prune": ("prune", "remove documents older than a given time"),
     "scorers": ("scorers", "list the scorers, their options and metrics"),
-    "try": ("try_pair", "score a truth and a response from files, without a search engine"),
+    "try": ("try_pair", "score a truth and a response, without a search engine"),
     "size": ("size", "calculate the machines for a rate of events"),
-    "settings": ("settings", "print docs/settings.md, the list of environment variables"),
+    "settings": ("settings", "print the settings in force, or docs/settings.md, the list of environment variables"),
     "reference": ("reference", "print docs/commands.md, docs/fields.md or docs/writer.md"),
 }
+
+GROUPS: dict[str, tuple[str, ...]] = {
+    "run": ("serve", "consume", "demo", "engine"),
+    "ask": ("report", "compare", "check-quality", "export"),
+    "add and change": ("feedback", "rescore", "dead-letters"),
+    "operate": ("check", "setup", "prune", "dashboards", "size", "settings"),
+    "develop": ("scorers", "try", "reference"),
+}
+"""The commands by job, as --help lists them."""
+
+ENGINE_COMMANDS = frozenset(
+    {"check", "check-quality", "compare", "dead-letters", "export", "prune", "report", "rescore", "setup"}
+)
+"""Commands that use the search engine and nothing else: these have the option --engine."""

@@ -15,6 +15,7 @@ from request_logger.analytics.maturity_text import delay_table, maturity_line, s
 from request_logger.analytics.report import Options, Report, make_report
 from request_logger.analytics.thresholds.text import sentences
 from request_logger.commands.engine_access import quiet_engine
+from request_logger.commands.selection_args import add_where
 from request_logger.commands.slice_text import slice_lines
 from request_logger.commands.text_table import table
 from request_logger.errors import CommandError
@@ -32,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a deployment (name, namespace/name, namespace/name/predictor) or an index, * is a wildcard; default: all",
     )
     add_span(parser)
+    add_where(parser)
     parser.add_argument(
         "--by",
         metavar="FIELD",
@@ -79,6 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.by_date,
         mature=arguments.mature,
         slices=arguments.slices,
+        where=tuple(arguments.where),
     )
     report = make_report(quiet_engine(settings), settings, options)
     if arguments.json:
@@ -147,7 +150,8 @@ def _section(heading: str, tables: Iterable[evaluation_tables.Table]) -> Iterato
 
 def _head(report: Report) -> Iterator[str]:
     span = " ".join(f"{word} {report[word]}" for word in ("from", "to") if word in report)
-    yield f"{report.get('target') or 'everything'} in {report['indices']}" + (f", {span}" if span else "")
+    where = " and ".join(report.get("where", []))
+    yield ", ".join(filter(None, (f"{report.get('target') or 'everything'} in {report['indices']}", span, where)))
     counts = report["coverage"]
     if not counts["predictions"] and not report["tasks"]:
         yield "No predictions."

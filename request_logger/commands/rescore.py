@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
     config = settings.scorers_config if arguments.scorers_config is None else arguments.scorers_config
     scorers = Scorers(Chooser(scorer, config or None))
     engine = quiet_engine(settings)
-    selection = selection_of(arguments)
+    selection = selection_of(arguments, engine, settings)
     state = None
     if arguments.state and not arguments.dry_run:
         rules = Path(config).read_text(encoding="utf-8") if config else ""

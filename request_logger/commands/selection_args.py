@@ -4,12 +4,28 @@ from __future__ import annotations
 
 import argparse
 
+from request_logger.analytics.conditions import selected
 from request_logger.analytics.selection import Selection
+from request_logger.settings import Settings
+from request_logger.store.ports import EngineReader
+
+_WHERE = (
+    "only predictions with a value, such as country=DE or 'age>=30'; operators are = != >= <= > <, * in a text is a"
+    " wildcard, field= selects those without the field; repeatable"
+)
 
 
 def add_selection(parser: argparse.ArgumentParser) -> None:
     """Add the arguments; by default they select all predictions."""
     group = parser.add_argument_group("which predictions (default: all)")
+    group.add_argument(
+        "--in",
+        dest="target",
+        metavar="TARGET",
+        default="",
+        help="a deployment (name, namespace/name, namespace/name/predictor) or an index, * is a wildcard",
+    )
+    add_where(group)
     group.add_argument("--index", metavar="NAMES", default="", help="index names or globs, separated by commas")
     for name in ("namespace", "deployment", "predictor", "model"):
         group.add_argument(f"--{name}", metavar="NAME", default="", help=f"only this {name}")
@@ -19,6 +35,15 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--to", dest="until", metavar="TIME", default="", help="end of the time range, exclusive")
 
 
-def selection_of(arguments: argparse.Namespace) -> Selection:
-    """Return the selection that the arguments specify."""
-    return Selection(**{name: getattr(arguments, name) for name in Selection.__dataclass_fields__})
+def add_where(parser: argparse._ActionsContainer) -> None:
+    """Add the option for conditions on fields."""
+    parser.add_argument("--where", metavar="field=value", action="append", default=[], help=_WHERE)
+
+
+def selection_of(arguments: argparse.Namespace, engine: EngineReader, settings: Settings) -> Selection:
+    """Return the selection that the arguments specify. Raises BadQueryError, StoreUnavailableError."""
+    given = Selection(**{name: getattr(arguments, name) for name in _NAMES})
+    return selected(engine, settings, given, arguments.target, arguments.where)
+
+
+_NAMES = tuple(name for name in Selection.__dataclass_fields__ if name != "clauses")

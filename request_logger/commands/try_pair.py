@@ -1,4 +1,4 @@
-"""`request-logger try`: score a truth and a response from files, as the server would, without a search engine."""
+"""`request-logger try`: score a truth and a response, as the server would, without a search engine."""
 # ruff: noqa: T201  # a command prints
 
 from __future__ import annotations
@@ -29,8 +29,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="as in SCORERS_CONFIG; the pair has no deployment or other names to match",
     )
-    parser.add_argument("truth", help="file with a truth, or with a complete feedback; - is standard input")
-    parser.add_argument("response", help="file with the model's response; - is standard input")
+    parser.add_argument(
+        "truth", help="a truth, or a complete feedback: a file, JSON, or a label such as cat; - is standard input"
+    )
+    parser.add_argument(
+        "response",
+        help='the model\'s response, or one row of it such as {"cat": 0.7, "dog": 0.3}: a file, JSON, or a label',
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -44,14 +49,41 @@ def run(arguments: argparse.Namespace) -> int:
     return int(any(metrics is None or isinstance(metrics.get("error"), str) for metrics in results))
 
 
-def _read(name: str) -> Any:
+def _read(argument: str) -> Any:
+    """Return the value of an argument: of a file, of standard input, JSON, or a label that stands for itself."""
+    if argument == "-":
+        return _parsed(sys.stdin.read(), "standard input")
+    if _is_json(argument):
+        return json.loads(argument)
     try:
-        text = sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8")
-        return json.loads(text)
+        text = Path(argument).read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        # A path has a folder or a suffix.
+        if "/" in argument or Path(argument).suffix:
+            raise CommandError(f"{argument}: can't be read: {error.strerror}") from None
+        return _parsed(argument, argument)
     except OSError as error:
-        raise CommandError(f"{name}: can't be read: {error.strerror}") from None
+        raise CommandError(f"{argument}: can't be read: {error.strerror}") from None
+    return _parsed(text, argument)
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _parsed(text: str, name: str) -> Any:
+    """Return the value of a text: JSON, or one line that is a label. Raises CommandError."""
+    try:
+        return json.loads(text)
     except ValueError as error:
-        raise CommandError(f"{name}: is not JSON: {error}") from None
+        label = text.strip()
+        if not label or "\n" in label or label[0] in '{["':
+            raise CommandError(f"{name}: is not JSON: {error}") from None
+        return label
 
 
 def _as_feedback(value: Any) -> Document:
@@ -63,7 +95,9 @@ def _as_feedback(value: Any) -> Document:
 def _documents(response: Any, feedback: Document) -> list[Document]:
     """Return one document per row of the response, as the server would store it."""
     try:
-        if isinstance(response, dict):
+        if _is_scores(response):
+            rows = [{"instance": response}]
+        elif isinstance(response, dict):
             rows = rows_of(decode_body(dumps(response), "application/json"), keep="none", size=0)
         else:
             # A bare value or one row, as in a feedback's truth.
@@ -76,6 +110,15 @@ def _documents(response: Any, feedback: Document) -> list[Document]:
     return [
         {"response": row, "feedback": {**feedback, "item": number, "items": batch}} for number, row in enumerate(rows)
     ]
+
+
+def _is_scores(response: Any) -> bool:
+    """Return whether a response is an object of class: probability, as a scorer takes it."""
+    return (
+        isinstance(response, dict)
+        and len(response) > 1
+        and all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in response.values())
+    )
 
 
 def _one_row(value: Any) -> Any:

@@ -21,6 +21,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from request_logger.analytics.conditions import selected
 from request_logger.analytics.selection import TIME, WITH_FEEDBACK, Selection, having
 from request_logger.common.json import dumps
 from request_logger.documents.document import Document, expand
@@ -157,16 +158,22 @@ def frame(
     columns: Sequence[str] = (),
     everything: bool = False,
     settings: Settings | None = None,
+    target: str = "",
+    where: Sequence[str] = (),
     **selection: str,
 ) -> pandas.DataFrame:
     """Return stored pairs as a pandas data frame, one row per prediction that has feedback, the oldest first.
 
-    ``selection`` are the fields of `Selection`: deployment, namespace, predictor, model, index, since, until.
+    ``target`` and ``where`` are as in the commands: ``"demo/iris"``, ``["country=DE", "age>=30"]``. ``selection`` are
+    the other fields of `Selection`: deployment, namespace, predictor, model, index, since, until.
     ``columns`` are globs of column names (default: all), ``everything`` adds the predictions without feedback.
     ``settings`` locate the search engine (default: from the environment). Raises as `Export` does.
     """
     known = settings or Settings.from_env()
-    schema, batches = Export(SearchEngine(known), known, Selection(**selection), tuple(columns), everything).batches()
+    engine = SearchEngine(known)
+    given: dict[str, Any] = dict(selection)
+    chosen = selected(engine, known, Selection(**given), target, where)
+    schema, batches = Export(engine, known, chosen, tuple(columns), everything).batches()
     made: pandas.DataFrame = _arrow().Table.from_batches(list(batches), schema).to_pandas()
     return made
 

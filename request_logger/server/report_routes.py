@@ -14,7 +14,9 @@ def add_routes(app: Flask, settings: Settings) -> None:
     process = ReportProcess(settings)
 
     def read() -> Response:
-        return as_response(process.ask(request.path, request.args.to_dict()))
+        # A parameter may be repeated, such as `where`: its values are joined to lines.
+        parameters = {name: "\n".join(values) for name, values in request.args.to_dict(flat=False).items()}
+        return as_response(process.ask(request.path, parameters))
 
     for path in (REPORT_PATH, METRICS_PATH, *([PAGE_PATH] if settings.ui else [])):
         app.add_url_rule(path, view_func=read, methods=["GET"])

@@ -91,16 +91,43 @@ def test_the_wheel_runs_the_demo_in_an_empty_folder(built: dict[str, Path], engi
 
 def test_one_version() -> None:
     """Wherever our version is named, it is the one of the package; the changelog has it."""
-    image = yaml.safe_load((ROOT / "k8s" / "components" / "image" / "kustomization.yaml").read_text(encoding="utf-8"))
-    assert [entry["newTag"] for entry in image["images"]] == [__version__]
-    pages = [ROOT / "README.md", ROOT / "Dockerfile", *(ROOT / "docs").glob("*.md")]
-    named = {
-        version
-        for page in pages
-        for version in re.findall(r"<[^>]*registry>/seldon-request-logger:(\S+?)[\s`]", page.read_text())
-    }
-    assert named == {__version__}
+    done = subprocess.run(
+        [ROOT / ".ci" / "version", "--check", __version__], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    # No other page names one.
+    script = load(ROOT / ".ci" / "version")
+    pages = [ROOT / "README.md", ROOT / "Dockerfile", *(ROOT / "docs").glob("*.md"), *(ROOT / "k8s").glob("**/*.yaml")]
+    naming = {str(page.relative_to(ROOT)) for page in pages if re.search(script.IMAGE, page.read_text("utf-8"))}
+    assert naming
+    assert naming <= set(script.PLACES)
     assert f"\n## [{__version__}] - " in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_a_new_version_is_written_everywhere(tmp_path: Path) -> None:
+    """The script replaces the version in each of its places, and finds one that was left."""
+    script = load(ROOT / ".ci" / "version")
+    for name in script.PLACES:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text((ROOT / name).read_text("utf-8"), "utf-8")
+    script.write(tmp_path, "9.8.7")
+    assert script.version(tmp_path) == "9.8.7"
+    assert script.differences(tmp_path, "9.8.7") == []
+    for name in script.PLACES:
+        assert __version__ not in (tmp_path / name).read_text("utf-8").replace("9.8.7", ""), name
+    dockerfile = tmp_path / "Dockerfile"
+    dockerfile.write_text(
+        dockerfile.read_text("utf-8").replace("ARG VERSION=9.8.7", f"ARG VERSION={__version__}"), "utf-8"
+    )
+    (line,) = script.differences(tmp_path, "9.8.7")
+    assert line == f"Dockerfile: {__version__}, 9.8.7, expected 9.8.7"
+
+
+@pytest.mark.parametrize("wrong", ["1", "0.2.0rc1", "v0.2.0", "0.2.0 "])
+def test_a_wrong_version_is_rejected(wrong: str) -> None:
+    """In one line, and nothing is written."""
+    done = subprocess.run([ROOT / ".ci" / "version", wrong], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (2, "version: error: expected a version such as 0.2.0")
 
 
 def load(path: Path) -> ModuleType:
@@ -121,7 +148,7 @@ SKIPPED = {"name": "c", "skip_reason": "Dependency not found on PyPI"}
     ("packages", "status", "said"),
     [
         ([CLEAN], 0, ["audit: 1 packages asked for, 0 known vulnerabilities"]),
-        ([VULNERABLE, CLEAN], 1, ["audit: a 1: CVE-1, mended in 2", "audit: 2 packages asked for, 1 known"]),
+        ([VULNERABLE, CLEAN], 1, ["audit: a 1: CVE-1, fixed in 2", "audit: 2 packages asked for, 1 known"]),
         ([SKIPPED, CLEAN], 0, ["audit: NOT DONE for 1 of 2", "audit: 1 packages asked for"]),
         (None, 0, ["audit: NOT DONE, the database can't be reached: ConnectionError"]),
     ],

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -247,7 +248,8 @@ def _no_answer(error: Exception) -> StoreUnavailableError:
     broken = next((cause for cause in causes if isinstance(cause, _BROKEN_ANSWER)), None)
     if broken is not None:
         return _unreadable(broken)
-    text = str(getattr(error, "message", None) or error)
+    # urllib3 puts the connection before the reason: `_OneSend(host='engine', port=9200): Failed to resolve ...`.
+    text = re.sub(r"^\w+\(host='([^']*)', port=(\d+)\): ", r"\1:\2: ", str(getattr(error, "message", None) or error))
     return StoreUnavailableError(f"the engine does not answer: {text.replace(chr(10), ' ')[:200]}")
 
 
