@@ -18,7 +18,7 @@ from bench.engines import Client, engine_url
 from bench.ordinary_traffic import Traffic
 from bench.probe import Probe, Row
 from bench.shapes import SELDON, Shape, columns
-from bench.versions import ROOT, Side, Version, install, installed_by
+from bench.versions import ROOT, Side, Version, installed_by, templates
 from bench.writer_without import OPTIONS
 from request_logger.demo.local_server import LocalServer, engine_settings
 from request_logger.errors import CommandError
@@ -83,10 +83,10 @@ def _run(
     environment = version.environment(**{**engine_settings(probe.url), **_SETTINGS})
     engine = Client(probe.url)
     python = ("-P", "-m", "bench.writer_without", *without)
-    templates = installed_by(version, engine, environment)
+    # All variants have the same templates, which the first one installs.
+    installed = templates(engine) or installed_by(version, engine, environment)
     with LocalServer(environment, python=python, folder=ROOT) as server:
-        side = Side(version, server, engine, templates, environment)
-        install(engine, templates)
+        side = Side(version, server, engine, installed, environment)
         warm_up(probe, [side], shape, seconds)
         rows = [lane(probe, side, shape, predictions) for lane, predictions in lanes]
     for row in rows:
