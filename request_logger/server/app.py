@@ -42,7 +42,7 @@ def create_app(
     app.extensions[_PARTS] = parts
     _add_authentication(app, parts.access)
     _add_error_handlers(app, parts.telemetry)
-    feedback_route.add_routes(app, settings, parts.pipeline, parts.budget, parts.telemetry)
+    feedback_route.add_routes(app, settings, parts.pipeline, parts.budget, parts.telemetry, parts.forwarder)
     report_routes.add_routes(app, settings)
     health_routes.add_routes(app, settings, parts.engine, parts.writer, parts.spool, is_stopping)
     if parts.metadata.enabled:
@@ -56,6 +56,7 @@ def create_app(
         budget=parts.budget,
         replies=parts.replies,
         telemetry=parts.telemetry,
+        forwarder=parts.forwarder,
     )
     return app
 
