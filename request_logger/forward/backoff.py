@@ -28,6 +28,7 @@ class Circuit:
         self._most = most
         self._patience = patience
         self._failures = 0
+        self._pauses = 0
         self._closed_until = 0.0
 
     @property
@@ -43,14 +44,16 @@ class Circuit:
 
     def sent(self) -> None:
         """Note that the receiver took a message, or refused it: it works."""
-        self._failures = 0
+        self._failures = self._pauses = 0
         self._closed_until = 0.0
 
     def failed(self, now: float, retry_after: float) -> None:
         """Note a failure."""
         self._failures += 1
-        if self.is_failing:
-            self._closed_until = now + pause(self._failures - self._patience + 1)
+        # Those that were in flight when the pause began tell nothing new.
+        if self.is_failing and now >= self._closed_until:
+            self._pauses += 1
+            self._closed_until = now + pause(self._pauses)
         if retry_after:
             self._closed_until = max(self._closed_until, now + retry_after)
 

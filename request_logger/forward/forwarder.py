@@ -219,16 +219,20 @@ class Forwarder:
         self._outbox.remove(number)
 
     def _hand_out(self) -> None:
-        """Hand messages to the threads that send: failed ones that are due, then the oldest others."""
+        """Hand messages to the threads that send: failed ones that are due, then the oldest others.
+
+        While the receiver seems not to work, one that hasn't failed yet is first: the failed one may be the reason.
+        """
         now = time.monotonic()
         for _ in range(self._circuit.room(now, self._in_flight)):
-            job = self._due(now)
-            if job is None and len(self._retries) < _MOST_FAILED:
-                job = self._outbox.next()
+            job = (self._new() or self._due(now)) if self._circuit.is_failing else (self._due(now) or self._new())
             if job is None:
                 return
             self._in_flight += 1
             self._jobs.put(job)
+
+    def _new(self) -> tuple[int, Message] | None:
+        return self._outbox.next() if len(self._retries) < _MOST_FAILED else None
 
     def _due(self, now: float) -> tuple[int, Message] | None:
         while (number := self._retries.next_due(now)) is not None:

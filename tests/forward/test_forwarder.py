@@ -7,52 +7,18 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from prometheus_client import CollectorRegistry
 
-from request_logger.forward import FORWARDED, Forwarder, Message, new_forwarder
+from request_logger.forward import FORWARDED, Message, sink
 from request_logger.forward import forwarder as forwarder_module
-from request_logger.settings import Settings
-from request_logger.telemetry import Telemetry
+from request_logger.forward.backoff import Circuit
+from tests.forward.forwarding import HEADERS, Forwarding, bodies, forwarding, offer_and_wait
 from tests.forward.receiver import Received, Receiver, answer, garbage, hang_up, receiving
 from tests.helpers import free_port
 from tests.kafka_helpers import wait_for
-
-HEADERS = {"ce-id": "1", "ce-type": "x", "content-type": "application/json"}
-
-
-class Forwarding:
-    """A forwarder and its metrics."""
-
-    def __init__(self, url: str, folder: str, **settings: Any) -> None:
-        self.registry = CollectorRegistry()
-        made = Settings(forward_url=url, **settings)
-        found = new_forwarder(made, folder, Telemetry(self.registry))
-        assert found is not None
-        self.forwarder: Forwarder = found
-
-    def offer(self, *bodies: bytes) -> None:
-        for body in bodies:
-            self.forwarder.offer(Message(HEADERS, body))
-
-    def count(self, outcome: str) -> float:
-        return self.registry.get_sample_value("request_logger_forwarded_total", {"outcome": outcome}) or 0
-
-    def value(self, name: str) -> float:
-        return self.registry.get_sample_value(f"request_logger_forward_{name}") or 0
-
-
-@contextmanager
-def forwarding(url: str, folder: str, **settings: Any) -> Iterator[Forwarding]:
-    found = Forwarding(url, folder, **settings)
-    try:
-        yield found
-    finally:
-        found.forwarder.close(0.5)
 
 
 @pytest.fixture(params=["memory", "disk"])
@@ -71,10 +37,6 @@ def receiver() -> Iterator[Receiver]:
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     """Report what waits with each turn."""
     monkeypatch.setattr(forwarder_module, "_REPORT_SECONDS", 0.0)
-
-
-def bodies(count: int, start: int = 0) -> list[bytes]:
-    return [b"%d" % number for number in range(start, start + count)]
 
 
 def test_each_is_sent_once(receiver: Receiver, folder: str) -> None:
@@ -173,6 +135,7 @@ def test_a_message_that_always_fails(receiver: Receiver, folder: str, monkeypatc
             nonlocal number
             found.offer(b"%d" % number)
             number += 1
+            time.sleep(0.02)
             return found.count("given_up") == 1
 
         wait_for(is_given_up)
@@ -204,7 +167,7 @@ def test_overflow_in_memory() -> None:
 def test_overflow_on_disk(tmp_path: Path) -> None:
     """A full spool and a full memory: the rest is dropped; one that never fits is dropped at once and blocks none."""
     port = free_port()
-    limits = {"forward_memory_bytes": 2**20, "forward_spool_bytes": 2**16}
+    limits = {"forward_memory_bytes": 2**18, "forward_spool_bytes": 2**16}
     with forwarding(f"http://127.0.0.1:{port}", str(tmp_path), **limits) as found:
         found.offer(bytes(2**17))
         wait_for(lambda: found.count("dropped") == 1)
@@ -235,21 +198,12 @@ def test_a_stop_keeps_what_is_on_disk(tmp_path: Path) -> None:
         assert sorted(receiver.bodies) == sorted(bodies(100))
 
 
-def _offer_and_wait(url: str, folder: str, count: int, ready: Any) -> None:
-    found = Forwarding(url, folder, forward_timeout_seconds=0.5)
-    found.offer(*bodies(count))
-    while found.value("waiting_requests") < count // 2:
-        time.sleep(0.02)
-    ready.set()
-    time.sleep(60)
-
-
 def test_killed_with_a_full_spool(receiver: Receiver, tmp_path: Path) -> None:
     """What was on disk at kill -9 is sent by the next process; a part of what had been sent may arrive twice."""
     receiver.behaviour = lambda received, handler: answer(200 if int(received.body) % 2 else 503)(received, handler)
     context = multiprocessing.get_context("spawn")
     ready = context.Event()
-    process = context.Process(target=_offer_and_wait, args=(receiver.url, str(tmp_path), 200, ready))
+    process = context.Process(target=offer_and_wait, args=(receiver.url, str(tmp_path), 200, ready))
     process.start()
     try:
         assert ready.wait(30)
@@ -290,3 +244,33 @@ def test_a_damaged_record_is_set_aside(receiver: Receiver, tmp_path: Path) -> No
     outbox.close()
     assert incidents == ["spool_bad"]
     assert len(list((tmp_path / "forward").glob("bad-*.bin"))) == 1
+
+
+def test_a_retry_after_is_waited_for() -> None:
+    """Also by a receiver that works; a long one is a mistake."""
+    assert sink._outcome(429, "7").retry_after == 7
+    assert sink._outcome(503, "99999").retry_after == sink.MOST_RETRY_AFTER_SECONDS
+    assert [sink._outcome(503, text).retry_after for text in (None, "soon", "-1", "9" * 400, "\u0663")] == [0] * 5
+    circuit = Circuit(4, 2)
+    circuit.failed(100.0, 7)
+    assert (circuit.room(106.9, 0), circuit.room(107.1, 0)) == (0, 4)
+
+
+def test_the_circuit() -> None:
+    """After some failures in a row one at a time is tried, with growing pauses; one success opens it."""
+    circuit = Circuit(8, 3)
+    now = 0.0
+    assert circuit.room(now, 5) == 3
+    for _ in range(8):
+        circuit.failed(now, 0)
+    # All eight were in flight together: one pause.
+    assert circuit.room(now + 0.24, 0) == 0
+    assert circuit.room(now + 0.51, 0) == 1
+    assert circuit.room(now + 0.51, 1) == 0
+    for _ in range(12):
+        now += 31
+        assert circuit.room(now, 0) == 1
+        circuit.failed(now, 0)
+    assert circuit.room(now + 14.9, 0) == 0
+    circuit.sent()
+    assert circuit.room(now, 0) == 8
