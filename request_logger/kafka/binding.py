@@ -87,13 +87,13 @@ def forwarded(record: Record, settings: Settings) -> Message:
         attributes, value, content_type = core2.attributes_of(record, resource)
         return binary_message({**made, **attributes}, value, content_type)
     kind, headers = _headers(record)
+    if (kind or "").strip().lower().startswith(_STRUCTURED):
+        return message_of({"content-type": _LINES.sub(" ", kind or "")}, record.value)
     # Kafka's headers may have any name, and any bytes as their value.
     sendable = {name: _LINES.sub(" ", value).strip() for name, value in headers.items() if _NAME.fullmatch(name)}
-    if kind:
-        sendable["content-type"] = kind
-    is_structured = (kind or "").strip().lower().startswith(_STRUCTURED)
-    required = {} if is_structured else {f"ce-{name}": value for name, value in made.items()}
-    return message_of({**required, **sendable}, record.value)
+    required = {f"ce-{name}": value for name, value in made.items()}
+    labelled = {"content-type": _LINES.sub(" ", kind)} if kind else {}
+    return message_of({**required, **sendable, **labelled}, record.value)
 
 
 def origin_of(record: Record) -> tuple[str | None, str | None]:
