@@ -163,14 +163,12 @@ def test_what_is_not_forwarded(ways: Ways, deployment: str) -> None:
     assert ways.received(0) == []
 
 
-@pytest.mark.parametrize("queue", ["fallback", "always"])
-def test_killed_while_the_receiver_is_down(deployment: str, tmp_path: Path, queue: str) -> None:
+def test_killed_while_the_receiver_is_down(deployment: str, tmp_path: Path) -> None:
     """All answers are 200; after kill -9 and a restart, what was in the spool arrives, from all workers."""
     port = free_port()
     env = {
         "FORWARD_URL": f"http://127.0.0.1:{port}",
         "SPOOL_DIR": str(tmp_path / "events"),
-        "QUEUE": queue,
         "STORE_TIMEOUT_SECONDS": "0.2",
     }
     first = Server(NOWHERE, tmp_path / "first.log", **env).wait("/healthz")
