@@ -162,4 +162,5 @@ class Inline:
             budget=budget,
             replies=replies,
             telemetry=telemetry,
+            forwarder=None,
         )

@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from request_logger.common.join_keys import parse_join_keys
 from request_logger.documents.document import degrade
+from request_logger.forward import Forwarder, new_forwarder
 from request_logger.ingest.access import Access
 from request_logger.ingest.key_plan import KeyPlans
 from request_logger.ingest.memory_budget import Budget
@@ -43,6 +44,7 @@ _QUEUE_SPARE_BYTES = 16 * 2**20
 # events' own time limit this is within the server's 30 s of grace.
 _WRITER_CLOSE_SECONDS = 10.0
 _REPLIES_CLOSE_SECONDS = 5.0
+_FORWARDER_CLOSE_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,7 @@ class Parts:
     writer: Writer
     spool: Spool | None
     replayer: Replayer | None
+    forwarder: Forwarder | None
     pipeline: IngestPipeline
 
     def close(self) -> None:
@@ -68,14 +71,23 @@ class Parts:
             self.replayer.close(_REPLAYER_CLOSE_SECONDS)
         self.writer.close(timeout=_WRITER_CLOSE_SECONDS)
         self.replies.close(timeout=_REPLIES_CLOSE_SECONDS)
+        self.close_forwarder()
         if self.spool is not None:
             self.spool.close()
 
+    def close_forwarder(self) -> None:
+        """Send what waits for FORWARD_URL in memory, as far as there is time, or write it to the disk."""
+        if self.forwarder is not None:
+            self.forwarder.close(_FORWARDER_CLOSE_SECONDS)
 
-def build(settings: Settings, registry: CollectorRegistry, tokens: BulkTokens | None = None) -> Parts:
+
+def build(
+    settings: Settings, registry: CollectorRegistry, tokens: BulkTokens | None = None, forward_folder: str = ""
+) -> Parts:
     """Build the parts; the writer's threads, and with a spool the replayer's, start here.
 
-    The processes of one server share ``tokens``. Raises SettingsError, ScorerError and MetadataError.
+    The processes of one server share ``tokens``. ``forward_folder`` is where requests for FORWARD_URL wait if there is
+    no SPOOL_DIR for events; empty: in memory. Raises SettingsError, ScorerError and MetadataError.
     """
     telemetry = Telemetry(registry)
     budget = Budget(settings.memory_budget_bytes)
@@ -124,6 +136,7 @@ def build(settings: Settings, registry: CollectorRegistry, tokens: BulkTokens | 
             batch_events=_QUEUE_BATCH_EVENTS if queues_all else BATCH_EVENTS,
             delay=settings.queue_delay_seconds if queues_all else None,
         )
+    forwarder = new_forwarder(settings, settings.spool_dir or forward_folder, telemetry)
     return Parts(
         settings=settings,
         telemetry=telemetry,
@@ -136,6 +149,7 @@ def build(settings: Settings, registry: CollectorRegistry, tokens: BulkTokens | 
         writer=writer,
         spool=spool,
         replayer=replayer,
+        forwarder=forwarder,
         pipeline=pipeline,
     )
 

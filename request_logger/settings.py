@@ -234,6 +234,31 @@ class Settings:
         "type of these CloudEvents, and the value of the label method of /v1/metrics",
     )
     reply_source: str = _env("io.seldon.serving.feedback", "source of these CloudEvents")
+    forward_url: str = _env(
+        "", "URL to which each event is sent on as it came, after it is stored; without what REDACT does"
+    )
+    forward_headers: str = _env(
+        "",
+        "headers of these requests, such as Authorization: lines of Name: value, or a JSON object",
+        secret=True,
+    )
+    forward_timeout_seconds: float = _env(
+        30.0, "how long FORWARD_URL may take to answer before the request is retried", minimum=0.1
+    )
+    forward_connections: int = _env(
+        4, "requests to FORWARD_URL at a time: of the server with SPOOL_DIR, else of each worker", minimum=1
+    )
+    forward_memory_bytes: int = _env(
+        16 * 2**20,
+        "maximum memory of requests that wait for FORWARD_URL in one worker; beyond it they are dropped and counted. "
+        "With SPOOL_DIR they wait there less than a second, unless the disk is full",
+        minimum=2**16,
+    )
+    forward_spool_bytes: int = _env(
+        2**30,
+        "maximum bytes of requests that wait for FORWARD_URL in the folder forward in SPOOL_DIR, for all workers",
+        minimum=2**16,
+    )
     metrics_cache_seconds: float = _env(5.0, "how long each worker caches the counters of /v1/metrics", minimum=0)
     seldon_deployment_id: str = _env(
         "", "show only the counters of this deployment in /v1/metrics; empty: all deployments, labelled by name"

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import Field
 from typing import Any
+from urllib.parse import urlsplit
 
+from request_logger.common.header_lines import parse_header_lines
 from request_logger.common.join_keys import parse_join_keys
 from request_logger.common.json import loads
 from request_logger.common.names import is_legal_index
@@ -46,6 +48,7 @@ def problems_by_field(specs: Iterable[Field[Any]], values: Mapping[str, Any]) ->
     reply_url = values["reply_url"]
     if reply_url and not reply_url.startswith(("http://", "https://")):
         problems["reply_url"] = f"REPLY_URL: expected a URL with http:// or https://, found {reply_url!r}"
+    problems |= _problems_of_forwarding(values["forward_url"], values["forward_headers"])
     labels = values["predictor_labels"]
     if labels and not _is_json_object(labels):
         problems["predictor_labels"] = f"PREDICTOR_LABELS: expected a JSON object, found {labels!r}"
@@ -60,6 +63,30 @@ def problems_by_field(specs: Iterable[Field[Any]], values: Mapping[str, Any]) ->
     if not 0 < values["sample_rate"] <= 1:
         problems["sample_rate"] = f"SAMPLE_RATE: expected a number over 0 and at most 1, found {values['sample_rate']}"
     return problems
+
+
+def _problems_of_forwarding(url: str, headers: str) -> dict[str, str]:
+    """Return the problems without the values: both may have a password."""
+    problems = {}
+    if url and not _is_http_url(url):
+        problems["forward_url"] = "FORWARD_URL: expected a URL with http:// or https://, a host, and no user"
+    try:
+        parse_header_lines(headers)
+    except ValueError as error:
+        problems["forward_headers"] = f"FORWARD_HEADERS: {error}"
+    return problems
+
+
+def _is_http_url(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        # Reading the port checks it.
+        is_complete = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+    return (
+        is_complete and parts.scheme in ("http", "https") and "@" not in parts.netloc and not set(url) & set(" \t\r\n")
+    )
 
 
 def _problems_of_join_keys(text: str, keep_payload: str) -> dict[str, str]:

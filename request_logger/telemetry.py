@@ -39,6 +39,11 @@ class Telemetry:
         self.spool_oldest_seconds = definitions.SPOOL_OLDEST_SECONDS.create(registry)
         self.events_spooled = definitions.SPOOLED.create(registry)
         self.events_replayed = definitions.SPOOL_REPLAYED.create(registry)
+        self.forwarded = definitions.FORWARDED.create(registry)
+        self.forward_retries = definitions.FORWARD_RETRIES.create(registry)
+        self.forward_waiting_requests = definitions.FORWARD_WAITING_REQUESTS.create(registry)
+        self.forward_waiting_bytes = definitions.FORWARD_WAITING_BYTES.create(registry)
+        self.forward_oldest_seconds = definitions.FORWARD_OLDEST_SECONDS.create(registry)
         self.stored = cache(lambda part: self.events.labels(part, "stored"))
         self.spooled_by_part = cache(lambda part: self.events.labels(part, "spooled"))
         self._warned: dict[str, tuple[float, int]] = {}
@@ -74,6 +79,12 @@ class Telemetry:
     def replayed(self, count: int) -> None:
         """Count events that were sent from the spool to the search engine."""
         self.events_replayed.inc(count)
+
+    def forward_waiting(self, requests: int, size: int, age: float) -> None:
+        """Set what waits for FORWARD_URL: requests, bytes, and the age of the oldest (seconds)."""
+        self.forward_waiting_requests.set(requests)
+        self.forward_waiting_bytes.set(size)
+        self.forward_oldest_seconds.set(age)
 
     def happened(self, what: str, index: str, reason: str) -> None:
         """Count an incident at the store, with a rate-limited warning except for routine ones."""

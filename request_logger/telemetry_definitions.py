@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 Unit = Literal[
     "events", "bodies", "bytes", "seconds", "documents", "requests", "lookups", "records", "partitions", "0/1"
 ]
-GaugeMode = Literal["all", "livesum", "livemostrecent"]
+GaugeMode = Literal["all", "livesum", "livemax", "livemostrecent"]
 """How the gauges of several workers are combined: see prometheus_client's multiprocess mode."""
 
 
@@ -117,6 +117,7 @@ STORE = CounterDefinition(
             "shared_key": "two predictions have the same value of a key of JOIN_KEYS; feedback by it goes to the first",
             "spool_bad": "a damaged file in SPOOL_DIR was moved away",
             "spool_error": "SPOOL_DIR could not be read or written",
+            "forward_error": "what waits for FORWARD_URL could not be read, written or handed on; it is retried",
         }
     },
 )
@@ -229,6 +230,47 @@ SPOOL_REPLAYED = CounterDefinition(
     name="request_logger_spool_replayed", unit="events", meaning="Events that went from SPOOL_DIR to the engine"
 )
 
+FORWARDED = CounterDefinition(
+    name="request_logger_forwarded",
+    unit="requests",
+    meaning="Requests for FORWARD_URL that wait no longer, by outcome; a batch is one request",
+    remedy="Alert on refused, given_up and dropped: the receiver lacks these events. The log says why.",
+    labels={
+        "outcome": {
+            "sent": "the receiver took it",
+            "refused": "the receiver answered 4xx; it is not retried",
+            "given_up": "it failed 20 times, while the receiver took others",
+            "dropped": "too much was waiting (FORWARD_MEMORY_BYTES, FORWARD_SPOOL_BYTES), or its body wasn't kept",
+        }
+    },
+)
+FORWARD_RETRIES = CounterDefinition(
+    name="request_logger_forward_retries",
+    unit="requests",
+    meaning="Attempts to send a request to FORWARD_URL that failed and are repeated",
+    remedy="Rising all the time: the receiver is down or too slow.",
+)
+FORWARD_WAITING_REQUESTS = GaugeDefinition(
+    name="request_logger_forward_waiting_requests",
+    unit="requests",
+    meaning="Requests that wait for FORWARD_URL, on disk and in memory",
+    remedy="Alert where it rises for minutes: once there is no room, requests are dropped.",
+    mode="livesum",
+)
+FORWARD_WAITING_BYTES = GaugeDefinition(
+    name="request_logger_forward_waiting_bytes",
+    unit="bytes",
+    meaning="Bytes that wait for FORWARD_URL, on disk and in memory",
+    mode="livesum",
+)
+FORWARD_OLDEST_SECONDS = GaugeDefinition(
+    name="request_logger_forward_oldest_seconds",
+    unit="seconds",
+    meaning="How long the oldest request has waited for FORWARD_URL; 0 if none waits",
+    remedy="Alert above minutes: the receiver lags behind by this time.",
+    mode="livemax",
+)
+
 _PARTITION = {"topic": "the topic", "partition": "the partition's number"}
 
 KAFKA_LAG = GaugeDefinition(
@@ -318,6 +360,11 @@ SERVER: tuple[Definition, ...] = (
     SPOOL_OLDEST_SECONDS,
     SPOOLED,
     SPOOL_REPLAYED,
+    FORWARDED,
+    FORWARD_RETRIES,
+    FORWARD_WAITING_REQUESTS,
+    FORWARD_WAITING_BYTES,
+    FORWARD_OLDEST_SECONDS,
 )
 """The metrics of `request-logger serve` and `request-logger consume`."""
 

@@ -15,15 +15,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score
 
-from request_logger.documents.event import BadEventError, Event
+from request_logger.documents.event import BadEventError, Event, from_headers, kept_body
 from request_logger.documents.parts import parts_of
-from request_logger.kafka.binding import event_of
+from request_logger.kafka.binding import event_of, forwarded
 from request_logger.kafka.config import consumer_config, topics
 from request_logger.kafka.core2 import resource_of, subscription
 from request_logger.kafka.letter_content import origin_of
 from request_logger.kafka.record import Record
 from request_logger.payloads.protobuf_messages import message_class
 from request_logger.settings import Settings, SettingsError
+from tests.forward.receiver import receiving
 from tests.helpers import Index, Sender, Server, event
 from tests.kafka_broker import Broker, start_kafka
 from tests.kafka_helpers import ConsumerProcess, wait_for
@@ -221,7 +222,7 @@ def kafka() -> Iterator[Broker]:
 def test_models_and_pipelines_with_feedback(
     kafka: Broker, engine: Any, tmp_path: Path, index: Index, sender: Sender
 ) -> None:
-    """JSON and protobuf from a real Kafka, feedback over HTTP before and after: all whole and scored."""
+    """JSON and protobuf from a real Kafka, feedback over HTTP before and after: all whole, scored, and forwarded."""
     prefix = f"c2-{uuid.uuid4().hex[:8]}"
     deployment = f"m{uuid.uuid4().hex[:8]}"
     count = 60
@@ -254,16 +255,18 @@ def test_models_and_pipelines_with_feedback(
     failed = [("seldon-pipeline-errors", deployment.encode()), ("x-request-id", b"failed")]
     producer.produce(f"{prefix}.test.errors.errors", b"no such model", headers=failed)
     assert producer.flush(30) == 0
-    consumer = ConsumerProcess(
-        engine.url, tmp_path / "log", kafka.address, prefix, KAFKA_TOPIC="", SELDON_KAFKA_PREFIX=prefix
-    )
-    try:
-        consumer.wait("/readyz")
-        wait_for(lambda: consumer.metric("request_logger_kafka_consumed_total") == 4 * count + 1)
-        wait_for(lambda: consumer.metric("request_logger_kafka_in_flight") == 0)
-        send_feedback(range(count // 2, count))
-    finally:
-        consumer.stop()
+    with receiving() as receiver:
+        env = {"KAFKA_TOPIC": "", "SELDON_KAFKA_PREFIX": prefix}
+        env |= {"FORWARD_URL": receiver.url, "SPOOL_DIR": str(tmp_path / "spool")}
+        consumer = ConsumerProcess(engine.url, tmp_path / "log", kafka.address, prefix, **env)
+        try:
+            consumer.wait("/readyz")
+            wait_for(lambda: consumer.metric("request_logger_kafka_consumed_total") == 4 * count + 1)
+            wait_for(lambda: consumer.metric("request_logger_kafka_in_flight") == 0)
+            send_feedback(range(count // 2, count))
+            wait_for(lambda: len({one.headers["ce-id"] for one in receiver.received}) == 4 * count + 1)
+        finally:
+            consumer.stop()
     models = index.documents(f"inference-log-seldon-test-{deployment}-model")
     pipelines = index.documents(f"inference-log-seldon-test-{deployment}-pipeline")
     assert sorted(id for _, id in pipelines) == sorted(f"r{number}" for number in range(count))
@@ -305,3 +308,50 @@ def test_the_page(kafka: Broker, engine: Any, tmp_path: Path, index: Index, serv
 
 def documents(index: Index, name: str) -> dict[tuple[str, str], Any]:
     return index.documents(f"inference-log-seldon-demo-{name}-*")
+
+
+def sent_on(topic: str, value: bytes, headers: Any, key: bytes | None = None) -> Any:
+    return forwarded(Record(topic, 3, 17, 1_700_000_000_123, key, tuple(headers), value), SETTINGS)
+
+
+def test_what_is_forwarded_of_core_2() -> None:
+    """An event in binary mode that any logger takes: it gives the same document as the record."""
+    topic = "seldon.ns.model.m.inputs"
+    headers = (*JSON_REQUEST, ("x-tenant", "größe".encode()))
+    message = sent_on(topic, b"\0\0\0\0\7" + json.dumps(REQUEST).encode(), headers)
+    assert message.body == json.dumps(REQUEST).encode()
+    expected = {"ce-specversion": "1.0", "ce-id": f"{topic}[3]@17", "ce-source": topic, "ce-requestid": "r1"}
+    assert expected.items() <= message.headers.items()
+    body = kept_body(message.body, message.headers["content-type"], SETTINGS)
+    event = from_headers(message.headers, body, SETTINGS)
+    original = read(topic, b"\0\0\0\0\7" + json.dumps(REQUEST).encode(), headers)
+    assert (event.index, event.part, event.request_id, event.time) == (
+        "inference-log-seldon-ns-m-model",
+        original.part,
+        original.request_id,
+        original.time,
+    )
+    assert content(event) == content(original)
+    failed = (("seldon-pipeline-errors", b"iris"), ("x-request-id", b"r1"))
+    assert sent_on("seldon.ns.errors.errors", b"no", failed).headers["ce-statuscode"] == "500"
+
+
+def test_what_is_forwarded_of_other_records() -> None:
+    """Binary mode in either spelling, structured mode as it is; no header can end another one."""
+    executor = (("type", b"io.seldon.serving.feedback"), ("requestid", b"r\r\nx: 9"), ("a b", b"1"), ("none", None))
+    message = sent_on("logs", b"{}", executor)
+    assert message.headers == {
+        "ce-specversion": "1.0",
+        "ce-id": "logs[3]@17",
+        "ce-source": "logs",
+        "ce-time": "2023-11-14T22:13:20.123Z",
+        "ce-type": "io.seldon.serving.feedback",
+        "ce-requestid": "r x: 9",
+    }
+    binary = (("ce_type", b"t"), ("ce_id", b"\xff"), ("ce_time", b"then"), ("content-type", b"text/plain"))
+    message = sent_on("logs", b"x", binary)
+    assert message.headers["ce-id"].encode("latin-1") == b"\xff"
+    assert (message.headers["ce-time"], message.headers["content-type"]) == ("then", "text/plain")
+    structured = sent_on("logs", b'{"type":"t"}', (("Content-Type", b"application/cloudevents+json"), ("x", b"y")))
+    assert structured.body == b'{"type":"t"}'
+    assert structured.headers == {"content-type": "application/cloudevents+json"}

@@ -40,7 +40,8 @@ def run(arguments: argparse.Namespace) -> int:
     """
     settings, problems = Settings.read()
     # Kafka retains the events that the search engine can't accept yet. A spool would only be a second place where they
-    # could be lost.
+    # could be lost. It doesn't know of a second receiver: what waits for that is in SPOOL_DIR.
+    forward_folder = settings.spool_dir
     settings = replace(settings, spool_dir="", queue="fallback")
     logs.configure(settings.log_level, settings.log_format)
     problems += startup_problems(settings, lambda: consumer_config(settings))
@@ -59,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
     calm_collector()
     registry = CollectorRegistry()
     patient = replace(settings, store_timeout_seconds=PATIENCE * settings.store_timeout_seconds)
-    parts = build(patient, registry)
+    parts = build(patient, registry, forward_folder=forward_folder)
     try:
         try:
             consumer = KafkaConsumer(
@@ -70,6 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
                 writer=parts.writer,
                 redactor=parts.redactor,
                 telemetry=parts.telemetry,
+                forwarder=parts.forwarder,
             )
         except KafkaException as error:
             raise CommandError(f"KAFKA_CONFIG: {error.args[0].str()}") from None
@@ -98,3 +100,5 @@ def run(arguments: argparse.Namespace) -> int:
         # While the search engine is down there is nothing to finish: offsets of unstored records are not committed.
         if not parts.writer.down_for:
             parts.close()
+        else:
+            parts.close_forwarder()

@@ -7,6 +7,7 @@ CloudEvents in binary mode (``ce_type``, ...), and in structured mode (the value
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Protocol
@@ -15,6 +16,7 @@ from request_logger.common.names import strip_header
 from request_logger.common.times import instant, time_key
 from request_logger.documents.envelope import parse_structured
 from request_logger.documents.event import BadEventError, Event, from_headers, from_structured, kept_body
+from request_logger.forward import Message, binary_message, message_of
 from request_logger.kafka import core2
 from request_logger.kafka.record import Record
 from request_logger.settings import Settings
@@ -23,6 +25,9 @@ from request_logger.store.writing.future import Future
 _PREFIXES = ("ce_", "ce-")
 _STRUCTURED = "application/cloudevents+json"
 _BATCHED = "application/cloudevents-batch"
+# What ends a header, or makes it invalid.
+_LINES = re.compile(r"[\r\n\0]+")
+_NAME = re.compile(r"[a-z0-9_-]+")
 
 
 def event_of(record: Record, settings: Settings, admit: Callable[[Event], Event]) -> Event:
@@ -67,6 +72,28 @@ def prepared(pipeline: Pipeline, record: Record, settings: Settings) -> tuple[Ev
     """
     event = pipeline.redact(event_of(record, settings, pipeline.admit))
     return event, pipeline.prepared(event)
+
+
+def forwarded(record: Record, settings: Settings) -> Message:
+    """Return the HTTP request that is forwarded for a record whose event was stored: binary mode, or as it came.
+
+    Those without an id or a source get the record's position and topic, which CloudEvents requires.
+    """
+    resource = core2.resource_of(record.topic, settings.seldon_kafka_prefix)
+    made = {"specversion": "1.0", "id": record.position, "source": record.topic}
+    if record.timestamp is not None:
+        made["time"] = instant(record.timestamp)
+    if resource is not None:
+        attributes, value, content_type = core2.attributes_of(record, resource)
+        return binary_message({**made, **attributes}, value, content_type)
+    kind, headers = _headers(record)
+    if (kind or "").strip().lower().startswith(_STRUCTURED):
+        return message_of({"content-type": _LINES.sub(" ", kind or "")}, record.value)
+    # Kafka's headers may have any name, and any bytes as their value.
+    sendable = {name: _LINES.sub(" ", value).strip() for name, value in headers.items() if _NAME.fullmatch(name)}
+    required = {f"ce-{name}": value for name, value in made.items()}
+    labelled = {"content-type": _LINES.sub(" ", kind)} if kind else {}
+    return message_of({**required, **sendable, **labelled}, record.value)
 
 
 def origin_of(record: Record) -> tuple[str | None, str | None]:

@@ -18,11 +18,12 @@ from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 from prometheus_client import CollectorRegistry
 
 from request_logger.documents.event import BadEventError, IgnoredEventError
+from request_logger.forward import Forwarder
 from request_logger.ingest.access import ForbiddenEventError
 from request_logger.ingest.pipeline import EVENT_WEIGHT_BYTES, IngestPipeline
 from request_logger.ingest.redaction import Redactor
 from request_logger.ingest.sampling import SAMPLED
-from request_logger.kafka.binding import prepared
+from request_logger.kafka.binding import forwarded, prepared
 from request_logger.kafka.config import consumer_config, topics
 from request_logger.kafka.dead_letters import DeadLetters
 from request_logger.kafka.offsets import Offsets
@@ -72,8 +73,10 @@ class KafkaConsumer:
         writer: Writer,
         redactor: Redactor,
         telemetry: Telemetry,
+        forwarder: Forwarder | None,
     ) -> None:
         self._settings = settings
+        self._forwarder = forwarder
         self._pipeline = pipeline
         self._engine = engine
         self._writer = writer
@@ -235,9 +238,12 @@ class KafkaConsumer:
     def _advance(self, partition: Partition) -> None:
         while partition:
             finished = list(iter(partition.finished, None))
-            self._pipeline.wait_all(
-                [(pending.event, pending.future) for pending in finished if pending.event is not None]
-            )
+            stored = [(pending.event, pending.future) for pending in finished if pending.event is not None]
+            self._pipeline.wait_all(stored)
+            if self._forwarder is not None:
+                for pending in finished:
+                    if pending.event is not None:
+                        self._forwarder.offer(forwarded(pending.record, self._settings))
             head = partition.head
             if head is None or not head.failed:
                 return

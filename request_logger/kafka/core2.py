@@ -68,6 +68,15 @@ def resource_of(topic: str, prefix: str) -> Resource | None:
 
 def event_of(record: Record, resource: Resource, settings: Settings) -> Event:
     """Return the event of a record. Raises BadEventError if it has no id, or an error no model or pipeline."""
+    attributes, value, content_type = attributes_of(record, resource)
+    return from_attributes(attributes, kept_body(value, content_type, settings), settings)
+
+
+def attributes_of(record: Record, resource: Resource) -> tuple[dict[str, Any], bytes, str]:
+    """Return a record as CloudEvents attributes, the message without its frame, and its content type.
+
+    Raises BadEventError as `event_of` does.
+    """
     headers = {name.lower(): value for name, value in record.headers if value is not None}
     attributes: dict[str, Any] = {
         "source": record.topic,
@@ -88,8 +97,7 @@ def event_of(record: Record, resource: Resource, settings: Settings) -> Event:
         value, content_type = _message(record.value, _text(headers.get(_INFER_TYPE)))
         attributes["type"] = _TYPES[resource.direction]
     attributes |= {"inferenceservicename": name, "endpoint": kind}
-    known = {attribute: value for attribute, value in attributes.items() if value}
-    return from_attributes(known, kept_body(value, content_type, settings), settings)
+    return {attribute: value for attribute, value in attributes.items() if value}, value, content_type
 
 
 def _text(value: bytes | None) -> str:

@@ -49,7 +49,7 @@ def create_app(
     app.extensions[_PARTS] = parts
     _add_authentication(app, parts.access)
     _add_error_handlers(app, parts.telemetry)
-    feedback_route.add_routes(app, settings, parts.pipeline, parts.budget, parts.telemetry)
+    feedback_route.add_routes(app, settings, parts.pipeline, parts.budget, parts.telemetry, parts.forwarder)
     marshal_route.add_routes(app, settings, parts.pipeline, parts.budget, parts.telemetry)
     report_routes.add_routes(app, settings)
     health_routes.add_routes(app, settings, parts.engine, parts.writer, parts.spool, is_stopping)
@@ -64,6 +64,7 @@ def create_app(
         budget=parts.budget,
         replies=parts.replies,
         telemetry=parts.telemetry,
+        forwarder=parts.forwarder,
     )
     return app
 

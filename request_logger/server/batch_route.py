@@ -11,10 +11,11 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from hashlib import blake2b
+from typing import Any
 
-from request_logger.common.json import dumps
+from request_logger.common.json import JsonText, dumps, literal
 from request_logger.documents.event import Event, from_structured, join_key_of
-from request_logger.ingest.memory_budget import Budget, RequestTooLargeError
+from request_logger.ingest.memory_budget import Budget, NoRoomError, RequestTooLargeError
 from request_logger.ingest.pipeline import IngestPipeline
 from request_logger.ingest.replies import Documents
 from request_logger.server.batch_elements import elements
@@ -92,14 +93,25 @@ class BatchRoute:
         self._telemetry = telemetry
         self._acknowledged = Acknowledged()
 
-    def take(self, raw: bytes | bytearray, started: float) -> Answer:
+    def take(
+        self, raw: bytes | bytearray, started: float, forward: Callable[[bytes | bytearray | None], None] | None = None
+    ) -> Answer:
         """Store a batch: 200 and empty when all of it is stored, else the status of each event.
 
-        ``started`` is when reading it began, by time.monotonic. Raises BadEventError where it is no JSON array,
-        RequestTooLargeError and NoRoomError.
+        ``started`` is when reading it began, by time.monotonic. ``forward`` gets the body if all of it was stored, else
+        one with the events that were, or None where that couldn't be made. Raises BadEventError where it is no JSON
+        array, RequestTooLargeError and NoRoomError.
         """
         values = elements(raw, self._budget)
-        answers = self.take_all(values, started, lambda value: from_structured(value, self._settings))
+        stored: set[int] = set()
+        answers = self.take_all(
+            values,
+            started,
+            lambda value: from_structured(value, self._settings),
+            on_stored=None if forward is None else lambda position, event: stored.add(position),
+        )
+        if forward is not None and stored:
+            forward(raw if len(stored) == len(answers) else self._only(raw, stored))
         if all(answer.status == OK for answer in answers):
             return EMPTY
         return joint_answer(answers, b'{"events":%b}' % entries(answers))
@@ -110,14 +122,16 @@ class BatchRoute:
         started: float,
         event_of: Callable[[object], Event],
         answer_of: Callable[[Event, Documents | None], Answer] = lambda event, documents: EMPTY,
+        on_stored: OnStored | None = None,
     ) -> list[Answer]:
         """Store the events that ``event_of`` makes of some values; return the answer to each.
 
         An error of ``event_of`` is the answer to that one; ``answer_of`` makes the answers to those that are stored.
-        Otherwise as `take`; raises what iterating over ``values`` raises.
+        ``on_stored`` gets the position and the event, as it came, of each that is stored now: not of those that an
+        earlier answer acknowledged. Otherwise as `take`; raises what iterating over ``values`` raises.
         """
         batch = _Batch(
-            self._settings, self._pipeline, self._telemetry, self._acknowledged, started, event_of, answer_of
+            self._settings, self._pipeline, self._telemetry, self._acknowledged, started, event_of, answer_of, on_stored
         )
         for number, value in enumerate(values):
             if number >= MOST_EVENTS:
@@ -126,6 +140,24 @@ class BatchRoute:
                 time.sleep(0)
             batch.take(value)
         return batch.answers()
+
+    def _only(self, raw: bytes | bytearray, positions: set[int]) -> bytes | None:
+        """Return a batch with the events at some positions of one, None where there is no memory for it."""
+        try:
+            values = enumerate(elements(raw, self._budget))
+            return b"[%b]" % b",".join(_literal(value) for position, value in values if position in positions)
+        except (NoRoomError, RequestTooLargeError):
+            # They are stored, whatever becomes of the copy.
+            return None
+
+
+def _literal(value: Any) -> bytes:
+    """Return an event of a batch as JSON."""
+    parts = [
+        b"%b:%b" % (dumps(name), item.text if isinstance(item, JsonText) else literal(item))
+        for name, item in value.items()
+    ]
+    return b"{%b}" % b",".join(parts)
 
 
 def entries(answers: Iterable[Answer]) -> bytes:
@@ -149,7 +181,9 @@ def joint_answer(answers: Iterable[Answer], line: bytes) -> Answer:
     return line_answer(line, OK if statuses <= {OK} else 207)
 
 
-Waiting = tuple[int, Event, Future[Documents | None], bytes]
+OnStored = Callable[[int, Event], None]
+# Position, event, its future, its digest, and the event before redaction.
+Waiting = tuple[int, Event, Future[Documents | None], bytes, Event]
 
 
 class _Batch:
@@ -162,7 +196,9 @@ class _Batch:
         started: float,
         event_of: Callable[[object], Event],
         answer_of: Callable[[Event, Documents | None], Answer],
+        on_stored: OnStored | None,
     ) -> None:
+        self._on_stored = on_stored
         self._event_of = event_of
         self._answer_of = answer_of
         self._pipeline = pipeline
@@ -188,7 +224,7 @@ class _Batch:
             return
         self._answers.append(EMPTY)
         try:
-            event = self._pipeline.admit(self._event_of(value))
+            event = original = self._pipeline.admit(self._event_of(value))
             digest = b""
             # Redaction changes the event, and with it the digest.
             if self._looks_up or self._pipeline.redacts or now - self._started > _SHORT_SECONDS:
@@ -198,7 +234,7 @@ class _Batch:
                     self._answers[-1] = self._answer_of(self._pipeline.redact(event), None)
                     return
             event = self._pipeline.redact(event)
-            self._waiting.append((len(self._answers) - 1, event, self._submit(event), digest))
+            self._waiting.append((len(self._answers) - 1, event, self._submit(event), digest, original))
         except Exception as error:
             self._failed(-1, error)
             return
@@ -229,14 +265,16 @@ class _Batch:
     def _wait(self, count: int) -> None:
         """Wait for the ``count`` oldest events in flight."""
         waiting = [self._waiting.popleft() for _ in range(count)]
-        results = self._pipeline.wait_all([(event, stored) for _, event, stored, _ in waiting], self._until)
+        results = self._pipeline.wait_all([(event, stored) for _, event, stored, *_ in waiting], self._until)
         notes = time.monotonic() - self._started > _SHORT_SECONDS
-        for (position, event, _, digest), result in zip(waiting, results, strict=True):
+        for (position, event, _, digest, original), result in zip(waiting, results, strict=True):
             self._waiting_bytes -= event.body.size
             if isinstance(result, Exception):
                 self._failed(position, result)
                 continue
             self._answers[position] = self._answer_of(event, result)
+            if self._on_stored is not None:
+                self._on_stored(position, original)
             if notes:
                 self._digests.add(digest or _digest(event))
 

@@ -19,13 +19,15 @@ from request_logger.documents.event import (
     kept_body,
     with_body,
 )
+from request_logger.forward import Forwarder, message_of
 from request_logger.ingest.access import EVENTS_PATH, Access
 from request_logger.ingest.memory_budget import Budget, RequestTooLargeError, Share, parsed_bytes
 from request_logger.ingest.pipeline import IngestPipeline
 from request_logger.ingest.replies import Replies
 from request_logger.server.batch_route import BatchRoute
+from request_logger.server.forwarding import Original
 from request_logger.server.http_metrics import HttpMetrics, NotedRegistry
-from request_logger.server.request_body import WholeBody, read_body, small_body
+from request_logger.server.request_body import BodyStream, WholeBody, read_body, small_body
 from request_logger.server.responses import EMPTY, STATUS, Answer, answer_to, error_answer, unauthorized
 from request_logger.settings import Settings
 from request_logger.store.changes import StoreUnavailableError
@@ -57,8 +59,10 @@ class EventsRoute:
         budget: Budget,
         replies: Replies,
         telemetry: Telemetry,
+        forwarder: Forwarder | None,
     ) -> None:
         self._settings = settings
+        self._forwarder = forwarder
         self._pipeline = pipeline
         self._access = access
         self._budget = budget
@@ -127,21 +131,50 @@ class EventsRoute:
         if media_type == "application/cloudevents-batch+json":
             started = time.monotonic()
             with self._budget.share() as share:
-                return self._batches.take(self._small(body, share), started)
-        if media_type == "application/cloudevents+json":
-            with self._budget.share() as share:
-                event = self._structured(self._small(body, share), share)
-        elif isinstance(body, bytes):
-            kept = kept_body(body, content_type, self._settings)
-            event = self._pipeline.admit(from_headers(headers, kept, self._settings))
-        else:
-            # The body is read only if its headers are acceptable.
-            event = self._pipeline.admit(from_headers(headers, Body(b""), self._settings))
-            event = with_body(event, self._read(body, content_type))
-        event = self._pipeline.redact(event)
-        documents = self._pipeline.wait(event, self._pipeline.submit(event))
+                return self._batches.take(self._small(body, share), started, self._forward_batch(headers))
+        with Original(self._forwarder, self._budget, self._settings.forward_memory_bytes) as original:
+            event = self._event(headers, body, content_type, media_type, original)
+            event = self._pipeline.redact(event)
+            documents = self._pipeline.wait(event, self._pipeline.submit(event))
+            original.forward(headers)
         reply = self._replies.answer(event, documents)
         return EMPTY if reply is None else Answer(200, reply.body, dict(reply.headers))
+
+    def _event(
+        self,
+        headers: Mapping[str, str],
+        body: bytes | WholeBody,
+        content_type: str,
+        media_type: str,
+        original: Original,
+    ) -> Event:
+        """Return the admitted event of a request that isn't a batch."""
+        if media_type == "application/cloudevents+json":
+            with self._budget.share() as share:
+                raw = self._small(body, share)
+                original.keep(raw)
+                return self._structured(raw, share)
+        if isinstance(body, bytes):
+            original.keep(body)
+            kept = kept_body(body, content_type, self._settings)
+            return self._pipeline.admit(from_headers(headers, kept, self._settings))
+        # The body is read only if its headers are acceptable.
+        event = self._pipeline.admit(from_headers(headers, Body(b""), self._settings))
+        return with_body(event, self._read(original.copying(body), content_type))
+
+    def _forward_batch(self, headers: Mapping[str, str]) -> Callable[[bytes | bytearray | None], None] | None:
+        """Return the function that forwards the body of a batch; None without FORWARD_URL."""
+        forwarder = self._forwarder
+        if forwarder is None:
+            return None
+
+        def forward(body: bytes | bytearray | None) -> None:
+            if body is None:
+                forwarder.dropped()
+            else:
+                forwarder.offer(message_of(headers, body))
+
+        return forward
 
     def _small(self, body: bytes | WholeBody, share: Share) -> bytes | bytearray:
         limit = self._settings.max_structured_bytes
@@ -155,7 +188,7 @@ class EventsRoute:
         share.take(parsed_bytes(raw))
         return self._pipeline.admit(from_structured(parse_structured(raw), self._settings))
 
-    def _read(self, body: WholeBody, content_type: str) -> Body:
+    def _read(self, body: BodyStream, content_type: str) -> Body:
         with self._budget.share() as share:
             return read_body(body, content_type, self._settings, share)
 

@@ -15,6 +15,7 @@ from request_logger.common.join_keys import MOST_CHARACTERS, JoinKey, key_text, 
 from request_logger.common.json import dumps, literal
 from request_logger.common.times import now, time_key
 from request_logger.documents.event import BadEventError, Body, Event, from_attributes, kind_of, with_join_key
+from request_logger.forward import Forwarder
 from request_logger.ingest.access import FEEDBACK_PATH
 from request_logger.ingest.memory_budget import Budget, RequestTooLargeError
 from request_logger.ingest.pipeline import IngestPipeline
@@ -22,6 +23,7 @@ from request_logger.ingest.replies import Documents, metrics_of, prediction_of
 from request_logger.payloads import UndecodableError, parse_body
 from request_logger.server import feedback_evaluations, feedback_many
 from request_logger.server.batch_route import OK, BatchRoute, entries, joint_answer
+from request_logger.server.forwarding import feedback_message
 from request_logger.server.request_body import small_body
 from request_logger.server.responses import EMPTY, Answer, as_response
 from request_logger.settings import Settings
@@ -47,9 +49,20 @@ COMMON_FIELDS = ("deployment", "namespace", "predictor", "model", "engine", "tim
 _MESSAGE = frozenset(("data", "strData", "jsonData", "binData", "instances", "predictions", "inputs", "outputs"))
 
 
-def add_routes(app: Flask, settings: Settings, pipeline: IngestPipeline, budget: Budget, telemetry: Telemetry) -> None:
+def add_routes(
+    app: Flask,
+    settings: Settings,
+    pipeline: IngestPipeline,
+    budget: Budget,
+    telemetry: Telemetry,
+    forwarder: Forwarder | None,
+) -> None:
     """Add the route."""
     batches = BatchRoute(settings, pipeline, budget, telemetry)
+
+    def forward(position: int, event: Event) -> None:
+        if forwarder is not None:
+            forwarder.offer(feedback_message(event, _TYPES[event.header["ServingEngine"]]))
 
     @app.post(FEEDBACK_PATH)
     def take_feedback() -> Response:
@@ -60,14 +73,18 @@ def add_routes(app: Flask, settings: Settings, pipeline: IngestPipeline, budget:
             raw = bytes(small_body(body, settings.max_structured_bytes, "MAX_STRUCTURED_BYTES", share))
             many = feedback_many.read(raw, request.mimetype, budget)
             if many is not None:
-                answers = batches.take_all(many, started, lambda value: event_of(value, common, settings), _answer_of)
+                answers = batches.take_all(
+                    many, started, lambda value: event_of(value, common, settings), _answer_of, forward
+                )
                 accepted = sum(answer.status == OK for answer in answers)
                 line = b'{"accepted":%d,"results":%b}' % (accepted, entries(answers))
                 return as_response(joint_answer(answers, line))
         if len(raw) > settings.max_payload_bytes:
             raise RequestTooLargeError("body: larger than MAX_PAYLOAD_BYTES allows")
-        event = pipeline.redact(pipeline.admit(feedback_event(raw, settings, common)))
+        original = pipeline.admit(feedback_event(raw, settings, common))
+        event = pipeline.redact(original)
         documents = pipeline.wait(event, pipeline.submit(event))
+        forward(0, original)
         known = {} if documents is None else prediction_of(event, documents)
         answer = {"metrics": metrics_of(event, documents or {}), **known}
         return Response(dumps(answer) + b"\n", mimetype="application/json")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
 from werkzeug.wsgi import get_input_stream
 
@@ -25,6 +25,19 @@ class IncompleteBodyError(BadEventError):
 
 class LateBodyError(ValueError):
     """The body did not arrive in time."""
+
+
+class BodyStream(Protocol):
+    """A body that is read piece by piece."""
+
+    @property
+    def length(self) -> int | None:
+        """The number of its bytes, None where the request doesn't say it."""
+        ...
+
+    def read(self, size: int = -1) -> bytes:
+        """Return at most ``size`` bytes; empty at the end."""
+        ...
 
 
 class WholeBody:
@@ -58,7 +71,7 @@ class WholeBody:
         return data
 
 
-def read_body(stream: WholeBody, content_type: str | None, settings: Settings, share: Share) -> Body:
+def read_body(stream: BodyStream, content_type: str | None, settings: Settings, share: Share) -> Body:
     """Return the body; of one over MAX_PAYLOAD_BYTES only its size and SHA-256, without holding it in memory.
 
     A streamed answer is held up to MAX_STREAM_BYTES, and put together (see kept_body). Raises what WholeBody.read and
@@ -85,7 +98,7 @@ def read_body(stream: WholeBody, content_type: str | None, settings: Settings, s
     return kept_body(bytes(kept), content_type, settings)
 
 
-def small_body(stream: WholeBody, limit: int, setting: str, share: Share) -> bytearray:
+def small_body(stream: BodyStream, limit: int, setting: str, share: Share) -> bytearray:
     """Return a whole body of at most ``limit`` bytes.
 
     Raises RequestTooLargeError, which names the ``setting``, for a larger one, and what WholeBody.read and Share.take
@@ -104,7 +117,7 @@ def small_body(stream: WholeBody, limit: int, setting: str, share: Share) -> byt
     return kept
 
 
-def _reserve(stream: WholeBody, limit: int, share: Share) -> bool:
+def _reserve(stream: BodyStream, limit: int, share: Share) -> bool:
     """Reserve memory for the whole body if its length is known, so that half-read bodies can't block each other."""
     if stream.length is None:
         return False

@@ -123,6 +123,11 @@ class Spool:
         return self._totals[0] == 0
 
     @property
+    def size(self) -> tuple[int, int]:
+        """The number of records, and their bytes, at the latest change or `refresh`."""
+        return self._totals
+
+    @property
     def has_room(self) -> bool:
         """Whether an event of typical size (up to 4 KiB) still fits."""
         return self._totals[1] + self._aside_bytes + 2**12 <= self._max_bytes
@@ -138,7 +143,11 @@ class Spool:
 
     def append_all(self, events: Sequence[Event]) -> list[StoreUnavailableError | None]:
         """Add events in one transaction, the oldest first; return the error of each, None for those on disk."""
-        entries = [_Entry(to_bytes(event)) for event in events]
+        return self.append_records([to_bytes(event) for event in events])
+
+    def append_records(self, records: Sequence[bytes]) -> list[StoreUnavailableError | None]:
+        """Add records of `request_logger.spool.record.frame` as `append_all` adds events."""
+        entries = [_Entry(record) for record in records]
         self._waiting.extend(entries)
         # Unlike threads, greenlets don't run during a commit: yield, so that others can queue their events first.
         time.sleep(0)

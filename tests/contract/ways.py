@@ -130,6 +130,26 @@ def queued(place: Place, events: Sequence[Sent]) -> list[Answer]:
     return answers
 
 
+def forwarded(place: Place, events: Sequence[Sent]) -> list[Answer]:
+    """Send the events to a server that forwards them to a second one, whose documents are looked at."""
+    other = f"f{place.environment}"
+    second = place.server().wait()
+    first = Server(
+        place.engine_url,
+        place.folder / "first.log",
+        **{**place.settings, "SELDON_ENVIRONMENT": other, "FORWARD_URL": second.url},
+    ).wait()
+    try:
+        answers = _send_all(first.url, events, post_plain)
+        stored = _metric(first, 'request_logger_events_total{outcome="stored"')
+        wait_for(lambda: _metric(first, 'request_logger_forwarded_total{outcome="sent"') == stored > 0, 60)
+    finally:
+        first.stop()
+        second.stop()
+        Index(place.engine_url).drop(f"*-log-{other}-*")
+    return answers
+
+
 def consumed(place: Place, events: Sequence[Sent]) -> list[Answer]:
     """Let a consumer read the events from Kafka; the answer to one that can't be taken is its dead letter."""
     with start_kafka(lambda line: print(line, flush=True)) as broker:
@@ -160,6 +180,7 @@ WAYS: dict[str, Way] = {
     "marshaller": one_by_one(post_marshalled),
     "spool": spooled,
     "queue": queued,
+    "forwarded": forwarded,
     "kafka": consumed,
 }
 
@@ -196,5 +217,10 @@ def _as_record(number: int, sent: Sent) -> Message:
 
 
 def _spooled_in(server: Server) -> float:
+    return _metric(server, "request_logger_spool_events")
+
+
+def _metric(server: Server, start: str) -> float:
+    """The sum of the samples of /metrics that start so."""
     text: Any = requests.get(f"{server.url}/metrics", timeout=10).text
-    return sum(float(line.split()[-1]) for line in text.splitlines() if line.startswith("request_logger_spool_events"))
+    return sum(float(line.split()[-1]) for line in text.splitlines() if line.startswith(start))
