@@ -93,6 +93,14 @@ class Record:
         Raises BadEventError, which names the field and what was expected, and IgnoredEventError for a type that isn't
         stored.
         """
+        attributes = self.attributes(time)
+        event = from_attributes(attributes, self._body(settings), settings, lambda name: _SPELLING.get(name, name))
+        if _UNINDEXED in self.fields and event.part in ("request", "response"):
+            event.extensions = _with_unindexed(event.extensions or {}, self.fields[_UNINDEXED], settings) or None
+        return event
+
+    def attributes(self, time: str = "") -> dict[str, Any]:
+        """Return the attributes of the CloudEvent; ``time`` as for `event`. Raises BadEventError."""
         attributes: dict[str, Any] = {} if self.has_time else {"time": time}
         for name, attribute in _TEXTS.items():
             value = self.fields.get(name)
@@ -106,18 +114,28 @@ class Record:
         for name, attribute in _EXTENSIONS.items():
             if name in self.fields:
                 attributes[attribute] = self.fields[name]
-        event = from_attributes(attributes, self._body(settings), settings, lambda name: _SPELLING.get(name, name))
-        if _UNINDEXED in self.fields and event.part in ("request", "response"):
-            event.extensions = _with_unindexed(event.extensions or {}, self.fields[_UNINDEXED], settings) or None
-        return event
+        return attributes
 
     def _body(self, settings: Settings) -> Body:
+        content_type, raw = self.content_type, self.content
+        if raw is None:
+            return _dropped_body(self.fields[_DROPPED], content_type)
+        return kept_body(raw, content_type, settings)
+
+    @property
+    def content_type(self) -> str:
+        """The body's type, empty if it isn't known. Raises BadEventError."""
         content_type = self.fields.get(_CONTENT_TYPE, "")
         if not isinstance(content_type, str):
             raise BadEventError(f"{_CONTENT_TYPE}: expected text, found {kind_of(content_type)}")
+        return content_type
+
+    @property
+    def content(self) -> bytes | None:
+        """The body as it came, None for a record that has only its size. Raises BadEventError."""
         raw = self.fields.get(_BYTES)
         if raw is None and _DROPPED in self.fields:
-            return _dropped_body(self.fields[_DROPPED], content_type)
+            return None
         if isinstance(raw, str):
             try:
                 raw = base64.b64decode("".join(raw.split()), validate=True)
@@ -125,7 +143,7 @@ class Record:
                 raise BadEventError(f"{_BYTES}: expected base64 text") from None
         if raw is not None and not isinstance(raw, bytes):
             raise BadEventError(f"{_BYTES}: expected base64 text, found {kind_of(raw)}")
-        return kept_body(raw or b"", content_type, settings)
+        return raw or b""
 
     def row(self, event: Event, redacted_by: str) -> dict[str, Any]:
         """Return the record as it may be archived; ``event`` is its own, as it is stored.

@@ -13,6 +13,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "request-logger feedback truths.csv --url http://logger:8080 --deployment iris --namespace demo",
         "request-logger feedback truths.parquet --id request_id --truth label --state truths.state",
     ),
+    "backfill": (
+        "request-logger backfill /archive/demo/iris",
+        "request-logger backfill 'archive/**/2026-01-*.ndjson.gz' --state progress.json",
+    ),
     "report": (
         "request-logger report demo/iris",
         "request-logger report demo/iris --from now-7d --by country --window 1d",
@@ -23,6 +27,17 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "request-logger compare model-a model-b --by model --in demo/wine --metric f1_macro --where country=DE",
         "request-logger compare demo/iris seldon/iris",
     ),
+    "slices": (
+        "request-logger slices prod/fraud --from now-30d",
+        "request-logger slices prod/fraud --fields country,amount --metric log_loss --rank cost",
+    ),
+    "thresholds": ("request-logger thresholds prod/fraud --cost 'tp=0,fp=-1,fn=-10,tn=0'",),
+    "fairness": ("request-logger fairness prod/credit --by gender",),
+    "drift": (
+        "request-logger drift demo/iris",
+        "request-logger drift demo/iris --from now-1d --against same-weekday --fail",
+    ),
+    "audit": ("request-logger audit demo/iris --csv",),
     "rescore": ("request-logger rescore --in demo/iris --scorer binary:threshold=0.3 --dry-run",),
     "export": (
         "request-logger export pairs.parquet --in demo/iris --from now-30d --where correct=0",

@@ -35,14 +35,39 @@ COMMANDS: dict[str, tuple[str, str]] = {
 
 GROUPS: dict[str, tuple[str, ...]] = {
     "run": ("serve", "consume", "demo", "engine"),
-    "ask": ("report", "compare", "check-quality", "export"),
-    "add and change": ("feedback", "rescore", "dead-letters"),
+    "ask": (
+        "report",
+        "compare",
+        "slices",
+        "thresholds",
+        "fairness",
+        "drift",
+        "audit",
+        "check-quality",
+        "export",
+    ),
+    "add and change": ("feedback", "backfill", "rescore", "dead-letters"),
     "operate": ("check", "setup", "prune", "dashboards", "size", "settings"),
     "develop": ("scorers", "try", "reference"),
 }
 """The commands by job, as --help lists them."""
 
 ENGINE_COMMANDS = frozenset(
-    {"check", "check-quality", "compare", "dead-letters", "export", "prune", "report", "rescore", "setup"}
+    {
+        "audit",
+        "check",
+        "check-quality",
+        "compare",
+        "dead-letters",
+        "drift",
+        "export",
+        "fairness",
+        "prune",
+        "report",
+        "rescore",
+        "setup",
+        "slices",
+        "thresholds",
+    }
 )
 """Commands that use the search engine and nothing else: these have the option --engine."""

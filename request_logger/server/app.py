@@ -50,7 +50,7 @@ def create_app(
     _add_authentication(app, parts.access)
     _add_error_handlers(app, parts.telemetry)
     feedback_route.add_routes(app, settings, parts.pipeline, parts.budget, parts.telemetry, parts.forwarder)
-    marshal_route.add_routes(app, settings, parts.pipeline, parts.budget, parts.telemetry)
+    marshal_route.add_routes(app, settings, parts.pipeline, parts.budget, parts.telemetry, parts.forwarder)
     report_routes.add_routes(app, settings)
     health_routes.add_routes(app, settings, parts.engine, parts.writer, parts.spool, is_stopping)
     if parts.metadata.enabled:

@@ -1,4 +1,4 @@
-"""What the routes hand to the forwarder: a request's own bytes, and feedback of POST /v1/feedback as a CloudEvent."""
+"""What the routes hand to the forwarder: a request's own bytes; what is no CloudEvent becomes one in binary mode."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
+from request_logger.archives.records import Record
 from request_logger.documents.event import Event, join_key_of
 from request_logger.forward import Forwarder, Message, binary_message, message_of
 from request_logger.ingest.memory_budget import Budget, RequestTooLargeError, Share
@@ -99,3 +100,9 @@ def feedback_message(event: Event, event_type: str) -> Message:
         "endpoint": event.header.get("Ce-Endpoint"),
     }
     return binary_message(attributes, event.body.raw or b"", event.body.content_type)
+
+
+def record_message(record: Record, event: Event) -> Message:
+    """Return a record of POST /v1/marshal, whose event was stored, as a CloudEvent in binary mode."""
+    attributes = {"specversion": "1.0", **record.attributes(event.time or "")}
+    return binary_message(attributes, record.content or b"", record.content_type)

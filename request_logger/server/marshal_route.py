@@ -16,12 +16,14 @@ from request_logger.archives import formats
 from request_logger.archives.records import Record, record_of
 from request_logger.common.times import now
 from request_logger.documents.event import BadEventError, Event
+from request_logger.forward import Forwarder
 from request_logger.ingest.access import MARSHAL_PATH
 from request_logger.ingest.memory_budget import Budget, parsed_bytes
 from request_logger.ingest.pipeline import IngestPipeline
 from request_logger.ingest.replies import Documents
 from request_logger.server.batch_elements import elements
 from request_logger.server.batch_route import OK, BatchRoute
+from request_logger.server.forwarding import record_message
 from request_logger.server.request_body import small_body
 from request_logger.server.responses import RETRY_AFTER_SECONDS, Answer, as_response, error_answer
 from request_logger.settings import ARCHIVE_FORMATS, Settings
@@ -38,7 +40,14 @@ _UNAVAILABLE = 503
 _COPIES = 2
 
 
-def add_routes(app: Flask, settings: Settings, pipeline: IngestPipeline, budget: Budget, telemetry: Telemetry) -> None:
+def add_routes(
+    app: Flask,
+    settings: Settings,
+    pipeline: IngestPipeline,
+    budget: Budget,
+    telemetry: Telemetry,
+    forwarder: Forwarder | None,
+) -> None:
     """Add the route."""
     batches = BatchRoute(settings, pipeline, budget, telemetry)
 
@@ -58,10 +67,15 @@ def add_routes(app: Flask, settings: Settings, pipeline: IngestPipeline, budget:
             record = records[-1] = record_of(value)
             return record.event(settings, now())
 
+        def forward(position: int, event: Event) -> None:
+            record = records[position]
+            if forwarder is not None and record is not None:
+                forwarder.offer(record_message(record, event))
+
         with budget.share() as share:
             raw = small_body(body, settings.max_structured_bytes, "MAX_STRUCTURED_BYTES", share)
             share.take(parsed_bytes(raw) + _COPIES * len(raw))
-            answers = batches.take_all(entries(raw), started, event_of, _answer_of)
+            answers = batches.take_all(entries(raw), started, event_of, _answer_of, forward)
             return as_response(_joint(records, answers, form, pipeline))
 
 

@@ -5,6 +5,7 @@ No engine is needed: events are acknowledged from disk. `tests/contract` has a l
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -132,6 +133,44 @@ def test_batches(ways: Ways, deployment: str) -> None:
     (other,) = [one for one in found.values() if one.body != whole]
     assert json.loads(other.body) == [small, large]
     assert other.headers["content-type"] == kind["Content-Type"]
+
+
+def test_records_of_the_marshaller(ways: Ways, logger: Server, deployment: str) -> None:
+    """Each entry that was stored becomes an event in binary mode, with its body before redaction; others don't."""
+    body = ndarray([[1, "Ada"]], ["age", "name"])
+    entry = {
+        "id": "m1",
+        "reqType": "org.kubeflow.serving.inference.request",
+        "bytes": base64.b64encode(body).decode(),
+        "contentType": "application/json",
+        "inferenceService": deployment,
+        "namespace": "test",
+        "endpoint": "default",
+        "component": "predictor",
+        "sourceUri": {"Scheme": "http", "Host": "localhost:9081", "Path": "/"},
+        "metadata": {"X-Tenant": ["acme"]},
+        "occurrenceTime": "2026-02-03T04:05:06Z",
+    }
+    bad = {**entry, "id": "m2", "bytes": "?"}
+    call = requests.post(
+        f"{logger.url}/v1/marshal", json=[entry, bad], headers={"Authorization": "Bearer first"}, timeout=30
+    )
+    assert (call.status_code, call.headers["X-Log-Marshal-Left-Out"]) == (200, "1")
+    (found,) = ways.received(1)
+    assert found.body == body
+    expected = {
+        "ce-id": "m1",
+        "ce-type": entry["reqType"],
+        "ce-inferenceservicename": deployment,
+        "ce-namespace": "test",
+        "ce-endpoint": "default",
+        "ce-component": "predictor",
+        "ce-source": "http://localhost:9081/",
+        "ce-time": entry["occurrenceTime"],
+        "content-type": "application/json",
+    }
+    assert {name: found.headers.get(name) for name in expected} == expected
+    assert json.loads(found.headers["ce-metadata"]) == entry["metadata"]
 
 
 def test_feedback_without_a_cloudevent(ways: Ways, deployment: str) -> None:
