@@ -15,6 +15,7 @@ from request_logger.analytics.consistency import Judgement, judge
 from request_logger.analytics.estimate_json import as_json
 from request_logger.analytics.estimates import estimates, needs_folds, statistics_of, with_folds
 from request_logger.analytics.evaluation_report import evaluations_report
+from request_logger.analytics.feedback.section import FEW_COVERED, selection_report
 from request_logger.analytics.fields import Field, find_field
 from request_logger.analytics.intervals import NoInterval
 from request_logger.analytics.jackknife import Folds, fetch_folds
@@ -102,6 +103,7 @@ def _report(runner: QueryRunner, settings: Settings, scope: Scope, options: Opti
         "evaluations": evaluations_report(runner, scope, field, options.window),
         "answers": answers_report(runner, scope, prices),
     }
+    report["selection"] = selection_report(runner, scope, tasks, report["tasks"], are_together=are_together)
     shown = {task["scorer"] for task in report["tasks"]}
     unseen = [f"{reason}." for scorer, reason in judgement.reasons.items() if scorer not in shown]
     notes = [*judgement.notes, *unseen, *_notes(report, options, rows, settings)]
@@ -263,6 +265,12 @@ def _notes(report: Report, options: Options, rows: int, settings: Settings) -> l
         notes.append(
             f"{largest:.0%} of the documents are in one of {FOLDS} folds, so that a few groups decide: the intervals"
             " are less certain than they look."
+        )
+    counts = report["coverage"]
+    if report["tasks"] and options.by_date == "prediction" and (counts["share"] or 1.0) < FEW_COVERED:
+        notes.append(
+            f"The figures are over the {counts['share']:.2g} of the predictions that have feedback"
+            f" ({counts['with_feedback']:,} of {counts['predictions']:,}): the others may differ, see selection.md."
         )
     if options.by_date == "feedback":
         notes.append("By the date of the feedback: predictions without feedback are in no time span.")

@@ -15,6 +15,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "feedback": ("feedback", "upload truths or rewards from a file, and tell what became of each row"),
     "report": ("report", "report the quality of a deployment's predictions: a table, JSON or a page with plots"),
+    "audit": ("audit", "list the audited predictions that still lack a truth"),
     "compare": ("compare", "tell which of two predictors or models is better, with significance"),
     "rescore": ("rescore", "score stored pairs again with a changed scorer or threshold"),
     "export": ("export", "write stored pairs to Parquet or CSV"),

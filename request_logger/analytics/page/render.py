@@ -8,7 +8,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
-from request_logger.analytics import comparison_text, evaluation_tables, formatting, llm_tables
+from request_logger.analytics import comparison_text, evaluation_tables, formatting, llm_tables, selection_tables
 from request_logger.analytics.page.plots import of_report, of_task
 from request_logger.store.excluded_indices import left_out_note
 
@@ -38,6 +38,7 @@ def page(report: dict[str, Any], form: Mapping[str, str] | None = None) -> str:
         report=report,
         tasks=tasks,
         evaluations=evaluations,
+        selection=_selection(report),
         plots=list(of_report(report)),
         form=form,
         unscorable=reasons,
@@ -60,6 +61,14 @@ def comparison_page(found: dict[str, Any]) -> str:
 def error_page(problem: str, form: Mapping[str, str]) -> str:
     """Return the HTML page that shows an error in the options, with the form to correct them."""
     return _template("error.html.jinja").render(problem=problem, form=form)
+
+
+def _selection(report: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the tables and the remarks on the selection of feedback; None without that section."""
+    section = report.get("selection")
+    if section is None:
+        return None
+    return {"tables": list(selection_tables.tables(section)), "remarks": list(selection_tables.remarks(section))}
 
 
 def _matrix(matrix: dict[str, dict[str, int]]) -> dict[str, Any] | None:
