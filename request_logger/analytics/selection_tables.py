@@ -40,6 +40,8 @@ def tables(section: Json) -> Iterator[Table]:
 def remarks(section: Json) -> Iterator[str]:
     """Yield what limits the figures: how many predictions they cover, warnings, bounds, why one is missing."""
     audit = section.get("audit", {})
+    if audit:
+        yield f"{_caption(audit)}."
     if "warning" in audit:
         yield f"Warning: {audit['warning']}."
     if "reason" in audit:
@@ -106,10 +108,12 @@ def _of_weights(section: Json) -> Iterator[str]:
         yield f"The weighted truths are worth {number(round(section['effective_n']))} equally weighted ones (Kish)."
 
 
+def _caption(audit: Json) -> str:
+    since = f", since {audit['since'][:16].replace('T', ' ')}" if "since" in audit else ""
+    return f"Audit: {audit['with_truth']:,} of {audit['selected']:,} randomly chosen predictions have a truth{since}"
+
+
 def _audit(audit: Json) -> Iterator[Table]:
-    caption = f"The audit: {audit['with_truth']:,} of {audit['selected']:,} randomly chosen predictions have a truth"
-    if "since" in audit:
-        caption += f" (since {audit['since'][:16].replace('T', ' ')})"
     rows = [
         [words(each["name"]), number(each["value"]), interval(each), number(each.get("n"))]
         for task in audit.get("tasks", [])
@@ -118,7 +122,8 @@ def _audit(audit: Json) -> Iterator[Table]:
     if "powered_accuracy" in audit:
         found = audit["powered_accuracy"]
         rows.append(["accuracy (PPI++)", number(found["value"]), interval(found), number(found["n"])])
-    yield Table(caption, ["metric", "value", "95 % interval", "n"], rows)
+    if rows:
+        yield Table(_caption(audit), ["audited", "value", "95 % interval", "n"], rows)
 
 
 def _name(stratum: Json) -> str:
