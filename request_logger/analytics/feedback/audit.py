@@ -8,16 +8,16 @@ from typing import Any
 
 from request_logger.analytics.estimate_json import as_json
 from request_logger.analytics.estimates import estimates, needs_folds, statistics_of
+from request_logger.analytics.feedback.audit_queries import AUDITED, UNDECIDED, WITH_TRUTH
 from request_logger.analytics.feedback.cells import Cells
 from request_logger.analytics.feedback.prediction_powered import prediction_powered
 from request_logger.analytics.intervals import NoInterval
 from request_logger.analytics.label_averages import fetch_cooccurrences
 from request_logger.analytics.queries import QueryRunner
-from request_logger.analytics.scope import PREDICTION_DATE, Query, Scope
-from request_logger.analytics.selection import PREDICTION, exists, having, without
+from request_logger.analytics.scope import PREDICTION_DATE, Scope
+from request_logger.analytics.selection import having
 from request_logger.analytics.shares import INDEPENDENT, Dependence
 from request_logger.analytics.tasks import Task
-from request_logger.documents.audit import AUDIT
 
 Json = dict[str, Any]
 Together = Mapping[str, Dependence | NoInterval]
@@ -26,13 +26,6 @@ Together = Mapping[str, Dependence | NoInterval]
 LEAST_AUDITED = 30
 # With more of the audit unanswered, those without a truth may decide the figure.
 _LEAST_ANSWERED = 0.9
-
-AUDITED: Query = having(PREDICTION, {"term": {AUDIT: True}})
-# A feedback of a reward alone is no truth.
-_WITH_TRUTH: Query = without(exists("metrics.unscorable"), {"term": {"metrics.basis": "truth"}})
-LACKING: Query = without(_WITH_TRUTH, AUDITED)
-"""Audited predictions that still lack a truth which could be scored."""
-_UNDECIDED: Query = without(exists(AUDIT), PREDICTION)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +51,7 @@ def find_audit(runner: QueryRunner, scope: Scope) -> Audit | None:
     """Return the audit of a scope; None where no prediction is in one. Raises what :class:`QueryRunner` raises."""
     aggs = {
         "audited": {"filter": AUDITED},
-        "undecided": {"filter": _UNDECIDED, "aggs": {"last": {"max": {"field": PREDICTION_DATE}}}},
+        "undecided": {"filter": UNDECIDED, "aggs": {"last": {"max": {"field": PREDICTION_DATE}}}},
     }
     found = runner.aggregate(scope, aggs)
     if not found.get("audited", {}).get("doc_count"):
@@ -68,7 +61,7 @@ def find_audit(runner: QueryRunner, scope: Scope) -> Audit | None:
     if found["undecided"]["doc_count"] and last["value"] is not None:
         since = str(last["value_as_string"])
         scope = scope.having({"range": {PREDICTION_DATE: {"gt": since}}})
-    wanted = {"selected": AUDITED, "known": having(AUDITED, _WITH_TRUTH)}
+    wanted = {"selected": AUDITED, "known": having(AUDITED, WITH_TRUTH)}
     counts = runner.aggregate(scope, {name: {"filter": only} for name, only in wanted.items()})
     selected, known = (int(counts.get(name, {}).get("doc_count", 0)) for name in wanted)
     return Audit(scope, selected, known, since)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
-from request_logger.analytics.feedback.audit import LACKING
+from request_logger.analytics.feedback.audit_queries import LACKING
 from request_logger.analytics.queries import QueryRunner
 from request_logger.analytics.scope import DEPLOYMENT, MODEL, NAMESPACE, PREDICTION_DATE, PREDICTOR, Scope
 

@@ -8,6 +8,7 @@ from typing import Any
 from request_logger.analytics.buckets import by_ranges, quantile_edges
 from request_logger.analytics.feedback import audit as audits
 from request_logger.analytics.feedback import numbers
+from request_logger.analytics.feedback.audit_queries import AUDITED
 from request_logger.analytics.feedback.cells import Cells, Sums, edges_of
 from request_logger.analytics.feedback.contingency import selection_test
 from request_logger.analytics.feedback.estimated import calibration_gap, estimated
@@ -200,7 +201,7 @@ def _estimated(population: Population) -> Json | None:
 
 def _powered(runner: QueryRunner, audit: audits.Audit, together: Mapping[str, Dependence | NoInterval]) -> Json:
     """Return the PPI++ figure and the bounds of the audit's accuracy."""
-    audited = fetch_population(runner, audit.scope, audits.AUDITED)
+    audited = fetch_population(runner, audit.scope, AUDITED)
     everything = fetch_population(runner, audit.scope)
     if audited.problem or everything.problem or not audited.cells.predictions:
         return {}
