@@ -130,7 +130,9 @@ class Outcome:
 
     def cell(self, true: float) -> str:
         """Return it as a cell of the table."""
-        return f"{self.bias(true):+.3f} ({self.coverage:.3f}, ± {self.width / len(self.values) / 2:.3f})"
+        # Without the sign of a bias that rounds to 0.
+        bias = round(self.bias(true), 3) + 0.0
+        return f"{bias:+.3f} ({self.coverage:.3f}, ± {self.width / len(self.values) / 2:.3f})"
 
 
 @dataclass(slots=True)
