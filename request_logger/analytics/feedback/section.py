@@ -16,6 +16,7 @@ from request_logger.analytics.feedback.fetch import LABEL, VALUE, Population, fe
 from request_logger.analytics.feedback.strata import Stratum, strata_of
 from request_logger.analytics.feedback.weighted import Weights, weighted_metrics, weights_of
 from request_logger.analytics.fields import Field
+from request_logger.analytics.formatting import percent
 from request_logger.analytics.intervals import Interval, NoInterval
 from request_logger.analytics.queries import QueryRunner
 from request_logger.analytics.rollups import Moments
@@ -28,9 +29,9 @@ from request_logger.documents.folds import FOLDS
 Json = dict[str, Any]
 
 # A figure over a smaller part of the predictions says so.
-FEW_COVERED = 0.2
+_FEW_COVERED = 0.2
 # Fewer truths have an interval wider than .2: what the probabilities promise is shown with it.
-FEW_TRUTHS = 100
+_FEW_TRUTHS = 100
 # Post-stratified figures of fewer truths would rest on a single stratum or two.
 LEAST_TRUTHS = 20
 # False in one report of a thousand: a warning that is often false is not read.
@@ -80,6 +81,17 @@ def selection_report(
     return section
 
 
+def coverage_note(counts: Json) -> str:
+    """Return the note on figures over a small part of the predictions, given the report's coverage; empty without."""
+    share = counts["share"]
+    if share is None or share >= _FEW_COVERED:
+        return ""
+    return (
+        f"The figures are over the {percent(share)} of the predictions that have feedback"
+        f" ({counts['with_feedback']:,} of {counts['predictions']:,}): the others may differ, see selection.md."
+    )
+
+
 def _together(report: Json, *, are_together: bool) -> Mapping[str, Dependence | NoInterval]:
     """Return by metric how far documents hang together, as the figures over all feedback found it."""
     if not are_together:
@@ -120,7 +132,7 @@ def _classes(
         else:
             found |= _weighted(strata.strata, weights, population, report, together)
             found |= {"merged": strata.merged, "cut": weights.cut, "effective_n": weights.effective_n}
-    if cells.with_truth < FEW_TRUTHS:
+    if cells.with_truth < _FEW_TRUTHS:
         found["estimated"] = _estimated(population)
     return found
 
