@@ -26,6 +26,7 @@ from request_logger.store.client.client import SearchEngine
 from scorers.probabilities import calibration_bin, score_bin
 from tests.analytics.feedback.made import sums
 from tests.analytics.stored import START, document, engine_at, stamp, store
+from tests.helpers import Index, Sender, Server, event, ndarray
 
 pytestmark = pytest.mark.engine
 
@@ -257,3 +258,28 @@ def test_the_list_of_what_lacks_a_truth(
     assert f"and {len(wanted) - 2} more" in err
     assert main(["audit", "unlabelled"]) == 1
     assert "AUDIT_RATE" in capsys.readouterr().err
+
+
+def test_as_the_server_stores_them(
+    make_server: Callable[..., Server], client: SearchEngine, index: Index, deployment: str
+) -> None:
+    """Predictions with and without feedback, all from events: the section is about each of them."""
+    server = make_server(SCORER="binary", AUDIT_RATE="0.5", GUNICORN_WORKERS="1")
+    sender = Sender(server.url)
+    rows = [[round(1 - p, 3), p] for p in P[:80].tolist()]
+    assert sender.send(event("response", "batch", deployment), ndarray(rows[:40])) == (200, b"")
+    for k in range(40, 80):
+        assert sender.send(event("response", f"single-{k}", deployment), ndarray([rows[k]])) == (200, b"")
+        if k % 2:
+            truth = json.dumps({"truth": {"data": {"ndarray": [int(TRUE[k])]}}}).encode()
+            assert sender.send(event("feedback", f"single-{k}", deployment), truth) == (200, b"")
+    sender.close()
+    server.stop()
+    index.refresh()
+    found = make_report(client, Settings(), Options(target=deployment))["selection"]
+    assert (found["predictions"], found["with_truth"]) == (80, 20)
+    assert [each["name"] for each in found["weighted"]] == ["accuracy", "precision", "recall", "f1"]
+    assert found["estimated"]["metrics"]["estimated_accuracy"] == pytest.approx(CONFIDENCE[:80].mean(), rel=1e-9)
+    audited = [id for id in ["batch"] * 40 + [f"single-{k}" for k in range(40, 80)] if is_audited(id, 0.5)]
+    assert found["audit"]["selected"] == len(audited)
+    assert "fewer than 30" in found["audit"]["reason"]
