@@ -98,7 +98,7 @@ def build(
     metadata = metadata_source(settings, lambda what: telemetry.metadata.labels(what).inc())
     replies = Replies(settings, lambda outcome: telemetry.replies.labels(outcome).inc())
     chooser = Chooser(settings.scorer, settings.scorers_config or None)
-    settle = settler(chooser, settings.fold_key)
+    settle = settler(chooser, settings.fold_key, settings.audit_rate)
     limits = Limits(
         timeout_seconds=settings.store_timeout_seconds,
         linger_seconds=settings.linger_ms / 1000,

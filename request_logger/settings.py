@@ -217,6 +217,11 @@ class Settings:
         "request.metadata.x-request-id, response.id; each is one more small write per prediction that has it",
     )
     sample_rate: float = _env(1.0, "share of predictions to store, selected by request id: greater than 0, at most 1")
+    audit_rate: float = _env(
+        0.0,
+        "share of predictions in the audit, chosen by request id (0 to 1): you find the truth of each of them, so that "
+        "no outcome chooses them; 0: no audit",
+    )
     marshal_format: str = _env(
         "ndjson",
         "what POST /v1/marshal answers, and KServe's agent writes to its object store: ndjson, or parquet, which needs "

@@ -60,8 +60,15 @@ def problems_by_field(specs: Iterable[Field[Any]], values: Mapping[str, Any]) ->
     if values["queue"] == "always" and not values["spool_dir"]:
         problems["queue"] = "QUEUE: expected SPOOL_DIR, the folder of the queue, to be set for 'always', found nothing"
     problems |= _problems_of_join_keys(values["join_keys"], values["keep_payload"])
-    if not 0 < values["sample_rate"] <= 1:
-        problems["sample_rate"] = f"SAMPLE_RATE: expected a number over 0 and at most 1, found {values['sample_rate']}"
+    return problems | _problems_of_rates(values["sample_rate"], values["audit_rate"])
+
+
+def _problems_of_rates(sample_rate: float, audit_rate: float) -> dict[str, str]:
+    problems = {}
+    if not 0 < sample_rate <= 1:
+        problems["sample_rate"] = f"SAMPLE_RATE: expected a number over 0 and at most 1, found {sample_rate}"
+    if not 0 <= audit_rate <= 1:
+        problems["audit_rate"] = f"AUDIT_RATE: expected a number from 0 to 1, found {audit_rate}"
     return problems
 
 

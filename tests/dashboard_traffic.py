@@ -121,6 +121,19 @@ def labels_of(scorer: str, case: Case) -> tuple[list[str], list[str]]:
     return [f"CLASS_{k}" for k in case.truths], [f"CLASS_{k}" for k in case.predictions]
 
 
+# Scorer -> the metric that is the mean of `correct`.
+_CORRECT = {
+    **dict.fromkeys(("binary", "multiclass", "ordinal", "text"), "accuracy"),
+    "multilabel": "subset_accuracy",
+    "ranking": "hit_at_1",
+}
+
+
+def audited_accuracy(part: slice) -> float:
+    """The share of correct predictions of all scorers that have some; all predictions are audited."""
+    return float(np.mean([expected(name, part.start, part.stop)[metric] for name, metric in _CORRECT.items()]))
+
+
 def wanted_of_all(panel: Panel, names: dict[str, str]) -> dict[tuple[Any, ...], tuple[Any, ...]]:
     """The panels that are about no scorer."""
     flat = [*REWARDS[0], *REWARDS[1]]
@@ -134,6 +147,9 @@ def wanted_of_all(panel: Panel, names: dict[str, str]) -> dict[tuple[Any, ...], 
         "Not scorable": 1,
         "Failed requests": 1,
         "Evaluated": len(flat),
+        "Audited predictions": scored + 2,
+        "Audited predictions with a truth": 7 * 60,
+        "Audited accuracy": audited_accuracy(slice(0, 60)),
     }
     if panel.title in numbers:
         return {(): (numbers[panel.title],)}
@@ -141,6 +157,11 @@ def wanted_of_all(panel: Panel, names: dict[str, str]) -> dict[tuple[Any, ...], 
         return {(STARTS[0],): (7 * 40 + 4 + 2,), (STARTS[1],): (7 * 20 + 2,)}
     if panel.title == "Evaluated over time":
         return {(start,): (len(each),) for start, each in zip(STARTS, REWARDS, strict=True)}
+    if panel.title == "Audited accuracy over time":
+        return {(start,): (audited_accuracy(half),) for start, half in zip(STARTS, HALVES, strict=True)}
+    if panel.title == "Audit by model":
+        origins = {name: (names[name], "default", "classifier") for name in cases()}
+        return {origin: (60, expected(name, 0, 60).get(_CORRECT.get(name, ""))) for name, origin in origins.items()}
     # Up for the first and every second reward of a day.
     ups = [(len(each) + 1) // 2 for each in REWARDS]
     if panel.title == "Mean value of $evaluation":

@@ -36,7 +36,7 @@ def traffic(
         rule["options"] = options.get(rule["scorer"], {})
     path = tmp_path_factory.mktemp("dashboards") / "scorers.yaml"
     path.write_text(yaml.safe_dump({"rules": rules}))
-    sender = Sender(make_server(SCORERS_CONFIG=str(path)).url)
+    sender = Sender(make_server(SCORERS_CONFIG=str(path), AUDIT_RATE="1").url)
 
     def send(part: str, id: str, name: str, day: str, body: bytes, **more: str) -> None:
         headers = event(part, id, names[name], Ce_Time=f"{day}T10:00:00Z", **more)

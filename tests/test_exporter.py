@@ -15,7 +15,7 @@ from request_logger.metrics_server.exposition import Families
 from request_logger.settings import Settings
 from request_logger.store.changes import StoreUnavailableError
 
-EMPTY = {"responses": [{"aggregations": {"series": {"buckets": []}}}] * 5}
+EMPTY = {"responses": [{"aggregations": {"series": {"buckets": []}}}] * 6}
 
 
 class Asked:
@@ -57,9 +57,9 @@ def test_the_engine_is_asked_once_in_a_while() -> None:
     ("answer", "text"),
     [
         ((429, {}), "answered 429"),
-        ((200, {"responses": [{"error": {"type": "circuit_breaking_exception"}, "status": 429}] * 5}), "circuit"),
-        ((200, {"responses": [{"_shards": {"failed": 1, "failures": ["lost"]}}] * 5}), "lost"),
-        ((200, {"responses": [{"timed_out": True}] * 5}), "timed out"),
+        ((200, {"responses": [{"error": {"type": "circuit_breaking_exception"}, "status": 429}] * 6}), "circuit"),
+        ((200, {"responses": [{"_shards": {"failed": 1, "failures": ["lost"]}}] * 6}), "lost"),
+        ((200, {"responses": [{"timed_out": True}] * 6}), "timed out"),
     ],
 )
 def test_half_an_answer_is_none(answer: tuple[int, Any], text: str) -> None:

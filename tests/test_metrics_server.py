@@ -271,3 +271,26 @@ def test_engine_down(make_server: Callable[..., Server]) -> None:
     assert answer.status_code == 503
     assert "does not answer" in answer.json()["error"]
     assert answer.text.count("\n") == 1
+
+
+def test_gauges_of_the_audit(make_server: Callable[..., Server], index: Index, deployment: str) -> None:
+    """Audited predictions, those with a truth, those that are correct: per model; without an audit there are none."""
+    server = make_server(METRICS_CACHE_SECONDS="0", SCORER="multiclass", AUDIT_RATE="1")
+    sender = Sender(server.url)
+    for number, truth in enumerate((0, 0, 1, None)):
+        sender.send(event("response", f"a{number}", deployment), ndarray([[0.9, 0.1]]))
+        if truth is not None:
+            body = json.dumps({"truth": {"data": {"ndarray": [truth]}}}).encode()
+            sender.send(event("feedback", f"a{number}", deployment), body)
+    sender.close()
+    mine = {
+        sample.name: sample.value
+        for sample in samples(scrape(server, index).text)
+        if sample.labels["deployment_name"] == deployment and sample.name.startswith("request_logger_audit")
+    }
+    server.stop()
+    assert mine == {
+        "request_logger_audit_predictions": 4,
+        "request_logger_audit_labelled": 3,
+        "request_logger_audit_correct": 2,
+    }

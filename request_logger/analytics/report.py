@@ -16,6 +16,7 @@ from request_logger.analytics.consistency import Judgement, judge
 from request_logger.analytics.estimate_json import as_json
 from request_logger.analytics.estimates import estimates, needs_folds, statistics_of, with_folds
 from request_logger.analytics.evaluation_report import evaluations_report
+from request_logger.analytics.feedback.section import coverage_note, selection_report
 from request_logger.analytics.fields import Field, find_field
 from request_logger.analytics.intervals import NoInterval
 from request_logger.analytics.jackknife import Folds, fetch_folds
@@ -121,6 +122,7 @@ def _report(runner: QueryRunner, settings: Settings, scope: Scope, options: Opti
         "evaluations": evaluations_report(runner, scope, field, options.window),
         "answers": answers_report(runner, scope, prices),
     }
+    report["selection"] = selection_report(runner, scope, tasks, report["tasks"], are_together=are_together)
     shown = {task["scorer"] for task in report["tasks"]}
     unseen = [f"{reason}." for scorer, reason in judgement.reasons.items() if scorer not in shown]
     notes = [*judgement.notes, *unseen, *_notes(report, options, rows, settings)]
@@ -311,6 +313,9 @@ def _notes(report: Report, options: Options, rows: int, settings: Settings) -> l
             f"{largest:.0%} of the documents are in one of {FOLDS} folds, so that a few groups decide: the intervals"
             " are less certain than they look."
         )
+    covered = coverage_note(report["coverage"]) if report["tasks"] and options.by_date == "prediction" else ""
+    if covered:
+        notes.append(covered)
     points = [point for task in report["tasks"] for point in task.get("over_time", {}).get("points", [])]
     if any(point.get("mature") is False for point in points):
         notes.append(

@@ -16,6 +16,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "feedback": ("feedback", "upload truths or rewards from a file, and tell what became of each row"),
     "backfill": ("backfill", "store the events of archives, such as those that KServe writes to an object store"),
     "report": ("report", "report the quality of a deployment's predictions: a table, JSON or a page with plots"),
+    "audit": ("audit", "list the audited predictions that still lack a truth"),
     "compare": ("compare", "tell which of two predictors or models is better, with significance"),
     "slices": ("slices", "find the parts of the predictions that are worse than the rest"),
     "thresholds": ("thresholds", "precision, recall and value of a binary classifier by threshold, and the best one"),
@@ -55,6 +56,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
 ENGINE_COMMANDS = frozenset(
     {
         "audit",
+        "backfill",
         "check",
         "check-quality",
         "compare",

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from request_logger.analytics import evaluation_tables, llm_tables
+from request_logger.analytics import evaluation_tables, llm_tables, selection_tables
 from request_logger.analytics.formatting import duration, interval, number, percent, remarks, words
 from request_logger.analytics.maturity_text import delay_table, maturity_line, size_of_window
 from request_logger.analytics.report import Options, Report, make_report
@@ -107,6 +107,7 @@ def write_page(path: Path, page: Callable[[Report], str], found: Report) -> None
 def lines(report: Report) -> Iterator[str]:
     """Yield the report as lines of text."""
     yield from _head(report)
+    yield from _selection(report)
     for task in report["tasks"]:
         yield ""
         yield f"{task['scorer']}: {task['documents']:,} scored"
@@ -124,6 +125,12 @@ def lines(report: Report) -> Iterator[str]:
     for note in report["notes"]:
         yield ""
         yield f"Note: {note}"
+
+
+def _selection(report: Report) -> Iterator[str]:
+    if "selection" in report:
+        yield from _section(selection_tables.HEADING, selection_tables.tables(report["selection"]))
+        yield from selection_tables.remarks(report["selection"])
 
 
 def _evaluations(report: Report) -> Iterator[str]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from request_logger.analytics.rollups import PREFIX
 from request_logger.common.mapped_fields import FAILED_STATUS, ORIGIN_KEYWORDS, STATUS
+from request_logger.documents.audit import AUDIT
 from request_logger.scoring.registry import build, registered
 from scorers.base import Count, Metric, Sum
 
@@ -134,7 +135,7 @@ _ORIGIN = tuple(By(name, ORIGIN_KEYWORDS[name]) for name in ("deployment", "pred
 
 def rows() -> list[PanelRow]:
     """Return all rows: predictions and rewards, evaluations, then one row per scorer."""
-    found = [_rewards(), _evaluations()]
+    found = [_rewards(), _audit(), _evaluations()]
     found += [PanelRow(f"Scorer: {name}", tuple(_of_scorer(name))) for name in sorted(registered()) if name != "reward"]
     return found
 
@@ -173,6 +174,23 @@ def _rewards() -> PanelRow:
             Panel("Rewards by model", TABLE, with_reward, (DOCUMENTS, *reward), _ORIGIN),
             Panel("Scorers", TABLE, f"_exists_:{SCORER}", (DOCUMENTS,), (By("scorer", SCORER),)),
             Panel("Why not scorable", TABLE, unscorable, (DOCUMENTS,), (By("reason", UNSCORABLE),)),
+        ),
+    )
+
+
+def _audit() -> PanelRow:
+    query = f"{AUDIT}:true AND NOT {FAILED}"
+    known = f"{query} AND {PREFIX}basis:truth AND NOT _exists_:{UNSCORABLE}"
+    accuracy = (Figure("audited accuracy", "avg", CORRECT),)
+    about = "Of predictions that a hash chose, whatever their outcome: see docs/selection.md."
+    return PanelRow(
+        "Audit",
+        (
+            Panel("Audited predictions", NUMBER, query, (DOCUMENTS,), about=about),
+            Panel("Audited predictions with a truth", NUMBER, known, (DOCUMENTS,)),
+            Panel("Audited accuracy", NUMBER, known, accuracy, share=True, about=about),
+            Panel("Audited accuracy over time", LINES, known, accuracy, share=True, about=about),
+            Panel("Audit by model", TABLE, known, (DOCUMENTS, *accuracy), _ORIGIN),
         ),
     )
 

@@ -30,8 +30,8 @@ _MAX_SINGLE_REFUSALS = 3
 _ELEMENTS = "elements"
 DERIVED = ("metrics", mapped_fields.PREDICTION)
 """The objects that are computed from the parts: where a mapping refuses even their text, they are left out."""
-# A mapping that accepts no new field refuses it, as it does those objects.
-_FOLD = "fold"
+# A mapping that accepts no new field refuses these fields of the document, as it does those objects.
+_OF_DOCUMENT = ("fold", "audit")
 # Fields that the index template does not index: no name within them is refused.
 _NOT_INDEXED = frozenset(
     {"payload", "instance", "truth", "request", "response", "metrics", "parameters", "outputs", "evaluations"}
@@ -44,7 +44,8 @@ def degraded_form(document: Document, parts: Mapping[str, Document], reasons: Se
     ``reasons`` are the search engine's reasons so far. The elements, fields and parts that they name become JSON text
     that is not indexed. A reason that names nothing, or only such text, leads to the next of `_stages`.
     """
-    stages = _stages(parts, left_out_last=_FOLD if _FOLD in document else "")
+    own = [name for name in _OF_DOCUMENT if name in document]
+    stages = _stages(parts, left_out_last=own)
     form = by_reasons = _Form()
     stage = 0
     effective: list[str] = []
@@ -54,8 +55,7 @@ def degraded_form(document: Document, parts: Mapping[str, Document], reasons: Se
         if further | stages[stage] == form:
             # They are text already, and are still refused.
             further |= _without(name for name in DERIVED if f"[{name}" in reason and parts[name])
-        if f"[{_FOLD}]" in reason and _FOLD in document:
-            further |= _without([_FOLD])
+        further |= _without(name for name in own if f"[{name}]" in reason)
         if left > 1 and further | stages[stage] != form:
             effective.append(reason)
             by_reasons = further
@@ -88,12 +88,12 @@ def _without(names: Iterable[str]) -> _Form:
     return _Form(left_out=frozenset(names))
 
 
-def _stages(parts: Mapping[str, Document], *, left_out_last: str) -> list[_Form]:
+def _stages(parts: Mapping[str, Document], *, left_out_last: Sequence[str]) -> list[_Form]:
     """Return the forms to try in turn if the reasons don't name the refused content.
 
     Set aside are: the names that an index can't have; the metrics of evaluations, whose names are any sender's; the
     names from documents, for which an index may have no room; the metrics and the prediction, which scoring can compute
-    again; all but a few fields; everything; and finally both are left out, and the top-level field ``left_out_last``.
+    again; all but a few fields; everything; and finally both are left out, and the document's ``left_out_last``.
     """
 
     def those(wanted: Callable[[str, str, Any], bool]) -> frozenset[tuple[str, str]]:
@@ -119,7 +119,7 @@ def _stages(parts: Mapping[str, Document], *, left_out_last: str) -> list[_Form]
         _Form(brought) | without,
         _Form(most),
         _Form(everything),
-        _Form(everything) | without | _without([left_out_last] if left_out_last else []),
+        _Form(everything) | without | _without(left_out_last),
     ]
 
 

@@ -17,6 +17,7 @@ from typing import Any
 
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
+from request_logger.analytics.feedback.audit_queries import AUDITED, WITH_TRUTH
 from request_logger.analytics.selection import exists
 from request_logger.common.json import dumps, loads
 from request_logger.common.mapped_fields import ORIGIN_KEYWORDS
@@ -140,13 +141,20 @@ class Exporter:
             for cell in CELLS
         }
         listed = self._search(exists("metrics.series"), series="metrics.series")
-        self._read([*counts.values(), listed], left_out)
+        audited = self._search(AUDITED)
+        audited.aggs = {"labelled": {"filter": WITH_TRUTH, "aggs": {"correct": {"sum": {"field": "metrics.correct"}}}}}
+        self._read([*counts.values(), listed, audited], left_out)
         for cell, search in counts.items():
             for bucket in search.buckets:
                 self._count(families, cell, bucket)
         custom = list(_parse_series({bucket["key"]["series"] for bucket in listed.buckets}))
         for start in range(0, len(custom), _MOST_SEARCHES):
             self._custom(families, custom[start : start + _MOST_SEARCHES], left_out)
+        for bucket in audited.buckets:
+            labels = self._labels(bucket["key"])
+            families.set("request_logger_audit_predictions", labels, bucket["doc_count"], ())
+            families.set("request_logger_audit_labelled", labels, bucket["labelled"]["doc_count"], ())
+            families.set("request_logger_audit_correct", labels, bucket["labelled"]["correct"]["value"] or 0.0, ())
         return families.text()
 
     def _count(self, families: Families, cell: str, bucket: Bucket) -> None:

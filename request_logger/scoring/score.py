@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from request_logger.common.guard import reraise_if_killed, type_name
 from request_logger.common.mapped_fields import DELAY
 from request_logger.common.times import now
+from request_logger.documents.audit import with_audit
 from request_logger.documents.batches import has_own_messages
 from request_logger.documents.document import Document, part_in
 from request_logger.documents.folds import with_fold
@@ -59,14 +60,15 @@ class ChooserLike(ResponseChooser, Protocol):
         ...
 
 
-def settler(chooser: ChooserLike, fold_key: str = "") -> Settle:
-    """Return the function that updates what a joined document derives: latency, metrics, prediction and fold.
+def settler(chooser: ChooserLike, fold_key: str = "", audit_rate: float = 0.0) -> Settle:
+    """Return the function that updates what a joined document derives: latency, metrics, prediction, fold and audit.
 
-    ``fold_key``: see `folds.with_fold`.
+    ``fold_key``: see `folds.with_fold`; ``audit_rate``: see `audit.with_audit`.
     """
 
     def settle(document: Document) -> Document:
-        return with_fold(with_prediction(_with_metrics(with_latency(document)), chooser), fold_key)
+        scored = with_prediction(_with_metrics(with_latency(document)), chooser)
+        return with_audit(with_fold(scored, fold_key), audit_rate)
 
     def _with_metrics(document: Document) -> Document:
         metrics = score(document, chooser) if "feedback" in document else None

@@ -17,7 +17,7 @@ from tests.simulation.traffic import Message, is_poison
 # Each costs as much as storing the events again.
 _MOST_ORACLES = 100
 # The fields of a document that are computed from its parts.
-_DERIVED = {"metrics", "prediction", "fold"}
+_DERIVED = {"metrics", "prediction", "fold", "audit"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
-from request_logger.analytics import comparison_text, evaluation_tables, formatting, llm_tables
+from request_logger.analytics import comparison_text, evaluation_tables, formatting, llm_tables, selection_tables
 from request_logger.analytics.maturity_text import delay_table, maturity_line
 from request_logger.analytics.page.plots import of_report, of_task
 from request_logger.analytics.slices import tables as slice_tables
@@ -41,6 +41,7 @@ def page(report: dict[str, Any], form: Mapping[str, str] | None = None) -> str:
         report=report,
         tasks=tasks,
         evaluations=evaluations,
+        selection=_selection(report),
         plots=list(of_report(report)),
         form=form,
         unscorable=reasons,
@@ -81,6 +82,14 @@ def _slices(task: dict[str, Any]) -> dict[str, Any] | None:
         "header": slice_tables.header(found),
         "rows": list(slice_tables.rows(found)),
     }
+
+
+def _selection(report: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the tables and the remarks on the selection of feedback; None without that section."""
+    section = report.get("selection")
+    if section is None:
+        return None
+    return {"tables": list(selection_tables.tables(section)), "remarks": list(selection_tables.remarks(section))}
 
 
 def _matrix(matrix: dict[str, dict[str, int]]) -> dict[str, Any] | None:

@@ -196,6 +196,7 @@ def mapping(*, keyword_subfields: bool = True, text_search: bool = False) -> Map
             "Ce-Namespace": _WITH_SUBFIELD,
             "Ce-Modelid": _WITH_SUBFIELD,
             "fold": {"type": "byte"},
+            "audit": {"type": "boolean"},
             "request": _prediction(grouped, text_search=text_search),
             "response": _prediction(grouped, text_search=text_search),
             "feedback": _part(
