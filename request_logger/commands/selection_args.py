@@ -1,4 +1,4 @@
-"""Arguments that select stored documents."""
+"""Arguments that select stored documents, or indices."""
 
 from __future__ import annotations
 
@@ -22,3 +22,12 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
 def selection_of(arguments: argparse.Namespace) -> Selection:
     """Return the selection that the arguments specify."""
     return Selection(**{name: getattr(arguments, name) for name in Selection.__dataclass_fields__})
+
+
+def add_pattern(parser: argparse.ArgumentParser) -> None:
+    """Add the argument ``pattern``: the indices that a command is about."""
+    parser.add_argument(
+        "pattern",
+        nargs="?",
+        help="index names or globs, separated by commas (default: all that the logger writes, and INDEX_NAME)",
+    )
