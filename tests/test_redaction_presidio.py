@@ -97,6 +97,14 @@ def test_a_recognizer_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Entity("CREDIT_CARD").replaced(f"a {CARD}", lambda _: "-", 10) == "a -"
 
 
+def test_the_log_stays_short(caplog: pytest.LogCaptureFixture) -> None:
+    """Presidio would log each recognizer, at each start of each worker."""
+    redaction_finders._recognizers.cache_clear()
+    with caplog.at_level("INFO"):
+        assert Redactor(RULES, KEY)
+    assert not caplog.records
+
+
 def test_wrong_rules(monkeypatch: pytest.MonkeyPatch) -> None:
     """One line: the entities that there are, or the package to install."""
     with pytest.raises(RedactionError) as caught:

@@ -7,6 +7,7 @@ would start.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -77,6 +78,8 @@ class Entity:
 @lru_cache(maxsize=1)
 def _recognizers() -> Mapping[str, tuple[Any, ...]]:
     """Return the recognizers of each entity. Raises FinderError without presidio."""
+    # It logs a line for each recognizer.
+    logging.getLogger("presidio-analyzer").setLevel(logging.WARNING)
     try:
         # Imported late: it takes seconds, and 100 MB.
         import tldextract  # noqa: PLC0415
