@@ -149,6 +149,10 @@ def table(case: Case, by_size: Mapping[int, Mapping[str, Outcome]]) -> Iterator[
     """Yield the lines of a case's table."""
     yield f"**{case.name}**: {case.text}"
     yield ""
+    samples = {outcome.samples for outcomes in by_size.values() for outcome in outcomes.values()}
+    if samples:
+        yield f"{max(samples):,} samples of each size."
+        yield ""
     yield "| metric | " + " | ".join(f"n = {n:,}" for n in by_size) + " |"
     yield "|---|" + "---:|" * len(by_size)
     for name in dict.fromkeys(name for outcomes in by_size.values() for name in outcomes):

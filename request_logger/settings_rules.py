@@ -17,6 +17,9 @@ from request_logger.common.periods import has_period
 _MOST_SHARDS = 1024
 # A longer delay would merge little more, and dashboards would lag behind by it.
 _LONGEST_QUEUE_DELAY_SECONDS = 60
+# What FOLD_KEY may name: fields of a prediction's parts, and its top-level fields.
+FOLD_PARTS = ("request", "response", "feedback", "outlier")
+FOLD_ATTRIBUTES = ("Ce-Modelid", "Ce-Endpoint", "Ce-Inferenceservicename", "Ce-Namespace", "ServingEngine", "RequestId")
 
 
 def problems_by_field(specs: Iterable[Field[Any]], values: Mapping[str, Any]) -> dict[str, str]:
@@ -60,6 +63,7 @@ def problems_by_field(specs: Iterable[Field[Any]], values: Mapping[str, Any]) ->
     if values["queue"] == "always" and not values["spool_dir"]:
         problems["queue"] = "QUEUE: expected SPOOL_DIR, the folder of the queue, to be set for 'always', found nothing"
     problems |= _problems_of_join_keys(values["join_keys"], values["keep_payload"])
+    problems |= _problems_of_fold_key(values["fold_key"], values["keep_payload"])
     return problems | _problems_of_rates(values["sample_rate"], values["audit_rate"])
 
 
@@ -103,6 +107,17 @@ def _problems_of_join_keys(text: str, keep_payload: str) -> dict[str, str]:
         return {"join_keys": f"JOIN_KEYS: {error}, found {text!r}"}
     if keep_payload == "none" and any(key.field.partition(".")[0] == "payload" for key in keys):
         return {"join_keys": "JOIN_KEYS: expected no path in payload with KEEP_PAYLOAD=none"}
+    return {}
+
+
+def _problems_of_fold_key(path: str, keep_payload: str) -> dict[str, str]:
+    names = path.split(".")
+    part, is_within = names[0], len(names) > 1 and all(names)
+    if path and not (part in FOLD_ATTRIBUTES and len(names) == 1) and not (part in FOLD_PARTS and is_within):
+        expected = f"a field of {', '.join(FOLD_PARTS)}, such as request.elements.customer, or one of "
+        return {"fold_key": f"FOLD_KEY: expected {expected}{', '.join(FOLD_ATTRIBUTES)}, found {path!r}"}
+    if keep_payload == "none" and names[1:2] == ["payload"]:
+        return {"fold_key": "FOLD_KEY: expected no path in payload with KEEP_PAYLOAD=none"}
     return {}
 
 

@@ -24,6 +24,8 @@ MAX_RATING = 10
 # With n raters there are n (n - 1) / 2 pairs; agreement of more is Krippendorff's alpha.
 MAX_PAIRED_RATERS = 5
 _UNBOUNDED = (float("-inf"), float("inf"))
+ALPHAS = ("alpha_interval", "alpha_nominal")
+"""The names of the metrics that are Krippendorff's alpha: of values, of labels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,8 +154,8 @@ def metrics_of(name: str, labels: tuple[str, ...] = ()) -> tuple[Metric, ...]:
     }
     judged: Mapping[str, Need] = {"matrix": judge_matrix(name)}
     found += [
-        Metric("alpha_interval", alpha_needs, _alpha_interval, bounds=(-1.0, 1.0)),
-        Metric("alpha_nominal", nominal_needs, _alpha_nominal, bounds=(-1.0, 1.0)),
+        Metric(ALPHAS[0], alpha_needs, _alpha_interval, bounds=(-1.0, 1.0)),
+        Metric(ALPHAS[1], nominal_needs, _alpha_nominal, bounds=(-1.0, 1.0)),
         Metric("judge_agreement", judged, lambda v: observed_agreement(v["matrix"])),
         Metric("judge_kappa", judged, lambda v: cohen_kappa(v["matrix"]), bounds=(-1.0, 1.0)),
     ]
@@ -169,6 +171,11 @@ def judge_matrix(name: str) -> TermsBy:
 def labels(name: str) -> Terms:
     """Return the need of the number of documents per label."""
     return Terms(f"{PREFIX}.{name}.label")
+
+
+def agreed(name: str) -> tuple[str, str]:
+    """Return the fields of which a document with two evaluations or more of a name has at least one."""
+    return f"{PREFIX}.{name}.disagreement", f"{PREFIX}.{name}.label_disagreement"
 
 
 def rater_pairs(name: str) -> Terms:

@@ -20,6 +20,7 @@ from sklearn import metrics as sk
 from request_logger.analytics.selection import Selection
 from request_logger.cli import main
 from request_logger.common.json import dumps
+from request_logger.documents.folds import fold_of
 from request_logger.jobs.export import PAGE, Export, frame, without_formula
 from request_logger.settings import Settings
 from request_logger.store.client.client import SearchEngine
@@ -90,6 +91,7 @@ def test_a_frame_in_two_lines(reach: Settings, stored: str, deployment: str) -> 
     assert set(pairs["reward"]) == {0.5}
     assert set(pairs["names"]) == {'["no","yes"]'}
     assert set(pairs["deployment"]) == {deployment}
+    assert pairs["fold"].tolist() == pairs["request_id"].map(fold_of).tolist()
     cells = pairs["metrics.true_positive"].notna().sum()
     assert cells == sk.confusion_matrix(known, answers, labels=NAMES)[1][1]
     assert pairs["time"].iloc[0] == pandas.Timestamp("2026-01-02T03:04:05.100Z")

@@ -57,6 +57,16 @@ def reward(value: Any, truth: Any = None) -> bytes:
     ).encode()
 
 
+def completions(*texts: str) -> bytes:
+    """Return the response to some prompts; its choices are not in the order of their indexes."""
+    choices = [
+        {"index": k, "text": text, "finish_reason": "length" if k == 1 else "stop"} for k, text in enumerate(texts)
+    ]
+    usage = {"prompt_tokens": 4, "completion_tokens": 8, "total_tokens": 12}
+    body = {"id": "cmpl-1", "object": "text_completion", "model": "m", "choices": choices[::-1], "usage": usage}
+    return json.dumps(body).encode()
+
+
 SINGLE: list[Message] = [
     ("request", ndarray([[1, 2]], ["a", "b"]), "2026-01-01T00:00:00.1Z"),
     ("response", ndarray([[0.2, 0.8]], ["no", "yes"]), "2026-01-01T00:00:00.2Z"),
@@ -84,6 +94,11 @@ GRAPH: list[Message] = [
     ("feedback", reward(1, [1]), "2026-01-02T00:00:00.1Z", "first"),
     ("feedback", reward(1, [1]), "2026-01-02T00:00:00.2Z", "second"),
 ]
+PROMPTS: list[Message] = [
+    ("request", json.dumps({"model": "m", "prompt": ["a", "b"], "n": 2}).encode(), "2026-01-01T00:00:00.1Z"),
+    ("response", completions("w", "x", "y", "z"), "2026-01-01T00:00:00.2Z"),
+    ("feedback", json.dumps({"truth": ["w", "y"]}).encode(), "2026-01-02T00:00:00Z"),
+]
 LATE_REQUEST: list[Message] = [
     ("response", ndarray([[0.2, 0.8], [0.9, 0.1]], ["no", "yes"]), "2026-01-01T00:00:00.2Z"),
     ("feedback", reward(1, [1, 0]), "2026-01-02T00:00:00Z"),
@@ -99,6 +114,7 @@ LATE_REQUEST: list[Message] = [
         pytest.param(UNEQUAL, id="sizes differ"),
         pytest.param(LATE_REQUEST, id="no request"),
         pytest.param(GRAPH, id="graph"),
+        pytest.param(PROMPTS, id="prompts"),
     ],
 )
 @given(data=st.data(), seed=st.integers(0, 2**32))
@@ -121,6 +137,37 @@ def test_the_batch_is_what_it_should_be() -> None:
     assert len(store) == 3
     assert [row["metrics"]["correct"] for row in rows] == [1, 0, 1]
     assert [row["feedback"]["reward"] for row in rows] == [1, 0, 0.5]
+
+
+def test_each_prompt_has_its_choices() -> None:
+    """By their indexes; the first row has the counts of tokens and the body."""
+    store = stored_in_order(PROMPTS)
+    rows = [store["inference-log-seldon-test-iris-default", f"r1-item-{row}"] for row in range(2)]
+    assert len(store) == 2
+    assert [row["request"]["instance"] for row in rows] == ["a", "b"]
+    assert [row["request"]["elements"] for row in rows] == [{"model": "m", "n": 2}] * 2
+    assert [row["response"]["instance"] for row in rows] == [["w", "x"], ["y", "z"]]
+    tokens = {"prompt_tokens": 4, "completion_tokens": 8, "total_tokens": 12}
+    assert rows[0]["response"]["elements"] == {
+        "model": "m",
+        "choices": 2,
+        "finish_reason": ["stop", "length"],
+        **tokens,
+    }
+    assert rows[1]["response"]["elements"] == {"model": "m", "choices": 2, "finish_reason": "stop"}
+    assert "payload" in rows[0]["response"] and rows[1]["response"]["body_item"] == 0
+    single = stored_in_order([PROMPTS[0], ("response", completions("w", "z"), PROMPTS[1][2]), PROMPTS[2]])
+    found = [single["inference-log-seldon-test-iris-default", f"r1-item-{row}"] for row in range(2)]
+    assert [row["response"]["instance"] for row in found] == ["w", "z"]
+    assert [row["metrics"]["correct"] for row in found] == [1, 0]
+
+
+def test_choices_that_are_of_no_prompt() -> None:
+    """Three choices of two prompts, as of a cut stream, stay together; nothing is lost."""
+    store = stored_in_order([PROMPTS[0], ("response", completions("w", "x", "y"), PROMPTS[1][2])])
+    first = store["inference-log-seldon-test-iris-default", "r1-item-0"]
+    assert first["response"]["instance"] == ["w", "x", "y"]
+    assert "response" not in store["inference-log-seldon-test-iris-default", "r1-item-1"]
 
 
 def test_truth_with_fewer_rows_says_why() -> None:

@@ -6,7 +6,9 @@ import os
 
 import pytest
 
+from request_logger.documents.folds import fold_of, with_fold
 from request_logger.settings import Settings, SettingsError, problems_of
+from request_logger.settings_rules import FOLD_ATTRIBUTES, FOLD_PARTS
 
 
 @pytest.mark.parametrize(("cores", "workers"), [(1, 1), (2, 1), (3, 2), (4, 3), (64, 3)])
@@ -79,3 +81,28 @@ def test_the_queue_is_off_by_default() -> None:
     """A folder alone makes a spool for outages."""
     assert not Settings.from_env({"SPOOL_DIR": "/x"}).queues_all_events
     assert Settings.from_env({"SPOOL_DIR": "/x", "QUEUE": "always"}).queues_all_events
+
+
+@pytest.mark.parametrize(
+    "path", ["", "request.elements.customer", "request.metadata.x-tenant", "feedback.payload.a b.c", "Ce-Modelid"]
+)
+def test_fold_key(path: str) -> None:
+    """A field of a part of a prediction, or one of a document's own."""
+    assert Settings.from_env({"FOLD_KEY": path}).fold_key == path
+
+
+@pytest.mark.parametrize("path", ["customer", "request", "request.", "request..a", "drift.payload.a", "Ce-Modelid.a"])
+def test_a_fold_key_that_no_document_has(path: str) -> None:
+    with pytest.raises(SettingsError, match=r"^FOLD_KEY: expected a field of request, .* found '"):
+        Settings.from_env({"FOLD_KEY": path})
+
+
+def test_what_a_fold_key_needs() -> None:
+    """The document's own fields are those that `folds` finds; a body that isn't stored has none."""
+    with pytest.raises(SettingsError, match="KEEP_PAYLOAD"):
+        Settings.from_env({"FOLD_KEY": "request.payload.a", "KEEP_PAYLOAD": "none"})
+    for name in FOLD_ATTRIBUTES:
+        document = {"RequestId": "r", "request": {}, name: "x"}
+        assert with_fold(document, name)["fold"] == fold_of("x")
+    for part in FOLD_PARTS:
+        assert with_fold({"RequestId": "r", part: {"a": "x"}}, f"{part}.a")["fold"] == fold_of("x")

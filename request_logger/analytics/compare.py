@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 from request_logger.analytics.buckets import label_of, value_segment
@@ -108,10 +109,11 @@ def _compare(runner: QueryRunner, settings: Settings, scope: Scope, comparison: 
     paired = pairs_contrast(pairs, is_share=_is_share(deciding, answers)) if pairs else None
     by, used = _used(found.get(deciding.name), pairs, paired, counts)
     together = _together(runner, both, settings)
+    is_shared = cache(lambda: share_requests(runner, *both))
     folded = None
     # Pairs allow for the rows of a batch, but not for a FOLD_KEY.
     if by == "groups" or settings.fold_key:
-        folded = _folds(runner, both, deciding, answers, comparison, is_needed=together)
+        folded = _folds(runner, both, deciding, answers, comparison, None if together else is_shared)
         by, used = ("folds", folded) if folded is not None else (by, used)
     if used is None:
         raise BadQueryError(f"--metric: expected one that can be tested with these documents, found {deciding.name!r}")
@@ -121,7 +123,7 @@ def _compare(runner: QueryRunner, settings: Settings, scope: Scope, comparison: 
     # By the date of the feedback, predictions without feedback are in no group.
     if comparison.by_date == "prediction":
         is_shadow = pairs is not None and pairs.way == "request"
-        is_shadow = is_shadow or (folded is not None and share_requests(runner, *both))
+        is_shadow = is_shadow or (folded is not None and is_shared())
         checks, warnings = traffic_check(arms[0], arms[1], split, is_shadow=is_shadow)
     return {
         "target": comparison.target,
@@ -284,16 +286,18 @@ def _folds(
     metric: Metric,
     answers: Sequence[Answers],
     comparison: Comparison,
-    *,
-    is_needed: bool,
+    is_shared: Callable[[], bool] | None,
 ) -> Contrast | NoTest | None:
-    """Return the test over folds: where documents hang together, and of shadows in a metric that is no mean."""
+    """Return the test over folds: where documents hang together, and of shadows in a metric that is no mean.
+
+    ``is_shared`` says whether the groups share requests; None where documents hang together.
+    """
     if metric.name in NO_QUESTION or comparison.pair == "row":
         return None
-    if not is_needed:
+    if is_shared is not None:
         if comparison.pair == "none" or is_mean(metric, *answers):
             return None
-        if not share_requests(runner, *groups):
+        if not is_shared():
             if comparison.pair == "request":
                 raise BadQueryError(f"--pair: {comparison.a!r} and {comparison.b!r} have no request in common")
             return None

@@ -1,11 +1,15 @@
-"""Estimates as the JSON of reports."""
+"""Estimates, and those of segments of documents, as the JSON of reports."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+from request_logger.analytics.buckets import Segment
 from request_logger.analytics.estimates import Estimate
+from request_logger.analytics.fields import Field
 from request_logger.analytics.intervals import NoInterval
+from request_logger.analytics.splits import Split
 
 
 def as_json(found: Estimate) -> dict[str, Any]:
@@ -22,3 +26,22 @@ def as_json(found: Estimate) -> dict[str, Any]:
         "baseline": found.baseline,
         "higher_is_better": found.higher_is_better,
     }
+
+
+def split_as_json(split: Split, field: Field, metrics: Callable[[Segment], list[dict[str, Any]]]) -> dict[str, Any]:
+    """Return documents split by a field as JSON; ``metrics`` are those of a segment."""
+    return {
+        "field": field.path,
+        "name": field.name,
+        "ranges": split.ranges,
+        "parts": [{"value": each.label, "n": each.count, "metrics": metrics(each)} for each in split.segments],
+        "values_left_out": split.values_left_out,
+        "documents_left_out": split.documents_left_out,
+    }
+
+
+def point_as_json(segment: Segment, metrics: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the documents of a window of time as JSON, with the first of the metrics where there is one."""
+    found = next(iter(metrics), {})
+    values: dict[str, Any] = {name: found[name] for name in ("value", "low", "high") if name in found}
+    return {"start": segment.key.isoformat().replace("+00:00", "Z"), "n": segment.count, **values}

@@ -15,10 +15,18 @@ import numpy as np
 
 from request_logger.analytics.baselines import baselines, is_single_label
 from request_logger.analytics.calibration import calibration_interval, expected_by_chance
-from request_logger.analytics.class_averages import MACRO, WEIGHTED, drawn_interval, macro_interval, weighted_interval
+from request_logger.analytics.class_averages import (
+    MACRO,
+    WEIGHTED,
+    drawn_interval,
+    macro_interval,
+    specificity_interval,
+    weighted_interval,
+)
 from request_logger.analytics.intervals import Found, Interval, NoInterval
 from request_logger.analytics.jackknife import Folds, design_effect, jackknife_interval
 from request_logger.analytics.label_averages import interval_of_average
+from request_logger.analytics.matrix_answers import matrix_answers
 from request_logger.analytics.means import mean_interval
 from request_logger.analytics.queries import Answers
 from request_logger.analytics.rollups import Moments, Statistic
@@ -42,7 +50,7 @@ _COUNTED = {"precision", "recall", "specificity", "f1"}
 _NO_ESTIMATES = {"auc_bound", "reward_sum"}
 # Each document has one class, and so its one miss is also one false alarm.
 _SAME_AS_ACCURACY = {"recall_weighted", "precision_micro", "recall_micro", "f1_micro"}
-_NOT_DRAWN = {*_SAME_AS_ACCURACY, *MACRO, "baseline_accuracy", "confusion_matrix"}
+_NOT_DRAWN = {*_SAME_AS_ACCURACY, *MACRO, "specificity_micro", "baseline_accuracy", "confusion_matrix"}
 _ACCURACY = Metric("accuracy of draws", CELLS, lambda v: ratio(sum(v["tp"].values()), v["n"]))
 _BINARY_CELLS = {"true_positive", "false_positive", "false_negative", "true_negative"}
 
@@ -254,9 +262,11 @@ def _of_matrix(
         return share_interval(hits, n, together)
     if metric.name == "baseline_accuracy" and math.isclose(value, max(supports) / n, rel_tol=1e-12):
         return share_interval(max(supports), n, together)
-    macro = macro_interval(metric.name, value, matrix, together)
-    if macro is not None:
-        return macro
+    linear = macro_interval(metric.name, value, matrix, together)
+    if metric.name == "specificity_micro":
+        linear = specificity_interval(value, matrix, together)
+    if linear is not None:
+        return linear
     if together.effect != 1.0 or metric.name not in drawn:
         drawn = bootstrap_matrix([metric, _ACCURACY], answers, draws, effect=together.effect)
     values, accuracies = drawn.get(metric.name, []), drawn.get(_ACCURACY.name, [])
@@ -335,7 +345,7 @@ def bootstrap_matrix(
     shares = gammas / gammas.sum(axis=1, keepdims=True)
     values: dict[str, list[float]] = {metric.name: [] for metric in chosen}
     for counts in (shares * total).tolist():
-        drawn = _answers_of(
+        drawn = matrix_answers(
             [(truth, predicted, n) for (truth, predicted, _), n in zip(cells, counts, strict=True) if n]
         )
         for metric in chosen:
@@ -353,21 +363,3 @@ def _is_drawn(metric: Metric) -> bool:
 def _is_of_matrix(metric: Metric) -> bool:
     needs = set(metric.needs.values())
     return needs == {_MATRIX_NEED} or needs == set(CELLS.values())
-
-
-def _answers_of(cells: Iterable[tuple[str, str, float]]) -> Answers:
-    """Return the values of MATRIX and CELLS for these cells of a confusion matrix."""
-    matrix: dict[str, dict[str, float]] = {}
-    hits: dict[str, float] = {}
-    wrong: dict[str, float] = {}
-    missed: dict[str, float] = {}
-    n = 0.0
-    for truth, predicted, count in cells:
-        matrix.setdefault(truth, {})[predicted] = count
-        n += count
-        if truth == predicted:
-            hits[truth] = count
-        else:
-            wrong[predicted] = wrong.get(predicted, 0) + count
-            missed[truth] = missed.get(truth, 0) + count
-    return {_MATRIX_NEED: matrix, CELLS["tp"]: hits, CELLS["fp"]: wrong, CELLS["fn"]: missed, CELLS["n"]: n}

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from request_logger.analytics.buckets import over_time
+from request_logger.analytics.buckets import Segment, over_time
 from request_logger.analytics.class_averages import intervals_by_class
-from request_logger.analytics.estimate_json import as_json
+from request_logger.analytics.estimate_json import as_json, point_as_json, split_as_json
 from request_logger.analytics.estimates import estimates, statistics_of
 from request_logger.analytics.evaluations import (
     EvaluationTask,
@@ -17,6 +17,7 @@ from request_logger.analytics.evaluations import (
     judge_by_label,
     rater_agreement,
     shown,
+    with_alphas,
 )
 from request_logger.analytics.fields import Field
 from request_logger.analytics.queries import QueryRunner
@@ -48,13 +49,14 @@ def _evaluation(runner: QueryRunner, scope: Scope, task: EvaluationTask, field: 
     answers = runner.fetch(scope, [*statistics_of(task.metrics), ratings, failed, pairs_need], task.only)
     chosen = shown(task, answers)
     pairs = rater_agreement(answers[pairs_need])
+    found = with_alphas(runner, scope, task, answers, estimates_of(task, answers))
     section: Json = {
         "name": task.name,
         "documents": task.count,
         "ratings": int(answers[ratings]),
         "failed": int(answers[failed]) or None,
         "shown": [metric.name for metric in chosen],
-        "metrics": [as_json(each) for each in estimates_of(task, answers)],
+        "metrics": [as_json(each) for each in found],
         "raters": pairs[:MOST_PAIRS],
         "rater_pairs_left_out": len(pairs[MOST_PAIRS:]) or None,
         "judge": _judge(answers[matrix_need]),
@@ -78,29 +80,15 @@ def _over_time(runner: QueryRunner, scope: Scope, task: EvaluationTask, metric: 
     chosen = window or window_of(runner, scope, task.only)
     if not chosen:
         return None
-    points: list[Json] = []
-    for segment in over_time(runner, scope, statistics_of([metric]), chosen, task.only):
-        found = next((as_json(each) for each in estimates([metric], segment.answers)), {})
-        point: Json = {name: found[name] for name in ("value", "low", "high") if name in found}
-        points.append({"start": segment.key.isoformat().replace("+00:00", "Z"), "n": segment.count, **point})
+    segments = over_time(runner, scope, statistics_of([metric]), chosen, task.only)
+    points = [point_as_json(segment, _metrics(segment, [metric])) for segment in segments]
     return {"metric": metric.name, "window": chosen, "points": points}
 
 
 def _by(runner: QueryRunner, scope: Scope, task: EvaluationTask, metrics: Sequence[Metric], field: Field) -> Json:
     split = split_by(runner, scope, statistics_of(metrics), field, task.only)
-    parts = [
-        {
-            "value": segment.label,
-            "n": segment.count,
-            "metrics": [as_json(each) for each in estimates(metrics, segment.answers)],
-        }
-        for segment in split.segments
-    ]
-    return {
-        "field": field.path,
-        "name": field.name,
-        "ranges": split.ranges,
-        "parts": parts,
-        "values_left_out": split.values_left_out,
-        "documents_left_out": split.documents_left_out,
-    }
+    return split_as_json(split, field, lambda segment: _metrics(segment, metrics))
+
+
+def _metrics(segment: Segment, metrics: Sequence[Metric]) -> list[Json]:
+    return [as_json(each) for each in estimates(metrics, segment.answers)]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from request_logger.analytics.errors import BadQueryError
-from request_logger.analytics.estimates import Estimate, estimates
-from request_logger.analytics.intervals import Interval, normal_interval, wilson
+from request_logger.analytics.estimates import Estimate, estimates, statistics_of, with_folds
+from request_logger.analytics.intervals import Interval, NoInterval, normal_interval, wilson
+from request_logger.analytics.jackknife import fetch_folds
 from request_logger.analytics.queries import Answers, QueryRunner
 from request_logger.analytics.rollups import PREFIX
 from request_logger.analytics.scope import Query, Scope
@@ -75,10 +77,30 @@ def _with_interval(estimate: Estimate, matrix: dict[str, dict[str, int]]) -> Est
     total = sum(sum(row.values()) for row in matrix.values())
     if estimate.name == "judge_agreement":
         hits = sum(row.get(label, 0) for label, row in matrix.items())
-        return replace(estimate, n=total, interval=wilson(hits, total))
+        return replace(estimate, n=total, interval=wilson(hits, total), why=None)
     if estimate.name == "judge_kappa":
-        return replace(estimate, n=total, interval=kappa_interval(matrix))
+        interval = kappa_interval(matrix)
+        return replace(estimate, n=total, interval=interval, why=None if interval else NoInterval.ALL_EQUAL)
     return estimate
+
+
+def with_alphas(
+    runner: QueryRunner, scope: Scope, task: EvaluationTask, answers: Answers, found: Sequence[Estimate]
+) -> list[Estimate]:
+    """Return estimates with the intervals of Krippendorff's alphas: the jackknife over the folds of the documents.
+
+    Only the documents with two evaluations or more count. Raises what :class:`QueryRunner` raises.
+    """
+    metrics = [metric for metric in task.metrics if metric.name in roll_ups.ALPHAS]
+    if not any(each.name in roll_ups.ALPHAS for each in found):
+        return list(found)
+    rated = {"bool": {"should": [{"exists": {"field": f"{PREFIX}{field}"}} for field in roll_ups.agreed(task.name)]}}
+    only: Query = {"bool": {"filter": [task.only, rated]}}
+    count = runner.count(scope, only)
+    folds = fetch_folds(runner, scope, statistics_of(metrics), only, count, are_together=False)
+    alphas = {each.name: replace(each, n=count) for each in found if each.name in roll_ups.ALPHAS}
+    alphas = {each.name: each for each in with_folds(alphas.values(), metrics, answers, folds)}
+    return [alphas.get(each.name, each) for each in found]
 
 
 def kappa_interval(matrix: dict[str, dict[str, int]]) -> Interval | None:

@@ -101,7 +101,7 @@ def interval_of_average(metric: Metric, answers: Answers, together: Dependence =
     cells = {label: (c.true_positive, c.false_positive, c.false_negative) for label, c in counts.items()}
     parts = {label: _part(ratio, each, together) for label, each in cells.items()}
     least = min(min(tp, fp + fn) for tp, fp, fn in cells.values())
-    return combined(parts, _label_correlations(ratio, cells, answers), least)
+    return combined(parts, _label_correlations(ratio, cells, answers), least, together)
 
 
 def _part(ratio: str, cell: tuple[int, int, int], together: Dependence) -> Part:

@@ -19,8 +19,9 @@ import numpy as np
 
 from request_logger.analytics.contrasts import ALPHA, Contrast, Difference, NoTest
 from request_logger.analytics.intervals import Interval
+from request_logger.analytics.matrix_answers import matrix_answers
 from request_logger.analytics.queries import Answers
-from scorers.base import Count, Metric, Need
+from scorers.base import Count, Metric
 from scorers.classification import CELLS, MATRIX
 
 # A p-value has steps of 1 / (DEALINGS + 1), and its error at 0.05 is 0.007.
@@ -218,23 +219,7 @@ def _values(metrics: Sequence[Metric], group: Counts) -> dict[str, float]:
     return found
 
 
-def _answers(group: Counts) -> dict[Need, Any]:
+def _answers(group: Counts) -> Answers:
     """Return the values of the needs of a table's metrics for these counts."""
-    answers: dict[Need, Any] = {Count(cell): group.get((cell,), 0) for cell in _BINARY}
-    matrix: dict[str, dict[str, int]] = {}
-    hits: dict[str, int] = {}
-    wrong: dict[str, int] = {}
-    missed: dict[str, int] = {}
-    for cell, count in group.items():
-        if len(cell) == 1 or not count:
-            continue
-        truth, predicted = cell
-        matrix.setdefault(truth, {})[predicted] = count
-        if truth == predicted:
-            hits[truth] = count
-        else:
-            wrong[predicted] = wrong.get(predicted, 0) + count
-            missed[truth] = missed.get(truth, 0) + count
-    answers[MATRIX["matrix"]] = matrix
-    answers |= {CELLS["tp"]: hits, CELLS["fp"]: wrong, CELLS["fn"]: missed, CELLS["n"]: sum(group.values())}
-    return answers
+    cells = [(cell[0], cell[1], count) for cell, count in group.items() if len(cell) > 1 and count]
+    return {Count(cell): group.get((cell,), 0) for cell in _BINARY} | matrix_answers(cells)

@@ -13,7 +13,7 @@ from request_logger.analytics.buckets import Segment, over_time
 from request_logger.analytics.class_averages import intervals_by_class
 from request_logger.analytics.conditions import where
 from request_logger.analytics.consistency import Judgement, judge
-from request_logger.analytics.estimate_json import as_json
+from request_logger.analytics.estimate_json import as_json, point_as_json, split_as_json
 from request_logger.analytics.estimates import estimates, needs_folds, statistics_of, with_folds
 from request_logger.analytics.evaluation_report import evaluations_report
 from request_logger.analytics.feedback.section import coverage_note, selection_report
@@ -256,7 +256,10 @@ def _over_time(
     headline = task.shown[0]
     segments = over_time(runner, scope, statistics_of([headline]), window, task.only)
     points = [
-        {"start": _iso(segment.key), **_values(segment, [headline], together), "mature": _is_mature(segment, maturity)}
+        {
+            **point_as_json(segment, _metrics(segment, [headline], together)),
+            "mature": _is_mature(segment, maturity),
+        }
         for segment in segments
     ]
     return {"metric": headline.name, "window": window, "points": points}
@@ -277,27 +280,12 @@ def _iso(moment: datetime) -> str:
 def _by(runner: QueryRunner, scope: Scope, task: Task, field: Field, together: Together) -> Report:
     """Return the shown metrics by the values of a field, or by ranges for a number with many values."""
     split = split_by(runner, scope, statistics_of(task.shown), field, task.only)
-    return {
-        "field": field.path,
-        "name": field.name,
-        "ranges": split.ranges,
-        "parts": [
-            {"value": segment.label, "n": segment.count, "metrics": _metrics(segment, task.shown, together)}
-            for segment in split.segments
-        ],
-        "values_left_out": split.values_left_out,
-        "documents_left_out": split.documents_left_out,
-    }
+    return split_as_json(split, field, lambda segment: _metrics(segment, task.shown, together))
 
 
 def _metrics(segment: Segment, metrics: Sequence[Metric], together: Together) -> list[Report]:
     found = estimates(metrics, segment.answers, together=together)
     return [as_json(replace(each, why=NoInterval.NOT_SPLIT) if needs_folds([each]) else each) for each in found]
-
-
-def _values(segment: Segment, metrics: Sequence[Metric], together: Together) -> Report:
-    found = next(iter(_metrics(segment, metrics, together)), {})
-    return {"n": segment.count, **{name: found[name] for name in ("value", "low", "high") if name in found}}
 
 
 def _notes(report: Report, options: Options, rows: int, settings: Settings) -> list[str]:

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from request_logger.commands.engine_access import ask, quiet_engine
+from request_logger.commands.selection_args import add_pattern
 from request_logger.common.periods import with_periods
 from request_logger.settings import Settings
 from request_logger.store.client.client import SearchEngine
@@ -58,11 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="print the commands that copy an index to a new one with the template's types and codec also for an "
         "index that would only be smaller",
     )
-    parser.add_argument(
-        "pattern",
-        nargs="?",
-        help="index names or globs, separated by commas (default: all that the logger writes, and INDEX_NAME)",
-    )
+    add_pattern(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from request_logger.commands.durations import duration
 from request_logger.commands.engine_access import ask, quiet_engine
+from request_logger.commands.selection_args import add_pattern
 from request_logger.common.join_keys import KEYS_INDEX
 from request_logger.common.periods import end_of, with_periods
 from request_logger.errors import CommandError
@@ -28,11 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--older-than", required=True, metavar="TIME", help="hours, days or weeks, such as 36h, 90d, 26w"
     )
     parser.add_argument("--dry-run", action="store_true", help="count the documents, remove nothing")
-    parser.add_argument(
-        "pattern",
-        nargs="?",
-        help="index names or globs, separated by commas (default: all that the logger writes, and INDEX_NAME)",
-    )
+    add_pattern(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:

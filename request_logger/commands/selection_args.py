@@ -1,4 +1,4 @@
-"""Arguments that select stored documents."""
+"""Arguments that select stored documents, or indices."""
 
 from __future__ import annotations
 
@@ -47,3 +47,12 @@ def selection_of(arguments: argparse.Namespace, engine: EngineReader, settings: 
 
 
 _NAMES = tuple(name for name in Selection.__dataclass_fields__ if name != "clauses")
+
+
+def add_pattern(parser: argparse.ArgumentParser) -> None:
+    """Add the argument ``pattern``: the indices that a command is about."""
+    parser.add_argument(
+        "pattern",
+        nargs="?",
+        help="index names or globs, separated by commas (default: all that the logger writes, and INDEX_NAME)",
+    )

@@ -15,9 +15,10 @@ from typing import Any
 
 from request_logger.documents.event import Body, Event
 from request_logger.ingest.redaction_check import LeftOutError, RedactionCheck, is_single
+from request_logger.ingest.redaction_finders import Finder
 from request_logger.ingest.redaction_metadata import header_name, redacted_header, redacted_metadata
 from request_logger.ingest.redaction_patterns import without_patterns
-from request_logger.ingest.redaction_rules import Pattern, RedactionError, Rules, join, read
+from request_logger.ingest.redaction_rules import RedactionError, Rules, join, read
 from request_logger.ingest.redaction_walk import Action, Hasher, HashesKept, PathStep, Walk, written
 from request_logger.metadata import Schema
 from request_logger.payloads import UndecodableError, bodies, decode_protobuf, is_protobuf
@@ -40,7 +41,8 @@ class Redactor:
             drop: [customer_id, "$.data.names"]
             hash: [email, '/\\d{3}-\\d{2}-\\d{4}/']
 
-    Text that starts with ``$`` is a JSON path, text between slashes a pattern, other text a name. ``namespace`` and
+    Text that starts with ``$`` is a JSON path, text between slashes a pattern, ``presidio:`` and an entity what
+    presidio's recognizers find of it, other text a name. ``namespace`` and
     ``deployment`` are globs (default ``*``). All matching rules apply, and drop takes precedence over hash. ``key`` is
     the secret of the hashes. With ``strict``, messages in which a named column can't be located are left out (see
     `redaction_check`). Thread-safe. Raises RedactionError with every problem, one per line.
@@ -192,7 +194,7 @@ class Redactor:
     def _match(self, *origin: str | None) -> Rules:
         names: dict[str, Action] = {}
         paths: dict[tuple[PathStep, ...], Action] = {}
-        patterns: dict[Pattern, Action] = {}
+        patterns: dict[Finder, Action] = {}
         for rule in self._rules:
             if all(text is None or fnmatchcase(text, glob) for text, glob in zip(origin, rule.globs, strict=True)):
                 join(names, rule.names.items())

@@ -1,4 +1,4 @@
-"""Removes what a pattern matches from every text of a body: REDACT's rules between slashes."""
+"""Removes what a pattern or an entity matches from every text of a body: REDACT's rules `/.../` and `presidio:...`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from request_logger.ingest.redaction_check import LeftOutError
-from request_logger.ingest.redaction_rules import Pattern
+from request_logger.ingest.redaction_finders import Finder
 from request_logger.ingest.redaction_walk import Action
 
 REMOVED = "[redacted]"
@@ -16,7 +16,7 @@ TOO_SLOW = "the patterns to redact take too long in its texts: only the size of 
 _SECONDS = 1.0
 
 
-def without_patterns(value: Any, patterns: Sequence[tuple[Pattern, Action]], hasher: Callable[[str], Any]) -> Any:
+def without_patterns(value: Any, patterns: Sequence[tuple[Finder, Action]], hasher: Callable[[str], Any]) -> Any:
     """Return a body whose texts, and keys, have ``[redacted]`` or the hash in place of what the patterns match.
 
     Raises LeftOutError if that takes too long.
@@ -27,7 +27,7 @@ def without_patterns(value: Any, patterns: Sequence[tuple[Pattern, Action]], has
 class _Replacement:
     """The replacement of what patterns match, in one body and within a time."""
 
-    def __init__(self, patterns: Sequence[tuple[Pattern, Action]], hasher: Callable[[str], Any]) -> None:
+    def __init__(self, patterns: Sequence[tuple[Finder, Action]], hasher: Callable[[str], Any]) -> None:
         self._patterns = patterns
         self._hasher = hasher
         self._until = time.monotonic() + _SECONDS
@@ -42,15 +42,19 @@ class _Replacement:
         return value
 
     def _text(self, text: str) -> str:
-        for pattern, action in self._patterns:
+        for finder, action in self._patterns:
             left = self._until - time.monotonic()
             if left <= 0:
                 raise LeftOutError(TOO_SLOW)
             try:
-                if action == "drop":
-                    text = pattern.sub(REMOVED, text, timeout=left)
-                else:
-                    text = pattern.sub(lambda match: str(self._hasher(match[0])), text, timeout=left)
+                text = finder.replaced(text, _removed if action == "drop" else self._hashed, left)
             except TimeoutError:
                 raise LeftOutError(TOO_SLOW) from None
         return text
+
+    def _hashed(self, found: str) -> str:
+        return str(self._hasher(found))
+
+
+def _removed(_: str) -> str:
+    return REMOVED

@@ -11,6 +11,7 @@ from typing import Any
 import regex
 import yaml
 
+from request_logger.ingest.redaction_finders import PREFIX, Entity, Expression, Finder, FinderError
 from request_logger.ingest.redaction_walk import Action, PathStep, Where
 from request_logger.settings import SettingsError
 
@@ -22,20 +23,17 @@ _STEP = re.compile(r"\.([^.\[\]*'\"\s]+)|\[(\d+)\]|\[(\*)\]|\.(\*)|\['([^']+)'\]
 _SLASH = "/"
 
 
-Pattern = regex.Pattern[str]
-
-
 class RedactionError(SettingsError):
     """REDACT or its file is invalid; the text has one line per problem."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The actions for the bodies of some deployments: by key or column name, by JSON path, and by pattern."""
+    """The actions for the bodies of some deployments: by key or column name, by JSON path, and by pattern or entity."""
 
     names: Mapping[str, Action] = field(default_factory=dict)
     paths: tuple[tuple[tuple[PathStep, ...], Action], ...] = ()
-    patterns: tuple[tuple[Pattern, Action], ...] = ()
+    patterns: tuple[tuple[Finder, Action], ...] = ()
     globs: tuple[str, str] = ("*", "*")
 
     def __bool__(self) -> bool:
@@ -55,7 +53,7 @@ class _Found:
     problems: list[str]
     names: dict[str, Action] = field(default_factory=dict)
     paths: dict[tuple[PathStep, ...], Action] = field(default_factory=dict)
-    patterns: dict[Pattern, Action] = field(default_factory=dict)
+    patterns: dict[Finder, Action] = field(default_factory=dict)
 
     def rules(self, globs: tuple[str, str] = ("*", "*")) -> Rules:
         return Rules(self.names, tuple(self.paths.items()), tuple(self.patterns.items()), globs)
@@ -79,7 +77,12 @@ class _Found:
             if pattern.search("") is not None:
                 self.problems.append(f"{where}: expected a pattern that no empty text matches, found {what!r:.80}")
             else:
-                join(self.patterns, [(pattern, action)])
+                join(self.patterns, [(Expression(pattern), action)])
+        elif what.startswith(PREFIX):
+            try:
+                join(self.patterns, [(Entity(what.removeprefix(PREFIX)), action)])
+            except FinderError as error:
+                self.problems.append(f"{where}: {error}; found {what!r:.80}")
         else:
             join(self.names, [(what, action)])
 
@@ -105,7 +108,8 @@ def _inline(setting: str, problems: list[str]) -> Rules:
         action, colon, what = entry.partition(":")
         if not colon or action not in _ACTIONS or not what.strip():
             problems.append(
-                f"REDACT: expected drop:NAME or hash:NAME (or $.a.path, or /a pattern/), found {entry!r:.80}"
+                "REDACT: expected drop:NAME or hash:NAME (or $.a.path, /a pattern/, presidio:ENTITY), "
+                f"found {entry!r:.80}"
             )
         else:
             found.add(what.strip(), action, "REDACT")

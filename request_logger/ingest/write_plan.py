@@ -15,6 +15,7 @@ from request_logger.common.names import row_named
 from request_logger.common.periods import day_of
 from request_logger.common.times import as_timestamp, time_key
 from request_logger.documents.batches import feedback_rows
+from request_logger.documents.choices import response_rows
 from request_logger.documents.document import (
     PARTS,
     Document,
@@ -210,11 +211,12 @@ def _move_to_rows(
         waiting = parts_in(single)
         # A part that differs from the first row's is a separate prediction under the same id, and keeps its feedback;
         # an equal one was moved before.
+        rows = batch_rows(first)
         own = {
             part.name
             for part in waiting
             if part.name in first
-            and not (is_failure(part.content) or same_content(expand(first[part.name]), part.content))
+            and not (is_failure(part.content) or same_content(expand(first[part.name]), _by_row(part, rows)[0]))
         }
         stays = own & {"request", "response"}
         moving = [part for part in waiting if (not stays if part.name == "feedback" else part.name not in own)]
@@ -223,7 +225,7 @@ def _move_to_rows(
         # The other rows must be those of this deployment, too.
         address.header = {**waiting[0].header, **address.header}
         at_once = is_alone and own_feedback is not None and [part.content for part in waiting] == [own_feedback.content]
-        left = yield from _move_parts(address, single, moving, batch_rows(first), settle, at_once=at_once)
+        left = yield from _move_parts(address, single, moving, rows, settle, at_once=at_once)
         if left is None:
             return
 
@@ -239,7 +241,8 @@ def _move_parts(
                 by_row.setdefault(row, []).append(own)
             continue
         if not is_failure(part.content):
-            by_row.setdefault(0, []).append(part)
+            for row, content in enumerate(_by_row(part, rows)):
+                by_row.setdefault(row, []).append(replace(part, content=content))
             continue
         # It is that of every row. The response that it replaces may have been the only part with the number of rows.
         failed = replace(part, content={**part.content, "rows": rows}) if rows > 1 else part
@@ -252,6 +255,11 @@ def _move_parts(
         steps = []
     results = yield from run(address, [*steps, leave])
     return results[-1]
+
+
+def _by_row(part: Part, rows: int) -> list[Document]:
+    """Return the contents of a part in the rows of a batch: all of it in the first, or the responses to its prompts."""
+    return (response_rows(part.content, rows) if part.name == "response" else None) or [part.content]
 
 
 def leaving(single: Document, moved: list[Part], settle: Settle) -> Apply:

@@ -25,6 +25,7 @@ from request_logger.analytics.conditions import selected
 from request_logger.analytics.selection import TIME, WITH_FEEDBACK, Selection, having
 from request_logger.common.json import dumps
 from request_logger.documents.document import Document, expand
+from request_logger.documents.folds import FOLD
 from request_logger.scoring.score import pair
 from request_logger.settings import Settings
 from request_logger.store.changes import StoreUnavailableError
@@ -325,6 +326,7 @@ _COLUMNS = (
     Column("predictor", TEXT, _at("Ce-Endpoint"), ("Ce-Endpoint",)),
     Column("model", TEXT, _at("Ce-Modelid"), ("Ce-Modelid",)),
     Column("request_id", TEXT, _at("RequestId"), ("RequestId",)),
+    Column(FOLD, WHOLE, _at(FOLD), (FOLD,)),
     _instance("request"),
     Column("names", TEXT, _at("response", "names"), ("response.names", "response.unindexed")),
     Column("prediction", TEXT, _side(1), _PAIR),

@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 
 from request_logger.common.json import parse_leniently
+from request_logger.payloads.otel_evaluations import records
 from request_logger.upload.tables import Table, TableError, listed
 
 ID, KEY, TRUTH, REWARD, TIME = "request_id", "key", "truth", "reward", "time"
@@ -56,7 +57,12 @@ class Columns:
         return tuple(dict.fromkeys(self.fields.values()))
 
     def feedback(self, values: Mapping[str, Any], *, cells: bool) -> dict[str, Any]:
-        """Return the feedback of a row; ``cells`` says that its values are cells of CSV. Raises RowError."""
+        """Return the feedback of a row; ``cells`` says that its values are cells of CSV. Raises RowError.
+
+        OpenTelemetry's evaluation events are sent as they are: their fields are not those of feedback.
+        """
+        if not self.fields and not cells and records(dict(values)) is not None:
+            return {name: _plain(name, value) for name, value in values.items()}
         found: dict[str, Any] = {}
         keys: dict[str, Any] = {}
         for name, column in self.fields.items() if self.fields else zip(values, values, strict=True):

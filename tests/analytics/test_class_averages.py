@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from request_logger.analytics.class_averages import (
     drawn_interval,
     intervals_by_class,
     macro_interval,
+    specificity_interval,
     weighted_interval,
 )
 from request_logger.analytics.intervals import Interval, NoInterval
@@ -38,7 +40,7 @@ def matrix_of(table: Any) -> dict[str, dict[str, int]]:
 
 def found(name: str, matrix: dict[str, dict[str, int]]) -> Interval:
     interval = macro_interval(name, value(name, matrix), matrix)
-    assert interval is not None
+    assert isinstance(interval, Interval)
     assert 0.0 <= interval.low <= value(name, matrix) <= interval.high <= 1.0
     return interval
 
@@ -53,13 +55,65 @@ def test_one_class(name: str) -> None:
 
 
 def test_two_classes() -> None:
-    """Recalls are independent: the distances to the limits add up as squares."""
+    """Recalls are independent: the distances to the limits add up as squares; or those of Agresti and Caffo."""
     matrix = {"a": {"a": 30, "b": 10}, "b": {"a": 5, "b": 45}}
-    parts = [(30 / 40, share_interval(30, 40)), (45 / 50, share_interval(45, 50))]
+    counts = ((30, 40), (45, 50))
     interval = found("balanced_accuracy", matrix)
+    shares = [((hits + 1) / (n + 2), n + 2) for hits, n in counts]
+    half = stats.norm.ppf(0.975) * math.sqrt(sum(p * (1 - p) / n for p, n in shares)) / 2
+    center = sum(p for p, _ in shares) / 2
     for end, sign in (("low", -1), ("high", 1)):
-        distance = np.hypot(*(getattr(part, end) - share for share, part in parts)) / 2
-        assert getattr(interval, end) == pytest.approx(value("balanced_accuracy", matrix) + sign * distance, rel=1e-12)
+        distance = np.hypot(*(getattr(share_interval(hits, n), end) - hits / n for hits, n in counts)) / 2
+        mover = value("balanced_accuracy", matrix) + sign * distance
+        assert getattr(interval, end) == pytest.approx(
+            sign * max(sign * mover, sign * (center + sign * half)), rel=1e-9
+        )
+    assert interval.high == pytest.approx(center + half, rel=1e-9)
+
+
+def test_many_small_classes() -> None:
+    """Eight classes whose documents are right say nothing of two with one miss each: these are allowed for."""
+    matrix = {f"c{k}": {f"c{k}": 6} for k in range(8)} | {"x": {"x": 1, "c0": 1}, "y": {"y": 1, "c1": 1}}
+    for name, true in (("balanced_accuracy", 0.97), ("recall_macro", 0.97)):
+        assert found(name, matrix).high > true
+    few = macro_interval("f1_macro", value("f1_macro", matrix), matrix)
+    assert few is NoInterval.FEW_PER_CLASS
+    enough = {label: {said: 2 * count for said, count in row.items()} for label, row in matrix.items()}
+    assert found("f1_macro", enough).high > value("f1_macro", enough)
+
+
+def test_micro_specificity() -> None:
+    """A linear function of the accuracy, and so are its limits; nor that of a metric of a user's own."""
+    matrix = {"a": {"a": 30, "b": 10}, "b": {"a": 5, "b": 45}, "c": {"c": 3, "a": 1}}
+    accuracy = share_interval(78, 94)
+    assert accuracy is not None and accuracy.error is not None
+    of = build("multiclass", {}).metrics
+    (metric,) = (each for each in of if each.name == "specificity_micro")
+    whole = metric.compute({"matrix": matrix})
+    assert isinstance(whole, float)
+    for k, single in ((3, whole), (2, 75 / 90)):
+        known = matrix if k == 3 else {label: matrix[label] for label in "ab"}
+        limits = specificity_interval(single, known)
+        expected = accuracy if k == 3 else share_interval(75, 90)
+        assert limits is not None and expected is not None and expected.error is not None
+        ends = [1 - (1 - each) / (k - 1) for each in (expected.low, expected.high)]
+        assert [limits.low, limits.high] == pytest.approx(ends, rel=1e-12)
+        assert limits.error == pytest.approx(expected.error / (k - 1), rel=1e-12)
+    assert specificity_interval(0.9, matrix) is None
+    assert specificity_interval(1.0, {"a": {"a": 5}}) is None
+    assert specificity_interval(1.0, {}) is None
+
+
+def test_a_design_effect() -> None:
+    """Documents that hang together are as many fewer, with Student's t of the folds."""
+    matrix = {"a": {"a": 30, "b": 10}, "b": {"a": 5, "b": 45}}
+    twice = {label: {said: 2 * count for said, count in row.items()} for label, row in matrix.items()}
+    for name in NAMES:
+        one = macro_interval(name, value(name, matrix), matrix, Dependence(1.0, 19))
+        two = macro_interval(name, value(name, twice), twice, Dependence(2.0, 19))
+        assert isinstance(one, Interval) and isinstance(two, Interval)
+        assert (two.low, two.high) == pytest.approx((one.low, one.high), rel=1e-9)
+        assert one.high - one.low > found(name, matrix).high - found(name, matrix).low
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -63,6 +63,8 @@ def test_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, text in tables:
         assert text.splitlines()[0] == next(table(CASES[name], {})), name
         assert text.count("\n|") >= 3, name
+    lines = list(table(CASES["balanced"], {50: {"accuracy": Outcome(1000, 1000, 950)}}))
+    assert lines[2:] == ["1,000 samples of each size.", "", "| metric | n = 50 |", "|---|---:|", "| accuracy | .950 |"]
     copy = tmp_path / "intervals.md"
     copy.write_text(page)
     monkeypatch.setattr(coverage, "PAGE", copy)

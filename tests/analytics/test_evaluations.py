@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 from collections.abc import Callable, Iterator
 from itertools import permutations
@@ -12,11 +13,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import requests
+from scipy import stats
 from sklearn.metrics import cohen_kappa_score, precision_recall_fscore_support
 
 from request_logger.analytics.intervals import wilson
 from request_logger.analytics.report import Options, make_report
 from request_logger.cli import main
+from request_logger.documents.folds import FOLDS, fold_of
 from request_logger.settings import Settings
 from tests.analytics.stored import engine_at, store
 from tests.helpers import Index, Server
@@ -184,6 +187,29 @@ def test_agreement_of_raters(report: dict[str, Any]) -> None:
         assert found["low"] < found["kappa"] < found["high"]
 
 
+@pytest.mark.parametrize(
+    ("name", "field", "figure", "distance"),
+    [
+        ("stars", "stars", "alpha_interval", lambda a, b: (a - b) ** 2),
+        ("verdict", "label", "alpha_nominal", lambda a, b: float(a != b)),
+    ],
+)
+def test_intervals_of_alpha(report: dict[str, Any], name: str, field: str, figure: str, distance: Any) -> None:
+    """The jackknife over the folds of the predictions that have two judgements or more, on the scale log(1 - alpha)."""
+    units = {request_id: list(group) for request_id, group in KEPT.groupby("request_id")[field] if len(group) > 1}
+    found = values(section(report, name))[figure]
+    assert (found["n"], found["method"]) == (len(units), "jackknife over folds")
+    moved = [
+        math.log(1 - krippendorff([unit for key, unit in units.items() if fold_of(str(key)) != fold], distance))
+        for fold in range(FOLDS)
+    ]
+    half = stats.t.ppf(0.975, FOLDS - 1) * math.sqrt((FOLDS - 1) * np.var(moved))
+    whole = math.log(1 - krippendorff(list(units.values()), distance))
+    assert (found["low"], found["high"]) == pytest.approx(
+        (1 - math.exp(whole + half), 1 - math.exp(whole - half)), rel=1e-9
+    )
+
+
 def test_the_judge_against_people(report: dict[str, Any]) -> None:
     """Precision, recall and kappa of the judge where both have judged, people by their majority."""
     people = KEPT[KEPT["source"] == "human"].groupby("request_id")["label"].agg(majority)
@@ -194,6 +220,8 @@ def test_the_judge_against_people(report: dict[str, Any]) -> None:
     assert figures["judge_kappa"]["value"] == pytest.approx(cohen_kappa_score(both["human"], both["judge"]), abs=1e-9)
     assert figures["judge_agreement"]["value"] == pytest.approx((both["human"] == both["judge"]).mean(), abs=1e-9)
     assert figures["judge_agreement"]["n"] == len(both)
+    for each in (figures["judge_kappa"], figures["judge_agreement"]):
+        assert each["low"] < each["value"] < each["high"] and "no_interval" not in each
     wanted = precision_recall_fscore_support(both["human"], both["judge"], labels=LABELS)
     for position, label in enumerate(LABELS):
         row = found["judge"]["by_label"][label]

@@ -55,10 +55,19 @@ def test_one_large_value_among_even_ones() -> None:
 
 
 def test_numbers_that_are_not_negative() -> None:
-    """The delta method: the logarithm of the mean has the standard error of the mean, divided by the mean."""
+    """The delta method: the logarithm of the mean has the standard error of the mean, divided by the mean.
+
+    The upper limit has the first term of the skew, too, as that of a lognormal distribution of the same variation.
+    """
     x = RNG.exponential(3, 400)
-    half = stats.t.ppf(0.975, 399) * stats.sem(x) / x.mean()
-    assert limits(x, LOSS) == pytest.approx((x.mean() * math.exp(-half), x.mean() * math.exp(half)), rel=1e-9)
+    quantile, variation = stats.t.ppf(0.975, 399), stats.variation(x, ddof=1)
+    lognormal = stats.lognorm(math.sqrt(math.log1p(variation**2)))
+    assert lognormal.std() / lognormal.mean() == pytest.approx(variation)
+    skewness = float(lognormal.stats("s"))
+    extra = ((2 * quantile**2 + 1) * skewness / 6 - quantile**2 * variation / 2) / math.sqrt(400)
+    low, high = (x.mean() * math.exp(each * variation / 20) for each in (-quantile, quantile + extra))
+    assert limits(x, LOSS) == pytest.approx((low, high), rel=1e-9)
+    assert limits(np.tile(x, 3), LOSS, Dependence(3.0, 399)) == pytest.approx((low, high), rel=1e-3)
 
 
 @pytest.mark.parametrize("bounds", [SHARE, (0.0, 2.0), (-1.0, 1.0)])

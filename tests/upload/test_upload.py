@@ -16,6 +16,8 @@ import pytest
 
 from request_logger.cli import main
 from request_logger.common.times import time_key
+from request_logger.server.feedback_route import feedback_event
+from request_logger.settings import Settings
 from tests.helpers import free_port
 from tests.upload.stub_logger import StubLogger, accept, running
 
@@ -68,6 +70,32 @@ def test_every_row_has_a_fate(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert "feedback" not in found[-2]
     # The state has no use any more.
     assert sorted(file.name for file in tmp_path.iterdir()) == ["truth.csv", "truth.csv.rejects.ndjson"]
+
+
+def test_evaluation_events(tmp_path: Path) -> None:
+    """Those of OpenTelemetry are sent as they are, and accepted: as attributes, plain, and as OTLP's log record."""
+    attributes = {"gen_ai.evaluation.name": "tone", "gen_ai.evaluation.score.value": 0.5, "gen_ai.response.id": "r1"}
+    listed = [{"key": name, "value": {"stringValue": value}} for name, value in attributes.items() if name[-1] != "e"]
+    record = {"timeUnixNano": "1767323045000000000", "eventName": "gen_ai.evaluation.result", "attributes": listed}
+    label = {"key": "gen_ai.evaluation.name", "value": {"stringValue": "tone"}}
+    listed += [label, {"key": "gen_ai.evaluation.score.value", "value": {"doubleValue": 0.5}}]
+    logs = {"resourceLogs": [{"scopeLogs": [{"logRecords": [{**record, "body": {"stringValue": "x"}}]}]}]}
+    rows = [{"name": "gen_ai.evaluation.result", "attributes": attributes}, attributes, record, logs]
+    rows.append({**attributes, "traceId": ["x"], "request_id": "r2"})
+    path = tmp_path / "events.ndjson"
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in (*rows, {"request_id": "r3", "attributes": {"a": 1}})))
+    logger = StubLogger(accept)
+    with running(logger) as url:
+        assert main(["feedback", str(path), "--url", url, "--deployment", "qwen"]) == 1
+    ((_, _, sent),) = logger.requests
+    assert [{name: value for name, value in row.items() if name != "time"} for row in sent] == rows
+    for row, request_id in zip(sent, ["r1"] * 4 + ["r2"], strict=True):
+        event = feedback_event(json.dumps(row).encode(), Settings(), {"deployment": "qwen", "namespace": "demo"})
+        (evaluation,) = json.loads(event.body.raw or b"")["evaluations"]
+        assert event.request_id == request_id
+        assert (evaluation["name"], evaluation["value"]) == ("tone", 0.5)
+    (refused,) = rejects(tmp_path / "events.ndjson.rejects.ndjson")
+    assert (refused["line"], refused["error"]) == (6, "attributes: expected text or a whole number")
 
 
 def test_later_rows_are_later(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from request_logger.payloads.base import Decoded, UndecodableError
+from request_logger.payloads.base import Decoded, Item, UndecodableError
 from request_logger.payloads.llm import fields
 
 
@@ -15,17 +15,19 @@ def chat_request(body: dict[str, Any]) -> Decoded:
 
 
 def completion_request(body: dict[str, Any]) -> Decoded:
-    """Return the prompt: a text, a list of them, or tokens."""
+    """Return a row per prompt: a text, or the list of its tokens."""
     prompt = body["prompt"]
     if not isinstance(prompt, (str, list)) or prompt == []:
         raise UndecodableError("prompt: expected text, tokens, or a list of them")
-    is_list_of_one = isinstance(prompt, list) and len(prompt) == 1 and isinstance(prompt[0], str)
-    return fields.row(prompt[0] if is_list_of_one else prompt, fields.parameters(body), body)
+    prompts = prompt if isinstance(prompt, list) and all(isinstance(each, (str, list)) for each in prompt) else [prompt]
+    if len(prompts) == 1:
+        return fields.row(prompts[0], fields.parameters(body), body)
+    return Decoded("text", [Item(each, fields.parameters(body)) for each in prompts])
 
 
 def response(body: dict[str, Any]) -> Decoded:
     """Return the answer's text; of several choices the list of their texts."""
-    choices = fields.objects(body, "choices")
+    choices = _in_order(fields.objects(body, "choices"))
     elements = fields.outcome(body)
     elements["finish_reason"] = fields.distinct(choice.get("finish_reason") for choice in choices)
     messages = [choice["message"] for choice in choices if isinstance(choice.get("message"), dict)]
@@ -35,6 +37,14 @@ def response(body: dict[str, Any]) -> Decoded:
     if len(choices) > 1:
         elements["choices"] = len(choices)
     return fields.row(fields.one_or_all([_answer(choice) for choice in choices]), elements, body)
+
+
+def _in_order(choices: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return choices in the order of their indexes, where all have one."""
+    indexes = [choice.get("index") for choice in choices]
+    if not all(type(index) is int for index in indexes):
+        return choices
+    return sorted(choices, key=lambda choice: choice["index"])
 
 
 def _answer(choice: dict[str, Any]) -> str | None:

@@ -123,10 +123,12 @@ def test_reasons_of_several_choices() -> None:
 
 
 def test_completions() -> None:
-    """The prompt, and the text; several prompts are one row, since the response doesn't say whose its choices are."""
+    """The prompt, and the text; several prompts are a row each, by text or tokens."""
     assert row({"model": "m", "prompt": "Say", "max_tokens": 5}) == ("Say", {"model": "m", "max_tokens": 5})
     assert row({"model": "m", "prompt": ["Say"]})[0] == "Say"
-    assert row({"model": "m", "prompt": ["a", "b"]})[0] == ["a", "b"]
+    for prompts in (["a", "b"], [[1, 2], [3]], ["a", [3]]):
+        rows = decoded({"model": "m", "prompt": prompts, "seed": 1}).items
+        assert [(each.instance, each.elements) for each in rows] == [(p, {"model": "m", "seed": 1}) for p in prompts]
     assert row({"model": "m", "prompt": [1, 2, 3]})[0] == [1, 2, 3]
     body = {"object": "text_completion", "choices": [{"text": "x", "index": 0, "finish_reason": "length"}]}
     assert row(body) == ("x", {"finish_reason": "length"})
