@@ -8,8 +8,10 @@ import functools
 import sys
 from dataclasses import asdict
 
+from request_logger.analytics.maturity import UnknownMaturityError
 from request_logger.analytics.quality_gate import Condition, QualityError, Verdict, check
 from request_logger.commands.engine_access import quiet_engine
+from request_logger.commands.report import add_mature
 from request_logger.commands.selection_args import add_selection, selection_of
 from request_logger.common.json import dumps
 from request_logger.errors import CommandError
@@ -35,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--min-pairs", type=_pairs, default=1, metavar="N", help="exit with status 3 if there are fewer (default: 1)"
     )
+    add_mature(parser)
     parser.add_argument("--scorer", default="", help="only pairs of this scorer: a name or a dotted path")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
@@ -52,7 +55,15 @@ def run(arguments: argparse.Namespace) -> int:
             arguments.conditions,
             minimum=arguments.min_pairs,
             scorer=arguments.scorer,
+            mature=arguments.mature,
         )
+    except UnknownMaturityError as error:
+        print(
+            dumps({"status": TOO_FEW, "conditions": [], "reason": str(error)}).decode()
+            if arguments.json
+            else f"not enough data: {error}"
+        )
+        return TOO_FEW
     except QualityError as error:
         raise CommandError(str(error)) from None
     status = _status(verdicts)

@@ -11,6 +11,7 @@ from typing import Any
 
 from request_logger.analytics import evaluation_tables, llm_tables
 from request_logger.analytics.formatting import duration, interval, number, percent, remarks, words
+from request_logger.analytics.maturity_text import delay_table, maturity_line, size_of_window
 from request_logger.analytics.report import Options, Report, make_report
 from request_logger.analytics.thresholds.text import sentences
 from request_logger.commands.engine_access import quiet_engine
@@ -40,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--window", metavar="DURATION", default="", help="interval of the points over time: 15m, 6h, 1d, 1w, month"
     )
+    add_mature(parser)
     parser.add_argument("--slices", action="store_true", help="look for the worst slices in all fields: takes longer")
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print JSON")
@@ -58,6 +60,13 @@ def add_span(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_mature(parser: argparse.ArgumentParser) -> None:
+    """Add the option that leaves out predictions whose labels have not come yet."""
+    parser.add_argument(
+        "--mature", action="store_true", help="only predictions that are old enough to have 95 %% of their labels"
+    )
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Print or write the report. Status 0: done, 1: there is nothing to report, 2: invalid arguments."""
     settings = Settings.from_env()
@@ -68,7 +77,8 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.by,
         arguments.window,
         arguments.by_date,
-        arguments.slices,
+        mature=arguments.mature,
+        slices=arguments.slices,
     )
     report = make_report(quiet_engine(settings), settings, options)
     if arguments.json:
@@ -157,8 +167,14 @@ def _head(report: Report) -> Iterator[str]:
         late = report["delay"]
         half, most = (duration(late["quantiles"][key]) for key in ("0.5", "0.9"))
         yield f"feedback arrives within {half} (median), {most} (90 %); mean {duration(late['mean'])}"
+    if "maturity" in report:
+        yield maturity_line(report["maturity"])
     for problem in report.get("unscorable", []):
         yield f"{problem['n']:,} can't be scored: {problem['reason']}"
+    if "delay_by_label" in report:
+        found = delay_table(report["delay_by_label"])
+        yield ""
+        yield table(found.header, found.rows)
 
 
 def _metrics(task: Report) -> Iterator[str]:
@@ -208,7 +224,7 @@ def _over_time(task: Report) -> Iterator[str]:
         return
     found = task["over_time"]
     rows = [
-        [point["start"][:16].replace("T", " "), number(point.get("value")), interval(point), number(point["n"])]
+        [point["start"][:16].replace("T", " "), number(point.get("value")), interval(point), size_of_window(point)]
         for point in found["points"]
     ]
     yield ""
