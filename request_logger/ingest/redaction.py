@@ -107,7 +107,7 @@ class Redactor:
         rules = self._for(*origin)
         if not rules:
             return ""
-        patterns = [(pattern.pattern, action) for pattern, action in rules.patterns]
+        patterns = [(repr(finder), action) for finder, action in rules.patterns]
         known = (self._strict, sorted(rules.names.items()), sorted(map(repr, rules.paths)), sorted(patterns))
         return str(self._hasher(repr(known)))
 
