@@ -16,6 +16,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "feedback": ("feedback", "upload truths or rewards from a file, and tell what became of each row"),
     "report": ("report", "report the quality of a deployment's predictions: a table, JSON or a page with plots"),
     "compare": ("compare", "tell which of two predictors or models is better, with significance"),
+    "drift": ("drift", "tell whether inputs and predictions are distributed as in reference data or an earlier period"),
     "rescore": ("rescore", "score stored pairs again with a changed scorer or threshold"),
     "export": ("export", "write stored pairs to Parquet or CSV"),
     "check-quality": ("check_quality", "check metrics against limits; the exit status is the result"),

@@ -9,6 +9,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from request_logger.analytics import comparison_text, evaluation_tables, formatting, llm_tables
+from request_logger.analytics.drift import tables as drift_tables
 from request_logger.analytics.page.plots import of_report, of_task
 from request_logger.store.excluded_indices import left_out_note
 
@@ -54,6 +55,16 @@ def comparison_page(found: dict[str, Any]) -> str:
         notes=list(comparison_text.notes(found)),
         verdict=comparison_text.verdict_line(found["verdict"], (found["a"]["name"], found["b"]["name"])),
         left_out=left_out_note(found["left_out"]) if "left_out" in found else "",
+    )
+
+
+def drift_page(report: dict[str, Any]) -> str:
+    """Return the HTML page of a drift report."""
+    return _template("drift.html.jinja").render(
+        title=drift_tables.head(report),
+        verdict=drift_tables.verdict(report),
+        tables=list(drift_tables.tables(report)),
+        notes=list(drift_tables.notes(report)),
     )
 
 
