@@ -69,6 +69,51 @@ def scorer_name(truth: Row | None, prediction: Row | None) -> str:
     return _for_scalars(actual, predicted)
 
 
+def response_scorer_name(prediction: Row) -> str | None:
+    """Return the name of the scorer that reads a response by itself, None where the truth decides how it is read.
+
+    ==================================================== ==========
+    response                                             scorer
+    ==================================================== ==========
+    boolean                                              binary
+    2 probabilities whose sum is 1, or 0 and 1           binary
+    more of these, or an object of such probabilities    multiclass
+    number with a fraction outside of [0, 1]             regression
+    anything else                                        none
+    ==================================================== ==========
+
+    Never raises; pure. A number may be a class or an amount, a number within [0, 1] a probability or an amount, a text
+    a class or an answer, and other lists may be sets of labels, amounts, items or scores.
+    """
+    predicted = _plain(prediction.value)
+    if isinstance(predicted, dict):
+        return "multiclass" if _is_distribution(list(predicted.values())) else None
+    if isinstance(predicted, (list, tuple)):
+        if len(predicted) < 2 or not (_is_distribution(predicted) or _is_one_hot(predicted)):
+            return None
+        return "binary" if len(predicted) == 2 else "multiclass"
+    if isinstance(predicted, bool):
+        return "binary"
+    is_amount = isinstance(predicted, float) and finite(predicted) and not predicted.is_integer()
+    return "regression" if is_amount and not is_nearly_within(predicted, predicted) else None
+
+
+def _is_distribution(row: Sequence[Any]) -> bool:
+    try:
+        return (
+            len(row) > 1
+            and any(type(value) is float for value in row)
+            and abs(math.fsum(row) - 1.0) <= SUM_TOLERANCE
+            and is_nearly_within(min(row), max(row))
+        )
+    except (TypeError, ValueError, OverflowError):
+        return False
+
+
+def _is_one_hot(row: Sequence[Any]) -> bool:
+    return all(type(value) is int and value in (0, 1) for value in row) and sum(row) == 1
+
+
 def _plain(value: Any) -> Any:
     value = unwrap(value)
     if isinstance(value, str):

@@ -158,6 +158,37 @@ class Scorer(Protocol):
         ...
 
 
+@runtime_checkable
+class ReadsResponses(Protocol):
+    """A scorer that also reads a response by itself, before there is a truth. Optional: `score` alone is enough."""
+
+    def prediction_fields(self, prediction: Row) -> Fields:
+        """Return what a response says by itself, for the document's ``prediction`` object: some of RESPONSE_FIELDS.
+
+        Pure, and in agreement with `score`: ``label`` is what `score` calls ``predicted_label``. What the response
+        doesn't tell is omitted. Raises UnscorableError if the response can't be read; the document then has no such
+        object.
+        """
+        ...
+
+
+LABEL = "label"
+RESPONSE_FIELDS = (
+    LABEL,
+    "probability",
+    "positive_probability",
+    "score_bin",
+    "calibration_bin",
+    "margin",
+    "value",
+)
+"""The fields of :class:`ReadsResponses`: all numbers, but ``label``, which is a text or a list of texts.
+
+``probability`` is that of the predicted class, ``margin`` its distance from the next one, ``value`` a predicted number.
+The bins are those of scorers.probabilities.
+"""
+
+
 def ratio(numerator: float, denominator: float) -> float | None:
     """Return a quotient, None ("not defined") if the denominator is 0. All metrics use it, so 0/0 is decided here."""
     return numerator / denominator if denominator else None

@@ -23,7 +23,7 @@ from scorers.probabilities import (
     sigmoid,
 )
 from scorers.reasons import Reason
-from scorers.structured import check_comparable_text
+from scorers.structured import check_class_text, check_comparable_text
 
 _CELLS = {cell: Count(cell) for cell in ("true_positive", "false_positive", "false_negative", "true_negative")}
 _COLUMNS = ("CLASS_0", "CLASS_1")
@@ -116,23 +116,57 @@ class Binary:
         positive = self._positive(self.classes, truth_label, truth_label)
         return self._forecast(truth_label, positive, self._negative(positive, self.classes), probability)
 
+    def prediction_fields(self, prediction: Row) -> Fields:
+        """Return the label, and of a prediction with a probability also that and the bins of the positive class's.
+
+        Raises UnscorableError for what `score` can't read, and where the positive class is unknown.
+        """
+        value = unwrap(prediction.value)
+        check_class_text(value)
+        if type(value) is dict:
+            prediction = Row(list(value.values()), tuple(map(str, value)))
+            value = prediction.value
+        if isinstance(value, (list, tuple)):
+            names, positive, column, forecast = self._read_pair(prediction, value)
+            negative = names[1 - column]
+            if forecast is None:
+                return {"label": positive if value.index(max(value)) == column else negative}
+            return self._forecast_fields(positive, negative, forecast[column], forecast[1 - column])
+        if value is None:
+            raise UnscorableError("the prediction is null", reason=Reason.PREDICTION_NULL)
+        probability = self._probability(value)
+        if probability is None:
+            label = scalar_label(value, self.classes)
+            positive = self._positive(self.classes, label, label)
+            one_of_two = self.positive_label is None or label == positive
+            return {"label": label if one_of_two else self._negative(positive, self.classes)}
+        positive = self._positive(self.classes, *_COLUMNS)
+        return self._forecast_fields(positive, self._negative(positive, self.classes), probability)
+
     def _pair(self, truth: Row, prediction: Row, pair: Sequence[float]) -> Fields:
-        if len(pair) != 2:
-            text = f"the prediction has {len(pair)} columns, not 1 or 2: use the scorer multiclass"
-            raise UnscorableError(text, reason=Reason.PREDICTION_NOT_TWO_COLUMNS)
-        total = numbers(pair, "prediction")
-        names = class_names(prediction, 2, self.classes) or _COLUMNS
+        names, positive, column, forecast = self._read_pair(prediction, pair)
         truth_label = self._truth(truth, names)
-        positive = self._positive(names, truth_label, truth_label)
-        column = 0 if positive == names[0] else 1
         negative = names[1 - column]
-        is_answer = self.probabilities is False or (self.probabilities is None and is_one_hot(pair))
-        forecast = None if is_answer else as_probabilities(pair, total, self.logits, self.probabilities)
         if forecast is None:
             says_positive = pair.index(max(pair)) == column
             truth_label = positive if truth_label == positive else negative
             return self._outcome(truth_label, positive if says_positive else negative, positive)
         return self._forecast(truth_label, positive, negative, forecast[column], forecast[1 - column])
+
+    def _read_pair(
+        self, prediction: Row, pair: Sequence[float]
+    ) -> tuple[tuple[str, ...], str, int, Sequence[float] | None]:
+        """Return the names of two columns, the positive class and its column, and the probabilities if any."""
+        if len(pair) != 2:
+            text = f"the prediction has {len(pair)} columns, not 1 or 2: use the scorer multiclass"
+            raise UnscorableError(text, reason=Reason.PREDICTION_NOT_TWO_COLUMNS)
+        total = numbers(pair, "prediction")
+        names = class_names(prediction, 2, self.classes) or _COLUMNS
+        positive = self._positive(names, "", "")
+        column = 0 if positive == names[0] else 1
+        is_answer = self.probabilities is False or (self.probabilities is None and is_one_hot(pair))
+        forecast = None if is_answer else as_probabilities(pair, total, self.logits, self.probabilities)
+        return names, positive, column, forecast
 
     def _truth(self, truth: Row, names: tuple[str, ...]) -> str:
         value = unwrap(truth.value)
@@ -210,3 +244,15 @@ class Binary:
         fields["score_bin"] = score_bin(probability)
         fields["calibration_bin"] = calibration_bin(probability)
         return fields
+
+    def _forecast_fields(self, positive: str, negative: str, probability: float, other: float | None = None) -> Fields:
+        if other is None:
+            other = 1.0 - probability
+        says_positive = probability >= self.threshold
+        return {
+            "label": positive if says_positive else negative,
+            "probability": probability if says_positive else other,
+            "positive_probability": probability,
+            "score_bin": score_bin(probability),
+            "calibration_bin": calibration_bin(probability),
+        }

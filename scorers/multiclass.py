@@ -21,7 +21,7 @@ from scorers.probabilities import (
     softmax,
 )
 from scorers.reasons import Reason, of_side
-from scorers.structured import check_comparable_text
+from scorers.structured import check_class_text, check_comparable_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +97,43 @@ class Multiclass:
         if not self.fractions_are_classes:
             _check_no_probability(unwrap(truth.value), value, names)
         return outcome(truth_label, predicted_label)
+
+    def prediction_fields(self, prediction: Row) -> Fields:
+        """Return the label, and of a row of probabilities also the greatest, its bin, and its distance from the next.
+
+        Raises UnscorableError for what `score` can't read.
+        """
+        value = unwrap(prediction.value)
+        check_class_text(value)
+        if type(value) is dict and value:
+            by_name, row = tuple(map(str, value)), list(value.values())
+            total = numbers(row, "prediction")
+            return {"label": by_name[0]} if len(row) == 1 else self._row_fields(by_name, row, total)
+        if value in ({}, [], ()):
+            raise UnscorableError("the prediction is empty", reason=Reason.PREDICTION_EMPTY)
+        if isinstance(value, (list, tuple)):
+            total = numbers(value, "prediction")
+            return self._row_fields(class_names(prediction, len(value), self.classes), value, total)
+        if value is None:
+            raise UnscorableError("the prediction is null", reason=Reason.PREDICTION_NULL)
+        label = scalar_label(value, self.classes)
+        if not self.fractions_are_classes:
+            _check_between("prediction", value, self.classes)
+        return {"label": label}
+
+    def _row_fields(self, names: tuple[str, ...], row: Sequence[float], total: float) -> Fields:
+        predicted = row.index(max(row))
+        fields: Fields = {"label": column_label(predicted, names)}
+        if self.probabilities is False or (self.probabilities is None and is_one_hot(row)):
+            return fields
+        forecast = as_probabilities(row, total, self.logits, self.probabilities)
+        if forecast is not None:
+            probability = forecast[predicted]
+            fields["probability"] = probability
+            fields["calibration_bin"] = calibration_bin(probability)
+            others = [*forecast[:predicted], *forecast[predicted + 1 :]]
+            fields["margin"] = probability - max(others)
+        return fields
 
     def _by_name(self, truth: Row, scores: dict[str, float]) -> Fields:
         """Return the fields for an object of class -> score, whose order doesn't matter."""
@@ -219,10 +256,15 @@ def _check_no_probability(truth: object, prediction: object, names: tuple[str, .
     if isinstance(truth, str) and isinstance(prediction, str):
         return
     for what, value in (("truth", truth), ("prediction", prediction)):
-        figure = class_number(value) if isinstance(value, str) else value
-        if isinstance(figure, float) and 0.0 < figure < 1.0 and repr(figure) not in names:
-            text = f"the {what} is {figure}, a number between two classes"
-            raise UnscorableError(text, reason=of_side(what, "BETWEEN_CLASSES"))
+        _check_between(what, value, names)
+
+
+def _check_between(what: str, value: object, names: tuple[str, ...]) -> None:
+    """Raise UnscorableError for a scalar that may be a probability, and is no name of a class."""
+    figure = class_number(value) if isinstance(value, str) else value
+    if isinstance(figure, float) and 0.0 < figure < 1.0 and repr(figure) not in names:
+        text = f"the {what} is {figure}, a number between two classes"
+        raise UnscorableError(text, reason=of_side(what, "BETWEEN_CLASSES"))
 
 
 def _check_comparable(truth: Row, truth_label: str, prediction: object) -> None:

@@ -13,7 +13,7 @@ from scorers.labels import class_names, class_number, column_label, numbers, sca
 from scorers.options import check_flag, check_range, class_tuple
 from scorers.probabilities import clipped, is_nearly_within, log_loss, sigmoid
 from scorers.reasons import Reason, of_side
-from scorers.structured import check_comparable_text
+from scorers.structured import check_class_text, check_comparable_text
 
 _LOSS = (0.0, float("inf"))
 
@@ -96,6 +96,38 @@ class Multilabel:
         if forecast is not None and any(type(value) is float for value in row):
             fields |= _losses(actual, forecast, names)
         return fields
+
+    def prediction_fields(self, prediction: Row) -> Fields:
+        """Return the labels as a list, nothing if there is none.
+
+        Raises UnscorableError for what `score` can't read, and where the truth decides whether it is a row or a set.
+        """
+        side = _named(prediction)
+        check_class_text(side.value)
+        row = side.value
+        width = len(row) if self._is_row(row) else 0
+        if self.classes and width and width != len(self.classes):
+            text = f"the row has {width} columns, but the option classes {len(self.classes)} names"
+            raise UnscorableError(text, reason=Reason.COLUMNS_NOT_CLASSES)
+        names = class_names(side, width, self.classes)
+        if width:
+            numbers(row, "prediction")
+            forecast = [sigmoid(value) for value in row] if self.logits else row
+            predicted = {column_label(k, names) for k, value in enumerate(forecast) if value >= self.threshold}
+        else:
+            predicted = self._labels(row, names, 0, "prediction")
+        return {"label": sorted(predicted)} if predicted else {}
+
+    def _is_row(self, value: Any) -> bool:
+        """Return whether a prediction is a row, whatever the truth is; raises UnscorableError if the truth decides."""
+        if self.indicator is False or not _is_numeric(value):
+            return False
+        if self.indicator or _is_forecast(value, self.logits):
+            return True
+        if not _is_within(value) and _is_only_set(value):
+            return False
+        text = f"the list {shown(value)} may be a row, or a set of indexes"
+        raise UnscorableError(text, reason=Reason.INDICATOR_UNKNOWN)
 
     def _width(self, truth: Row, prediction: Row) -> int:
         """Return the number of columns of rows with one column per label; 0 if both sides are sets of labels."""

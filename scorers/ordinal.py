@@ -121,6 +121,14 @@ class Ordinal:
                 fields["ranked_probability_score"] = _ranked_probability_score(forecast, actual)
         return fields
 
+    def prediction_fields(self, prediction: Row) -> Fields:
+        """Return the label, and the level as ``value``. Raises UnscorableError for what `score` can't read."""
+        predicted = unwrap(prediction.value)
+        width = len(predicted) if isinstance(predicted, (list, tuple)) else 0
+        names = class_names(prediction, width, self.classes)
+        level = self._level(predicted, names, "prediction")
+        return {"label": column_label(level, names), "value": level}
+
     def _level(self, value: object, names: tuple[str, ...], what: str) -> int:
         value = unwrap(value)
         if isinstance(value, (list, tuple)):

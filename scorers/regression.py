@@ -105,6 +105,11 @@ class Regression:
             raise UnscorableError(f"the truth {y} is too large to be squared", reason=Reason.TRUTH_TOO_LARGE)
         return fields
 
+    def prediction_fields(self, prediction: Row) -> Fields:
+        """Return the number as ``value``; nothing for several outputs. Raises UnscorableError for anything else."""
+        predicted = unwrap(prediction.value)
+        return {} if isinstance(predicted, (list, tuple)) else {"value": number(predicted, "prediction")}
+
     def _errors(self, y: float, p: float) -> Fields:
         error = p - y
         squared = error * error

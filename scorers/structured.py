@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from scorers.base import UnscorableError
-from scorers.reasons import of_side
+from scorers.reasons import Reason, of_side
 
 # Class names are at most this long: see `labels.MAX_LABEL`. The reasons mention this number.
 MAX_NAME_CHARACTERS = 512
@@ -31,6 +31,15 @@ def check_comparable_text(truth: Any, prediction: Any) -> None:
     what = _only_one(_is_long, truth, prediction)
     if what:
         raise UnscorableError(f"the {what} is too long for the name of a class", reason=of_side(what, "LONG_TEXT"))
+
+
+def check_class_text(prediction: Any) -> None:
+    """Raise UnscorableError if a prediction is, or has, text that can't be a class name."""
+    if _any(is_structured, prediction):
+        raise UnscorableError("the prediction is structured text", reason=Reason.PREDICTION_STRUCTURED)
+    if _any(_is_long, prediction):
+        text = "the prediction is too long for the name of a class"
+        raise UnscorableError(text, reason=Reason.PREDICTION_LONG_TEXT)
 
 
 def _only_one(judge: Callable[[str], bool], truth: Any, prediction: Any) -> str:

@@ -244,7 +244,10 @@ for reason, cases in TABLE.items():
         DIFFERENCES.setdefault(case, []).extend((field, reason) for field in fields)
 
 # Top-level fields that any document may have and the original's has not, with the reason.
-NEW_FIELDS = {"fold": "a prediction has a `fold`, one of 20 groups by its request id"}
+NEW_FIELDS = {
+    "fold": "a prediction has a `fold`, one of 20 groups by its request id",
+    "prediction": "what a response says by itself is in `prediction`",
+}
 
 # All answers are 200 but for these.
 STATUS = {"header_no_ids": [400], "header_no_type": [400], "method_put": [405]}

@@ -110,7 +110,7 @@ def test_another_threshold(command: Run, stored: str, index: Index) -> None:
 
     status, out, err = command(*chosen)
     assert (status, err) == (0, "")
-    assert out.splitlines()[-1] == f"{N} documents with feedback: {moved} changed, {N - moved} as they are"
+    assert out.splitlines()[-1] == f"{N} documents: {moved} changed, {N - moved} as they are"
     assert f"{'accuracy':26}" in out
     found, wanted = in_engine(index, stored), expected(0.3)
     del wanted["documents"]
@@ -141,7 +141,7 @@ def test_what_was_never_scored(command: Run, reach: Settings, deployment: str, i
     # As the original has it: the engine guesses the types.
     assert not SearchEngine(reach).bulk(("\n".join(lines) + "\n").encode())["errors"]
     status, out, _ = command("--index", name, "--deployment", deployment, "--from", "2026-01-02", "--to", "2026-01-04")
-    assert (status, out.splitlines()[-1]) == (0, "1 documents with feedback: 1 changed, 0 as they are")
+    assert (status, out.splitlines()[-1]) == (0, "1 documents: 1 changed, 0 as they are")
     assert command("--index", name, "--deployment", deployment)[1].endswith("1 changed, 1 as they are\n")
     found = {id: document.get("metrics", {}).get("correct") for (_, id), document in index.documents(name).items()}
     assert found == {"o0": 1, "o1": 1, "o2": None}
@@ -236,7 +236,7 @@ def test_a_state_is_gone_on_from(
     status, out, _ = command(*chosen)
     assert status == 0
     assert out.splitlines()[0].startswith("continuing from 2026-01-02T03:01:39.000Z")
-    assert "\n201 documents with feedback: " in out
+    assert "\n201 documents: " in out
     assert not state.exists()
     found, wanted = in_engine(index, stored), expected(0.3)
     del wanted["documents"]
@@ -318,7 +318,7 @@ def test_nothing_there(command: Run, deployment: str) -> None:
     """No index is no error."""
     assert command("--index", f"inference-log-{deployment}-*") == (
         0,
-        "0 documents with feedback: 0 changed, 0 as they are\n",
+        "0 documents: 0 changed, 0 as they are\n",
         "",
     )
 

@@ -105,3 +105,5 @@ PREDICTION = without(FAILED, any_of(has_part("request"), has_part("response"), e
 # A feedback of nothing but a truth may have no indexed field; with a response it was scored, and so has metrics.
 FEEDBACK = any_of(has_part("feedback"), has_part("metrics"))
 WITH_FEEDBACK = having(PREDICTION, FEEDBACK)
+# What scoring derives anything from, for rescore: a response that says something by itself, or a pair.
+READABLE = having(PREDICTION, any_of(has_part("response"), FEEDBACK))

@@ -20,7 +20,7 @@ from request_logger.store.indices.templates import INDEX_PATTERNS, TEMPLATE_NAME
 from request_logger.store.responses import Refusal, read_mappings, read_templates
 
 PIPELINE = "request-logger-reindex"
-_PARTS = ("request", "response", "feedback", "outlier", "drift", "metrics")
+_PARTS = ("request", "response", "feedback", "outlier", "drift", "metrics", "prediction")
 # Unpacks values that were stored without indexing, and converts a reward true or false to a number.
 _SCRIPT = (
     "for (def name : params.parts) { def part = ctx[name]; if (part instanceof Map && part.unindexed instanceof Map) "

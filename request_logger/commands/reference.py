@@ -146,6 +146,14 @@ _MEANINGS = {
     "metrics.evaluated": "names of the evaluations: [assessments.md](assessments.md)",
     "metrics.evaluation_labels": "their labels as `<name>=<label>`",
     "metrics.evaluations": "an object per name of an evaluation: [assessments.md](assessments.md#fields)",
+    "metrics.delay_seconds": "seconds from the prediction to its feedback: [prediction.md](prediction.md)",
+    "prediction.label": "the predicted class, or a list of labels: [prediction.md](prediction.md)",
+    "prediction.probability": "probability of the predicted class",
+    "prediction.positive_probability": "probability of the positive class",
+    "prediction.margin": "distance of that probability from the next greatest one",
+    "prediction.value": "the predicted number, or level",
+    "prediction.score_bin": "bin of the positive probability, as in `metrics`",
+    "prediction.calibration_bin": "bin of the probability, as in `metrics`",
     "metrics.response_disagrees": "whether the response within the feedback differs from the stored one",
 }
 

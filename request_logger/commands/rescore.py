@@ -164,9 +164,7 @@ def _print(rescore: Rescore, arguments: argparse.Namespace) -> None:
     counts = rescore.counts
     changed = "would change" if arguments.dry_run else "changed"
     refused = f", {counts.refused:,} refused by the engine" if counts.refused else ""
-    print(
-        f"{counts.read:,} documents with feedback: {counts.changed:,} {changed}, {counts.same:,} as they are{refused}"
-    )
+    print(f"{counts.read:,} documents: {counts.changed:,} {changed}, {counts.same:,} as they are{refused}")
     for reason in rescore.reasons:
         print(f"  refused: {reason[:300]}")
     if rescore.left_out:

@@ -30,12 +30,18 @@ NUMBER_METRICS = (
     "exact_match", "normalized_match", "token_f1", "edit_distance", "edit_similarity", "word_errors",
     "truth_characters", "truth_words",
 )  # fmt: skip
+DELAY = "delay_seconds"
+"""The field of `metrics` with the time between a prediction and its feedback."""
+PREDICTION = "prediction"
+"""The document's object with what its response says by itself: see scorers.base.ReadsResponses."""
+NUMBER_PREDICTIONS = ("probability", "positive_probability", "margin", "value")
+BINS = ("score_bin", "calibration_bin")
 SCORED_AT = "scored_at"
 """The field of `metrics` with the time of scoring."""
 METRICS = frozenset({
     *KEYWORD_METRICS, *NUMBER_METRICS, "error", "unscorable", "warning", "series", "scored_at", "correct", "truth_rank",
-    "score_bin", "calibration_bin", "reward", "reward_agrees", "response_disagrees", "unindexed", "unindexed_reason",
-    "evaluated", "evaluation_labels", "evaluations",
+    *BINS, "reward", "reward_agrees", "response_disagrees", "unindexed", "unindexed_reason",
+    "evaluated", "evaluation_labels", "evaluations", DELAY,
 })  # fmt: skip
 
 SEARCHABLE_TEXT = "searchable_text"
@@ -58,6 +64,7 @@ PARTS = {
     "outlier": frozenset(_ANY_PART),
     "drift": frozenset(_ANY_PART),
     "metrics": METRICS,
+    PREDICTION: frozenset({"label", *NUMBER_PREDICTIONS, *BINS, "unindexed", "unindexed_reason"}),
 }
 """Part -> its fields with a fixed type, without subfields."""
 FAILED_STATUS = 400

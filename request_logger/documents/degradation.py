@@ -28,7 +28,9 @@ _NOT_LISTED = "not in the mapping: "
 # Each refusal names one element: after more than this many, all elements of the part are set aside.
 _MAX_SINGLE_REFUSALS = 3
 _ELEMENTS = "elements"
-# A mapping that accepts no new field refuses it, as it does the metrics.
+DERIVED = ("metrics", mapped_fields.PREDICTION)
+"""The objects that are computed from the parts: where a mapping refuses even their text, they are left out."""
+# A mapping that accepts no new field refuses it, as it does those objects.
 _FOLD = "fold"
 # Fields that the index template does not index: no name within them is refused.
 _NOT_INDEXED = frozenset(
@@ -42,18 +44,18 @@ def degraded_form(document: Document, parts: Mapping[str, Document], reasons: Se
     ``reasons`` are the search engine's reasons so far. The elements, fields and parts that they name become JSON text
     that is not indexed. A reason that names nothing, or only such text, leads to the next of `_stages`.
     """
-    stages = _stages(parts, has_fold=_FOLD not in document)
+    stages = _stages(parts, left_out_last=_FOLD if _FOLD in document else "")
     form = by_reasons = _Form()
     stage = 0
     effective: list[str] = []
     for number, reason in enumerate(map(_plain, reasons), start=1):
         left = MAX_REFUSALS - number
         further = by_reasons | _named(parts, [*effective, reason])
-        if further | stages[stage] == form and "[metrics" in reason and parts["metrics"]:
-            # The metrics are text already, and are still refused: leave them out.
-            further |= _Form(has_metrics=False)
+        if further | stages[stage] == form:
+            # They are text already, and are still refused.
+            further |= _without(name for name in DERIVED if f"[{name}" in reason and parts[name])
         if f"[{_FOLD}]" in reason and _FOLD in document:
-            further |= _Form(has_fold=False)
+            further |= _without([_FOLD])
         if left > 1 and further | stages[stage] != form:
             effective.append(reason)
             by_reasons = further
@@ -69,28 +71,29 @@ def degraded_form(document: Document, parts: Mapping[str, Document], reasons: Se
 
 @dataclass(frozen=True, slots=True)
 class _Form:
-    """The content that becomes text: fields as (part, field), single elements as (part, name)."""
+    """The content that becomes text, fields as (part, field), single elements as (part, name); and what is left out."""
 
     fields: frozenset[tuple[str, str]] = frozenset()
     elements: frozenset[tuple[str, str]] = frozenset()
-    has_metrics: bool = True
-    has_fold: bool = True
+    left_out: frozenset[str] = frozenset()
 
     def __or__(self, other: _Form) -> _Form:
-        fields = self.fields | other.fields
+        left_out = self.left_out | other.left_out
+        fields = frozenset(field for field in self.fields | other.fields if field[0] not in left_out)
         singles = frozenset(each for each in self.elements | other.elements if (each[0], _ELEMENTS) not in fields)
-        has_metrics = self.has_metrics and other.has_metrics
-        fields = fields if has_metrics else frozenset(f for f in fields if f[0] != "metrics")
-        return _Form(fields, singles, has_metrics, self.has_fold and other.has_fold)
+        return _Form(fields, singles, left_out)
 
 
-def _stages(parts: Mapping[str, Document], *, has_fold: bool) -> list[_Form]:
+def _without(names: Iterable[str]) -> _Form:
+    return _Form(left_out=frozenset(names))
+
+
+def _stages(parts: Mapping[str, Document], *, left_out_last: str) -> list[_Form]:
     """Return the forms to try in turn if the reasons don't name the refused content.
 
     Set aside are: the names that an index can't have; the metrics of evaluations, whose names are any sender's; the
-    names from documents, for which an index may have no room; the metrics, which scoring can compute again; all but a
-    few fields; everything; and finally the metrics and the fold are left out. ``has_fold`` is true if there is no fold
-    to leave out.
+    names from documents, for which an index may have no room; the metrics and the prediction, which scoring can compute
+    again; all but a few fields; everything; and finally both are left out, and the top-level field ``left_out_last``.
     """
 
     def those(wanted: Callable[[str, str, Any], bool]) -> frozenset[tuple[str, str]]:
@@ -103,26 +106,27 @@ def _stages(parts: Mapping[str, Document], *, has_fold: bool) -> list[_Form]:
     )
     evaluations = illegal | those(lambda name, field, value: (name, field) == ("metrics", "evaluations"))
     brought = evaluations | those(lambda name, field, value: field not in mapped_fields.PARTS[name])
-    metrics = brought | those(lambda name, field, value: name == "metrics")
-    most = metrics | those(lambda name, field, value: field not in _LAST_REFUSED)
+    derived = brought | those(lambda name, field, value: name in DERIVED)
+    most = derived | those(lambda name, field, value: field not in _LAST_REFUSED)
     everything = those(lambda name, field, value: True)
+    without = _without(name for name in DERIVED if parts[name])
     return [
         _Form(),
         _Form(illegal),
         _Form(evaluations),
         _Form(brought),
-        _Form(metrics),
-        _Form(brought, has_metrics=not parts["metrics"]),
+        _Form(derived),
+        _Form(brought) | without,
         _Form(most),
         _Form(everything),
-        _Form(everything, has_metrics=not parts["metrics"], has_fold=has_fold),
+        _Form(everything) | without | _without([left_out_last] if left_out_last else []),
     ]
 
 
 def _named(parts: Mapping[str, Document], reasons: Sequence[str]) -> _Form:
     """Return the form in which the content that the reasons name is text."""
     fields: set[tuple[str, str]] = set()
-    has_metrics = True
+    left_out: set[str] = set()
     not_listed = {match for reason in reasons if _NOT_LISTED in reason for match in _NAMED_FIELD.findall(reason)}
     for steps in _refused_fields(parts, reasons):
         name, field = steps if len(steps) > 1 else (steps[0], "")
@@ -133,9 +137,9 @@ def _named(parts: Mapping[str, Document], reasons: Sequence[str]) -> _Form:
                 # Elements are excluded: they are in the mapping, and each is refused by its own name.
                 others = parts[name].keys() - mapped_fields.PARTS[name] - {_ELEMENTS}
                 fields |= {(name, each) for each in others}
-        elif name == "metrics" and (field or name in not_listed):
-            # The mapping refuses metrics as a whole, or the field for the text.
-            has_metrics = not parts["metrics"]
+        elif name in DERIVED and (field or name in not_listed):
+            # The mapping refuses the object as a whole, or the field for its text.
+            left_out |= {name} if parts[name] else set()
         elif not field:
             # In an index of the original logger the time may be mapped as a date, which refuses other text.
             fields |= {(name, each) for each in parts[name] if each not in _LAST_REFUSED}
@@ -143,7 +147,7 @@ def _named(parts: Mapping[str, Document], reasons: Sequence[str]) -> _Form:
         if sum(match.startswith(f"{name}.{_ELEMENTS}.") for match in not_listed) > 1:
             fields.add((name, _ELEMENTS))
     elements = {(name, each) for name, part in parts.items() for each in _refused_elements(name, part, reasons)}
-    return _Form(frozenset(fields), frozenset(elements), has_metrics) | _Form()
+    return _Form(frozenset(fields), frozenset(elements)) | _without(left_out)
 
 
 def _in_form(document: Document, parts: Mapping[str, Document], form: _Form, reason: str) -> Document:
@@ -159,11 +163,7 @@ def _in_form(document: Document, parts: Mapping[str, Document], form: _Form, rea
         if unindexed:
             text = dumps(unindexed).decode()
             refused[name] = {**content, "unindexed": text, "unindexed_reason": reason[:1000]}
-    if not form.has_metrics:
-        refused.pop("metrics", None)
-    if not form.has_fold:
-        refused.pop(_FOLD, None)
-    return refused
+    return {name: value for name, value in refused.items() if name not in form.left_out}
 
 
 def _plain(reason: str) -> str:

@@ -19,7 +19,7 @@ from typing import Any
 
 from request_logger.common.json import loads
 from request_logger.common.times import time_key
-from request_logger.documents.degradation import MAX_REFUSALS, degraded_form
+from request_logger.documents.degradation import DERIVED, MAX_REFUSALS, degraded_form
 from request_logger.documents.event import owner_of
 from request_logger.documents.feedback_join import (
     has_evaluations,
@@ -248,7 +248,7 @@ def degrade(document: Document, reasons: Sequence[str]) -> Document | None:
     """
     if len(reasons) > MAX_REFUSALS:
         return None
-    parts = {name: part_in(document, name) for name in (*PARTS, "metrics")}
+    parts = {name: part_in(document, name) for name in (*PARTS, *DERIVED)}
     return degraded_form(document, parts, reasons)
 
 

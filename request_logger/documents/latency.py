@@ -1,6 +1,7 @@
-"""Derives the latency of a call of a language model from the times of its request and its response. Pure code.
+"""Derives how much time passed between the parts of a document. Pure code.
 
-Neither event alone knows it, so it is a field of the document, and not of a part.
+The latency of a language model's call is that from its request to its response, the delay of feedback that from the
+prediction to its feedback. No event alone knows them.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from typing import Any
 from request_logger.common.mapped_fields import LATENCY
 from request_logger.common.times import time_key
 from request_logger.documents.document import Document, part_in
+from request_logger.documents.parts import RECEIVED
 
 # Elements that only the responses of language models have, of which each has one.
 _OF_LANGUAGE_MODELS = frozenset({"finish_reason", "completion_tokens", "total_tokens", "stream"})
@@ -27,6 +29,23 @@ def with_latency(document: Document) -> Document:
         return document
     rest = {name: value for name, value in document.items() if name != LATENCY}
     return rest if seconds is None else {**rest, LATENCY: seconds}
+
+
+def delay_seconds(document: Document) -> float | None:
+    """Return the time from a stored prediction (its request, else its response) to its feedback in seconds.
+
+    The times are those of the events, else of their arrival. None if no response is stored, if a time is unknown, and
+    if the feedback is the earlier one: it has another clock, or the time of what it reports on.
+    """
+    if not isinstance(document.get("response"), dict) or not isinstance(document.get("feedback"), dict):
+        return None
+    # The time of the request, else of the response, is the document's.
+    predicted = time_key(document.get("@timestamp"))
+    feedback = part_in(document, "feedback")
+    told = _time(feedback)
+    if told is None:
+        told = time_key(feedback.get(RECEIVED))
+    return None if predicted is None or told is None or told < predicted else (told - predicted) / _NANOSECONDS
 
 
 def _seconds(document: Document) -> float | None:

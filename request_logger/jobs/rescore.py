@@ -1,9 +1,9 @@
-"""Applies a changed scorer to stored documents: reads, scores, and writes where the metrics or the fold differ.
+"""Applies a changed scorer to stored documents: reads, scores, and writes where anything derived differs.
 
 Documents are read in the order of their time, so one time marks the progress of a run: everything before it is done.
 Each write goes through the store's writer as an event's does: the change is applied to the current version of the
 document, with optimistic concurrency. A run can therefore proceed beside live traffic, be stopped, and be repeated:
-documents that already have the right metrics are left alone.
+documents that already have the right fields are left alone.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from typing import Any, cast
 
 from request_logger.analytics.accumulator import Accumulator
 from request_logger.analytics.rollups import HasMetrics
-from request_logger.analytics.selection import TIME, WITH_FEEDBACK, Query, Selection, any_of, exists, having
+from request_logger.analytics.selection import READABLE, TIME, Query, Selection, any_of, exists, having
+from request_logger.common.mapped_fields import PREDICTION, SCORED_AT
 from request_logger.documents.document import Document, expand
 from request_logger.documents.folds import FOLD
 from request_logger.scoring.registry import ScorerError, build
@@ -48,7 +49,7 @@ class Counts:
     changed: int = 0
     """Written; in a dry run: would be written."""
     same: int = 0
-    """The stored metrics equal the scorer's, and the fold is right."""
+    """The stored metrics and prediction equal the scorer's, and the fold is right."""
     refused: int = 0
     """The search engine rejected the new document; the stored one remains."""
 
@@ -95,6 +96,12 @@ class Scorers:
             self.by_name[scorer.name] = cast(HasMetrics, scorer)
         return scorer
 
+    def choose_for_response(
+        self, namespace: str, deployment: str, predictor: str, model: str, prediction: Row
+    ) -> Any | None:
+        """Return the wrapped chooser's scorer."""
+        return self._chooser.choose_for_response(namespace, deployment, predictor, model, prediction)
+
     def learn(self, metrics: Any) -> None:
         """Record the scorer that stored metrics name, if it is a built-in one."""
         name = metrics.get("scorer") if isinstance(metrics, dict) else None
@@ -129,7 +136,7 @@ class Rescore:
         self._engine = engine
         self._path = selection.path(settings)
         self._source = {"excludes": not_needed(settings.fold_key)}
-        self._filters: list[Query] = [WITH_FEEDBACK, *selection.filters()]
+        self._filters: list[Query] = [READABLE, *selection.filters()]
         self._scorers = scorers
         self._settle = settle
         self._writer = writer
@@ -202,8 +209,8 @@ class Rescore:
                 self.counts.read += 1
                 self.counts.same += not changes
                 self._scorers.learn(hit.source.get("metrics"))
-                self.before.add(_metrics(hit.source), self._scorers.by_name)
-                self.after.add(_metrics(wanted), self._scorers.by_name)
+                self.before.add(_whole(hit.source, "metrics"), self._scorers.by_name)
+                self.after.add(_whole(wanted, "metrics"), self._scorers.by_name)
             if not changes:
                 continue
             if self._writer is None:
@@ -234,21 +241,22 @@ class Rescore:
         return stored if stored is None else self._scored(stored)
 
     def _scored(self, document: Document) -> Document:
-        """Return the document with new metrics and fold, or itself if only `scored_at` would change."""
+        """Return the document with what is derived from it, or itself if only `scored_at` would change."""
         wanted = self._settle(document)
         if wanted is document or (_compared(document) == _compared(wanted)):
             return document
         return wanted
 
 
-def _metrics(document: Document) -> Any:
-    kept = document.get("metrics")
+def _whole(document: Document, name: str) -> Any:
+    kept = document.get(name)
     return expand(kept) if isinstance(kept, dict) else kept
 
 
-def _compared(document: Document) -> tuple[Any, Any]:
-    metrics = _metrics(document)
-    return {**metrics, "scored_at": None} if isinstance(metrics, dict) else metrics, document.get(FOLD)
+def _compared(document: Document) -> tuple[Any, ...]:
+    metrics = _whole(document, "metrics")
+    scored = {**metrics, SCORED_AT: None} if isinstance(metrics, dict) else metrics
+    return scored, _whole(document, PREDICTION), document.get(FOLD)
 
 
 def not_needed(fold_key: str) -> list[str]:

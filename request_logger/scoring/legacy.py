@@ -37,6 +37,10 @@ class ByColumn(Multiclass):
         """Score as `Multiclass` does, without the names of the pair."""
         return Multiclass.score(self, Row(truth.value), Row(prediction.value))
 
+    def prediction_fields(self, prediction: Row) -> Fields:
+        """Read as `Multiclass` does, without the names of the response."""
+        return Multiclass.prediction_fields(self, Row(prediction.value))
+
 
 @dataclass(frozen=True, slots=True)
 class OneHot(ByColumn):

@@ -14,7 +14,7 @@ import yaml
 
 from request_logger.payloads.flat import Flat
 from request_logger.scoring.registry import AUTO, ScorerError, build, parse
-from scorers.auto import SCORERS, scorer_name
+from scorers.auto import SCORERS, response_scorer_name, scorer_name
 from scorers.base import Row, Scorer
 from scorers.reward import Reward
 
@@ -79,6 +79,19 @@ class Chooser:
             return self._reward
         fixed = self._fixed(namespace, deployment, predictor, model)
         return fixed if fixed is not None else self._auto[scorer_name(truth, prediction)]
+
+    def choose_for_response(
+        self, namespace: str, deployment: str, predictor: str, model: str, prediction: Row
+    ) -> Scorer | None:
+        """Return the scorer that reads a response by itself; None where `auto` needs the truth to choose one.
+
+        The same arguments always give the same scorer. Never raises.
+        """
+        fixed = self._fixed(namespace, deployment, predictor, model)
+        if fixed is not None:
+            return fixed
+        name = response_scorer_name(prediction)
+        return None if name is None else self._auto[name]
 
     def flat_of(self, namespace: str, deployment: str, predictor: str, model: str) -> Flat:
         """Return what a flat array of numbers is to the scorer of a deployment: one row, if its class says so."""

@@ -10,23 +10,22 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from request_logger.common.guard import reraise_if_killed, type_name
-from request_logger.common.json import all_parsed
+from request_logger.common.mapped_fields import DELAY
 from request_logger.common.times import now
 from request_logger.documents.batches import has_own_messages
 from request_logger.documents.document import Document, part_in
-from request_logger.documents.event_metadata import is_failure
 from request_logger.documents.folds import with_fold
-from request_logger.documents.latency import with_latency
+from request_logger.documents.latency import delay_seconds, with_latency
 from request_logger.payloads import UndecodableError, decode_message
 from request_logger.payloads.evaluations import EVALUATIONS
 from request_logger.payloads.flat import Flat, read_flat
 from request_logger.scoring import custom_metrics, evaluations, user_scorers
+from request_logger.scoring.predictions import ResponseChooser, with_prediction
 from request_logger.scoring.reasons import PairReason, PairWarning, chooser_raised
+from request_logger.scoring.stored_responses import origin_of, stored_row
 from scorers.base import Row, UnscorableError, finite
 
 Settle = Callable[[Document], Document]
-# In the order of ChooserLike.choose.
-_ORIGIN = ("Ce-Namespace", "Ce-Inferenceservicename", "Ce-Endpoint", "Ce-Modelid")
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +43,7 @@ class ScorerLike(Protocol):
         ...
 
 
-class ChooserLike(Protocol):
+class ChooserLike(ResponseChooser, Protocol):
     """Chooses scorers, as scoring uses it."""
 
     def choose(
@@ -61,13 +60,13 @@ class ChooserLike(Protocol):
 
 
 def settler(chooser: ChooserLike, fold_key: str = "") -> Settle:
-    """Return the function that updates what a joined document derives: latency, ``metrics`` and the fold.
+    """Return the function that updates what a joined document derives: latency, metrics, prediction and fold.
 
     ``fold_key``: see `folds.with_fold`.
     """
 
     def settle(document: Document) -> Document:
-        return with_fold(_with_metrics(with_latency(document)), fold_key)
+        return with_fold(with_prediction(_with_metrics(with_latency(document)), chooser), fold_key)
 
     def _with_metrics(document: Document) -> Document:
         metrics = score(document, chooser) if "feedback" in document else None
@@ -88,16 +87,24 @@ def score(document: Document, chooser: ChooserLike) -> dict[str, Any] | None:
 
     The stored response is scored; the response in the feedback only if none is stored, and ``response_disagrees`` is
     set if the two differ. If the pair can't be scored, ``error`` and ``unscorable`` have the reason, a fixed text: in
-    regression ``error`` is a number, so only ``unscorable`` can be counted by its text. Never raises, whatever the
-    scorer does and whichever program wrote the document.
+    regression ``error`` is a number, so only ``unscorable`` can be counted by its text. A truth or a reward has its
+    delay after the prediction. Never raises, whatever the scorer does and whichever program wrote the document.
     """
     try:
-        return _score(document, chooser)
+        return _with_delay(_score(document, chooser), document)
     except BaseException as error:
         # A document from another program, or a defect here, must not end the thread that stores events.
         reraise_if_killed(error)
         log.exception("a document could not be scored")
         return _unscorable(f"scoring raised {type_name(error)}")
+
+
+def _with_delay(metrics: dict[str, Any] | None, document: Document) -> dict[str, Any] | None:
+    """Return the metrics of a truth or a reward with its delay, where that is known; all others unchanged."""
+    if metrics is None or not ("basis" in metrics or "unscorable" in metrics):
+        return metrics
+    delay = delay_seconds(document)
+    return metrics if delay is None else {**metrics, DELAY: delay}
 
 
 def _score(document: Document, chooser: ChooserLike) -> dict[str, Any] | None:
@@ -155,7 +162,7 @@ def _warning(problems: list[str]) -> str | list[str]:
 
 def _chosen(chooser: ChooserLike, document: Document, truth: Row | None, prediction: Row | None) -> ScorerLike:
     try:
-        return chooser.choose(*_names(document), truth, prediction)
+        return chooser.choose(*origin_of(document), truth, prediction)
     except BaseException as error:
         reraise_if_killed(error)
         raise _no_pair(chooser_raised(error)) from None
@@ -193,34 +200,14 @@ def _message_position(feedback: Document) -> tuple[int, int]:
     return (0, 1) if has_own_messages(feedback) else row_position(feedback)
 
 
-def _names(document: Document) -> tuple[str, str, str, str]:
-    """Return namespace, deployment, predictor (endpoint) and model of a document; empty if missing."""
-    namespace, deployment, predictor, model = map(document.get, _ORIGIN)
-    return _text(namespace), _text(deployment), _text(predictor), _text(model)
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""
-
-
 def _responses(document: Document, feedback: Document) -> tuple[Row | None, Row | None, str | None]:
     """Return the row of the stored response, that of the response in the feedback, and why one can't be used."""
     row, expected = _message_position(feedback)
-    problem: str | None = None
-    stored = embedded = None
-    if document.get("response") is not None:
-        response = part_in(document, "response")
-        if is_failure(response):
-            # Not even the response in the feedback is a prediction that anybody got.
-            return None, None, PairReason.REQUEST_FAILED
-        if "undecodable" in response:
-            problem = PairReason.RESPONSE_UNDECODABLE
-        elif "instance" in response:
-            stored = Row(all_parsed(response["instance"]), _column_names(response.get("names")))
-        elif "payload_dropped" in response:
-            problem = PairReason.RESPONSE_DROPPED
-        else:
-            problem = PairReason.RESPONSE_WITHOUT_INSTANCE
+    stored, problem = stored_row(document)
+    embedded = None
+    if problem is PairReason.REQUEST_FAILED:
+        # Not even the response in the feedback is a prediction that anybody got.
+        return None, None, problem
     if feedback.get("response") is not None:
         try:
             rows = _rows(feedback["response"], expected)
@@ -229,10 +216,6 @@ def _responses(document: Document, feedback: Document) -> tuple[Row | None, Row 
         except UndecodableError:
             problem = problem or PairReason.FEEDBACK_RESPONSE_UNDECODABLE
     return stored, embedded, problem
-
-
-def _column_names(names: Any) -> tuple[str, ...]:
-    return tuple(names) if isinstance(names, list) and set(map(type, names)) <= {str} else ()
 
 
 def _truth(feedback: Document, prediction: Row | None) -> tuple[Row | None, int]:

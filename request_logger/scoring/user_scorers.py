@@ -15,9 +15,10 @@ from typing import Any
 
 from request_logger.common.guard import reraise_if_killed, type_name
 from request_logger.common.json import plain
+from request_logger.common.mapped_fields import DELAY
 from request_logger.scoring.legacy import LegacyScorer
 from request_logger.scoring.reasons import MAX_REASON_CHARACTERS, raised, returned
-from scorers.base import Row, UnscorableError
+from scorers.base import LABEL, RESPONSE_FIELDS, Row, UnscorableError
 
 # Each new name is a field of the index's mapping, whose limit is 2,000 for all parts and scorers together.
 MAX_FIELDS = 200
@@ -41,6 +42,7 @@ _OURS = frozenset(
         "evaluated",
         "evaluation_labels",
         "evaluations",
+        DELAY,
     )
 )
 
@@ -141,6 +143,42 @@ def _scalar(scorer: Any, value: Any) -> Any:
             return None
         return value if isinstance(value, float) or abs(value) < 2**63 else number
     raise _unusable(scorer, "a field that is neither a number, a text, a boolean nor a list of these")
+
+
+def read(scorer: Any, prediction: Row) -> dict[str, Any]:
+    """Return what a scorer reads in a response by itself, empty if it reads nothing. Raises only if it is killed."""
+    user = scorer.scorer if isinstance(scorer, LegacyScorer) else scorer
+    try:
+        method = getattr(scorer, "prediction_fields", None)
+        if method is None:
+            return {}
+        found = method(prediction)
+        if type(scorer).__module__.startswith("scorers."):
+            return found  # type: ignore[no-any-return]
+        return _checked_response(user, found)
+    except UnscorableError:
+        return {}
+    except BaseException as error:
+        reraise_if_killed(error)
+        _warn_once(f"{raised(user, error)}: the response has no prediction fields", _raised_at(error))
+        return {}
+
+
+def _checked_response(scorer: Any, found: Any) -> dict[str, Any]:
+    fields = _checked(scorer, found)
+    if not fields.keys() <= set(RESPONSE_FIELDS):
+        raise _unusable(scorer, f"other prediction fields than {', '.join(RESPONSE_FIELDS)}")
+    for name, value in fields.items():
+        if not _is_of_type(name, value):
+            raise _unusable(scorer, f"a {name} that is no {'text' if name == LABEL else 'number'}")
+    return fields
+
+
+def _is_of_type(name: str, value: Any) -> bool:
+    if name != LABEL:
+        return isinstance(value, (int, float)) and not isinstance(value, bool)
+    listed = value if isinstance(value, list) else [value]
+    return bool(listed) and all(isinstance(entry, str) for entry in listed)
 
 
 def _unusable(scorer: Any, found: str) -> UnscorableError:

@@ -42,8 +42,10 @@ def test_other_metrics_replace_what_was_there() -> None:
 @pytest.mark.parametrize("rest", [{"response": RESPONSE}, {"request": RESPONSE}, {"feedback": FEEDBACK}])
 def test_what_is_no_pair_any_more_has_no_metrics(rest: dict[str, Any]) -> None:
     """Those of an earlier pair go, and a document without any stays the same one."""
-    assert SETTLE({**rest, "metrics": OLD}) == rest
-    assert SETTLE(rest) is rest
+    settled = SETTLE({**rest, "metrics": OLD})
+    assert settled == SETTLE(rest)
+    assert "metrics" not in settled
+    assert SETTLE(settled) is settled
 
 
 @pytest.mark.parametrize(("reward", "agrees"), [(1, True), (0, False), (1.0, True), (2, None), (0.5, None)])

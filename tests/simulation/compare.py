@@ -18,7 +18,7 @@ from tests.simulation.traffic import Message
 # Each costs as much as storing the events again.
 _MOST_ORACLES = 100
 # The fields of a document that are computed from its parts.
-_DERIVED = {"metrics", "fold"}
+_DERIVED = {"metrics", "prediction", "fold"}
 _PARTS = ("request", "response", "feedback")
 
 

@@ -12,7 +12,7 @@ from request_logger.scoring.registry import registered
 from request_logger.settings import Settings
 from request_logger.store.indices import templates
 from request_logger.store.indices.mapping_check import NUMBERS, field_types
-from scorers.base import AtMost, Count, Need, Row, Sum, SumBy, Terms, TermsBy
+from scorers.base import RESPONSE_FIELDS, AtMost, Count, Need, Row, Sum, SumBy, Terms, TermsBy
 
 TYPES = field_types(templates.mapping())
 PAIRS: list[tuple[Any, Any]] = [
@@ -77,6 +77,14 @@ def test_every_field_of_a_part_is_known(part: str) -> None:
     """But for those in which documents bring names of their own."""
     fields = set(templates.mapping(text_search=True)["properties"][part]["properties"])
     assert fields - {"elements", "metadata", "annotations", "meta"} == mapped_fields.PARTS[part]
+
+
+def test_fields_of_a_response_have_the_types_of_the_same_metrics() -> None:
+    """What every scorer may read is mapped, and the bins and probabilities are those of `metrics`."""
+    assert {*RESPONSE_FIELDS, "unindexed", "unindexed_reason"} == mapped_fields.PARTS["prediction"]
+    same = {"label": "predicted_label", "value": "prediction", "margin": "probability"}
+    for field in RESPONSE_FIELDS:
+        assert TYPES[f"prediction.{field}"] == TYPES[f"metrics.{same.get(field, field)}"]
 
 
 def test_what_refused_forms_need_is_in_every_part() -> None:

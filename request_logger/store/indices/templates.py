@@ -15,10 +15,14 @@ from typing import Any
 
 from request_logger.common.join_keys import KEYS_INDEX, is_keys_index
 from request_logger.common.mapped_fields import (
+    BINS,
     COMPONENT,
+    DELAY,
     KEYWORD_METRICS,
     LATENCY,
     NUMBER_METRICS,
+    NUMBER_PREDICTIONS,
+    PREDICTION,
     SEARCHABLE_TEXT,
     STATUS,
 )
@@ -30,7 +34,7 @@ Mapping = dict[str, Any]
 
 TEMPLATE_NAME = "request-logger"
 # Increase it with every change below: at start, a template with a lower version is replaced.
-VERSION = 4
+VERSION = 5
 INDEX_PATTERNS = ["inference-log-*", "reference-log-*", "drift-log-*"]
 DEAD_LETTER_INDEX = "request-logger-dead-letters"
 # The limit counts all fields of an index, including objects and `.keyword` subfields. Ours are in the mapping from the
@@ -52,6 +56,7 @@ _WITH_SUBFIELD: Mapping = {
 _KEYWORD: Mapping = {"type": "keyword", "ignore_above": IGNORE_ABOVE}
 _DATE: Mapping = {"type": "date", "ignore_malformed": True}
 _DOUBLE: Mapping = {"type": "double", "ignore_malformed": True}
+_INTEGER: Mapping = {"type": "integer"}
 _STATUS_CODE: Mapping = {"type": "integer", "ignore_malformed": True}
 _STORED: Mapping = {"type": "object", "enabled": False}
 _STORED_TEXT: Mapping = {"type": "keyword", "index": False, "doc_values": False}
@@ -77,15 +82,27 @@ def metrics_mapping() -> Mapping:
             "scored_at": {"type": "date"},
             "correct": {"type": "byte"},
             "truth_rank": {"type": "integer"},
-            "score_bin": {"type": "integer"},
-            "calibration_bin": {"type": "integer"},
+            **dict.fromkeys(BINS, _INTEGER),
             "reward": {"type": "double"},
             "reward_agrees": {"type": "boolean"},
             "response_disagrees": {"type": "boolean"},
+            DELAY: _DOUBLE,
             "evaluated": _KEYWORD,
             "evaluation_labels": _KEYWORD,
             # Declared so that a strict mapping refuses the evaluations by their name, and not all metrics.
             "evaluations": {"type": "object"},
+            **_UNINDEXED,
+        }
+    }
+
+
+def prediction_mapping() -> Mapping:
+    """Return the types of what a response says by itself: those of the same figures in `metrics`."""
+    return {
+        "properties": {
+            "label": _KEYWORD,
+            **dict.fromkeys(NUMBER_PREDICTIONS, _DOUBLE),
+            **dict.fromkeys(BINS, _INTEGER),
             **_UNINDEXED,
         }
     }
@@ -200,6 +217,7 @@ def mapping(*, keyword_subfields: bool = True, text_search: bool = False) -> Map
             "nodes": _STORED,
             LATENCY: _DOUBLE,
             "metrics": metrics_mapping(),
+            PREDICTION: prediction_mapping(),
         },
     }
 

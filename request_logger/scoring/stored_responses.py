@@ -1,0 +1,44 @@
+"""Reads what scoring needs of a document's stored response: its row, why there is none, and whose prediction it is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from request_logger.common.json import all_parsed
+from request_logger.documents.document import Document, part_in
+from request_logger.documents.event_metadata import is_failure
+from request_logger.scoring.reasons import PairReason
+from scorers.base import Row
+
+# In the order of Chooser.choose.
+_ORIGIN = ("Ce-Namespace", "Ce-Inferenceservicename", "Ce-Endpoint", "Ce-Modelid")
+
+
+def origin_of(document: Document) -> tuple[str, str, str, str]:
+    """Return namespace, deployment, predictor (endpoint) and model of a document; empty if missing."""
+    namespace, deployment, predictor, model = map(document.get, _ORIGIN)
+    return _text(namespace), _text(deployment), _text(predictor), _text(model)
+
+
+def stored_row(document: Document) -> tuple[Row | None, PairReason | None]:
+    """Return the row of the stored response, or why it has none; both None if no response is stored."""
+    if document.get("response") is None:
+        return None, None
+    response = part_in(document, "response")
+    if is_failure(response):
+        return None, PairReason.REQUEST_FAILED
+    if "undecodable" in response:
+        return None, PairReason.RESPONSE_UNDECODABLE
+    if "instance" in response:
+        return Row(all_parsed(response["instance"]), _column_names(response.get("names"))), None
+    if "payload_dropped" in response:
+        return None, PairReason.RESPONSE_DROPPED
+    return None, PairReason.RESPONSE_WITHOUT_INSTANCE
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _column_names(names: Any) -> tuple[str, ...]:
+    return tuple(names) if isinstance(names, list) and set(map(type, names)) <= {str} else ()
