@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from request_logger.analytics import evaluation_tables, llm_tables
+from request_logger.analytics.drift import tables as drift_tables
 from request_logger.analytics.formatting import duration, interval, number, percent, remarks, words
 from request_logger.analytics.report import Options, Report, make_report
 from request_logger.commands.engine_access import quiet_engine
@@ -38,6 +39,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--window", metavar="DURATION", default="", help="interval of the points over time: 15m, 6h, 1d, 1w, month"
     )
+    parser.add_argument(
+        "--against",
+        metavar="WINDOW",
+        default="",
+        help="add the drift of inputs and predictions against reference, previous, same-weekday or DATE..DATE",
+    )
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print JSON")
     form.add_argument("--html", metavar="FILE", help="write one self-contained page with plots")
@@ -59,7 +66,13 @@ def run(arguments: argparse.Namespace) -> int:
     """Print or write the report. Status 0: done, 1: there is nothing to report, 2: invalid arguments."""
     settings = Settings.from_env()
     options = Options(
-        arguments.target, arguments.start, arguments.end, arguments.by, arguments.window, arguments.by_date
+        arguments.target,
+        arguments.start,
+        arguments.end,
+        arguments.by,
+        arguments.window,
+        arguments.by_date,
+        arguments.against,
     )
     report = make_report(quiet_engine(settings), settings, options)
     if arguments.json:
@@ -97,6 +110,11 @@ def lines(report: Report) -> Iterator[str]:
         yield from _by(task)
     yield from _evaluations(report)
     yield from _answers(report)
+    if "drift" in report:
+        found = report["drift"]
+        yield from _section(f"drift: {drift_tables.head(found)}", drift_tables.tables(found))
+        yield drift_tables.verdict(found)
+        yield from (f"Note: {note}" for note in drift_tables.notes(found))
     for note in report["notes"]:
         yield ""
         yield f"Note: {note}"

@@ -35,10 +35,16 @@ def page(report: dict[str, Any], form: Mapping[str, str] | None = None) -> str:
     ]
     if "answers" in report:
         evaluations.append((llm_tables.HEADING, list(llm_tables.answer_tables(report["answers"]))))
+    drift = None
+    if "drift" in report:
+        found = report["drift"]
+        drift = {"verdict": drift_tables.verdict(found), "notes": list(drift_tables.notes(found))}
+        evaluations.append((f"Drift: {drift_tables.head(found)}", list(drift_tables.tables(found))))
     return _template("report.html.jinja").render(
         report=report,
         tasks=tasks,
         evaluations=evaluations,
+        drift=drift,
         plots=list(of_report(report)),
         form=form,
         unscorable=reasons,

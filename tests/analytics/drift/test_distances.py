@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from scipy.spatial.distance import jensenshannon
@@ -28,6 +28,7 @@ def both(drawn: tuple[list[int], list[int]]) -> tuple[list[int], list[int]]:
     return [a[0] + 1, *a[1:]], [*b[:-1], b[-1] + 1]
 
 
+@settings(deadline=None)
 @given(COUNTS)
 def test_scipy_has_the_same(drawn: tuple[list[int], list[int]]) -> None:
     a, b = both(drawn)
@@ -63,6 +64,7 @@ def test_chi_squared(freedom: int, share: float) -> None:
     assert chi_squared.above(0, freedom) == 1
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=60))
 def test_benjamini_hochberg(p_values: list[float]) -> None:
     named = {str(k): p for k, p in enumerate(p_values)}
@@ -70,6 +72,7 @@ def test_benjamini_hochberg(p_values: list[float]) -> None:
     assert [found[name] for name in named] == pytest.approx(stats.false_discovery_control(p_values), abs=1e-12)
 
 
+@settings(deadline=None)
 @given(COUNTS)
 def test_merged_cells_keep_all_documents(drawn: tuple[list[int], list[int]]) -> None:
     a, b = both(drawn)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,9 +21,10 @@ from tests.helpers import Index, Sender, event, ndarray
 
 pytestmark = pytest.mark.engine
 
-N = 1500
+N = 700
 BEFORE, AFTER = datetime(2026, 1, 5, tzinfo=UTC), datetime(2026, 2, 5, tzinfo=UTC)
 PERIOD, FROM = "2026-01-01..2026-02-01", "2026-02-01"
+PREDICTED = ("label", "positive_probability")
 Run = Callable[..., tuple[int, str, str]]
 
 
@@ -50,28 +51,37 @@ def columns(seed: int, *, shifted: bool) -> dict[str, np.ndarray]:
         "same": generator.lognormal(3, 1, N),
         "color": generator.choice(colors, N),
         "flag": generator.integers(0, 2, N).astype(float),
+        "label": generator.choice(["yes", "no"], N),
+        "positive_probability": generator.beta(5, 2, N) if shifted else generator.beta(2, 5, N),
         "user": np.array([f"u{seed}-{k}" for k in range(N)]),
     }
 
 
 def documents(table: dict[str, np.ndarray], at: datetime, deployment: str) -> Any:
     for k in range(N):
-        elements = {name: values[k].item() for name, values in table.items() if name != "color" or k % 10 or at < AFTER}
-        yield document(
+        elements = {name: values[k].item() for name, values in table.items() if name not in PREDICTED}
+        if at == AFTER and k % 10 == 0:
+            del elements["color"]
+        made = document(
             None, None, None, at=at + timedelta(minutes=k), deployment=deployment, elements=elements,
             request_id=f"{deployment}-{at:%m}-{k}",
         )  # fmt: skip
+        yield {**made, "prediction": {"probability": 0.9, **{name: table[name][k].item() for name in PREDICTED}}}
 
 
-@pytest.fixture
-def stored(engine: Any, deployment: str, index: Index) -> Any:
+def two_months(engine: Any, deployment: str) -> Any:
     """Two months: an age that rises, a new color, colors that are missing; the rest is as it was."""
     tables = columns(1, shifted=False), columns(2, shifted=True)
-    name = f"inference-log-seldon-test-{deployment}"
     for table, at in zip(tables, (BEFORE, AFTER), strict=True):
-        store(engine_at(engine.url), name, documents(table, at, deployment))
-    yield deployment, *tables
-    index.drop(name)
+        store(engine_at(engine.url), f"inference-log-seldon-test-{deployment}", documents(table, at, deployment))
+    return deployment, *tables
+
+
+@pytest.fixture(scope="module")
+def stored(engine: Any) -> Iterator[Any]:
+    """Two months of a deployment that no test changes."""
+    yield two_months(engine, "t-drift")
+    Index(engine.url).drop("inference-log-seldon-test-t-drift")
 
 
 def test_figures_are_those_of_scipy(command: Run, stored: Any, engine: Any) -> None:
@@ -81,9 +91,10 @@ def test_figures_are_those_of_scipy(command: Run, stored: Any, engine: Any) -> N
     report = json.loads(out)
     assert (status, report["level"], report["documents"], report["reference"]["documents"]) == (1, "major", N, N)
     fields = {each["name"].rpartition(".")[2]: each for each in report["fields"]}
-    assert next(iter(fields)) == "age" and fields["age"]["level"] == "major"
-    assert {name: fields[name]["level"] for name in ("same", "flag", "color", "user")} == {
-        "same": "none", "flag": "none", "color": "major", "user": "unknown",
+    assert {each["role"] for each in report["fields"] if each["name"].startswith("prediction.")} == {"prediction"}
+    assert {name: each["level"] for name, each in fields.items()} == {
+        "age": "major", "same": "none", "flag": "none", "color": "major", "user": "unknown",
+        "label": "none", "positive_probability": "major",
     }  # fmt: skip
     assert fields["user"]["reason"].endswith("an id?") or "most frequent values" in fields["user"]["reason"]
     known = StoredBaselines(engine_at(engine.url), f"inference-log-* {deployment}", PERIOD)
@@ -108,16 +119,16 @@ def test_figures_are_those_of_scipy(command: Run, stored: Any, engine: Any) -> N
     assert told["missing"]["current"] == pytest.approx(0.1, abs=1e-12)
     assert told["new values"]["current"] == pytest.approx((there == "pink").mean(), abs=1e-12)
     assert told["new values"]["detail"] == "pink"
-    assert report["levels"] == {"major": 2, "moderate": 0, "unknown": 1, "none": 2}
+    assert report["levels"] == {"major": 3, "moderate": 0, "unknown": 1, "none": 3}
 
 
-def test_cells_are_chosen_once(command: Run, stored: Any, index: Index, engine: Any) -> None:
+def test_cells_are_chosen_once(command: Run, deployment: str, index: Index, engine: Any) -> None:
     """The reference may go: another look has the same cells and shares, until --reset."""
-    deployment = stored[0]
+    two_months(engine, deployment)
     look = (deployment, "--against", PERIOD, "--from", FROM, "--json")
     first, second = (json.loads(command(*look)[1]) for _ in range(2))
     assert first["fields"] == second["fields"]
-    assert index.count(INDEX, {"term": {"reference": PERIOD}}) >= 5
+    assert index.count(INDEX, {"wildcard": {"target": f"*{deployment}"}}) == len(first["fields"])
     name = f"inference-log-seldon-test-{deployment}"
     old = {"query": {"range": {"@timestamp": {"lt": FROM}}}}
     index.request("POST", f"/{name}/_delete_by_query", old, refresh="true")
@@ -161,7 +172,8 @@ def test_previous_window(command: Run, stored: Any, index: Index) -> None:
         0, "major", "previous: 2026-01-05T00:00:00.000Z..2026-02-04T00:00:00.000Z",
     )  # fmt: skip
     assert report["documents"] == report["reference"]["documents"] == N
-    assert index.count(INDEX, {"wildcard": {"target": f"*{deployment}"}}) == 0
+    moving = {"bool": {"filter": [{"wildcard": {"target": f"*{deployment}"}}, {"prefix": {"reference": "prev"}}]}}
+    assert index.count(INDEX, moving) == 0
 
 
 def test_reference_data(command: Run, sender: Sender, deployment: str, index: Index) -> None:
@@ -202,3 +214,19 @@ def test_nothing_to_compare(command: Run, stored: Any) -> None:
     assert (status, err) == (3, "") and "There are no predictions in the reference." in out
     status, _, err = command(stored[0], "--against", PERIOD, "--fields", "weight")
     assert status == 2 and "--fields: expected elements, tags, headers or prediction fields, found 'weight'" in err
+
+
+def test_in_the_report(stored: Any, reach: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`report --against` adds the same figures, in all forms; the dates are those of predictions."""
+    look = ["report", stored[0], "--from", FROM, "--against", PERIOD]
+    main([*look, "--json"])
+    found = json.loads(capsys.readouterr().out)["drift"]
+    assert found["levels"] == {"major": 3, "moderate": 0, "unknown": 1, "none": 3}
+    main(look)
+    assert "Drift: 3 major, 0 moderate, of 7 fields." in capsys.readouterr().out
+    main([*look, "--html", str(tmp_path / "report.html")])
+    text = (tmp_path / "report.html").read_text()
+    assert "Drift: 3 major" in text and "Values of request.elements.age" in text
+    capsys.readouterr()
+    assert main([*look, "--by-date", "feedback"]) == 2
+    assert "--against: expected the dates of predictions" in capsys.readouterr().err
