@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -72,8 +72,7 @@ def candidates(runner: QueryRunner, current: Scope, reference: Scope, names: Seq
     and StoreUnavailableError.
     """
     kinds = _kinds(runner, reference), _kinds(runner, current)
-    paths = sorted({*kinds[0], *kinds[1]}, key=lambda path: (_role(path) is Role.INPUT, path))
-    paths = _one_form(paths)
+    paths = sorted(_one_form(*kinds), key=lambda path: (_role(path) is Role.INPUT, path))
     if names:
         paths = [_named(name, paths) for name in dict.fromkeys(names)]
         paths = list(dict.fromkeys(paths))
@@ -82,6 +81,9 @@ def candidates(runner: QueryRunner, current: Scope, reference: Scope, names: Seq
     if not names:
         chosen = list(_without_same(chosen))
     fields = [Candidate(path, _role(path), kinds[0].get(path), kinds[1].get(path)) for path in chosen[:MOST_FIELDS]]
+    for each in fields:
+        is_number = (each.reference or each.current) is Kind.NUMBER
+        runner.left_out.watch(each.path, "number" if is_number else None)
     return Candidates(fields, max(len(chosen) - MOST_FIELDS, 0))
 
 
@@ -97,10 +99,12 @@ def _named(name: str, paths: Sequence[str]) -> str:
     raise BadQueryError(f"--fields: expected elements, tags, headers or prediction fields, found {name!r}")
 
 
-def _one_form(paths: Sequence[str]) -> list[str]:
-    """Return the paths without those that are a field whose subfield is there too, or the reverse."""
-    known = set(paths)
-    return [path for path in paths if not (path.endswith(_SUBFIELD) and path.removesuffix(_SUBFIELD) in known)]
+def _one_form(*sides: Mapping[str, Kind]) -> Iterator[str]:
+    """Yield one path per field: the field or its subfield, whichever more sides have."""
+    known = {path for side in sides for path in side}
+    for plain in {path.removesuffix(_SUBFIELD) for path in known}:
+        forms = [form for form in (plain, plain + _SUBFIELD) if form in known]
+        yield max(forms, key=lambda form: sum(form in side for side in sides))
 
 
 def _without_same(paths: Iterable[str]) -> Iterable[str]:
@@ -124,6 +128,9 @@ def _kinds(runner: QueryRunner, scope: Scope) -> Mapping[str, Kind]:
 
 
 def _kind(caps: Mapping[str, Any]) -> Kind | None:
+    if "text" in caps:
+        # In indices of the original logger, where only the subfield can be counted.
+        return None
     weights: dict[Kind, float] = {}
     for type_name, found in caps.items():
         if not isinstance(found, dict) or not found.get("aggregatable"):

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import requests
 from prometheus_client.parser import text_string_to_metric_families
 from scipy import stats
 
@@ -17,7 +18,7 @@ from request_logger.analytics.drift.stored_baselines import INDEX, StoredBaselin
 from request_logger.cli import main
 from request_logger.settings import Settings
 from tests.analytics.stored import document, engine_at, store
-from tests.helpers import Index, Sender, event, ndarray
+from tests.helpers import Index, Sender, Server, event, ndarray
 
 pytestmark = pytest.mark.engine
 
@@ -176,7 +177,7 @@ def test_previous_window(command: Run, stored: Any, index: Index) -> None:
     assert index.count(INDEX, moving) == 0
 
 
-def test_reference_data(command: Run, sender: Sender, deployment: str, index: Index) -> None:
+def test_reference_data(command: Run, server: Server, sender: Sender, deployment: str, index: Index) -> None:
     """What reference events have stored is what the deployment's predictions are compared with."""
     generator = np.random.default_rng(3)
     for part, shift in (("reference.request", 0.0), ("request", 3.0)):
@@ -193,6 +194,10 @@ def test_reference_data(command: Run, sender: Sender, deployment: str, index: In
     }  # fmt: skip
     assert report["documents"] == report["reference"]["documents"] == 200
     assert any("rows of batches" in note for note in report["notes"])
+    answer = requests.get(f"{server.url}/v1/report", {"target": deployment, "against": "reference"}, timeout=60)
+    assert answer.json()["drift"]["fields"] == report["fields"]
+    page = {"target": deployment, "against": "someday"}
+    assert "against: expected reference" in requests.get(f"{server.url}/v1/report", page, timeout=60).text
 
 
 @pytest.mark.parametrize(
