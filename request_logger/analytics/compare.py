@@ -17,6 +17,7 @@ from request_logger.analytics.evaluations import named_metric
 from request_logger.analytics.fields import Field, find_field
 from request_logger.analytics.fold_contrast import fetch_folds, folds_contrast
 from request_logger.analytics.label_averages import fetch_cooccurrences
+from request_logger.analytics.maturity import find_maturity, only_mature
 from request_logger.analytics.pair_contrast import discordant, pairs_contrast
 from request_logger.analytics.paired_samples import Pairs, find_pairs, share_requests
 from request_logger.analytics.queries import Answers, QueryRunner
@@ -42,7 +43,8 @@ class Comparison:
 
     ``metric`` decides (empty: the task's default). ``pair`` is how pairs are found, see `find_pairs`. ``form`` is how
     often the comparison is looked at. ``detect`` is a difference to calculate sample sizes for, ``split`` the traffic's
-    split, such as ``90:10``. The other fields are those of `find_scope`.
+    split, such as ``90:10``. ``mature``: only predictions that are old enough for their labels. The other fields are
+    those of `find_scope`.
     """
 
     a: str
@@ -57,6 +59,7 @@ class Comparison:
     form: Form = Form.SEQUENTIAL
     detect: float | None = None
     split: str = ""
+    mature: bool = False
 
 
 def compare(engine: EngineReader, settings: Settings, comparison: Comparison) -> Report:
@@ -76,6 +79,9 @@ def compare(engine: EngineReader, settings: Settings, comparison: Comparison) ->
 def _compare(runner: QueryRunner, settings: Settings, scope: Scope, comparison: Comparison) -> Report:
     split = parse_split(comparison.split)
     field, segments = _groups(runner, scope, comparison)
+    if comparison.mature:
+        # By the later labels of the two: else one would have more of its labels than the other.
+        scope = only_mature(scope, *(find_maturity(runner, scope.having(segment)) for segment in segments))
     assessed = named_metric(runner, scope, comparison.metric)
     if assessed is not None:
         task: Task = assessed[0]

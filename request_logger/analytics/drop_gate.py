@@ -15,6 +15,7 @@ from request_logger.analytics.errors import BadQueryError
 from request_logger.analytics.estimates import statistics_of, value_of
 from request_logger.analytics.fold_contrast import fetch_folds, folds_contrast
 from request_logger.analytics.label_averages import fetch_cooccurrences
+from request_logger.analytics.maturity import find_maturity, only_mature
 from request_logger.analytics.queries import QueryRunner
 from request_logger.analytics.scope import Scope, is_time
 from request_logger.analytics.selection import IN_BATCHES, Selection
@@ -85,11 +86,13 @@ def check_drops(
     *,
     minimum: int = 1,
     scorer: str = "",
+    mature: bool = False,
 ) -> tuple[list[Drop], Windows, list[dict[str, str]]]:
     """Return how far the metrics of each scorer have dropped, what was compared, and the indices that were left out.
 
     A limit is exceeded where the whole interval of the drop is above it: such a drop is no chance. ``minimum`` is the
-    number of scored pairs that both windows need. Raises BadQueryError, StoreUnavailableError.
+    number of scored pairs that both windows need. ``mature``: only predictions that are old enough for their labels, in
+    both. Raises BadQueryError (UnknownMaturityError where it is unknown which are mature), StoreUnavailableError.
     """
     for option, text in (("--from", selection.since), ("--to", selection.until)):
         if text and not is_time(text):
@@ -98,8 +101,17 @@ def check_drops(
     own = replace(selection, since="", until="")
     scope = Scope(selection.indices(settings), tuple(own.filters()), selection.since or None, selection.until or None)
     windows = windows_of(scope, against)
-    gate = _Gate(runner, settings, windows, minimum)
-    return runner.settled(lambda: gate.drops(limits, scorer), scope.indices), windows, runner.left_out.as_json()
+
+    def drops() -> list[Drop]:
+        judged = windows
+        if mature:
+            # Older predictions than the selected ones show how long labels take.
+            known = find_maturity(runner, replace(scope, start=None, end=None))
+            current, reference = (only_mature(each, known) for each in (windows.current, windows.reference))
+            judged = replace(windows, current=current, reference=reference)
+        return _Gate(runner, settings, judged, minimum).drops(limits, scorer)
+
+    return runner.settled(drops, scope.indices), windows, runner.left_out.as_json()
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from request_logger.analytics.consistency import Judgement, judge
 from request_logger.analytics.errors import BadQueryError
 from request_logger.analytics.estimates import value_of
 from request_logger.analytics.evaluations import named_metric
+from request_logger.analytics.maturity import UnknownMaturityError, find_maturity, only_mature
 from request_logger.analytics.queries import QueryRunner
 from request_logger.analytics.scope import Scope
 from request_logger.analytics.selection import Selection, exists
@@ -89,18 +90,28 @@ def check(
     *,
     minimum: int,
     scorer: str = "",
+    mature: bool = False,
 ) -> tuple[list[Verdict], list[dict[str, str]]]:
     """Check each condition for each scorer that has its metric.
 
-    ``scorer`` restricts it to the pairs of one scorer. Returns the verdicts (empty without any pairs) and the indices
-    that were left out, each with the reason. Raises QualityError where no scorer has the metric, ScorerError for an
-    unknown scorer, StoreUnavailableError where the search engine does not answer.
+    ``scorer`` restricts it to the pairs of one scorer, ``mature`` to predictions that are old enough for their labels.
+    Returns the verdicts (empty without any pairs) and the indices that were left out, each with the reason. Raises
+    QualityError where no scorer has the metric, UnknownMaturityError where it is unknown which predictions are mature,
+    ScorerError for an unknown scorer, StoreUnavailableError where the search engine does not answer.
     """
     runner = QueryRunner(engine)
     scope = Scope(selection.indices(settings), tuple(selection.filters()))
-    reader = _Reader(runner, scope.having(_SCORED))
+    # Older predictions than the selected ones show how long labels take.
+    whole = Scope(scope.indices, tuple(replace(selection, since="", until="").filters()))
+
+    def verdicts_of() -> list[Verdict]:
+        chosen = only_mature(scope, find_maturity(runner, whole)) if mature else scope
+        return _verdicts(_Reader(runner, chosen.having(_SCORED)), chosen, conditions, minimum, scorer)
+
     try:
-        verdicts = runner.settled(lambda: _verdicts(reader, scope, conditions, minimum, scorer), scope.indices)
+        verdicts = runner.settled(verdicts_of, scope.indices)
+    except UnknownMaturityError:
+        raise
     except BadQueryError as error:
         raise QualityError(str(error)) from None
     return verdicts, runner.left_out.as_json()

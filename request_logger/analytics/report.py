@@ -21,9 +21,11 @@ from request_logger.analytics.fields import Field, find_field
 from request_logger.analytics.intervals import NoInterval
 from request_logger.analytics.jackknife import Folds, fetch_folds
 from request_logger.analytics.label_averages import fetch_cooccurrences
+from request_logger.analytics.label_delays import delays_by_label
 from request_logger.analytics.llm_answers import answers_report
+from request_logger.analytics.maturity import COMPLETE, NO_DELAYS, Maturity, find_maturity, only_mature
 from request_logger.analytics.queries import Answers, QueryRunner
-from request_logger.analytics.scope import Scope, find_scope
+from request_logger.analytics.scope import PREDICTION_DATE, Scope, find_scope
 from request_logger.analytics.selection import IN_BATCHES
 from request_logger.analytics.shares import INDEPENDENT, Dependence
 from request_logger.analytics.splits import split_by, window_of
@@ -54,7 +56,8 @@ class Options:
     """The options of a report; see `find_scope` for ``target``, ``start``, ``end`` and ``by_date``.
 
     ``by``: a field to split by. ``window``: the time span of one point of the curve; empty: chosen by the span of the
-    documents. ``against``: what inputs and predictions are compared with, see `drift_report`; empty: nothing.
+    documents. ``mature``: only predictions that are old enough for their labels. ``against``: what inputs and
+    predictions are compared with, see `drift_report`; empty: nothing.
     """
 
     target: str = ""
@@ -63,6 +66,7 @@ class Options:
     by: str = ""
     window: str = ""
     by_date: str = "prediction"
+    mature: bool = False
     against: str = ""
 
 
@@ -97,6 +101,9 @@ def _report(runner: QueryRunner, settings: Settings, scope: Scope, options: Opti
     # Checked first, since an unknown field is an error whatever the documents are.
     field = find_field(runner, scope, options.by) if options.by else None
     prices = TokenPrices(settings.token_prices)
+    maturity = find_maturity(runner, scope)
+    if options.mature:
+        scope = only_mature(scope, maturity)
     judgement = judge(runner, scope)
     rows = runner.count(scope, IN_BATCHES)
     are_together = bool(rows or settings.fold_key)
@@ -110,8 +117,12 @@ def _report(runner: QueryRunner, settings: Settings, scope: Scope, options: Opti
         "by_date": options.by_date,
         "coverage": _coverage(runner, scope),
         "delay": _delay(runner, scope),
+        "maturity": _maturity(maturity),
+        "delay_by_label": delays_by_label(runner, scope, maturity),
         "unscorable": [{"reason": reason, "n": n} for reason, n in feedback.reasons(runner, scope)],
-        "tasks": [_task(runner, scope, task, judgement, field, options, are_together=are_together) for task in tasks],
+        "tasks": [
+            _task(runner, scope, task, judgement, field, options, maturity, are_together=are_together) for task in tasks
+        ],
         "evaluations": evaluations_report(runner, scope, field, options.window),
         "answers": answers_report(runner, scope, prices),
     }
@@ -151,6 +162,7 @@ def _task(
     judgement: Judgement,
     field: Field | None,
     options: Options,
+    maturity: Maturity | None,
     *,
     are_together: bool,
 ) -> Report:
@@ -184,7 +196,7 @@ def _task(
         "confusion_matrix": matrix,
         "reliability": curves.reliability(task.metrics, answers, _known(together.get("accuracy"), cautious)),
         "roc": curves.roc(task.metrics, answers),
-        "over_time": _over_time(runner, scope, task, options, together),
+        "over_time": _over_time(runner, scope, task, options, together, maturity),
     }
     if task.name == "regression":
         found["residuals"] = curves.residuals(runner, scope, task.only, answers)
@@ -222,8 +234,19 @@ def _tables(task: Task, answers: Answers) -> Report:
     return rows
 
 
-def _over_time(runner: QueryRunner, scope: Scope, task: Task, options: Options, together: Together) -> Report | None:
-    """Return the headline metric (the first shown) per time window."""
+def _maturity(found: Maturity | None) -> Report | None:
+    """Return how complete labels are by age as JSON; None without any label."""
+    if found is None or found.problem == NO_DELAYS:
+        return None
+    curve = [{"seconds": edge, "share": share} for edge, share in zip(found.edges, found.shares, strict=True)]
+    known = {"complete": COMPLETE, "seconds": found.age, "before": found.cutoff and _iso(found.cutoff)}
+    return {**known, "problem": found.problem, "labels": found.labels, "curve": curve}
+
+
+def _over_time(
+    runner: QueryRunner, scope: Scope, task: Task, options: Options, together: Together, maturity: Maturity | None
+) -> Report | None:
+    """Return the headline metric (the first shown) per time window, and whether the window is mature, if known."""
     if not task.shown:
         return None
     window = options.window or window_of(runner, scope, task.only)
@@ -232,10 +255,22 @@ def _over_time(runner: QueryRunner, scope: Scope, task: Task, options: Options, 
     headline = task.shown[0]
     segments = over_time(runner, scope, statistics_of([headline]), window, task.only)
     points = [
-        {"start": segment.key.isoformat().replace("+00:00", "Z"), **_values(segment, [headline], together)}
+        {"start": _iso(segment.key), **_values(segment, [headline], together), "mature": _is_mature(segment, maturity)}
         for segment in segments
     ]
     return {"metric": headline.name, "window": window, "points": points}
+
+
+def _is_mature(segment: Segment, maturity: Maturity | None) -> bool | None:
+    """Return whether all predictions of a window are mature; None if unknown, and for windows of feedback."""
+    ends = segment.only["range"].get(PREDICTION_DATE)
+    return (
+        None if maturity is None or ends is None else maturity.is_mature(datetime.fromtimestamp(ends["lt"] / 1000, UTC))
+    )
+
+
+def _iso(moment: datetime) -> str:
+    return moment.isoformat().replace("+00:00", "Z")
 
 
 def _by(runner: QueryRunner, scope: Scope, task: Task, field: Field, together: Together) -> Report:
@@ -276,6 +311,12 @@ def _notes(report: Report, options: Options, rows: int, settings: Settings) -> l
         notes.append(
             f"{largest:.0%} of the documents are in one of {FOLDS} folds, so that a few groups decide: the intervals"
             " are less certain than they look."
+        )
+    points = [point for task in report["tasks"] for point in task.get("over_time", {}).get("points", [])]
+    if any(point.get("mature") is False for point in points):
+        notes.append(
+            f"Young windows lack over {1 - COMPLETE:.0%} of their labels, and late labels may be of another kind: their"
+            " figures are biased, not only less certain. --mature leaves them out."
         )
     if options.by_date == "feedback":
         notes.append("By the date of the feedback: predictions without feedback are in no time span.")

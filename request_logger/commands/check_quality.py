@@ -11,9 +11,11 @@ from dataclasses import asdict
 
 from request_logger.analytics.drop_gate import Drop, MaxDrop, Severity, check_drops
 from request_logger.analytics.formatting import number
+from request_logger.analytics.maturity import UnknownMaturityError
 from request_logger.analytics.quality_gate import Condition, QualityError, Verdict, check
 from request_logger.commands.drift import add_against
 from request_logger.commands.engine_access import quiet_engine
+from request_logger.commands.report import add_mature
 from request_logger.commands.selection_args import add_selection, selection_of
 from request_logger.common.json import dumps
 from request_logger.errors import CommandError
@@ -56,6 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="exit with status 3 if there are fewer (default: 1)",
     )
+    add_mature(parser)
     parser.add_argument("--scorer", default="", help="only pairs of this scorer: a name or a dotted path")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
@@ -77,13 +80,17 @@ def run(arguments: argparse.Namespace) -> int:
     verdicts: list[Verdict] = []
     drops: list[Drop] = []
     left_out: list[dict[str, str]] = []
-    asked = {"minimum": arguments.min_pairs, "scorer": arguments.scorer}
+    asked = {"minimum": arguments.min_pairs, "scorer": arguments.scorer, "mature": arguments.mature}
     try:
         if conditions:
             verdicts, left_out = check(engine, settings, selection, conditions, **asked)
         if limits:
             drops, windows, more = check_drops(engine, settings, selection, arguments.against, limits, **asked)
             left_out += [each for each in more if each not in left_out]
+    except UnknownMaturityError as error:
+        reason = {"status": TOO_FEW, "conditions": [], "reason": str(error)}
+        print(dumps(reason).decode() if arguments.json else f"not enough data: {error}")
+        return TOO_FEW
     except QualityError as error:
         raise CommandError(str(error)) from None
     status = _status(verdicts, drops, is_complete=bool(verdicts or not conditions) and bool(drops or not limits))

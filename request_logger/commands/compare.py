@@ -15,7 +15,7 @@ from request_logger.analytics.contrasts import Form
 from request_logger.analytics.paired_samples import WAYS
 from request_logger.analytics.report import Report
 from request_logger.commands.engine_access import quiet_engine
-from request_logger.commands.report import add_span, write_page
+from request_logger.commands.report import add_mature, add_span, write_page
 from request_logger.commands.text_table import table
 from request_logger.settings import Settings
 from request_logger.store.excluded_indices import left_out_note
@@ -68,6 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="how the traffic is split, such as 90:10; default: 50:50 for shadows and for groups of about equal size",
     )
     add_span(parser)
+    add_mature(parser)
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print JSON")
     form.add_argument("--html", metavar="FILE", help="write one self-contained page")
@@ -89,6 +90,7 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.form,
         arguments.detect,
         arguments.split,
+        arguments.mature,
     )
     found = compare(quiet_engine(settings), settings, comparison)
     if arguments.html:

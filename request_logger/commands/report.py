@@ -12,6 +12,7 @@ from typing import Any
 from request_logger.analytics import evaluation_tables, llm_tables
 from request_logger.analytics.drift import tables as drift_tables
 from request_logger.analytics.formatting import duration, interval, number, percent, remarks, words
+from request_logger.analytics.maturity_text import delay_table, maturity_line, size_of_window
 from request_logger.analytics.report import Options, Report, make_report
 from request_logger.commands.engine_access import quiet_engine
 from request_logger.commands.text_table import table
@@ -45,6 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="",
         help="add the drift of inputs and predictions against reference, previous, same-weekday or DATE..DATE",
     )
+    add_mature(parser)
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print JSON")
     form.add_argument("--html", metavar="FILE", help="write one self-contained page with plots")
@@ -62,6 +64,13 @@ def add_span(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_mature(parser: argparse.ArgumentParser) -> None:
+    """Add the option that leaves out predictions whose labels have not come yet."""
+    parser.add_argument(
+        "--mature", action="store_true", help="only predictions that are old enough to have 95 %% of their labels"
+    )
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Print or write the report. Status 0: done, 1: there is nothing to report, 2: invalid arguments."""
     settings = Settings.from_env()
@@ -72,6 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.by,
         arguments.window,
         arguments.by_date,
+        arguments.mature,
         arguments.against,
     )
     report = make_report(quiet_engine(settings), settings, options)
@@ -164,8 +174,14 @@ def _head(report: Report) -> Iterator[str]:
         late = report["delay"]
         half, most = (duration(late["quantiles"][key]) for key in ("0.5", "0.9"))
         yield f"feedback arrives within {half} (median), {most} (90 %); mean {duration(late['mean'])}"
+    if "maturity" in report:
+        yield maturity_line(report["maturity"])
     for problem in report.get("unscorable", []):
         yield f"{problem['n']:,} can't be scored: {problem['reason']}"
+    if "delay_by_label" in report:
+        found = delay_table(report["delay_by_label"])
+        yield ""
+        yield table(found.header, found.rows)
 
 
 def _metrics(task: Report) -> Iterator[str]:
@@ -215,7 +231,7 @@ def _over_time(task: Report) -> Iterator[str]:
         return
     found = task["over_time"]
     rows = [
-        [point["start"][:16].replace("T", " "), number(point.get("value")), interval(point), number(point["n"])]
+        [point["start"][:16].replace("T", " "), number(point.get("value")), interval(point), size_of_window(point)]
         for point in found["points"]
     ]
     yield ""

@@ -86,7 +86,7 @@ def options_of(parameters: Mapping[str, str]) -> Options:
         given.get("by", ""),
         given.get("window", ""),
         given.get("by_date") or "prediction",
-        given.get("against", ""),
+        against=given.get("against", ""),
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from markupsafe import Markup
 
 from request_logger.analytics.formatting import duration, interval, number, percent, words
+from request_logger.analytics.maturity_text import size_of_window
 from request_logger.analytics.page import svg
 from request_logger.analytics.page.svg import Axes
 
@@ -103,14 +104,21 @@ def _over_time(task: Report, key: str) -> Plot:
     elif sure:
         drawn.append(svg.whiskers(axes, [(time, point["low"], point["high"]) for time, point in sure]))
     line = [(time, point["value"]) for time, point in zip(times, points, strict=True)]
-    drawn += [svg.curve(axes, line), svg.dots(axes, line, 2.5)]
+    is_young = [point.get("mature") is False for point in points]
+    drawn.append(svg.curve(axes, line))
+    for class_, wanted in (("dot", False), ("young", True)):
+        drawn.append(
+            svg.dots(axes, [dot for dot, young in zip(line, is_young, strict=True) if young is wanted], 2.5, class_)
+        )
     title = f"{name[0].upper()}{name[1:]} over time"
     last = points[-1]
     caption = f"Last: {number(last['value'])} of {last['n']:,} documents." + (
         " The band is the 95 % interval." if sure else ""
     )
+    if any(is_young):
+        caption += " Hollow dots are young windows, whose labels have not all come."
     rows = [
-        (point["start"][:16].replace("T", " "), number(point["value"]), interval(point), f"{point['n']:,}")
+        (point["start"][:16].replace("T", " "), number(point["value"]), interval(point), size_of_window(point))
         for point in points
     ]
     picture = svg.picture(f"{key}-time", title, caption, *drawn)

@@ -10,6 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from request_logger.analytics import comparison_text, evaluation_tables, formatting, llm_tables
 from request_logger.analytics.drift import tables as drift_tables
+from request_logger.analytics.maturity_text import delay_table, maturity_line
 from request_logger.analytics.page.plots import of_report, of_task
 from request_logger.store.excluded_indices import left_out_note
 
@@ -48,6 +49,8 @@ def page(report: dict[str, Any], form: Mapping[str, str] | None = None) -> str:
         plots=list(of_report(report)),
         form=form,
         unscorable=reasons,
+        delays=delay_table(report["delay_by_label"]) if "delay_by_label" in report else None,
+        maturity=f"{maturity_line(report['maturity']).capitalize()}." if "maturity" in report else "",
     )
 
 

@@ -111,10 +111,10 @@ def curve(axes: Axes, points: Sequence[Point], class_: str = "curve") -> Markup:
     return element("polyline", points=_path(axes, points), class_=class_)
 
 
-def dots(axes: Axes, points: Sequence[Point], radius: float = 3.0) -> Markup:
+def dots(axes: Axes, points: Sequence[Point], radius: float = 3.0, class_: str = "dot") -> Markup:
     """Return one dot per point."""
     placed = [axes.at(*point) for point in points]
-    return Markup("").join(element("circle", cx=x, cy=y, r=radius, class_="dot") for x, y in placed)
+    return Markup("").join(element("circle", cx=x, cy=y, r=radius, class_=class_) for x, y in placed)
 
 
 def whiskers(axes: Axes, intervals: Iterable[tuple[float, float, float]]) -> Markup:
