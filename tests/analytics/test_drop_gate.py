@@ -41,7 +41,7 @@ def stored(engine: Any) -> Iterator[Any]:
     for (truths, said), at in zip(months, (BEFORE, AFTER), strict=True):
         found = (
             document(scorer, str(LABELS[t]), np.eye(3)[p].tolist(), names=tuple(LABELS), deployment="drop-gate",
-                     at=at + timedelta(minutes=k), request_id=f"{at:%m}-{k}")
+                     at=at + timedelta(minutes=k), delay_seconds=3600.0, request_id=f"{at:%m}-{k}")
             for k, (t, p) in enumerate(zip(truths, said, strict=True))
         )  # fmt: skip
         store(engine_at(engine.url), name, found)
@@ -111,6 +111,15 @@ def test_windows(command: Run, stored: Any) -> None:
         "not enough data: no scored pairs\n",
     )
     assert command(*FROM, "--against", "reference", "--max-drop", "0.02")[0] == 3
+
+
+@pytest.mark.engine
+def test_mature_windows(command: Run, stored: Any) -> None:
+    """All labels came within an hour, long ago: --mature leaves nothing out. Without any prediction it is unknown."""
+    of = (*FROM, *PERIOD, "--max-drop", "0.02")
+    assert command(*of, "--mature") == command(*of)
+    status, out, _ = command(*of, "--mature", "--model", "unknown")
+    assert status == 3 and out.startswith("not enough data: --mature")
 
 
 @pytest.mark.engine

@@ -107,7 +107,10 @@ def _counts_asked(number: int, each: Cells) -> dict[str, Any]:
     if each.kind is Kind.NUMBER:
         bounds = list(pairwise((None, *each.edges, None)))
         ranges = [_range(f"c{k:02}", low, high) for k, (low, high) in enumerate(bounds) if (low, high) != (None, None)]
-        ranges += [_range("below", None, each.low), _range("above", math.nextafter(each.high, math.inf), None)]
+        ranges.append(_range("below", None, each.low))
+        # Above the greatest number there is no range, and JSON has no infinity.
+        if math.isfinite(least := math.nextafter(each.high, math.inf)):
+            ranges.append(_range("above", least, None))
         asked[f"cells_{number}"] = {"range": {"field": each.field, "ranges": ranges}}
         asked[f"total_{number}"] = {"value_count": {"field": each.field}}
         return asked
@@ -134,7 +137,7 @@ def _counts(each: Cells, number: int, found: Mapping[str, Any], documents: int) 
     }
     if each.kind is Kind.NUMBER:
         cells = tuple(by_key[f"c{k:02}"] for k in range(each.size)) if each.edges else (total,)
-        return Counts(documents, present, ignored, cells, by_key["below"], by_key["above"])
+        return Counts(documents, present, ignored, cells, by_key["below"], by_key.get("above", 0))
     own = tuple(by_key.get(value, 0) for value in each.values)
     cells = (*own, max(total - sum(own), 0))
     if each.known is None:

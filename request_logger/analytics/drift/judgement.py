@@ -116,14 +116,15 @@ def _field(each: Candidate, baseline: Baseline | None, current: Counts | None, f
 
 def _reason(baseline: Baseline, current: Counts) -> str:
     """Return why the distributions can't be compared; empty if they can."""
-    for side, counts in (("reference", baseline.counts), ("current documents", current)):
+    for side, counts in (("of the reference", baseline.counts), ("documents now", current)):
         if counts.present < LEAST_DOCUMENTS or not counts.values:
-            return f"fewer than {LEAST_DOCUMENTS} of the {side} have it"
-    if baseline.cells.kind is Kind.CATEGORY:
-        covered = 1 - baseline.counts.cells[-1] / baseline.counts.values
-        if covered < _LEAST_COVERED:
-            return f"its {len(baseline.cells.values)} most frequent values are {covered:.0%} of the reference: an id?"
-    return ""
+            return f"fewer than {LEAST_DOCUMENTS} {side} have it"
+    return "most of its values are rare: an id?" if _is_id(baseline) else ""
+
+
+def _is_id(baseline: Baseline) -> bool:
+    counts = baseline.counts
+    return baseline.cells.kind is Kind.CATEGORY and 1 - counts.cells[-1] / counts.values < _LEAST_COVERED
 
 
 def _distances(baseline: Baseline, current: Counts) -> Distances:
@@ -193,6 +194,7 @@ def _unknown_values(baseline: Baseline, current: Counts) -> list[Problem]:
         detail = f"{current.below:,} below {baseline.cells.low:g}, {current.above:,} above {baseline.cells.high:g}"
         return [Problem(Check.OUT_OF_RANGE, 0.0, share, limit, detail)]
     share = (current.unseen or 0) / current.values
-    if share <= limit:
+    # The values of an id are always new.
+    if share <= limit or _is_id(baseline):
         return []
     return [Problem(Check.NEW_VALUES, 0.0, share, limit, ", ".join(current.examples))]

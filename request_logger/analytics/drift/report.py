@@ -96,7 +96,7 @@ class _Look:
         judged = judge(found.fields, baselines, counts)
         judged.sort(key=lambda each: (_ORDER.index(each.level), -(each.distances.psi if each.distances else 0.0)))
         documents = self._runner.count(self._reference), self._runner.count(self._current)
-        self._note(judged, documents, found.left_out)
+        self._note(judged, documents, found.left_out, is_stored=bool(baselines))
         levels = [each.level for each in judged]
         return {
             "made_at": now,
@@ -108,7 +108,7 @@ class _Look:
             "reference": {
                 "indices": self._windows.reference.indices,
                 **_span(self._windows.reference),
-                "documents": documents[0],
+                "documents": max((each.counts.documents for each in baselines.values()), default=documents[0]),
                 **({"counted_at": min(each.made_at for each in baselines.values())} if baselines else {}),
             },
             "level": next((level for level in _ORDER if level in levels and level is not Level.UNKNOWN), Level.UNKNOWN),
@@ -143,10 +143,15 @@ class _Look:
         sides = {"reference": (self._reference, documents[0]), "current": (self._current, documents[1])}
         return {side: self._runner.count(scope, _NOT_INDEXED) / n for side, (scope, n) in sides.items() if n}
 
-    def _note(self, judged: Sequence[FieldDrift], documents: tuple[int, int], left_out: int) -> None:
-        for side, n in zip(("reference", "time span"), documents, strict=True):
-            if not n:
-                self._notes.append(f"There are no predictions in the {side}.")
+    def _note(
+        self, judged: Sequence[FieldDrift], documents: tuple[int, int], left_out: int, *, is_stored: bool
+    ) -> None:
+        if not documents[0] and is_stored:
+            self._notes.append("The reference has no predictions any more: its stored counts are used.")
+        elif not documents[0]:
+            self._notes.append("There are no predictions in the reference.")
+        if not documents[1]:
+            self._notes.append("There are no predictions in the time span.")
         if left_out:
             self._notes.append(f"{left_out:,} more fields than {MOST_FIELDS} are not looked at: --fields names others.")
         if any(each.distances and each.distances.p_value is None for each in judged):
