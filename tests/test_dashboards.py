@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -172,6 +173,22 @@ def test_alerts_are_of_metrics_that_exist() -> None:
                 assert rule["annotations"]["summary"]
     page = (Path(__file__).parent.parent / "docs" / "alerts.md").read_text()
     assert [name for name in names if f"`{name}`" not in page] == []
+
+
+def test_the_alert_on_a_drop_is_judged_by_the_limit_of_its_interval() -> None:
+    """The recorded drop is the lower limit of the difference of two shares; each pair is two outcomes."""
+    rules = yaml.safe_load((FOLDER / "prometheus" / "rules.yaml").read_text())["groups"][0]["rules"]
+    found = next(rule["expr"] for rule in rules if "accuracy_drop" in rule.get("record", ""))
+    formula = found.partition(" and ")[0]
+    for pattern, value in (
+        (r"sum by \([^)]*\) \(request_logger:outcomes:1d offset 1w\)", "4000"),
+        (r"sum by \([^)]*\) \(request_logger:outcomes:1d\)", "2000"),
+        ("request_logger:accuracy:1d offset 1w", "0.95"),
+        ("request_logger:accuracy:1d", "0.9"),
+    ):
+        formula = re.sub(pattern, value, formula)
+    expected = 0.95 - 0.9 - 1.96 * math.sqrt(0.9 * 0.1 / 1000 + 0.95 * 0.05 / 2000)
+    assert eval(formula, {"sqrt": math.sqrt}) == pytest.approx(expected, abs=1e-12)
 
 
 def drift_gauges() -> set[str]:
