@@ -234,14 +234,15 @@ def test_the_most_that_is_taken() -> None:
     """The limits themselves are fine."""
     found = metrics_of(Mine(lambda: {**many(199), "x" * 200: ["y" * 8000] * 10}))
     assert "unscorable" not in found
-    assert len(found) == 200 + len(["reward", "scorer", "basis"])
+    assert len(found) == 200 + len(["reward", "scorer", "basis", "delay_seconds"])
     assert len(metrics_of(Mine(lambda: {"labels": ["a"] * 10_000}))["labels"]) == 10_000
 
 
 def test_fields_that_are_ours() -> None:
-    """A scorer can't say that it could not score, nor when."""
-    found = metrics_of(Mine(lambda: {"unscorable": MARKER, "scored_at": 1, "warning": MARKER, "error": MARKER, "a": 1}))
-    assert found == {"reward": 1.0, "scorer": "mine", "basis": "truth", "a": 1}
+    """A scorer can't say that it could not score, nor when, nor how late the feedback was."""
+    ours = dict.fromkeys(("unscorable", "scored_at", "warning", "error", "delay_seconds"), MARKER)
+    found = metrics_of(Mine(lambda: {**ours, "a": 1}))
+    assert found == {"reward": 1.0, "scorer": "mine", "basis": "truth", "a": 1, "delay_seconds": 86400.0}
     assert metrics_of(Mine(lambda: {"error": 0.5}))["error"] == 0.5
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from request_logger.common.mapped_fields import LATENCY
 from request_logger.common.times import time_key
 from request_logger.documents.document import Document, part_in
+from request_logger.documents.event_metadata import is_failure
 from request_logger.documents.parts import RECEIVED
 
 # Elements that only the responses of language models have, of which each has one.
@@ -34,10 +35,12 @@ def with_latency(document: Document) -> Document:
 def delay_seconds(document: Document) -> float | None:
     """Return the time from a stored prediction (its request, else its response) to its feedback in seconds.
 
-    The times are those of the events, else of their arrival. None if no response is stored, if a time is unknown, and
-    if the feedback is the earlier one: it has another clock, or the time of what it reports on.
+    The times are those of the events, else of their arrival. None if no response is stored, if the request failed, if a
+    time is unknown, and if the feedback is the earlier one: it has another clock, or the time of what it reports on.
     """
     if not isinstance(document.get("response"), dict) or not isinstance(document.get("feedback"), dict):
+        return None
+    if is_failure(part_in(document, "response")):
         return None
     # The time of the request, else of the response, is the document's.
     predicted = time_key(document.get("@timestamp"))

@@ -6,6 +6,7 @@ import itertools
 import json
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
@@ -150,6 +151,16 @@ def test_auto(value: Any, scorer: str | None) -> None:
     assert response_scorer_name(Row(value)) == scorer
 
 
+def test_the_table_of_auto() -> None:
+    """The page has the rows of the docstring."""
+    text = (Path(__file__).parents[2] / "docs" / "prediction.md").read_text(encoding="utf-8")
+    rows = [row.strip("| ").split(" | ") for row in text.split("| response | scorer |\n|---|---|\n")[1].splitlines()]
+    assert response_scorer_name.__doc__
+    told = response_scorer_name.__doc__.split("scorer\n    ===")[1].split("\n    ===")[0].splitlines()[1:]
+    assert rows[: len(told)] == [[row[:57].strip(), row[57:].strip()] for row in told]
+    assert rows[len(told)] == [""]
+
+
 @given(VALUES | ROWS)
 def test_auto_never_raises(value: Any) -> None:
     name = response_scorer_name(Row(value))
@@ -243,6 +254,15 @@ def test_what_is_not_a_prediction_has_none() -> None:
         document: dict[str, Any] = {"response": response}
         assert SETTLE(document) is document
         assert SETTLE({**document, "prediction": {"label": "old"}}) == document
+
+
+def test_documents_of_the_reference_have_it() -> None:
+    """So that the predictions of the traffic can be compared with them."""
+    headers = {name.lower(): value for name, value in event("response", "r1", "iris").items()}
+    headers["ce-type"] = "io.seldon.serving.reference.response"
+    raw = b'{"data": {"ndarray": [[0.25, 0.75]]}}'
+    (document,) = stored([from_headers(headers, Body(raw, "application/json", len(raw)), Settings())]).values()
+    assert document["prediction"]["score_bin"] == 54
 
 
 def test_a_field_of_another_program_stays() -> None:
