@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,9 @@ from grafana_foundation_sdk.models import elasticsearch as grafana_elasticsearch
 from grafana_foundation_sdk.models.dashboard import Dashboard
 from grafana_foundation_sdk.models.expr import TypeMath
 from prometheus_client import CollectorRegistry
+from prometheus_client.parser import text_string_to_metric_families
 
+from request_logger.analytics.drift.gauges import exposition
 from request_logger.analytics.selection import PREDICTIONS
 from request_logger.cli import main
 from request_logger.common.mapped_fields import ORIGIN_KEYWORDS
@@ -155,6 +158,7 @@ def test_alerts_are_of_metrics_that_exist() -> None:
     known = {f"seldon_metric_{cell}_total" for cell in CELLS}
     for metric in registry.collect():
         known |= {metric.name + suffix for suffix in {"counter": ("_total",), "gauge": ("",)}.get(metric.type, ())}
+    known |= drift_gauges()
     names = []
     for group in rules["groups"]:
         for rule in group["rules"]:
@@ -169,6 +173,29 @@ def test_alerts_are_of_metrics_that_exist() -> None:
                 assert rule["annotations"]["summary"]
     page = (Path(__file__).parent.parent / "docs" / "alerts.md").read_text()
     assert [name for name in names if f"`{name}`" not in page] == []
+
+
+def test_the_alert_on_a_drop_is_judged_by_the_limit_of_its_interval() -> None:
+    """The recorded drop is the lower limit of the difference of two shares; each pair is two outcomes."""
+    rules = yaml.safe_load((FOLDER / "prometheus" / "rules.yaml").read_text())["groups"][0]["rules"]
+    found = next(rule["expr"] for rule in rules if "accuracy_drop" in rule.get("record", ""))
+    formula = found.partition(" and ")[0]
+    for pattern, value in (
+        (r"sum by \([^)]*\) \(request_logger:outcomes:1d offset 1w\)", "4000"),
+        (r"sum by \([^)]*\) \(request_logger:outcomes:1d\)", "2000"),
+        ("request_logger:accuracy:1d offset 1w", "0.95"),
+        ("request_logger:accuracy:1d", "0.9"),
+    ):
+        formula = re.sub(pattern, value, formula)
+    expected = 0.95 - 0.9 - 1.96 * math.sqrt(0.9 * 0.1 / 1000 + 0.95 * 0.05 / 2000)
+    assert eval(formula, {"sqrt": math.sqrt}) == pytest.approx(expected, abs=1e-12)
+
+
+def drift_gauges() -> set[str]:
+    """The names of the gauges that `request-logger drift --textfile` writes."""
+    nothing = {"target": "", "against": "reference", "fields": [], "documents": 0, "reference": {"documents": 0}}
+    text = exposition({**nothing, "made_at": "2026-01-02T03:04:05Z"})
+    return {family.name for family in text_string_to_metric_families(text)}
 
 
 def test_what_is_an_average_is_found_by_what_it_computes() -> None:

@@ -13,6 +13,8 @@ from request_logger.analytics.buckets import Segment, over_time
 from request_logger.analytics.class_averages import intervals_by_class
 from request_logger.analytics.conditions import where
 from request_logger.analytics.consistency import Judgement, judge
+from request_logger.analytics.drift.report import DriftOptions, drift_report
+from request_logger.analytics.errors import BadQueryError
 from request_logger.analytics.estimate_json import as_json, point_as_json, split_as_json
 from request_logger.analytics.estimates import estimates, needs_folds, statistics_of, with_folds
 from request_logger.analytics.evaluation_report import evaluations_report
@@ -59,7 +61,8 @@ class Options:
 
     ``by``: a field to split by. ``window``: the time span of one point of the curve; empty: chosen by the span of the
     documents. ``mature``: only predictions that are old enough for their labels. ``slices``: whether to look for the
-    worst slices in all fields. ``where``: conditions, see `conditions.where`.
+    worst slices in all fields. ``where``: conditions, see `conditions.where`. ``against``: what inputs and predictions
+    are compared with, see `drift_report`; empty: nothing.
     """
 
     target: str = ""
@@ -71,6 +74,7 @@ class Options:
     mature: bool = False
     slices: bool = False
     where: tuple[str, ...] = ()
+    against: str = ""
 
 
 def make_report(engine: EngineReader, settings: Settings, options: Options, *, only_own: bool = False) -> Report:
@@ -87,7 +91,17 @@ def make_report(engine: EngineReader, settings: Settings, options: Options, *, o
     if left_out:
         report["notes"] = [left_out_note(left_out), *report["notes"]]
         report["left_out"] = left_out
+    if options.against:
+        report["drift"] = _drift(engine, settings, options, only_own=only_own)
     return report
+
+
+def _drift(engine: EngineReader, settings: Settings, options: Options, *, only_own: bool) -> Report:
+    if options.by_date != "prediction":
+        raise BadQueryError("--against: expected the dates of predictions, without --by-date feedback")
+    asked = DriftOptions(options.target, options.against, options.start, options.end)
+    # A report only reads: the cells are stored by the command.
+    return drift_report(engine, settings, asked, only_own=only_own, stores=False)
 
 
 def _report(runner: QueryRunner, settings: Settings, scope: Scope, options: Options) -> Report:

@@ -21,6 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "slices": ("slices", "find the parts of the predictions that are worse than the rest"),
     "thresholds": ("thresholds", "precision, recall and value of a binary classifier by threshold, and the best one"),
     "fairness": ("fairness", "compare selection rate, TPR, FPR and precision between the values of a field"),
+    "drift": ("drift", "tell whether inputs and predictions are distributed as in reference data or an earlier period"),
     "rescore": ("rescore", "score stored pairs again with a changed scorer or threshold"),
     "export": ("export", "write stored pairs to Parquet or CSV"),
     "check-quality": ("check_quality", "check metrics against limits; the exit status is the result"),

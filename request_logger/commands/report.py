@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from request_logger.analytics import evaluation_tables, llm_tables, selection_tables
+from request_logger.analytics.drift import tables as drift_tables
 from request_logger.analytics.formatting import duration, interval, number, percent, remarks, words
 from request_logger.analytics.maturity_text import delay_table, maturity_line, size_of_window
 from request_logger.analytics.report import Options, Report, make_report
@@ -42,6 +43,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--window", metavar="DURATION", default="", help="interval of the points over time: 15m, 6h, 1d, 1w, month"
+    )
+    parser.add_argument(
+        "--against",
+        metavar="WINDOW",
+        default="",
+        help="add the drift of inputs and predictions against reference, previous, same-weekday or DATE..DATE",
     )
     add_mature(parser)
     parser.add_argument("--slices", action="store_true", help="look for the worst slices in all fields: takes longer")
@@ -82,6 +89,7 @@ def run(arguments: argparse.Namespace) -> int:
         mature=arguments.mature,
         slices=arguments.slices,
         where=tuple(arguments.where),
+        against=arguments.against,
     )
     report = make_report(quiet_engine(settings), settings, options)
     if arguments.json:
@@ -122,6 +130,11 @@ def lines(report: Report) -> Iterator[str]:
         yield from _slices(task)
     yield from _evaluations(report)
     yield from _answers(report)
+    if "drift" in report:
+        found = report["drift"]
+        yield from _section(f"drift: {drift_tables.head(found)}", drift_tables.tables(found))
+        yield drift_tables.verdict(found)
+        yield from (f"Note: {note}" for note in drift_tables.notes(found))
     for note in report["notes"]:
         yield ""
         yield f"Note: {note}"

@@ -5,10 +5,12 @@ The alerts on the program itself are in k8s/common.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import yaml
 
+from request_logger.analytics.drift.gauges import PREFIX
 from request_logger.metrics_server.exporter import CELLS
 
 Json = dict[str, Any]
@@ -21,6 +23,13 @@ MINIMUM_OUTCOMES = 200
 LEAST_ACCURACY = 0.8
 _OUTCOMES = f"request_logger:outcomes:{_WINDOW}"
 _ACCURACY = f"request_logger:accuracy:{_WINDOW}"
+# How much lower than a week before the accuracy of a day may be: the limits of the warning and of the critical alert.
+DROPS = {"warning": 0.02, "critical": 0.05}
+_DROP = f"request_logger:accuracy_drop_at_least:{_WINDOW}"
+# A normal quantile: the drop is at least this with a probability of 97.5 %.
+_Z = 1.96
+# Two days without a run of `request-logger drift`: its gauges are of the past.
+_STALE_SECONDS = 2 * 86_400
 _CORRECT = tuple(cell for cell in CELLS if cell.startswith("true"))
 
 
@@ -56,9 +65,57 @@ def groups() -> list[Json]:
                     "{{ $value | humanizePercentage }} of the predictions of {{ $labels.seldon_deployment_name }}"
                     " ({{ $labels.predictor_name }}) in a day were correct.",
                 ),
+                {"record": _DROP, "expr": _least_drop(every)},
+                *(_alert(*each) for each in _drops()),
             ],
         },
+        {"name": "request-logger-drift", "rules": [_alert(*each) for each in _drifts()]},
     ]
+
+
+def _least_drop(every: str) -> str:
+    """Return how much lower than a week before the accuracy is at least: the lower limit of the difference's interval.
+
+    A pair counts as two outcomes, except for `binary`, whose interval is therefore wider than necessary.
+    """
+    week = " offset 1w"
+    before = f"sum by ({_BY}) ({_OUTCOMES}{week})"
+    spread = " + ".join(
+        f"2 * {_ACCURACY}{moment} * (1 - {_ACCURACY}{moment}) / {count}"
+        for moment, count in (("", every), (week, before))
+    )
+    enough = f"{every} >= {MINIMUM_OUTCOMES} and {before} >= {MINIMUM_OUTCOMES}"
+    return f"({_ACCURACY}{week} - {_ACCURACY} - {_Z} * sqrt({spread})) and {enough}"
+
+
+def _drops() -> Iterator[tuple[str, str, str, str, str]]:
+    for severity, limit in DROPS.items():
+        name = "PredictionAccuracyDropped" + ("" if severity == "warning" else "Much")
+        yield (
+            name,
+            f"{_DROP} > {limit}",
+            "30m",
+            "The accuracy of {{ $labels.seldon_deployment_name }} ({{ $labels.predictor_name }}) in a day is at least"
+            " {{ $value | humanizePercentage }} lower than a week before.",
+            severity,
+        )
+
+
+def _drifts() -> Iterator[tuple[str, str, str, str, str]]:
+    level = f"max by (target, against, field, role) ({PREFIX}_level)"
+    recent = f"time() - max by (target, against) ({PREFIX}_made_at_seconds) < {_STALE_SECONDS}"
+    for name, value, how, severity in (
+        ("DriftModerate", 1, "moderately", "warning"),
+        ("DriftMajor", 2, "much", "critical"),
+    ):
+        yield (
+            name,
+            f"({level} == {value}) and on (target, against) ({recent})",
+            "0m",
+            f"The {{{{ $labels.role }}}} {{{{ $labels.field }}}} of {{{{ $labels.target }}}} has changed {how} against"
+            " {{ $labels.against }}: request-logger drift shows how.",
+            severity,
+        )
 
 
 def _alert(name: str, expr: str, wait: str, summary: str, severity: str = "warning") -> Json:

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from request_logger.analytics.page.render import comparison_page, error_page, page
+from request_logger.analytics.page.render import comparison_page, drift_page, error_page, page
 
-__all__ = ["comparison_page", "error_page", "page"]
+__all__ = ["comparison_page", "drift_page", "error_page", "page"]

@@ -9,6 +9,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from request_logger.analytics import comparison_text, evaluation_tables, formatting, llm_tables, selection_tables
+from request_logger.analytics.drift import tables as drift_tables
 from request_logger.analytics.maturity_text import delay_table, maturity_line
 from request_logger.analytics.page.plots import of_report, of_task
 from request_logger.analytics.slices import tables as slice_tables
@@ -37,11 +38,17 @@ def page(report: dict[str, Any], form: Mapping[str, str] | None = None) -> str:
     ]
     if "answers" in report:
         evaluations.append((llm_tables.HEADING, list(llm_tables.answer_tables(report["answers"]))))
+    drift = None
+    if "drift" in report:
+        found = report["drift"]
+        drift = {"verdict": drift_tables.verdict(found), "notes": list(drift_tables.notes(found))}
+        evaluations.append((f"Drift: {drift_tables.head(found)}", list(drift_tables.tables(found))))
     return _template("report.html.jinja").render(
         report=report,
         tasks=tasks,
         evaluations=evaluations,
         selection=_selection(report),
+        drift=drift,
         plots=list(of_report(report)),
         form=form,
         unscorable=reasons,
@@ -60,6 +67,16 @@ def comparison_page(found: dict[str, Any]) -> str:
         notes=list(comparison_text.notes(found)),
         verdict=comparison_text.verdict_line(found["verdict"], (found["a"]["name"], found["b"]["name"])),
         left_out=left_out_note(found["left_out"]) if "left_out" in found else "",
+    )
+
+
+def drift_page(report: dict[str, Any]) -> str:
+    """Return the HTML page of a drift report."""
+    return _template("drift.html.jinja").render(
+        title=drift_tables.head(report),
+        verdict=drift_tables.verdict(report),
+        tables=list(drift_tables.tables(report)),
+        notes=list(drift_tables.notes(report)),
     )
 
 

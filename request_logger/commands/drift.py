@@ -1,0 +1,124 @@
+"""`request-logger drift`: tell whether inputs and predictions are distributed as before."""
+# ruff: noqa: T201  # a command prints
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from request_logger.analytics.drift.gauges import exposition
+from request_logger.analytics.drift.judgement import Level
+from request_logger.analytics.drift.report import DriftOptions, Report, drift_report
+from request_logger.analytics.drift.tables import head, notes, tables, verdict
+from request_logger.analytics.windows import Against
+from request_logger.commands.engine_access import quiet_engine
+from request_logger.commands.report import write_page
+from request_logger.commands.text_table import table
+from request_logger.errors import CommandError
+from request_logger.settings import Settings
+
+# The same as those of check-quality.
+_STATUSES = {Level.NONE: 0, Level.MODERATE: 4, Level.MAJOR: 1}
+_TOO_FEW = 3
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument(
+        "target",
+        nargs="?",
+        default="",
+        help="a deployment (name, namespace/name, namespace/name/predictor) or an index, * is a wildcard; default: all",
+    )
+    add_against(parser)
+    parser.add_argument("--from", dest="start", metavar="TIME", help="2026-01-02, 2026-01-02T03:04:05Z or now-7d")
+    parser.add_argument("--to", dest="end", metavar="TIME", help="the same; exclusive")
+    parser.add_argument(
+        "--fields",
+        metavar="NAMES",
+        default="",
+        help="only these elements, tags, headers or prediction fields, separated by commas; default: all, up to 100",
+    )
+    parser.add_argument(
+        "--reset", action="store_true", help="choose the ranges and values of the reference anew, and store them"
+    )
+    parser.add_argument(
+        "--fail",
+        action="store_true",
+        help="exit with status 1 for major drift, 4 for moderate drift or a problem with the data",
+    )
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print JSON")
+    form.add_argument("--html", metavar="FILE", help="write one self-contained page")
+    form.add_argument(
+        "--textfile",
+        metavar="FILE",
+        help="write gauges for the textfile collector of Prometheus' node exporter; -: print them",
+    )
+
+
+def add_against(parser: argparse.ArgumentParser, *, is_needed: bool = True) -> None:
+    """Add the option that names what a time span is compared with."""
+    parser.add_argument(
+        "--against",
+        metavar="WINDOW",
+        default=Against.REFERENCE.value if is_needed else "",
+        help="compare with reference (reference-log-*), previous (the time span before), same-weekday (whole weeks"
+        " before) or a period such as 2026-01-01..2026-02-01" + ("; default: reference" if is_needed else ""),
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print or write the figures. Status 0: done, 2: invalid arguments, 3: not enough data; --fail adds 1 and 4."""
+    settings = Settings.from_env()
+    names = tuple(name for each in arguments.fields.split(",") if (name := each.strip()))
+    options = DriftOptions(
+        arguments.target, arguments.against, arguments.start, arguments.end, names, reset=arguments.reset
+    )
+    report = drift_report(quiet_engine(settings), settings, options)
+    if arguments.html:
+        from request_logger.analytics.page import drift_page  # noqa: PLC0415 - only a page needs its templates
+
+        write_page(Path(arguments.html), drift_page, report)
+    elif arguments.textfile:
+        _write_gauges(arguments.textfile, exposition(report))
+    else:
+        print(json.dumps(report, indent=2) if arguments.json else "\n".join(lines(report)))
+    if report["level"] not in _STATUSES:
+        return _TOO_FEW
+    return _STATUSES[report["level"]] if arguments.fail else 0
+
+
+def lines(report: Report) -> Iterator[str]:
+    """Yield the report as lines of text."""
+    yield head(report)
+    yield verdict(report)
+    for found in tables(report):
+        yield ""
+        yield found.caption
+        yield table(found.header, found.rows)
+    for note in notes(report):
+        yield ""
+        yield f"Note: {note}"
+
+
+def _write_gauges(name: str, text: str) -> None:
+    """Write the file in one step, since the collector may read it at any time. Raises CommandError."""
+    if name == "-":
+        sys.stdout.write(text)
+        return
+    path = Path(name)
+    try:
+        with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+            file.write(text)
+        temporary = Path(file.name)
+        # The collector runs as another user.
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except OSError as error:
+        raise CommandError(f"--textfile: {path} can't be written: {error.strerror}") from None
+    print(f"{path} written")
