@@ -99,7 +99,7 @@ def make_report(engine: EngineReader, settings: Settings, options: Options, *, o
 def _drift(engine: EngineReader, settings: Settings, options: Options, *, only_own: bool) -> Report:
     if options.by_date != "prediction":
         raise BadQueryError("--against: expected the dates of predictions, without --by-date feedback")
-    asked = DriftOptions(options.target, options.against, options.start, options.end)
+    asked = DriftOptions(options.target, options.against, options.start, options.end, where=options.where)
     # A report only reads: the cells are stored by the command.
     return drift_report(engine, settings, asked, only_own=only_own, stores=False)
 

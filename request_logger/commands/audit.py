@@ -10,12 +10,14 @@ import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from request_logger.analytics.conditions import where
 from request_logger.analytics.feedback.audit import find_audit
 from request_logger.analytics.feedback.audit_list import COLUMNS, count_lacking, lacking
 from request_logger.analytics.formatting import number
 from request_logger.analytics.queries import QueryRunner
 from request_logger.analytics.scope import find_scope
 from request_logger.commands.engine_access import quiet_engine
+from request_logger.commands.selection_args import add_period, add_target
 from request_logger.commands.text_table import table
 from request_logger.jobs.export import without_formula
 from request_logger.settings import Settings
@@ -27,14 +29,8 @@ _MOST = 1000
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument(
-        "target",
-        nargs="?",
-        default="",
-        help="a deployment (name, namespace/name, namespace/name/predictor) or an index, * is a wildcard; default: all",
-    )
-    parser.add_argument("--from", dest="start", metavar="TIME", help="2026-01-02, 2026-01-02T03:04:05Z or now-7d")
-    parser.add_argument("--to", dest="end", metavar="TIME", help="the same; exclusive")
+    add_target(parser)
+    add_period(parser)
     parser.add_argument(
         "--limit", type=_limit, default=_MOST, metavar="N", help=f"list at most N, the oldest first (default: {_MOST})"
     )
@@ -51,6 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
     engine = quiet_engine(settings)
     scope = find_scope(engine, settings, arguments.target, arguments.start, arguments.end)
     runner = QueryRunner(engine)
+    scope = where(runner, scope, arguments.where)
 
     def read() -> tuple[int, list[dict[str, Any]]] | None:
         audit = find_audit(runner, scope)

@@ -16,7 +16,6 @@ from request_logger.analytics.paired_samples import WAYS
 from request_logger.analytics.report import Report
 from request_logger.commands.engine_access import quiet_engine
 from request_logger.commands.report import add_mature, add_span, write_page
-from request_logger.commands.selection_args import add_where
 from request_logger.commands.text_table import table
 from request_logger.settings import Settings
 from request_logger.store.excluded_indices import left_out_note
@@ -70,7 +69,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_span(parser)
     add_mature(parser)
-    add_where(parser)
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print JSON")
     form.add_argument("--html", metavar="FILE", help="write one self-contained page")

@@ -17,6 +17,7 @@ from request_logger.analytics.drift.tables import head, notes, tables, verdict
 from request_logger.analytics.windows import Against
 from request_logger.commands.engine_access import quiet_engine
 from request_logger.commands.report import write_page
+from request_logger.commands.selection_args import add_period, add_target
 from request_logger.commands.text_table import table
 from request_logger.errors import CommandError
 from request_logger.settings import Settings
@@ -28,15 +29,9 @@ _TOO_FEW = 3
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument(
-        "target",
-        nargs="?",
-        default="",
-        help="a deployment (name, namespace/name, namespace/name/predictor) or an index, * is a wildcard; default: all",
-    )
+    add_target(parser)
     add_against(parser)
-    parser.add_argument("--from", dest="start", metavar="TIME", help="2026-01-02, 2026-01-02T03:04:05Z or now-7d")
-    parser.add_argument("--to", dest="end", metavar="TIME", help="the same; exclusive")
+    add_period(parser)
     parser.add_argument(
         "--fields",
         metavar="NAMES",
@@ -77,7 +72,13 @@ def run(arguments: argparse.Namespace) -> int:
     settings = Settings.from_env()
     names = tuple(name for each in arguments.fields.split(",") if (name := each.strip()))
     options = DriftOptions(
-        arguments.target, arguments.against, arguments.start, arguments.end, names, reset=arguments.reset
+        arguments.target,
+        arguments.against,
+        arguments.start,
+        arguments.end,
+        names,
+        reset=arguments.reset,
+        where=tuple(arguments.where),
     )
     report = drift_report(quiet_engine(settings), settings, options)
     if arguments.html:

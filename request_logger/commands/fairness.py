@@ -12,18 +12,14 @@ from request_logger.analytics.fairness.report import Options, Report, make_fairn
 from request_logger.analytics.formatting import interval, number, p_value, words
 from request_logger.commands.engine_access import quiet_engine
 from request_logger.commands.report import add_span
+from request_logger.commands.selection_args import add_target
 from request_logger.commands.text_table import table
 from request_logger.settings import Settings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument(
-        "target",
-        nargs="?",
-        default="",
-        help="a deployment (name, namespace/name, namespace/name/predictor) or an index, * is a wildcard; default: all",
-    )
+    add_target(parser)
     add_span(parser)
     parser.add_argument(
         "--by",
@@ -58,6 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.by_date,
         arguments.positive,
         arguments.reference,
+        tuple(arguments.where),
     )
     found = make_fairness(quiet_engine(settings), settings, options)
     print(json.dumps(found, indent=2) if arguments.json else "\n".join(lines(found)))

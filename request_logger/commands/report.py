@@ -16,7 +16,7 @@ from request_logger.analytics.maturity_text import delay_table, maturity_line, s
 from request_logger.analytics.report import Options, Report, make_report
 from request_logger.analytics.thresholds.text import sentences
 from request_logger.commands.engine_access import quiet_engine
-from request_logger.commands.selection_args import add_where
+from request_logger.commands.selection_args import add_period, add_target
 from request_logger.commands.slice_text import slice_lines
 from request_logger.commands.text_table import table
 from request_logger.errors import CommandError
@@ -27,14 +27,8 @@ _MOST_CLASSES = 20
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument(
-        "target",
-        nargs="?",
-        default="",
-        help="a deployment (name, namespace/name, namespace/name/predictor) or an index, * is a wildcard; default: all",
-    )
+    add_target(parser)
     add_span(parser)
-    add_where(parser)
     parser.add_argument(
         "--by",
         metavar="FIELD",
@@ -58,9 +52,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_span(parser: argparse.ArgumentParser) -> None:
-    """Add the options that select the time range."""
-    parser.add_argument("--from", dest="start", metavar="TIME", help="2026-01-02, 2026-01-02T03:04:05Z or now-7d")
-    parser.add_argument("--to", dest="end", metavar="TIME", help="the same; exclusive")
+    """Add the options that select documents by time and by conditions."""
+    add_period(parser)
     parser.add_argument(
         "--by-date",
         choices=("prediction", "feedback"),

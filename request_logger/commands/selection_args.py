@@ -35,6 +35,23 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--to", dest="until", metavar="TIME", default="", help="end of the time range, exclusive")
 
 
+def add_target(parser: argparse.ArgumentParser) -> None:
+    """Add the argument ``target``."""
+    parser.add_argument(
+        "target",
+        nargs="?",
+        default="",
+        help="a deployment (name, namespace/name, namespace/name/predictor) or an index, * is a wildcard; default: all",
+    )
+
+
+def add_period(parser: argparse.ArgumentParser) -> None:
+    """Add the options for a time range, and those for conditions."""
+    parser.add_argument("--from", dest="start", metavar="TIME", help="2026-01-02, 2026-01-02T03:04:05Z or now-7d")
+    parser.add_argument("--to", dest="end", metavar="TIME", help="the same; exclusive")
+    add_where(parser)
+
+
 def add_where(parser: argparse._ActionsContainer) -> None:
     """Add the option for conditions on fields."""
     parser.add_argument("--where", metavar="field=value", action="append", default=[], help=_WHERE)

@@ -13,18 +13,14 @@ from request_logger.analytics.slices.report import Options, Report, make_slices
 from request_logger.analytics.slices.search import Rank
 from request_logger.commands.engine_access import quiet_engine
 from request_logger.commands.report import add_span
+from request_logger.commands.selection_args import add_target
 from request_logger.commands.slice_text import slice_lines
 from request_logger.settings import Settings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument(
-        "target",
-        nargs="?",
-        default="",
-        help="a deployment (name, namespace/name, namespace/name/predictor) or an index, * is a wildcard; default: all",
-    )
+    add_target(parser)
     add_span(parser)
     parser.add_argument(
         "--fields",
@@ -58,6 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
         tuple(name for each in arguments.fields.split(",") if (name := each.strip())),
         arguments.metric,
         arguments.rank,
+        tuple(arguments.where),
     )
     found = make_slices(quiet_engine(settings), settings, options)
     if arguments.json:

@@ -14,6 +14,7 @@ from request_logger.analytics.thresholds.report import Options, Report, make_thr
 from request_logger.analytics.thresholds.text import NAMES, sentences, threshold
 from request_logger.commands.engine_access import quiet_engine
 from request_logger.commands.report import add_span
+from request_logger.commands.selection_args import add_target
 from request_logger.commands.text_table import table
 from request_logger.settings import Settings
 
@@ -23,12 +24,7 @@ _MOST_ROWS = 20
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument(
-        "target",
-        nargs="?",
-        default="",
-        help="a deployment (name, namespace/name, namespace/name/predictor) or an index, * is a wildcard; default: all",
-    )
+    add_target(parser)
     add_span(parser)
     parser.add_argument(
         "--cost",
@@ -43,7 +39,9 @@ def run(arguments: argparse.Namespace) -> int:
     """Print the thresholds. Status 0: done, 1: no predictions with a probability and feedback, 2: invalid arguments."""
     costs = Costs.of(arguments.cost) if arguments.cost else None
     settings = Settings.from_env()
-    options = Options(arguments.target, arguments.start, arguments.end, arguments.by_date, costs)
+    options = Options(
+        arguments.target, arguments.start, arguments.end, arguments.by_date, costs, tuple(arguments.where)
+    )
     found = make_thresholds(quiet_engine(settings), settings, options)
     print(json.dumps(found, indent=2) if arguments.json else "\n".join(lines(found)))
     return int(not any("thresholds" in task for task in found["tasks"]))

@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import Any
 
 from request_logger.analytics.buckets import label_of
+from request_logger.analytics.conditions import where
 from request_logger.analytics.drift.baselines import Baseline, Kind
 from request_logger.analytics.drift.candidates import MOST_FIELDS, Candidate, candidates
 from request_logger.analytics.drift.counting import choose_cells, count_cells
@@ -34,6 +35,7 @@ class DriftOptions:
     """The options of a drift report; see `windows_of` for ``against``, `find_scope` for the target and the time span.
 
     ``fields``: names of the fields to look at; empty: all. ``reset``: choose the cells of a fixed reference anew.
+    ``where``: conditions on the documents of both sides, see `conditions.where`.
     """
 
     target: str = ""
@@ -42,6 +44,7 @@ class DriftOptions:
     end: str | None = None
     fields: tuple[str, ...] = ()
     reset: bool = False
+    where: tuple[str, ...] = ()
 
 
 def drift_report(
@@ -54,8 +57,9 @@ def drift_report(
     """
     runner = QueryRunner(engine)
     scope = find_scope(engine, settings, options.target, options.start, options.end, only_own=only_own)
+    scope = where(runner, scope, options.where)
     windows = windows_of(scope, options.against)
-    stored = StoredBaselines(engine, f"{windows.current.indices} {options.target}", windows.fixed)
+    stored = StoredBaselines(engine, " ".join((windows.current.indices, options.target, *options.where)), windows.fixed)
     look = _Look(runner, options, windows, stored if windows.fixed else None, stores=stores)
     report = runner.settled(look.report, scope.indices)
     left_out = runner.left_out.as_json()
@@ -101,6 +105,7 @@ class _Look:
         return {
             "made_at": now,
             "target": self._options.target,
+            **({"where": list(self._options.where)} if self._options.where else {}),
             "indices": self._windows.current.indices,
             **_span(self._windows.current),
             "documents": documents[1],

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from request_logger.analytics.buckets import MISSING, Segment
+from request_logger.analytics.conditions import where
 from request_logger.analytics.consistency import judge
 from request_logger.analytics.errors import BadQueryError
 from request_logger.analytics.fairness.rates import Outcomes, Rate, difference
@@ -37,6 +38,7 @@ class Options:
 
     ``by``: the field. ``positive``: the class that a prediction selects; empty: the positive class of two.
     ``reference``: the value that the others are compared with; empty: the one with the most documents.
+    ``where``: conditions, see `conditions.where`.
     """
 
     by: str
@@ -46,12 +48,14 @@ class Options:
     by_date: str = "prediction"
     positive: str = ""
     reference: str = ""
+    where: tuple[str, ...] = ()
 
 
 def make_fairness(engine: EngineReader, settings: Settings, options: Options) -> Report:
     """Return the fairness of each classification task. Raises BadQueryError, StoreUnavailableError."""
     runner = QueryRunner(engine)
     scope = find_scope(engine, settings, options.target, options.start, options.end, options.by_date)
+    scope = where(runner, scope, options.where)
     report = runner.settled(lambda: _report(runner, settings, scope, options), scope.indices)
     left_out = runner.left_out.as_json()
     return {**report, "left_out": left_out, "notes": [left_out_note(left_out)]} if left_out else report

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Any
 
+from request_logger.analytics.conditions import where
 from request_logger.analytics.consistency import judge
 from request_logger.analytics.errors import BadQueryError
 from request_logger.analytics.estimates import mean_field
@@ -46,6 +47,7 @@ class Options:
 
     ``fields``: those to look at; empty: all that the documents have. ``metric``: the mean to compare; empty: the first
     that the scorer shows.
+    ``where``: conditions, see `conditions.where`.
     """
 
     target: str = ""
@@ -55,12 +57,14 @@ class Options:
     fields: tuple[str, ...] = ()
     metric: str = ""
     rank: Rank = Rank.EFFECT
+    where: tuple[str, ...] = ()
 
 
 def make_slices(engine: EngineReader, settings: Settings, options: Options) -> Report:
     """Return the worst slices of each task. Raises BadQueryError for an invalid option, StoreUnavailableError."""
     runner = QueryRunner(engine)
     scope = find_scope(engine, settings, options.target, options.start, options.end, options.by_date)
+    scope = where(runner, scope, options.where)
     report = runner.settled(lambda: _report(runner, settings, scope, options), scope.indices)
     left_out = runner.left_out.as_json()
     return {**report, "left_out": left_out, "notes": [left_out_note(left_out)]} if left_out else report

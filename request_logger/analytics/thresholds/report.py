@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from request_logger.analytics.conditions import where
 from request_logger.analytics.consistency import judge
 from request_logger.analytics.estimates import estimates, statistics_of, with_folds
 from request_logger.analytics.intervals import Interval
@@ -47,6 +48,7 @@ class Options:
     """The options; see `find_scope` for ``target``, ``start``, ``end`` and ``by_date``.
 
     ``costs``: the value of each outcome; None: thresholds are judged by F1.
+    ``where``: conditions, see `conditions.where`.
     """
 
     target: str = ""
@@ -54,12 +56,14 @@ class Options:
     end: str | None = None
     by_date: str = "prediction"
     costs: Costs | None = None
+    where: tuple[str, ...] = ()
 
 
 def make_thresholds(engine: EngineReader, settings: Settings, options: Options) -> Report:
     """Return the thresholds of each task with a score. Raises BadQueryError, StoreUnavailableError."""
     runner = QueryRunner(engine)
     scope = find_scope(engine, settings, options.target, options.start, options.end, options.by_date)
+    scope = where(runner, scope, options.where)
     report = runner.settled(lambda: _report(runner, settings, scope, options), scope.indices)
     left_out = runner.left_out.as_json()
     return {**report, "left_out": left_out, "notes": [left_out_note(left_out)]} if left_out else report
