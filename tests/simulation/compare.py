@@ -60,12 +60,11 @@ class Delivered:
         if self.items_refused:
             return []
         # A name in one document may make the mapping of its index refuse that of others.
-        deployments = {message.deployment for message in self.messages if is_poison(message)}
-        poisoned = {message.request_id for message in self.messages if message.deployment in deployments}
+        poisoned = {message.deployment for message in self.messages if is_poison(message)}
         return [
             f"{id} is degraded, and nothing in it was refused"
             for id, source in found.items()
-            if _is_degraded(source) and id.partition("-item-")[0] not in poisoned
+            if _is_degraded(source) and source["Ce-Inferenceservicename"] not in poisoned
         ]
 
     def _is_sure(self, message: Message) -> bool:

@@ -113,7 +113,7 @@ class Process:
         self._queued: list[Task] = []
         self.mistakes = Mistakes()
         self.core = WriterCore(degrade, self.mistakes, limits, locator, self._finished, random.Random(rng.random()))
-        self._sent_at: dict[tuple[str, str], deque[float]] = {}
+        self._sent_at: dict[tuple[tuple[str, str], Task | None], deque[float]] = {}
         self._rounds = 0
         self._is_free_since = clock.now
         self._turns_at = float("inf")
@@ -264,9 +264,10 @@ class Process:
         self._clock.after(there, arrive)
 
     def _note_rates(self, wanted: Round) -> None:
-        """See that no document is sent again and again without a pause, nor with too many changes at once."""
+        """See that no document is sent again and again for one change without a pause, nor with too many changes."""
         for document in wanted.documents:
-            times = self._sent_at.setdefault(document.key, deque(maxlen=_MOST_A_SECOND))
+            oldest = document.entries[0].task if document.entries else None
+            times = self._sent_at.setdefault((document.key, oldest), deque(maxlen=_MOST_A_SECOND))
             if len(times) == _MOST_A_SECOND and self._clock.now - times[0] < 1.0:
                 self.mistakes.found.append(f"{document.id} was sent {_MOST_A_SECOND} times in a second")
                 times.clear()
