@@ -253,8 +253,9 @@ class Settings:
     forward_connections: int = _env(
         4, "requests to FORWARD_URL at a time: of the server with SPOOL_DIR, else of each worker", minimum=1
     )
+    # Room for the largest request, MAX_STRUCTURED_BYTES, and others.
     forward_memory_bytes: int = _env(
-        16 * 2**20,
+        32 * 2**20,
         "maximum memory of requests that wait for FORWARD_URL in one worker; beyond it they are dropped and counted. "
         "With SPOOL_DIR they wait there less than a second, unless the disk is full",
         minimum=2**16,

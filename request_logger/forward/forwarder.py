@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 _TURN_SECONDS = 0.2
 # Messages handed to the threads per connection: those in a thread's hands, and the next ones.
 _AHEAD = 4
+# Written to the disk in one transaction.
+_ADD_BYTES = 4 * 2**20
 _REPORT_SECONDS = 1.0
 # Their numbers are in memory: about 2 MB. With more, no others are sent until some of these are.
 _MOST_FAILED = 10_000
@@ -180,18 +182,27 @@ class Forwarder:
             log.warning("%d requests that waited for FORWARD_URL in memory are lost", left)
 
     def _add_arrived(self) -> None:
+        while messages := self._next_arrived():
+            left = messages
+            try:
+                left = self._outbox.add(messages)
+            finally:
+                with self._lock:
+                    self._arrived.extendleft(reversed(left))
+                    kept = sum(message.weight for message in left)
+                    self._arrived_bytes -= sum(message.weight for message in messages) - kept
+            if left:
+                return
+
+    def _next_arrived(self) -> list[Message]:
+        """Return the oldest messages that have arrived: what is written to the disk at once is in memory twice."""
+        messages: list[Message] = []
+        size = 0
         with self._lock:
-            messages, self._arrived = list(self._arrived), deque()
-        if not messages:
-            return
-        left = messages
-        try:
-            left = self._outbox.add(messages)
-        finally:
-            with self._lock:
-                self._arrived.extendleft(reversed(left))
-                kept = sum(message.weight for message in left)
-                self._arrived_bytes -= sum(message.weight for message in messages) - kept
+            while self._arrived and size < _ADD_BYTES:
+                messages.append(self._arrived.popleft())
+                size += messages[-1].weight
+        return messages
 
     def _take_results(self) -> None:
         with suppress(queue.Empty):

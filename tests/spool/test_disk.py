@@ -16,6 +16,7 @@ import pytest
 from request_logger.spool import Spool
 from request_logger.spool import disk as disk_module
 from request_logger.spool.observer import NullObserver
+from request_logger.spool.record import frame, unframe
 from request_logger.store.changes import StoreUnavailableError
 from tests.test_spool import Seen, ids, some, wait_until
 
@@ -371,4 +372,17 @@ def test_no_room_for_what_is_intact(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert 0 < len(kept) < 20
     assert kept == [str(number) for number in range(len(kept))]
     assert seen.size[0] == len(kept)
+    spool.close()
+
+
+def test_records_with_other_attributes(tmp_path: Path) -> None:
+    """A spool holds any attributes with a body, and knows its size."""
+    spool = Spool(str(tmp_path), 2**30, Seen())
+    contents: list[tuple[dict[str, Any], bytes]] = [({"a": ["\ud800"]}, b"body"), ({}, b"")]
+    records = [frame(*content) for content in contents]
+    assert spool.append_records(records) == [None, None]
+    assert [unframe(record) for _, record in spool.read(10, 2**20)] == contents
+    count, size = spool.size
+    assert count == 2
+    assert size > sum(map(len, records))
     spool.close()
