@@ -24,7 +24,7 @@ LOCKED = $(shell sed -nE 's/^([a-z0-9._-]+)==.*/\1/p' requirements.lock)
 FORBIDDEN := GPL;AGPL;SSPL;Commons Clause;Proprietary
 
 .PHONY: help venv demo test test-engines fuzz fuzz-coverage coverage simulate faults mutate lint format bench bench-first \
-  bench-writes bench-cost bench-ordinary bench-coverage bench-type-one bench-report docs \
+  bench-writes bench-cost bench-ordinary bench-coverage bench-selection bench-type-one bench-report docs \
   docs-site dist sbom licences audit image-check lock clean
 
 help: ## list the targets
@@ -118,6 +118,9 @@ bench-ordinary: $(READY) ## measure costs and latencies in ordinary traffic (ARG
 
 bench-coverage: $(READY) ## simulate the coverage of a report's intervals; write docs/intervals.md
 	@$(BIN)/python -m bench.coverage --write $(ARGS)
+
+bench-selection: $(READY) ## simulate feedback that is not a random part of the predictions; write the table of docs/selection.md
+	@$(BIN)/python -m bench.selection --write $(ARGS)
 
 bench-type-one: $(READY) ## simulate how often compare errs; write the table of docs/report.md (ARGS=--power: that of the power)
 	@$(BIN)/python -m bench.type_one --write $(ARGS)

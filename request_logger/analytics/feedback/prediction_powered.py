@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from request_logger.analytics.feedback.cells import Sums
+from request_logger.analytics.feedback.weighted import size_of
 from request_logger.analytics.intervals import Interval
 from request_logger.analytics.shares import INDEPENDENT, Dependence, share_interval
 
@@ -21,7 +22,7 @@ class Powered:
     def interval(self, n: int, together: Dependence = INDEPENDENT) -> Interval | None:
         """Return Wilson's interval for as many documents as would give this error; ``n`` is used where it is 0."""
         value = min(max(self.value, 0.0), 1.0)
-        size = value * (1 - value) / self.error**2 if self.error > 0 else float(n)
+        size = size_of(value, self.error**2, float(n))
         return share_interval(value * size, size, together)
 
 

@@ -132,7 +132,7 @@ def _classes(
         else:
             found |= _weighted(strata.strata, weights, population, report, together)
             found |= {"merged": strata.merged, "cut": weights.cut, "effective_n": weights.effective_n}
-    if cells.with_truth < _FEW_TRUTHS:
+    if cells.with_truth < min(_FEW_TRUTHS, cells.predictions):
         found["estimated"] = _estimated(population)
     return found
 

@@ -18,6 +18,8 @@ from request_logger.analytics.shares import INDEPENDENT, Dependence, share_inter
 
 # A truth that stands for ten times as many predictions as the mean truth would decide the figure alone.
 MOST_WEIGHT = 10.0
+# Rounding errors of shares, squared, are below it; variances over a billion documents are above.
+_NOISE = 1e-20
 
 Pair = tuple[str, str]
 Matrix = Mapping[Pair, float]
@@ -101,10 +103,15 @@ def weighted_metrics(strata: Sequence[Stratum], weights: Weights, positive: str 
     for name, function in functions.items():
         if function is not None:
             variance = _variance(strata, weights.weights, function.slope)
-            value = min(max(function.value, 0.0), 1.0)
-            size = value * (1 - value) / variance if variance > 0 else weights.effective_n
+            size = size_of(function.value, variance, weights.effective_n)
             found.append(Weighted(name, function.value, variance, size))
     return found
+
+
+def size_of(share: float, variance: float, otherwise: float) -> float:
+    """Return how many independent documents give a share this variance; ``otherwise`` where it is 0 or rounding."""
+    spread = share * (1 - share)
+    return spread / variance if spread > _NOISE and variance > _NOISE else otherwise
 
 
 def _variance(strata: Sequence[Stratum], weights: Sequence[float], slope: Slope) -> float:

@@ -225,7 +225,7 @@ def test_words(reports: Callable[[str], Json]) -> None:
     assert "randomly chosen predictions have a truth" in text
     assert "Warning: feedback is not a random part" in text
     shown = page(report)
-    assert "Selection of feedback" in shown
+    assert shown.index("accuracy of the audit") < shown.index("<h2>Selection of feedback")
     assert "randomly chosen predictions have a truth" in shown
     assert "Estimated figures hold only if" in "\n".join(lines(reports("unlabelled")))
     assert "What the probabilities promise" in page(reports("unlabelled"))

@@ -160,3 +160,29 @@ def test_rare_labels_are_one_stratum() -> None:
     few = cells_of(said[:54], said[:54], [0] * 54, np.full(54, 0.5))
     assert [(s.label, s.predictions) for s in strata_of(few.cells).strata] == [("", 54)]
     assert not strata_of(cells_of(["a"] * 4, ["a"] * 4, [0] * 4, np.full(4, 0.5)).cells).strata
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_any_cells_give_figures_or_none(seed: int) -> None:
+    """Values within 0 and 1, in an interval that has them and isn't a point, whatever is labelled."""
+    state = np.random.RandomState(seed)
+    n = int(state.randint(1, 400))
+    labels = LABELS[: state.randint(1, 4)]
+    said = state.choice(labels, n).tolist()
+    share = state.choice([0.0, 0.02, 0.3, 1.0])
+    right = state.choice([0.0, 0.5, 1.0])
+    truth = [
+        (s if state.random_sample() < right else str(state.choice(LABELS))) if state.random_sample() < share else None
+        for s in said
+    ]
+    cells = cells_of(said, truth, state.randint(0, 100, n).tolist(), state.random_sample(n))
+    found = strata_of(cells.cells)
+    if not found.strata:
+        assert cells.with_truth < 5
+        return
+    assert sum(stratum.predictions for stratum in found.strata) == n
+    for each in weighted_metrics(found.strata, weights_of(found.strata)):
+        interval = each.interval()
+        assert interval is not None
+        assert -1e-9 <= interval.low - 1e-12 <= each.value <= interval.high + 1e-12 <= 1 + 1e-9, each
+        assert interval.high - interval.low > 1e-3
