@@ -7,13 +7,17 @@ from typing import Any
 
 import pytest
 
-from scorers.base import Row, UnscorableError, finite, share_at_most, shown
+from scorers.base import Bucket, Row, SumBy, UnscorableError, finite, share_at_most, shown
 from scorers.binary import Binary
 from scorers.classification import CELLS, MATRIX, confusion_matrix, single_label_metrics
 from scorers.labels import class_number, numeric_text
 from scorers.ordinal import Ordinal
+from scorers.probabilities import auc_metrics, softmax
 from scorers.ranking import Ranking
 from scorers.reasons import Reason
+from scorers.regression import Regression
+from scorers.structured import is_structured
+from scorers.text import Text, _error_rate
 from tests.scorers.aggregate import metrics_of
 
 
@@ -52,6 +56,8 @@ def test_a_number_with_the_name_of_its_column() -> None:
 def test_options_by_name() -> None:
     with pytest.raises(ValueError, match=r"\blogits\b"):
         Ordinal(logits="x")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"\bnormalize\b"):
+        Text(normalize="x")  # type: ignore[arg-type]
 
 
 def test_names_of_metrics() -> None:
@@ -127,3 +133,60 @@ def test_the_other_class(positive: str | None, predicted: str) -> None:
     scorer = Binary(classes=("no", "yes"), positive_label=positive)
     fields = scorer.score(Row("yes"), Row(0.2))
     assert fields["predicted_label"] == predicted
+
+
+def test_logits_of_any_size() -> None:
+    """The exponential function of none of them overflows."""
+    assert list(softmax([1000.0, 0.0, -1000.0])) == [1.0, 0.0, 0.0]
+    assert list(softmax([-1000.0, -1000.0])) == [0.5, 0.5]
+
+
+def test_area_of_a_tie() -> None:
+    """Of two in one bin the area is one half, and may be anything."""
+    area, bound = auc_metrics()
+    assert (area.name, bound.name, bound.bounds) == ("auc", "auc_bound", (0.0, 0.5))
+    assert area.needs == bound.needs == {"bins": SumBy(("truth_positive",), "score_bin")}
+    tie = {"bins": {7: Bucket(2, {"truth_positive": 1.0})}}
+    assert (area.compute(tie), bound.compute(tie)) == (0.5, 0.5)
+    apart = {"bins": {7: Bucket(1, {"truth_positive": 0.0}), 8: Bucket(1, {"truth_positive": 1.0})}}
+    assert (area.compute(apart), bound.compute(apart)) == (1.0, 0.0)
+
+
+def test_reasons_of_gains() -> None:
+    """They are the truth's, as scores are the prediction's."""
+    assert refusal(Ranking(), Row({"b": "x"}), Row(["a", "b"])).reason is Reason.TRUTH_NOT_NUMBER
+    assert refusal(Ranking(), Row("a"), Row({"a": "x"})).reason is Reason.PREDICTION_NOT_NUMBER
+
+
+def test_no_documents_have_no_r2() -> None:
+    (r2,) = (metric for metric in Regression.metrics if metric.name == "r2")
+    assert r2.compute(dict.fromkeys(r2.needs, 0)) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "structured"),
+    [("[1, 2]", True), ("{'a': 1}", True), ("0.5:1:[a]", True), ("[1", False), ("1]", False), ("{a}", False)],
+)
+def test_structured_texts(text: str, structured: bool) -> None:
+    assert is_structured(text) is structured
+
+
+def test_error_rates() -> None:
+    """Errors per word of the truth: more than one is possible, fewer are better."""
+    for metric in (_error_rate("rate", "wrong", "words"), *Text.metrics[-2:]):
+        assert set(metric.needs) == {"errors", "length", "n"}
+        assert (metric.higher_is_better, metric.bounds) == (False, (0.0, math.inf))
+        assert metric.compute({"errors": 3, "length": 2, "n": 1}) == 1.5
+
+
+@pytest.mark.parametrize(
+    ("truth", "prediction", "correct"),
+    [
+        (["the cat sat on a mat", "dogs never bark in the night"], "The cat sat on a mat.", 1),
+        ("it is 5' long or so", "it is 5 long or so", 0),
+        ("it is 'quite' long or so", "it is quite long or so", 1),
+    ],
+)
+def test_sentences(truth: Any, prediction: str, correct: int) -> None:
+    """Any of the correct texts; a mark beside a digit may be a unit."""
+    assert Text().score(Row(truth), Row(prediction))["correct"] == correct
