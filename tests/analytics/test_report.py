@@ -281,7 +281,10 @@ def check_page(text: str) -> Page:
 @pytest.mark.parametrize(
     ("kind", "titles"),
     [
-        ("binary", {"Accuracy over time", "Reliability", "ROC curve", "Coverage", "Feedback delay"}),
+        (
+            "binary",
+            {"Accuracy over time", "Reliability", "ROC curve", "Precision and recall", "Coverage", "Feedback delay"},
+        ),
         ("regression", {"RMSE over time", "Residuals", "Error by prediction", "Coverage", "Feedback delay"}),
         ("multiclass", {"Accuracy over time", "Reliability", "Coverage", "Feedback delay"}),
     ],
