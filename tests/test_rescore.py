@@ -94,6 +94,8 @@ def close(values: dict[str, float]) -> dict[str, Any]:
 @pytest.mark.engine
 def test_another_threshold(command: Run, stored: str, index: Index) -> None:
     """A dry run shows both sides as scikit-learn has them and changes nothing; then all is written, and only once."""
+    # A number between 0 and 1 says nothing by itself to auto, which scored it first.
+    assert command("--index", stored, "--scorer", "binary")[1].endswith(f"{N} documents: {N} changed, 0 as they are\n")
     before = index.documents(stored)
     chosen = ("--index", stored, "--scorer", "binary:threshold=0.3")
     status, out, err = command(*chosen, "--dry-run", "--json")
@@ -116,9 +118,12 @@ def test_another_threshold(command: Run, stored: str, index: Index) -> None:
     del wanted["documents"]
     assert {name: found[name] for name in wanted} == close(wanted)
     after = index.documents(stored)
-    assert {key: {**document, "metrics": None} for key, document in after.items()} == {
-        key: {**document, "metrics": None} for key, document in before.items()
+    derived = dict.fromkeys(("metrics", "prediction"))
+    assert {key: {**document, **derived} for key, document in after.items()} == {
+        key: {**document, **derived} for key, document in before.items()
     }
+    for document in after.values():
+        assert document["prediction"]["label"] == document["metrics"]["predicted_label"]
 
     assert command(*chosen)[1].endswith(f"0 changed, {N} as they are\n")
     assert index.documents(stored) == after
@@ -145,6 +150,8 @@ def test_what_was_never_scored(command: Run, reach: Settings, deployment: str, i
     assert command("--index", name, "--deployment", deployment)[1].endswith("1 changed, 1 as they are\n")
     found = {id: document.get("metrics", {}).get("correct") for (_, id), document in index.documents(name).items()}
     assert found == {"o0": 1, "o1": 1, "o2": None}
+    labels = {id: document.get("prediction", {}).get("label") for (_, id), document in index.documents(name).items()}
+    assert labels == {"o0": "yes", "o1": "yes", "o2": None}
     folds = {id: document.get("fold") for (_, id), document in index.documents(name).items()}
     assert folds == {"o0": fold_of("o0"), "o1": fold_of("o1"), "o2": None}
 

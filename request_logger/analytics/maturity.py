@@ -199,14 +199,14 @@ def _cohorts(runner: QueryRunner, scope: Scope, seconds: int, now: datetime, tol
     aggs = {
         "windows": {
             "date_histogram": {"field": PREDICTION_DATE, "fixed_interval": f"{seconds}s", "min_doc_count": 1},
-            "aggs": {"delays": {"range": {"field": DELAY_FIELD, "keyed": True, "ranges": ranges}}},
+            "aggs": {"delays": {"range": {"field": DELAY_FIELD, "ranges": ranges}}},
         }
     }
     found = runner.aggregate(scope, aggs, told)
     cohorts = []
     for bucket in found.get("windows", {}).get("buckets", []):
-        delays = bucket["delays"]["buckets"]
-        counts = tuple(int(delays[str(k)]["doc_count"]) for k in range(len(EDGES)))
+        by_key = {each["key"]: int(each["doc_count"]) for each in bucket["delays"]["buckets"]}
+        counts = tuple(by_key.get(str(k), 0) for k in range(len(EDGES)))
         age = now.timestamp() - bucket["key"] / 1000 - seconds
         cohorts.append(Cohort(age, int(bucket["doc_count"]), counts))
     return cohorts

@@ -23,7 +23,7 @@ from request_logger.analytics.jackknife import Folds, fetch_folds
 from request_logger.analytics.label_averages import fetch_cooccurrences
 from request_logger.analytics.label_delays import delays_by_label
 from request_logger.analytics.llm_answers import answers_report
-from request_logger.analytics.maturity import COMPLETE, NO_DELAYS, Maturity, find_maturity, only_mature
+from request_logger.analytics.maturity import COMPLETE, FEW_LABELS, NO_DELAYS, Maturity, find_maturity, only_mature
 from request_logger.analytics.queries import Answers, QueryRunner
 from request_logger.analytics.scope import PREDICTION_DATE, Scope, find_scope
 from request_logger.analytics.selection import IN_BATCHES
@@ -235,8 +235,8 @@ def _tables(task: Task, answers: Answers) -> Report:
 
 
 def _maturity(found: Maturity | None) -> Report | None:
-    """Return how complete labels are by age as JSON; None without any label."""
-    if found is None or found.problem == NO_DELAYS:
+    """Return how complete labels are by age as JSON; None with few labels or none."""
+    if found is None or found.problem in (NO_DELAYS, FEW_LABELS):
         return None
     curve = [{"seconds": edge, "share": share} for edge, share in zip(found.edges, found.shares, strict=True)]
     known = {"complete": COMPLETE, "seconds": found.age, "before": found.cutoff and _iso(found.cutoff)}

@@ -48,7 +48,10 @@ def delay_seconds(document: Document) -> float | None:
     told = _time(feedback)
     if told is None:
         told = time_key(feedback.get(RECEIVED))
-    return None if predicted is None or told is None or told < predicted else (told - predicted) / _NANOSECONDS
+    if predicted is None or told is None or told < predicted:
+        return None
+    # To the millisecond: more digits would cost disk and say nothing.
+    return round((told - predicted) / _NANOSECONDS, 3)
 
 
 def _seconds(document: Document) -> float | None:
