@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -81,8 +82,9 @@ def two_months(engine: Any, deployment: str) -> Any:
 @pytest.fixture(scope="module")
 def stored(engine: Any) -> Iterator[Any]:
     """Two months of a deployment that no test changes."""
-    yield two_months(engine, "t-drift")
-    Index(engine.url).drop("inference-log-seldon-test-t-drift")
+    name = f"t-{uuid.uuid4().hex[:12]}"
+    yield two_months(engine, name)
+    Index(engine.url).drop(f"inference-log-seldon-test-{name}")
 
 
 def test_figures_are_those_of_scipy(command: Run, stored: Any, engine: Any) -> None:
