@@ -36,7 +36,7 @@ def pairs(seed: int, accuracy: float) -> tuple[np.ndarray, np.ndarray]:
 @pytest.fixture(scope="module")
 def stored(engine: Any) -> Iterator[Any]:
     """A month with an accuracy of .9 and one with .8; and errors of numbers that become smaller."""
-    name, scorer = "inference-log-seldon-test-drop-gate", build("multiclass")
+    name, scorer = "inference-log-seldon-test-drop-gate", build("multiclass", {})
     months = pairs(1, 0.9), pairs(2, 0.8)
     for (truths, said), at in zip(months, (BEFORE, AFTER), strict=True):
         found = (

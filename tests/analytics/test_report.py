@@ -349,6 +349,7 @@ def test_over_http(env: dict[str, str], make_server: Callable[..., Server]) -> N
     page = check_page(answer.text)
     assert {a["name"]: a["value"] for a in page.all("input")} == {
         "target": "report-binary", "from": "2026-01-05", "to": "", "by": "area", "window": "1w",
+        "against": "",
     }  # fmt: skip
     for path in ("/v1/report", "/ui"):
         answer = session.get(server.url + path, params={"window": "<i>"}, timeout=30)

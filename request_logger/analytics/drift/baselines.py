@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -60,6 +60,22 @@ class Cells:
     def size(self) -> int:
         """The number of cells."""
         return len(self.edges if self.kind is Kind.NUMBER else self.values) + 1
+
+
+def without_empty(cells: Cells, counts: Counts) -> tuple[Cells, Counts]:
+    """Return a number's cells without the ranges that the reference has nothing in: edges are approximate."""
+    if cells.kind is not Kind.NUMBER or not any(counts.cells):
+        return cells, counts
+    edges: list[float] = []
+    kept = [counts.cells[0]]
+    for edge, count in zip(cells.edges, counts.cells[1:], strict=True):
+        if not kept[-1]:
+            # Everything so far is empty: the range goes on.
+            kept[-1] = count
+        elif count:
+            edges.append(edge)
+            kept.append(count)
+    return replace(cells, edges=tuple(edges)), replace(counts, cells=tuple(kept))
 
 
 @dataclass(frozen=True, slots=True)

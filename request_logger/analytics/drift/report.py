@@ -10,14 +10,14 @@ from typing import Any
 
 from request_logger.analytics.buckets import label_of
 from request_logger.analytics.conditions import where
-from request_logger.analytics.drift.baselines import Baseline, Kind
+from request_logger.analytics.drift.baselines import Baseline, Kind, without_empty
 from request_logger.analytics.drift.candidates import MOST_FIELDS, Candidate, candidates
 from request_logger.analytics.drift.counting import choose_cells, count_cells
 from request_logger.analytics.drift.judgement import MOST_TESTED, FieldDrift, Level, judge
 from request_logger.analytics.drift.stored_baselines import StoredBaselines
 from request_logger.analytics.queries import QueryRunner
 from request_logger.analytics.scope import Scope, find_scope
-from request_logger.analytics.selection import IN_BATCHES, PREDICTION, exists
+from request_logger.analytics.selection import PREDICTION, any_of, exists
 from request_logger.analytics.windows import Windows, windows_of
 from request_logger.settings import Settings
 from request_logger.store.excluded_indices import left_out_note
@@ -26,6 +26,7 @@ from request_logger.store.ports import EngineReader
 Report = dict[str, Any]
 # A body whose values have no field, because the mapping refuses them: they are in no distribution.
 _NOT_INDEXED = exists("request.unindexed_reason")
+_IN_BATCHES = any_of(*({"range": {f"{side}.rows": {"gt": 1}}} for side in ("request", "response")))
 _ORDER = (Level.MAJOR, Level.MODERATE, Level.UNKNOWN, Level.NONE)
 OTHERS = "(others)"
 
@@ -130,7 +131,7 @@ class _Look:
             stored = self._stored.read(each.path for each in fields)
         cells = choose_cells(self._runner, self._reference, [each for each in fields if each.path not in stored])
         counts = count_cells(self._runner, self._reference, list(cells.values()))
-        made = {path: Baseline(each, counts[path], now) for path, each in cells.items()}
+        made = {path: Baseline(*without_empty(each, counts[path]), now) for path, each in cells.items()}
         if self._stored is None or not self._stores or not made:
             return stored | made
         write = self._stored.replace if self._options.reset else self._stored.add
@@ -163,7 +164,7 @@ class _Look:
             self._notes.append(
                 f"No p-values over {MOST_TESTED:,} documents: any difference is significant, so the distance decides."
             )
-        rows = self._runner.count(self._current, IN_BATCHES)
+        rows = self._runner.count(self._current, _IN_BATCHES)
         if rows:
             self._notes.append(
                 f"{rows:,} of the documents are rows of batches, which may be alike: noise may be above its floor."
