@@ -320,7 +320,7 @@ def _notes(report: Report, options: Options, rows: int, settings: Settings) -> l
     covered = coverage_note(report["coverage"]) if report["tasks"] and options.by_date == "prediction" else ""
     if covered:
         notes.append(covered)
-    points = [point for task in report["tasks"] for point in task.get("over_time", {}).get("points", [])]
+    points = [point for task in report["tasks"] for point in (task.get("over_time") or {}).get("points", [])]
     if any(point.get("mature") is False for point in points):
         notes.append(
             f"Young windows lack over {1 - COMPLETE:.0%} of their labels, and late labels may be of another kind: their"
