@@ -196,7 +196,7 @@ def test_a_report_marks_young_windows(engine_with: SearchEngine) -> None:
     ]
     young = sum(not point["mature"] for point in points)
     assert 5 <= young <= 15
-    assert sum(line.endswith(" young") for line in text_of(report)) == young
+    assert sum(line.startswith("  20") and line.endswith(" young") for line in text_of(report)) == young
     drawn = page(report)
     assert drawn.count('class="young"') == young
     assert "Hollow dots are young windows" in drawn
@@ -229,7 +229,7 @@ def test_delays_by_truth(engine_with: SearchEngine) -> None:
         for name, share in (("median", 0.5), ("quantile_95", 0.95)):
             assert row[name] == np.quantile(delays, share, method="inverted_cdf")
     assert {row["label"] for row in found["labels"]} == {"CLASS_0", "CLASS_1"}
-    assert any(line.startswith("CLASS_1") and line.split()[2] == "d" for line in text_of(report))
+    assert any(line.startswith("  CLASS_1") and line.split()[2] == "d" for line in text_of(report))
 
 
 @pytest.mark.engine
