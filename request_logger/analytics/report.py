@@ -102,8 +102,10 @@ def _report(runner: QueryRunner, settings: Settings, scope: Scope, options: Opti
     field = find_field(runner, scope, options.by) if options.by else None
     prices = TokenPrices(settings.token_prices)
     maturity = find_maturity(runner, scope)
+    marking = maturity
     if options.mature:
-        scope = only_mature(scope, maturity)
+        # The last window is cut off where the mature predictions end.
+        scope, marking = only_mature(scope, maturity), None
     judgement = judge(runner, scope)
     rows = runner.count(scope, IN_BATCHES)
     are_together = bool(rows or settings.fold_key)
@@ -121,7 +123,7 @@ def _report(runner: QueryRunner, settings: Settings, scope: Scope, options: Opti
         "delay_by_label": delays_by_label(runner, scope, maturity),
         "unscorable": [{"reason": reason, "n": n} for reason, n in feedback.reasons(runner, scope)],
         "tasks": [
-            _task(runner, scope, task, judgement, field, options, maturity, are_together=are_together) for task in tasks
+            _task(runner, scope, task, judgement, field, options, marking, are_together=are_together) for task in tasks
         ],
         "evaluations": evaluations_report(runner, scope, field, options.window),
         "answers": answers_report(runner, scope, prices),
