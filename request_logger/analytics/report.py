@@ -314,7 +314,7 @@ def _notes(report: Report, options: Options, rows: int, settings: Settings) -> l
             f"{largest:.0%} of the documents are in one of {FOLDS} folds, so that a few groups decide: the intervals"
             " are less certain than they look."
         )
-    points = [point for task in report["tasks"] for point in task.get("over_time", {}).get("points", [])]
+    points = [point for task in report["tasks"] for point in (task.get("over_time") or {}).get("points", [])]
     if any(point.get("mature") is False for point in points):
         notes.append(
             f"Young windows lack over {1 - COMPLETE:.0%} of their labels, and late labels may be of another kind: their"
