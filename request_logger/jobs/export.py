@@ -45,7 +45,7 @@ _KINDS = {
     "date": MOMENT,
 }
 # The objects whose mapped fields become columns.
-_TABLES = ("request.elements", "response.elements", "metrics")
+_TABLES = ("request.elements", "response.elements", "prediction", "metrics")
 _PAIR = ("feedback", "response.instance", "response.names", "response.unindexed", "response.undecodable")
 # Documents per page; with the page that is prefetched, 1,000 documents are in memory.
 PAGE = 500

@@ -19,7 +19,7 @@ from request_logger.store.client.client import SearchEngine
 
 log = logging.getLogger(__name__)
 
-_PARAMETERS = ("target", "from", "to", "by", "window", "by_date", "against", "where")
+_PARAMETERS = ("target", "from", "to", "by", "window", "by_date", "mature", "against", "where")
 _HEADERS = {
     # The page has no script, and its content must not become one.
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'self'; "
@@ -87,8 +87,15 @@ def options_of(parameters: Mapping[str, str]) -> Options:
         given.get("window", ""),
         given.get("by_date") or "prediction",
         where=tuple(filter(None, (line.strip() for line in given.get("where", "").splitlines()))),
+        mature=_flag(given.get("mature", "")),
         against=given.get("against", ""),
     )
+
+
+def _flag(text: str) -> bool:
+    if text not in ("", "true", "false"):
+        raise BadQueryError(f"--mature: expected true or false, found {text!r}")
+    return text == "true"
 
 
 def _problem(error: BadQueryError) -> str:

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from request_logger.analytics.corrections import benjamini_hochberg
 from request_logger.analytics.errors import BadQueryError
 from request_logger.analytics.fairness.rates import Outcomes, Rate, difference, newcombe
 from request_logger.analytics.fairness.report import Options, make_fairness
 from request_logger.analytics.shares import Dependence
-from request_logger.analytics.slices.corrections import benjamini_hochberg
 from request_logger.cli import main
 from request_logger.scoring.registry import build
 from request_logger.settings import Settings

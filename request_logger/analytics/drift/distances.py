@@ -6,7 +6,7 @@ Formulas, sources and assumptions: docs/drift.md. The tests compare them with sc
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import accumulate
 
 from request_logger.analytics import chi_squared
@@ -65,15 +65,6 @@ def homogeneity(reference: Counts, current: Counts) -> float:
             terms += [(a - n * pooled) ** 2 / (n * pooled), (b - m * pooled) ** 2 / (m * pooled)]
     cells = len(terms) // 2
     return chi_squared.above(math.fsum(terms), cells - 1) if cells > 1 else 1.0
-
-
-def benjamini_hochberg(p_values: Mapping[str, float]) -> dict[str, float]:
-    """Return the p-values adjusted for their number, so that of those below a level that share is false (1995)."""
-    ordered = sorted(p_values, key=p_values.__getitem__, reverse=True)
-    adjusted, least = {}, 1.0
-    for rank, name in zip(range(len(ordered), 0, -1), ordered, strict=True):
-        least = adjusted[name] = min(least, p_values[name] * len(ordered) / rank)
-    return adjusted
 
 
 def merged_neighbours(reference: Counts, current: Counts) -> list[list[int]]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from request_logger.analytics.corrections import benjamini_hochberg
 from request_logger.analytics.drift import distances
 from request_logger.analytics.drift.baselines import Baseline, Counts, Kind
 from request_logger.analytics.drift.candidates import Candidate, Role
@@ -98,7 +99,7 @@ def judge(
     tested = {
         each.name: each.distances.p_value for each in found if each.distances and each.distances.p_value is not None
     }
-    adjusted = distances.benjamini_hochberg(tested)
+    adjusted = dict(zip(tested, benjamini_hochberg(list(tested.values())), strict=True))
     return [_with_level(each, adjusted.get(each.name)) for each in found]
 
 

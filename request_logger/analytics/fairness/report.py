@@ -9,6 +9,7 @@ from typing import Any
 from request_logger.analytics.buckets import MISSING, Segment
 from request_logger.analytics.conditions import where
 from request_logger.analytics.consistency import judge
+from request_logger.analytics.corrections import benjamini_hochberg
 from request_logger.analytics.errors import BadQueryError
 from request_logger.analytics.fairness.rates import Outcomes, Rate, difference
 from request_logger.analytics.fields import Field, find_field
@@ -18,7 +19,6 @@ from request_logger.analytics.rollups import Statistic
 from request_logger.analytics.scope import Scope, find_scope
 from request_logger.analytics.selection import IN_BATCHES
 from request_logger.analytics.shares import INDEPENDENT, Dependence, share_interval
-from request_logger.analytics.slices.corrections import benjamini_hochberg
 from request_logger.analytics.splits import Split, split_by
 from request_logger.analytics.tasks import Task, tasks_of
 from request_logger.settings import Settings

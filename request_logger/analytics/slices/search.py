@@ -9,15 +9,16 @@ from enum import StrEnum
 
 from request_logger.analytics.buckets import Segment, fill
 from request_logger.analytics.contrasts import ALPHA
+from request_logger.analytics.corrections import benjamini_hochberg
 from request_logger.analytics.fields import Field
 from request_logger.analytics.queries import QueryRunner
 from request_logger.analytics.rollups import Moments, MomentSums
 from request_logger.analytics.scope import Query, Scope
 from request_logger.analytics.selection import having
-from request_logger.analytics.slices.corrections import Shrinkage, benjamini_hochberg
 from request_logger.analytics.slices.counting import Counted, count_pairs, count_parts
 from request_logger.analytics.slices.effects import Effect, Measure, effect_of, interval_of, rest_of
 from request_logger.analytics.slices.parts import Part, parts_of
+from request_logger.analytics.slices.shrinkage import Shrinkage
 from request_logger.documents.folds import FOLD, FOLDS
 
 _HALF = FOLDS // 2
@@ -141,11 +142,12 @@ def _promising(tested: Tested) -> set[Field]:
 def _worse(tested: Tested, measure: Measure) -> list[Slice]:
     effects = [effect for effect, _ in tested.values()]
     adjusted = benjamini_hochberg([effect.p_value for effect in effects])
+    pairs = sum(len(parts) > 1 for parts in tested)
     shrinkage = Shrinkage.of([effect.worse for effect in effects], [effect.error for effect in effects])
     return [
         Slice(parts, effect, q, shrinkage.shrunk(effect.worse, effect.error))
         for (parts, (effect, _)), q in zip(tested.items(), adjusted, strict=True)
-        if effect.worse > 0 and q <= FALSE_DISCOVERIES and _adds(parts, tested, measure)
+        if effect.worse > 0 and q <= FALSE_DISCOVERIES and _adds(parts, tested, measure, pairs)
     ]
 
 
@@ -153,15 +155,20 @@ def _adds(
     parts: tuple[Part, ...],
     tested: Tested,
     measure: Measure,
+    pairs: int,
 ) -> bool:
-    """Return whether a pair is worse than the other documents of each of its parts: else the part alone tells it."""
+    """Return whether a pair is worse than the other documents of each of its parts: else the part alone tells it.
+
+    The level is divided by the number of pairs (Bonferroni): below one bad slice all of its pairs are bad, and of a
+    thousand some differ from their part by chance.
+    """
     if len(parts) == 1:
         return True
     _, sums = tested[parts]
     for part in parts:
         _, parent = tested[(part,)]
         inside = effect_of(sums, rest_of(parent, sums), measure)
-        if inside is None or inside.worse <= 0 or inside.p_value >= ALPHA:
+        if inside is None or inside.worse <= 0 or inside.p_value >= ALPHA / pairs:
             return False
     return True
 

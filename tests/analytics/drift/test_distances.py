@@ -65,14 +65,6 @@ def test_chi_squared(freedom: int, share: float) -> None:
 
 
 @settings(deadline=None)
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=60))
-def test_benjamini_hochberg(p_values: list[float]) -> None:
-    named = {str(k): p for k, p in enumerate(p_values)}
-    found = distances.benjamini_hochberg(named)
-    assert [found[name] for name in named] == pytest.approx(stats.false_discovery_control(p_values), abs=1e-12)
-
-
-@settings(deadline=None)
 @given(COUNTS)
 def test_merged_cells_keep_all_documents(drawn: tuple[list[int], list[int]]) -> None:
     a, b = both(drawn)

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from request_logger.analytics.slices.corrections import Shrinkage, benjamini_hochberg
+from request_logger.analytics.corrections import benjamini_hochberg
+from request_logger.analytics.slices.shrinkage import Shrinkage
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=60))

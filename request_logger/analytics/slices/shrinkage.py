@@ -1,4 +1,4 @@
-"""What a look at many parts costs: adjusted p-values, and effects shrunk towards none. Pure code."""
+"""Effects of many parts, shrunk towards none: the worst of many is mostly luck. Pure code."""
 
 from __future__ import annotations
 
@@ -28,17 +28,3 @@ class Shrinkage:
     def shrunk(self, effect: float, error: float) -> float:
         """Return the mean of the true effect, given the one that was seen with a standard error."""
         return effect * self.variance / (self.variance + error**2)
-
-
-def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
-    """Return the adjusted p-values (Benjamini and Hochberg 1995).
-
-    Of the parts with one of at most q, a share of at most q is expected to be false.
-    """
-    count = len(p_values)
-    adjusted = [1.0] * count
-    least = 1.0
-    for rank, k in enumerate(sorted(range(count), key=lambda k: p_values[k], reverse=True)):
-        least = min(least, p_values[k] * count / (count - rank))
-        adjusted[k] = least
-    return adjusted
