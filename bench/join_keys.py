@@ -223,7 +223,7 @@ def _check(engine: Client, deployment: str, result: Result, index_suffix: str) -
     query = {"prefix": {"index": f"inference-log-seldon-bench-{deployment}-"}}
     for source in _sources(engine, keys, query):
         result.keys += 1
-        result.named += source.get("prediction", {}).get("id", "").startswith(f"{deployment}-")
+        result.named += source.get("claimed_by", {}).get("id", "").startswith(f"{deployment}-")
         result.waiting += "feedback" in source
 
 

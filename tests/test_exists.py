@@ -36,6 +36,9 @@ FILLED = {
     "{scored}": "correct",
     "{problem}": "unscorable",
     "{field.path}": "Ce-Modelid.keyword",
+    "{_AT}": "prediction.",
+    "{SCORE_BIN}": "score_bin",
+    "{CALIBRATION_BIN}": "calibration_bin",
 }
 
 

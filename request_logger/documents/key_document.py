@@ -4,8 +4,8 @@ It has its own index, since it is no prediction: nothing that reads predictions 
 deployment's index, the key and the value, so that one real-time get finds it. Fields beside those of the deployment:
 
 - ``join_key``, ``index``: the key, and the index (without a period) of its predictions.
-- ``prediction``: the ``id`` of the first prediction with this value, its ``time``, and the ``row`` if only one row of a
-  batch has the value. Never changed by a later prediction.
+- ``claimed_by``: the ``id`` of the first prediction with this value, its ``time``, and the ``row`` if only one row of a
+  batch has the value. Never changed by a later prediction. No name of a part, which a refused document may lack.
 - ``shared``: another prediction has the same value.
 - ``feedback``: feedback that arrived before its prediction, joined as in any document.
 - ``waiting_id``: the value, if feedback waits under it as an id, where it would wait for a prediction with this id.
@@ -23,7 +23,7 @@ from request_logger.documents.document import Document, join
 from request_logger.documents.event import OWNER_FIELDS
 from request_logger.documents.parts import Part
 
-_KEY, _INDEX, _PREDICTION, _SHARED, _WAITING_ID = "join_key", "index", "prediction", "shared", "waiting_id"
+_KEY, _INDEX, _CLAIMED_BY, _SHARED, _WAITING_ID = "join_key", "index", "claimed_by", "shared", "waiting_id"
 # What a waiting feedback has added to the document.
 _OF_FEEDBACK = ("feedback", "nodes", "Ce-Modelid")
 
@@ -53,7 +53,7 @@ def key_header(header: Mapping[str, Any]) -> Document:
 
 def target_of(document: Document | None) -> Target | None:
     """Return the prediction that has the key; None if none is known yet."""
-    found = (document or {}).get(_PREDICTION)
+    found = (document or {}).get(_CLAIMED_BY)
     if not isinstance(found, dict) or not isinstance(found.get("id"), str):
         return None
     row = found.get("row")
@@ -85,7 +85,7 @@ def claimed(stored: Document | None, path: str, index: str, part: Part, target: 
     if stored is not None and known is not None:
         return stored if known == target or is_shared(stored) else {**stored, _SHARED: True}
     row = {} if target.row is None else {"row": target.row}
-    return {**_made(stored, path, index, part), _PREDICTION: {"id": target.id, **row, "time": part.timestamp}}
+    return {**_made(stored, path, index, part), _CLAIMED_BY: {"id": target.id, **row, "time": part.timestamp}}
 
 
 def with_feedback(stored: Document | None, path: str, index: str, part: Part) -> Document:
@@ -110,7 +110,7 @@ def without_feedback(stored: Document | None, seen: Document) -> Document | None
     if stored is None or stored != seen:
         return stored
     kept = {name: value for name, value in stored.items() if name not in _OF_FEEDBACK}
-    time = stored.get(_PREDICTION, {}).get("time")
+    time = stored.get(_CLAIMED_BY, {}).get("time")
     return {**kept, "@timestamp": time} if isinstance(time, str) else kept
 
 
@@ -127,8 +127,8 @@ def merged(one: Document, other: Document, feedback: list[Part]) -> Document:
     id = waiting_id(one) or waiting_id(other)
     if id is not None:
         marks[_WAITING_ID] = id
-    if _PREDICTION in first:
-        marks[_PREDICTION] = first[_PREDICTION]
+    if _CLAIMED_BY in first:
+        marks[_CLAIMED_BY] = first[_CLAIMED_BY]
     if not has_feedback(joined):
         marks["@timestamp"] = min(str(one.get("@timestamp")), str(other.get("@timestamp")))
     result = {**{name: other[name] for name in OWNER_FIELDS if name in other}, **joined, **marks}
@@ -137,7 +137,7 @@ def merged(one: Document, other: Document, feedback: list[Part]) -> Document:
 
 def _order(document: Document) -> tuple[int, str, int]:
     """Return what decides which of two predictions was the first: the time, then id and row."""
-    found, target = document[_PREDICTION], target_of(document)
+    found, target = document[_CLAIMED_BY], target_of(document)
     row = -1 if target is None or target.row is None else target.row
     return time_key(found.get("time")) or 0, str(found["id"]), row
 

@@ -233,7 +233,7 @@ def test_copies_are_joined() -> None:
         assert is_shared(joined)
     assert merge(one, one) is one
     assert merge(one, waits) == merge(waits, one)
-    assert {"feedback", "prediction"} <= (merge(one, waits) or {}).keys()
+    assert {"feedback", "claimed_by"} <= (merge(one, waits) or {}).keys()
 
 
 def test_an_unreadable_document_makes_letters() -> None:

@@ -151,4 +151,4 @@ def test_copies_without_a_prediction_are_joined() -> None:
     assert merge(one, other) == merge(other, one)
     assert (merge(one, other) or {})["feedback"] == other["feedback"]
     assert (merge(noted, other) or {})["waiting_id"] == "p1"
-    assert "prediction" not in (merge(one, other) or {})
+    assert "claimed_by" not in (merge(one, other) or {})
