@@ -152,7 +152,7 @@ def reader(server: Server, index: Index, tmp_path: Path) -> Callable[..., Reader
 @pytest.mark.engine
 def test_kserve(reader: Callable[..., Reader], server: Server) -> None:
     """The prediction is stored under the client's id, and its tenant and version split the report."""
-    ((_, manifest),) = blocks("connect-kserve", "yaml")
+    (_, manifest), _ = blocks("connect-kserve", "yaml")
     headers = tuple(yaml.safe_load(manifest)["spec"]["predictor"]["logger"]["metadataHeaders"])
     platform = Platform(server.url, "", shown("connect-kserve"), headers)
     with running(platform) as url:

@@ -151,6 +151,7 @@ def test_a_format_that_is_none() -> None:
 
 
 SECRETS = {name.upper(): MARKER for name, spec in Settings.__dataclass_fields__.items() if spec.metadata["secret"]}
+SECRETS["FORWARD_HEADERS"] = f"Authorization: {MARKER}"
 
 
 @pytest.mark.engine

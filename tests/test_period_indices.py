@@ -147,8 +147,8 @@ def test_report_and_rescore_over_two_months(
     before = places(index, deployment)
     assert accuracy() == pytest.approx(sk.accuracy_score(truths, [int(score >= 0.5) for score in scores]), abs=1e-9)
     assert main(["rescore", "--deployment", deployment, "--scorer", "binary:threshold=0.3"]) == 0
-    moved = sum(0.3 <= score < 0.5 for score in scores)
-    assert f"{moved} changed" in capsys.readouterr().out
+    # `auto` doesn't know what a score without a truth stands for; the scorer that is named does, for every document.
+    assert f"{len(scores)} changed" in capsys.readouterr().out
     assert places(index, deployment) == before
     assert accuracy() == pytest.approx(sk.accuracy_score(truths, [int(score >= 0.3) for score in scores]), abs=1e-9)
     assert main(["check", f"{index_of(deployment)}*"]) == 0

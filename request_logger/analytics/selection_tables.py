@@ -14,6 +14,11 @@ _MOST_STRATA = 20
 Json = dict[str, Any]
 
 
+def comes_first(section: Json) -> bool:
+    """Return whether the section is to be read before the metrics: it has better figures, or doubts about those."""
+    return "audit" in section or bool(section.get("test", {}).get("warning"))
+
+
 def tables(section: Json) -> Iterator[Table]:
     """Yield the tables: the audit first, since it needs no assumption."""
     if "audit" in section:

@@ -108,7 +108,9 @@ def write_page(path: Path, page: Callable[[Report], str], found: Report) -> None
 def lines(report: Report) -> Iterator[str]:
     """Yield the report as lines of text."""
     yield from _head(report)
-    yield from _selection(report)
+    selection = list(_selection(report))
+    is_first = "selection" in report and selection_tables.comes_first(report["selection"])
+    yield from selection if is_first else ()
     for task in report["tasks"]:
         yield ""
         yield f"{task['scorer']}: {task['documents']:,} scored"
@@ -121,6 +123,7 @@ def lines(report: Report) -> Iterator[str]:
         yield from _over_time(task)
         yield from _by(task)
         yield from _slices(task)
+    yield from () if is_first else selection
     yield from _evaluations(report)
     yield from _answers(report)
     if "drift" in report:

@@ -96,8 +96,14 @@ def test_documents_that_belong_together(engine_with: SearchEngine, deployment: s
     assert (found["mean_error"]["low"], found["mean_error"]["high"]) == pytest.approx(limits, rel=1e-9)
     squares = ERRORS**2
     of_squares = variance(without_each(lambda chosen: squares[chosen].mean())) / (squares.var(ddof=1) / N)
-    ratio = math.exp(T * math.sqrt(max(of_squares, 1.0) * squares.var(ddof=1) / N) / squares.mean())
-    expected = squares.mean() / ratio, squares.mean() * ratio
+    effect = max(of_squares, 1.0)
+    half = T * math.sqrt(effect * squares.var(ddof=1) / N) / squares.mean()
+    # Hall's first term of the error of Student's t, with the skewness of a lognormal distribution, on the log scale.
+    variation = squares.std(ddof=1) / squares.mean()
+    skewness = 3 * variation + variation**3
+    term = (skewness / 3 - variation / 2) * T**2 + skewness / 6
+    above = half * (1 + term / math.sqrt(N / effect) / T)
+    expected = squares.mean() * math.exp(-half), squares.mean() * math.exp(above)
     assert (found["mse"]["low"], found["mse"]["high"]) == pytest.approx(expected, rel=1e-9)
     assert report["notes"][0].endswith("may be alike: the intervals allow for it.")
     (part,) = report["tasks"][0]["by"]["parts"]

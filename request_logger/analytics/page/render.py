@@ -106,7 +106,11 @@ def _selection(report: dict[str, Any]) -> dict[str, Any] | None:
     section = report.get("selection")
     if section is None:
         return None
-    return {"tables": list(selection_tables.tables(section)), "remarks": list(selection_tables.remarks(section))}
+    return {
+        "tables": list(selection_tables.tables(section)),
+        "remarks": list(selection_tables.remarks(section)),
+        "comes_first": selection_tables.comes_first(section),
+    }
 
 
 def _matrix(matrix: dict[str, dict[str, int]]) -> dict[str, Any] | None:
