@@ -270,7 +270,7 @@ def check_page(text: str) -> Page:
         assert set(picture["aria-labelledby"].split()) <= set(ids)
     assert len(page.all("table")) == len(page.all("caption"))
     assert all(attributes.get("scope") in ("col", "row") for attributes in page.all("th"))
-    assert {a["id"] for a in page.all("input", "select")} == {a["for"] for a in page.all("label")}
+    assert {a["id"] for a in page.all("input", "select", "textarea")} == {a["for"] for a in page.all("label")}
     levels = [int(tag[1]) for tag, _ in page.tags if re.fullmatch(r"h\d", tag)]
     assert levels[0] == 1
     assert levels.count(1) == 1
