@@ -134,8 +134,11 @@ def test_cells_are_chosen_once(command: Run, deployment: str, index: Index, engi
     assert first["fields"] == second["fields"]
     assert index.count(INDEX, {"wildcard": {"target": f"*{deployment}"}}) == len(first["fields"])
     name = f"inference-log-seldon-test-{deployment}"
-    old = {"query": {"range": {"@timestamp": {"lt": FROM}}}}
-    index.request("POST", f"/{name}/_delete_by_query", old, refresh="true")
+    # One of the engines here has no delete-by-query.
+    old = index.documents(name, {"range": {"@timestamp": {"lt": FROM}}})
+    removals = [json.dumps({"delete": {"_index": name, "_id": id}}) for _, id in old]
+    assert not engine_at(engine.url).bulk(("\n".join(removals) + "\n").encode())["errors"]
+    index.refresh()
     later = json.loads(command(*look)[1])
     assert later["fields"] == first["fields"]
     assert later["reference"]["documents"] == N
