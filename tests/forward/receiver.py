@@ -82,7 +82,12 @@ def receiving(port: int | None = None) -> Iterator[Receiver]:
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
+            length = int(self.headers["Content-Length"])
+            body = self.rfile.read(length)
+            if len(body) < length:
+                # The sender was killed before it had sent the whole request: that is none.
+                self.close_connection = True
+                return
             one = Received({name.lower(): value for name, value in self.headers.items()}, body)
             receiver.received.append(one)
             receiver.behaviour(one, self)
