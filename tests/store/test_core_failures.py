@@ -224,6 +224,30 @@ def test_one_slow_index_of_several_gets_its_own_requests() -> None:
     assert {first.lane, second.lane} == {"fast", "slow"}
 
 
+def test_a_slow_index_alone_is_no_outage() -> None:
+    """While its own request waits, that of another index is answered: only the slow one is retried after a pause."""
+    core = core_of()
+    for index in ("fast", "slow"):
+        start(core, storing((index, "a")))
+    core.next_round(0.0)
+    for preparation in core.preparations(0.0):
+        core.prepared(preparation.index, True, 0.0)
+    bulk = core.next_round(0.0)
+    assert isinstance(bulk, Bulk)
+    core.answered(bulk, NoAnswer(Failure.UNAVAILABLE, "time limit"), SLOW_SECONDS + 0.1)
+    assert core.down_since == SLOW_SECONDS + 0.1
+    now = core.wake_at(SLOW_SECONDS + 0.1)
+    alone = next_bulk(core, now)
+    assert alone.lane
+    end = start(core, storing(("third", "a")))
+    other = next_bulk(core, now)
+    assert [document.index for document in other.documents] == ["third"]
+    acknowledge(core, other, now + 0.1)
+    assert end.done()
+    core.answered(alone, NoAnswer(Failure.UNAVAILABLE, "time limit"), now + SLOW_SECONDS)
+    assert core.down_since is None
+
+
 @pytest.mark.parametrize("first", [Kind.DONE, Kind.LATER, Kind.REFUSED])
 def test_a_round_that_is_given_up_reschedules_what_is_not_scheduled(first: Kind) -> None:
     """The core itself failed while it read the answer of one document: that one, too, is sent again after a pause."""
