@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
-from difflib import SequenceMatcher
+from difflib import get_close_matches
 
 from request_logger.settings import Settings
 
@@ -22,9 +22,7 @@ def misspelled(environ: Iterable[str] | Mapping[str, str]) -> list[str]:
     for name in sorted(environ):
         if name in known or len(name) < _LEAST_LENGTH or not name.isupper():
             continue
-        near, alike = max(
-            ((setting, SequenceMatcher(None, name, setting).ratio()) for setting in known), key=lambda pair: pair[1]
-        )
-        if alike >= _ALIKE:
-            found.append(f"{name} is not a setting: did you mean {near}?")
+        near = get_close_matches(name, known, n=1, cutoff=_ALIKE)
+        if near:
+            found.append(f"{name} is not a setting: did you mean {near[0]}?")
     return found

@@ -16,6 +16,7 @@ from request_logger import logs
 from request_logger.backfill.backfill import Backfill
 from request_logger.backfill.files import SUFFIXES, check
 from request_logger.backfill.state import Counts, Fate, State
+from request_logger.commands.durations import seconds
 from request_logger.commands.engine_access import quiet_engine
 from request_logger.commands.startup_checks import startup_problems
 from request_logger.composition import build
@@ -25,7 +26,6 @@ from request_logger.signals import stopped_by_signals
 
 # No sender waits for an answer here: an event may wait this many times STORE_TIMEOUT_SECONDS.
 _TIMEOUTS = 6
-_MOST_SECONDS = 7 * 86_400
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--patience",
         metavar="SECONDS",
-        type=_seconds,
+        type=seconds,
         default=600.0,
         help="how long to retry while the search engine stores nothing (default: 600)",
     )
@@ -114,13 +114,3 @@ def _summary(counts: Counts) -> str:
     fates = ", ".join(f"{counts.fates[fate]:,} {fate.value}" for fate in Fate)
     files = f"; {counts.bad_files:,} files could not be read to their end" if counts.bad_files else ""
     return f"{counts.entries:,} events: {fates}{files}"
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = -1.0
-    if not 0 <= seconds <= _MOST_SECONDS:
-        raise argparse.ArgumentTypeError(f"expected seconds from 0 to {_MOST_SECONDS}, found {text!r}")
-    return seconds

@@ -15,8 +15,7 @@ from request_logger.analytics.maturity import UnknownMaturityError
 from request_logger.analytics.quality_gate import Condition, QualityError, Verdict, check
 from request_logger.commands.drift import add_against
 from request_logger.commands.engine_access import quiet_engine
-from request_logger.commands.report import add_mature
-from request_logger.commands.selection_args import add_selection, selection_of
+from request_logger.commands.selection_args import add_mature, add_selection, selection_of
 from request_logger.common.json import dumps
 from request_logger.errors import CommandError
 from request_logger.settings import Settings

@@ -15,7 +15,8 @@ from request_logger.analytics.contrasts import Form
 from request_logger.analytics.paired_samples import WAYS
 from request_logger.analytics.report import Report
 from request_logger.commands.engine_access import quiet_engine
-from request_logger.commands.report import add_mature, add_span, write_page
+from request_logger.commands.report import write_page
+from request_logger.commands.selection_args import add_mature, add_span
 from request_logger.commands.text_table import table
 from request_logger.settings import Settings
 from request_logger.store.excluded_indices import left_out_note

@@ -1,12 +1,15 @@
-"""Durations in command lines, such as 36h, 90d or 26w."""
+"""Durations in command lines, such as 36h, 90d, 26w, or seconds."""
 
 from __future__ import annotations
 
+import argparse
 import re
 from datetime import UTC, datetime, timedelta
 
 from request_logger.errors import CommandError
 
+MOST_SECONDS = 7 * 86_400
+"""The longest time that a command is told to wait."""
 _UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 
 
@@ -20,4 +23,15 @@ def duration(option: str, text: str) -> timedelta:
         datetime.now(UTC) - found
     except OverflowError:
         raise CommandError(f"{option}: expected a time since the year 1, found {text!r}") from None
+    return found
+
+
+def seconds(text: str) -> float:
+    """Read how long to wait, as the type of an argument. Raises ArgumentTypeError."""
+    try:
+        found = float(text)
+    except ValueError:
+        found = -1.0
+    if not 0 <= found <= MOST_SECONDS:
+        raise argparse.ArgumentTypeError(f"expected seconds from 0 to {MOST_SECONDS}, found {text!r}")
     return found

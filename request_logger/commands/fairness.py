@@ -11,8 +11,7 @@ from request_logger.analytics.fairness.rates import Rate
 from request_logger.analytics.fairness.report import Options, Report, make_fairness
 from request_logger.analytics.formatting import interval, number, p_value, words
 from request_logger.commands.engine_access import quiet_engine
-from request_logger.commands.report import add_span
-from request_logger.commands.selection_args import add_target
+from request_logger.commands.selection_args import add_span, add_target
 from request_logger.commands.text_table import table
 from request_logger.settings import Settings
 

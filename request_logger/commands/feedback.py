@@ -13,6 +13,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from request_logger.commands.durations import seconds
 from request_logger.common.json import literal
 from request_logger.common.times import now
 from request_logger.documents.event import BadEventError
@@ -41,7 +42,6 @@ _NOTES = MappingProxyType(
 )
 # Problems that --dry-run prints.
 _SHOWN = 10
-_MOST_SECONDS = 7 * 86_400
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -93,7 +93,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--patience",
         metavar="SECONDS",
-        type=_seconds,
+        type=seconds,
         default=600.0,
         help="how long to retry while the logger accepts nothing (default: 600)",
     )
@@ -248,13 +248,3 @@ def _rows(text: str) -> int:
     if not 0 < number <= MOST_EVENTS:
         raise argparse.ArgumentTypeError(f"expected a whole number from 1 to {MOST_EVENTS}, found {text!r}")
     return number
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = -1.0
-    if not 0 <= seconds <= _MOST_SECONDS:
-        raise argparse.ArgumentTypeError(f"expected seconds from 0 to {_MOST_SECONDS}, found {text!r}")
-    return seconds

@@ -16,7 +16,7 @@ from request_logger.analytics.maturity_text import delay_table, maturity_line, s
 from request_logger.analytics.report import Options, Report, make_report
 from request_logger.analytics.thresholds.text import sentences
 from request_logger.commands.engine_access import quiet_engine
-from request_logger.commands.selection_args import add_period, add_target
+from request_logger.commands.selection_args import add_mature, add_span, add_target
 from request_logger.commands.slice_text import slice_lines
 from request_logger.commands.text_table import table
 from request_logger.errors import CommandError
@@ -49,24 +49,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print JSON")
     form.add_argument("--html", metavar="FILE", help="write one self-contained page with plots")
-
-
-def add_span(parser: argparse.ArgumentParser) -> None:
-    """Add the options that select documents by time and by conditions."""
-    add_period(parser)
-    parser.add_argument(
-        "--by-date",
-        choices=("prediction", "feedback"),
-        default="prediction",
-        help="the date that --from, --to and --window apply to (default: prediction)",
-    )
-
-
-def add_mature(parser: argparse.ArgumentParser) -> None:
-    """Add the option that leaves out predictions whose labels have not come yet."""
-    parser.add_argument(
-        "--mature", action="store_true", help="only predictions that are old enough to have 95 %% of their labels"
-    )
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -52,6 +52,24 @@ def add_period(parser: argparse.ArgumentParser) -> None:
     add_where(parser)
 
 
+def add_span(parser: argparse.ArgumentParser) -> None:
+    """Add the options that select documents by time and by conditions."""
+    add_period(parser)
+    parser.add_argument(
+        "--by-date",
+        choices=("prediction", "feedback"),
+        default="prediction",
+        help="the date that --from, --to and --window apply to (default: prediction)",
+    )
+
+
+def add_mature(parser: argparse.ArgumentParser) -> None:
+    """Add the option that leaves out predictions whose labels have not come yet."""
+    parser.add_argument(
+        "--mature", action="store_true", help="only predictions that are old enough to have 95 %% of their labels"
+    )
+
+
 def add_where(parser: argparse._ActionsContainer) -> None:
     """Add the option for conditions on fields."""
     parser.add_argument("--where", metavar="field=value", action="append", default=[], help=_WHERE)

@@ -12,8 +12,7 @@ from collections.abc import Iterator
 from request_logger.analytics.slices.report import Options, Report, make_slices
 from request_logger.analytics.slices.search import Rank
 from request_logger.commands.engine_access import quiet_engine
-from request_logger.commands.report import add_span
-from request_logger.commands.selection_args import add_target
+from request_logger.commands.selection_args import add_span, add_target
 from request_logger.commands.slice_text import slice_lines
 from request_logger.settings import Settings
 

@@ -13,8 +13,7 @@ from request_logger.analytics.thresholds.cells import Costs
 from request_logger.analytics.thresholds.report import Options, Report, make_thresholds
 from request_logger.analytics.thresholds.text import NAMES, sentences, threshold
 from request_logger.commands.engine_access import quiet_engine
-from request_logger.commands.report import add_span
-from request_logger.commands.selection_args import add_target
+from request_logger.commands.selection_args import add_span, add_target
 from request_logger.commands.text_table import table
 from request_logger.settings import Settings
 

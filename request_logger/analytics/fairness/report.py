@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from request_logger.analytics.buckets import MISSING, Segment
-from request_logger.analytics.conditions import where
+from request_logger.analytics.chosen_documents import figures_over
 from request_logger.analytics.consistency import judge
 from request_logger.analytics.corrections import benjamini_hochberg
 from request_logger.analytics.errors import BadQueryError
@@ -16,13 +16,12 @@ from request_logger.analytics.fields import Field, find_field
 from request_logger.analytics.jackknife import Folds, design_effect, fetch_folds
 from request_logger.analytics.queries import Answers, QueryRunner
 from request_logger.analytics.rollups import Statistic
-from request_logger.analytics.scope import Scope, find_scope
+from request_logger.analytics.scope import Scope
 from request_logger.analytics.selection import IN_BATCHES
 from request_logger.analytics.shares import INDEPENDENT, Dependence, share_interval
 from request_logger.analytics.splits import Split, split_by
 from request_logger.analytics.tasks import Task, tasks_of
 from request_logger.settings import Settings
-from request_logger.store.excluded_indices import left_out_note
 from request_logger.store.ports import EngineReader
 from scorers.base import Count, Having, Terms
 
@@ -53,12 +52,7 @@ class Options:
 
 def make_fairness(engine: EngineReader, settings: Settings, options: Options) -> Report:
     """Return the fairness of each classification task. Raises BadQueryError, StoreUnavailableError."""
-    runner = QueryRunner(engine)
-    scope = find_scope(engine, settings, options.target, options.start, options.end, options.by_date)
-    scope = where(runner, scope, options.where)
-    report = runner.settled(lambda: _report(runner, settings, scope, options), scope.indices)
-    left_out = runner.left_out.as_json()
-    return {**report, "left_out": left_out, "notes": [left_out_note(left_out)]} if left_out else report
+    return figures_over(engine, settings, options, lambda runner, scope: _report(runner, settings, scope, options))
 
 
 def _report(runner: QueryRunner, settings: Settings, scope: Scope, options: Options) -> Report:

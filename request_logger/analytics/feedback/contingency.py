@@ -6,14 +6,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from request_logger.analytics import chi_squared
 from request_logger.analytics.feedback.cells import Cell
 from request_logger.analytics.feedback.strata import Stratum, strata_of
 
 # The usual rule for Pearson's test: with fewer expected, its distribution is not chi-squared.
 _LEAST_EXPECTED = 5.0
-# More steps than either expansion needs for a double at up to a million degrees of freedom.
-_STEPS = 100_000
-_TINY = 1e-300
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,36 +52,5 @@ def selection_test(cells: Sequence[Cell], effect: float = 1.0) -> SelectionTest 
     ordered = sorted(strata, key=lambda stratum: stratum.with_truth / stratum.predictions)
     adjusted = statistic / effect
     return SelectionTest(
-        adjusted, freedom, chi_squared_above(adjusted, freedom), math.sqrt(statistic / n), ordered[0], ordered[-1]
+        adjusted, freedom, chi_squared.above(adjusted, freedom), math.sqrt(statistic / n), ordered[0], ordered[-1]
     )
-
-
-def chi_squared_above(x: float, freedom: int) -> float:
-    """Return the probability that a chi-squared value is above x: the upper incomplete gamma function Q(k / 2, x / 2).
-
-    By its series (DLMF 8.11.4) or its continued fraction (8.9.2, Lentz's method), whichever converges fast.
-    """
-    if x <= 0.0:
-        return 1.0
-    shape, x = freedom / 2, x / 2
-    front = math.exp(shape * math.log(x) - x - math.lgamma(shape))
-    if x < shape + 1:
-        term = whole = 1.0 / shape
-        for step in range(1, _STEPS):
-            term *= x / (shape + step)
-            whole += term
-            if term < whole * 1e-17:
-                break
-        return 1.0 - front * whole
-    b = x + 1 - shape
-    c, d = 1 / _TINY, 1 / b
-    value = d
-    for step in range(1, _STEPS):
-        a = -step * (step - shape)
-        b += 2
-        d = 1 / (a * d + b or _TINY)
-        c = b + a / c or _TINY
-        value *= d * c
-        if abs(d * c - 1) < 1e-16:
-            break
-    return front * value

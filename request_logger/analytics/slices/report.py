@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Any
 
-from request_logger.analytics.conditions import where
+from request_logger.analytics.chosen_documents import figures_over
 from request_logger.analytics.consistency import judge
 from request_logger.analytics.errors import BadQueryError
 from request_logger.analytics.estimates import mean_field
@@ -16,7 +16,7 @@ from request_logger.analytics.intervals import Interval, mean_of
 from request_logger.analytics.jackknife import Folds, design_effect, fold_segments, merged, without_each
 from request_logger.analytics.queries import QueryRunner
 from request_logger.analytics.rollups import Moments, MomentSums
-from request_logger.analytics.scope import Query, Scope, find_scope
+from request_logger.analytics.scope import Query, Scope
 from request_logger.analytics.selection import IN_BATCHES, exists, having
 from request_logger.analytics.slices.effects import Effect, Measure
 from request_logger.analytics.slices.parts import MOST_FIELDS, candidate_fields, named_fields
@@ -32,7 +32,6 @@ from request_logger.analytics.slices.search import (
 from request_logger.analytics.tasks import Task, tasks_of
 from request_logger.common.mapped_fields import ORIGIN
 from request_logger.settings import Settings
-from request_logger.store.excluded_indices import left_out_note
 from request_logger.store.ports import EngineReader
 from scorers.base import Metric
 
@@ -62,12 +61,7 @@ class Options:
 
 def make_slices(engine: EngineReader, settings: Settings, options: Options) -> Report:
     """Return the worst slices of each task. Raises BadQueryError for an invalid option, StoreUnavailableError."""
-    runner = QueryRunner(engine)
-    scope = find_scope(engine, settings, options.target, options.start, options.end, options.by_date)
-    scope = where(runner, scope, options.where)
-    report = runner.settled(lambda: _report(runner, settings, scope, options), scope.indices)
-    left_out = runner.left_out.as_json()
-    return {**report, "left_out": left_out, "notes": [left_out_note(left_out)]} if left_out else report
+    return figures_over(engine, settings, options, lambda runner, scope: _report(runner, settings, scope, options))
 
 
 def _report(runner: QueryRunner, settings: Settings, scope: Scope, options: Options) -> Report:

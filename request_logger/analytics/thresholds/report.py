@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from request_logger.analytics.conditions import where
+from request_logger.analytics.chosen_documents import figures_over
 from request_logger.analytics.consistency import judge
 from request_logger.analytics.estimates import estimates, statistics_of, with_folds
 from request_logger.analytics.intervals import Interval
 from request_logger.analytics.jackknife import Folds, fold_segments, jackknife_interval, without_each
 from request_logger.analytics.queries import Answers, QueryRunner
 from request_logger.analytics.rollups import Statistic
-from request_logger.analytics.scope import Scope, find_scope
+from request_logger.analytics.scope import Scope
 from request_logger.analytics.selection import IN_BATCHES, exists, having
 from request_logger.analytics.tasks import Task, tasks_of
 from request_logger.analytics.thresholds.areas import average_precision, kolmogorov_smirnov
@@ -32,7 +32,6 @@ from request_logger.analytics.thresholds.cells import (
     value_by,
 )
 from request_logger.settings import Settings
-from request_logger.store.excluded_indices import left_out_note
 from request_logger.store.ports import EngineReader
 from scorers.base import Count, SumBy
 
@@ -61,12 +60,7 @@ class Options:
 
 def make_thresholds(engine: EngineReader, settings: Settings, options: Options) -> Report:
     """Return the thresholds of each task with a score. Raises BadQueryError, StoreUnavailableError."""
-    runner = QueryRunner(engine)
-    scope = find_scope(engine, settings, options.target, options.start, options.end, options.by_date)
-    scope = where(runner, scope, options.where)
-    report = runner.settled(lambda: _report(runner, settings, scope, options), scope.indices)
-    left_out = runner.left_out.as_json()
-    return {**report, "left_out": left_out, "notes": [left_out_note(left_out)]} if left_out else report
+    return figures_over(engine, settings, options, lambda runner, scope: _report(runner, settings, scope, options))
 
 
 def _report(runner: QueryRunner, settings: Settings, scope: Scope, options: Options) -> Report:

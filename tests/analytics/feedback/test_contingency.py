@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from request_logger.analytics.feedback.contingency import chi_squared_above, selection_test
+from request_logger.analytics import chi_squared
+from request_logger.analytics.feedback.contingency import selection_test
 from request_logger.analytics.feedback.strata import strata_of
 from tests.analytics.feedback.made import cells_of
 
@@ -14,7 +15,7 @@ from tests.analytics.feedback.made import cells_of
 @pytest.mark.parametrize("freedom", [1, 2, 5, 19, 199, 5000])
 def test_the_distribution(freedom: int) -> None:
     for x in (0.0, 1e-6, 0.3, freedom * 0.5, freedom * 0.99, freedom + 0.1, freedom * 1.3, freedom + 60.0):
-        assert chi_squared_above(x, freedom) == pytest.approx(stats.chi2.sf(x, freedom), rel=1e-9, abs=1e-300)
+        assert chi_squared.above(x, freedom) == pytest.approx(stats.chi2.sf(x, freedom), rel=1e-9, abs=1e-300)
 
 
 def test_it_is_that_of_scipy() -> None:
