@@ -19,6 +19,8 @@ import requests
 DATA = Path(__file__).parent / "data"
 # As many as an engine gives in one answer by default.
 MOST_HITS = 10_000
+# An index that was just created has its shard within two seconds on a busy machine.
+SHARD_RETRIES, SHARD_WAIT = 100, 0.2
 
 
 class Index:
@@ -31,6 +33,17 @@ class Index:
     def request(self, method: str, path: str, body: Any = None, **params: str) -> Any:
         answer = self._session.request(method, self.url + path, json=body, params=params, timeout=60)
         return answer.json() if answer.content else {}
+
+    def search(self, path: str, body: Any, **params: str) -> Any:
+        """Return a complete answer of a search or count; retry while an index just created has no searchable shard."""
+        for _ in range(SHARD_RETRIES):
+            answer = self.request("POST", path, body, **params)
+            if "error" not in answer and not answer["_shards"]["failed"]:
+                return answer
+            if answer.get("status", 503) != 503:
+                break
+            time.sleep(SHARD_WAIT)
+        raise AssertionError(f"{path}: {json.dumps(answer)[:2000]}")
 
     def refresh(self) -> None:
         self.request("POST", "/_refresh")
@@ -48,18 +61,18 @@ class Index:
 
     def _hits(self, pattern: str, query: Any) -> list[dict[str, Any]]:
         body = {"size": MOST_HITS, "query": query or {"match_all": {}}}
-        answer = self.request("POST", f"/{pattern}/_search", body, ignore_unavailable="true")
+        answer = self.search(f"/{pattern}/_search", body, ignore_unavailable="true")
         return list(answer["hits"]["hits"])
 
     def count(self, pattern: str, query: Any = None) -> int:
         self.refresh()
         body = {"query": query} if query else None
-        return int(self.request("POST", f"/{pattern}/_count", body, ignore_unavailable="true")["count"])
+        return int(self.search(f"/{pattern}/_count", body, ignore_unavailable="true")["count"])
 
     def aggregate(self, pattern: str, aggs: Any, query: Any = None) -> Any:
         self.refresh()
         body = {"size": 0, "track_total_hits": True, "aggs": aggs, **({"query": query} if query else {})}
-        return self.request("POST", f"/{pattern}/_search", body)["aggregations"]
+        return self.search(f"/{pattern}/_search", body)["aggregations"]
 
     def drop(self, pattern: str) -> None:
         for name in list(self.request("GET", f"/{pattern}/_settings", ignore_unavailable="true")):
