@@ -2,8 +2,10 @@
 
 Predictions alternate between a pipeline and a model, and their bodies between V2 JSON and protobuf, with and without
 the frame of a schema registry. Request and response are in the same partition of their topics, as Core 2 writes them.
-Two consumers read them. First a part of the predictions is read without faults: writes per document. Then all are read
-while one of the consumers is killed with -9 twice, and a logger gets the feedback of all of them over HTTP meanwhile.
+Two consumers read them. First a part of the predictions is read without faults: writes per document. They are written
+while both consumers, which have joined the group, are suspended (SIGSTOP): a consumer that joins while the other reads
+takes partitions over, whose last records are then read twice. Then all are read while one of the consumers is killed
+with -9 twice, and a logger gets the feedback of all of them over HTTP meanwhile.
 
 At the end each prediction must be one document with request, response, feedback and metrics, and the number of correct
 predictions must be that of what was sent.
@@ -14,6 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import signal
 import sys
 import tempfile
 import threading
@@ -45,6 +48,8 @@ _CALM = 5
 _FEEDBACK_AT_ONCE = 500
 _FRAME = b"\0\0\0\0\7"
 _RECORDS = 2
+# A suspended consumer stays in the group while the records are written.
+_PATIENT = "session.timeout.ms=45000\nheartbeat.interval.ms=500"
 
 
 @dataclass(frozen=True)
@@ -98,8 +103,6 @@ def bodies(number: int) -> tuple[bytes, bytes, str]:
 
 def produce(broker: Broker, traffic: Traffic) -> None:
     """Write all records: the response some records after its request, in the same partition."""
-    for topic in traffic.topics:
-        broker.make_topic(topic, PARTITIONS)
     producer = Producer(
         {"bootstrap.servers": broker.address, "log_level": 0, "queue.buffering.max.messages": 1_000_000}
     )
@@ -164,9 +167,16 @@ class Bench:
     def without_faults(self, predictions: int) -> None:
         """Let two consumers read predictions, and count their writes."""
         traffic = self._traffic(predictions)
-        consumers = [self._start(traffic) for _ in range(2)]
+        consumers = [self._start(traffic, KAFKA_CONFIG=_PATIENT) for _ in range(2)]
+        half = len(traffic.topics) * PARTITIONS // 2
         for consumer in consumers:
             consumer.wait("/readyz")
+        wait_until(lambda: all(_assigned(each) == half for each in consumers), 0.2)
+        for consumer in consumers:
+            consumer.process.send_signal(signal.SIGSTOP)
+        produce(self.broker, traffic)
+        for consumer in consumers:
+            consumer.process.send_signal(signal.SIGCONT)
         wait_until(lambda: sum(map(stored, consumers)) >= _RECORDS * predictions, 0.1)
         writes = sum(each.metric("request_logger_bulk_changes_sum") for each in consumers) / predictions
         read = [round(each.metric("request_logger_kafka_consumed_total")) for each in consumers]
@@ -183,6 +193,7 @@ class Bench:
     def killed(self, predictions: int) -> None:
         """Let two consumers read predictions, kill one of them twice, and send the feedback meanwhile."""
         traffic = self._traffic(predictions)
+        produce(self.broker, traffic)
         records = _RECORDS * predictions
         started = time.monotonic()
         done, failures = threading.Event(), self.problems
@@ -209,14 +220,16 @@ class Bench:
     def _traffic(self, predictions: int) -> Traffic:
         unique = uuid.uuid4().hex[:8]
         traffic = Traffic(f"c{unique}", f"m{unique}", predictions)
-        produce(self.broker, traffic)
+        for topic in traffic.topics:
+            self.broker.make_topic(topic, PARTITIONS)
         return traffic
 
-    def _start(self, traffic: Traffic) -> ConsumerProcess:
+    def _start(self, traffic: Traffic, **env: str) -> ConsumerProcess:
         self._logs += 1
         log = self.folder / f"{self._logs}.log"
         prefix = traffic.prefix
-        return ConsumerProcess(self.url, log, self.broker.address, prefix, KAFKA_TOPIC="", SELDON_KAFKA_PREFIX=prefix)
+        env = {"KAFKA_TOPIC": "", "SELDON_KAFKA_PREFIX": prefix, **env}
+        return ConsumerProcess(self.url, log, self.broker.address, prefix, **env)
 
     def _committed(self, traffic: Traffic) -> int:
         return sum(sum(self.broker.committed(topic, PARTITIONS, traffic.prefix)) for topic in traffic.topics)
@@ -242,6 +255,13 @@ class Bench:
             self.problems.append(f"expected {expected}, found {found}")
         for kind in KINDS:
             self.engine.drop(traffic.indices.replace("*", kind))
+
+
+def _assigned(consumer: ConsumerProcess) -> int:
+    """Return how many partitions a consumer has."""
+    name = "request_logger_kafka_rebalances_total"
+    lost = sum(consumer.metric(name, what=event) for event in ("revoked", "lost"))
+    return round(consumer.metric(name, what="assigned") - lost)
 
 
 def is_right(number: int) -> bool:
