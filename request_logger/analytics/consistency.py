@@ -94,11 +94,13 @@ class Judgement:
     """What the figures of each scorer must do without.
 
     ``reasons``: why there are none. ``fields``: those whose metrics are refused. ``notes``: why, and what helps.
+    ``warnings``: of models whose documents several scorers read, so that no scorer has the figures of all.
     """
 
     reasons: dict[str, str] = field(default_factory=dict)
     fields: dict[str, set[str]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
     def kept(self, scorer: str, metrics: Iterable[Metric]) -> tuple[Metric, ...]:
         """Return the metrics of a scorer that all of its documents are in."""
@@ -231,7 +233,7 @@ def _judge_names(groups: Sequence[Group], judgement: Judgement) -> None:
 
 
 def _judge_choice(groups: Sequence[Group], judgement: Judgement) -> None:
-    """Note the models whose documents several scorers read, as `auto` does with pairs of several forms."""
+    """Warn of the models whose documents several scorers read, as `auto` does with pairs of several forms."""
     by_origin: dict[Any, list[Group]] = {}
     for group in groups:
         by_origin.setdefault(group.origin, []).append(group)
@@ -239,12 +241,12 @@ def _judge_choice(groups: Sequence[Group], judgement: Judgement) -> None:
     for each in several[:_MOST_NAMED]:
         general = max(each, key=lambda group: _GENERAL.index(group.scorer) if group.scorer in _GENERAL else -1)
         counts = " and ".join(f"{group.scorer} ({group.scored:,})" for group in each)
-        judgement.notes.append(
+        judgement.warnings.append(
             f"{general.name} was scored by {counts}: each has the figures of a part. Set SCORER or a rule to one of"
             f" them, then: {general.command(general.scorer)}."
         )
     if len(several) > _MOST_NAMED:
-        judgement.notes.append(f"{len(several) - _MOST_NAMED} more models were scored by several scorers each.")
+        judgement.warnings.append(f"{len(several) - _MOST_NAMED} more models were scored by several scorers each.")
 
 
 def _named(groups: Sequence[Group]) -> str:

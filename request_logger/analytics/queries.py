@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -222,11 +223,17 @@ class QueryRunner:
         return {each: known[each] if each in known else self._paged(scope, each, *more) for each in asked}
 
     def pages(
-        self, scope: Scope, sources: dict[str, Any], aggs: dict[str, Any] | None = None, *more: Query, size: int = PAGE
+        self,
+        scope: Scope,
+        sources: dict[str, Any],
+        aggs: dict[str, Any] | None = None,
+        *more: Query,
+        size: int = PAGE,
+        most: int | None = None,
     ) -> Iterator[dict[str, Any]]:
         """Yield all buckets of a composite aggregation over ``sources`` (by name), all of the same documents.
 
-        Raises as :meth:`search` does.
+        At most ``most``, if given, in the order of their keys. Raises as :meth:`search` does.
         """
 
         def page(after: Any) -> dict[str, Any]:
@@ -240,7 +247,7 @@ class QueryRunner:
         if len(first["buckets"]) < size or first.get("after_key") is None:
             yield from first["buckets"]
         else:
-            yield from self.at_one_time(scope, lambda: list(_buckets_of(page, size)), *more)
+            yield from self.at_one_time(scope, lambda: list(islice(_buckets_of(page, size), most)), *more)
 
     def _paged(self, scope: Scope, statistic: Statistic, *more: Query) -> Any:
         """Return a terms statistic from a composite aggregation; for other statistics the value over no documents."""

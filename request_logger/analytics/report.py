@@ -142,7 +142,8 @@ def _report(runner: QueryRunner, settings: Settings, scope: Scope, options: Opti
     shown = {task["scorer"] for task in report["tasks"]}
     unseen = [f"{reason}." for scorer, reason in judgement.reasons.items() if scorer not in shown]
     notes = [*judgement.notes, *unseen, *_notes(report, options, rows, settings)]
-    return {"tasks": [], **_without_empty(report), "notes": notes}
+    warned = {"warnings": judgement.warnings} if judgement.warnings else {}
+    return {"tasks": [], **_without_empty(report), **warned, "notes": notes}
 
 
 def _coverage(runner: QueryRunner, scope: Scope) -> Report:

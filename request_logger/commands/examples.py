@@ -17,6 +17,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "request-logger backfill /archive/demo/iris",
         "request-logger backfill 'archive/**/2026-01-*.ndjson.gz' --state progress.json",
     ),
+    "deployments": ("request-logger deployments", "request-logger deployments --from now-7d --where country=DE"),
     "report": (
         "request-logger report demo/iris",
         "request-logger report demo/iris --from now-7d --by country --window 1d",

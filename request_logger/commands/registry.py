@@ -15,6 +15,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "feedback": ("feedback", "upload truths or rewards from a file, and tell what became of each row"),
     "backfill": ("backfill", "store the events of archives, such as those that KServe writes to an object store"),
+    "deployments": ("deployments", "list the deployments: predictions, feedback, scorer, last seen, headline figure"),
     "report": ("report", "report the quality of a deployment's predictions: a table, JSON or a page with plots"),
     "audit": ("audit", "list the audited predictions that still lack a truth"),
     "compare": ("compare", "tell which of two predictors or models is better, with significance"),
@@ -38,6 +39,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 GROUPS: dict[str, tuple[str, ...]] = {
     "run": ("serve", "consume", "demo", "engine"),
     "ask": (
+        "deployments",
         "report",
         "compare",
         "slices",
@@ -62,6 +64,7 @@ ENGINE_COMMANDS = frozenset(
         "check-quality",
         "compare",
         "dead-letters",
+        "deployments",
         "drift",
         "export",
         "fairness",

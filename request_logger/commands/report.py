@@ -149,6 +149,7 @@ def _section(heading: str, tables: Iterable[evaluation_tables.Table]) -> Iterato
 def _head(report: Report) -> Iterator[str]:
     span = " ".join(f"{word} {report[word]}" for word in ("from", "to") if word in report)
     where = " and ".join(report.get("where", []))
+    yield from (f"WARNING: {warning}" for warning in report.get("warnings", ()))
     yield ", ".join(filter(None, (f"{report.get('target') or 'everything'} in {report['indices']}", span, where)))
     counts = report["coverage"]
     if not counts["predictions"] and not report["tasks"]:

@@ -1,4 +1,4 @@
-"""Answers the reading routes: the report as JSON and as a page, and the MetricsServer's counters.
+"""Answers the reading routes: the report as JSON and as a page, the deployments, and the MetricsServer's counters.
 
 It uses no web framework, since it runs in a separate process: see `report_process`.
 """
@@ -6,12 +6,13 @@ It uses no web framework, since it runs in a separate process: see `report_proce
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+from request_logger.analytics.deployments import ListOptions, list_deployments
 from request_logger.analytics.errors import BadQueryError
 from request_logger.analytics.report import Options, make_report
 from request_logger.metrics_server.exporter import CONTENT_TYPE, Exporter
-from request_logger.server.report_process import METRICS_PATH, PAGE_PATH, REPORT_PATH
+from request_logger.server.report_process import DEPLOYMENTS_PATH, METRICS_PATH, PAGE_PATH, REPORT_PATH
 from request_logger.server.responses import Answer, error_answer, json_answer
 from request_logger.settings import Settings
 from request_logger.store.changes import StoreUnavailableError
@@ -20,6 +21,7 @@ from request_logger.store.client.client import SearchEngine
 log = logging.getLogger(__name__)
 
 _PARAMETERS = ("target", "from", "to", "by", "window", "by_date", "mature", "against", "where")
+_LIST_PARAMETERS = ("target", "from", "to", "where")
 _HEADERS = {
     # The page has no script, and its content must not become one.
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'self'; "
@@ -41,7 +43,12 @@ class ReportAnswers:
 
     def answer(self, path: str, parameters: Mapping[str, str]) -> Answer:
         """Return the answer to a GET request for one of the paths; never raises."""
-        answers = {REPORT_PATH: self._report, PAGE_PATH: self._page, METRICS_PATH: self._metrics}
+        answers = {
+            REPORT_PATH: self._report,
+            DEPLOYMENTS_PATH: self._deployments,
+            PAGE_PATH: self._page,
+            METRICS_PATH: self._metrics,
+        }
         try:
             return answers[path](parameters)
         except BadQueryError as error:
@@ -57,6 +64,13 @@ class ReportAnswers:
 
     def _report(self, parameters: Mapping[str, str]) -> Answer:
         return json_answer(make_report(self._engine, self._settings, options_of(parameters), only_own=True), 200)
+
+    def _deployments(self, parameters: Mapping[str, str]) -> Answer:
+        given = _checked(parameters, _LIST_PARAMETERS)
+        options = ListOptions(
+            given.get("target", ""), given.get("from") or None, given.get("to") or None, _conditions(given)
+        )
+        return json_answer(list_deployments(self._engine, self._settings, options, only_own=True), 200)
 
     def _page(self, parameters: Mapping[str, str]) -> Answer:
         # Imported on first use: without page requests the templates and jinja aren't loaded.
@@ -75,10 +89,7 @@ class ReportAnswers:
 
 def options_of(parameters: Mapping[str, str]) -> Options:
     """Return the options of a query string; an empty one counts as missing. Raises BadQueryError for unknown names."""
-    for name in parameters:
-        if name not in _PARAMETERS:
-            raise BadQueryError(f"expected parameters of {', '.join(_PARAMETERS)}, found {name!r}")
-    given = {name: value.strip() for name, value in parameters.items()}
+    given = _checked(parameters, _PARAMETERS)
     return Options(
         given.get("target", ""),
         given.get("from") or None,
@@ -86,10 +97,23 @@ def options_of(parameters: Mapping[str, str]) -> Options:
         given.get("by", ""),
         given.get("window", ""),
         given.get("by_date") or "prediction",
-        where=tuple(filter(None, (line.strip() for line in given.get("where", "").splitlines()))),
+        where=_conditions(given),
         mature=_flag(given.get("mature", "")),
         against=given.get("against", ""),
     )
+
+
+def _checked(parameters: Mapping[str, str], expected: Sequence[str]) -> dict[str, str]:
+    """Return the values without blanks around them. Raises BadQueryError for an unknown name."""
+    for name in parameters:
+        if name not in expected:
+            raise BadQueryError(f"expected parameters of {', '.join(expected)}, found {name!r}")
+    return {name: value.strip() for name, value in parameters.items()}
+
+
+def _conditions(given: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the conditions of ``where``, one per line."""
+    return tuple(filter(None, (line.strip() for line in given.get("where", "").splitlines())))
 
 
 def _flag(text: str) -> bool:

@@ -20,6 +20,7 @@ from request_logger.server.responses import RETRY_AFTER_SECONDS, Answer, error_a
 from request_logger.settings import Settings
 
 REPORT_PATH = "/v1/report"
+DEPLOYMENTS_PATH = "/v1/deployments"
 PAGE_PATH = "/ui"
 METRICS_PATH = "/v1/metrics"
 

@@ -180,11 +180,12 @@ def test_two_scorers_of_one_model(model: Model) -> None:
     model.store("auto", list(zip(truths.tolist(), said.tolist(), strict=True)))
     report = model.report()
     assert len(report["tasks"]) > 1
-    (note,) = [note for note in report["notes"] if "was scored by" in note]
-    run(note)
+    (warning,) = report["warnings"]
+    assert "was scored by" in warning
+    run(warning)
     report = model.report()
     assert metric(report, "mse") == pytest.approx(sk.mean_squared_error(truths, said), abs=1e-9)
-    assert (len(report["tasks"]), report["notes"]) == (1, [])
+    assert (len(report["tasks"]), report["notes"], "warnings" in report) == (1, [], False)
 
 
 def test_models_that_are_scored_alike_have_no_notes(model: Model) -> None:

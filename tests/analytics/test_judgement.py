@@ -95,10 +95,10 @@ def test_fields_that_come_together(scorer: str, having: dict[str, int], lost: se
 def test_several_scorers_of_one_model(scorers: tuple[str, ...], general: str) -> None:
     """The command has the one that reads the pairs of the others, too."""
     judgement = judgement_of([group(scorer) for scorer in scorers])
-    (note,) = judgement.notes
-    assert all(f"{scorer} (1,000)" in note for scorer in scorers)
-    assert note.endswith(f"--scorer {general}.")
-    assert judgement_of([group(scorer, origin=(("deployment", scorer),)) for scorer in scorers]).notes == []
+    (warning,) = judgement.warnings
+    assert all(f"{scorer} (1,000)" in warning for scorer in scorers)
+    assert warning.endswith(f"--scorer {general}.")
+    assert judgement_of([group(scorer, origin=(("deployment", scorer),)) for scorer in scorers]).warnings == []
 
 
 def test_names_are_quoted() -> None:
@@ -117,7 +117,7 @@ def test_many_models() -> None:
         for k in range(9)
         for scorer in ("binary", "multiclass")
     ]
-    notes = judgement_of(groups).notes
-    assert "4 more models were scored by several scorers each." in notes
-    assert all("d4 and 4 more" in note for note in notes if note.startswith("Classes"))
-    assert len(notes) == 2 + 5 + 1
+    judgement = judgement_of(groups)
+    assert judgement.warnings[5:] == ["4 more models were scored by several scorers each."]
+    assert all("d4 and 4 more" in note for note in judgement.notes)
+    assert len(judgement.notes) == 2

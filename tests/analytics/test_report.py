@@ -351,6 +351,13 @@ def test_over_http(env: dict[str, str], make_server: Callable[..., Server]) -> N
         "target": "report-binary", "from": "2026-01-05", "to": "", "by": "area", "window": "1w",
         "against": "",
     }  # fmt: skip
+    url, query = server.url + "/v1/deployments", {"target": "inference-log-seldon-test-report-*", "where": "area=north"}
+    assert requests.get(url, params=query, timeout=30).status_code == 401
+    listed = session.get(url, params=query, timeout=30).json()["deployments"]
+    assert {each["target"] for each in listed} == {f"test/report-{kind}" for kind in INDICES}
+    assert session.get(url, params={"target": "secrets-*"}, timeout=30).status_code == 400
+    assert session.get(url, params={"by": "area"}, timeout=30).status_code == 400
+    assert session.post(url, timeout=30).status_code == 405
     for path in ("/v1/report", "/ui"):
         answer = session.get(server.url + path, params={"window": "<i>"}, timeout=30)
         assert answer.status_code == 400

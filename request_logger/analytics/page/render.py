@@ -44,7 +44,7 @@ def page(report: dict[str, Any], form: Mapping[str, str] | None = None) -> str:
         drift = {"verdict": drift_tables.verdict(found), "notes": list(drift_tables.notes(found))}
         evaluations.append((f"Drift: {drift_tables.head(found)}", list(drift_tables.tables(found))))
     return _template("report.html.jinja").render(
-        report=report,
+        report={**report, "notes": [*report.get("warnings", []), *report["notes"]]},
         tasks=tasks,
         evaluations=evaluations,
         selection=_selection(report),

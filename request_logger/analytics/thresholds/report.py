@@ -84,7 +84,7 @@ def _report(runner: QueryRunner, settings: Settings, scope: Scope, options: Opti
         "to": options.end,
         "by_date": options.by_date,
         "tasks": found,
-        "notes": judgement.notes,
+        "notes": [*judgement.warnings, *judgement.notes],
     }
 
 
