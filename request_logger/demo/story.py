@@ -22,6 +22,8 @@ PREDICTIONS, WITH_FEEDBACK, REWARDED = 100, 63, 46
 NAMESPACE = "demo"
 _FEATURES = ("sepal_length", "sepal_width")
 _MAX_SEEDS = 1000
+# A search engine that has just started on a busy machine may need that long.
+_RETRY_SECONDS, _RETRY_PAUSE_SECONDS = 60.0, 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +144,8 @@ def event(kind: str, request_id: str, deployment: str, time: datetime, body: Any
 def send(url: str, messages: Sequence[Message], *, connections: int, tell: Callable[[int], None]) -> list[float]:
     """Send all messages over several connections; return the seconds that each took, in the order of the responses.
 
-    ``tell`` is called regularly with the number of responses. Raises CommandError if a message is not acknowledged.
+    A message that is answered 503 is sent again for up to _RETRY_SECONDS, as a sender should. ``tell`` is called
+    regularly with the number of responses. Raises CommandError if a message is not acknowledged.
     """
     waiting: queue.SimpleQueue[Message] = queue.SimpleQueue()
     for message in messages:
@@ -158,6 +161,9 @@ def send(url: str, messages: Sequence[Message], *, connections: int, tell: Calla
                     return
                 started = time.monotonic()
                 status, answer = post(connection, message)
+                while status == 503 and time.monotonic() - started < _RETRY_SECONDS:
+                    time.sleep(_RETRY_PAUSE_SECONDS)
+                    status, answer = post(connection, message)
                 if not 200 <= status < 300:
                     problems.append(f"the server answered {status}: {answer.decode(errors='replace').strip()[:300]}")
                 seconds.append(time.monotonic() - started)

@@ -263,6 +263,14 @@ def _atomic_file(path: Path) -> Iterator[BinaryIO]:
         beside.unlink(missing_ok=True)
 
 
+def data_frames() -> Any:
+    """Return the module pandas. Raises ExportError where it, or pyarrow, is missing."""
+    _arrow()
+    import pandas  # noqa: PLC0415  # of an optional extra
+
+    return pandas
+
+
 def _arrow() -> Any:
     try:
         import pandas  # noqa: F401, PLC0415  # of an optional extra
