@@ -27,8 +27,8 @@ from request_logger.analytics.contrasts import Form
 from request_logger.analytics.deployments import ListOptions, list_deployments
 from request_logger.analytics.errors import BadQueryError
 from request_logger.analytics.report import Options, make_report
-from request_logger.jobs.export import data_frames
 from request_logger.jobs.export import frame as stored_pairs
+from request_logger.jobs.export import pandas_and_arrow
 from request_logger.settings import Settings
 from request_logger.store.client.client import SearchEngine
 
@@ -218,7 +218,7 @@ def _figures(found: Mapping[str, Any]) -> _Row:
 
 def _frame(rows: Sequence[_Row], **attributes: Any) -> pandas.DataFrame:
     """Return rows as a data frame without the columns that have no value; ``attributes`` become its attrs."""
-    made: pandas.DataFrame = data_frames().DataFrame.from_records(rows).dropna(axis="columns", how="all")
+    made: pandas.DataFrame = pandas_and_arrow()[0].DataFrame.from_records(rows).dropna(axis="columns", how="all")
     made.attrs.update(attributes)
     return made
 

@@ -13,7 +13,7 @@ from request_logger.documents.audit import is_audited
 
 DEPLOYMENT = "biopsies"
 PREDICTIONS, DAYS, DRIFT_DAYS = 3_000, 28, 7
-AUDIT_RATE = 0.1
+AUDIT_RATE = 0.3
 # What users report: half of the errors, and one of twenty correct predictions.
 REPORTED_WRONG, REPORTED_RIGHT = 0.5, 0.05
 MODELS = ("model-a", "model-b")

@@ -104,7 +104,7 @@ class Export:
 
     def batches(self) -> tuple[pyarrow.Schema, Iterator[pyarrow.RecordBatch]]:
         """Return the table's schema and its rows ordered by time, one record batch per page."""
-        arrow = _arrow()
+        _, arrow = pandas_and_arrow()
         columns = self.table()
         types = {
             NUMBER: arrow.float64(),
@@ -175,13 +175,13 @@ def frame(
     given: dict[str, Any] = dict(selection)
     chosen = selected(engine, known, Selection(**given), target, where)
     schema, batches = Export(engine, known, chosen, tuple(columns), everything).batches()
-    made: pandas.DataFrame = _arrow().Table.from_batches(list(batches), schema).to_pandas()
+    made: pandas.DataFrame = pandas_and_arrow()[1].Table.from_batches(list(batches), schema).to_pandas()
     return made
 
 
 def write_parquet(export: Export, path: Path) -> int:
     """Write a Parquet file atomically and return the number of rows. Raises as `Export` does, and OSError."""
-    _arrow()
+    pandas_and_arrow()
     import pyarrow.parquet  # noqa: PLC0415  # of an optional extra
 
     schema, batches = export.batches()
@@ -198,7 +198,7 @@ def write_csv(export: Export, to: Path | BinaryIO) -> int:
 
     Text that a spreadsheet would read as a formula is prefixed with an apostrophe.
     """
-    arrow = _arrow()
+    _, arrow = pandas_and_arrow()
     import pyarrow.csv  # noqa: PLC0415  # of an optional extra
 
     schema, batches = export.batches()
@@ -263,23 +263,16 @@ def _atomic_file(path: Path) -> Iterator[BinaryIO]:
         beside.unlink(missing_ok=True)
 
 
-def data_frames() -> Any:
-    """Return the module pandas. Raises ExportError where it, or pyarrow, is missing."""
-    _arrow()
-    import pandas  # noqa: PLC0415  # of an optional extra
-
-    return pandas
-
-
-def _arrow() -> Any:
+def pandas_and_arrow() -> tuple[Any, Any]:
+    """Return the two modules. Raises ExportError where one is missing."""
     try:
-        import pandas  # noqa: F401, PLC0415  # of an optional extra
-        import pyarrow as arrow  # noqa: PLC0415
+        import pandas  # noqa: PLC0415  # of an optional extra
+        import pyarrow  # noqa: PLC0415
     except ImportError as error:
         raise ExportError(
             f'an export needs pyarrow and pandas ({error}): run pip install "seldon-request-logger-scoring[export]"'
         ) from None
-    return arrow
+    return pandas, pyarrow
 
 
 def _matches(name: str, globs: Sequence[str]) -> bool:
