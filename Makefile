@@ -25,7 +25,7 @@ FORBIDDEN := GPL;AGPL;SSPL;Commons Clause;Proprietary
 
 .PHONY: help venv demo test test-engines fuzz fuzz-coverage coverage simulate faults mutate lint format bench bench-first \
   bench-writes bench-cost bench-ordinary bench-coverage bench-selection bench-type-one bench-report docs \
-  docs-site dist sbom licences audit image-check lock clean
+  docs-site dist sbom licences audit screencast image-check lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -40,7 +40,7 @@ $(READY): requirements-dev.lock setup.cfg pyproject.toml
 	echo "creating $(VENV) with $$($$found --version) ..."; \
 	$$found -c 'import ensurepip, venv' 2>/dev/null && $$found -m venv $(VENV) || \
 	  { echo "$$found can't make a virtual environment: install its venv module (Debian, Ubuntu: apt install python3-venv)" >&2; exit 2; }
-	@echo "installing the packages of requirements-dev.lock ..."
+	@echo "installing the packages of requirements-dev.lock: one to two minutes ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $(READY)
@@ -127,6 +127,9 @@ bench-type-one: $(READY) ## simulate how often compare errs; write the table of 
 
 bench-report: $(READY) ## measure the commands over 100,000 documents
 	@$(BIN)/python -m bench.report $(ARGS)
+
+screencast: $(READY) ## record the demo as an animated picture: docs/demo.svg
+	@$(BIN)/python -m tests.screencast $(ARGS)
 
 image-check: $(READY) ## build and run the Dockerfile with buildah, without Docker (needs root, buildah, debootstrap)
 	@$(BIN)/python -m tests.release.image_check

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -24,7 +26,17 @@ def environment(engine_url: str) -> dict[str, str]:
     return {**os.environ, "ELASTICSEARCH_HOST": parts.hostname or "", "ELASTICSEARCH_PORT": str(parts.port)}
 
 
-COMMAND = [sys.executable, "-m", "request_logger.cli", "demo"]
+CLI = [sys.executable, "-m", "request_logger.cli"]
+COMMAND = [*CLI, "demo"]
+QUESTIONS = ["how good are both models?", "what has changed?", "where is model-a worst?", "which threshold pays?"]
+
+
+def run(command: str) -> str:
+    """Run a command as the demo prints it."""
+    done = subprocess.run([*CLI, *shlex.split(command)], capture_output=True, text=True, timeout=120, check=False)
+    # 1 of slices: there is a confirmed one.
+    assert done.returncode in (0, 1), done.stderr
+    return done.stdout
 
 
 @pytest.mark.engine
@@ -53,7 +65,10 @@ def test_demo_once(engine: Any) -> None:
 
 @pytest.mark.engine
 def test_demo_stays_until_it_is_stopped(engine: Any, index: Index, tmp_path: Path) -> None:
-    """Without --once its URLs answer until a signal comes; then nothing of it is left running."""
+    """Without --once its URLs answer until a signal comes; then nothing of it is left running.
+
+    The second deployment's story is true of what is stored: its report, its page, and the commands that it suggests.
+    """
     output = tmp_path / "demo.log"
     with output.open("wb") as log:
         process = subprocess.Popen(COMMAND, env=environment(engine.url), stdout=log, stderr=log)
@@ -64,6 +79,15 @@ def test_demo_stays_until_it_is_stopped(engine: Any, index: Index, tmp_path: Pat
         text = output.read_text()
         assert "press Ctrl-C to stop" in text, text
         assert text.count("\n  curl ") == 3
+        (page,) = re.findall(r"http\S+/ui\?target=demo/biopsies-\w+", text)
+        assert "biopsies" in requests.get(page, timeout=60).text
+        told = dict(re.findall(r"^  (.*\?) +\S+/request-logger (.*)$", text, re.MULTILINE))
+        assert list(told) == QUESTIONS
+        compared, drifted, worst, threshold = (run(command) for command in told.values())
+        assert "\nmodel-b is better: accuracy" in compared
+        assert re.findall(r"^  (\S.*?) +major ", drifted, re.MULTILINE) == ["request.elements.mean symmetry"]
+        assert re.search(r"^  clinic = south .* yes$", worst, re.MULTILINE)
+        assert "the best one gains" in threshold
         url = next(line.split()[2] for line in text.splitlines() if line.startswith("request logger  http"))
         assert requests.get(url + "/readyz", timeout=30).status_code == 200
         (feedback,) = [line for line in text.splitlines() if "io.seldon.serving.feedback" in line]

@@ -38,7 +38,8 @@ class LocalServer:
 
     Its ``settings`` are the defaults, the given ones (by environment variable) and, from the environment, those that
     locate the search engine. ``python`` are the arguments for Python, whose process listens on PORT and answers
-    /readyz; ``folder`` is its working directory, by default this process's. ``boot`` is the startup time in seconds.
+    /readyz; ``folder`` is its working directory, by default this process's. ``port`` is used where it is free.
+    ``boot`` is the startup time in seconds.
     Raises SettingsError and ServerStartError.
     """
 
@@ -49,6 +50,7 @@ class LocalServer:
         python: Sequence[str] = _SERVE,
         timeout: float = 60.0,
         folder: Path | None = None,
+        port: int | None = None,
     ) -> None:
         self.settings = Settings.from_env(_environment(given))
         self._given = given
@@ -59,7 +61,7 @@ class LocalServer:
         started = time.monotonic()
         try:
             for tries_left in reversed(range(_TRIES)):
-                self.port = _free_port()
+                self.port = port if port is not None and is_free(port) else _free_port()
                 self._process = self._start(given)
                 if self._is_ready(started + timeout):
                     break
@@ -199,6 +201,11 @@ def engine_settings(url: str) -> dict[str, str]:
 def _free_port() -> int:
     while True:
         port = random.randrange(*_PORTS)  # noqa: S311  # only to avoid conflicts
-        with socket.socket() as probe:
-            if probe.connect_ex((HOST, port)):
-                return port
+        if is_free(port):
+            return port
+
+
+def is_free(port: int) -> bool:
+    """Return whether no process listens on a port of this host."""
+    with socket.socket() as probe:
+        return probe.connect_ex((HOST, port)) != 0

@@ -17,7 +17,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from request_logger.analytics.selection import has_part
-from request_logger.demo.local_server import LocalServer, RunningServer, engine_settings
+from request_logger.demo.biopsies import DEPLOYMENT
+from request_logger.demo.biopsies_story import SETTINGS, tell_biopsies
+from request_logger.demo.local_server import LocalServer, RunningServer, engine_settings, is_free
 from request_logger.demo.story import (
     NAMESPACE,
     PREDICTIONS,
@@ -38,6 +40,8 @@ from request_logger.signals import stopped_by_signals, wait_for_stop
 from request_logger.store.client.client import SearchEngine
 
 TOLERANCE = 1e-9
+# The usual ports of the two, where they are free: commands without --engine then find the demo's engine.
+ENGINE_PORT, LOGGER_PORT = 9200, 8080
 CONNECTIONS = 8
 _MAX_CLASSES = 100
 _CELLS = ("true_positive", "false_positive", "false_negative")
@@ -84,13 +88,15 @@ def run(*, once: bool, say: Say, url: str | None = None) -> int:
         story = make_story()
         embedded = not os.environ.get("ELASTICSEARCH_HOST")
         engine_env = stack.enter_context(_engine(say, embedded=embedded))
-        server: Server = RunningServer(url) if url else stack.enter_context(LocalServer(engine_env))
+        given = {**engine_env, **({} if once else SETTINGS)}
+        server: Server = RunningServer(url) if url else stack.enter_context(LocalServer(given, port=LOGGER_PORT))
         say(f"request logger ready at {server.url} after {server.boot:.1f} s")
         engine = SearchEngine(server.settings)
         try:
             _replay(server, engine, say)
             # Another engine may have predictions of an earlier demo: a unique name keeps the counts exact.
-            deployment = "iris" if embedded else f"iris-{uuid.uuid4().hex[:8]}"
+            suffix = "" if embedded else f"-{uuid.uuid4().hex[:8]}"
+            deployment = f"iris{suffix}"
             index = _play(story, deployment, server, say)
             figures = _figures(story, engine, index)
         except CommandError as error:
@@ -104,6 +110,11 @@ def run(*, once: bool, say: Say, url: str | None = None) -> int:
         say(f"all {len(figures)} figures agree to {TOLERANCE:g}")
         if once:
             return 0
+        try:
+            tell_biopsies(server.url, engine.urls[0], f"{DEPLOYMENT}{suffix}", say)
+        except CommandError as error:
+            say(f"FAILED: {error}")
+            return 1
         _invite(engine.urls[0], server.url, index, deployment, engine, say)
         return wait_for_stop(lambda: server.running)
 
@@ -119,7 +130,8 @@ def _engine(say: Say, *, embedded: bool) -> Iterator[Mapping[str, str]]:
         say(f"using the engine at {urls} (ELASTICSEARCH_HOST)")
         yield {}
         return
-    with start_engine("opensearch", progress=say) as engine:
+    port = ENGINE_PORT if is_free(ENGINE_PORT) else None
+    with start_engine("opensearch", progress=say, port=port) as engine:
         fetch, boot = engine.timings["fetch"], engine.timings["boot"]
         say(f"OpenSearch {engine.version} ready at {engine.url}: fetched in {fetch:.1f} s, booted in {boot:.1f} s")
         yield engine_settings(engine.url)
