@@ -138,6 +138,8 @@ docs: $(READY) ## generate the pages that come from the code
 	$(BIN)/request-logger reference telemetry > docs/telemetry.md
 	$(BIN)/request-logger reference writer > docs/writer.md
 	$(BIN)/request-logger reference chart > chart/values.schema.json
+	$(BIN)/request-logger reference alerts > k8s/common/prometheus-rule.yaml
+	$(BIN)/request-logger dashboards
 	$(BIN)/python -m tests.design
 
 docs-site: $(READY) ## build the site of docs/ in build/site (ARGS=serve: serve it with live reload)

@@ -90,7 +90,8 @@ def build(
     no SPOOL_DIR for events; empty: in memory. Raises SettingsError, ScorerError and MetadataError.
     """
     telemetry = Telemetry(registry)
-    budget = Budget(settings.memory_budget_bytes)
+    telemetry.memory_budget_bytes.set(settings.memory_budget_bytes)
+    budget = Budget(settings.memory_budget_bytes, telemetry.memory_held_bytes.set)
     access = Access(settings)
     redactor = Redactor(settings.redact, settings.redact_key, strict=settings.redact_strict)
     # Insecure connections are warned of once, by the parent of the server's workers.
@@ -157,5 +158,6 @@ def build(
 def _spool(settings: Settings, telemetry: Telemetry) -> Spool | None:
     if not settings.spool_dir:
         return None
+    telemetry.spool_max_bytes.set(settings.spool_max_bytes)
     spare_bytes = _QUEUE_SPARE_BYTES if settings.queues_all_events else 0
     return Spool(settings.spool_dir, settings.spool_max_bytes, telemetry, spare_bytes=spare_bytes)

@@ -21,6 +21,7 @@ from request_logger.ingest.replies import Documents, Replies, watched
 from request_logger.ingest.sampling import sample
 from request_logger.metadata import MetadataSource, Schema
 from request_logger.payloads.bodies import GZIP
+from request_logger.scoring.reasons import is_code_error
 from request_logger.scoring.rules import FlatOf
 from request_logger.scoring.score import Settle
 from request_logger.settings import Settings
@@ -236,8 +237,12 @@ class IngestPipeline:
     def _count_unscored(self, stored: Future[Documents | None]) -> None:
         # Not in the route, which doesn't wait for events of the spool.
         documents = stored.result() if stored.exception() is None else None
-        if documents and any("unscorable" in (document or {}).get("metrics", {}) for document in documents.values()):
+        found = [(document or {}).get("metrics", {}) for document in (documents or {}).values()]
+        reasons = [str(metrics["unscorable"]) for metrics in found if "unscorable" in metrics]
+        if reasons:
             self._telemetry.unscored.inc()
+        if any(is_code_error(reason) for reason in reasons):
+            self._telemetry.scorer_errors.inc()
 
     def _count(self, event: Event, content: dict[str, Any]) -> None:
         if "undecodable" in content:
