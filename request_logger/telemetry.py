@@ -50,6 +50,7 @@ class Telemetry:
         self.forward_waiting_requests = definitions.FORWARD_WAITING_REQUESTS.create(registry)
         self.forward_waiting_bytes = definitions.FORWARD_WAITING_BYTES.create(registry)
         self.forward_oldest_seconds = definitions.FORWARD_OLDEST_SECONDS.create(registry)
+        self.otlp = definitions.OTLP.create(registry)
         self.stored = cache(lambda part: self.events.labels(part, "stored"))
         self.spooled_by_part = cache(lambda part: self.events.labels(part, "spooled"))
         self._warned: dict[str, tuple[float, int]] = {}

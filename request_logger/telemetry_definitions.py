@@ -240,6 +240,22 @@ FORWARD_OLDEST_SECONDS = GaugeDefinition(
     mode="livemax",
 )
 
+OTLP = CounterDefinition(
+    name="request_logger_otlp",
+    unit="records",
+    meaning="Spans, and sets of metrics, for OTEL_EXPORTER_OTLP_ENDPOINT, by outcome",
+    remedy="failed and dropped: the collector is down or too slow. Events are stored anyway.",
+    labels={
+        "what": {
+            "spans_sent": "spans that the collector took",
+            "spans_failed": "spans that it did not take; they are lost",
+            "spans_dropped": "spans that were too many to wait",
+            "metrics_sent": "sets of metrics that it took",
+            "metrics_failed": "sets of metrics that it did not take; the next set has the same counters",
+        }
+    },
+)
+
 _PARTITION = {"topic": "the topic", "partition": "the partition's number"}
 
 KAFKA_LAG = GaugeDefinition(
@@ -339,6 +355,7 @@ SERVER: tuple[Definition, ...] = (
     FORWARD_WAITING_REQUESTS,
     FORWARD_WAITING_BYTES,
     FORWARD_OLDEST_SECONDS,
+    OTLP,
 )
 """The metrics of `request-logger serve` and `request-logger consume`."""
 

@@ -160,6 +160,8 @@ def _contents() -> Iterator[OperationPanel]:
     yield OperationPanel("Lookups of schemas", PER_SECOND, (metrics.METADATA,), (schemas,))
     replies = Curve("{{outcome}}", q.rate(metrics.REPLIES, by=("outcome",)))
     yield OperationPanel("Replies", PER_SECOND, (metrics.REPLIES,), (replies,))
+    traces = Curve("{{what}}", q.rate(metrics.OTLP, by=("what",)))
+    yield OperationPanel("OpenTelemetry", PER_SECOND, (metrics.OTLP,), (traces,))
 
 
 _SCORING = (metrics.EVENTS, metrics.UNSCORED, metrics.SCORER_ERRORS)
