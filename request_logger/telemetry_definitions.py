@@ -43,6 +43,8 @@ STORE = CounterDefinition(
         "what": {
             "conflict": "another worker changed the document first; it is read and written again",
             "retry": "the engine had no room for the change; it is retried",
+            "forbidden": "the engine's user lacks a privilege, which the log names; the change is retried",
+            "failed": "the answer to a document's own request could not be read; it is retried",
             "joined": "two loggers had created one document in two months or days (INDEX_PERIOD); one is left",
             "refused": "the engine refused the document; it is stored in a form that it can't refuse",
             "dead_letter": "the engine refused every form; the document is in the index request-logger-dead-letters",
