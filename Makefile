@@ -23,7 +23,8 @@ COVERAGE_SCHEDULES := 400
 LOCKED = $(shell sed -nE 's/^([a-z0-9._-]+)==.*/\1/p' requirements.lock)
 FORBIDDEN := GPL;AGPL;SSPL;Commons Clause;Proprietary
 
-.PHONY: help venv demo test test-engines fuzz fuzz-coverage coverage simulate faults mutate lint format bench bench-first \
+.PHONY: help venv demo test test-engines fuzz fuzz-coverage coverage simulate faults mutate lint \
+  format bench bench-first \
   bench-writes bench-cost bench-ordinary bench-coverage bench-selection bench-type-one bench-report docs \
   docs-site dist sbom licences audit screencast image-check lock clean
 
@@ -141,6 +142,8 @@ docs: $(READY) ## generate the pages that come from the code
 	$(BIN)/request-logger reference telemetry > docs/telemetry.md
 	$(BIN)/request-logger reference writer > docs/writer.md
 	$(BIN)/request-logger reference chart > chart/values.schema.json
+	$(BIN)/request-logger reference alerts > k8s/common/prometheus-rule.yaml
+	$(BIN)/request-logger dashboards
 	$(BIN)/python -m tests.design
 
 docs-site: $(READY) ## build the site of docs/ in build/site (ARGS=serve: serve it with live reload)
@@ -164,7 +167,7 @@ audit: $(READY) ## look up known vulnerabilities of the packages in requirements
 lock: ## pin the latest versions that setup.cfg allows (needs uv)
 	@command -v uv >/dev/null || { echo "make lock needs uv: pip install uv" >&2; exit 2; }
 	uv pip compile setup.cfg --quiet --upgrade --universal --python-version 3.11 --no-emit-index-url \
-	  --extra kafka --custom-compile-command "make lock" --output-file requirements.lock
+	  --extra kafka --extra otlp --custom-compile-command "make lock" --output-file requirements.lock
 	uv pip compile setup.cfg --quiet --upgrade --universal --python-version 3.11 --no-emit-index-url --extra dev \
 	  --constraint requirements.lock --custom-compile-command "make lock" --output-file requirements-dev.lock
 

@@ -20,6 +20,7 @@ from request_logger.ingest.redaction import Redactor
 from request_logger.ingest.replies import Replies
 from request_logger.ingest.write_plan import merging
 from request_logger.metadata import MetadataSource, metadata_source
+from request_logger.otlp import Exported, Otlp, TimedEngine, start
 from request_logger.scoring.rules import Chooser
 from request_logger.scoring.score import settler
 from request_logger.settings import Settings
@@ -64,6 +65,7 @@ class Parts:
     replayer: Replayer | None
     forwarder: Forwarder | None
     pipeline: IngestPipeline
+    otlp: Otlp | None
 
     def close(self) -> None:
         """Finish what is under way, then stop all threads."""
@@ -74,6 +76,8 @@ class Parts:
         self.close_forwarder()
         if self.spool is not None:
             self.spool.close()
+        if self.otlp is not None:
+            self.otlp.close()
 
     def close_forwarder(self) -> None:
         """Send what waits for FORWARD_URL in memory, as far as there is time, or write it to the disk."""
@@ -82,15 +86,23 @@ class Parts:
 
 
 def build(
-    settings: Settings, registry: CollectorRegistry, tokens: BulkTokens | None = None, forward_folder: str = ""
+    settings: Settings,
+    registry: CollectorRegistry,
+    tokens: BulkTokens | None = None,
+    forward_folder: str = "",
+    exported: Exported | None = None,
 ) -> Parts:
     """Build the parts; the writer's threads, and with a spool the replayer's, start here.
 
     The processes of one server share ``tokens``. ``forward_folder`` is where requests for FORWARD_URL wait if there is
-    no SPOOL_DIR for events; empty: in memory. Raises SettingsError, ScorerError and MetadataError.
+    no SPOOL_DIR for events; empty: in memory. ``exported``: the metrics for
+    OTEL_EXPORTER_OTLP_ENDPOINT. Raises SettingsError, ScorerError and MetadataError.
     """
     telemetry = Telemetry(registry)
-    budget = Budget(settings.memory_budget_bytes)
+    # Only the processes that serve export anything.
+    otlp = start(settings, telemetry, exported) if exported is not None else None
+    telemetry.memory_budget_bytes.set(settings.memory_budget_bytes)
+    budget = Budget(settings.memory_budget_bytes, telemetry.memory_held_bytes.set)
     access = Access(settings)
     redactor = Redactor(settings.redact, settings.redact_key, strict=settings.redact_strict)
     # Insecure connections are warned of once, by the parent of the server's workers.
@@ -107,7 +119,8 @@ def build(
         cache_max_bytes=settings.cache_max_bytes,
     )
     locator = Locator(settings.index_period, merging(settle))
-    writer = Writer(engine, degrade, telemetry, limits, tokens, locator, telemetry.looked_up)
+    traced = TimedEngine(engine) if otlp is not None and otlp.tracer is not None else engine
+    writer = Writer(traced, degrade, telemetry, limits, tokens, locator, telemetry.looked_up)
     spool = _spool(settings, telemetry)
     pipeline = IngestPipeline(
         settings,
@@ -151,11 +164,13 @@ def build(
         replayer=replayer,
         forwarder=forwarder,
         pipeline=pipeline,
+        otlp=otlp,
     )
 
 
 def _spool(settings: Settings, telemetry: Telemetry) -> Spool | None:
     if not settings.spool_dir:
         return None
+    telemetry.spool_max_bytes.set(settings.spool_max_bytes)
     spare_bytes = _QUEUE_SPARE_BYTES if settings.queues_all_events else 0
     return Spool(settings.spool_dir, settings.spool_max_bytes, telemetry, spare_bytes=spare_bytes)

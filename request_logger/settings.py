@@ -308,6 +308,9 @@ class Settings:
     )
     log_level: str = _env("INFO", "DEBUG, INFO, WARNING or ERROR", choices=("DEBUG", "INFO", "WARNING", "ERROR"))
     log_format: str = _env("text", "text, or json (one JSON object per line)", choices=("text", "json"))
+    otel_exporter_otlp_endpoint: str = _env(
+        "", "URL of an OpenTelemetry collector (OTLP over HTTP) for traces and metrics; needs the extra otlp"
+    )
 
     @property
     def queues_all_events(self) -> bool:

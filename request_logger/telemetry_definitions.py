@@ -1,76 +1,12 @@
 """Every Prometheus metric of the program: name, type, labels, unit, meaning, and what to do about it.
 
 Each is defined once. `request_logger.telemetry` and `request_logger.kafka.telemetry` create their collectors from these
-definitions, and docs/telemetry.md is generated from them. This module knows nothing of the rest of the program.
+definitions; docs/telemetry.md, the dashboard of the program and its alerts are generated from them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import ClassVar, Literal
-
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-
-Unit = Literal[
-    "events", "bodies", "bytes", "seconds", "documents", "requests", "lookups", "records", "partitions", "0/1"
-]
-GaugeMode = Literal["all", "livesum", "livemax", "livemostrecent"]
-"""How the gauges of several workers are combined: see prometheus_client's multiprocess mode."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Definition:
-    """The definition of a metric; its subclasses are the metric types."""
-
-    kind: ClassVar[str]
-
-    name: str
-    """The base name: Prometheus appends ``_total`` to counters and ``_bucket``, ``_sum``, ``_count`` to histograms."""
-    unit: Unit
-    meaning: str
-    """One sentence, also the metric's HELP text. Without markup."""
-    remedy: str = ""
-    """What the operator should do, and when. Empty where the metric is for information."""
-    labels: Mapping[str, Mapping[str, str] | str] = field(default_factory=dict)
-    """By label name: the meaning of each value, or one text where the values are open."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class CounterDefinition(Definition):
-    """A number that only rises."""
-
-    kind: ClassVar[str] = "counter"
-
-    def create(self, registry: CollectorRegistry) -> Counter:
-        """Create the counter. Raises ValueError where the registry has its name."""
-        return Counter(self.name, self.meaning, tuple(self.labels), registry=registry)
-
-
-@dataclass(frozen=True, kw_only=True)
-class GaugeDefinition(Definition):
-    """A number that rises and falls."""
-
-    kind: ClassVar[str] = "gauge"
-    mode: GaugeMode = "all"
-
-    def create(self, registry: CollectorRegistry) -> Gauge:
-        """Create the gauge. Raises ValueError where the registry has its name."""
-        return Gauge(self.name, self.meaning, tuple(self.labels), registry=registry, multiprocess_mode=self.mode)
-
-
-@dataclass(frozen=True, kw_only=True)
-class HistogramDefinition(Definition):
-    """Observations, counted by their size."""
-
-    kind: ClassVar[str] = "histogram"
-    # Prometheus' own default, which suits seconds.
-    buckets: tuple[float, ...] = Histogram.DEFAULT_BUCKETS
-
-    def create(self, registry: CollectorRegistry) -> Histogram:
-        """Create the histogram. Raises ValueError where the registry has its name."""
-        return Histogram(self.name, self.meaning, tuple(self.labels), registry=registry, buckets=self.buckets)
-
+from request_logger.telemetry_types import CounterDefinition, Definition, GaugeDefinition, HistogramDefinition
 
 _PART = "request, response, feedback, outlier or drift; empty where the event was not read that far"
 
@@ -107,6 +43,8 @@ STORE = CounterDefinition(
         "what": {
             "conflict": "another worker changed the document first; it is read and written again",
             "retry": "the engine had no room for the change; it is retried",
+            "forbidden": "the engine's user lacks a privilege, which the log names; the change is retried",
+            "failed": "the answer to a document's own request could not be read; it is retried",
             "joined": "two loggers had created one document in two months or days (INDEX_PERIOD); one is left",
             "refused": "the engine refused the document; it is stored in a form that it can't refuse",
             "dead_letter": "the engine refused every form; the document is in the index request-logger-dead-letters",
@@ -153,6 +91,13 @@ UNSCORED = CounterDefinition(
     unit="events",
     meaning="Feedback that was stored and could not be scored",
     remedy="Alert where it rises as fast as feedback does: probably the wrong scorer. `metrics.unscorable` says why.",
+)
+SCORER_ERRORS = CounterDefinition(
+    name="request_logger_scorer_errors",
+    unit="events",
+    meaning="Feedback that was stored and could not be scored because the scorer's code failed",
+    remedy="Alert on any: a scorer raised an error or returned no usable fields. The log has the traceback; "
+    "`request-logger rescore` scores the documents once it is fixed.",
 )
 REPLIES = CounterDefinition(
     name="request_logger_replies",
@@ -201,6 +146,26 @@ PENDING_BYTES = GaugeDefinition(
     remedy="Near MAX_PENDING_BYTES times the workers: events are about to be answered 503.",
     mode="livesum",
 )
+MEMORY_HELD_BYTES = GaugeDefinition(
+    name="request_logger_memory_held_bytes",
+    unit="bytes",
+    meaning="Estimated memory that requests under way hold, of all workers, to 1/64 of the budget",
+    remedy="Near request_logger_memory_budget_bytes: events are about to be answered 503.",
+    mode="livesum",
+)
+MEMORY_BUDGET_BYTES = GaugeDefinition(
+    name="request_logger_memory_budget_bytes",
+    unit="bytes",
+    meaning="MEMORY_BUDGET_BYTES of all workers",
+    mode="livesum",
+)
+WORKERS = GaugeDefinition(
+    name="request_logger_workers",
+    unit="processes",
+    meaning="Worker processes that run",
+    remedy="Fewer than GUNICORN_WORKERS for minutes: they end at their start; the log says why.",
+    mode="livesum",
+)
 # The workers share one spool, and each reports the whole of it.
 SPOOL_EVENTS = GaugeDefinition(
     name="request_logger_spool_events",
@@ -215,6 +180,12 @@ SPOOL_BYTES = GaugeDefinition(
     unit="bytes",
     meaning="Size of the events that wait in SPOOL_DIR",
     remedy="At SPOOL_MAX_BYTES new events are answered 503.",
+    mode="livemostrecent",
+)
+SPOOL_MAX_BYTES = GaugeDefinition(
+    name="request_logger_spool_max_bytes",
+    unit="bytes",
+    meaning="SPOOL_MAX_BYTES, where there is a SPOOL_DIR",
     mode="livemostrecent",
 )
 SPOOL_OLDEST_SECONDS = GaugeDefinition(
@@ -269,6 +240,22 @@ FORWARD_OLDEST_SECONDS = GaugeDefinition(
     meaning="How long the oldest request has waited for FORWARD_URL; 0 if none waits",
     remedy="Alert above minutes: the receiver lags behind by this time.",
     mode="livemax",
+)
+
+OTLP = CounterDefinition(
+    name="request_logger_otlp",
+    unit="records",
+    meaning="Spans, and sets of metrics, for OTEL_EXPORTER_OTLP_ENDPOINT, by outcome",
+    remedy="failed and dropped: the collector is down or too slow. Events are stored anyway.",
+    labels={
+        "what": {
+            "spans_sent": "spans that the collector took",
+            "spans_failed": "spans that it did not take; they are lost",
+            "spans_dropped": "spans that were too many to wait",
+            "metrics_sent": "sets of metrics that it took",
+            "metrics_failed": "sets of metrics that it did not take; the next set has the same counters",
+        }
+    },
 )
 
 _PARTITION = {"topic": "the topic", "partition": "the partition's number"}
@@ -348,6 +335,7 @@ SERVER: tuple[Definition, ...] = (
     PAYLOAD_DROPPED,
     METADATA,
     UNSCORED,
+    SCORER_ERRORS,
     REPLIES,
     BULK_SECONDS,
     BULK_CHANGES,
@@ -355,8 +343,12 @@ SERVER: tuple[Definition, ...] = (
     LOOKUP_SECONDS,
     LOOKUPS,
     PENDING_BYTES,
+    MEMORY_HELD_BYTES,
+    MEMORY_BUDGET_BYTES,
+    WORKERS,
     SPOOL_EVENTS,
     SPOOL_BYTES,
+    SPOOL_MAX_BYTES,
     SPOOL_OLDEST_SECONDS,
     SPOOLED,
     SPOOL_REPLAYED,
@@ -365,6 +357,7 @@ SERVER: tuple[Definition, ...] = (
     FORWARD_WAITING_REQUESTS,
     FORWARD_WAITING_BYTES,
     FORWARD_OLDEST_SECONDS,
+    OTLP,
 )
 """The metrics of `request-logger serve` and `request-logger consume`."""
 
@@ -380,3 +373,18 @@ KAFKA: tuple[Definition, ...] = (
     KAFKA_RETRIES,
 )
 """The metrics of `request-logger consume` only."""
+
+HTTP_REQUESTS = CounterDefinition(
+    name="flask_http_request",
+    unit="requests",
+    meaning="Requests, by method and status",
+    labels={"method": "the method", "status": "the status"},
+)
+HTTP_SECONDS = HistogramDefinition(
+    name="flask_http_request_duration_seconds",
+    unit="seconds",
+    meaning="Time from a request to its answer",
+    labels={"method": "the method", "url_rule": "the route", "status": "the status"},
+)
+HTTP: tuple[Definition, ...] = (HTTP_REQUESTS, HTTP_SECONDS)
+"""The metrics of prometheus-flask-exporter, which creates them; `request-logger serve` only."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import requests
@@ -52,14 +53,21 @@ def test_metrics_add_up_over_all_workers(make_server: Callable[..., Server], dep
     server.stop()
 
 
-def test_unscored_feedback_is_counted(make_server: Callable[..., Server], deployment: str) -> None:
-    """A feedback that can't be scored is stored and counted; a body over the limit is, too."""
-    server = make_server(GUNICORN_WORKERS="1", MAX_PAYLOAD_BYTES="500")
+def test_unscored_feedback_is_counted(make_server: Callable[..., Server], deployment: str, tmp_path: Path) -> None:
+    """A feedback that can't be scored is stored and counted, its scorer's fault apart; a large body, too."""
+    rules = tmp_path / "scorers.yaml"
+    rules.write_text(f"rules: [{{deployment: {deployment}-fails, scorer: tests.scorers.legacy_classes.Fails}}]")
+    server = make_server(GUNICORN_WORKERS="1", MAX_PAYLOAD_BYTES="500", SCORERS_CONFIG=str(rules))
     sender = Sender(server.url)
     sender.send(event("response", "r1", deployment), ndarray([[0.2, 0.8]]))
     sender.send(event("feedback", "r1", deployment), b'{"truth": {"data": {"ndarray": [[0, 0, 0, 1]]}}}')
     sender.send(event("request", "r1", deployment), b"x" * 501)
     assert counted(server, "request_logger_unscored_total") == 1
+    assert counted(server, "request_logger_scorer_errors_total") == 0
+    sender.send(event("response", "r2", f"{deployment}-fails"), ndarray([[9]]))
+    sender.send(event("feedback", "r2", f"{deployment}-fails"), b'{"truth": {"data": {"ndarray": [[9]]}}}')
+    assert counted(server, "request_logger_unscored_total") == 2
+    assert counted(server, "request_logger_scorer_errors_total") == 1
     assert counted(server, "request_logger_payload_dropped_total") == 1
     sender.close()
     server.stop()

@@ -11,7 +11,8 @@ from prometheus_client import CollectorRegistry
 
 from request_logger.kafka.telemetry import KafkaTelemetry
 from request_logger.telemetry import Telemetry
-from request_logger.telemetry_definitions import KAFKA, SERVER, Definition
+from request_logger.telemetry_definitions import KAFKA, SERVER
+from request_logger.telemetry_types import Definition
 
 PACKAGE = Path(__file__).parent.parent / "request_logger"
 CLOSED = [

@@ -23,6 +23,7 @@ from request_logger.metadata import Schema
 from request_logger.payloads import Decoded, Item, UndecodableError, decode_body
 from request_logger.scoring import user_scorers
 from request_logger.scoring.legacy import LegacyScorer
+from request_logger.scoring.reasons import PairReason, is_code_error
 from request_logger.scoring.score import score, settler
 from request_logger.settings import Settings
 from scorers.base import Row, UnscorableError
@@ -104,6 +105,7 @@ def test_a_scorer_that_raises(error: BaseException) -> None:
     found = metrics_of(Mine(raising(error)))
     assert found["unscorable"] == found["error"] == f"scorer tests.test_user_code.Mine raised {type(error).__name__}"
     assert (found["scorer"], found["reward"]) == ("mine", 1.0)
+    assert is_code_error(found["unscorable"])
     assert MARKER not in json.dumps(found)
 
 
@@ -116,6 +118,8 @@ def test_a_scorer_without_end() -> None:
 def test_a_choice_that_raises(error: BaseException) -> None:
     """So does what chooses."""
     assert metrics_of(error)["unscorable"] == f"the choice of a scorer raised {type(error).__name__}"
+    assert is_code_error(metrics_of(error)["unscorable"])
+    assert not any(map(is_code_error, PairReason))
 
 
 def test_a_choice_of_nothing() -> None:

@@ -17,6 +17,7 @@ from request_logger.composition import build
 from request_logger.errors import CommandError
 from request_logger.kafka.config import consumer_config
 from request_logger.kafka.probes import Probes
+from request_logger.otlp import Exported
 from request_logger.server.gc_tuning import calm_collector
 from request_logger.settings import Settings, SettingsError
 from request_logger.settings_names import misspelled
@@ -60,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
     calm_collector()
     registry = CollectorRegistry()
     patient = replace(settings, store_timeout_seconds=PATIENCE * settings.store_timeout_seconds)
-    parts = build(patient, registry, forward_folder=forward_folder)
+    parts = build(patient, registry, forward_folder=forward_folder, exported=Exported(registry.collect))
     try:
         try:
             consumer = KafkaConsumer(

@@ -29,7 +29,8 @@ def chart_schema() -> str:
     pods = {"type": "integer", "minimum": 1}
     values = {
         "image": _closed({"repository": {**_TEXT, "minLength": 1}, "tag": {"type": ["string", "number"]}}),
-        "settings": _closed(settings),
+        # OpenTelemetry's SDK reads many variables; which of them are in docs/settings.md is our choice.
+        "settings": {**_closed(settings), "patternProperties": {"^OTEL_[A-Z_]+$": {"type": _TYPES[str]}}},
         "autoscaler": _closed({"min": pods, "max": pods}),
         "resources": _closed({"requests": {"type": "object"}, "limits": {"type": "object"}}),
         "networkPolicy": _FLAG,

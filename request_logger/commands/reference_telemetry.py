@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from request_logger.telemetry_definitions import KAFKA, SERVER, Definition
+from request_logger.telemetry_definitions import KAFKA, SERVER
+from request_logger.telemetry_types import Definition
 
 _HEAD = """\
 # Telemetry

@@ -33,7 +33,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "try": ("try_pair", "score a truth and a response, without a search engine"),
     "size": ("size", "calculate the machines for a rate of events"),
     "settings": ("settings", "print the settings in force, or docs/settings.md, the list of environment variables"),
-    "reference": ("reference", "print docs/commands.md, docs/fields.md or docs/writer.md"),
+    "reference": ("reference", "print a generated file: a page of docs, the chart's schema, or the alerts"),
 }
 
 GROUPS: dict[str, tuple[str, ...]] = {

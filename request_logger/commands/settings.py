@@ -24,12 +24,25 @@ misspelled setting are warned of. `request-logger settings --show` prints the se
 
 {others}"""
 
+_OTEL = "with OTEL_EXPORTER_OTLP_ENDPOINT: "
 # Variables of a library or of the embedded engine, which read them themselves.
 OTHERS = {
     "PROMETHEUS_MULTIPROC_DIR": (
         "a temporary folder",
         "folder of the workers' counters; at start, counters of an earlier run are removed, and no other files",
     ),
+    "OTEL_EXPORTER_OTLP_HEADERS": ("", f"{_OTEL}headers of requests to the collector, such as a token; secret"),
+    "OTEL_EXPORTER_OTLP_TIMEOUT": ("10", f"{_OTEL}seconds that the collector has for a request"),
+    "OTEL_EXPORTER_OTLP_PROTOCOL": ("`http/protobuf`", f"{_OTEL}no other protocol is supported"),
+    "OTEL_SERVICE_NAME": ("`seldon-request-logger`", f"{_OTEL}the service's name"),
+    "OTEL_RESOURCE_ATTRIBUTES": ("", f"{_OTEL}further attributes of the service: `name=value,name=value`"),
+    "OTEL_TRACES_SAMPLER": ("`parentbased_always_on`", f"{_OTEL}which events have a trace"),
+    "OTEL_TRACES_SAMPLER_ARG": ("", f"{_OTEL}the share of events for the samplers with `ratio`"),
+    "OTEL_BSP_MAX_QUEUE_SIZE": ("2048", f"{_OTEL}spans that wait, per worker; what is beyond is dropped"),
+    "OTEL_METRIC_EXPORT_INTERVAL": ("60000", f"{_OTEL}milliseconds between two exports of the metrics"),
+    "OTEL_TRACES_EXPORTER": ("`otlp`", f"{_OTEL}`none`: no traces"),
+    "OTEL_METRICS_EXPORTER": ("`otlp`", f"{_OTEL}`none`: no metrics"),
+    "OTEL_SDK_DISABLED": ("false", f"{_OTEL}true: neither"),
     "REQUEST_LOGGER_CACHE_DIR": ("`~/.cache/request-logger`", "cache of the embedded engine's jars"),
     "XDG_CACHE_HOME": ("`~/.cache`", "parent of that folder if REQUEST_LOGGER_CACHE_DIR is not set"),
     "JAVA_HOME": ("", "Java for the embedded engine; if not set, PATH and the usual folders are searched"),

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import yaml
 
 from request_logger.analytics.selection import PREDICTIONS, TIME
 from request_logger.common.mapped_fields import ORIGIN_KEYWORDS
+from request_logger.dashboards.grafana_grid import Grid
 from request_logger.dashboards.panels import (
     BARS,
     CLASSES,
@@ -32,13 +33,13 @@ ELASTICSEARCH, OPENSEARCH = "elasticsearch", "grafana-opensearch-datasource"
 # Inserted verbatim where "All" is chosen; it also matches documents without the field.
 ALL = "* OR *:*"
 _WINDOWS = "1m,5m,15m,1h,6h,1d,7d"
-_WIDTH = 24
 _SIZES = {NUMBER: (3, 4), LINES: (12, 8), BARS: (8, 8), TABLE: (24, 8), MATRIX: (8, 8)}
 _TYPES = {NUMBER: "stat", LINES: "timeseries", BARS: "bargauge", TABLE: "table", MATRIX: "table"}
 
 
 def dashboard(rows: list[PanelRow], source: str) -> Json:
     """Return the dashboard for a data source of this type (ELASTICSEARCH or OPENSEARCH)."""
+    grid: Grid[Panel] = Grid(lambda panel: _SIZES[panel.shape], partial(_panel, source))
     return {
         "uid": "request-logger" if source == ELASTICSEARCH else "request-logger-opensearch",
         # Both may be in one folder, where titles must be unique.
@@ -52,7 +53,8 @@ def dashboard(rows: list[PanelRow], source: str) -> Json:
         "refresh": "1m",
         "time": {"from": "now-7d", "to": "now"},
         "templating": {"list": list(_variables(source))},
-        "panels": _Layout(source).lay_out(rows),
+        # A model has only one scorer, so few rows are needed at a time.
+        "panels": grid.lay_out([(row.title, row.panels) for row in rows]),
     }
 
 
@@ -108,80 +110,39 @@ def _datasource(source: str) -> Json:
     return {"type": source, "uid": "${datasource}"}
 
 
-@dataclass
-class _Layout:
-    """Lays out panels from left to right and rows from top to bottom."""
-
-    source: str
-    top: int = 0
-    number: int = 0
-
-    def lay_out(self, rows: list[PanelRow]) -> list[Json]:
-        made: list[Json] = []
-        for position, row in enumerate(rows):
-            # A collapsed row sends no queries, and a model has only one scorer.
-            heading: Json = {
-                "type": "row", "title": row.title, "id": self._next(), "collapsed": position > 0,
-                "gridPos": {"x": 0, "y": self.top, "w": _WIDTH, "h": 1}, "panels": [],
-            }  # fmt: skip
-            self.top += 1
-            panels = self._lay_out_row(row)
-            made.append(heading)
-            if position > 0:
-                heading["panels"] = panels
-            else:
-                made.extend(panels)
-        return made
-
-    def _lay_out_row(self, row: PanelRow) -> list[Json]:
-        left = height = 0
-        laid_out = []
-        for panel in row.panels:
-            width, panel_height = _SIZES[panel.shape]
-            if left + width > _WIDTH or (height and panel_height != height):
-                self.top, left, height = self.top + height, 0, 0
-            laid_out.append(self._panel(panel, {"x": left, "y": self.top, "w": width, "h": panel_height}))
-            left, height = left + width, panel_height
-        self.top += height
-        return laid_out
-
-    def _next(self) -> int:
-        self.number += 1
-        return self.number
-
-    def _panel(self, panel: Panel, grid_position: Json) -> Json:
-        bounds = {"min": 0, "max": 1} if panel.share else {}
-        is_count = panel.formula is None and all(figure.kind == "count" for figure in panel.figures)
-        decimals = {} if is_count else {"decimals": 4}
-        named = {"displayName": panel.formula.label} if panel.formula and panel.shape == LINES else {}
-        whole = {"calcs": ["sum" if _adds_up(panel) else "lastNotNull"], "fields": "", "values": False}
-        by_shape: dict[str, Json] = {
-            NUMBER: {"reduceOptions": whole, "colorMode": "none", "graphMode": "none"},
-            LINES: {"legend": {"displayMode": "list", "placement": "bottom", "showLegend": True, "calcs": []}},
-            BARS: {
-                "reduceOptions": {"calcs": [], "fields": "", "values": True, "limit": CLASSES},
-                "orientation": "horizontal", "displayMode": "basic",
-            },
-            TABLE: {"showHeader": True},
-            MATRIX: {"showHeader": True},
-        }  # fmt: skip
-        made = {
-            "id": self._next(),
-            "type": _TYPES[panel.shape],
-            "title": panel.title,
-            "datasource": _datasource(self.source),
-            "gridPos": grid_position,
-            "fieldConfig": {"defaults": {**bounds, **decimals, **named}, "overrides": []},
-            "options": by_shape[panel.shape],
-            "targets": _targets(panel, self.source),
-            **({"description": panel.about} if panel.about else {}),
-            **({"repeat": "class", "repeatDirection": "h"} if panel.each_class else {}),
-        }
-        if panel.shape == MATRIX:
-            rows, columns = panel.by
-            fields = {"rowField": rows.field, "columnField": columns.field, "valueField": "Count", "emptyValue": "zero"}
-            made["transformations"] = [{"id": "groupingToMatrix", "options": fields}]
-        return made
+def _panel(source: str, panel: Panel, number: int, grid_position: Json) -> Json:
+    bounds = {"min": 0, "max": 1} if panel.share else {}
+    is_count = panel.formula is None and all(figure.kind == "count" for figure in panel.figures)
+    decimals = {} if is_count else {"decimals": 4}
+    named = {"displayName": panel.formula.label} if panel.formula and panel.shape == LINES else {}
+    whole = {"calcs": ["sum" if _adds_up(panel) else "lastNotNull"], "fields": "", "values": False}
+    by_shape: dict[str, Json] = {
+        NUMBER: {"reduceOptions": whole, "colorMode": "none", "graphMode": "none"},
+        LINES: {"legend": {"displayMode": "list", "placement": "bottom", "showLegend": True, "calcs": []}},
+        BARS: {
+            "reduceOptions": {"calcs": [], "fields": "", "values": True, "limit": CLASSES},
+            "orientation": "horizontal", "displayMode": "basic",
+        },
+        TABLE: {"showHeader": True},
+        MATRIX: {"showHeader": True},
+    }  # fmt: skip
+    made = {
+        "id": number,
+        "type": _TYPES[panel.shape],
+        "title": panel.title,
+        "datasource": _datasource(source),
+        "gridPos": grid_position,
+        "fieldConfig": {"defaults": {**bounds, **decimals, **named}, "overrides": []},
+        "options": by_shape[panel.shape],
+        "targets": _targets(panel, source),
+        **({"description": panel.about} if panel.about else {}),
+        **({"repeat": "class", "repeatDirection": "h"} if panel.each_class else {}),
+    }
+    if panel.shape == MATRIX:
+        rows, columns = panel.by
+        fields = {"rowField": rows.field, "columnField": columns.field, "valueField": "Count", "emptyValue": "zero"}
+        made["transformations"] = [{"id": "groupingToMatrix", "options": fields}]
+    return made
 
 
 def _adds_up(panel: Panel) -> bool:

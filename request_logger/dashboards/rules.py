@@ -1,6 +1,6 @@
 """Generates Prometheus alert rules on prediction quality, from the counters of /v1/metrics.
 
-The alerts on the program itself are in k8s/common.
+The alerts on the program itself are in `operation_rules`.
 """
 
 from __future__ import annotations

@@ -98,6 +98,27 @@ def _named(prefix: str, names: Sequence[str]) -> tuple[str, ...]:
     return tuple(prefix + name for name in names)
 
 
+_OPENSEARCH_PLUGINS = (
+    "OpenSearchAnalysis",
+    *_named(
+        "org.opensearch.",
+        (
+            "geo.GeoModulePlugin",
+            "index.mapper.MapperExtrasModulePlugin",
+            "index.rankeval.RankEvalModulePlugin",
+            "index.reindex.ReindexModulePlugin",
+            "ingest.common.IngestCommonModulePlugin",
+            "join.ParentJoinModulePlugin",
+            "painless.PainlessModulePlugin",
+            "percolator.PercolatorModulePlugin",
+            "script.expression.ExpressionModulePlugin",
+            "script.mustache.MustacheModulePlugin",
+            "search.aggregations.matrix.MatrixAggregationModulePlugin",
+            "transport.Netty4ModulePlugin",
+        ),
+    ),
+)
+
 _KINDS = (
     Kind(
         name="opensearch",
@@ -105,26 +126,29 @@ _KINDS = (
         version="3.3.2",
         java=21,
         launcher="OpenSearch",
-        plugins=(
-            "OpenSearchAnalysis",
-            *_named(
-                "org.opensearch.",
-                (
-                    "geo.GeoModulePlugin",
-                    "index.mapper.MapperExtrasModulePlugin",
-                    "index.rankeval.RankEvalModulePlugin",
-                    "index.reindex.ReindexModulePlugin",
-                    "ingest.common.IngestCommonModulePlugin",
-                    "join.ParentJoinModulePlugin",
-                    "painless.PainlessModulePlugin",
-                    "percolator.PercolatorModulePlugin",
-                    "script.expression.ExpressionModulePlugin",
-                    "script.mustache.MustacheModulePlugin",
-                    "search.aggregations.matrix.MatrixAggregationModulePlugin",
-                    "transport.Netty4ModulePlugin",
-                ),
-            ),
-        ),
+        plugins=_OPENSEARCH_PLUGINS,
+        extra_sources=("OpenSearchAnalysis",),
+        config_file="opensearch.yml",
+        several_nodes=True,
+    ),
+    Kind(
+        name="opensearch2",
+        title="OpenSearch",
+        version="2.19.1",
+        java=17,
+        launcher="OpenSearch",
+        plugins=_OPENSEARCH_PLUGINS,
+        extra_sources=("OpenSearchAnalysis",),
+        config_file="opensearch.yml",
+        several_nodes=True,
+    ),
+    Kind(
+        name="opensearch38",
+        title="OpenSearch",
+        version="3.8.0",
+        java=21,
+        launcher="OpenSearch",
+        plugins=_OPENSEARCH_PLUGINS,
         extra_sources=("OpenSearchAnalysis",),
         config_file="opensearch.yml",
         several_nodes=True,

@@ -9,6 +9,7 @@ and parsed JSON is estimated by the characters that create objects.
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -33,6 +34,9 @@ EVENT_BYTES = 3_500
 _COPIES = 2
 
 
+# `Budget` reports what is held when it has changed by this share of the budget: a report costs more than a reservation.
+_REPORTED_STEPS = 64
+
 _TOO_LARGE = "body: takes more memory than MEMORY_BUDGET_BYTES allows"
 
 
@@ -45,11 +49,17 @@ class NoRoomError(StoreUnavailableError):
 
 
 class Budget:
-    """The bytes that all requests hold together, at most ``most_bytes``. Thread-safe; `take` never blocks."""
+    """The bytes that all requests hold together, at most ``most_bytes``. Thread-safe; `take` never blocks.
 
-    def __init__(self, most_bytes: int) -> None:
+    ``report`` is told the bytes that are held, to 1/64 of ``most_bytes``.
+    """
+
+    def __init__(self, most_bytes: int, report: Callable[[int], object] = lambda _held: None) -> None:
         self.most_bytes = most_bytes
         self.held_bytes = 0
+        self._report = report
+        self._step_bytes = max(most_bytes // _REPORTED_STEPS, 1)
+        self._reported_step = 0
         self._lock = threading.Lock()
 
     def take(self, size: int) -> None:
@@ -59,12 +69,19 @@ class Budget:
         with self._lock:
             if self.held_bytes + size > self.most_bytes:
                 raise NoRoomError("requests under way hold all of MEMORY_BUDGET_BYTES")
-            self.held_bytes += size
+            self._change(size)
 
     def give_back(self, size: int) -> None:
         """Release reserved bytes."""
         with self._lock:
-            self.held_bytes -= size
+            self._change(-size)
+
+    def _change(self, size: int) -> None:
+        self.held_bytes += size
+        step = self.held_bytes // self._step_bytes
+        if step != self._reported_step:
+            self._reported_step = step
+            self._report(self.held_bytes)
 
     def most_rows(self, held: int) -> int:
         """Return how many rows an event may have that holds ``held`` bytes besides them.

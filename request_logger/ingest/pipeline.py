@@ -20,7 +20,9 @@ from request_logger.ingest.redaction import Redactor
 from request_logger.ingest.replies import Documents, Replies, watched
 from request_logger.ingest.sampling import sample
 from request_logger.metadata import MetadataSource, Schema
+from request_logger.otlp import Recording, timed_plan
 from request_logger.payloads.bodies import GZIP
+from request_logger.scoring.reasons import is_code_error
 from request_logger.scoring.rules import FlatOf
 from request_logger.scoring.score import Settle
 from request_logger.settings import Settings
@@ -134,7 +136,9 @@ class IngestPipeline:
         """Return the fingerprint of the rules of REDACT that apply to an event, empty without any."""
         return self._redactor.fingerprint(event) if self._redactor else ""
 
-    def submit(self, event: Event, arrival: Arrival = Arrival.ALONE) -> Future[Documents | None]:
+    def submit(
+        self, event: Event, arrival: Arrival = Arrival.ALONE, recording: Recording | None = None
+    ) -> Future[Documents | None]:
         """Queue an event; ``arrival`` bounds how long it waits there for others.
 
         Without a spool, raises StoreUnavailableError when there is no room for it. With QUEUE=always it is only checked
@@ -147,7 +151,7 @@ class IngestPipeline:
         try:
             if self._spool is not None and self._is_failing(self._spool):
                 raise StoreUnavailableError("the engine does not answer")
-            return self.prepared(event, arrival)()
+            return self.decoded(event, arrival, recording).queue()
         except StoreUnavailableError as error:
             if self._spool is None:
                 raise
@@ -183,7 +187,7 @@ class IngestPipeline:
         """Decode an event and return the function that queues it: see `Prepared.queue`."""
         return self.decoded(event, arrival).queue
 
-    def decoded(self, event: Event, arrival: Arrival = Arrival.IN_BULK) -> Prepared:
+    def decoded(self, event: Event, arrival: Arrival = Arrival.IN_BULK, recording: Recording | None = None) -> Prepared:
         """Decode an event, for the engine, never for the spool.
 
         Many decoded events can be queued at once, so that the writer joins those of one document into one write. Raises
@@ -194,13 +198,18 @@ class IngestPipeline:
         parts = self._parts_of(event, schema, self._budget.most_rows(held))
         held += len(parts) * ROW_BYTES
         self._count(event, parts[0].content)
+        if recording is not None:
+            recording.lap("decode")
         weight = (event.body.size if event.body.raw is not None else 0) + EVENT_WEIGHT_BYTES
 
         def queue() -> Future[Documents | None]:
             self._budget.take(held)
             try:
-                plan = self._plans.record(event, parts, self._settle)
+                settle = self._settle if recording is None else recording.timed(self._settle)
+                plan = self._plans.record(event, parts, settle)
                 watch = watched(plan) if event.part == "feedback" else plan
+                if recording is not None:
+                    watch = timed_plan(watch, recording)
                 return self._writer.submit(watch, weight, ended, arrival)
             except BaseException:
                 self._budget.give_back(held)
@@ -236,8 +245,12 @@ class IngestPipeline:
     def _count_unscored(self, stored: Future[Documents | None]) -> None:
         # Not in the route, which doesn't wait for events of the spool.
         documents = stored.result() if stored.exception() is None else None
-        if documents and any("unscorable" in (document or {}).get("metrics", {}) for document in documents.values()):
+        found = [(document or {}).get("metrics", {}) for document in (documents or {}).values()]
+        reasons = [str(metrics["unscorable"]) for metrics in found if "unscorable" in metrics]
+        if reasons:
             self._telemetry.unscored.inc()
+        if any(is_code_error(reason) for reason in reasons):
+            self._telemetry.scorer_errors.inc()
 
     def _count(self, event: Event, content: dict[str, Any]) -> None:
         if "undecodable" in content:
@@ -252,18 +265,23 @@ class IngestPipeline:
             return None
         return self._metadata.schema_for(*event.owner)
 
-    def wait(self, event: Event, stored: Future[Documents | None]) -> Documents | None:
+    def wait(
+        self, event: Event, stored: Future[Documents | None], recording: Recording | None = None
+    ) -> Documents | None:
         """Wait until an event is stored or spooled; return the documents that feedback changed, None if spooled.
 
         Raises StoreUnavailableError and RejectedError.
         """
-        (result,) = self.wait_all([(event, stored)])
+        (result,) = self.wait_all([(event, stored)], recording=recording)
         if isinstance(result, Exception):
             raise result
         return result
 
     def wait_all(
-        self, sent: Sequence[tuple[Event, Future[Documents | None]]], until: float | None = None
+        self,
+        sent: Sequence[tuple[Event, Future[Documents | None]]],
+        until: float | None = None,
+        recording: Recording | None = None,
     ) -> list[Result]:
         """Wait for several events as `wait` does for one, with one deadline; spool the late ones in one transaction.
 
@@ -271,7 +289,7 @@ class IngestPipeline:
         STORE_TIMEOUT_SECONDS from now.
         """
         if self._queues_all:
-            return [_final(error) for error in self._append([event for event, _ in sent])]
+            return [_final(error) for error in self._append([event for event, _ in sent], recording)]
         deadline = (until or time.monotonic() + self._settings.store_timeout_seconds) + _GRACE_SECONDS
         results = [self._result(event, stored, deadline) for event, stored in sent]
         self._count_stored(sent, results)
@@ -279,14 +297,17 @@ class IngestPipeline:
         if late and self._spool is not None:
             if time.monotonic() >= self._try_again_at:
                 self._try_again_at = time.monotonic() + self._settings.store_timeout_seconds
-            for number, error in zip(late, self._append([sent[number][0] for number in late]), strict=True):
+            for number, error in zip(late, self._append([sent[number][0] for number in late], recording), strict=True):
                 results[number] = StoreUnavailableError(f"{results[number]}; {error}") if error is not None else None
         return results
 
-    def _append(self, events: Sequence[Event]) -> list[StoreUnavailableError | None]:
+    def _append(self, events: Sequence[Event], recording: Recording | None) -> list[StoreUnavailableError | None]:
         """Write events to the spool in one transaction; return the error of each, None for those on disk."""
         assert self._spool is not None
+        started = time.time_ns() if recording is not None else 0
         errors = self._spool.append_all(events)
+        if recording is not None:
+            recording.add("spool", started, time.time_ns())
         for event, error in zip(events, errors, strict=True):
             if error is None:
                 self._telemetry.spooled_by_part(event.part).inc()

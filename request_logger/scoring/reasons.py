@@ -13,6 +13,9 @@ from request_logger.common.guard import path_of, type_name
 MAX_REASON_CHARACTERS = 200
 """The limit for a scorer's own reason: see scorers.base.UnscorableError."""
 
+# How the reasons begin that code, not a document, is at fault for.
+_SCORER, _CHOICE, _SCORING = "scorer ", "the choice of a scorer raised ", "scoring raised "
+
 
 class PairReason(StrEnum):
     """Why there is no pair to score."""
@@ -46,14 +49,24 @@ class PairWarning(StrEnum):
 
 def raised(scorer: object, error: BaseException) -> str:
     """Return the reason for a scorer that raised an error: the scorer's class and the error's type."""
-    return f"scorer {path_of(scorer)} raised {type_name(error)}"
+    return f"{_SCORER}{path_of(scorer)} raised {type_name(error)}"
 
 
 def returned(scorer: object, found: str) -> str:
     """Return the reason for a scorer with an unusable result; ``found`` describes the result without its value."""
-    return f"scorer {path_of(scorer)} returned {found}"
+    return f"{_SCORER}{path_of(scorer)} returned {found}"
 
 
 def chooser_raised(error: BaseException) -> str:
     """Return the reason if choosing a scorer raised an error: the error's type."""
-    return f"the choice of a scorer raised {type_name(error)}"
+    return f"{_CHOICE}{type_name(error)}"
+
+
+def scoring_raised(error: BaseException) -> str:
+    """Return the reason if this program's own code raised an error while it scored a pair: the error's type."""
+    return f"{_SCORING}{type_name(error)}"
+
+
+def is_code_error(reason: str) -> bool:
+    """Return whether a reason says that code failed, a scorer's or this program's, and not that there is no pair."""
+    return reason.startswith((_SCORER, _CHOICE, _SCORING))

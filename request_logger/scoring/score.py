@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from request_logger.common.guard import reraise_if_killed, type_name
+from request_logger.common.guard import reraise_if_killed
 from request_logger.common.mapped_fields import DELAY
 from request_logger.common.times import now
 from request_logger.documents.audit import with_audit
@@ -22,7 +22,7 @@ from request_logger.payloads.evaluations import EVALUATIONS
 from request_logger.payloads.flat import Flat, read_flat
 from request_logger.scoring import custom_metrics, evaluations, user_scorers
 from request_logger.scoring.predictions import ResponseChooser, with_prediction
-from request_logger.scoring.reasons import PairReason, PairWarning, chooser_raised
+from request_logger.scoring.reasons import PairReason, PairWarning, chooser_raised, scoring_raised
 from request_logger.scoring.stored_responses import origin_of, stored_row
 from scorers.base import Row, UnscorableError, finite
 
@@ -98,7 +98,7 @@ def score(document: Document, chooser: ChooserLike) -> dict[str, Any] | None:
         # A document from another program, or a defect here, must not end the thread that stores events.
         reraise_if_killed(error)
         log.exception("a document could not be scored")
-        return _unscorable(f"scoring raised {type_name(error)}")
+        return _unscorable(scoring_raised(error))
 
 
 def _with_delay(metrics: dict[str, Any] | None, document: Document) -> dict[str, Any] | None:

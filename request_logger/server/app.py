@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 
 from flask import Flask, Response, request
 from prometheus_flask_exporter import PrometheusMetrics
@@ -11,6 +12,7 @@ from werkzeug.exceptions import HTTPException
 
 from request_logger.composition import Parts, build
 from request_logger.ingest.access import Access
+from request_logger.otlp import Exported
 from request_logger.server import (
     feedback_route,
     health_routes,
@@ -22,7 +24,7 @@ from request_logger.server import (
 from request_logger.server.events_route import EventsRoute
 from request_logger.server.http_metrics import NotedRegistry
 from request_logger.server.responses import answer_to, as_response, error_answer, unauthorized
-from request_logger.server.workers_metrics import WorkersMetrics
+from request_logger.server.workers_metrics import WorkersFiles, WorkersMetrics
 from request_logger.settings import Settings
 from request_logger.store.writing.bulk_tokens import BulkTokens
 from request_logger.telemetry import Telemetry
@@ -43,9 +45,11 @@ def create_app(
     registry = NotedRegistry()
     if folder := os.environ.get(worker_files.VARIABLE):
         WorkersMetrics(app, folder, registry)
+        exported = Exported(WorkersFiles(folder).collect, Path(folder) / worker_files.OTLP_LOCK)
     else:
         PrometheusMetrics(app, registry=registry, group_by="url_rule")
-    parts = build(settings, registry, tokens)
+        exported = Exported(registry.collect)
+    parts = build(settings, registry, tokens, exported=exported)
     app.extensions[_PARTS] = parts
     _add_authentication(app, parts.access)
     _add_error_handlers(app, parts.telemetry)
@@ -65,6 +69,7 @@ def create_app(
         replies=parts.replies,
         telemetry=parts.telemetry,
         forwarder=parts.forwarder,
+        tracer=parts.otlp.tracer if parts.otlp is not None else None,
     )
     return app
 

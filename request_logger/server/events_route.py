@@ -24,6 +24,7 @@ from request_logger.ingest.access import EVENTS_PATH, Access
 from request_logger.ingest.memory_budget import Budget, RequestTooLargeError, Share, parsed_bytes
 from request_logger.ingest.pipeline import IngestPipeline
 from request_logger.ingest.replies import Replies
+from request_logger.otlp import Recording, TracerLike
 from request_logger.server.batch_route import BatchRoute
 from request_logger.server.forwarding import Original
 from request_logger.server.http_metrics import HttpMetrics, NotedRegistry
@@ -60,6 +61,7 @@ class EventsRoute:
         replies: Replies,
         telemetry: Telemetry,
         forwarder: Forwarder | None,
+        tracer: TracerLike | None = None,
     ) -> None:
         self._settings = settings
         self._forwarder = forwarder
@@ -70,6 +72,7 @@ class EventsRoute:
         self._telemetry = telemetry
         self._batches = BatchRoute(settings, pipeline, budget, telemetry)
         self._inner = inner
+        self._tracer = tracer
         # The exporter counts requests that Flask handles; this route counts its own in the same metrics.
         self._count = HttpMetrics(registry).count
 
@@ -109,11 +112,16 @@ class EventsRoute:
 
     def _answer(self, method: str, headers: Mapping[str, str], body: bytes | WholeBody) -> Answer:
         started = time.perf_counter()
-        answer = self._uncounted(method, headers, body)
+        recording = self._tracer.begin(headers) if self._tracer is not None and method == "POST" else None
+        answer = self._uncounted(method, headers, body, recording)
+        if recording is not None and self._tracer is not None:
+            self._tracer.end(recording, answer.status)
         self._count(method, EVENTS_PATH, answer.status, time.perf_counter() - started)
         return answer
 
-    def _uncounted(self, method: str, headers: Mapping[str, str], body: bytes | WholeBody) -> Answer:
+    def _uncounted(
+        self, method: str, headers: Mapping[str, str], body: bytes | WholeBody, recording: Recording | None
+    ) -> Answer:
         if method not in ("GET", "POST"):
             return _wrong_method()
         challenge = self._access.challenge(EVENTS_PATH, headers.get("authorization"))
@@ -121,11 +129,11 @@ class EventsRoute:
             self._telemetry.turned_away("unauthorized", "no or a wrong token")
             return unauthorized(challenge)
         try:
-            return self._take(headers, body)
+            return self._take(headers, body, recording)
         except Exception as error:
             return answer_to(error, self._telemetry)
 
-    def _take(self, headers: Mapping[str, str], body: bytes | WholeBody) -> Answer:
+    def _take(self, headers: Mapping[str, str], body: bytes | WholeBody, recording: Recording | None) -> Answer:
         content_type = headers.get("content-type", "")
         media_type = content_type.partition(";")[0].strip().lower()
         if media_type == "application/cloudevents-batch+json":
@@ -134,8 +142,11 @@ class EventsRoute:
                 return self._batches.take(self._small(body, share), started, self._forward_batch(headers))
         with Original(self._forwarder, self._budget, self._settings.forward_memory_bytes) as original:
             event = self._event(headers, body, content_type, media_type, original)
+            if recording is not None:
+                recording.received(event)
             event = self._pipeline.redact(event)
-            documents = self._pipeline.wait(event, self._pipeline.submit(event))
+            stored = self._pipeline.submit(event, recording=recording)
+            documents = self._pipeline.wait(event, stored, recording)
             original.forward(headers)
         reply = self._replies.answer(event, documents)
         return EMPTY if reply is None else Answer(200, reply.body, dict(reply.headers))

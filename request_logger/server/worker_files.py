@@ -14,6 +14,8 @@ from pathlib import Path
 from request_logger.settings import SettingsError
 
 VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+OTLP_LOCK = "otlp.lock"
+"""The file whose lock says which worker sends the metrics to OTEL_EXPORTER_OTLP_ENDPOINT."""
 # <type>_<pid>.db, and gauge_<mode>_<pid>.db: see prometheus_client.values.
 _OWN_NAME = re.compile(
     r"(?:counter|histogram|summary|gauge_(?:live)?(?:all|min|max|sum|mostrecent))_[0-9]+\.db", re.ASCII
@@ -29,6 +31,7 @@ def prepare(folder: str) -> None:
         Path(folder).mkdir(parents=True, exist_ok=True)
         for path in own_files(folder):
             path.unlink(missing_ok=True)
+        (Path(folder) / OTLP_LOCK).unlink(missing_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:

@@ -24,15 +24,18 @@ class WorkersMetrics(PrometheusMetrics):  # type: ignore[misc]
     def generate_metrics(self, accept_header: str | None = None, names: object = None) -> tuple[str, str]:
         """Return the text of /metrics and its content type. ``names`` is ignored: the files have no index of names."""
         registry = CollectorRegistry()
-        registry.register(_Files(self._folder))
+        registry.register(WorkersFiles(self._folder))
         encode, content_type = choose_encoder(accept_header or "")
         return encode(registry).decode(), content_type
 
 
-class _Files(Collector):
+class WorkersFiles(Collector):
+    """The metrics in the files of all workers in ``folder``, added up."""
+
     def __init__(self, folder: str) -> None:
         self._folder = folder
 
     def collect(self) -> Iterable[Metric]:
+        """Return the metrics as they are now."""
         files = [str(path) for path in own_files(self._folder)]
         return MultiProcessCollector.merge(files, accumulate=True)  # type: ignore[no-any-return,no-untyped-call]

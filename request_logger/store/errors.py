@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from request_logger.common.json import dumps
 
+FORBIDDEN = "security_exception"
+"""The type of the errors of access control."""
 _MAX_CHARACTERS = 300
+# OpenSearch: "no permissions for [indices:admin/create] and User [...]". Elasticsearch: "action
+# [indices:admin/auto_create] is unauthorized for user [...] on indices [...], this action is granted by the index
+# privileges [auto_configure,create_index,manage,all]".
+_ACTION = re.compile(r"no permissions for \[([^\[\]]{1,100})\]|action \[([^\[\]]{1,100})\] is unauthorized")
+_GRANTING = re.compile(r"granted by the \w+ privileges \[([^\[\]]{1,150})\]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +46,21 @@ def reason_of(answer: Any) -> str:
         cause = found["caused_by"]
     named = f"index {cause['index']}: " if cause.get("index") else ""
     return named + _line(cause, answer)
+
+
+def lacking_privilege(reason: str) -> str:
+    """Return which privilege a refusal by access control names, as one line; empty if ``reason`` is no such refusal.
+
+    OpenSearch names the action, Elasticsearch also the privileges that grant it.
+    """
+    if FORBIDDEN not in reason:
+        return ""
+    action = _ACTION.search(reason)
+    if action is None:
+        return "the user may not do this"
+    granting = _GRANTING.search(reason)
+    granted_by = f", which {' or '.join(granting[1].split(','))} grants" if granting else ""
+    return f"the user lacks the privilege {action[1] or action[2]}{granted_by}"
 
 
 def failures_of(answer: Any) -> list[ShardFailure]:

@@ -8,14 +8,12 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import promql_parser
 import pytest
 
 from request_logger import __version__
 from request_logger.commands.registry import COMMANDS
 from request_logger.commands.settings import OTHERS
 from request_logger.settings import Settings
-from request_logger.telemetry_definitions import KAFKA, SERVER
 from tests.k8s.manifests import (
     APPLIED,
     K8S,
@@ -327,23 +325,3 @@ def test_components_go_with_every_overlay(component: str, overlay: str, tmp_path
         assert {"ELASTICSEARCH_USER", "ELASTICSEARCH_PASS"} <= {each["name"] for each in container["env"]}
         folder_of_ca = config["data"]["ELASTICSEARCH_CA_CERT"].rpartition("/")[0]
         assert folder_of_ca in {mount["mountPath"] for mount in container["volumeMounts"]}
-
-
-def test_alerts_ask_for_metrics_that_exist() -> None:
-    """Each expression is PromQL, of metrics and label values that the program has."""
-    defined = {f"{each.name}_total" if each.kind == "counter" else each.name: each.labels for each in (*SERVER, *KAFKA)}
-    (rule,) = documents(K8S / "common" / "prometheus-rule.yaml")
-    rules = [each for group in rule["spec"]["groups"] for each in group["rules"]]
-    assert len(rules) >= 5
-    matched: list[str] = []
-    for each in rules:
-        promql_parser.parse(each["expr"])
-        named = set(re.findall(r"request_logger_\w+", each["expr"]))
-        assert set() < named <= set(defined)
-        for name, selectors in re.findall(r"(request_logger_\w+)\{([^}]*)\}", each["expr"]):
-            for label, values in re.findall(r'(\w+)=~?"([^"]+)"', selectors):
-                known = defined[name][label]
-                assert isinstance(known, str) or set(values.split("|")) <= set(known)
-                matched.append(values)
-        assert each["annotations"].keys() == {"summary", "description"}
-    assert matched

@@ -88,6 +88,18 @@ def test_a_budget_is_never_exceeded() -> None:
     assert budget.held_bytes == 0
 
 
+def test_the_budget_reports_what_is_held() -> None:
+    """Only when it has changed by 1/64 of the budget, and the last time near nothing."""
+    reported: list[int] = []
+    budget = Budget(6400, reported.append)
+    for _ in range(250):
+        budget.take(10)
+    assert reported == list(range(100, 2501, 100))
+    budget.give_back(2495)
+    assert reported[-1] == 5 == budget.held_bytes
+    assert len(reported) == 26
+
+
 def worker_of(server: Server) -> psutil.Process:
     (worker,) = psutil.Process(server.process.pid).children()
     return worker

@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
+from request_logger.logs import without_values
 from request_logger.store.changes import StoreUnavailableError, UnreadableAnswerError
 from request_logger.store.writing.bulk import BulkItem, Outcome, read_answer
 from request_logger.store.writing.bulk_sender import find, get_documents, perform
+from request_logger.store.writing.outcomes import paused_as, types_of
 from request_logger.store.writing.rounds import Failure, NoAnswer, Ping
 from request_logger.store.writing.states import Kind
 from request_logger.store.writing.version_cache import Known, VersionCache
@@ -49,6 +51,37 @@ def test_what_exists_is_returned() -> None:
         "get": {"_source": {"b": 1}},
     }
     assert read_answer(items({"update": found}), [UPDATE]) == [Outcome(Kind.FOUND, (3, 1), {"b": 1})]
+
+
+@pytest.mark.parametrize(
+    ("reason", "said"),
+    [
+        # As OpenSearch 3.4 with its security plugin says it.
+        (
+            "no permissions for [indices:admin/create] and User [name=writer, backend_roles=[], requestedTenant=null]",
+            "the user lacks the privilege indices:admin/create",
+        ),
+        # As Elasticsearch 8 does.
+        (
+            "action [indices:admin/auto_create] is unauthorized for user [writer] with roles [w] on indices [i], "
+            "this action is granted by the index privileges [auto_configure,create_index,manage,all]",
+            "the user lacks the privilege indices:admin/auto_create, "
+            "which auto_configure or create_index or manage or all grants",
+        ),
+        ("no", "the user may not do this"),
+    ],
+)
+def test_a_missing_privilege_is_named(reason: str, said: str) -> None:
+    """The document is sent again: nothing is wrong with it. The line has no name of a user, and survives the log."""
+    item = {"_id": "a", "status": 403, "error": {"type": "security_exception", "reason": reason}}
+    outcome = Outcome(Kind.LATER, reason=said, is_forbidden=True)
+    assert read_answer(items({"create": item}), [CREATE]) == [outcome]
+    assert paused_as(outcome) == "forbidden"
+    assert without_values(said) == types_of(said) == said
+    blocked = {**item, "error": {"type": "cluster_block_exception", "reason": "read-only"}}
+    (outcome,) = read_answer(items({"create": blocked}), [CREATE])
+    assert outcome == Outcome(Kind.LATER, reason="403: cluster_block_exception: read-only")
+    assert paused_as(outcome) == "retry"
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from request_logger.common.periods import is_of, pattern
 from request_logger.store.changes import StoreUnavailableError
+from request_logger.store.errors import FORBIDDEN
 from request_logger.store.ports import EngineReader
 from request_logger.store.responses import Refusal, read_aliases
 
@@ -21,7 +22,6 @@ REFRESH_SECONDS = 5.0
 """How long a list of indices is used before it is fetched again."""
 # Search engines accept a request line of 4,096 bytes; some proxies less.
 _MAX_PATH = 3000
-_FORBIDDEN = "security_exception"
 _LENIENT = {"ignore_unavailable": "true", "allow_no_indices": "true", "expand_wildcards": "open"}
 
 
@@ -92,7 +92,7 @@ def list_indices(engine: EngineReader, indices: Collection[str]) -> dict[str, li
             found = _usable(answer)
             for index in group:
                 listed[index] = _in_order(index, [name for name in found if name == index or is_of(name, index)])
-        elif answer.kind == _FORBIDDEN:
+        elif answer.kind == FORBIDDEN:
             listed.update(dict.fromkeys(group))
         else:
             raise StoreUnavailableError(f"the engine answered {answer.status} to a request for indices")

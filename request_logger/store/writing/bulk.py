@@ -9,6 +9,7 @@ from typing import Any, Literal
 import orjson
 
 from request_logger.store.changes import UnreadableAnswerError
+from request_logger.store.errors import lacking_privilege
 from request_logger.store.writing.states import Kind
 from request_logger.store.writing.version_cache import Known
 
@@ -84,6 +85,7 @@ class Outcome:
     """The outcome of one item. ``version`` is (seq_no, primary_term), ``source`` the document that it returned.
 
     ``is_slow``: the index is slow or has no shard that answers, so it delays every request that it is part of.
+    ``is_forbidden``: the user lacks a privilege, which ``reason`` names.
     """
 
     kind: Kind
@@ -91,6 +93,7 @@ class Outcome:
     source: dict[str, Any] | None = None
     reason: str = ""
     is_slow: bool = False
+    is_forbidden: bool = False
 
 
 def read_answer(answer: Any, requests: Sequence[BulkItem]) -> list[Outcome]:
@@ -140,6 +143,10 @@ def _outcome(verb: Verb, result: dict[str, Any]) -> Outcome:
         return Outcome(Kind.MISSING, reason=reason)
     if status in _REFUSED_STATUS:
         return Outcome(Kind.UNUSABLE if reason.startswith(_UNUSABLE) else Kind.REFUSED, reason=reason)
+    lacking = lacking_privilege(reason)
+    if status == 403 and lacking:
+        # As it isn't the document's fault, it is retried: an operator can grant the privilege meanwhile.
+        return Outcome(Kind.LATER, reason=lacking, is_forbidden=True)
     return Outcome(Kind.LATER, reason=f"{status}: {reason}", is_slow=status == 503)
 
 

@@ -21,7 +21,7 @@ from request_logger.store.writing.bulk_sizes import BulkSizes
 from request_logger.store.writing.create_policy import CreatePolicy
 from request_logger.store.writing.index_states import Preparation
 from request_logger.store.writing.locator import Locator
-from request_logger.store.writing.outcomes import keep, learn, types_of
+from request_logger.store.writing.outcomes import keep, learn, paused_as, types_of
 from request_logger.store.writing.pending import ANY_NUMBER, Entry, PendingDocument, Task
 from request_logger.store.writing.plan_runner import PlanRunner
 from request_logger.store.writing.ports import Degrade, Limits, Observer
@@ -278,7 +278,7 @@ class WriterCore:
         else:
             document.state = target or document.state
             if row.pauses:
-                self._pause(document, "index_missing" if outcome.kind is Kind.MISSING else "retry", outcome.reason, now)
+                self._pause(document, paused_as(outcome), outcome.reason, now)
             else:
                 self._schedule.ready(document)
 

@@ -20,6 +20,13 @@ def learn(document: PendingDocument, action: Action, outcome: Outcome, cache: Ve
     return rule(document, action, outcome, cache) if rule is not None else ""
 
 
+def paused_as(outcome: Outcome) -> str:
+    """Return the name of the event to count where a document is sent again after a pause."""
+    if outcome.kind is Kind.MISSING:
+        return "index_missing"
+    return "forbidden" if outcome.is_forbidden else "retry"
+
+
 def keep(document: PendingDocument, cache: VersionCache) -> None:
     """Cache the known version of a document: later changes are applied to it without a read."""
     if document.known is not None:

@@ -1,0 +1,82 @@
+"""Starts the export where OTEL_EXPORTER_OTLP_ENDPOINT is set; imports the OpenTelemetry SDK only then."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from request_logger.otlp.exported import Exported
+from request_logger.otlp.trace import Recording
+from request_logger.settings import Settings, SettingsError
+from request_logger.telemetry import Telemetry
+
+_CLOSE_SECONDS = 3.0
+
+
+class TracerLike(Protocol):
+    """Makes traces of events."""
+
+    def begin(self, headers: Mapping[str, str]) -> Recording | None:
+        """Return the recording of a request, None where it is not sampled."""
+        ...
+
+    def end(self, recording: Recording, status: int) -> None:
+        """Hand on the spans of an answered request. Never blocks."""
+        ...
+
+    def close(self, seconds: float) -> None:
+        """Send what waits, at most for this time."""
+        ...
+
+
+class _Exporter(Protocol):
+    def close(self, seconds: float) -> None:
+        """Send the metrics once more, at most for this time, and stop."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Otlp:
+    """What is exported by this process. ``tracer`` is None where traces are switched off."""
+
+    tracer: TracerLike | None
+    metrics: _Exporter | None
+
+    def close(self) -> None:
+        """Send what waits, for a few seconds at most."""
+        for part in (self.tracer, self.metrics):
+            if part is not None:
+                part.close(_CLOSE_SECONDS)
+
+
+def start(settings: Settings, telemetry: Telemetry, exported: Exported | None) -> Otlp | None:
+    """Start the export; None without an endpoint. Raises SettingsError where the SDK is missing or misconfigured.
+
+    Without ``exported`` no metrics are exported.
+    """
+    if not settings.otel_exporter_otlp_endpoint or _is("OTEL_SDK_DISABLED", "true"):
+        return None
+    try:
+        # Only here, and so not without an endpoint.
+        from request_logger.otlp.metrics_export import MetricsExport  # noqa: PLC0415
+        from request_logger.otlp.tracer import Tracer  # noqa: PLC0415
+    except ImportError as error:
+        raise SettingsError(
+            f'OTEL_EXPORTER_OTLP_ENDPOINT: needs {error.name}: run pip install "seldon-request-logger-scoring[otlp]"'
+        ) from None
+    protocol = os.environ.get("OTEL_EXPORTER_OTLP_PROTOCOL", "")
+    if protocol not in ("", "http/protobuf"):
+        raise SettingsError(f"OTEL_EXPORTER_OTLP_PROTOCOL: expected http/protobuf, found {protocol!r}")
+    wants_metrics = exported is not None and not _is("OTEL_METRICS_EXPORTER", "none")
+    try:
+        tracer: Any = None if _is("OTEL_TRACES_EXPORTER", "none") else Tracer(telemetry)
+        metrics = MetricsExport(exported, telemetry) if wants_metrics and exported is not None else None
+    except ValueError as error:
+        raise SettingsError(f"OTEL_EXPORTER_OTLP_ENDPOINT and other OTEL_ variables: {error}") from None
+    return Otlp(tracer, metrics)
+
+
+def _is(name: str, value: str) -> bool:
+    return os.environ.get(name, "").strip().lower() == value
