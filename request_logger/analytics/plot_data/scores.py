@@ -13,8 +13,8 @@ from scorers.probabilities import CALIBRATION_BINS, SCORE_BINS
 
 Report = dict[str, Any]
 _POSITIVE = "truth_positive"
-# A bin with more of the documents hides how their scores differ.
-_MOST_IN_ONE = 0.8
+# More of the documents in the first or the last bin are scores of a rare event, whose differences it hides.
+_MOST_AT_END = 0.8
 # Of the bins of the logit, which are too narrow to be seen: 25 bars.
 _MERGED = 4
 _SHARES = {"precision": ("tp", "fp"), "recall": ("tp", "fn")}
@@ -23,15 +23,16 @@ _SHARES = {"precision": ("tp", "fp"), "recall": ("tp", "fn")}
 def histogram(metrics: Sequence[Metric], answers: Answers) -> Report | None:
     """Return the numbers of positives and negatives by range of the score; None without scores of two classes.
 
-    The ranges have equal widths. Where nearly all scores would be in one of them, as those of rare events are, they
-    have equal widths on the ``scale`` of the logit.
+    The ranges have equal widths. Where nearly all scores would be in the first of them, or in the last, they have equal
+    widths on the ``scale`` of the logit.
     """
     equal = _bins(metrics, answers, "calibration_bin")
     by_logit = _bins(metrics, answers, "score_bin")
     n = sum(bucket.count for bucket in equal.values())
     if not n or not by_logit:
         return None
-    if max(bucket.count for bucket in equal.values()) <= _MOST_IN_ONE * n:
+    ends = (equal[key].count for key in (0, CALIBRATION_BINS - 1) if key in equal)
+    if max(ends, default=0) <= _MOST_AT_END * n:
         edges = [k / CALIBRATION_BINS for k in range(CALIBRATION_BINS + 1)]
         return {"scale": "probability", "bins": list(_rows(equal, edges, 1))}
     found = [threshold_of(edge) for edge in range(0, SCORE_BINS, _MERGED)]
