@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from request_logger.analytics.errors import BadQueryError
 from request_logger.analytics.report import Options, make_report
+from request_logger.analytics.thresholds.cells import Costs
 from request_logger.metrics_server.exporter import CONTENT_TYPE, Exporter
 from request_logger.server.report_process import METRICS_PATH, PAGE_PATH, REPORT_PATH
 from request_logger.server.responses import Answer, error_answer, json_answer
@@ -19,7 +20,7 @@ from request_logger.store.client.client import SearchEngine
 
 log = logging.getLogger(__name__)
 
-_PARAMETERS = ("target", "from", "to", "by", "window", "by_date", "mature", "against", "where")
+_PARAMETERS = ("target", "from", "to", "by", "window", "by_date", "mature", "against", "where", "cost")
 _HEADERS = {
     # The page has no script, and its content must not become one.
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'self'; "
@@ -89,6 +90,7 @@ def options_of(parameters: Mapping[str, str]) -> Options:
         where=tuple(filter(None, (line.strip() for line in given.get("where", "").splitlines()))),
         mature=_flag(given.get("mature", "")),
         against=given.get("against", ""),
+        costs=Costs.of(given["cost"]) if given.get("cost") else None,
     )
 
 

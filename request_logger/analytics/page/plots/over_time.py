@@ -189,7 +189,8 @@ def _panels(curves: Sequence[tuple[str, Sequence[Report]]]) -> tuple[Markup, flo
             marks.dots(axes, lines[position], 1.5),
             marks.hits(axes, lines[position], list(map(_hint, points))),
         ]
-        name = svg.short(label, _PANEL[0] - 10)
+        # It is bold, and so a fifth wider.
+        name = svg.short(label, 0.8 * _PANEL[0] - 10)
         drawn += [
             svg.element("text", name, svg.hint(label), x=left + 2, y=top + 12, class_="name"),
             axes.drawn(),
