@@ -16,6 +16,7 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from markupsafe import Markup, escape
 
@@ -39,13 +40,18 @@ Tick = tuple[float, str]
 
 def element(name: str, *children: object, **attributes: object) -> Markup:
     """Return an element; ``_`` in an attribute's name becomes a dash, a trailing one is removed."""
-    known = Markup("").join(
-        Markup(' {}="{}"').format(
-            key.rstrip("_").replace("_", "-"), f"{value:.2f}" if isinstance(value, float) else value
-        )
+    known = "".join(
+        f' {_attribute(key)}="{f"{value:.2f}" if isinstance(value, float) else escape(value)}"'
         for key, value in attributes.items()
     )
-    return Markup("<{0}{1}>{2}</{0}>").format(name, known, Markup("").join(map(escape, children)))
+    inner = "".join(map(escape, children))
+    # Markup.format would escape as well, and take four times as long: a page has thousands of elements.
+    return Markup(f"<{name}{known}>{inner}</{name}>")  # noqa: S704
+
+
+@lru_cache(maxsize=64)
+def _attribute(name: str) -> str:
+    return name.rstrip("_").replace("_", "-")
 
 
 @dataclass(frozen=True, slots=True)
