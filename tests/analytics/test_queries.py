@@ -13,7 +13,15 @@ import pytest
 from sklearn import metrics
 
 from request_logger.analytics import coverage, queries
-from request_logger.analytics.buckets import MISSING, by_field, by_ranges, over_time, quantile_edges
+from request_logger.analytics.buckets import (
+    MISSING,
+    by_field,
+    by_ranges,
+    over_time,
+    over_time_of_each,
+    quantile_edges,
+    values_of,
+)
 from request_logger.analytics.errors import BadQueryError
 from request_logger.analytics.fields import find_field
 from request_logger.analytics.queries import QueryRunner
@@ -168,6 +176,27 @@ def test_over_time(
         assert from_needs(SCORER, part.answers)["accuracy"] == pytest.approx(accuracy(chosen), abs=1e-12)
 
 
+@pytest.mark.parametrize("limit", ["", "terms", "buckets"])
+def test_over_time_of_each(runner: QueryRunner, scope: Scope, monkeypatch: pytest.MonkeyPatch, limit: str) -> None:
+    """One search has the windows of several segments as searches of each have them; also beyond the limits."""
+    models = values_of(runner, scope, find_field(runner, scope, "model"), SCORED)
+    expected = [over_time(runner, scope, needs_of(SCORER), "1d", SCORED, model.only) for model in models]
+    if limit == "terms":
+        monkeypatch.setattr("request_logger.analytics.rollups.TERMS_SIZE", 1)
+    if limit == "buckets":
+        whole = runner.aggregate
+
+        def refused(where: Scope, aggs: dict[str, Any], *more: Any) -> dict[str, Any]:
+            if "part_0" in aggs.get("segments", {}).get("aggs", {}):
+                raise queries.TooManyBucketsError("too many buckets")
+            return whole(where, aggs, *more)
+
+        monkeypatch.setattr(runner, "aggregate", refused)
+    assert over_time_of_each(runner, scope, needs_of(SCORER), "1d", models, SCORED) == expected
+    assert len(expected) == 2
+    assert sum(each.count for curve in expected for each in curve) == N
+
+
 def test_by_feedback_date(client: SearchEngine, runner: QueryRunner) -> None:
     """The span is that of the feedback's own date, the end not included."""
     end = START + timedelta(hours=50)
@@ -250,6 +279,7 @@ def test_nothing_there(runner: QueryRunner, client: SearchEngine) -> None:
         found = from_needs(SCORER, runner.fetch(empty, needs_of(SCORER)))
         assert found == {"confusion_matrix": {}, "per_class": {}}
         assert over_time(runner, empty, needs_of(SCORER), "1d") == []
+        assert over_time_of_each(runner, empty, needs_of(SCORER), "1d", []) == []
 
 
 @pytest.mark.parametrize(
