@@ -24,6 +24,7 @@ from request_logger.analytics.buckets import (
 )
 from request_logger.analytics.errors import BadQueryError
 from request_logger.analytics.fields import find_field
+from request_logger.analytics.plot_data.over_time import coverage as coverage_over_time
 from request_logger.analytics.queries import QueryRunner
 from request_logger.analytics.rollups import Moments, MomentSums, from_needs, needs_of
 from request_logger.analytics.scope import Scope, find_scope, scored_by
@@ -214,6 +215,20 @@ def test_coverage(runner: QueryRunner, scope: Scope) -> None:
     assert coverage.reasons(runner, scope) == [("the truth is null", 5)]
 
 
+@pytest.mark.parametrize(("window", "used"), [("1d", "1d"), ("", "6h"), ("5s", "6h")])
+def test_coverage_over_time(runner: QueryRunner, scope: Scope, window: str, used: str) -> None:
+    """Of all predictions; in longer windows where they would have too many."""
+    found = coverage_over_time(runner, scope, window, None)
+    assert found is not None
+    assert found["window"] == used
+    hours = 24 if used == "1d" else 6
+    counts = np.bincount((HOURS // hours).astype(int))
+    assert [point["n"] for point in found["points"]] == [counts[0] + 300, *counts[1:]]
+    assert [point["with_feedback"] for point in found["points"]] == [counts[0] + 5, *counts[1:]]
+    with pytest.raises(BadQueryError, match=r"^--window: expected a length"):
+        coverage_over_time(runner, scope, "fortnight", None)
+
+
 @pytest.mark.parametrize("most", [10_000, 400])
 def test_delay(runner: QueryRunner, scope: Scope, monkeypatch: pytest.MonkeyPatch, most: int) -> None:
     """All delays where they are few; else a random choice, the same one each time."""
@@ -275,6 +290,8 @@ def test_nothing_there(runner: QueryRunner, client: SearchEngine) -> None:
         empty = find_scope(client, Settings(), target)
         assert coverage.coverage(runner, empty).predictions == 0
         assert coverage.delay(runner, empty) is None
+        assert coverage_over_time(runner, empty, "1d", None) == {"window": "1d", "points": []}
+        assert coverage_over_time(runner, empty, "", None) is None
         assert tasks_of(runner, empty, Settings()) == []
         found = from_needs(SCORER, runner.fetch(empty, needs_of(SCORER)))
         assert found == {"confusion_matrix": {}, "per_class": {}}

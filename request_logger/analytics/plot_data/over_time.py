@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from request_logger.analytics.buckets import Segment, check_windows, over_time_of_each
+from request_logger.analytics.buckets import Segment, check_windows, over_time_of_each, window_seconds
+from request_logger.analytics.errors import BadQueryError
 from request_logger.analytics.estimate_json import as_json, point_as_json
 from request_logger.analytics.estimates import estimates, statistics_of
 from request_logger.analytics.intervals import NoInterval
@@ -41,7 +42,7 @@ def by_class(
     if len(labels) < 2 or not window:
         return None
     # A class hangs together as all documents do.
-    known = {_RECALL.name: together["accuracy"]} if "accuracy" in together else {}
+    known = {_RECALL.name: together.get("accuracy", NoInterval.NOT_SPLIT)} if together else {}
     shown = labels[:MOST_CURVES]
     segments = [Segment(label, label, support[label], {"term": {"metrics.truth_label": label}}, {}) for label in shown]
     curves = _curves(runner, scope, task, _RECALL, window, segments, known)
@@ -70,12 +71,20 @@ def by_value(
 def coverage(runner: QueryRunner, scope: Scope, window: str, maturity: Maturity | None) -> Report | None:
     """Return the share of the predictions of each window that have feedback; None without predictions.
 
-    ``window`` empty: chosen by the span of the predictions.
+    ``window`` empty: chosen by the span of the predictions; also where their span, which may be longer than that of the
+    scored ones, has too many of it. Raises BadQueryError for what is no window.
     """
+    if window:
+        window_seconds(window)
+        try:
+            check_windows(runner, scope, scope.date_field, window, PREDICTION)
+        except BadQueryError:
+            window = ""
     window = window or window_of(runner, scope, PREDICTION)
-    if not window:
-        return None
-    check_windows(runner, scope, scope.date_field, window, PREDICTION)
+    return _coverage(runner, scope, window, maturity) if window else None
+
+
+def _coverage(runner: QueryRunner, scope: Scope, window: str, maturity: Maturity | None) -> Report:
     sides = [Segment(None, "", 0, query, {}) for query in (PREDICTION, WITH_FEEDBACK)]
     predictions, with_feedback = over_time_of_each(runner, scope, [], window, sides, PREDICTION)
     found = {each.key: each.count for each in with_feedback}

@@ -18,7 +18,7 @@ _FIELDS = {"truth": "metrics.truth", "prediction": "metrics.prediction"}
 
 
 def predicted_actual(runner: QueryRunner, scope: Scope, only: Query) -> Report | None:
-    """Return the numbers of documents by ranges of truth and prediction; None if both are all the same number.
+    """Return the numbers of documents by ranges of truth and prediction; None if all of both are one number.
 
     Both have the same ``edges``; the outermost ranges also count everything beyond. Each of ``cells`` has the numbers
     of its ranges, from 0 on, and its count.

@@ -27,7 +27,7 @@ def of_task(task: Report, key: str, link: Link | None = None) -> Iterator[Plot]:
     ``link``: the address of what is behind a cell of the confusion matrix.
     """
     if task.get("reason"):
-        # Its figures would be wrong; a confusion matrix may be there all the same, to show why.
+        # Its figures would be wrong; a confusion matrix may be there, to show why.
         return
     for name, draw in _PLOTS.items():
         if task.get(name):
