@@ -144,7 +144,7 @@ def tick_labels(placed: Iterable[Tick], left: float, right: float, y: float) -> 
     end = -math.inf
     for x, text in placed:
         width = width_of(text)
-        start = min(max(x - width / 2, left - 10), right + 10 - width)
+        start = min(max(x - width / 2, left - 10), right + 7 - width)
         if start > end:
             elements.append(element("text", text, x=start + width / 2, y=y, text_anchor="middle"))
             end = start + width + 4
