@@ -397,7 +397,7 @@ def test_a_single_document(
 def test_over_http(env: dict[str, str], make_server: Callable[..., Server]) -> None:
     """GET /v1/report is the command's JSON, /ui its page with a form; both want the reader's password."""
     server = make_server(UI="true", READ_USER="reader", READ_PASSWORD="secret")
-    query = {"target": "report-binary", "by": "area", "from": "2026-01-05", "window": "1w"}
+    query = {"target": "report-binary", "by": "area", "from": "2026-01-05", "window": "1w", "cost": "fp=-1,fn=-5"}
     for path in ("/v1/report", "/ui"):
         assert requests.get(server.url + path, params=query, timeout=30).status_code == 401
     session = requests.Session()
@@ -407,13 +407,17 @@ def test_over_http(env: dict[str, str], make_server: Callable[..., Server]) -> N
     (task,) = loads(answer.content)["tasks"]
     assert values(task)["accuracy"] == pytest.approx(metrics.accuracy_score(FRAUD, SCORES >= 0.5), abs=1e-9)
     assert task["over_time"]["window"] == "1w"
+    best = task["thresholds"]["best"]
+    is_said = best["threshold"] <= SCORES
+    value = np.where(FRAUD == 1, np.where(is_said, 0.0, -5.0), np.where(is_said, -1.0, 0.0))
+    assert (best["by"], best["value"]) == ("value", pytest.approx(value.mean(), abs=1e-9))
     assert task["by"]["name"] == "area"
     answer = session.get(server.url + "/ui", params=query, timeout=30)
     assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'")
     page = check_page(answer.text)
     assert {a["name"]: a["value"] for a in page.all("input")} == {
         "target": "report-binary", "from": "2026-01-05", "to": "", "by": "area", "window": "1w",
-        "against": "", "cost": "",
+        "against": "", "cost": "fp=-1,fn=-5",
     }  # fmt: skip
     for path in ("/v1/report", "/ui"):
         answer = session.get(server.url + path, params={"window": "<i>"}, timeout=30)
@@ -422,6 +426,8 @@ def test_over_http(env: dict[str, str], make_server: Callable[..., Server]) -> N
         assert "--window" not in answer.text
         assert "<i>" not in answer.text
         assert session.get(server.url + path, params={"horizon": "1"}, timeout=30).status_code == 400
+        answer = session.get(server.url + path, params={"cost": "fp=much"}, timeout=30)
+        assert (answer.status_code, "cost: expected values such as" in answer.text) == (400, True)
         assert session.post(server.url + path, timeout=30).status_code == 405
 
 
