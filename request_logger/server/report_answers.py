@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from request_logger.analytics.deployments import ListOptions, list_deployments
 from request_logger.analytics.errors import BadQueryError
 from request_logger.analytics.report import Options, make_report
+from request_logger.analytics.thresholds.cells import Costs
 from request_logger.metrics_server.exporter import CONTENT_TYPE, Exporter
 from request_logger.server.report_process import DEPLOYMENTS_PATH, METRICS_PATH, PAGE_PATH, REPORT_PATH
 from request_logger.server.responses import Answer, error_answer, json_answer
@@ -20,7 +21,7 @@ from request_logger.store.client.client import SearchEngine
 
 log = logging.getLogger(__name__)
 
-_PARAMETERS = ("target", "from", "to", "by", "window", "by_date", "mature", "against", "where")
+_PARAMETERS = ("target", "from", "to", "by", "window", "by_date", "mature", "against", "where", "cost")
 _LIST_PARAMETERS = ("target", "from", "to", "where")
 _HEADERS = {
     # The page has no script, and its content must not become one.
@@ -100,6 +101,7 @@ def options_of(parameters: Mapping[str, str]) -> Options:
         where=_conditions(given),
         mature=_flag(given.get("mature", "")),
         against=given.get("against", ""),
+        costs=Costs.of(given["cost"]) if given.get("cost") else None,
     )
 
 

@@ -11,7 +11,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from request_logger.analytics import comparison_text, evaluation_tables, formatting, llm_tables, selection_tables
 from request_logger.analytics.drift import tables as drift_tables
 from request_logger.analytics.maturity_text import delay_table, maturity_line
-from request_logger.analytics.page.plots import of_report, of_task
+from request_logger.analytics.page.plots import of_drift, of_report, of_task
+from request_logger.analytics.page.style import STYLE
 from request_logger.analytics.slices import tables as slice_tables
 from request_logger.store.excluded_indices import left_out_note
 
@@ -41,7 +42,11 @@ def page(report: dict[str, Any], form: Mapping[str, str] | None = None) -> str:
     drift = None
     if "drift" in report:
         found = report["drift"]
-        drift = {"verdict": drift_tables.verdict(found), "notes": list(drift_tables.notes(found))}
+        drift = {
+            "verdict": drift_tables.verdict(found),
+            "notes": list(drift_tables.notes(found)),
+            "plots": list(of_drift(found)),
+        }
         evaluations.append((f"Drift: {drift_tables.head(found)}", list(drift_tables.tables(found))))
     return _template("report.html.jinja").render(
         report={**report, "notes": [*report.get("warnings", []), *report["notes"]]},
@@ -75,6 +80,7 @@ def drift_page(report: dict[str, Any]) -> str:
     return _template("drift.html.jinja").render(
         title=drift_tables.head(report),
         verdict=drift_tables.verdict(report),
+        plots=list(of_drift(report)),
         tables=list(drift_tables.tables(report)),
         notes=list(drift_tables.notes(report)),
     )
@@ -141,4 +147,5 @@ def _template(name: str) -> Template:
         name: getattr(formatting, name) for name in ("number", "interval", "percent", "duration", "words", "remarks")
     }
     environment.filters.update(helpers)
+    environment.globals["plot_style"] = STYLE
     return environment.get_template(name)
