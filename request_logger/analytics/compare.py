@@ -11,6 +11,7 @@ from request_logger.analytics.buckets import label_of, value_segment
 from request_logger.analytics.conditions import where
 from request_logger.analytics.consistency import comparable
 from request_logger.analytics.contrasts import Contrast, Form, NoTest
+from request_logger.analytics.corrections import holm
 from request_logger.analytics.differences import NO_QUESTION, contrasts, is_mean, proportions, same_questions
 from request_logger.analytics.errors import BadQueryError
 from request_logger.analytics.estimate_json import as_json
@@ -20,6 +21,7 @@ from request_logger.analytics.fields import Field, find_field
 from request_logger.analytics.fold_contrast import fetch_folds, folds_contrast
 from request_logger.analytics.label_averages import fetch_cooccurrences
 from request_logger.analytics.maturity import find_maturity, only_mature
+from request_logger.analytics.near_deployments import near_deployments
 from request_logger.analytics.pair_contrast import discordant, pairs_contrast
 from request_logger.analytics.paired_samples import Pairs, find_pairs, share_requests
 from request_logger.analytics.queries import Answers, QueryRunner
@@ -82,7 +84,7 @@ def compare(engine: EngineReader, settings: Settings, comparison: Comparison) ->
 def _compare(runner: QueryRunner, settings: Settings, scope: Scope, comparison: Comparison) -> Report:
     split = parse_split(comparison.split)
     scope = where(runner, scope, comparison.where)
-    by_field, segments = _groups(runner, scope, comparison)
+    by_field, segments = _groups(runner, settings, scope, comparison)
     if comparison.mature:
         # By the later labels of the two: else one would have more of its labels than the other.
         scope = only_mature(scope, *(find_maturity(runner, scope.having(segment)) for segment in segments))
@@ -156,7 +158,7 @@ def _used(
     return "groups", own
 
 
-def _groups(runner: QueryRunner, scope: Scope, comparison: Comparison) -> tuple[str, list[Query]]:
+def _groups(runner: QueryRunner, settings: Settings, scope: Scope, comparison: Comparison) -> tuple[str, list[Query]]:
     """Return the path of the field that has both names, or `target`, and the queries of the two groups."""
     if comparison.a == comparison.b:
         raise BadQueryError(f"expected two different names, found {comparison.a!r} twice")
@@ -169,7 +171,9 @@ def _groups(runner: QueryRunner, scope: Scope, comparison: Comparison) -> tuple[
         ]
         if not missing:
             return "target", targets
-        raise BadQueryError(f"no prediction is of {' or '.join(map(repr, missing))}")
+        raise BadQueryError(
+            f"no prediction is of {' or '.join(map(repr, missing))}{_similar(runner, settings, missing)}"
+        )
     fields_with: dict[str, list[str]] = {comparison.a: [], comparison.b: []}
     for name in (comparison.by,) if comparison.by else _FIELDS:
         try:
@@ -185,6 +189,11 @@ def _groups(runner: QueryRunner, scope: Scope, comparison: Comparison) -> tuple[
         for text, is_there in zip(fields_with, there, strict=True):
             fields_with[text] += [name] if is_there else []
     raise BadQueryError(_no_common_field(fields_with, comparison.by))
+
+
+def _similar(runner: QueryRunner, settings: Settings, names: Sequence[str]) -> str:
+    found = dict.fromkeys(near for name in names for near in near_deployments(runner, settings, name))
+    return f"; similar: {', '.join(found)}" if found else ""
 
 
 def _no_common_field(fields_with: Mapping[str, Sequence[str]], by: str) -> str:
@@ -245,6 +254,9 @@ def _rows(
         elif metric.name in tests:
             row.update(contrast_as_json(tests[metric.name], form))
         rows.append(row)
+    others = [row for row in rows if "p_value" in row and row["name"] != deciding.name]
+    for row, p_value in zip(others, holm([row["p_value"] for row in others]), strict=True):
+        row["p_adjusted"] = p_value
     return rows
 
 
