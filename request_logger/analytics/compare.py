@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from functools import cache
 from typing import Any
 
@@ -37,6 +39,8 @@ from scorers.base import Metric
 
 # Fields tried for both names where ``by`` is empty, in this order.
 _FIELDS = ("predictor", "model", "deployment")
+# Values of a field that a misspelled one is compared with.
+_MOST_VALUES = 1000
 # The deciding metric where the task's first shown metric has no test.
 _TESTED = {"regression": "mse", "multilabel": "subset_accuracy"}
 
@@ -188,7 +192,22 @@ def _groups(runner: QueryRunner, settings: Settings, scope: Scope, comparison: C
             return field.path, segments
         for text, is_there in zip(fields_with, there, strict=True):
             fields_with[text] += [name] if is_there else []
-    raise BadQueryError(_no_common_field(fields_with, comparison.by))
+    missing = [text for text, fields in fields_with.items() if not fields]
+    near = _near_values(runner, scope, (comparison.by,) if comparison.by else _FIELDS, missing)
+    raise BadQueryError(_no_common_field(fields_with, comparison.by) + near)
+
+
+def _near_values(runner: QueryRunner, scope: Scope, fields: Sequence[str], names: Sequence[str]) -> str:
+    """Return the values of some fields that resemble names which none of them has, as the end of an error."""
+    values: dict[str, None] = {}
+    for name in fields:
+        with suppress(BadQueryError):
+            field = find_field(runner, scope, name)
+            terms = {"values": {"terms": {"field": field.path, "size": _MOST_VALUES}}}
+            buckets = runner.aggregate(scope, terms).get("values", {}).get("buckets", [])
+            values.update(dict.fromkeys(str(bucket["key"]) for bucket in buckets))
+    near = dict.fromkeys(each for name in names for each in get_close_matches(name, values))
+    return f"; similar: {', '.join(near)}" if near else ""
 
 
 def _similar(runner: QueryRunner, settings: Settings, names: Sequence[str]) -> str:

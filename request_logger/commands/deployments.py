@@ -51,5 +51,6 @@ def lines(report: dict[str, Any]) -> Iterator[str]:
 
 def _how_to_go_on(report: dict[str, Any]) -> Iterator[str]:
     for first in report["deployments"][:1]:
-        words = [first["target"], *(f"--where {shlex.quote(each)}" for each in first.get("where", ()))]
-        yield f"The report of one: request-logger report {' '.join(filter(None, words))}"
+        target = [shlex.quote(first["target"])] if first["target"] else []
+        words = [*target, *(f"--where {shlex.quote(each)}" for each in first.get("where", ()))]
+        yield f"The report of one: request-logger report {' '.join(words)}"

@@ -50,4 +50,6 @@ def print_lines(lines: Iterable[str]) -> None:
     """Print lines, with their styles if the output is a terminal (https://no-color.org)."""
     is_styled = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     for line in lines:
-        print(f"\x1b[{line.style}m{line}\x1b[0m" if is_styled and isinstance(line, Line) else line)
+        # A name of a sender, or a reason, may have a terminal's codes of its own.
+        text = "".join(char if char.isprintable() or char == "\n" else " " for char in line)
+        print(f"\x1b[{line.style}m{text}\x1b[0m" if is_styled and isinstance(line, Line) else text)

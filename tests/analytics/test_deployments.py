@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 
 from request_logger.analytics.deployment_text import HEADER, remarks, rows
-from request_logger.analytics.deployments import Deployment, Deployments
+from request_logger.analytics.deployments import MOST_LISTED, Deployment, Deployments, ListOptions, list_deployments
 from request_logger.cli import main
 from request_logger.commands.deployments import _how_to_go_on, lines
 from request_logger.scoring.registry import build
+from request_logger.settings import Settings
 from tests.analytics.stored import START, document, engine_at, store
 
 RNG = np.random.default_rng(26)
@@ -166,6 +167,21 @@ def test_selection(run: Run, tmp_path: Path) -> None:
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert "test/l-binary" in page
     assert "elsewhere/l-binary" in page
+
+
+@pytest.mark.engine
+def test_many(env: dict[str, str], engine: Any) -> None:
+    """All are counted, over several pages; the largest are listed, and what is left out is said."""
+    client, index = engine_at(engine.url), "inference-log-many-test"
+    documents = [document(None, None, None, deployment=f"many-{k:03}") for k in range(203)]
+    store(client, index, [*documents, documents[202]])
+    try:
+        found = list_deployments(client, Settings(), ListOptions(index))
+    finally:
+        client.request("DELETE", f"/{index}")
+    assert [each["target"] for each in found["deployments"]][:2] == ["test/many-202", "test/many-000"]
+    assert (len(found["deployments"]), found["deployments_left_out"]) == (MOST_LISTED, 203 - MOST_LISTED)
+    assert found["notes"][0].startswith("153 more deployments with 153 predictions are not listed")
 
 
 def deployment(namespace: str, name: str) -> Deployment:

@@ -42,6 +42,12 @@ def test_when_lines_are_styled(
     assert out == PLAIN
 
 
+def test_codes_of_others_are_removed(capsys: pytest.CaptureFixture[str]) -> None:
+    """A sender chooses the name of a deployment, not the terminal's colour."""
+    print_lines(["a\x1b[31mb\x07", "c\nd"])
+    assert capsys.readouterr().out == "a [31mb \nc\nd\n"
+
+
 def test_lines_are_text() -> None:
     """Whoever joins them gets no codes."""
     assert "\n".join(LINES) + "\n" == PLAIN

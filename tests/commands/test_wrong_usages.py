@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -69,6 +70,11 @@ WITH_ENGINE: dict[str, tuple[str, int, str]] = {
         "compare test/usage test/usgae",
         2,
         r"request-logger: no prediction is of 'test/usgae'; similar: test/usage\n",
+    ),
+    "a predictor": (
+        "compare defualt canary --in test/usage",
+        2,
+        r"request-logger: no prediction has 'defualt' or 'canary' as a .* or deployment; similar: default\n",
     ),
     "a field to split by": (
         "report test/usage --by contry",
@@ -157,3 +163,27 @@ def test_with_an_engine(
     assert found == status
     assert re.fullmatch(pattern, out if status == 1 else err), (out, err)
     assert (err if status == 1 else out) == ""
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize(
+    "line",
+    [
+        "slices test/usgae",
+        "thresholds test/usgae",
+        "drift test/usgae",
+        "check-quality --in test/usgae --min accuracy=0.5",
+        "export {folder}/x.csv --in test/usgae",
+        "rescore --in test/usgae --dry-run --scorer binary",
+    ],
+)
+def test_every_command_suggests_a_deployment(
+    line: str,
+    env: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    """Its own output and status are as for any selection without predictions."""
+    _, _, err = run(line.format(folder=tmp_path), env, monkeypatch, capsys)
+    assert err.endswith("request-logger: no prediction is of 'test/usgae': did you mean test/usage?\n")
