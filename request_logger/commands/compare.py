@@ -1,5 +1,5 @@
 """`request-logger compare`: tell which of two predictors or models is better, with significance."""
-# ruff: noqa: T201  # a command prints
+# a command prints
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from request_logger.analytics.report import Report
 from request_logger.commands.engine_access import quiet_engine
 from request_logger.commands.report import write_page
 from request_logger.commands.selection_args import add_mature, add_span
+from request_logger.commands.styles import heading, print_lines, warning
 from request_logger.commands.text_table import table
 from request_logger.settings import Settings
 from request_logger.store.excluded_indices import left_out_note
@@ -100,7 +101,7 @@ def run(arguments: argparse.Namespace) -> int:
 
         write_page(Path(arguments.html), comparison_page, found)
     else:
-        print(json.dumps(found, indent=2) if arguments.json else "\n".join(lines(found)))
+        print_lines([json.dumps(found, indent=2)] if arguments.json else lines(found))
     return int(not found["verdict"]["differ"])
 
 
@@ -116,11 +117,11 @@ def _delta(text: str) -> float:
 
 def lines(found: Report) -> Iterator[str]:
     """Yield the comparison as lines of text."""
-    yield head(found)
+    yield heading(head(found))
     yield table(header(found), list(rows(found)))
     yield ""
     yield from notes(found)
-    yield from (f"Warning: {warning}." for warning in found.get("warnings", ()))
+    yield from (warning(f"{each}.") for each in found.get("warnings", ()))
     yield verdict_line(found["verdict"], (found["a"]["name"], found["b"]["name"]))
     if "left_out" in found:
         yield left_out_note(found["left_out"])

@@ -91,17 +91,22 @@ class ReportAnswers:
 def options_of(parameters: Mapping[str, str]) -> Options:
     """Return the options of a query string; an empty one counts as missing. Raises BadQueryError for unknown names."""
     given = _checked(parameters, _PARAMETERS)
+    fields = [line.strip() for line in given.get("by", "").splitlines() if line.strip()]
+    if len(fields) > 2:
+        raise BadQueryError(f"by: expected one field or two, found {len(fields)}")
+    by, across = [*fields, "", ""][:2]
     return Options(
         given.get("target", ""),
         given.get("from") or None,
         given.get("to") or None,
-        given.get("by", ""),
+        by,
         given.get("window", ""),
         given.get("by_date") or "prediction",
         where=_conditions(given),
         mature=_flag(given.get("mature", "")),
         against=given.get("against", ""),
         costs=Costs.of(given["cost"]) if given.get("cost") else None,
+        across=across,
     )
 
 

@@ -168,7 +168,7 @@ def test_every_day(run: Run, traffic: Any, tmp_path: Path) -> None:
     assert warning.startswith("the traffic is not split 99:1, but ")
     assert row(found, "rmse")["same_question"] == "mse"
     _, out, _ = run("model-a", "model-b", "--in", "c-routed", "--split", "99:1")
-    assert f"Warning: {warning}." in out and "for a look every day" in out
+    assert f"WARNING: {warning}." in out and "for a look every day" in out
     share = np.mean(ROUTES == "model-a")
     assert f"Traffic: {percent(share)} to {percent(1 - share)} (expected 99 % to 1 %, p < 0.0001); feedback: " in out
     by_feedback = compared(run, "model-a", "model-b", "--in", "c-routed", "--split", "99:1", "--by-date", "feedback")

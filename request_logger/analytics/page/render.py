@@ -8,7 +8,14 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
-from request_logger.analytics import comparison_text, evaluation_tables, formatting, llm_tables, selection_tables
+from request_logger.analytics import (
+    comparison_text,
+    deployment_text,
+    evaluation_tables,
+    formatting,
+    llm_tables,
+    selection_tables,
+)
 from request_logger.analytics.drift import tables as drift_tables
 from request_logger.analytics.maturity_text import delay_table, maturity_line
 from request_logger.analytics.page.plots import of_drift, of_report, of_task
@@ -37,6 +44,9 @@ def page(report: dict[str, Any], form: Mapping[str, str] | None = None) -> str:
         (evaluation_tables.heading(section), list(evaluation_tables.tables(section)))
         for section in report.get("evaluations", [])
     ]
+    if "deployments" in report:
+        rows = list(deployment_text.rows(report))
+        evaluations.append(("Deployments", [evaluation_tables.Table("Deployments", deployment_text.HEADER, rows)]))
     if "answers" in report:
         evaluations.append((llm_tables.HEADING, list(llm_tables.answer_tables(report["answers"]))))
     drift = None
