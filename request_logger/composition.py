@@ -21,6 +21,7 @@ from request_logger.ingest.replies import Replies
 from request_logger.ingest.write_plan import merging
 from request_logger.metadata import MetadataSource, metadata_source
 from request_logger.otlp import Exported, Otlp, TimedEngine, start
+from request_logger.scoring.evidence_keeper import EvidenceKeeper
 from request_logger.scoring.rules import Chooser
 from request_logger.scoring.score import settler
 from request_logger.settings import Settings
@@ -46,6 +47,8 @@ _QUEUE_SPARE_BYTES = 16 * 2**20
 _WRITER_CLOSE_SECONDS = 10.0
 _REPLIES_CLOSE_SECONDS = 5.0
 _FORWARDER_CLOSE_SECONDS = 5.0
+# What it still has to store is at most some seconds old, and other processes see most of it, too.
+_EVIDENCE_CLOSE_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,7 @@ class Parts:
     engine: SearchEngine
     replies: Replies
     writer: Writer
+    evidence: EvidenceKeeper
     spool: Spool | None
     replayer: Replayer | None
     forwarder: Forwarder | None
@@ -72,6 +76,7 @@ class Parts:
         if self.replayer is not None:
             self.replayer.close(_REPLAYER_CLOSE_SECONDS)
         self.writer.close(timeout=_WRITER_CLOSE_SECONDS)
+        self.evidence.close(timeout=_EVIDENCE_CLOSE_SECONDS)
         self.replies.close(timeout=_REPLIES_CLOSE_SECONDS)
         self.close_forwarder()
         if self.spool is not None:
@@ -92,7 +97,7 @@ def build(
     forward_folder: str = "",
     exported: Exported | None = None,
 ) -> Parts:
-    """Build the parts; the writer's threads, and with a spool the replayer's, start here.
+    """Build the parts; the writer's threads, with ``auto`` the evidence's, and with a spool the replayer's, start here.
 
     The processes of one server share ``tokens``. ``forward_folder`` is where requests for FORWARD_URL wait if there is
     no SPOOL_DIR for events; empty: in memory. ``exported``: the metrics for
@@ -109,8 +114,9 @@ def build(
     engine = SearchEngine(settings, warn=False)
     metadata = metadata_source(settings, lambda what: telemetry.metadata.labels(what).inc())
     replies = Replies(settings, lambda outcome: telemetry.replies.labels(outcome).inc())
-    chooser = Chooser(settings.scorer, settings.scorers_config or None)
-    settle = settler(chooser, settings.fold_key, settings.audit_rate)
+    evidence = EvidenceKeeper(engine)
+    chooser = Chooser(settings.scorer, settings.scorers_config or None, evidence.known)
+    settle = settler(chooser, settings.fold_key, settings.audit_rate, chooser.observe)
     limits = Limits(
         timeout_seconds=settings.store_timeout_seconds,
         linger_seconds=settings.linger_ms / 1000,
@@ -149,6 +155,8 @@ def build(
             batch_events=_QUEUE_BATCH_EVENTS if queues_all else BATCH_EVENTS,
             delay=settings.queue_delay_seconds if queues_all else None,
         )
+    if chooser.is_auto:
+        evidence.start()
     forwarder = new_forwarder(settings, settings.spool_dir or forward_folder, telemetry)
     return Parts(
         settings=settings,
@@ -160,6 +168,7 @@ def build(
         engine=engine,
         replies=replies,
         writer=writer,
+        evidence=evidence,
         spool=spool,
         replayer=replayer,
         forwarder=forwarder,

@@ -24,49 +24,78 @@ long text (over 64 characters, 5 words or one line)    text                     
 For a record as text (JSON, a Python literal, a tensor) and other text it is multiclass, which reports why they can't be
 compared.
 
-A list of one counts as its element, and numeric text as the number. Only one pair is considered, so a model whose pairs
-match several rows of the table (classes 0 to 9, of which 0 and 1 look binary; ratings that are sometimes whole numbers)
-needs its scorer set by name.
+A list of one counts as its element, and numeric text as the number. One pair may look like another task's: the classes
+0 and 1 of ten look binary, and ratings that happen to be whole numbers like classes. :func:`decided` therefore takes
+the forms of all pairs of a deployment (:mod:`scorers.forms`): of the scorers that they have alone, the most general one
+that reads a pair.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
 
-from scorers.base import Row, finite, unwrap
-from scorers.labels import numeric_text
+from scorers.base import Row, finite
+from scorers.forms import READINGS, Form, form_of, plain
 from scorers.probabilities import SUM_TOLERANCE, is_nearly_within
-from scorers.structured import is_structured
 
 SCORERS = ("reward", "ranking", "multilabel", "binary", "multiclass", "regression", "text")
+GENERALITY = ("binary", "multiclass", "multilabel", "ranking", "regression", "text")
+"""Of two scorers for one deployment, the later one here reads the pairs of the earlier one, too."""
 
-_LONG_CHARACTERS = 64
-_LONG_WORDS = 5
+_TEXTS = frozenset({Form.TEXT, Form.ITEM, Form.LONG_TEXT})
+_DIGITS = frozenset({Form.DIGITS_01, Form.DIGITS_SCORE, Form.DIGITS_WHOLE, Form.DIGITS_AMOUNT})
+_SCORES = frozenset({Form.SCORE, Form.DIGITS_SCORE})
+_CODES = frozenset({Form.WHOLE_CODE, Form.CODE})
+_WHOLES = frozenset({Form.WHOLE, Form.DIGITS_WHOLE})
+_ANSWERS = frozenset({Form.WHOLE_01, Form.DIGITS_01})
+
+
+class Decision(NamedTuple):
+    """A scorer, and whether it takes all of the deployment's predictions for probabilities."""
+
+    scorer: str
+    probabilities: bool = False
 
 
 def scorer_name(truth: Row | None, prediction: Row | None) -> str:
-    """Return the name of the scorer for a pair, by the table above. Never raises; pure."""
-    if truth is None or prediction is None:
-        return "reward"
-    predicted = _plain(prediction.value)
-    if _is_texts(truth.value) and (_is_texts(predicted) or isinstance(predicted, (str, list, tuple))):
-        return "multilabel"
-    actual = _plain(truth.value)
-    if isinstance(actual, dict):
-        return "ranking"
-    if isinstance(predicted, dict):
-        return "multiclass"
-    if isinstance(predicted, (list, tuple)):
-        if _is_texts(predicted):
-            return "ranking"
-        if isinstance(actual, (list, tuple)):
-            return _for_lists(actual, predicted)
-        return _for_row(actual, predicted, prediction.names)
-    if isinstance(actual, (list, tuple)):
-        return "multiclass"
-    return _for_scalars(actual, predicted)
+    """Return the name of the scorer for a pair alone, by the table above. Never raises; pure."""
+    return "reward" if truth is None or prediction is None else READINGS[form_of(truth, prediction)].alone
+
+
+def most_general(scorers: Iterable[str]) -> str:
+    """Return that of several scorers which reads the pairs of all; of those that ``auto`` never chooses, the first."""
+    return max(scorers, key=lambda name: GENERALITY.index(name) if name in GENERALITY else -1)
+
+
+@lru_cache(maxsize=4096)
+def decided(form: Form, shown: frozenset[Form]) -> Decision:
+    """Return the decision on pairs of a form, in a deployment whose pairs have shown these forms. Pure.
+
+    ===================================== ==================================================================
+    shown                                 reading
+    ===================================== ==================================================================
+    scores, and whole numbers beyond 0, 1 numbers are amounts (regression)
+    scores, and codes as truths           the truths 0 and 1 are the classes, so binary; a code is unscorable
+    scores                                predictions of exactly 0 and 1 are probabilities, too
+    texts                                 numbers written as text are texts
+    anything else                         the most general of the forms' scorers that reads the pair
+    ===================================== ==================================================================
+
+    A form of which no scorer of the deployment reads any pair is decided alone.
+    """
+    has_scores = not shown.isdisjoint(_SCORES)
+    counted = shown - _CODES if has_scores else shown
+    if not counted.isdisjoint(_TEXTS):
+        counted -= _DIGITS
+    scorers = {READINGS[each].alone for each in counted}
+    if has_scores and not counted.isdisjoint(_WHOLES):
+        scorers.add("regression")
+    readers = scorers & READINGS[form].scorers
+    scorer = most_general(sorted(readers)) if readers else READINGS[form].alone
+    return Decision(scorer, probabilities=scorer == "binary" and has_scores and form in _ANSWERS)
 
 
 def response_scorer_name(prediction: Row) -> str | None:
@@ -85,7 +114,7 @@ def response_scorer_name(prediction: Row) -> str | None:
     Never raises; pure. A number may be a class or an amount, a number within [0, 1] a probability or an amount, a text
     a class or an answer, and other lists may be sets of labels, amounts, items or scores.
     """
-    predicted = _plain(prediction.value)
+    predicted = plain(prediction.value)
     if isinstance(predicted, dict):
         return "multiclass" if _is_distribution(list(predicted.values())) else None
     if isinstance(predicted, (list, tuple)):
@@ -112,59 +141,3 @@ def _is_distribution(row: Sequence[Any]) -> bool:
 
 def _is_one_hot(row: Sequence[Any]) -> bool:
     return all(type(value) is int and value in (0, 1) for value in row) and sum(row) == 1
-
-
-def _plain(value: Any) -> Any:
-    value = unwrap(value)
-    if isinstance(value, str):
-        figure = numeric_text(value)
-        return value if figure is None else figure
-    return value
-
-
-def _is_texts(value: Any) -> bool:
-    return isinstance(value, (list, tuple)) and bool(value) and all(isinstance(item, str) for item in value)
-
-
-def _for_lists(truth: Sequence[Any], prediction: Sequence[Any]) -> str:
-    by_width = "binary" if len(prediction) == 2 else "multiclass"
-    try:
-        is_indicator = all(item in (0, 1) for item in truth)
-        ones, total = math.fsum(truth), math.fsum(prediction)
-        within = is_nearly_within(min(prediction), max(prediction))
-        is_distribution = abs(total - 1.0) <= SUM_TOLERANCE
-        is_soft = is_nearly_within(min(truth), max(truth)) and abs(ones - 1.0) <= SUM_TOLERANCE
-    except (TypeError, ValueError, OverflowError):
-        return by_width
-    if len(truth) != len(prediction):
-        return by_width
-    if is_indicator:
-        return "multilabel" if ones != 1 or (within and not is_distribution) else by_width
-    return by_width if is_soft and within and is_distribution else "regression"
-
-
-def _for_row(truth: Any, prediction: Sequence[Any], names: tuple[str, ...]) -> str:
-    if len(prediction) != 2:
-        return "multiclass"
-    fits = truth in names if isinstance(truth, str) and names else truth in (0, 1) or isinstance(truth, str)
-    return "binary" if fits or str(truth) in names else "multiclass"
-
-
-def _for_scalars(truth: Any, prediction: Any) -> str:
-    if isinstance(truth, str) or isinstance(prediction, str):
-        if not isinstance(truth, str) or not isinstance(prediction, str):
-            return "multiclass"
-        if is_structured(truth) != is_structured(prediction):
-            # It raises UnscorableError with the reason; as texts the two would be compared, and never be equal.
-            return "multiclass"
-        return "text" if _is_long(truth) or _is_long(prediction) else "multiclass"
-    if not isinstance(truth, (int, float)) or not isinstance(prediction, (int, float)):
-        return "multiclass"
-    if truth in (0, 1) and is_nearly_within(prediction, prediction):
-        return "binary"
-    whole = all(finite(value) and value == int(value) for value in (truth, prediction))
-    return "multiclass" if whole else "regression"
-
-
-def _is_long(text: str) -> bool:
-    return len(text) > _LONG_CHARACTERS or "\n" in text or text.count(" ") >= _LONG_WORDS

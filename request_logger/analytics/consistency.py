@@ -18,11 +18,11 @@ from request_logger.analytics.rollups import PREFIX
 from request_logger.analytics.scope import Query, Scope
 from request_logger.analytics.selection import any_of, exists, having, without
 from request_logger.common.mapped_fields import ORIGIN_KEYWORDS
+from request_logger.scoring.evidence import SLIPS
+from scorers.auto import most_general
 from scorers.base import Metric
 from scorers.reasons import Reason
 
-# Below it, unscorable pairs are slips of single labels; a convention of a whole class that is read wrongly makes more.
-_MOST_BLOCKED = 0.01
 # Of the predictions without a probability: a log loss of at most 36 for each changes the mean by less than 0.04.
 _MOST_PARTIAL = 0.001
 # The fields that only some readings of a prediction have -> the fields that come with each.
@@ -42,8 +42,6 @@ _SELECTING = {
     Reason.SCORES_UNKNOWN: "scores=true",
     Reason.PREDICTION_NOT_PROBABILITY: "logits=true",
 }
-# Of two scorers that `auto` chose for one model, the later one here reads the pairs of the earlier one, too.
-_GENERAL = ("binary", "multiclass", "multilabel", "ranking", "text", "regression")
 _NO_NAME = "CLASS_"
 _PAGE = 200
 # Models that the notes name; a report over many has one line for the others.
@@ -78,10 +76,11 @@ class Group:
         """Whether some documents have the classes' names, and others only their columns."""
         return bool(self.by_column and self.by_name)
 
-    def command(self, scorer: str) -> str:
-        """Return the command that scores the documents of this model again."""
+    def command(self, scorer: str = "") -> str:
+        """Return the command that scores the documents of this model again, by default as SCORER says."""
         options = [f"--{name} {shlex.quote(value)}" for name, value in self.origin]
-        return " ".join(["request-logger rescore", *options, "--scorer", shlex.quote(scorer)])
+        named = ["--scorer", shlex.quote(scorer)] if scorer else []
+        return " ".join(["request-logger rescore", *options, *named])
 
     @property
     def name(self) -> str:
@@ -195,7 +194,7 @@ def _judge_blocked(groups: Sequence[Group], judgement: Judgement) -> None:
     reason = max(affected[0].blocked, key=affected[0].blocked.__getitem__)
     text = f"{blocked:,} of {pairs:,} pairs can't be scored by {scorer}: {reason}"
     advice = f"({_named(affected)}; then: {affected[0].command(f'{scorer}:{_SELECTING[Reason(reason)]}')})"
-    if blocked > _MOST_BLOCKED * pairs:
+    if blocked > SLIPS * pairs:
         judgement.reasons[scorer] = f"{text}. The others are no random part, so there are no figures {advice}"
     else:
         judgement.notes.append(f"{text}. The figures leave them out {advice}.")
@@ -233,17 +232,18 @@ def _judge_names(groups: Sequence[Group], judgement: Judgement) -> None:
 
 
 def _judge_choice(groups: Sequence[Group], judgement: Judgement) -> None:
-    """Warn of the models whose documents several scorers read, as `auto` does with pairs of several forms."""
+    """Warn of the models that several scorers read, as `auto` does before a model has shown all its forms."""
     by_origin: dict[Any, list[Group]] = {}
     for group in groups:
         by_origin.setdefault(group.origin, []).append(group)
     several = [each for each in by_origin.values() if len(each) > 1]
     for each in several[:_MOST_NAMED]:
-        general = max(each, key=lambda group: _GENERAL.index(group.scorer) if group.scorer in _GENERAL else -1)
         counts = " and ".join(f"{group.scorer} ({group.scored:,})" for group in each)
+        general = most_general(group.scorer for group in each)
         judgement.warnings.append(
-            f"{general.name} was scored by {counts}: each has the figures of a part. Set SCORER or a rule to one of"
-            f" them, then: {general.command(general.scorer)}."
+            f"{each[0].name} was scored by {counts}: each has the figures of a part. To score all alike, as auto reads"
+            f" the whole deployment (if it still finds several, set SCORER or a rule to {general} first):"
+            f" {each[0].command()}."
         )
     if len(several) > _MOST_NAMED:
         judgement.warnings.append(f"{len(several) - _MOST_NAMED} more models were scored by several scorers each.")

@@ -21,6 +21,7 @@ from request_logger.kafka.letter_content import INDEX, NoRecordError, record_of
 from request_logger.kafka.retry import DeadLetterRetry
 from request_logger.scoring.rules import Chooser
 from request_logger.scoring.score import Settle, settler
+from request_logger.scoring.stored_evidence import fixed_evidence
 from request_logger.settings import Settings
 from request_logger.store.changes import RejectedError
 from request_logger.store.client.client import SearchEngine
@@ -153,7 +154,8 @@ class _RejectionObserver(NullObserver):
 
 
 def _retry(engine: SearchEngine, settings: Settings, letters: Iterator[Letter], *, dry_run: bool) -> int:
-    settle = settler(Chooser(settings.scorer, settings.scorers_config or None), settings.fold_key)
+    chooser = Chooser(settings.scorer, settings.scorers_config or None, fixed_evidence(engine))
+    settle = settler(chooser, settings.fold_key)
     observer = _RejectionObserver()
     records = _Records(settings)
     plans = KeyPlans(parse_join_keys(settings.join_keys))

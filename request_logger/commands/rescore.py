@@ -17,16 +17,20 @@ from tqdm import tqdm
 
 from request_logger.commands.engine_access import quiet_engine
 from request_logger.commands.near import tell_near
-from request_logger.commands.selection_args import add_selection, selection_of
+from request_logger.commands.selection_args import add_selection, deployments_of, selection_of
 from request_logger.common.json import dumps, loads
 from request_logger.documents.document import degrade
 from request_logger.errors import CommandError
+from request_logger.jobs.deployment_evidence import gathered, judged, replaced
 from request_logger.jobs.rescore import Counts, Rescore, Scorers, table
+from request_logger.scoring.known_evidence import FixedEvidence
 from request_logger.scoring.rules import Chooser
 from request_logger.scoring.score import settler
+from request_logger.scoring.stored_evidence import INDEX
 from request_logger.settings import Settings
 from request_logger.signals import stopped_by_signals
 from request_logger.store.changes import StoreUnavailableError
+from request_logger.store.client.client import SearchEngine
 from request_logger.store.client.scan import ScanError
 from request_logger.store.excluded_indices import left_out_note
 from request_logger.store.writing.ports import Limits, NullObserver
@@ -58,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
     settings = Settings.from_env()
     scorer = settings.scorer if arguments.scorer is None else arguments.scorer
     config = settings.scorers_config if arguments.scorers_config is None else arguments.scorers_config
-    scorers = Scorers(Chooser(scorer, config or None))
+    is_auto = Chooser(scorer, config or None).is_auto
     engine = quiet_engine(settings)
     selection = selection_of(arguments, engine, settings)
     state = None
@@ -74,6 +78,8 @@ def run(arguments: argparse.Namespace) -> int:
     )
     with stopped_by_signals():
         # Rejected documents are in the counts, so the writer needs no observer.
+        evidence = _evidence(engine, settings, arguments, scorer, config) if is_auto else None
+        scorers = Scorers(Chooser(scorer, config or None, evidence))
         writer = None if arguments.dry_run else Writer(engine, degrade, NullObserver(), limits)
         progress = _Progress(state)
         settle = settler(scorers, settings.fold_key)
@@ -97,6 +103,24 @@ def run(arguments: argparse.Namespace) -> int:
     if not rescore.counts.read:
         tell_near(engine, settings, arguments.target)
     return int(rescore.counts.refused > 0)
+
+
+def _evidence(
+    engine: SearchEngine, settings: Settings, arguments: argparse.Namespace, scorer: str, config: str
+) -> FixedEvidence:
+    """Return the evidence of all documents of the selected deployments; store it for the loggers, but in a dry run."""
+    whole = deployments_of(arguments, engine, settings)
+    try:
+        with tqdm(unit=" documents", desc="auto: reading the deployments", disable=None) as bar:
+            found = gathered(engine, settings, whole, scorer, config or None, page=arguments.page, on_page=bar.update)
+        if arguments.dry_run:
+            return FixedEvidence(judged(found, {}))
+        stored, problem = replaced(engine, found)
+    except (ScanError, StoreUnavailableError) as error:
+        raise CommandError(str(error)) from None
+    if problem:
+        print(f"the loggers can't be told how auto reads the deployments: {INDEX}: {problem}", file=sys.stderr)
+    return FixedEvidence(stored)
 
 
 class State:

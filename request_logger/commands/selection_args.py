@@ -81,6 +81,15 @@ def selection_of(arguments: argparse.Namespace, engine: EngineReader, settings: 
     return selected(engine, settings, given, arguments.target, arguments.where)
 
 
+def deployments_of(arguments: argparse.Namespace, engine: EngineReader, settings: Settings) -> Selection:
+    """Return the selection of all documents of the deployments that the arguments select some of.
+
+    Raises BadQueryError, StoreUnavailableError.
+    """
+    given = Selection(**{name: getattr(arguments, name) for name in _NAMES if name not in ("since", "until")})
+    return selected(engine, settings, given, arguments.target)
+
+
 _NAMES = tuple(name for name in Selection.__dataclass_fields__ if name != "clauses")
 
 

@@ -13,13 +13,18 @@ from typing import Any
 import yaml
 
 from request_logger.payloads.flat import Flat
+from request_logger.scoring.evidence import Origin
+from request_logger.scoring.known_evidence import ByPair, Evidences
 from request_logger.scoring.registry import AUTO, ScorerError, build, parse
-from scorers.auto import SCORERS, response_scorer_name, scorer_name
+from scorers.auto import SCORERS, Decision, response_scorer_name
 from scorers.base import Row, Scorer
+from scorers.forms import Form, form_of
 from scorers.reward import Reward
 
 _GLOBS = ("namespace", "deployment", "predictor", "model")
 _KEYS = frozenset({*_GLOBS, "scorer", "options"})
+
+_PROBABILITIES = Decision("binary", probabilities=True)
 
 FlatOf = Callable[[str, str, str, str], Flat]
 """Says what a flat array is to the scorer of a namespace, deployment, predictor and model."""
@@ -46,10 +51,11 @@ class Chooser:
             options: {threshold: 0.3, positive_label: fraud}
 
     The keys ``namespace``, ``deployment``, ``predictor`` and ``model`` are globs, by default ``*``; the first matching
-    rule is used, and SCORER if no rule matches. Raises ScorerError with all problems, one per line.
+    rule is used, and SCORER if no rule matches. ``auto`` decides by the ``evidence`` of the deployment, without any by
+    the pair alone. Raises ScorerError with all problems, one per line.
     """
 
-    def __init__(self, scorer: str = AUTO, config: str | None = None) -> None:
+    def __init__(self, scorer: str = AUTO, config: str | None = None, evidence: Evidences | None = None) -> None:
         problems: list[str] = []
         self._default = _from_setting(scorer, problems)
         self._rules = _read(Path(config), problems) if config else ()
@@ -59,7 +65,9 @@ class Chooser:
         # Events come from few deployments, each many times.
         self._fixed = lru_cache(maxsize=1024)(self._match)
         self._flat = lru_cache(maxsize=1024)(self._flat_to)
-        self._auto = {name: build(name, {}) for name in SCORERS}
+        self._auto: dict[Decision, Scorer] = {Decision(name): build(name, {}) for name in SCORERS}
+        self._auto[_PROBABILITIES] = build("binary", {"probabilities": True})
+        self._evidence = evidence or ByPair()
 
     def choose(
         self,
@@ -70,15 +78,18 @@ class Chooser:
         truth: Row | None,
         prediction: Row | None,
     ) -> Scorer:
-        """Return the scorer for a pair: ``reward`` without a truth, else by rule, by SCORER, or by the pair's shapes.
+        """Return the scorer for a pair: ``reward`` without a truth, else by rule, by SCORER, or by evidence and form.
 
-        The same arguments always give the same scorer. Never raises: for a pair that can't be scored, it returns a
-        scorer whose UnscorableError has the reason.
+        The same arguments and evidence always give the same scorer. Never raises: for a pair that can't be scored, it
+        returns a scorer whose UnscorableError has the reason.
         """
         if truth is None or prediction is None:
             return self._reward
         fixed = self._fixed(namespace, deployment, predictor, model)
-        return fixed if fixed is not None else self._auto[scorer_name(truth, prediction)]
+        if fixed is not None:
+            return fixed
+        origin = (namespace, deployment, predictor, model)
+        return self._auto[self._evidence.decision(origin, form_of(truth, prediction))]
 
     def choose_for_response(
         self, namespace: str, deployment: str, predictor: str, model: str, prediction: Row
@@ -91,7 +102,22 @@ class Chooser:
         if fixed is not None:
             return fixed
         name = response_scorer_name(prediction)
-        return None if name is None else self._auto[name]
+        if name is None:
+            return None
+        if name == "binary" and isinstance(prediction.value, list):
+            # Two columns: in a deployment of more classes they are read as its pairs are.
+            return self._auto[self._evidence.decision((namespace, deployment, predictor, model), Form.PAIR)]
+        return self._auto[Decision(name)]
+
+    def observe(self, id: str, origin: Origin, truth: Row | None, prediction: Row | None) -> None:
+        """Take notice of a prediction's pair, if ``auto`` chooses its scorer. Never raises, never waits."""
+        if truth is not None and prediction is not None and self._fixed(*origin) is None:
+            self._evidence.observe(origin, id, form_of(truth, prediction))
+
+    @property
+    def is_auto(self) -> bool:
+        """Whether ``auto`` chooses the scorer of some deployments."""
+        return self._default is None or any(rule.scorer is None for rule in self._rules)
 
     def flat_of(self, namespace: str, deployment: str, predictor: str, model: str) -> Flat:
         """Return what a flat array of numbers is to the scorer of a deployment: one row, if its class says so."""

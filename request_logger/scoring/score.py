@@ -21,12 +21,15 @@ from request_logger.payloads import UndecodableError, decode_message
 from request_logger.payloads.evaluations import EVALUATIONS
 from request_logger.payloads.flat import Flat, read_flat
 from request_logger.scoring import custom_metrics, evaluations, user_scorers
+from request_logger.scoring.evidence import Origin
 from request_logger.scoring.predictions import ResponseChooser, with_prediction
 from request_logger.scoring.reasons import PairReason, PairWarning, chooser_raised, scoring_raised
 from request_logger.scoring.stored_responses import origin_of, stored_row
 from scorers.base import Row, UnscorableError, finite
 
 Settle = Callable[[Document], Document]
+Observe = Callable[[str, Origin, Row | None, Row | None], None]
+"""Takes the id and the origin of a prediction, and its pair. Never raises."""
 
 log = logging.getLogger(__name__)
 
@@ -60,10 +63,13 @@ class ChooserLike(ResponseChooser, Protocol):
         ...
 
 
-def settler(chooser: ChooserLike, fold_key: str = "", audit_rate: float = 0.0) -> Settle:
+def settler(
+    chooser: ChooserLike, fold_key: str = "", audit_rate: float = 0.0, observe: Observe = lambda *pair: None
+) -> Settle:
     """Return the function that updates what a joined document derives: latency, metrics, prediction, fold and audit.
 
-    ``fold_key``: see `folds.with_fold`; ``audit_rate``: see `audit.with_audit`.
+    ``fold_key``: see `folds.with_fold`; ``audit_rate``: see `audit.with_audit`. ``observe`` is called for each pair
+    before its scorer is chosen, see `Chooser.observe`.
     """
 
     def settle(document: Document) -> Document:
@@ -71,7 +77,7 @@ def settler(chooser: ChooserLike, fold_key: str = "", audit_rate: float = 0.0) -
         return with_audit(with_fold(scored, fold_key), audit_rate)
 
     def _with_metrics(document: Document) -> Document:
-        metrics = score(document, chooser) if "feedback" in document else None
+        metrics = score(document, chooser, observe) if "feedback" in document else None
         kept = document.get("metrics")
         if metrics is None:
             return {name: value for name, value in document.items() if name != "metrics"} if kept else document
@@ -82,7 +88,7 @@ def settler(chooser: ChooserLike, fold_key: str = "", audit_rate: float = 0.0) -
     return settle
 
 
-def score(document: Document, chooser: ChooserLike) -> dict[str, Any] | None:
+def score(document: Document, chooser: ChooserLike, observe: Observe = lambda *pair: None) -> dict[str, Any] | None:
     """Return the metrics of a document; None if its response is missing and its feedback has only a truth or a reward.
 
     Custom metrics and evaluations need no response.
@@ -93,7 +99,7 @@ def score(document: Document, chooser: ChooserLike) -> dict[str, Any] | None:
     delay after the prediction. Never raises, whatever the scorer does and whichever program wrote the document.
     """
     try:
-        return _with_delay(_score(document, chooser), document)
+        return _with_delay(_score(document, chooser, observe), document)
     except BaseException as error:
         # A document from another program, or a defect here, must not end the thread that stores events.
         reraise_if_killed(error)
@@ -109,7 +115,7 @@ def _with_delay(metrics: dict[str, Any] | None, document: Document) -> dict[str,
     return metrics if delay is None else {**metrics, DELAY: delay}
 
 
-def _score(document: Document, chooser: ChooserLike) -> dict[str, Any] | None:
+def _score(document: Document, chooser: ChooserLike, observe: Observe) -> dict[str, Any] | None:
     feedback = part_in(document, "feedback")
     if "undecodable" in feedback:
         return _unscorable(PairReason.FEEDBACK_UNDECODABLE)
@@ -143,6 +149,7 @@ def _score(document: Document, chooser: ChooserLike) -> dict[str, Any] | None:
             raise _no_pair(problem or PairReason.NO_RESPONSE)
         if truth is None and "reward" not in feedback:
             raise _no_pair(PairReason.NOTHING_SAID)
+        observe(id_of(document), origin_of(document), truth, prediction)
         scorer = _chosen(chooser, document, truth, prediction)
         metrics["scorer"] = user_scorers.name_of(scorer)
         metrics["basis"] = "reward" if truth is None else "truth"
@@ -168,6 +175,13 @@ def _chosen(chooser: ChooserLike, document: Document, truth: Row | None, predict
     except BaseException as error:
         reraise_if_killed(error)
         raise _no_pair(chooser_raised(error)) from None
+
+
+def id_of(document: Document) -> str:
+    """Return what identifies a document's prediction within its deployment: its request, and its row in a batch."""
+    row, rows = row_position(part_in(document, "feedback"))
+    id = document.get("RequestId")
+    return f"{id if isinstance(id, str) else ''}:{row}" if rows > 1 else str(id)
 
 
 def pair(document: Document) -> tuple[Row | None, Row | None]:
