@@ -13,6 +13,7 @@ from request_logger.common.join_keys import parse_join_keys
 from request_logger.documents.document import degrade
 from request_logger.forward import Forwarder, new_forwarder
 from request_logger.ingest.access import Access
+from request_logger.ingest.erased import ErasedIds, ErasedIdsReader
 from request_logger.ingest.key_plan import KeyPlans
 from request_logger.ingest.memory_budget import Budget
 from request_logger.ingest.pipeline import IngestPipeline
@@ -62,11 +63,13 @@ class Parts:
     writer: Writer
     spool: Spool | None
     replayer: Replayer | None
+    erased: ErasedIdsReader
     forwarder: Forwarder | None
     pipeline: IngestPipeline
 
     def close(self) -> None:
         """Finish what is under way, then stop all threads."""
+        self.erased.close()
         if self.replayer is not None:
             self.replayer.close(_REPLAYER_CLOSE_SECONDS)
         self.writer.close(timeout=_WRITER_CLOSE_SECONDS)
@@ -109,6 +112,9 @@ def build(
     locator = Locator(settings.index_period, merging(settle))
     writer = Writer(engine, degrade, telemetry, limits, tokens, locator, telemetry.looked_up)
     spool = _spool(settings, telemetry)
+    keys = parse_join_keys(settings.join_keys)
+    erased = ErasedIds(keys)
+    reader = ErasedIdsReader(engine, erased, settings.erasure_poll_seconds, telemetry.warn)
     pipeline = IngestPipeline(
         settings,
         telemetry=telemetry,
@@ -117,9 +123,10 @@ def build(
         redactor=redactor,
         metadata=metadata,
         replies=replies,
-        plans=KeyPlans(parse_join_keys(settings.join_keys), telemetry.shared_key),
+        plans=KeyPlans(keys, telemetry.shared_key),
         settle=settle,
         flat_of=chooser.flat_of,
+        erased=erased,
         writer=writer,
         spool=spool,
     )
@@ -130,7 +137,7 @@ def build(
             spool,
             settings.spool_dir,
             pipeline.decoded,
-            lambda: writer.down_for > 0,
+            lambda: writer.down_for > 0 or not reader.is_loaded,
             telemetry,
             batch_bytes=settings.max_pending_bytes // _REPLAY_SHARE,
             batch_events=_QUEUE_BATCH_EVENTS if queues_all else BATCH_EVENTS,
@@ -149,6 +156,7 @@ def build(
         writer=writer,
         spool=spool,
         replayer=replayer,
+        erased=reader,
         forwarder=forwarder,
         pipeline=pipeline,
     )
