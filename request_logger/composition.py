@@ -44,6 +44,8 @@ _QUEUE_SPARE_BYTES = 16 * 2**20
 # All events have their answers by now: what a hanging engine hasn't taken was spooled or refused. Together with the
 # events' own time limit this is within the server's 30 s of grace.
 _WRITER_CLOSE_SECONDS = 10.0
+# A duplicate of an erased event may be the first to arrive. An engine that is away must not delay a start for long.
+_ERASED_WAIT_SECONDS = 0.5
 _REPLIES_CLOSE_SECONDS = 5.0
 _FORWARDER_CLOSE_SECONDS = 5.0
 
@@ -143,6 +145,7 @@ def build(
             batch_events=_QUEUE_BATCH_EVENTS if queues_all else BATCH_EVENTS,
             delay=settings.queue_delay_seconds if queues_all else None,
         )
+    reader.wait(_ERASED_WAIT_SECONDS)
     forwarder = new_forwarder(settings, settings.spool_dir or forward_folder, telemetry)
     return Parts(
         settings=settings,

@@ -61,6 +61,8 @@ def run(arguments: argparse.Namespace) -> int:
     registry = CollectorRegistry()
     patient = replace(settings, store_timeout_seconds=PATIENCE * settings.store_timeout_seconds)
     parts = build(patient, registry, forward_folder=forward_folder)
+    # Records that were erased may be read again.
+    parts.erased.wait(settings.store_timeout_seconds)
     try:
         try:
             consumer = KafkaConsumer(

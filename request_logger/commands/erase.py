@@ -14,7 +14,7 @@ from uuid import uuid4
 from request_logger.analytics.conditions import Condition, selected
 from request_logger.analytics.selection import Selection
 from request_logger.commands.engine_access import quiet_engine
-from request_logger.commands.job_writer import as_time, job_writer
+from request_logger.commands.job_writer import Refusals, as_time, job_writer
 from request_logger.commands.selection_args import add_where
 from request_logger.common.erasures import ERASURES_INDEX
 from request_logger.common.json import dumps
@@ -22,6 +22,7 @@ from request_logger.erasure.audit import Audit
 from request_logger.erasure.disk import damaged_databases
 from request_logger.erasure.erase import Erasure, Found, all_indices
 from request_logger.errors import CommandError
+from request_logger.logs import without_values
 from request_logger.settings import Settings
 from request_logger.signals import stopped_by_signals
 from request_logger.store.changes import StoreUnavailableError
@@ -100,7 +101,8 @@ def _erase(engine: SearchEngine, settings: Settings, arguments: argparse.Namespa
         removed = {"removed": dict(done.removed), "changed": dict(done.changed)}
         audit.record(state, arguments.reason, asked, removed)
 
-    with stopped_by_signals(), job_writer(engine, settings) as writer:
+    refusals = Refusals()
+    with stopped_by_signals(), job_writer(engine, settings, refusals) as writer:
         audit.prepare()
         audit.forget_expired()
         record("running")
@@ -118,6 +120,8 @@ def _erase(engine: SearchEngine, settings: Settings, arguments: argparse.Namespa
             if not number:
                 _wait(settings)
         record("done")
+    if refusals.count:
+        done.left.append(without_values(refusals.reason))
     return done
 
 

@@ -14,12 +14,13 @@ from tqdm import tqdm
 from request_logger.analytics.selection import PREDICTIONS
 from request_logger.commands.durations import duration
 from request_logger.commands.engine_access import ask, quiet_engine
-from request_logger.commands.job_writer import as_time, job_writer
+from request_logger.commands.job_writer import Refusals, as_time, job_writer
 from request_logger.commands.selection_args import add_pattern
 from request_logger.common.join_keys import KEYS_INDEX
 from request_logger.common.periods import end_of, with_periods
 from request_logger.errors import CommandError
 from request_logger.jobs.remove_payloads import query_of, remove_payloads
+from request_logger.logs import without_values
 from request_logger.settings import Settings
 from request_logger.signals import stopped_by_signals
 from request_logger.store.changes import StoreUnavailableError
@@ -96,7 +97,8 @@ def _remove_payloads(
         total = sum(_payloads(engine, index, before) for index in _indices(engine, pattern))
         print(f"the payloads of {total:,} documents from before {before:%Y-%m-%d %H:%M} UTC would be removed")
         return 0
-    with stopped_by_signals(), job_writer(engine, settings) as writer, tqdm(unit=" documents", disable=None) as bar:
+    refusals, bar = Refusals(), tqdm(unit=" documents", disable=None)
+    with stopped_by_signals(), job_writer(engine, settings, refusals) as writer, bar:
         try:
             removed = remove_payloads(engine, writer, pattern, before, as_time(now), bar.update)
         except (ScanError, StoreUnavailableError) as error:
@@ -105,11 +107,11 @@ def _remove_payloads(
         print(f"{index}: payloads of {count:,} removed")
     total = sum(removed.by_index.values())
     print(f"the payloads of {total:,} documents from before {before:%Y-%m-%d %H:%M} UTC removed")
-    for reason in removed.reasons:
-        print(f"  refused: {reason[:300]}")
+    for reason in [*removed.reasons, *([refusals.reason] if refusals.count else [])]:
+        print(f"  refused: {without_values(reason)[:300]}")
     if removed.left_out:
         print(left_out_note(removed.left_out), file=sys.stderr)
-    return int(removed.refused > 0 or bool(removed.left_out))
+    return int(removed.refused + refusals.count > 0 or bool(removed.left_out))
 
 
 def _payloads(engine: SearchEngine, index: str, before: datetime) -> int:

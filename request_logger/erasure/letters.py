@@ -6,11 +6,10 @@ They are removed without the store's writer, which only adds dead letters.
 from __future__ import annotations
 
 from base64 import b64decode
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import Any
 
 from request_logger.common.json import dumps, loads
-from request_logger.common.names import document_id, item_id
 from request_logger.documents.key_document import target_of
 from request_logger.erasure.subjects import Subject, subject_of
 from request_logger.kafka.letter_content import INDEX
@@ -29,16 +28,22 @@ def letters_of(engine: SearchEngine, subjects: Sequence[Subject], key_ids: froze
 
     Raises ScanError and StoreUnavailableError.
     """
-    rows: dict[str, set[int | None]] = {}
-    for subject in subjects:
-        rows.setdefault(subject.id, set()).add(subject.row)
-    texts = [id.encode() for id in rows if len(id) >= _LEAST_CHARACTERS]
-    names = {name for id, wanted in rows.items() for row in wanted for name in _names(id, row)}
     with Scan(engine, f"/{DEAD_LETTER_INDEX}", {"match_all": {}}, page=_PAGE) as scan:
         for hits in scan.pages():
-            for hit in hits:
-                if _is_of(hit.source, rows, names, key_ids, texts):
-                    yield hit
+            yield from (hit for hit in hits if is_letter_of(hit.source, subjects, key_ids))
+
+
+def is_letter_of(letter: Mapping[str, Any], subjects: Sequence[Subject], key_ids: frozenset[str]) -> bool:
+    """Return whether a dead letter is of one of some subjects, or of the document of a join key."""
+    ids = {subject.id for subject in subjects}
+    id, document = str(letter.get("id", "")), _document(letter)
+    if str(letter.get("index", "")).startswith(INDEX):
+        return _is_record_of(document, ids)
+    if id in key_ids:
+        return True
+    target = target_of(document)
+    # Any letter of a batch may have the whole body, so that of another row goes with the erased one.
+    return (target.id if target is not None else subject_of(Hit("", id, document, None)).id) in ids
 
 
 def remove_letters(engine: SearchEngine, ids: Sequence[str]) -> int:
@@ -57,30 +62,6 @@ def remove_letters(engine: SearchEngine, ids: Sequence[str]) -> int:
     return statuses.count(200)
 
 
-def _names(id: str, row: int | None) -> list[str]:
-    return [document_id(id)] if row is None else [item_id(id, row)]
-
-
-def _is_of(
-    letter: Mapping[str, Any],
-    rows: Mapping[str, set[int | None]],
-    names: set[str],
-    key_ids: frozenset[str],
-    texts: Sequence[bytes],
-) -> bool:
-    id, document = str(letter.get("id", "")), _document(letter)
-    if str(letter.get("index", "")).startswith(INDEX):
-        return _is_record_of(document, rows, texts, str(letter.get("document", "")))
-    if id in names or id in key_ids:
-        return True
-    target = target_of(document)
-    if target is not None:
-        return target.id in rows
-    about = subject_of(Hit("", id, document, None))
-    # Any letter of a batch may have the whole body, so that of another row goes with the erased one.
-    return about.id in rows
-
-
 def _document(letter: Mapping[str, Any]) -> dict[str, Any]:
     try:
         document = loads(letter["document"])
@@ -89,15 +70,17 @@ def _document(letter: Mapping[str, Any]) -> dict[str, Any]:
     return document if isinstance(document, dict) else {}
 
 
-def _is_record_of(
-    record: Mapping[str, Any], rows: Mapping[str, set[int | None]], texts: Sequence[bytes], raw: str
-) -> bool:
+def _is_record_of(record: Mapping[str, Any], ids: Set[str]) -> bool:
     headers = record.get("headers")
     pairs = [pair for pair in headers if isinstance(pair, list)] if isinstance(headers, list) else []
-    if any(isinstance(value, str) and value in rows for pair in pairs for value in pair[1:]):
+    values = [value for pair in pairs for value in pair[1:] if isinstance(value, str)]
+    if not ids.isdisjoint(values):
         return True
-    held = b"\0".join((*(_decoded(record.get(name)) for name in ("value_base64", "key_base64")), raw.encode()))
-    return any(text in held for text in texts)
+    held = [
+        *(value.encode() for value in values),
+        *(_decoded(record.get(name)) for name in ("value_base64", "key_base64")),
+    ]
+    return any(id.encode() in each for id in ids if len(id) >= _LEAST_CHARACTERS for each in held)
 
 
 def _decoded(text: Any) -> bytes:

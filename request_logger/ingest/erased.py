@@ -94,12 +94,22 @@ class ErasedIdsReader:
         self._warn = warn
         self._count = 0
         self._read_at = float("-inf")
+        self._is_warned = False
         self._stopping = threading.Event()
-        self.is_loaded = poll_seconds <= 0
+        self._loaded = threading.Event()
+        if poll_seconds <= 0:
+            self._loaded.set()
+        else:
+            threading.Thread(target=self._run, name="erased-ids", daemon=True).start()
+
+    @property
+    def is_loaded(self) -> bool:
         """Whether the hashes are known, or can't be: until then nothing is replayed from a spool."""
-        self._thread = threading.Thread(target=self._run, name="erased-ids", daemon=True)
-        if not self.is_loaded:
-            self._thread.start()
+        return self._loaded.is_set()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until the hashes are known, for at most ``seconds``; return whether they are."""
+        return self._loaded.wait(seconds)
 
     def close(self) -> None:
         """Stop the thread."""
@@ -123,14 +133,18 @@ class ErasedIdsReader:
             raise StoreUnavailableError(f"the engine answered {status} to a count of the erased ids")
         count = answer.get("count") if status == 200 and isinstance(answer, dict) else None
         if status not in (200, 404):
-            self._warn("erased", ERASURES_INDEX, f"the engine answered {status}: events of erased ids are not refused")
+            if not self._is_warned:
+                self._is_warned = True
+                self._warn(
+                    "erased", ERASURES_INDEX, f"the engine answered {status}: events of erased ids are not refused"
+                )
         elif status == 404 or count == 0:
             self._erased.replace({})
         elif count != self._count or time.monotonic() - self._read_at >= _READ_AGAIN_SECONDS:
             self._erased.replace(self._read())
             self._read_at = time.monotonic()
         self._count = count if isinstance(count, int) else 0
-        self.is_loaded = True
+        self._loaded.set()
 
     def _read(self) -> dict[str, float]:
         """Return the hashes that are not expired, the latest first, and when each expires."""
