@@ -222,7 +222,9 @@ def _extract(commit: str, folder: Path) -> None:
 
 
 def _server(url: str, log: Path, code: Path, stack: ExitStack) -> Server:
-    server = Server(url, log, PYTHONPATH=str(code), GUNICORN_WORKERS="1", STOP_DELAY_SECONDS="2").wait()
+    # The folder that this process runs in has this version, and would come first.
+    env = {"PYTHONPATH": str(code), "PYTHONSAFEPATH": "1"}
+    server = Server(url, log, **env, GUNICORN_WORKERS="1", STOP_DELAY_SECONDS="2").wait()
     stack.callback(server.stop)
     return server
 

@@ -12,15 +12,15 @@ from request_logger.spool.observer import NullObserver
 from tests.helpers import event
 
 
-def spooled(folder: Path, ids: Sequence[str]) -> None:
+def spooled(folder: Path, ids: Sequence[str], deployment: str = "iris") -> None:
     """Add the request of each id to the spool of a folder."""
     spool = Spool(str(folder), 2**26, NullObserver())
-    spool.append_all([_request(id) for id in ids])
+    spool.append_all([_request(id, deployment) for id in ids])
     spool.close()
 
 
-def _request(id: str) -> Event:
-    headers = {name.lower(): value for name, value in event("request", id, "iris").items()}
+def _request(id: str, deployment: str) -> Event:
+    headers = {name.lower(): value for name, value in event("request", id, deployment).items()}
     body = b'{"data": {"ndarray": [["%b", 1]]}}' % id.encode()
     return from_headers(headers, Body(body, "application/json", len(body)), Settings())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -125,9 +126,14 @@ def test_a_row_of_a_batch_is_erased_and_the_others_keep_their_metrics(
 
 
 def test_a_spooled_event_is_erased_on_disk(
-    index: Index, tmp_path: Path, deployment: str, erase: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+    make_server: Callable[..., Server],
+    index: Index,
+    tmp_path: Path,
+    deployment: str,
+    erase: Callable[..., dict[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """That of another prediction stays; nothing of the erased one is left in the file."""
+    """That of another prediction stays; nothing of the erased one is left, and in another spool it isn't replayed."""
     monkeypatch.setenv("SPOOL_DIR", str(tmp_path))
     spooled(tmp_path, ["gone-0123456789", "kept-0123456789"])
     assert erase("--id", "gone-0123456789")["removed"] == {"spool": 1}
@@ -136,3 +142,12 @@ def test_a_spooled_event_is_erased_on_disk(
     assert done["removed"] == {"spool": 1}
     assert "gone-0123456789" not in text_in(tmp_path)
     assert "kept-0123456789" in text_in(tmp_path)
+
+    another = tmp_path / "another"
+    spooled(another, ["gone-0123456789", "kept-0123456789"], deployment)
+    server = make_server(SPOOL_DIR=str(another), GUNICORN_WORKERS="1", ERASURE_POLL_SECONDS="0.2")
+    while "kept-0123456789" in text_in(another):
+        time.sleep(0.1)
+    server.stop()
+    assert "gone-0123456789" not in text_in(another)
+    assert [id for _, id in index.documents(index_of(deployment))] == ["kept-0123456789"]

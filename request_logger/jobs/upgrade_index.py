@@ -30,8 +30,9 @@ Hit = dict[str, Any]
 MADE_BY = "request-logger-upgrade"
 """The key in the mapping's `_meta` that says of which index this one is a copy."""
 _COPY = re.compile(r"\.v([0-9]+)$", re.ASCII)
-# Documents per read; a write has as many, or fewer with large documents.
-_PAGE, _BULK_BYTES = 500, 5 * 2**20
+# Documents per read: the first ones, before their size is known, and the most; a read has about so many bytes.
+_FIRST_PAGE, _MOST_PAGE, _PAGE_BYTES = 20, 500, 10 * 2**20
+_BULK_BYTES = 5 * 2**20
 # A round with fewer changes takes less than a second: what is left is copied while writes are blocked.
 _FEW = 200
 # With a constant stream of changes, rounds stop getting shorter.
@@ -89,6 +90,7 @@ class UpgradeIndex:
         self._name = name
         self._tell = tell
         self._target = ""
+        self._page = _FIRST_PAGE
         self._read_up_to: dict[str, int] = {}
         self._saved_at = time.monotonic()
 
@@ -209,7 +211,7 @@ class UpgradeIndex:
         while True:
             clauses = [{"range": {"_seq_no": {"gt": after}}}, *([query] if query else [])]
             body = {
-                "size": _PAGE,
+                "size": self._page if source else _MOST_PAGE,
                 "query": {"bool": {"filter": clauses}},
                 "sort": [{"_seq_no": "asc"}],
                 "seq_no_primary_term": True,
@@ -228,9 +230,11 @@ class UpgradeIndex:
     def _write(self, hits: list[Hit]) -> None:
         """Write documents to the new index; a newer version that is there stays."""
         todo = [(hit, converted(hit["_source"]), list[str]()) for hit in hits]
+        size = 0
         while todo:
             refused = []
             for some in _in_pieces(todo, self._target):
+                size += sum(len(lines) for lines, _ in some)
                 body, documents = b"".join(lines for lines, _ in some), [entry for _, entry in some]
                 for entry, item in zip(documents, self._bulk(body), strict=True):
                     if item.get("status") in _DONE:
@@ -240,6 +244,7 @@ class UpgradeIndex:
             todo = [each for each in refused if degrade(each[1], each[2]) is not None]
             if len(todo) < len(refused):
                 raise CommandError(f"{self._target}: the engine rejects a document in every form; {self._name} stays")
+        self._page = max(1, min(_MOST_PAGE, _PAGE_BYTES * len(hits) // max(size, 1)))
 
     def _bulk(self, body: bytes) -> list[dict[str, Any]]:
         """Send a _bulk until each item has a final answer; return their results."""
