@@ -7,13 +7,15 @@ after the other is replaced by this version, and `request-logger setup --upgrade
 same rate; as a broker does, they send an event again, to any logger, until it is acknowledged. At the end the engine
 must have each prediction once and complete, and the figures of those from before must be the same as before.
 
-The earlier version needs its own packages: on OpenSearch that is `opensearch-py`, on Elasticsearch none beyond ours.
+Packages that the earlier version needs and this one doesn't are installed with pip, into a temporary folder.
 """
 # a program prints
 
 from __future__ import annotations
 
 import argparse
+import configparser
+import importlib.metadata
 import json
 import subprocess
 import sys
@@ -37,6 +39,7 @@ DEPLOYMENT = "upgraded"
 # One in three predictions gets its truth, as in bench.ordinary.
 _FEEDBACK_EVERY = 3
 _SENDERS = 12
+_PACKAGES = "packages"
 _PAUSE_SECONDS = 0.05
 # Figures that no change of version may change.
 FIGURES: dict[str, Any] = {
@@ -219,11 +222,26 @@ def _extract(commit: str, folder: Path) -> None:
     folder.mkdir()
     archive = subprocess.run(["git", "archive", commit], cwd=ROOT, capture_output=True, check=True)
     subprocess.run(["tar", "-x", "-C", str(folder)], input=archive.stdout, check=True)
+    described = configparser.ConfigParser()
+    described.read(folder / "setup.cfg")
+    missing = [line for line in described["options"]["install_requires"].splitlines() if line and not _is_there(line)]
+    if missing:
+        _tell(f"installing {', '.join(missing)} ...")
+        command = [sys.executable, "-m", "pip", "install", "--quiet", "--target", str(folder / _PACKAGES), *missing]
+        subprocess.run(command, check=True)
+
+
+def _is_there(requirement: str) -> bool:
+    try:
+        importlib.metadata.version(requirement.split(maxsplit=1)[0])
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
 
 
 def _server(url: str, log: Path, code: Path, stack: ExitStack) -> Server:
     # The folder that this process runs in has this version, and would come first.
-    env = {"PYTHONPATH": str(code), "PYTHONSAFEPATH": "1"}
+    env = {"PYTHONPATH": f"{code}:{code / _PACKAGES}", "PYTHONSAFEPATH": "1"}
     server = Server(url, log, **env, GUNICORN_WORKERS="1", STOP_DELAY_SECONDS="2").wait()
     stack.callback(server.stop)
     return server
