@@ -12,6 +12,7 @@ from prometheus_client import Counter, Histogram
 
 from request_logger.documents.document import degrade
 from request_logger.ingest.access import Access
+from request_logger.ingest.erased import ErasedIds
 from request_logger.ingest.key_plan import KeyPlans
 from request_logger.ingest.memory_budget import Budget
 from request_logger.ingest.pipeline import IngestPipeline
@@ -150,6 +151,7 @@ class Inline:
             plans=KeyPlans(()),
             settle=settle,
             flat_of=chooser.flat_of,
+            erased=ErasedIds(),
             writer=cast(Any, self.writer),
             spool=None,
         )

@@ -13,6 +13,7 @@ from request_logger.common.join_keys import parse_join_keys
 from request_logger.documents.document import degrade
 from request_logger.forward import Forwarder, new_forwarder
 from request_logger.ingest.access import Access
+from request_logger.ingest.erased import ErasedIds, ErasedIdsReader
 from request_logger.ingest.key_plan import KeyPlans
 from request_logger.ingest.memory_budget import Budget
 from request_logger.ingest.pipeline import IngestPipeline
@@ -45,6 +46,8 @@ _QUEUE_SPARE_BYTES = 16 * 2**20
 # All events have their answers by now: what a hanging engine hasn't taken was spooled or refused. Together with the
 # events' own time limit this is within the server's 30 s of grace.
 _WRITER_CLOSE_SECONDS = 10.0
+# A duplicate of an erased event may be the first to arrive. An engine that is away must not delay a start for long.
+_ERASED_WAIT_SECONDS = 0.5
 _REPLIES_CLOSE_SECONDS = 5.0
 _FORWARDER_CLOSE_SECONDS = 5.0
 # What it still has to store is at most some seconds old, and other processes see most of it, too.
@@ -67,12 +70,14 @@ class Parts:
     evidence: EvidenceKeeper
     spool: Spool | None
     replayer: Replayer | None
+    erased: ErasedIdsReader
     forwarder: Forwarder | None
     pipeline: IngestPipeline
     otlp: Otlp | None
 
     def close(self) -> None:
         """Finish what is under way, then stop all threads."""
+        self.erased.close()
         if self.replayer is not None:
             self.replayer.close(_REPLAYER_CLOSE_SECONDS)
         self.writer.close(timeout=_WRITER_CLOSE_SECONDS)
@@ -128,6 +133,9 @@ def build(
     traced = TimedEngine(engine) if otlp is not None and otlp.tracer is not None else engine
     writer = Writer(traced, degrade, telemetry, limits, tokens, locator, telemetry.looked_up)
     spool = _spool(settings, telemetry)
+    keys = parse_join_keys(settings.join_keys)
+    erased = ErasedIds(keys)
+    reader = ErasedIdsReader(engine, erased, settings.erasure_poll_seconds, telemetry.warn)
     pipeline = IngestPipeline(
         settings,
         telemetry=telemetry,
@@ -136,9 +144,10 @@ def build(
         redactor=redactor,
         metadata=metadata,
         replies=replies,
-        plans=KeyPlans(parse_join_keys(settings.join_keys), telemetry.shared_key),
+        plans=KeyPlans(keys, telemetry.shared_key),
         settle=settle,
         flat_of=chooser.flat_of,
+        erased=erased,
         writer=writer,
         spool=spool,
     )
@@ -149,7 +158,7 @@ def build(
             spool,
             settings.spool_dir,
             pipeline.decoded,
-            lambda: writer.down_for > 0,
+            lambda: writer.down_for > 0 or not reader.is_loaded,
             telemetry,
             batch_bytes=settings.max_pending_bytes // _REPLAY_SHARE,
             batch_events=_QUEUE_BATCH_EVENTS if queues_all else BATCH_EVENTS,
@@ -157,6 +166,7 @@ def build(
         )
     if chooser.is_auto:
         evidence.start()
+    reader.wait(_ERASED_WAIT_SECONDS)
     forwarder = new_forwarder(settings, settings.spool_dir or forward_folder, telemetry)
     return Parts(
         settings=settings,
@@ -171,6 +181,7 @@ def build(
         evidence=evidence,
         spool=spool,
         replayer=replayer,
+        erased=reader,
         forwarder=forwarder,
         pipeline=pipeline,
         otlp=otlp,

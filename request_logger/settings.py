@@ -222,6 +222,14 @@ class Settings:
         "share of predictions in the audit, chosen by request id (0 to 1): you find the truth of each of them, so that "
         "no outcome chooses them; 0: no audit",
     )
+    erasure_poll_seconds: float = _env(
+        30.0,
+        "how often a process asks the search engine for erased ids, whose late events it refuses; 0: it refuses none",
+        minimum=0,
+    )
+    erasure_block_days: float = _env(
+        30.0, "how long `request-logger erase` lets events of the erased ids be refused (days)", minimum=0
+    )
     marshal_format: str = _env(
         "ndjson",
         "what POST /v1/marshal answers, and KServe's agent writes to its object store: ndjson, or parquet, which needs "

@@ -23,6 +23,7 @@ EVENTS = CounterDefinition(
             "spooled": "on disk, answered 200",
             "ignored": "of no kind that is stored, answered 200",
             "sampled": "left out by SAMPLE_RATE, answered 200",
+            "erased": "of a prediction that `request-logger erase` has removed: not stored, answered 200",
             "bad": "not an event that can be read, answered 400",
             "unauthorized": "no or a wrong token, answered 401",
             "forbidden": "of a namespace that is not allowed, answered 403",

@@ -233,3 +233,33 @@ def test_without_an_engine(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 2
     assert all("the engine does not answer" in line for line in lines)
+
+
+@pytest.mark.engine
+def test_payloads_are_removed_and_metrics_stay(
+    run: Callable[..., list[str]], sender: Sender, index: Index, deployment: str
+) -> None:
+    """Of old documents only; again it finds nothing; rescoring and duplicates change nothing; late feedback stays."""
+    name, now = index_of(deployment), f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    feedback = json.dumps({"truth": {"data": {"ndarray": [[0, 1]]}}}).encode()
+    bodies = {"request": ndarray([[3]], ["age"]), "response": ndarray([[0.2, 0.8]], ["no", "yes"])}
+    for id, time in (("scored", None), ("waits", None), ("new", now)):
+        for part, body in {**bodies, **({} if id == "waits" else {"feedback": feedback})}.items():
+            assert sender.send(event(part, id, deployment, **({"Ce_Time": time} if time else {})), body)[0] == 200
+    whole = {id: document for (_, id), document in index.documents(name).items()}
+    assert run("prune", "--payloads-older-than", "1d", name, "--dry-run")[0] == f"{name}: payloads of 2 to remove"
+    assert run("prune", "--payloads-older-than", "1d", name)[0] == f"{name}: payloads of 2 removed"
+    bare = {id: document for (_, id), document in index.documents(name).items()}
+    assert bare["new"] == whole["new"]
+    assert bare["scored"]["metrics"] == whole["scored"]["metrics"]
+    assert "instance" not in bare["scored"]["response"]
+    assert run("prune", "--payloads-older-than", "1d", name)[0].startswith("the payloads of 0 documents")
+
+    for part, body in {**bodies, "feedback": feedback}.items():
+        assert sender.send(event(part, "scored", deployment), body)[0] == 200
+    run("rescore", "--index", name)
+    assert sender.send(event("feedback", "waits", deployment), feedback)[0] == 200
+    after = {id: document for (_, id), document in index.documents(name).items()}
+    assert {id: after[id] for id in ("scored", "new")} == {id: bare[id] for id in ("scored", "new")}
+    assert "payload was removed" in after["waits"]["metrics"]["unscorable"]
+    assert run("prune", status=2)[0].endswith("expected --older-than, --payloads-older-than, or both")

@@ -66,6 +66,8 @@ def run(arguments: argparse.Namespace) -> int:
     patient = replace(settings, store_timeout_seconds=_TIMEOUTS * settings.store_timeout_seconds)
     state = State(arguments.state, [*arguments.paths, settings.elasticsearch_host])
     parts = build(patient, CollectorRegistry())
+    # An archive may have events of erased ids.
+    parts.erased.wait(arguments.patience)
     with _Progress() as progress, stopped_by_signals():
         if state.counts.entries:
             progress.say(f"continuing after {state.counts.entries:,} events, according to {state.path}")

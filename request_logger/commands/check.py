@@ -38,7 +38,9 @@ PIPELINE_BODY = {
 
 
 @dataclass(frozen=True)
-class _Index:
+class Inspected:
+    """What is known of an index."""
+
     name: str
     origin: str
     documents: int
@@ -47,7 +49,13 @@ class _Index:
 
     @property
     def needs_action(self) -> bool:
+        """Whether one of its findings needs an action."""
         return any(finding.needs_action for finding in self.findings)
+
+    @property
+    def is_older(self) -> bool:
+        """Whether `request-logger setup --upgrade` copies it to an index with the current types."""
+        return bool(self.savings) or any(finding.action == REINDEX for finding in self.findings)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -69,11 +77,11 @@ def run(arguments: argparse.Namespace) -> int:
     pattern = arguments.pattern or ",".join(
         (*INDEX_PATTERNS, *with_periods(settings.index_name, settings.index_period))
     )
-    installed = _installed_template(engine)
+    installed = installed_template(engine)
     # Of an older template the next event makes the current one.
     is_newest = installed.get("version", 0) >= VERSION
     new = installed if is_newest else wanted(settings)[TEMPLATE_NAME]
-    indices = list(_inspect(engine, pattern, new.get("template", {})))
+    indices = list(inspect(engine, pattern, new.get("template", {})))
     advice = _Advice(engine.urls[0], bool(installed), copies_for_size=arguments.copy)
     if arguments.json:
         print(json.dumps([_as_json(index, advice) for index in indices], indent=2))
@@ -82,7 +90,7 @@ def run(arguments: argparse.Namespace) -> int:
     return int(any(index.needs_action for index in indices))
 
 
-def _installed_template(engine: SearchEngine) -> dict[str, Any]:
+def installed_template(engine: SearchEngine) -> dict[str, Any]:
     """Return the index template that new indices get; empty if none is installed."""
     found = read_templates(
         200, ask(engine, "GET", f"/_index_template/{TEMPLATE_NAME}", missing={"index_templates": []})
@@ -91,7 +99,7 @@ def _installed_template(engine: SearchEngine) -> dict[str, Any]:
     return found[0] if found else {}
 
 
-def _inspect(engine: SearchEngine, pattern: str, new: dict[str, Any]) -> Iterator[_Index]:
+def inspect(engine: SearchEngine, pattern: str, new: dict[str, Any]) -> Iterator[Inspected]:
     """Yield the indices of a pattern; ``new`` has the mappings and settings of a new index."""
     path = "/" + quote(pattern, safe="*,")
     tolerant = {"ignore_unavailable": "true", "allow_no_indices": "true"}
@@ -103,15 +111,16 @@ def _inspect(engine: SearchEngine, pattern: str, new: dict[str, Any]) -> Iterato
         mapping = mappings[name]
         flat = settings.get(name, {}).get("settings", {})
         documents = counts.get(name, {}).get("primaries", {}).get("docs", {}).get("count", 0)
-        yield _Index(name, origin(mapping), documents, findings(mapping, flat), savings(mapping, flat, new))
+        yield Inspected(name, origin(mapping), documents, findings(mapping, flat), savings(mapping, flat, new))
 
 
-def _as_json(index: _Index, advice: _Advice) -> dict[str, Any]:
+def _as_json(index: Inspected, advice: _Advice) -> dict[str, Any]:
     return {
         "index": index.name,
         "origin": index.origin,
         "documents": index.documents,
         "needs_action": index.needs_action,
+        "is_older": index.is_older,
         "findings": [{**asdict(finding), "needs_action": finding.needs_action} for finding in index.findings],
         "savings": [
             {"field": saving.field, "found": saving.found, "happens": saving.happens} for saving in index.savings
@@ -120,7 +129,7 @@ def _as_json(index: _Index, advice: _Advice) -> dict[str, Any]:
     }
 
 
-def _print(indices: list[_Index], advice: _Advice, pattern: str) -> None:
+def _print(indices: list[Inspected], advice: _Advice, pattern: str) -> None:
     for index in indices:
         made_by = "this logger" if index.origin == "ours" else f"the {index.origin}"
         print(f"{index.name}: mapping of {made_by}, {index.documents:,} documents")
@@ -130,6 +139,10 @@ def _print(indices: list[_Index], advice: _Advice, pattern: str) -> None:
         if any(advice.commands(index)):
             print("  run these commands in order, with your credentials:")
             print("\n".join(f"    {command}" for command in advice.commands(index)))
+    older = [index.name for index in indices if index.is_older]
+    if older:
+        print(f"`request-logger setup --upgrade` copies {len(older)} of them to indices with the current types:")
+        print("\n".join(f"  {name}" for name in older))
     todo = sum(index.needs_action for index in indices)
     if not indices:
         print(f"No index matches {pattern}: nothing to do.")
@@ -146,7 +159,7 @@ class _Advice:
     copies_for_size: bool
     """Whether an index that would only be smaller is copied, too."""
 
-    def commands(self, index: _Index) -> Iterator[str]:
+    def commands(self, index: Inspected) -> Iterator[str]:
         actions = dict.fromkeys(finding.action for finding in index.findings if finding.needs_action)
         for action in actions:
             if action != REINDEX:

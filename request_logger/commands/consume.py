@@ -62,6 +62,8 @@ def run(arguments: argparse.Namespace) -> int:
     registry = CollectorRegistry()
     patient = replace(settings, store_timeout_seconds=PATIENCE * settings.store_timeout_seconds)
     parts = build(patient, registry, forward_folder=forward_folder, exported=Exported(registry.collect))
+    # Records that were erased may be read again.
+    parts.erased.wait(settings.store_timeout_seconds)
     try:
         try:
             consumer = KafkaConsumer(

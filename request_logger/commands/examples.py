@@ -48,8 +48,15 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     ),
     "check-quality": ("request-logger check-quality --in demo/iris --from now-1d --min accuracy=0.9",),
     "dashboards": ("request-logger dashboards --dir dashboards",),
-    "setup": ("request-logger setup --retention 90d --dry-run",),
-    "prune": ("request-logger prune --older-than 90d --dry-run",),
+    "setup": ("request-logger setup --retention 90d --dry-run", "request-logger setup --upgrade --dry-run"),
+    "prune": (
+        "request-logger prune --older-than 90d --dry-run",
+        "request-logger prune --payloads-older-than 30d --older-than 26w",
+    ),
+    "erase": (
+        "request-logger erase --id 6f1c2a52-8d0b-4b4e-9d59-3c1b7e0a9c11",
+        "request-logger erase --where request.elements.customer=4711 --reason 'ticket 123' --yes",
+    ),
     "scorers": ("request-logger scorers", "request-logger scorers binary"),
     "try": (
         "request-logger try truth.json response.json",

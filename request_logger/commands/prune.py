@@ -1,21 +1,32 @@
-"""`request-logger prune`: remove old documents, for search engines with or without retention policies."""
+"""`request-logger prune`: remove old documents, or only their payloads, on search engines with or without policies."""
 # ruff: noqa: T201  # a command prints
 
 from __future__ import annotations
 
 import argparse
+import sys
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
+from tqdm import tqdm
+
+from request_logger.analytics.selection import PREDICTIONS
 from request_logger.commands.durations import duration
 from request_logger.commands.engine_access import ask, quiet_engine
+from request_logger.commands.job_writer import Refusals, as_time, job_writer
 from request_logger.commands.selection_args import add_pattern
 from request_logger.common.join_keys import KEYS_INDEX
 from request_logger.common.periods import end_of, with_periods
 from request_logger.errors import CommandError
+from request_logger.jobs.remove_payloads import query_of, remove_payloads
+from request_logger.logs import without_values
 from request_logger.settings import Settings
+from request_logger.signals import stopped_by_signals
+from request_logger.store.changes import StoreUnavailableError
 from request_logger.store.client.client import SearchEngine
+from request_logger.store.client.scan import ScanError
+from request_logger.store.excluded_indices import left_out_note
 from request_logger.store.indices.templates import DEAD_LETTER_INDEX, INDEX_PATTERNS
 
 # Documents removed by one request: few enough that it ends within its timeout and leaves the engine pauses.
@@ -26,18 +37,42 @@ _TIMEOUT_SECONDS = 300
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument(
-        "--older-than", required=True, metavar="TIME", help="hours, days or weeks, such as 36h, 90d, 26w"
+        "--older-than", metavar="TIME", help="remove documents that are older: hours, days or weeks, such as 36h, 90d"
+    )
+    parser.add_argument(
+        "--payloads-older-than",
+        metavar="TIME",
+        help="remove payloads, instances and elements of older predictions; their metrics stay",
     )
     parser.add_argument("--dry-run", action="store_true", help="count the documents, remove nothing")
     add_pattern(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Remove old documents. Status 0: done, 2: an invalid setting, no search engine, or one without delete-by-query."""
+    """Remove what is old. Status 0: done, 1: the search engine rejected some changes or could not read some indices,
+    2: an invalid setting, no search engine, or one without delete-by-query.
+    """
     settings = Settings.from_env()
-    before = datetime.now(UTC) - duration("--older-than", arguments.older_than)
-    old = {"range": {"@timestamp": {"lt": before.isoformat(timespec="milliseconds").replace("+00:00", "Z")}}}
+    now = datetime.now(UTC)
+    whole, payloads = (
+        None if text is None else now - duration(option, text)
+        for option, text in (
+            ("--older-than", arguments.older_than),
+            ("--payloads-older-than", arguments.payloads_older_than),
+        )
+    )
+    if whole is None and payloads is None:
+        raise CommandError("prune: expected --older-than, --payloads-older-than, or both")
     engine = quiet_engine(settings)
+    if whole is not None:
+        _remove_documents(engine, settings, arguments, whole)
+    return 0 if payloads is None else _remove_payloads(engine, settings, arguments, payloads, now)
+
+
+def _remove_documents(
+    engine: SearchEngine, settings: Settings, arguments: argparse.Namespace, before: datetime
+) -> None:
+    old = {"range": {"@timestamp": {"lt": before.isoformat(timespec="milliseconds").replace("+00:00", "Z")}}}
     own = [*with_periods(KEYS_INDEX, "month"), *with_periods(settings.index_name, settings.index_period)]
     pattern = arguments.pattern or ",".join((*INDEX_PATTERNS, DEAD_LETTER_INDEX, *own))
     total = 0
@@ -52,7 +87,38 @@ def run(arguments: argparse.Namespace) -> int:
             print(f"{index}: {what}{', including the index' if whole else ''}", flush=True)
     what = "would be removed" if arguments.dry_run else "removed"
     print(f"{total:,} documents from before {before:%Y-%m-%d %H:%M} UTC {what}")
-    return 0
+
+
+def _remove_payloads(
+    engine: SearchEngine, settings: Settings, arguments: argparse.Namespace, before: datetime, now: datetime
+) -> int:
+    pattern = arguments.pattern or ",".join((PREDICTIONS, *with_periods(settings.index_name, settings.index_period)))
+    if arguments.dry_run:
+        total = sum(_payloads(engine, index, before) for index in _indices(engine, pattern))
+        print(f"the payloads of {total:,} documents from before {before:%Y-%m-%d %H:%M} UTC would be removed")
+        return 0
+    refusals, bar = Refusals(), tqdm(unit=" documents", disable=None)
+    with stopped_by_signals(), job_writer(engine, settings, refusals) as writer, bar:
+        try:
+            removed = remove_payloads(engine, writer, pattern, before, as_time(now), bar.update)
+        except (ScanError, StoreUnavailableError) as error:
+            raise CommandError(f"{error}; run the command again to continue") from None
+    for index, count in sorted(removed.by_index.items()):
+        print(f"{index}: payloads of {count:,} removed")
+    total = sum(removed.by_index.values())
+    print(f"the payloads of {total:,} documents from before {before:%Y-%m-%d %H:%M} UTC removed")
+    for reason in [*removed.reasons, *([refusals.reason] if refusals.count else [])]:
+        print(f"  refused: {without_values(reason)[:300]}")
+    if removed.left_out:
+        print(left_out_note(removed.left_out), file=sys.stderr)
+    return int(removed.refused + refusals.count > 0 or bool(removed.left_out))
+
+
+def _payloads(engine: SearchEngine, index: str, before: datetime) -> int:
+    count = _count(engine, index, query_of(before))
+    if count:
+        print(f"{index}: payloads of {count:,} to remove")
+    return count
 
 
 def _is_over(engine: SearchEngine, index: str, before: datetime, old: Any) -> bool:

@@ -45,6 +45,7 @@ _MEANINGS = {
     "@timestamp": "time of the request; without a request, time of the first other part",
     "RequestId": "id of the prediction; the same for all rows of a batch",
     "audit": "whether it is in the audit; absent without AUDIT_RATE: see [selection](selection.md)",
+    "payload_removed": "when the payloads were removed: see [privacy](privacy.md)",
     "fold": "one of 20 groups, by a hash of the request id or of the field FOLD_KEY: see [reports](report.md)",
     "ServingEngine": "`seldon` or `inferenceservice`",
     "Ce-Inferenceservicename": "the deployment",

@@ -35,7 +35,7 @@ def chart_schema() -> str:
         "resources": _closed({"requests": {"type": "object"}, "limits": {"type": "object"}}),
         "networkPolicy": _FLAG,
         "monitoring": _FLAG,
-        "prune": _closed({"olderThan": {**_TEXT, "pattern": "^([0-9]+[dhw])?$"}}),
+        "prune": _closed({key: {**_TEXT, "pattern": "^([0-9]+[dhw])?$"} for key in ("olderThan", "payloadsOlderThan")}),
         # Helm adds it for charts that others depend on.
         "global": {"type": "object"},
     }

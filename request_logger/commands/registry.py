@@ -28,7 +28,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "check-quality": ("check_quality", "check metrics against limits; the exit status is the result"),
     "dashboards": ("dashboards", "generate dashboards and alerts for Grafana, Kibana and Prometheus"),
     "setup": ("setup", "install the index templates before the first event, and a retention policy"),
-    "prune": ("prune", "remove documents older than a given time"),
+    "prune": ("prune", "remove documents older than a given time, or only their payloads"),
+    "erase": ("erase", "remove what is stored of a person's predictions, in all indices and on disk, audited"),
     "scorers": ("scorers", "list the scorers, their options and metrics"),
     "try": ("try_pair", "score a truth and a response, without a search engine"),
     "size": ("size", "calculate the machines for a rate of events"),
@@ -51,7 +52,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "export",
     ),
     "add and change": ("feedback", "backfill", "rescore", "dead-letters"),
-    "operate": ("check", "setup", "prune", "dashboards", "size", "settings"),
+    "operate": ("check", "setup", "prune", "erase", "dashboards", "size", "settings"),
     "develop": ("scorers", "try", "reference"),
 }
 """The commands by job, as --help lists them."""
@@ -66,6 +67,7 @@ ENGINE_COMMANDS = frozenset(
         "dead-letters",
         "deployments",
         "drift",
+        "erase",
         "export",
         "fairness",
         "prune",

@@ -8,6 +8,7 @@ import hashlib
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,10 +17,10 @@ from typing import Any
 from tqdm import tqdm
 
 from request_logger.commands.engine_access import quiet_engine
+from request_logger.commands.job_writer import job_writer
 from request_logger.commands.near import tell_near
 from request_logger.commands.selection_args import add_selection, deployments_of, selection_of
 from request_logger.common.json import dumps, loads
-from request_logger.documents.document import degrade
 from request_logger.errors import CommandError
 from request_logger.jobs.deployment_evidence import gathered, judged, replaced
 from request_logger.jobs.rescore import Counts, Rescore, Scorers, table
@@ -33,12 +34,8 @@ from request_logger.store.changes import StoreUnavailableError
 from request_logger.store.client.client import SearchEngine
 from request_logger.store.client.scan import ScanError
 from request_logger.store.excluded_indices import left_out_note
-from request_logger.store.writing.ports import Limits, NullObserver
-from request_logger.store.writing.writer import Writer
 
 _SAVE_SECONDS = 1.0
-# Outages of the search engine up to this long don't end the run.
-_PATIENCE_SECONDS = 120.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -69,18 +66,9 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.state and not arguments.dry_run:
         rules = Path(config).read_text(encoding="utf-8") if config else ""
         state = State(arguments.state, [asdict(selection), settings.index_name, engine.urls, scorer, rules])
-    limits = Limits(
-        timeout_seconds=max(settings.store_timeout_seconds, _PATIENCE_SECONDS),
-        max_pending_bytes=2**40,
-        bulk_max_bytes=settings.bulk_max_bytes,
-        # No cache, since each document is changed only once.
-        cache_max_bytes=0,
-    )
-    with stopped_by_signals():
-        # Rejected documents are in the counts, so the writer needs no observer.
+    with stopped_by_signals(), nullcontext() if arguments.dry_run else job_writer(engine, settings) as writer:
         evidence = _evidence(engine, settings, arguments, scorer, config) if is_auto else None
         scorers = Scorers(Chooser(scorer, config or None, evidence))
-        writer = None if arguments.dry_run else Writer(engine, degrade, NullObserver(), limits)
         progress = _Progress(state)
         settle = settler(scorers, settings.fold_key)
         rescore = Rescore(engine, settings, selection, scorers, settle, writer=writer, on_progress=progress.tell)
@@ -95,8 +83,6 @@ def run(arguments: argparse.Namespace) -> int:
             raise CommandError(f"{error}{advice}") from None
         finally:
             progress.close()
-            if writer is not None:
-                writer.close(settings.store_timeout_seconds)
     if state is not None:
         state.forget()
     _print(rescore, arguments)

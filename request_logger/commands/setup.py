@@ -1,4 +1,4 @@
-"""`request-logger setup`: install the index templates before the first event, and a retention policy."""
+"""`request-logger setup`: install the index templates, a retention policy, and upgrade indices of earlier versions."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import argparse
 from request_logger.commands.durations import duration
 from request_logger.commands.engine_access import quiet_engine
 from request_logger.commands.installer import Installer
+from request_logger.commands.upgrading import upgrade
 from request_logger.errors import CommandError
 from request_logger.settings import Settings
 from request_logger.store.indices import retention
@@ -23,6 +24,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="with INDEX_PERIOD: let the search engine (ILM, ISM) remove indices that have only documents older than "
         "this: hours, days or weeks, such as 90d",
     )
+    parser.add_argument(
+        "--upgrade",
+        nargs="?",
+        const="",
+        metavar="INDICES",
+        help="copy indices of earlier versions to new ones with the current types, while loggers write, and put an "
+        "alias in their place; names or globs, separated by commas (default: all that `check` lists)",
+    )
     parser.add_argument("--dry-run", action="store_true", help="print the requests, change nothing")
 
 
@@ -30,11 +39,14 @@ def run(arguments: argparse.Namespace) -> int:
     """Install what is missing or older. Status 0: all is installed, 2: an invalid setting, or no search engine."""
     settings = Settings.from_env()
     min_age = _age(arguments.retention, settings) if arguments.retention is not None else ""
-    installer = Installer(quiet_engine(settings), dry_run=arguments.dry_run)
+    engine = quiet_engine(settings)
+    installer = Installer(engine, dry_run=arguments.dry_run)
     for name, template in wanted(settings).items():
         installer.template(name, template)
     if min_age:
         _retain(installer, settings, min_age, arguments.retention)
+    if arguments.upgrade is not None:
+        upgrade(engine, settings, arguments.upgrade, dry_run=arguments.dry_run)
     return 0
 
 

@@ -17,6 +17,7 @@ PERIODS = ("none", "month", "day")
 _FORMS = {"month": "%Y.%m", "day": "%Y.%m.%d"}
 # Including .v2 and so on: the copies that `request-logger check` recommends.
 _PERIOD = re.compile(r"-(2[0-9]{3}\.(?:0[1-9]|1[0-2])(?:\.(?:0[1-9]|[12][0-9]|3[01]))?)(?:\.v[0-9]+)?$", re.ASCII)
+_COPY = re.compile(r"\.v[0-9]+$", re.ASCII)
 _EPOCH, _DAY_NANOS = date(1970, 1, 1).toordinal(), 86_400 * 10**9
 # Earlier than CloudEvents, which began in 2017.
 _FIRST_DAY = date(2015, 1, 1).toordinal()
@@ -50,6 +51,11 @@ def index_at(index: str, day: date, period: str) -> str:
     """Return the index of a document whose first event is of a day (UTC)."""
     form = _FORMS.get(period)
     return index if form is None else f"{stem(index)}-{day:{form}}"
+
+
+def without_period(name: str) -> str:
+    """Return an index's name without its period and the number of a copy; of a long name only its form with a hash."""
+    return _COPY.sub("", _PERIOD.sub("", name))
 
 
 def pattern(index: str) -> str:

@@ -28,6 +28,7 @@ from request_logger.documents.feedback_join import (
     with_all_evaluations,
     without_evaluations,
 )
+from request_logger.documents.kept_fields import REMOVED, kept_of, says_the_same
 from request_logger.documents.parts import RECEIVED, TRACE_ID, Part
 
 Document = dict[str, Any]
@@ -57,6 +58,9 @@ def join(stored: Document | None, part: Part) -> Document:
         }
     if not same_owner(stored, part.header):
         return stored
+    is_removed = REMOVED in stored
+    if is_removed:
+        part = replace(part, content=kept_of(part.name, part.content))
     nodes, first = nodes_in(stored), _text(stored, "Ce-Modelid")
     # Without a model id on one side, two nodes can't be distinguished.
     if not first and part.node and len(nodes) == 1 and not _has_nodes(stored):
@@ -74,7 +78,11 @@ def join(stored: Document | None, part: Part) -> Document:
     elif known is not None and not _replaces(part.content, known):
         return stored
     nodes[node][part.name] = part.content
-    return _assemble(stored, part, nodes, node)
+    document = _assemble(stored, part, nodes, node)
+    if is_removed and not says_the_same(part_in(stored, "feedback"), part_in(document, "feedback")):
+        # They are of the feedback before, and nothing is left to compare this one with.
+        document.pop("metrics", None)
+    return document
 
 
 def _joined_feedback(stored: Document, known: Document, part: Part) -> Part | None:

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import orjson
 
-from request_logger.common.json import JsonText, has_big_integer, parse_leniently
+from request_logger.common.json import JsonText, dumps, has_big_integer, literal, parse_leniently
 from request_logger.documents.event import BadEventError, kind_of
 
 # For smaller events a single parse of everything is faster.
@@ -44,6 +44,15 @@ def parse_batch(raw: bytes | bytearray) -> Iterator[Any]:
     if not isinstance(value, list):
         raise BadEventError(f"body: expected a JSON array of CloudEvents, found {kind_of(value)}")
     return iter(value)
+
+
+def event_json(value: dict[str, Any]) -> bytes:
+    """Return a parsed event as JSON, as it was written."""
+    parts = [
+        b"%b:%b" % (dumps(name), item.text if isinstance(item, JsonText) else literal(item))
+        for name, item in value.items()
+    ]
+    return b"{%b}" % b",".join(parts)
 
 
 def parse_array(raw: bytes | bytearray) -> list[Any] | None:

@@ -14,6 +14,7 @@ from request_logger.documents.event import Event
 from request_logger.documents.log_fields import log_fields
 from request_logger.documents.parts import Part, TooManyRowsError, parts_of
 from request_logger.ingest.access import Access
+from request_logger.ingest.erased import ERASED, ErasedIds
 from request_logger.ingest.key_plan import KeyPlans
 from request_logger.ingest.memory_budget import ROW_BYTES, Budget, RequestTooLargeError, event_bytes
 from request_logger.ingest.redaction import Redactor
@@ -64,6 +65,11 @@ class Prepared:
     RequestTooLargeError when there never can be."""
 
 
+_STORED_NOTHING: Future[Documents | None] = Future()
+_STORED_NOTHING.set_result(None)
+_NOTHING_TO_STORE = Prepared(0, lambda: _STORED_NOTHING)
+
+
 class IngestPipeline:
     """Admits, redacts, decodes and submits events; what the engine can't take goes to the spool.
 
@@ -83,6 +89,7 @@ class IngestPipeline:
         plans: KeyPlans,
         settle: Settle,
         flat_of: FlatOf,
+        erased: ErasedIds,
         writer: Writer,
         spool: Spool | None,
     ) -> None:
@@ -96,6 +103,7 @@ class IngestPipeline:
         self._plans = plans
         self._settle = settle
         self._flat_of = flat_of
+        self._erased = erased
         self._writer = writer
         self._spool = spool
         self._decoding = threading.Lock()
@@ -112,8 +120,12 @@ class IngestPipeline:
         return bool(self._redactor)
 
     def admit(self, event: Event) -> Event:
-        """Return the event if it may be stored. Raises ForbiddenEventError, IgnoredEventError if not sampled."""
+        """Return the event if it may be stored.
+
+        Raises ForbiddenEventError, and IgnoredEventError if it is not in the sample, or of an erased prediction.
+        """
         event = self._access.admit(event)
+        self._erased.check(event)
         sample(event, self._settings.sample_rate)
         return event
 
@@ -193,6 +205,10 @@ class IngestPipeline:
         Many decoded events can be queued at once, so that the writer joins those of one document into one write. Raises
         RequestTooLargeError where the event never fits into memory.
         """
+        if self._erased.has(event):
+            # It was spooled before the prediction was erased.
+            self._telemetry.events.labels(event.part, ERASED).inc()
+            return _NOTHING_TO_STORE
         schema = self._schema_of(event)
         held = event_bytes(event.body.raw)
         parts = self._parts_of(event, schema, self._budget.most_rows(held))

@@ -28,6 +28,7 @@ from request_logger.documents.document import (
 )
 from request_logger.documents.event import Event
 from request_logger.documents.event_metadata import is_failure
+from request_logger.documents.kept_fields import REMOVED
 from request_logger.documents.key_document import is_key_document, merged
 from request_logger.documents.parts import RECEIVED, Part
 from request_logger.documents.row_counts import batch_rows, embedded_rows, rows_of_feedback
@@ -304,6 +305,9 @@ def merging(settle: Settle) -> Callable[[Document, Document], Document | None]:
     def merge(one: Document, other: Document) -> Document | None:
         if not same_owner(one, other):
             return None
+        if REMOVED in other and REMOVED not in one:
+            # What was derived from the payload is only in the copy without it.
+            one, other = other, one
         if is_key_document(one) or is_key_document(other):
             return merged(one, other, parts_in(other))
         joined = one

@@ -20,9 +20,9 @@ from prometheus_client import CollectorRegistry
 from request_logger.documents.event import BadEventError, IgnoredEventError
 from request_logger.forward import Forwarder
 from request_logger.ingest.access import ForbiddenEventError
+from request_logger.ingest.erased import outcome_of
 from request_logger.ingest.pipeline import EVENT_WEIGHT_BYTES, IngestPipeline
 from request_logger.ingest.redaction import Redactor
-from request_logger.ingest.sampling import SAMPLED
 from request_logger.kafka.binding import forwarded, prepared
 from request_logger.kafka.config import consumer_config, topics
 from request_logger.kafka.dead_letters import DeadLetters
@@ -211,7 +211,7 @@ class KafkaConsumer:
         try:
             event, send = prepared(self._pipeline, record, self._settings)
         except IgnoredEventError as error:
-            telemetry.events.labels("", "sampled" if error.reason == SAMPLED else "ignored").inc()
+            telemetry.events.labels("", outcome_of(error)).inc()
             return PendingRecord(record)
         except ForbiddenEventError as error:
             telemetry.turned_away("forbidden", str(error))

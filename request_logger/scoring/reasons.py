@@ -30,6 +30,7 @@ class PairReason(StrEnum):
     RESPONSE_WITHOUT_INSTANCE = "the response has no instance"
     FEEDBACK_RESPONSE_UNDECODABLE = "the response in the feedback can't be decoded to rows"
     NO_RESPONSE = "no response is stored"
+    PAYLOAD_REMOVED = "the payload was removed before the feedback: payload_removed says when"
     REQUEST_FAILED = "the request failed: response.ce-statuscode is over 399"
 
 

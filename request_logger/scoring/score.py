@@ -14,8 +14,9 @@ from request_logger.common.mapped_fields import DELAY
 from request_logger.common.times import now
 from request_logger.documents.audit import with_audit
 from request_logger.documents.batches import has_own_messages
-from request_logger.documents.document import Document, part_in
+from request_logger.documents.document import Document, expand, part_in
 from request_logger.documents.folds import with_fold
+from request_logger.documents.kept_fields import REMOVED
 from request_logger.documents.latency import delay_seconds, with_latency
 from request_logger.payloads import UndecodableError, decode_message
 from request_logger.payloads.evaluations import EVALUATIONS
@@ -73,8 +74,20 @@ def settler(
     """
 
     def settle(document: Document) -> Document:
+        if REMOVED in document:
+            return _without_payload(document)
         scored = with_prediction(_with_metrics(with_latency(document)), chooser)
         return with_audit(with_fold(scored, fold_key), audit_rate)
+
+    def _without_payload(document: Document) -> Document:
+        """Keep what was derived from the payload while it was there; only new evaluations change the metrics."""
+        kept = document.get("metrics")
+        if not isinstance(kept, dict) or "feedback" not in document:
+            return _with_metrics(document)
+        assessed, _ = evaluations.of_feedback(part_in(document, "feedback"))
+        whole = expand(kept)
+        metrics = {**whole, **assessed}
+        return document if metrics == whole else {**document, "metrics": {**metrics, "scored_at": now()}}
 
     def _with_metrics(document: Document) -> Document:
         metrics = score(document, chooser, observe) if "feedback" in document else None

@@ -7,6 +7,7 @@ from typing import Any
 from request_logger.common.json import all_parsed
 from request_logger.documents.document import Document, part_in
 from request_logger.documents.event_metadata import is_failure
+from request_logger.documents.kept_fields import REMOVED
 from request_logger.scoring.reasons import PairReason
 from scorers.base import Row
 
@@ -31,6 +32,8 @@ def stored_row(document: Document) -> tuple[Row | None, PairReason | None]:
         return None, PairReason.RESPONSE_UNDECODABLE
     if "instance" in response:
         return Row(all_parsed(response["instance"]), _column_names(response.get("names"))), None
+    if REMOVED in document:
+        return None, PairReason.PAYLOAD_REMOVED
     if "payload_dropped" in response:
         return None, PairReason.RESPONSE_DROPPED
     return None, PairReason.RESPONSE_WITHOUT_INSTANCE

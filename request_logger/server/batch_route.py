@@ -11,9 +11,9 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from hashlib import blake2b
-from typing import Any
 
-from request_logger.common.json import JsonText, dumps, literal
+from request_logger.common.json import dumps
+from request_logger.documents.envelope import event_json
 from request_logger.documents.event import Event, from_structured, join_key_of
 from request_logger.ingest.memory_budget import Budget, NoRoomError, RequestTooLargeError
 from request_logger.ingest.pipeline import IngestPipeline
@@ -145,19 +145,10 @@ class BatchRoute:
         """Return a batch with the events at some positions of one, None where there is no memory for it."""
         try:
             values = enumerate(elements(raw, self._budget))
-            return b"[%b]" % b",".join(_literal(value) for position, value in values if position in positions)
+            return b"[%b]" % b",".join(event_json(value) for position, value in values if position in positions)
         except (NoRoomError, RequestTooLargeError):
             # They are stored, whatever becomes of the copy.
             return None
-
-
-def _literal(value: Any) -> bytes:
-    """Return an event of a batch as JSON."""
-    parts = [
-        b"%b:%b" % (dumps(name), item.text if isinstance(item, JsonText) else literal(item))
-        for name, item in value.items()
-    ]
-    return b"{%b}" % b",".join(parts)
 
 
 def entries(answers: Iterable[Answer]) -> bytes:

@@ -13,8 +13,8 @@ from flask import Response
 from request_logger.common.json import dumps
 from request_logger.documents.event import BadEventError, IgnoredEventError
 from request_logger.ingest.access import ForbiddenEventError
+from request_logger.ingest.erased import outcome_of
 from request_logger.ingest.memory_budget import RequestTooLargeError
-from request_logger.ingest.sampling import SAMPLED
 from request_logger.logs import without_values
 from request_logger.server.request_body import LateBodyError
 from request_logger.store.changes import RejectedError, StoreUnavailableError
@@ -85,7 +85,7 @@ def answer_to(error: Exception, telemetry: Telemetry) -> Answer:
             telemetry.turned_away("late", str(error))
             return error_answer(408, str(error), {"Connection": "close"})
         case IgnoredEventError():
-            telemetry.events.labels("", "sampled" if error.reason == SAMPLED else "ignored").inc()
+            telemetry.events.labels("", outcome_of(error)).inc()
             return EMPTY
         case ForbiddenEventError():
             telemetry.turned_away("forbidden", str(error))

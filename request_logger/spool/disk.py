@@ -48,6 +48,7 @@ _SCHEMA = (
     "PRAGMA auto_vacuum=INCREMENTAL",
     "PRAGMA journal_mode=WAL",
     "PRAGMA synchronous=FULL",
+    "PRAGMA secure_delete=FAST",  # zeroes what a removed record leaves in a page that stays in use
     f"PRAGMA journal_size_limit={RESERVE_BYTES}",
     "CREATE TABLE IF NOT EXISTS events (id INTEGER PRIMARY KEY AUTOINCREMENT, record BLOB NOT NULL)",
     "CREATE TABLE IF NOT EXISTS totals (id INTEGER PRIMARY KEY, events INTEGER NOT NULL, bytes INTEGER NOT NULL)",
@@ -184,10 +185,14 @@ class Spool:
             self._replace_damaged(error)
             raise
         if self.is_empty and _size_of(self._path) + _size_of(self._log_path) > self._spare_bytes:
-            with self._locked(), suppress(sqlite3.OperationalError):  # only to release disk space
-                db = self._current()
-                db.executescript("PRAGMA incremental_vacuum")  # execute() would stop after its first page
-                db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            self.release()
+
+    def release(self) -> None:
+        """Release the disk space of removed records, and what it still has of them. Raises OSError."""
+        with self._locked(), suppress(sqlite3.OperationalError):
+            db = self._current()
+            db.executescript("PRAGMA incremental_vacuum")  # execute() would stop after its first page
+            db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def set_aside(self, row: tuple[int, bytes], reason: str) -> None:
         """Move a record that can't be replayed into its own file. Raises OSError and sqlite3.Error.

@@ -101,7 +101,7 @@ def test_unknown_values_are_rejected() -> None:
 
 
 @needs_helm
-@pytest.mark.parametrize("values", [(), ("monitoring=true", "prune.olderThan=30d", "settings.INDEX_NAME=all")])
+@pytest.mark.parametrize("values", [(), ("monitoring=true", "prune.payloadsOlderThan=30d", "settings.INDEX_NAME=all")])
 def test_what_it_applies_is_valid(values: tuple[str, ...]) -> None:
     """By the schemas of their kinds."""
     manifests = rendered(*values)
@@ -135,7 +135,8 @@ def test_values_change_what_they_say(tmp_path: Path) -> None:
         [HELM, "package", str(CHART), "--destination", str(tmp_path)], capture_output=True, timeout=60, check=True
     )
     (package,) = tmp_path.iterdir()
-    given = ("image.repository=mine/logger", "image.tag=9", "resources.limits.memory=2Gi", "prune.olderThan=30d")
+    given = ("image.repository=mine/logger", "image.tag=9", "resources.limits.memory=2Gi", "prune.olderThan=190d")
+    given += ("prune.payloadsOlderThan=30d",)
     manifests = rendered(
         *given, "autoscaler.min=3", "settings.GUNICORN_WORKERS=5", "networkPolicy=false", chart=package
     )
@@ -147,7 +148,12 @@ def test_values_change_what_they_say(tmp_path: Path) -> None:
     assert named(manifests, "autoscaling/v2/HorizontalPodAutoscaler")[NAME]["spec"]["minReplicas"] == 3
     assert named(manifests, "v1/ConfigMap")[NAME]["data"]["GUNICORN_WORKERS"] == "5"
     (job,) = named(manifests, "batch/v1/CronJob").values()
-    assert next(pod_specs(job))[1]["containers"][0]["args"][-1] == "30d"
+    assert next(pod_specs(job))[1]["containers"][0]["args"][-4:] == [
+        "--older-than",
+        "190d",
+        "--payloads-older-than",
+        "30d",
+    ]
     assert "NetworkPolicy" not in {manifest["kind"] for manifest in manifests}
     # A change of settings rolls the pods.
     (other,) = named(rendered("settings.LOG_LEVEL=DEBUG"), "apps/v1/Deployment").values()

@@ -294,14 +294,14 @@ def test_a_component_keeps_the_host(component: str, tmp_path: Path) -> None:
 
 
 @needs_kustomize
-@pytest.mark.parametrize("component", ["opensearch", "elastic", "prune"])
+@pytest.mark.parametrize("component", ["opensearch", "elastic", "prune", "prune-payloads"])
 @pytest.mark.parametrize("overlay", APPLIED)
 def test_components_go_with_every_overlay(component: str, overlay: str, tmp_path: Path) -> None:
     """An engine's component gives every pod its credentials and its CA; prune makes a job, each of them valid."""
     if overlay == f"overlays/{component}":
         manifests = rendered(overlay)
     else:
-        if component != "prune" and overlay in ("overlays/opensearch", "overlays/elastic"):
+        if not component.startswith("prune") and overlay in ("overlays/opensearch", "overlays/elastic"):
             overlay = "base"  # it has an engine's component already
         # Kustomize takes relative paths only.
         shutil.copytree(K8S, tmp_path / "k8s")
@@ -311,11 +311,12 @@ def test_components_go_with_every_overlay(component: str, overlay: str, tmp_path
         )
         manifests = rendered(tmp_path)
     assert [problem for manifest in manifests for problem in problems(manifest)] == []
-    if component == "prune":
+    if component.startswith("prune"):
         (job,) = named(manifests, "batch/v1/CronJob").values()
         ((_, pod),) = pod_specs(job)
         assert pod["containers"][0]["envFrom"][0]["configMapRef"]["name"] in named(manifests, "v1/ConfigMap")
         assert pod["containers"][0]["image"].startswith("registry.example/")
+        assert ("--payloads-older-than" in pod["containers"][0]["args"]) == (component == "prune-payloads")
         return
     (config,) = named(manifests, "v1/ConfigMap").values()
     assert config["data"]["ELASTICSEARCH_PROTOCOL"] == "https"

@@ -34,7 +34,7 @@ Mapping = dict[str, Any]
 
 TEMPLATE_NAME = "request-logger"
 # Increase it with every change below: at start, a template with a lower version is replaced.
-VERSION = 5
+VERSION = 6
 INDEX_PATTERNS = ["inference-log-*", "reference-log-*", "drift-log-*"]
 DEAD_LETTER_INDEX = "request-logger-dead-letters"
 # The limit counts all fields of an index, including objects and `.keyword` subfields. Ours are in the mapping from the
@@ -197,6 +197,7 @@ def mapping(*, keyword_subfields: bool = True, text_search: bool = False) -> Map
             "Ce-Modelid": _WITH_SUBFIELD,
             "fold": {"type": "byte"},
             "audit": {"type": "boolean"},
+            "payload_removed": {"type": "date"},
             "request": _prediction(grouped, text_search=text_search),
             "response": _prediction(grouped, text_search=text_search),
             "feedback": _part(
