@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from request_logger import otlp
 from request_logger.analytics.token_prices import TokenPrices
 from request_logger.archives import formats
 from request_logger.ingest.access import Access
@@ -27,6 +28,7 @@ def startup_problems(settings: Settings, *more: Callable[[], object]) -> list[st
         lambda: Redactor(settings.redact, settings.redact_key),
         lambda: TokenPrices(settings.token_prices),
         lambda: _check_format(settings.marshal_format),
+        lambda: otlp.check(settings),
         *more,
         errors=_ERRORS,
     )

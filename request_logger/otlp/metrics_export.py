@@ -70,6 +70,11 @@ class MetricsExport:
         self._telemetry.otlp.labels("metrics_sent" if is_sent else "metrics_failed").inc()
 
 
+def check() -> None:
+    """Raise ValueError where a variable of the SDK is invalid; most invalid ones get its default, with a warning."""
+    OTLPMetricExporter().shutdown(timeout_millis=0)
+
+
 class _Lock:
     """The right to send, of one process at a time; without a file this process has it.
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
+from urllib.parse import urlsplit
 
 from request_logger.otlp.exported import Exported
 from request_logger.otlp.trace import Recording
@@ -56,26 +57,43 @@ def start(settings: Settings, telemetry: Telemetry, exported: Exported | None) -
 
     Without ``exported`` no metrics are exported.
     """
-    if not settings.otel_exporter_otlp_endpoint or _is("OTEL_SDK_DISABLED", "true"):
+    if not _is_on(settings):
         return None
+    check(settings)
+    # Only here, and so not without an endpoint.
+    from request_logger.otlp.metrics_export import MetricsExport  # noqa: PLC0415
+    from request_logger.otlp.tracer import Tracer  # noqa: PLC0415
+
+    tracer = None if _is("OTEL_TRACES_EXPORTER", "none") else Tracer(telemetry)
+    wants_metrics = exported is not None and not _is("OTEL_METRICS_EXPORTER", "none")
+    return Otlp(tracer, MetricsExport(exported, telemetry) if wants_metrics and exported is not None else None)
+
+
+def check(settings: Settings) -> None:
+    """Raise SettingsError where the export can't be started: the SDK is missing, or a variable is invalid."""
+    if not _is_on(settings):
+        return
+    endpoint = urlsplit(settings.otel_exporter_otlp_endpoint)
+    if endpoint.scheme not in ("http", "https") or not endpoint.hostname:
+        raise SettingsError("OTEL_EXPORTER_OTLP_ENDPOINT: expected a URL such as http://collector:4318")
+    protocol = os.environ.get("OTEL_EXPORTER_OTLP_PROTOCOL", "")
+    if protocol not in ("", "http/protobuf"):
+        raise SettingsError(f"OTEL_EXPORTER_OTLP_PROTOCOL: expected http/protobuf, found {protocol!r}")
     try:
-        # Only here, and so not without an endpoint.
-        from request_logger.otlp.metrics_export import MetricsExport  # noqa: PLC0415
-        from request_logger.otlp.tracer import Tracer  # noqa: PLC0415
+        from request_logger.otlp import metrics_export, tracer  # noqa: PLC0415
+
+        metrics_export.check()
+        tracer.check()
     except ImportError as error:
         raise SettingsError(
             f'OTEL_EXPORTER_OTLP_ENDPOINT: needs {error.name}: run pip install "seldon-request-logger-scoring[otlp]"'
         ) from None
-    protocol = os.environ.get("OTEL_EXPORTER_OTLP_PROTOCOL", "")
-    if protocol not in ("", "http/protobuf"):
-        raise SettingsError(f"OTEL_EXPORTER_OTLP_PROTOCOL: expected http/protobuf, found {protocol!r}")
-    wants_metrics = exported is not None and not _is("OTEL_METRICS_EXPORTER", "none")
-    try:
-        tracer: Any = None if _is("OTEL_TRACES_EXPORTER", "none") else Tracer(telemetry)
-        metrics = MetricsExport(exported, telemetry) if wants_metrics and exported is not None else None
     except ValueError as error:
-        raise SettingsError(f"OTEL_EXPORTER_OTLP_ENDPOINT and other OTEL_ variables: {error}") from None
-    return Otlp(tracer, metrics)
+        raise SettingsError(f"OTEL_...: {error}") from None
+
+
+def _is_on(settings: Settings) -> bool:
+    return bool(settings.otel_exporter_otlp_endpoint) and not _is("OTEL_SDK_DISABLED", "true")
 
 
 def _is(name: str, value: str) -> bool:

@@ -13,10 +13,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-from opentelemetry.propagate import extract
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.trace import SpanKind, Status, StatusCode, set_span_in_context
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from request_logger.otlp.resource import resource
 from request_logger.otlp.trace import Recording
@@ -37,10 +37,12 @@ class Tracer:
         self._provider = TracerProvider(resource=resource(), shutdown_on_exit=False)
         self._provider.add_span_processor(_BoundedProcessor(BatchSpanProcessor(exporter), exporter, telemetry))
         self._tracer = self._provider.get_tracer("request_logger")
+        # Not OTEL_PROPAGATORS, which may name one whose package isn't there: every sender sends this one.
+        self._extract = TraceContextTextMapPropagator().extract
 
     def begin(self, headers: Mapping[str, str]) -> Recording | None:
         """Return the recording of a request, None where it isn't sampled; its parent is in the header traceparent."""
-        span = self._tracer.start_span("POST /", extract(headers), SpanKind.SERVER)
+        span = self._tracer.start_span("POST /", self._extract(headers), SpanKind.SERVER)
         return Recording(span) if span.is_recording() else None
 
     def end(self, recording: Recording, status: int) -> None:
@@ -64,6 +66,12 @@ class Tracer:
         thread = threading.Thread(target=self._provider.shutdown, name="otlp-close", daemon=True)
         thread.start()
         thread.join(seconds)
+
+
+def check() -> None:
+    """Raise ValueError where a variable of the SDK is invalid; most invalid ones get its default, with a warning."""
+    TracerProvider(shutdown_on_exit=False)
+    BatchSpanProcessor(OTLPSpanExporter()).shutdown()  # type: ignore[no-untyped-call]
 
 
 def quiet() -> None:

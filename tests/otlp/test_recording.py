@@ -11,7 +11,8 @@ import pytest
 from opentelemetry.sdk.resources import Resource
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from request_logger.otlp import start
+from request_logger import otlp
+from request_logger.otlp import check, start
 from request_logger.otlp.exported import Exported
 from request_logger.otlp.metrics_data import metrics_data
 from request_logger.otlp.trace import MOST_SPANS, Recording, TimedEngine, timed_plan
@@ -145,8 +146,19 @@ def test_mistakes_are_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
     with pytest.raises(SettingsError, match=r"^OTEL_EXPORTER_OTLP_PROTOCOL: expected http/protobuf, found 'grpc'$"):
         start(ENDPOINT, telemetry, Exported(list))
+    monkeypatch.delenv("OTEL_EXPORTER_OTLP_PROTOCOL")
+    for wrong in ("collector:4318", "http://"):
+        with pytest.raises(SettingsError, match=r"^OTEL_EXPORTER_OTLP_ENDPOINT: expected a URL such as http://"):
+            start(Settings(otel_exporter_otlp_endpoint=wrong), telemetry, Exported(list))
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "soon")
+    check(ENDPOINT)
+    monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "40")
+    with pytest.raises(SettingsError, match=r"^OTEL_\.\.\.: max_export_batch_size must be less than or equal to max_q"):
+        check(ENDPOINT)
     for name in [name for name in sys.modules if name.startswith(("opentelemetry", "request_logger.otlp."))]:
         monkeypatch.delitem(sys.modules, name)
+    for name in ("metrics_export", "tracer"):
+        monkeypatch.delattr(otlp, name)
     monkeypatch.setitem(sys.modules, "opentelemetry.sdk.metrics.export", None)
     monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.metric_exporter", None)
     with pytest.raises(
