@@ -26,7 +26,7 @@ FORBIDDEN := GPL;AGPL;SSPL;Commons Clause;Proprietary
 .PHONY: help venv demo test test-engines fuzz fuzz-coverage coverage simulate faults mutate lint \
   format bench bench-first \
   bench-writes bench-cost bench-ordinary bench-coverage bench-selection bench-type-one bench-report docs \
-  docs-site dist sbom licences audit screencast image-check lock clean
+  docs-site dist sbom licences audit screencast image-check kube-check lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -134,6 +134,9 @@ screencast: $(READY) ## record the demo as an animated picture: docs/demo.svg
 
 image-check: $(READY) ## build and run the Dockerfile with buildah, without Docker (needs root, buildah, debootstrap)
 	@$(BIN)/python -m tests.release.image_check
+
+kube-check: $(READY) ## check manifests, chart and Knative on a real API server (first needs Go and half an hour; ARGS=--only TEXT)
+	@$(BIN)/python -m tests.cluster $(ARGS)
 
 docs: $(READY) ## generate the pages that come from the code
 	$(BIN)/request-logger settings > docs/settings.md

@@ -41,14 +41,17 @@ _JGO_TRIES = 3
 _MODULE = "transport-netty4"
 
 
-def cache_folder(kind: Kind) -> Path:
-    """Return the folder that caches the kind's jars and home."""
+def cache_root() -> Path:
+    """Return the folder of everything that is cached."""
     chosen = os.environ.get("REQUEST_LOGGER_CACHE_DIR")
     if chosen:
-        root = Path(chosen).expanduser()
-    else:
-        root = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "request-logger"
-    return root / "engines" / f"{kind.name}-{kind.version}"
+        return Path(chosen).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "request-logger"
+
+
+def cache_folder(kind: Kind) -> Path:
+    """Return the folder that caches the kind's jars and home."""
+    return cache_root() / "engines" / f"{kind.name}-{kind.version}"
 
 
 def why_no_jars(kind: Kind) -> str | None:

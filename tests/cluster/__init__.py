@@ -1,0 +1,1 @@
+"""`make kube-check`: the manifests and the chart against a real API server, the logger behind Knative's broker."""
