@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from request_logger.analytics.contrasts import Form
-from request_logger.analytics.formatting import number, p_value, percent, words
+from request_logger.analytics.formatting import bounded, number, p_value, percent, words
 
 Report = dict[str, Any]
 
@@ -46,6 +46,24 @@ def rows(found: Report) -> Iterator[list[str]]:
             p_value(row["p_value"]) if tested else "-",
             row.get("reason", test),
         ]
+
+
+_MOST_CLASSES = 20
+
+
+CLASS_HEADER = ["class", "of", "precision", "recall", "F1", "support"]
+
+
+def class_rows(found: Report) -> Iterator[list[str]]:
+    """Yield two rows for each class, the most frequent first: the figures of both with their intervals."""
+    tables = [found.get("per_class", {}).get(side, {}) for side in "ab"]
+    labels = {label for table in tables for label in table}
+    sizes = {label: sum(table.get(label, {}).get("support", 0) for table in tables) for label in labels}
+    for label in sorted(labels, key=lambda name: (-sizes[name], name))[:_MOST_CLASSES]:
+        for side, table in zip("ab", tables, strict=True):
+            row = table.get(label, {})
+            parts = [bounded(row, part) for part in ("precision", "recall", "f1")]
+            yield [label, found[side]["name"], *parts, number(row.get("support"))]
 
 
 def notes(found: Report) -> Iterator[str]:

@@ -10,7 +10,7 @@ from typing import Any
 from request_logger.analytics import coverage as feedback
 from request_logger.analytics import curves
 from request_logger.analytics.buckets import Segment, over_time
-from request_logger.analytics.class_averages import intervals_by_class
+from request_logger.analytics.class_tables import class_table
 from request_logger.analytics.conditions import where
 from request_logger.analytics.consistency import Judgement, judge
 from request_logger.analytics.drift.report import DriftOptions, drift_report
@@ -26,7 +26,8 @@ from request_logger.analytics.label_averages import fetch_cooccurrences
 from request_logger.analytics.label_delays import delays_by_label
 from request_logger.analytics.llm_answers import answers_report
 from request_logger.analytics.maturity import COMPLETE, FEW_LABELS, NO_DELAYS, Maturity, find_maturity, only_mature
-from request_logger.analytics.queries import Answers, QueryRunner
+from request_logger.analytics.queries import QueryRunner
+from request_logger.analytics.report_parts import ALL_PARTS, Part
 from request_logger.analytics.scope import PREDICTION_DATE, Scope, find_scope
 from request_logger.analytics.selection import IN_BATCHES
 from request_logger.analytics.shares import INDEPENDENT, Dependence
@@ -62,7 +63,8 @@ class Options:
     ``by``: a field to split by. ``window``: the time span of one point of the curve; empty: chosen by the span of the
     documents. ``mature``: only predictions that are old enough for their labels. ``slices``: whether to look for the
     worst slices in all fields. ``where``: conditions, see `conditions.where`. ``against``: what inputs and predictions
-    are compared with, see `drift_report`; empty: nothing.
+    are compared with, see `drift_report`; empty: nothing. ``metric``: that of the curves over time; empty: each
+    scorer's headline. ``parts``: those that are computed.
     """
 
     target: str = ""
@@ -75,6 +77,8 @@ class Options:
     slices: bool = False
     where: tuple[str, ...] = ()
     against: str = ""
+    metric: str = ""
+    parts: frozenset[Part] = ALL_PARTS
 
 
 def make_report(engine: EngineReader, settings: Settings, options: Options, *, only_own: bool = False) -> Report:
@@ -118,6 +122,8 @@ def _report(runner: QueryRunner, settings: Settings, scope: Scope, options: Opti
     rows = runner.count(scope, IN_BATCHES)
     are_together = bool(rows or settings.fold_key)
     tasks = tasks_of(runner, scope, settings)
+    _check_metric(tasks, options.metric)
+    has_curves, has_feedback = Part.CURVES in options.parts, Part.FEEDBACK in options.parts
     report: Report = {
         "made_at": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
         "target": options.target,
@@ -127,23 +133,31 @@ def _report(runner: QueryRunner, settings: Settings, scope: Scope, options: Opti
         "by_date": options.by_date,
         "where": list(options.where),
         "coverage": _coverage(runner, scope),
-        "delay": _delay(runner, scope),
+        "delay": _delay(runner, scope) if has_feedback else None,
         "maturity": _maturity(maturity),
-        "delay_by_label": delays_by_label(runner, scope, maturity),
+        "delay_by_label": delays_by_label(runner, scope, maturity) if has_feedback else None,
         "unscorable": [{"reason": reason, "n": n} for reason, n in feedback.reasons(runner, scope)],
         "tasks": [
             _task(runner, scope, settings, task, judgement, field, options, marking, are_together=are_together)
             for task in tasks
         ],
-        "evaluations": evaluations_report(runner, scope, field, options.window),
-        "answers": answers_report(runner, scope, prices),
+        "evaluations": evaluations_report(runner, scope, field, options.window) if has_curves else None,
+        "answers": answers_report(runner, scope, prices) if has_curves else None,
     }
-    report["selection"] = selection_report(runner, scope, tasks, report["tasks"], are_together=are_together)
+    if has_feedback:
+        report["selection"] = selection_report(runner, scope, tasks, report["tasks"], are_together=are_together)
     shown = {task["scorer"] for task in report["tasks"]}
     unseen = [f"{reason}." for scorer, reason in judgement.reasons.items() if scorer not in shown]
     notes = [*judgement.notes, *unseen, *_notes(report, options, rows, settings)]
     warned = {"warnings": judgement.warnings} if judgement.warnings else {}
     return {"tasks": [], **_without_empty(report), **warned, "notes": notes}
+
+
+def _check_metric(tasks: Sequence[Task], name: str) -> None:
+    tables = {"confusion_matrix"}
+    known = {metric.name for task in tasks for metric in task.metrics if not metric.per_class} - tables
+    if name and tasks and name not in known:
+        raise BadQueryError(f"--metric: expected one of {', '.join(sorted(known))}, found {name!r}")
 
 
 def _coverage(runner: QueryRunner, scope: Scope) -> Report:
@@ -201,25 +215,26 @@ def _task(
     if folds is not None and are_together:
         together = {each.name: each.together or each.why or NoInterval.NOT_SPLIT for each in metrics}
         cautious = folds.cautious
+    has_curves = Part.CURVES in options.parts
     found: Report = {
         "scorer": task.name,
         "documents": task.count,
         "shown": [metric.name for metric in task.shown],
         "metrics": [as_json(each) for each in metrics],
         "largest_fold": folds.largest if folds else None,
-        "per_class": _per_class(task, answers, folds),
+        "per_class": class_table(task.metrics, answers, folds),
         "confusion_matrix": matrix,
         "reliability": curves.reliability(task.metrics, answers, _known(together.get("accuracy"), cautious)),
         "roc": curves.roc(task.metrics, answers),
-        "over_time": _over_time(runner, scope, task, options, together, maturity),
+        "over_time": _over_time(runner, scope, task, options, together, maturity) if has_curves else None,
         "thresholds": threshold_figures(answers),
     }
-    if task.name == "regression":
+    if task.name == "regression" and has_curves:
         found["residuals"] = curves.residuals(runner, scope, task.only, answers)
         found["errors_by_prediction"] = curves.errors_by_prediction(
             runner, scope, task.only, _known(together.get("mean_error"), cautious)
         )
-    if field is not None and task.shown:
+    if field is not None and task.shown and has_curves:
         found["by"] = _by(runner, scope, task, field, together)
     if options.slices:
         found["slices"] = slices_of_task(runner, settings, scope, task)
@@ -228,28 +243,6 @@ def _task(
 
 def _known(found: Dependence | NoInterval | None, cautious: Dependence) -> Dependence:
     return found if isinstance(found, Dependence) else cautious
-
-
-def _per_class(task: Task, answers: Answers, folds: Folds | None) -> Report:
-    rows = _tables(task, answers)
-    known = {}
-    if all("true_positive" in row for row in rows.values()):
-        if folds is None or not folds.are_together:
-            known = intervals_by_class(rows)
-        elif folds.problem is None:
-            known = intervals_by_class(rows, folds, [_tables(task, some) for some in folds.without])
-    for label, intervals in known.items():
-        rows[label]["intervals"] = {name: [found.low, found.high] for name, found in intervals.items()}
-    return rows
-
-
-def _tables(task: Task, answers: Answers) -> Report:
-    rows: Report = {}
-    for metric in task.metrics:
-        if metric.per_class:
-            table = metric.compute({key: answers[need] for key, need in metric.needs.items()})
-            rows.update(table if isinstance(table, dict) else {})
-    return rows
 
 
 def _maturity(found: Maturity | None) -> Report | None:
@@ -264,13 +257,13 @@ def _maturity(found: Maturity | None) -> Report | None:
 def _over_time(
     runner: QueryRunner, scope: Scope, task: Task, options: Options, together: Together, maturity: Maturity | None
 ) -> Report | None:
-    """Return the headline metric (the first shown) per time window, and whether the window is mature, if known."""
+    """Return a metric (by default the first shown) per time window, and whether the window is mature, if known."""
     if not task.shown:
         return None
     window = options.window or window_of(runner, scope, task.only)
     if not window:
         return None
-    headline = task.shown[0]
+    headline = next((metric for metric in task.metrics if metric.name == options.metric), task.shown[0])
     segments = over_time(runner, scope, statistics_of([headline]), window, task.only)
     points = [
         {
