@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
@@ -64,13 +64,48 @@ def over_time(
     Weeks start on Monday and months on their first day, both in UTC; other windows start at multiples of their length
     since 1970. ``date_field`` defaults to that of the scope. Raises BadQueryError and what :class:`QueryRunner` raises.
     """
-    seconds = window_seconds(window)
     field = date_field or scope.date_field
+    check_windows(runner, scope, field, window, *more)
+    histogram, segment = _windows(field, window)
+    return _split(runner, scope, list(statistics), histogram, segment, more)
+
+
+def over_time_of_each(
+    runner: QueryRunner,
+    scope: Scope,
+    statistics: Iterable[Statistic],
+    window: str,
+    segments: Sequence[Segment],
+    *more: Query,
+) -> list[list[Segment]]:
+    """Return for each of some segments what :func:`over_time` returns of its documents, by one search.
+
+    The number of windows isn't checked: `check_windows` does. Raises as :func:`over_time` does.
+    """
+    histogram, segment = _windows(scope.date_field, window)
+    asked = list(statistics)
+    inner = {"aggs": aggregation_body(asked)} if asked else {}
+    parts = {f"part_{k}": {"filter": each.only, **inner} for k, each in enumerate(segments)}
+    try:
+        found = runner.aggregate(scope, {"segments": {**histogram, "aggs": parts}}, *more)
+    except TooManyBucketsError:
+        return [over_time(runner, scope, asked, window, *more, each.only) for each in segments]
+    curves: list[list[Segment]] = [[] for _ in segments]
+    for bucket in found.get("segments", {}).get("buckets", []):
+        for k, each in enumerate(segments):
+            part = bucket[f"part_{k}"]
+            if part["doc_count"]:
+                made = segment({**bucket, "doc_count": part["doc_count"]}, {})
+                answers = _answers(runner, scope, asked, part, having(made.only, each.only), more)
+                curves[k].append(replace(made, answers=answers))
+    return curves
+
+
+def _windows(field: str, window: str) -> tuple[dict[str, Any], Callable[[dict[str, Any], Answers], Segment]]:
+    """Return the histogram of a date by windows, and what makes a segment of one of its buckets."""
+    seconds = window_seconds(window)
     calendar = {"1w": "week", "month": "month"}.get(window)
     every = {"calendar_interval": calendar} if calendar else {"fixed_interval": f"{int(seconds)}s"}
-    histogram = {"date_histogram": {"field": field, **every, "min_doc_count": 1}}
-    asked = list(statistics)
-    _check_count(runner, scope, field, seconds, window, more)
 
     def segment(bucket: dict[str, Any], answers: Answers) -> Segment:
         start = datetime.fromtimestamp(bucket["key"] / 1000, UTC)
@@ -80,13 +115,12 @@ def over_time(
         only = {"range": {field: {"gte": _millis(start), "lt": _millis(end), "format": "epoch_millis"}}}
         return Segment(start, start.isoformat(timespec="minutes")[:16], bucket["doc_count"], only, answers)
 
-    return _split(runner, scope, asked, histogram, segment, more)
+    return {"date_histogram": {"field": field, **every, "min_doc_count": 1}}, segment
 
 
-def _check_count(
-    runner: QueryRunner, scope: Scope, field: str, seconds: float, window: str, more: Sequence[Query]
-) -> None:
-    """Reject more than MOST_WINDOWS windows. Raises BadQueryError."""
+def check_windows(runner: QueryRunner, scope: Scope, field: str, window: str, *more: Query) -> None:
+    """Reject more than MOST_WINDOWS windows of a date. Raises BadQueryError."""
+    seconds = window_seconds(window)
     ends = {name: {name: {"field": field}} for name in ("min", "max")}
     found = runner.aggregate(scope, ends, *more)
     low, high = (found.get(name, {}).get("value") for name in ends)

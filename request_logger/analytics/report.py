@@ -18,6 +18,7 @@ from request_logger.analytics.errors import BadQueryError
 from request_logger.analytics.estimate_json import as_json, point_as_json, split_as_json
 from request_logger.analytics.estimates import estimates, needs_folds, statistics_of, with_folds
 from request_logger.analytics.evaluation_report import evaluations_report
+from request_logger.analytics.fairness.report import fairness_of_task
 from request_logger.analytics.feedback.section import coverage_note, selection_report
 from request_logger.analytics.fields import Field, find_field
 from request_logger.analytics.intervals import NoInterval
@@ -26,14 +27,18 @@ from request_logger.analytics.label_averages import fetch_cooccurrences
 from request_logger.analytics.label_delays import delays_by_label
 from request_logger.analytics.llm_answers import answers_report
 from request_logger.analytics.maturity import COMPLETE, FEW_LABELS, NO_DELAYS, Maturity, find_maturity, only_mature
+from request_logger.analytics.plot_data import over_time as curves_over_time
+from request_logger.analytics.plot_data.predicted_actual import predicted_actual
+from request_logger.analytics.plot_data.scores import histogram, with_intervals
 from request_logger.analytics.queries import QueryRunner
 from request_logger.analytics.report_parts import ALL_PARTS, Part
-from request_logger.analytics.scope import PREDICTION_DATE, Scope, find_scope
+from request_logger.analytics.scope import Scope, find_scope
 from request_logger.analytics.selection import IN_BATCHES
 from request_logger.analytics.shares import INDEPENDENT, Dependence
 from request_logger.analytics.slices.report import slices_of_task
 from request_logger.analytics.splits import split_by, window_of
 from request_logger.analytics.tasks import Task, tasks_of
+from request_logger.analytics.thresholds.cells import Costs
 from request_logger.analytics.thresholds.report import figures as threshold_figures
 from request_logger.analytics.token_prices import TokenPrices
 from request_logger.analytics.vocabularies import DISJOINT, are_disjoint
@@ -63,8 +68,9 @@ class Options:
     ``by``: a field to split by. ``window``: the time span of one point of the curve; empty: chosen by the span of the
     documents. ``mature``: only predictions that are old enough for their labels. ``slices``: whether to look for the
     worst slices in all fields. ``where``: conditions, see `conditions.where`. ``against``: what inputs and predictions
-    are compared with, see `drift_report`; empty: nothing. ``metric``: that of the curves over time; empty: each
-    scorer's headline. ``parts``: those that are computed.
+    are compared with, see `drift_report`; empty: nothing. ``costs``: the value of each outcome of two classes, by which
+    thresholds are judged; None: by F1. ``metric``: that of the curves over time; empty: each scorer's headline.
+    ``parts``: those that are computed.
     """
 
     target: str = ""
@@ -77,6 +83,7 @@ class Options:
     slices: bool = False
     where: tuple[str, ...] = ()
     against: str = ""
+    costs: Costs | None = None
     metric: str = ""
     parts: frozenset[Part] = ALL_PARTS
 
@@ -133,6 +140,7 @@ def _report(runner: QueryRunner, settings: Settings, scope: Scope, options: Opti
         "by_date": options.by_date,
         "where": list(options.where),
         "coverage": _coverage(runner, scope),
+        "coverage_over_time": _coverage_over_time(runner, scope, options, maturity) if has_feedback else None,
         "delay": _delay(runner, scope) if has_feedback else None,
         "maturity": _maturity(maturity),
         "delay_by_label": delays_by_label(runner, scope, maturity) if has_feedback else None,
@@ -163,6 +171,14 @@ def _check_metric(tasks: Sequence[Task], name: str) -> None:
 def _coverage(runner: QueryRunner, scope: Scope) -> Report:
     found = feedback.coverage(runner, scope)
     return {**asdict(found), "share": found.share}
+
+
+def _coverage_over_time(
+    runner: QueryRunner, scope: Scope, options: Options, maturity: Maturity | None
+) -> Report | None:
+    if options.by_date == "feedback":
+        return None
+    return curves_over_time.coverage(runner, scope, options.window, maturity)
 
 
 def _delay(runner: QueryRunner, scope: Scope) -> Report | None:
@@ -227,15 +243,25 @@ def _task(
         "reliability": curves.reliability(task.metrics, answers, _known(together.get("accuracy"), cautious)),
         "roc": curves.roc(task.metrics, answers),
         "over_time": _over_time(runner, scope, task, options, together, maturity) if has_curves else None,
-        "thresholds": threshold_figures(answers),
+        "thresholds": with_intervals(
+            threshold_figures(answers, options.costs), _known(together.get("accuracy"), cautious)
+        ),
+        "score_histogram": histogram(task.metrics, answers),
     }
+    window = (found["over_time"] or {}).get("window", "")
+    if Part.CLASSES in options.parts:
+        window = window or options.window or window_of(runner, scope, task.only)
+        found["over_time_by_class"] = curves_over_time.by_class(runner, scope, task, matrix or {}, window, together)
     if task.name == "regression" and has_curves:
         found["residuals"] = curves.residuals(runner, scope, task.only, answers)
         found["errors_by_prediction"] = curves.errors_by_prediction(
             runner, scope, task.only, _known(together.get("mean_error"), cautious)
         )
+        found["predicted_actual"] = predicted_actual(runner, scope, task.only)
     if field is not None and task.shown and has_curves:
-        found["by"] = _by(runner, scope, task, field, together)
+        found["by"] = _by(runner, scope, task, field, together, window)
+    if field is not None and task.name == "binary" and has_curves:
+        found["fairness"] = fairness_of_task(runner, settings, scope, task, field)
     if options.slices:
         found["slices"] = slices_of_task(runner, settings, scope, task)
     return found
@@ -268,29 +294,25 @@ def _over_time(
     points = [
         {
             **point_as_json(segment, _metrics(segment, [headline], together)),
-            "mature": _is_mature(segment, maturity),
+            "mature": curves_over_time.is_mature(segment, maturity),
         }
         for segment in segments
     ]
     return {"metric": headline.name, "window": window, "points": points}
 
 
-def _is_mature(segment: Segment, maturity: Maturity | None) -> bool | None:
-    """Return whether all predictions of a window are mature; None if unknown, and for windows of feedback."""
-    ends = segment.only["range"].get(PREDICTION_DATE)
-    return (
-        None if maturity is None or ends is None else maturity.is_mature(datetime.fromtimestamp(ends["lt"] / 1000, UTC))
-    )
-
-
 def _iso(moment: datetime) -> str:
     return moment.isoformat().replace("+00:00", "Z")
 
 
-def _by(runner: QueryRunner, scope: Scope, task: Task, field: Field, together: Together) -> Report:
+def _by(runner: QueryRunner, scope: Scope, task: Task, field: Field, together: Together, window: str) -> Report:
     """Return the shown metrics by the values of a field, or by ranges for a number with many values."""
     split = split_by(runner, scope, statistics_of(task.shown), field, task.only)
-    return split_as_json(split, field, lambda segment: _metrics(segment, task.shown, together))
+    found = split_as_json(split, field, lambda segment: _metrics(segment, task.shown, together))
+    curves = curves_over_time.by_value(runner, scope, task, split.segments, window, together)
+    for part, curve in zip(found["parts"], curves, strict=False):
+        part["over_time"] = curve
+    return found
 
 
 def _metrics(segment: Segment, metrics: Sequence[Metric], together: Together) -> list[Report]:

@@ -10,6 +10,8 @@ class Part(StrEnum):
 
     CURVES = "curves"
     """Metrics over time and by a field, distributions of errors, evaluations, answers of language models."""
+    CLASSES = "classes"
+    """Recall by class over time."""
     FEEDBACK = "feedback"
     """Which predictions have feedback, how late it comes, and why it can't be scored."""
 

@@ -14,6 +14,7 @@ from request_logger.analytics.drift import tables as drift_tables
 from request_logger.analytics.formatting import duration, interval, number, percent, remarks, words
 from request_logger.analytics.maturity_text import delay_table, maturity_line, size_of_window
 from request_logger.analytics.report import Options, Report, make_report
+from request_logger.analytics.thresholds.cells import Costs
 from request_logger.analytics.thresholds.text import sentences
 from request_logger.commands.engine_access import quiet_engine
 from request_logger.commands.selection_args import add_mature, add_span, add_target
@@ -45,6 +46,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="add the drift of inputs and predictions against reference, previous, same-weekday or DATE..DATE",
     )
     add_mature(parser)
+    parser.add_argument(
+        "--cost",
+        metavar="VALUES",
+        default="",
+        help="judge thresholds by the value of each outcome, a cost is negative: tp=0,fp=-1,fn=-10,tn=0",
+    )
     parser.add_argument("--slices", action="store_true", help="look for the worst slices in all fields: takes longer")
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print JSON")
@@ -65,6 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
         slices=arguments.slices,
         where=tuple(arguments.where),
         against=arguments.against,
+        costs=Costs.of(arguments.cost) if arguments.cost else None,
     )
     report = make_report(quiet_engine(settings), settings, options)
     if arguments.json:

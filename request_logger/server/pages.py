@@ -35,7 +35,11 @@ _HEADERS = {
     "Cache-Control": "no-store",
 }
 # What a section computes beside the counts, the metrics and the tables by class.
-_PARTS = {Section.QUALITY: frozenset({Part.CURVES}), Section.FEEDBACK: frozenset({Part.FEEDBACK})}
+_PARTS = {
+    Section.QUALITY: frozenset({Part.CURVES}),
+    Section.CLASSES: frozenset({Part.CLASSES}),
+    Section.FEEDBACK: frozenset({Part.FEEDBACK}),
+}
 # Below a comparison, as an impression: the rest are in the section Errors.
 _MOST_WRONG = 5
 

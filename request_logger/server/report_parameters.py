@@ -9,13 +9,14 @@ from request_logger.analytics.contrasts import Form
 from request_logger.analytics.deployments import ListOptions
 from request_logger.analytics.errors import BadQueryError
 from request_logger.analytics.report import Options
+from request_logger.analytics.thresholds.cells import Costs
 from request_logger.analytics.wrong_predictions import DEFAULT_ROWS, Order
 from request_logger.analytics.wrong_predictions import Options as WrongOptions
 
 Given = Mapping[str, str]
 
 _DOCUMENTS = ("target", "from", "to", "by_date", "mature", "where")
-REPORT = ("target", "from", "to", "by", "window", "by_date", "mature", "against", "where", "metric")
+REPORT = ("target", "from", "to", "by", "window", "by_date", "mature", "against", "cost", "where", "metric")
 LIST = ("target", "from", "to", "where")
 ERRORS = (*_DOCUMENTS, "truth", "answer", "class", "scorer", "order", "after", "limit")
 DOCUMENT = ("index", "id")
@@ -46,6 +47,7 @@ def report_options(given: Given) -> Options:
         where=conditions(given),
         mature=_flag(given.get("mature", "")),
         against=given.get("against", ""),
+        costs=Costs.of(given["cost"]) if given.get("cost") else None,
         metric=given.get("metric", ""),
     )
 

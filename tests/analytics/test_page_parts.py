@@ -10,11 +10,10 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from xml.etree import ElementTree as ET
 
 import pytest
-from markupsafe import Markup
 
 from request_logger.analytics.page.downloads import of_picture, of_table
 from request_logger.analytics.page.matrix import MOST_LABELS, matrix_of
-from request_logger.analytics.page.svg import picture
+from request_logger.analytics.page.svg import file_of, picture
 from request_logger.analytics.page.view import Section, View
 
 HOSTILE = "<b>\"'&?#=x\ny"
@@ -76,13 +75,12 @@ def test_a_table_as_csv_and_json() -> None:
 
 def test_a_picture_on_its_own() -> None:
     """It is well-formed, and has its style."""
-    file = of_picture("Over <time>", picture("k", "Over <time>", "It & that"), Markup(".bar { fill: var(--accent); }"))
+    file = of_picture("Over <time>", file_of(picture("k", "Over <time>", "It & that")))
+    assert file.name == "over-time.svg"
     root = ET.fromstring(content(file.url))
     assert root.tag == "{http://www.w3.org/2000/svg}svg"
-    styles = [each.text or "" for each in root.iter("{http://www.w3.org/2000/svg}style")]
-    assert len(styles) == 1
-    assert "--accent:" in styles[0]
-    assert ".bar" in styles[0]
+    (style,) = root.iter("{http://www.w3.org/2000/svg}style")
+    assert "--accent:" in (style.text or "")
 
 
 def test_a_matrix_of_few_classes() -> None:

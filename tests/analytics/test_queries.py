@@ -13,9 +13,18 @@ import pytest
 from sklearn import metrics
 
 from request_logger.analytics import coverage, queries
-from request_logger.analytics.buckets import MISSING, by_field, by_ranges, over_time, quantile_edges
+from request_logger.analytics.buckets import (
+    MISSING,
+    by_field,
+    by_ranges,
+    over_time,
+    over_time_of_each,
+    quantile_edges,
+    values_of,
+)
 from request_logger.analytics.errors import BadQueryError
 from request_logger.analytics.fields import find_field
+from request_logger.analytics.plot_data.over_time import coverage as coverage_over_time
 from request_logger.analytics.queries import QueryRunner
 from request_logger.analytics.rollups import Moments, MomentSums, from_needs, needs_of
 from request_logger.analytics.scope import Scope, find_scope, scored_by
@@ -168,6 +177,27 @@ def test_over_time(
         assert from_needs(SCORER, part.answers)["accuracy"] == pytest.approx(accuracy(chosen), abs=1e-12)
 
 
+@pytest.mark.parametrize("limit", ["", "terms", "buckets"])
+def test_over_time_of_each(runner: QueryRunner, scope: Scope, monkeypatch: pytest.MonkeyPatch, limit: str) -> None:
+    """One search has the windows of several segments as searches of each have them; also beyond the limits."""
+    models = values_of(runner, scope, find_field(runner, scope, "model"), SCORED)
+    expected = [over_time(runner, scope, needs_of(SCORER), "1d", SCORED, model.only) for model in models]
+    if limit == "terms":
+        monkeypatch.setattr("request_logger.analytics.rollups.TERMS_SIZE", 1)
+    if limit == "buckets":
+        whole = runner.aggregate
+
+        def refused(where: Scope, aggs: dict[str, Any], *more: Any) -> dict[str, Any]:
+            if "part_0" in aggs.get("segments", {}).get("aggs", {}):
+                raise queries.TooManyBucketsError("too many buckets")
+            return whole(where, aggs, *more)
+
+        monkeypatch.setattr(runner, "aggregate", refused)
+    assert over_time_of_each(runner, scope, needs_of(SCORER), "1d", models, SCORED) == expected
+    assert len(expected) == 2
+    assert sum(each.count for curve in expected for each in curve) == N
+
+
 def test_by_feedback_date(client: SearchEngine, runner: QueryRunner) -> None:
     """The span is that of the feedback's own date, the end not included."""
     end = START + timedelta(hours=50)
@@ -183,6 +213,20 @@ def test_by_feedback_date(client: SearchEngine, runner: QueryRunner) -> None:
 def test_coverage(runner: QueryRunner, scope: Scope) -> None:
     assert coverage.coverage(runner, scope) == coverage.Coverage(N + 300, N + 5, N, N, 0, 5, 1, failed=0)
     assert coverage.reasons(runner, scope) == [("the truth is null", 5)]
+
+
+@pytest.mark.parametrize(("window", "used"), [("1d", "1d"), ("", "6h"), ("5s", "6h")])
+def test_coverage_over_time(runner: QueryRunner, scope: Scope, window: str, used: str) -> None:
+    """Of all predictions; in longer windows where they would have too many."""
+    found = coverage_over_time(runner, scope, window, None)
+    assert found is not None
+    assert found["window"] == used
+    hours = 24 if used == "1d" else 6
+    counts = np.bincount((HOURS // hours).astype(int))
+    assert [point["n"] for point in found["points"]] == [counts[0] + 300, *counts[1:]]
+    assert [point["with_feedback"] for point in found["points"]] == [counts[0] + 5, *counts[1:]]
+    with pytest.raises(BadQueryError, match=r"^--window: expected a length"):
+        coverage_over_time(runner, scope, "fortnight", None)
 
 
 @pytest.mark.parametrize("most", [10_000, 400])
@@ -246,10 +290,13 @@ def test_nothing_there(runner: QueryRunner, client: SearchEngine) -> None:
         empty = find_scope(client, Settings(), target)
         assert coverage.coverage(runner, empty).predictions == 0
         assert coverage.delay(runner, empty) is None
+        assert coverage_over_time(runner, empty, "1d", None) == {"window": "1d", "points": []}
+        assert coverage_over_time(runner, empty, "", None) is None
         assert tasks_of(runner, empty, Settings()) == []
         found = from_needs(SCORER, runner.fetch(empty, needs_of(SCORER)))
         assert found == {"confusion_matrix": {}, "per_class": {}}
         assert over_time(runner, empty, needs_of(SCORER), "1d") == []
+        assert over_time_of_each(runner, empty, needs_of(SCORER), "1d", []) == []
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -169,6 +170,47 @@ def test_by_value_and_time(run: Callable[..., tuple[int, str, str]]) -> None:
         assert got["f1_macro"]["value"] == pytest.approx(f1, abs=1e-9)
 
 
+def test_curves_over_time(run: Callable[..., tuple[int, str, str]]) -> None:
+    """Recall by class, the headline by value and the coverage are those of the rows of each window."""
+    found = report_of(run, "report-multiclass", "--by", "area", "--window", "1d")
+    (task,) = found["tasks"]
+    said, days = ROWS.argmax(axis=1), (HOURS // 24).astype(int)
+    by_class = {each["class"]: each["points"] for each in task["over_time_by_class"]["classes"]}
+    assert list(by_class) == sorted(CLASSES, key=lambda name: (-(CLASSES.index(name) == TRUTHS).sum(), name))
+    for label, points in by_class.items():
+        number = CLASSES.index(label)
+        assert [point["n"] for point in points] == [((days == day) & (number == TRUTHS)).sum() for day in range(10)]
+        for day, point in enumerate(points):
+            inside = days == day
+            recall = metrics.recall_score(TRUTHS[inside], said[inside], labels=[number], average="macro")
+            assert point["value"] == pytest.approx(recall, abs=1e-9)
+            assert point["low"] <= recall <= point["high"]
+    for part in task["by"]["parts"]:
+        for day, point in enumerate(part["over_time"]["points"]):
+            chosen = (days == day) & (part["value"] == AREAS)
+            assert point["value"] == pytest.approx(metrics.accuracy_score(TRUTHS[chosen], said[chosen]), abs=1e-9)
+    points = found["coverage_over_time"]["points"]
+    counts = np.bincount(days, minlength=10)
+    # All 200 predictions without feedback, one of which could not be scored, are of the first day.
+    assert [point["n"] for point in points] == [int(n) + 200 * (day == 0) for day, n in enumerate(counts)]
+    assert [point["with_feedback"] for point in points] == [int(n) + (day == 0) for day, n in enumerate(counts)]
+    assert points[0]["share"] == pytest.approx((counts[0] + 1) / (counts[0] + 200), abs=1e-12)
+
+
+def test_predicted_against_actual(run: Callable[..., tuple[int, str, str]]) -> None:
+    """The grid has the counts of numpy's histogram of both, with what is beyond in the outermost ranges."""
+    (task,) = report_of(run, "report-regression")["tasks"]
+    found = task["predicted_actual"]
+    edges = np.array(found["edges"])
+    inside = [np.clip(values, edges[0], np.nextafter(edges[-1], -np.inf)) for values in (PRICES, SAID)]
+    expected, _, _ = np.histogram2d(*inside, bins=[edges, edges])
+    got = np.zeros(expected.shape)
+    for cell in found["cells"]:
+        got[cell["truth"], cell["prediction"]] = cell["n"]
+    assert (got == expected).all()
+    assert got.sum() == N
+
+
 def keys(value: Any) -> set[str]:
     """All names in a report, without those that are classes or shares."""
     if isinstance(value, list):
@@ -262,7 +304,8 @@ def check_page(text: str, own: tuple[str, ...] = ()) -> Page:
     assert not re.search(r"url\(|@import|//", styles)
     assert [a.get("lang") for a in page.all("html")] == ["en"]
     assert "width=device-width" in page.all("meta")[1]["content"]
-    assert len(page.all("title")) == 1 + len(page.all("svg"))
+    # Of titles, that of the page and those of hover values have no id.
+    assert sum("id" in attributes for attributes in page.all("title")) == len(page.all("svg"))
     ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
     assert len(ids) == len(set(ids))
     for picture in page.all("svg"):
@@ -283,18 +326,39 @@ def check_page(text: str, own: tuple[str, ...] = ()) -> Page:
     [
         (
             "binary",
-            {"Accuracy over time", "Reliability", "ROC curve", "Precision and recall", "Coverage", "Feedback delay"},
+            {
+                *("Accuracy over time", "Confusion matrix", "Recall by class over time", "Reliability", "ROC curve"),
+                *("Scores by truth", "Precision and recall", "By threshold", "Value by threshold"),
+                *("Accuracy by area", "Accuracy by area over time"),
+                *(f"{rate} by area" for rate in ("Selection rate", "True positive rate", "False positive rate")),
+                "Precision by area",
+            },
         ),
-        ("regression", {"RMSE over time", "Residuals", "Error by prediction", "Coverage", "Feedback delay"}),
-        ("multiclass", {"Accuracy over time", "Reliability", "Coverage", "Feedback delay"}),
+        (
+            "regression",
+            {
+                *("RMSE over time", "Residuals", "Error by prediction", "Predicted against actual"),
+                *("RMSE by area", "RMSE by area over time"),
+            },
+        ),
+        (
+            "multiclass",
+            {
+                *("Accuracy over time", "Confusion matrix", "Recall by class over time", "Reliability"),
+                *("Accuracy by area", "Accuracy by area over time"),
+            },
+        ),
     ],
 )
 def test_page(run: Callable[..., tuple[int, str, str]], tmp_path: Path, kind: str, titles: set[str]) -> None:
     path = tmp_path / "report.html"
-    assert run("report", f"report-{kind}", "--by", "area", "--html", str(path)) == (0, f"{path} written\n", "")
+    argv = ("report", f"report-{kind}", "--by", "area", "--cost", "fp=-1,fn=-5", "--html", str(path))
+    assert run(*argv) == (0, f"{path} written\n", "")
     text = path.read_text(encoding="utf-8")
     page = check_page(text)
-    assert {data for tag, data in page.texts if tag == "title"} == {f"Report: report-{kind}", *titles}
+    assert {html.unescape(data) for data in re.findall(r'<title id="[^"]*">([^<]*)</title>', text)} == {
+        "Coverage", "Coverage over time", "Feedback delay", *titles
+    }  # fmt: skip
     assert "<script" not in text
     cells = [data for tag, data in page.texts if tag in ("th", "td")]
     assert "<b>south</b>" in cells
@@ -349,7 +413,7 @@ def test_over_http(env: dict[str, str], make_server: Callable[..., Server]) -> N
     page = check_page(answer.text, ("ui", "v1/document?"))
     assert {a["name"]: a["value"] for a in page.all("input")} == {
         "target": "report-binary", "from": "2026-01-05", "to": "", "by": "area", "window": "1w",
-        "against": "",
+        "against": "", "cost": "",
     }  # fmt: skip
     url, query = server.url + "/v1/deployments", {"target": "inference-log-seldon-test-report-*", "where": "area=north"}
     assert requests.get(url, params=query, timeout=30).status_code == 401

@@ -77,6 +77,11 @@ def _report(runner: QueryRunner, settings: Settings, scope: Scope, options: Opti
     }
 
 
+def fairness_of_task(runner: QueryRunner, settings: Settings, scope: Scope, task: Task, field: Field) -> Report:
+    """Return the fairness of one binary task of a report. Raises what :class:`QueryRunner` raises."""
+    return _task(runner, settings, scope, task, field, Options(field.name))
+
+
 def _has_cells(task: Task) -> bool:
     needs = {need for metric in task.metrics for need in metric.needs.values()}
     return bool(needs & {Count("true_positive"), Terms("true_positive")})

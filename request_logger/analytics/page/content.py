@@ -10,8 +10,8 @@ from request_logger.analytics.drift import tables as drift_tables
 from request_logger.analytics.formatting import interval, number, words
 from request_logger.analytics.maturity_text import delay_table, maturity_line
 from request_logger.analytics.page.matrix import matrix_of
-from request_logger.analytics.page.plots import of_report, of_task
-from request_logger.analytics.page.view import Section
+from request_logger.analytics.page.plots import of_drift, of_report, of_task
+from request_logger.analytics.page.view import Section, View
 from request_logger.analytics.slices import tables as slice_tables
 
 Report = dict[str, Any]
@@ -19,24 +19,22 @@ _CLASS_HEADER = ("class", "precision", "recall", "F1", "support")
 _CLASS_PARTS = ("precision", "recall", "f1", "support")
 
 
-# What the pictures of a section are of; the section Quality has all others.
-_OF_SECTION = {
-    Section.CLASSES: ("confusion_matrix", "per_class"),
-    Section.SLICES: ("slices",),
-    Section.ERRORS: (),
-    Section.DRIFT: (),
-    Section.FEEDBACK: (),
+# The parts of a task whose pictures a section has; the section Quality has those of all others.
+_PLOTTED = {
+    Section.CLASSES: frozenset({"confusion_matrix", "over_time_by_class"}),
+    Section.SLICES: frozenset({"slices"}),
 }
-_CURVES = ("reliability", "roc", "thresholds")
-_OF_OTHERS = {name for names in _OF_SECTION.values() for name in names}
+_ELSEWHERE = frozenset[str]().union(*_PLOTTED.values())
+# What every picture of a task may need.
+_ALWAYS = frozenset({"scorer", "documents", "shown", "metrics", "reason"})
 
 
-def content_of(report: Report, section: Section | None = None) -> Report:
+def content_of(report: Report, view: View | None = None, section: Section | None = None) -> Report:
     """Return what the templates show of a report; what it doesn't have is empty.
 
-    ``section``: only the plots that belong to it.
+    ``view``: that of a page of the server, whose ``section`` has only the plots that belong to it.
     """
-    tasks = [_task(task, f"task{number}", section) for number, task in enumerate(report["tasks"])]
+    tasks = [_task(task, f"task{number}", view, section) for number, task in enumerate(report["tasks"])]
     evaluations = [
         (evaluation_tables.heading(section), list(evaluation_tables.tables(section)))
         for section in report.get("evaluations", [])
@@ -50,7 +48,7 @@ def content_of(report: Report, section: Section | None = None) -> Report:
         "metric_names": list(dict(_metric_names(report)).items()),
         "evaluations": evaluations,
         "selection": _selection(report),
-        "plots": list(of_report(report)),
+        "plots": list(of_report(report)) if section in (None, Section.FEEDBACK) else [],
         "unscorable": [(problem["reason"], f"{problem['n']:,}") for problem in report.get("unscorable", [])],
         "delays": delay_table(report["delay_by_label"]) if "delay_by_label" in report else None,
         "maturity": f"{maturity_line(report['maturity']).capitalize()}." if "maturity" in report else "",
@@ -72,20 +70,26 @@ def _metric_names(report: Report) -> Iterator[tuple[str, str]]:
 
 
 def _plotted(task: Report, section: Section | None) -> Report:
-    """Return a task without what a section has no pictures of."""
+    """Return a task with what the pictures of a section are drawn from."""
     if section is None:
         return task
-    others = set(task) & (_OF_OTHERS if section is Section.QUALITY else {*_CURVES, *_OF_OTHERS})
-    return {name: value for name, value in task.items() if name in _OF_SECTION.get(section, ()) or name not in others}
+    if section is Section.QUALITY:
+        return {name: value for name, value in task.items() if name not in _ELSEWHERE}
+    wanted = _PLOTTED.get(section, frozenset()) | _ALWAYS
+    return {name: value for name, value in task.items() if name in wanted}
 
 
-def _task(task: Report, key: str, section: Section | None) -> Report:
+def _task(task: Report, key: str, view: View | None, section: Section | None) -> Report:
+    def cell(truth: str, answer: str) -> str:
+        assert view is not None
+        return view.section(Section.ERRORS, {"truth": truth, "answer": answer, "scorer": task["scorer"]})
+
     found = task.get("per_class", {})
     classes = sorted(found.items(), key=lambda pair: (-pair[1].get("support", 0), pair[0]))
     counts = task.get("confusion_matrix", {})
     return {
         **task,
-        "plots": list(of_task(_plotted(task, section), key)),
+        "plots": list(of_task(_plotted(task, section), key, None if view is None else cell)),
         "matrix": matrix_of(counts),
         "matrix_rows": [
             (truth, answer, count, count / (sum(row.values()) or 1))
@@ -157,5 +161,5 @@ def _drift(found: Report | None) -> Report:
     return {
         "drift": {"verdict": drift_tables.verdict(found), "notes": list(drift_tables.notes(found))},
         "drift_tables": [(f"Drift: {drift_tables.head(found)}", list(drift_tables.tables(found)))],
-        "drift_plots": [],
+        "drift_plots": list(of_drift(found)),
     }

@@ -14,17 +14,10 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from markupsafe import Markup
-
 from request_logger.common.spreadsheets import without_formula
 
 _NUMBER = re.compile(r"-?\d{1,3}(?:,\d{3})+|-?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
 _NAME = re.compile(r"[^A-Za-z0-9]+")
-# As on a page, where the style sheet has them: a picture on its own has no other.
-_STYLE = Markup(
-    "<style>svg{{background:#fff;--ink:#1b1f24;--soft:#50575e;--line:#d5d9de;--accent:#0a5ab0;--band:#0a5ab033}}"
-    "{rules}</style>"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +43,9 @@ def of_table(title: str, header: Sequence[str], rows: Iterable[Sequence[Any]]) -
     ]
 
 
-def of_picture(title: str, picture: Markup, rules: Markup) -> Download:
-    """Return a picture as SVG, with the rules of the page's style sheet that it needs."""
-    start, end, rest = picture.partition(">")
-    return _download("SVG", title, "image/svg+xml", str(start + end + _STYLE.format(rules=rules) + rest))
+def of_picture(title: str, file: str) -> Download:
+    """Return the link to a picture as an SVG file."""
+    return _download("SVG", title, "image/svg+xml", file)
 
 
 def _download(kind: str, title: str, media_type: str, text: str) -> Download:

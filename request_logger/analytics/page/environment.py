@@ -9,28 +9,27 @@ from markupsafe import Markup
 
 from request_logger.analytics import formatting
 from request_logger.analytics.page import downloads
+from request_logger.analytics.page.style import STYLE
 
 _FILTERS = ("number", "interval", "percent", "duration", "words", "remarks")
 
 
 @lru_cache(maxsize=1)
 def _environment() -> Environment:
-    loader = PackageLoader("request_logger.analytics.page", "templates")
     environment = Environment(
-        loader=loader,
+        loader=PackageLoader("request_logger.analytics.page", "templates"),
         # Enabled explicitly, since jinja's autoescape by name doesn't cover .jinja; document content is never markup.
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    rules, _, _ = loader.get_source(environment, "picture.css.jinja")
     environment.filters.update({name: getattr(formatting, name) for name in _FILTERS})
     environment.globals.update(
         bounded=formatting.bounded,
         downloads=downloads.of_table,
         picture=downloads.of_picture,
-        picture_rules=Markup(rules),  # noqa: S704 - a file of this package
+        plot_style=Markup(STYLE),  # noqa: S704  # our own text
     )
     return environment
 

@@ -10,6 +10,7 @@ from request_logger.analytics import comparison_text, deployment_text
 from request_logger.analytics.drift import tables as drift_tables
 from request_logger.analytics.page.content import content_of
 from request_logger.analytics.page.environment import template
+from request_logger.analytics.page.plots import of_drift
 from request_logger.analytics.page.view import Link, Section, View
 from request_logger.analytics.wrong_table import wrong_table
 from request_logger.store.excluded_indices import left_out_note
@@ -56,7 +57,7 @@ def section_page(
         view=view,
         title=f"{view.get('target')}: {section}",
         report=report,
-        page=content_of(report, section),
+        page=content_of(report, view, section),
         changes=changes,
         wrong=wrong_table(wrong) if wrong else None,
         drift_problem=drift_problem,
@@ -111,6 +112,7 @@ def drift_page(report: Report) -> str:
     return template("drift").render(
         title=drift_tables.head(report),
         verdict=drift_tables.verdict(report),
+        plots=list(of_drift(report)),
         tables=list(drift_tables.tables(report)),
         notes=list(drift_tables.notes(report)),
     )

@@ -1,22 +1,38 @@
-"""Draws small plots as SVG: axes, a curve with its band, points with whiskers, bars.
+"""Small plots as SVG: elements, axes, ticks, the picture and the file that it can be saved as.
 
-The view box is as wide as a phone, so that text is never smaller than the page's. Colours come from the page's style
-sheet, by class. All content from documents is escaped.
+Own SVG rather than a plotting library. Vega-Lite, ECharts, Plotly and Observable Plot draw with scripts, which the
+pages forbid (Content-Security-Policy), and which a mailed or archived report can't rely on. Of those that draw without,
+matplotlib and vl-convert add tens of megabytes to the image, bake one theme into the picture, and give neither values
+on hover nor elements that a link can name. The report needs lines, bars, intervals and grids: a few hundred lines here,
+about a millisecond per picture.
+
+The view box is as wide as a phone, so that text is never smaller than the page's. Colours come from `style.STYLE`, by
+class. All content from documents is escaped.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from markupsafe import Markup, escape
 
 from request_logger.analytics.formatting import number
+from request_logger.analytics.page.style import STYLE
 
 WIDTH, HEIGHT = 360.0, 240.0
-_LEFT, _RIGHT, _TOP, _BOTTOM = 46.0, 10.0, 10.0, 38.0
-_BAR_HEIGHT = 30.0
+_RIGHT, _TOP = 10.0, 10.0
+# Below the axes: of ticks and a label, and of ticks alone.
+_BOTTOM, _TICKS = 38.0, 20.0
+# Left of the axes there is room for the label, which is upright, and for the longest tick.
+_LEAST_LEFT, _LABEL = 46.0, 22.0
+# What a browser tolerates in a page makes an XML file invalid: control characters, and halves of characters.
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+# The mean width of a character of 11 px.
+_CHARACTER = 5.9
 
 Point = tuple[float, float]
 Tick = tuple[float, str]
@@ -24,18 +40,26 @@ Tick = tuple[float, str]
 
 def element(name: str, *children: object, **attributes: object) -> Markup:
     """Return an element; ``_`` in an attribute's name becomes a dash, a trailing one is removed."""
-    known = Markup("").join(
-        Markup(' {}="{}"').format(
-            key.rstrip("_").replace("_", "-"), f"{value:.2f}" if isinstance(value, float) else value
-        )
+    known = "".join(
+        f' {_attribute(key)}="{f"{value:.2f}" if isinstance(value, float) else escape(value)}"'
         for key, value in attributes.items()
     )
-    return Markup("<{0}{1}>{2}</{0}>").format(name, known, Markup("").join(map(escape, children)))
+    inner = "".join(map(escape, children))
+    # Markup.format would escape as well, and take four times as long: a page has thousands of elements.
+    return Markup(f"<{name}{known}>{inner}</{name}>")  # noqa: S704
+
+
+@lru_cache(maxsize=64)
+def _attribute(name: str) -> str:
+    return name.rstrip("_").replace("_", "-")
 
 
 @dataclass(frozen=True, slots=True)
 class Axes:
-    """The axes of a plot: ranges of x and y, ticks and labels; maps values to positions."""
+    """The axes of a plot: ranges of x and y, ticks and labels; maps values to positions.
+
+    ``top`` is the room above them, for a legend or a name. ``box``: the left, upper, right and lower end of all.
+    """
 
     x: Point
     y: Point
@@ -43,32 +67,46 @@ class Axes:
     y_ticks: Sequence[Tick]
     x_label: str
     y_label: str
+    top: float = _TOP
+    box: tuple[float, float, float, float] = (0.0, 0.0, WIDTH, HEIGHT)
+
+    @property
+    def frame(self) -> tuple[float, float, float, float]:
+        """The left, upper, right and lower end of the area of the values."""
+        ticks = max((width_of(text) for _, text in self.y_ticks), default=0.0)
+        left = max(_LEAST_LEFT, _LABEL + ticks) if self.y_label else ticks + 8
+        below = _BOTTOM if self.x_label else _TICKS
+        return self.box[0] + left, self.box[1] + self.top, self.box[2] - _RIGHT, self.box[3] - below
 
     def at(self, x: float, y: float) -> Point:
         """Return the position of a point, clipped to the axes."""
-        return (
-            _LEFT + _share(x, self.x) * (WIDTH - _LEFT - _RIGHT),
-            HEIGHT - _BOTTOM - _share(y, self.y) * (HEIGHT - _TOP - _BOTTOM),
-        )
+        left, top, right, bottom = self.frame
+        return left + _share(x, self.x) * (right - left), bottom - _share(y, self.y) * (bottom - top)
 
     def drawn(self) -> Markup:
         """Return the grid, ticks and labels."""
+        left, top, right, bottom = self.frame
         elements = []
         for y, text in self.y_ticks:
-            left, height = self.at(self.x[0], y)
-            elements.append(element("line", x1=left, x2=WIDTH - _RIGHT, y1=height, y2=height, class_="grid"))
+            height = self.at(self.x[0], y)[1]
+            elements.append(element("line", x1=left, x2=right, y1=height, y2=height, class_="grid"))
             elements.append(element("text", text, x=left - 5, y=height + 4, text_anchor="end"))
         for x, text in self.x_ticks:
-            middle, bottom = self.at(x, self.y[0])
-            edge = "end" if middle > WIDTH - 40 else "start" if middle < _LEFT + 10 else "middle"
+            middle = self.at(x, self.y[0])[0]
+            edge = "end" if middle > right - 30 else "start" if middle < left + 10 else "middle"
             elements.append(element("line", x1=middle, x2=middle, y1=bottom, y2=bottom + 4, class_="axis"))
             elements.append(element("text", text, x=middle, y=bottom + 16, text_anchor=edge))
-        left, bottom = self.at(self.x[0], self.y[0])
-        elements.append(element("line", x1=left, x2=WIDTH - _RIGHT, y1=bottom, y2=bottom, class_="axis"))
-        elements.append(element("text", self.x_label, x=(left + WIDTH) / 2, y=HEIGHT - 4, text_anchor="middle"))
-        middle = (_TOP + bottom) / 2
-        rotation = f"rotate(-90 11 {middle:.2f})"
-        elements.append(element("text", self.y_label, x=11.0, y=middle, text_anchor="middle", transform=rotation))
+        elements.append(element("line", x1=left, x2=right, y1=bottom, y2=bottom, class_="axis"))
+        if self.x_label:
+            middle = (left + self.box[2]) / 2
+            elements.append(element("text", self.x_label, x=middle, y=self.box[3] - 4, text_anchor="middle"))
+        if self.y_label:
+            middle = (top + bottom) / 2
+            rotation = f"rotate(-90 {self.box[0] + 11:.2f} {middle:.2f})"
+            label = element(
+                "text", self.y_label, x=self.box[0] + 11, y=middle, text_anchor="middle", transform=rotation
+            )
+            elements.append(label)
         return Markup("").join(elements)
 
 
@@ -101,65 +139,47 @@ def padded_range(values: Iterable[float], *, zero: bool = False, bounds: Point =
     return max(low, bounds[0]), min(high, bounds[1])
 
 
-def band(axes: Axes, low: Sequence[Point], high: Sequence[Point]) -> Markup:
-    """Return the filled area between two curves."""
-    return element("polygon", points=_path(axes, [*low, *reversed(high)]), class_="band")
+def hint(text: str) -> Markup:
+    """Return what a browser shows of an element on hover; empty for an empty text."""
+    return element("title", text) if text else Markup("")
 
 
-def curve(axes: Axes, points: Sequence[Point], class_: str = "curve") -> Markup:
-    """Return a line through points."""
-    return element("polyline", points=_path(axes, points), class_=class_)
+def short(text: str, width: float) -> str:
+    """Return a text that fits a width: of a longer one both ends, since names often differ in their last part only."""
+    most = max(int(width / _CHARACTER), 3)
+    if len(text) <= most:
+        return text
+    end = (most - 1) // 2
+    return f"{text[: most - 1 - end].rstrip()}\N{HORIZONTAL ELLIPSIS}{text[-end:].lstrip()}"
 
 
-def dots(axes: Axes, points: Sequence[Point], radius: float = 3.0, class_: str = "dot") -> Markup:
-    """Return one dot per point."""
-    placed = [axes.at(*point) for point in points]
-    return Markup("").join(element("circle", cx=x, cy=y, r=radius, class_=class_) for x, y in placed)
+def width_of(text: str) -> float:
+    """Return about how wide a text is."""
+    return len(text) * _CHARACTER
 
 
-def whiskers(axes: Axes, intervals: Iterable[tuple[float, float, float]]) -> Markup:
-    """Return a vertical line from low to high at each x, for (x, low, high)."""
-    ends = [(axes.at(x, low), axes.at(x, high)) for x, low, high in intervals]
-    return Markup("").join(element("line", x1=a[0], y1=a[1], x2=b[0], y2=b[1], class_="whisker") for a, b in ends)
+def picture(
+    key: str, title: str, description: str, *content: Markup, height: float = HEIGHT, has_links: bool = False
+) -> Markup:
+    """Return a plot as an image whose title and description screen readers announce; ``key`` is unique per page.
 
-
-def columns(axes: Axes, bars: Iterable[tuple[float, float, float]]) -> Markup:
-    """Return vertical bars from 0 to y, for (left, right, y)."""
-    elements = []
-    for left, right, value in bars:
-        (x1, y), (x2, bottom) = axes.at(left, value), axes.at(right, 0.0)
-        elements.append(element("rect", x=x1, y=y, width=max(x2 - x1 - 1, 0.5), height=bottom - y, class_="bar"))
-    return Markup("").join(elements)
-
-
-def rows(bars: Sequence[tuple[str, int]]) -> tuple[Markup, float]:
-    """Return one horizontal bar with label and count per entry, and their total height."""
-    most = max((count for _, count in bars), default=0) or 1
-    elements = []
-    for position, (label, count) in enumerate(bars):
-        top = position * (_BAR_HEIGHT + 8)
-        length = (WIDTH - 4) * count / most
-        elements.append(element("text", f"{label}: {count:,}", x=2.0, y=top + 12))
-        elements.append(
-            element("rect", x=2.0, y=top + 17, width=max(length, 0.5), height=_BAR_HEIGHT - 15, class_="bar")
-        )
-    return Markup("").join(elements), len(bars) * (_BAR_HEIGHT + 8)
-
-
-def picture(key: str, title: str, description: str, *content: Markup, height: float = HEIGHT) -> Markup:
-    """Return a plot as an image whose title and description screen readers announce; ``key`` is unique per page."""
+    With links in it, it is a group: the content of an image can't be reached.
+    """
     return element(
         "svg",
         element("title", title, id=f"{key}-title"),
         element("desc", description, id=f"{key}-text"),
         *content,
         viewBox=f"0 0 {WIDTH:g} {height:g}",
-        role="img",
+        role="group" if has_links else "img",
         aria_labelledby=f"{key}-title {key}-text",
-        # Only needed when the image is saved on its own.
+        # Only needed in a file.
         xmlns="http://www.w3.org/2000/svg",
     )
 
 
-def _path(axes: Axes, points: Sequence[Point]) -> str:
-    return " ".join(f"{x:.2f},{y:.2f}" for x, y in (axes.at(*point) for point in points))
+def file_of(drawn: Markup) -> str:
+    """Return a picture as an SVG file, which has its colours, light and dark, with it."""
+    start, end = _NOT_XML.sub("\N{REPLACEMENT CHARACTER}", drawn).split(">", 1)
+    paper = element("rect", width="100%", height="100%", class_="paper")
+    return f"{start}><style>{STYLE}</style>{paper}{end}"

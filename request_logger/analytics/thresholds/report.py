@@ -93,10 +93,13 @@ def has_scores(task: Task) -> bool:
     return any(BINS in metric.needs.values() for metric in task.metrics)
 
 
-def figures(answers: Answers) -> Report | None:
-    """Return the figures that a report has: areas, the threshold with the best F1, and points; None without classes."""
+def figures(answers: Answers, costs: Costs | None = None) -> Report | None:
+    """Return the figures that a report has: areas, the best threshold, and points; None without both classes.
+
+    The best has the greatest value by ``costs``, or F1 without them.
+    """
     positives, negatives = counts_of(answers.get(BINS, {}))
-    return _figures(positives, negatives, f1, None)
+    return _figures(positives, negatives, value_by(costs) if costs else f1, costs)
 
 
 def _figures(positives: Array, negatives: Array, objective: Objective, costs: Costs | None) -> Report | None:
