@@ -282,7 +282,12 @@ class Settings:
     predictive_unit_id: str = _env("", "value of the label model_name of /v1/metrics; empty: taken from the documents")
     predictive_unit_image: str = _env("", "image whose name and version become labels of /v1/metrics")
     predictor_labels: str = _env("", "JSON object; its version becomes the label predictor_version of /v1/metrics")
-    ui: bool = _env(False, "serve the report as a read-only page at /ui")
+    ui: bool = _env(False, "serve read-only pages of reports at /ui")
+    dashboards_url: str = _env(
+        "",
+        "URL of Kibana or OpenSearch Dashboards, as a browser reaches it: the pages then link documents there, by the "
+        "index pattern of `request-logger dashboards`",
+    )
     kafka_brokers: str = _env("", "brokers for `request-logger consume`: host:port, separate several with commas")
     kafka_topic: str = _env(
         "", "topic of the events, separate several with commas; a leading ^ makes it a regular expression"

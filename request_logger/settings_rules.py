@@ -51,6 +51,8 @@ def problems_by_field(specs: Iterable[Field[Any]], values: Mapping[str, Any]) ->
     reply_url = values["reply_url"]
     if reply_url and not reply_url.startswith(("http://", "https://")):
         problems["reply_url"] = f"REPLY_URL: expected a URL with http:// or https://, found {reply_url!r}"
+    if values["dashboards_url"] and not _is_http_url(values["dashboards_url"]):
+        problems["dashboards_url"] = "DASHBOARDS_URL: expected a URL with http:// or https://, a host, and no user"
     problems |= _problems_of_forwarding(values["forward_url"], values["forward_headers"])
     labels = values["predictor_labels"]
     if labels and not _is_json_object(labels):

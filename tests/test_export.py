@@ -20,8 +20,9 @@ from sklearn import metrics as sk
 from request_logger.analytics.selection import Selection
 from request_logger.cli import main
 from request_logger.common.json import dumps
+from request_logger.common.spreadsheets import without_formula
 from request_logger.documents.folds import fold_of
-from request_logger.jobs.export import PAGE, Export, frame, without_formula
+from request_logger.jobs.export import PAGE, Export, frame
 from request_logger.settings import Settings
 from request_logger.store.client.client import SearchEngine
 from tests.helpers import Index, Sender, event, index_of, ndarray

@@ -10,6 +10,7 @@ from functools import cache
 from typing import Any
 
 from request_logger.analytics.buckets import label_of, value_segment
+from request_logger.analytics.class_tables import class_table
 from request_logger.analytics.conditions import where
 from request_logger.analytics.consistency import comparable
 from request_logger.analytics.contrasts import Contrast, Form, NoTest
@@ -71,15 +72,16 @@ class Comparison:
     where: tuple[str, ...] = ()
 
 
-def compare(engine: EngineReader, settings: Settings, comparison: Comparison) -> Report:
-    """Return the comparison of two groups as JSON.
+def compare(engine: EngineReader, settings: Settings, comparison: Comparison, *, only_own: bool = False) -> Report:
+    """Return the comparison of two groups as JSON. ``only_own``: of the logger's own indices only, see `find_scope`.
 
     It has ``metrics`` (each with both values, difference, interval, p-value, sample sizes), ``paired`` where pairs were
-    found, the ``verdict`` by the deciding metric, and ``warnings`` where the two groups can't be compared fairly.
-    Raises BadQueryError where a group isn't found, StoreUnavailableError.
+    found, the ``verdict`` by the deciding metric, the tables ``per_class``, and ``warnings`` where the
+    two groups can't be compared fairly. Raises BadQueryError where a group isn't found, StoreUnavailableError.
     """
     runner = QueryRunner(engine)
-    scope = find_scope(engine, settings, comparison.target, comparison.start, comparison.end, comparison.by_date)
+    chosen = comparison.target, comparison.start, comparison.end, comparison.by_date
+    scope = find_scope(engine, settings, *chosen, only_own=only_own)
     found = runner.settled(lambda: _compare(runner, settings, scope, comparison), scope.indices)
     left_out = runner.left_out.as_json()
     return {**found, **({"left_out": left_out} if left_out else {})}
@@ -147,6 +149,7 @@ def _compare(runner: QueryRunner, settings: Settings, scope: Scope, comparison: 
         **({"paired": _pairs_as_json(pairs, paired, deciding, answers, comparison.form)} if pairs and paired else {}),
         **({"folds": contrast_as_json(folded, comparison.form)} if folded is not None else {}),
         **({"together": True} if together else {}),
+        **_classes(task, answers, together=together),
         "verdict": verdict(names, deciding, used, comparison.form, by=by, delta=comparison.detect),
         **({"warnings": warnings} if warnings else {}),
     }
@@ -277,6 +280,14 @@ def _rows(
     for row, p_value in zip(others, holm([row["p_value"] for row in others]), strict=True):
         row["p_adjusted"] = p_value
     return rows
+
+
+def _classes(task: Task, answers: Sequence[Answers], *, together: bool) -> Report:
+    """Return the tables by class of both groups; where documents hang together, their intervals would be too narrow."""
+    tables = [class_table(task.metrics, group) for group in answers]
+    if together:
+        tables = [{label: {**row, "intervals": {}} for label, row in table.items()} for table in tables]
+    return {"per_class": dict(zip("ab", tables, strict=True))} if all(tables) else {}
 
 
 def _side(found: Any) -> Report:

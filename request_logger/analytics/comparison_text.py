@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from request_logger.analytics.contrasts import Form
-from request_logger.analytics.formatting import number, p_value, percent, words
+from request_logger.analytics.formatting import bounded, number, p_value, percent, words
 
 Report = dict[str, Any]
 
@@ -15,6 +15,9 @@ _FORMS = {
     Form.SEQUENTIAL: "Intervals and p-values hold for a look every day (confidence sequence; --fixed-n for one look).",
     Form.FIXED: "Intervals and p-values hold for one look, at a number of documents that was chosen beforehand.",
 }
+# The most frequent classes of a comparison.
+_MOST_CLASSES = 20
+CLASS_HEADER = ["class", "of", "precision", "recall", "F1", "support"]
 
 
 def head(found: Report) -> str:
@@ -69,6 +72,18 @@ def _same_numbers(found: Report) -> dict[str, list[str]]:
 
 def _are_equal(one: float, other: float) -> bool:
     return math.isclose(one, other, rel_tol=1e-12, abs_tol=1e-12)
+
+
+def class_rows(found: Report) -> Iterator[list[str]]:
+    """Yield two rows for each class, the most frequent first: the figures of both with their intervals."""
+    tables = [found.get("per_class", {}).get(side, {}) for side in "ab"]
+    labels = {label for table in tables for label in table}
+    sizes = {label: sum(table.get(label, {}).get("support", 0) for table in tables) for label in labels}
+    for label in sorted(labels, key=lambda name: (-sizes[name], name))[:_MOST_CLASSES]:
+        for side, table in zip("ab", tables, strict=True):
+            row = table.get(label, {})
+            parts = [bounded(row, part) for part in ("precision", "recall", "f1")]
+            yield [label, found[side]["name"], *parts, number(row.get("support"))]
 
 
 def notes(found: Report) -> Iterator[str]:

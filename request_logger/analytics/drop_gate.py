@@ -114,6 +114,13 @@ def check_drops(
     return runner.settled(drops, scope.indices), windows, runner.left_out.as_json()
 
 
+def drops_between(
+    runner: QueryRunner, settings: Settings, before: Scope, now: Scope, limits: Sequence[MaxDrop]
+) -> list[Drop]:
+    """Return how far the metrics of each scorer have dropped from some documents to others; see `check_drops`."""
+    return _Gate(runner, settings, Windows(now, before, ""), 1).drops(limits, "")
+
+
 @dataclass(frozen=True, slots=True)
 class _Gate:
     runner: QueryRunner

@@ -25,6 +25,12 @@ def interval(found: Any) -> str:
     return f"{number(found['low'])} to {number(found['high'])}" if "low" in found else "-"
 
 
+def bounded(row: Any, part: str) -> str:
+    """Return a figure of a class with its interval, if it has one."""
+    known = row.get("intervals", {}).get(part)
+    return number(row.get(part)) + (f" ({number(known[0])} to {number(known[1])})" if known else "")
+
+
 def remarks(task: Any) -> Iterator[str]:
     """Yield why metrics of a task have no interval, and which value is as high by chance."""
     reasons: dict[str, list[str]] = {}

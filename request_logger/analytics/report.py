@@ -35,6 +35,7 @@ from request_logger.analytics.plot_data.scores import histogram, with_intervals
 from request_logger.analytics.positive_class import positive_class, positive_class_warnings
 from request_logger.analytics.queries import QueryRunner
 from request_logger.analytics.report_notes import limits_of
+from request_logger.analytics.report_parts import ALL_PARTS, Part
 from request_logger.analytics.scope import Scope, find_scope
 from request_logger.analytics.selection import IN_BATCHES
 from request_logger.analytics.shares import INDEPENDENT, Dependence
@@ -68,7 +69,8 @@ class Options:
     one point of the curve; empty: chosen by the span of the documents. ``mature``: only predictions that are old enough
     for their labels. ``slices``: whether to look for the worst slices in all fields. ``where``: conditions, see
     `conditions.where`. ``against``: what inputs and predictions are compared with, see `drift_report`; empty: nothing.
-    ``costs``: the value of each outcome of two classes, by which thresholds are judged; None: by F1.
+    ``costs``: the value of each outcome of two classes, by which thresholds are judged; None: by F1. ``metric``: that
+    of the curves over time; empty: each scorer's headline. ``parts``: those that are computed.
     """
 
     target: str = ""
@@ -83,6 +85,8 @@ class Options:
     against: str = ""
     across: str = ""
     costs: Costs | None = None
+    metric: str = ""
+    parts: frozenset[Part] = ALL_PARTS
 
 
 def make_report(engine: EngineReader, settings: Settings, options: Options, *, only_own: bool = False) -> Report:
@@ -175,28 +179,40 @@ def _report(runner: QueryRunner, settings: Settings, scope: Scope, options: Opti
     rows = runner.count(scope, IN_BATCHES)
     are_together = bool(rows or settings.fold_key)
     tasks = tasks_of(runner, scope, settings)
+    _check_metric(tasks, options.metric)
+    has_curves, has_feedback = Part.CURVES in options.parts, Part.FEEDBACK in options.parts
     report: Report = {
         **_asked(scope, options),
         "coverage": _coverage(runner, scope),
-        "coverage_over_time": _coverage_over_time(runner, scope, options, maturity),
-        "delay": _delay(runner, scope),
+        "coverage_over_time": _coverage_over_time(runner, scope, options, maturity) if has_feedback else None,
+        "delay": _delay(runner, scope) if has_feedback else None,
         "maturity": _maturity(maturity),
-        "delay_by_label": delays_by_label(runner, scope, maturity),
+        "delay_by_label": delays_by_label(runner, scope, maturity) if has_feedback else None,
         "unscorable": [{"reason": reason, "n": n} for reason, n in feedback.reasons(runner, scope)],
         "tasks": [
             _task(runner, scope, settings, task, judgement, fields, options, marking, are_together=are_together)
             for task in tasks
         ],
-        "evaluations": evaluations_report(runner, scope, fields[0] if fields else None, options.window),
-        "answers": answers_report(runner, scope, prices),
+        "evaluations": evaluations_report(runner, scope, fields[0] if fields else None, options.window)
+        if has_curves
+        else None,
+        "answers": answers_report(runner, scope, prices) if has_curves else None,
     }
-    report["selection"] = selection_report(runner, scope, tasks, report["tasks"], are_together=are_together)
+    if has_feedback:
+        report["selection"] = selection_report(runner, scope, tasks, report["tasks"], are_together=are_together)
     shown = {task["scorer"] for task in report["tasks"]}
     unseen = [f"{reason}." for scorer, reason in judgement.reasons.items() if scorer not in shown]
     notes = [*judgement.notes, *unseen, *limits_of(report, options.by_date, rows, settings)]
     warnings = [*judgement.warnings, *positive_class_warnings(report["tasks"], options.target)]
     warned = {"warnings": warnings} if warnings else {}
     return {"tasks": [], **_without_empty(report), **warned, "notes": notes}
+
+
+def _check_metric(tasks: Sequence[Task], name: str) -> None:
+    tables = {"confusion_matrix"}
+    known = {metric.name for task in tasks for metric in task.metrics if not metric.per_class} - tables
+    if name and tasks and name not in known:
+        raise BadQueryError(f"--metric: expected one of {', '.join(sorted(known))}, found {name!r}")
 
 
 def _coverage(runner: QueryRunner, scope: Scope) -> Report:
@@ -262,6 +278,7 @@ def _task(
     if folds is not None and are_together:
         together = {each.name: each.together or each.why or NoInterval.NOT_SPLIT for each in metrics}
         cautious = folds.cautious
+    has_curves = Part.CURVES in options.parts
     found: Report = {
         "scorer": task.name,
         "documents": task.count,
@@ -273,23 +290,26 @@ def _task(
         "confusion_matrix": matrix,
         "reliability": curves.reliability(task.metrics, answers, _known(together.get("accuracy"), cautious)),
         "roc": curves.roc(task.metrics, answers),
-        "over_time": _over_time(runner, scope, task, options, together, maturity),
+        "over_time": _over_time(runner, scope, task, options, together, maturity) if has_curves else None,
         "thresholds": with_intervals(
             threshold_figures(answers, options.costs), _known(together.get("accuracy"), cautious)
         ),
         "score_histogram": histogram(task.metrics, answers),
     }
-    window = options.window or curves_over_time.window_of_parts(runner, scope, task)
-    found["over_time_by_class"] = curves_over_time.by_class(runner, scope, task, matrix or {}, window, together)
-    if task.name == "regression":
+    window = ""
+    if has_curves or Part.CLASSES in options.parts:
+        window = options.window or curves_over_time.window_of_parts(runner, scope, task)
+    if Part.CLASSES in options.parts:
+        found["over_time_by_class"] = curves_over_time.by_class(runner, scope, task, matrix or {}, window, together)
+    if task.name == "regression" and has_curves:
         found["residuals"] = curves.residuals(runner, scope, task.only, answers)
         found["errors_by_prediction"] = curves.errors_by_prediction(
             runner, scope, task.only, _known(together.get("mean_error"), cautious)
         )
         found["predicted_actual"] = predicted_actual(runner, scope, task.only)
-    if fields and task.shown:
+    if fields and task.shown and has_curves:
         found["by"] = split_report(runner, scope, task, fields, window, together)
-    if fields and task.name == "binary":
+    if fields and task.name == "binary" and has_curves:
         found["fairness"] = fairness_of_task(runner, settings, scope, task, fields[0])
     if options.slices:
         found["slices"] = slices_of_task(runner, settings, scope, task)
@@ -312,13 +332,13 @@ def _maturity(found: Maturity | None) -> Report | None:
 def _over_time(
     runner: QueryRunner, scope: Scope, task: Task, options: Options, together: Together, maturity: Maturity | None
 ) -> Report | None:
-    """Return the headline metric (the first shown) per time window, and whether the window is mature, if known."""
+    """Return a metric (by default the first shown) per time window, and whether the window is mature, if known."""
     if not task.shown:
         return None
     window = options.window or window_of(runner, scope, task.only)
     if not window:
         return None
-    headline = task.shown[0]
+    headline = next((metric for metric in task.metrics if metric.name == options.metric), task.shown[0])
     segments = over_time(runner, scope, statistics_of([headline]), window, task.only)
     points = [
         {

@@ -19,7 +19,7 @@ from request_logger.analytics.scope import find_scope
 from request_logger.commands.engine_access import quiet_engine
 from request_logger.commands.selection_args import add_period, add_target
 from request_logger.commands.text_table import table
-from request_logger.jobs.export import without_formula
+from request_logger.common.spreadsheets import without_formula
 from request_logger.settings import Settings
 from request_logger.store.excluded_indices import left_out_note
 

@@ -6,15 +6,18 @@ from __future__ import annotations
 import argparse
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from request_logger.analytics.compare import Comparison, compare
-from request_logger.analytics.comparison_text import head, header, notes, rows, verdict_line
+from request_logger.analytics.compared_errors import compared_errors
+from request_logger.analytics.comparison_text import CLASS_HEADER, class_rows, head, header, notes, rows, verdict_line
 from request_logger.analytics.contrasts import Form
 from request_logger.analytics.paired_samples import WAYS
 from request_logger.analytics.report import Report
+from request_logger.analytics.wrong_predictions import MOST_ROWS
 from request_logger.commands.engine_access import quiet_engine
+from request_logger.commands.errors import lines as error_lines
 from request_logger.commands.report import write_page
 from request_logger.commands.selection_args import add_mature, add_span
 from request_logger.commands.styles import heading, print_lines, warning
@@ -69,6 +72,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="",
         help="how the traffic is split, such as 90:10; default: 50:50 for shadows and for groups of about equal size",
     )
+    parser.add_argument(
+        "--errors",
+        type=_count,
+        default=0,
+        metavar="N",
+        help=f"list up to N (at most {MOST_ROWS}) wrong predictions of each, the most wrong first",
+    )
     add_span(parser)
     add_mature(parser)
     form = parser.add_mutually_exclusive_group()
@@ -95,14 +105,30 @@ def run(arguments: argparse.Namespace) -> int:
         mature=arguments.mature,
         where=tuple(arguments.where),
     )
-    found = compare(quiet_engine(settings), settings, comparison)
+    engine = quiet_engine(settings)
+    found = compare(engine, settings, comparison)
+    wrong = compared_errors(engine, settings, comparison, found, arguments.errors) if arguments.errors else {}
     if arguments.html:
         from request_logger.analytics.page import comparison_page  # noqa: PLC0415 - only a page needs its templates
 
         write_page(Path(arguments.html), comparison_page, found)
     else:
-        print_lines([json.dumps(found, indent=2)] if arguments.json else lines(found))
+        known = {**found, **({"errors": wrong} if wrong else {})}
+        print_lines([json.dumps(known, indent=2)] if arguments.json else [*lines(found), *_errors(wrong)])
     return int(not found["verdict"]["differ"])
+
+
+def _errors(wrong: Mapping[str, Report]) -> Iterator[str]:
+    for name, found in wrong.items():
+        yield ""
+        yield f"{name}:"
+        yield from error_lines(found)
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and 0 < int(text) <= MOST_ROWS):
+        raise argparse.ArgumentTypeError(f"expected a number from 1 to {MOST_ROWS}, found {text!r}")
+    return int(text)
 
 
 def _delta(text: str) -> float:
@@ -120,6 +146,9 @@ def lines(found: Report) -> Iterator[str]:
     yield heading(head(found))
     yield table(header(found), list(rows(found)))
     yield ""
+    if classes := list(class_rows(found)):
+        yield table(CLASS_HEADER, classes)
+        yield ""
     yield from notes(found)
     yield from (warning(f"{each}.") for each in found.get("warnings", ()))
     yield verdict_line(found["verdict"], (found["a"]["name"], found["b"]["name"]))

@@ -25,10 +25,15 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "request-logger report demo/iris --from now-7d --by country --window 1d",
         "request-logger report demo/iris --where country=DE --where 'age>=30' --html report.html",
     ),
+    "errors": (
+        "request-logger errors demo/iris --from now-7d --where country=DE",
+        "request-logger errors demo/iris --truth virginica --answer versicolor --csv",
+    ),
     "compare": (
         "request-logger compare default canary --in demo/iris",
         "request-logger compare model-a model-b --by model --in demo/wine --metric f1_macro --where country=DE",
         "request-logger compare demo/iris seldon/iris",
+        "request-logger compare model-a model-b --in demo/iris --where country=DE --from now-7d --errors 5",
     ),
     "slices": (
         "request-logger slices prod/fraud --from now-30d",

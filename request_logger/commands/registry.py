@@ -18,6 +18,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "deployments": ("deployments", "list the deployments: predictions, feedback, scorer, last seen, headline figure"),
     "report": ("report", "report the quality of a deployment's predictions: a table, JSON or a page with plots"),
     "audit": ("audit", "list the audited predictions that still lack a truth"),
+    "errors": ("errors", "list the predictions that were wrong, or those of a cell of the confusion matrix"),
     "compare": ("compare", "tell which of two predictors or models is better, with significance"),
     "slices": ("slices", "find the parts of the predictions that are worse than the rest"),
     "thresholds": ("thresholds", "precision, recall and value of a binary classifier by threshold, and the best one"),
@@ -42,6 +43,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "ask": (
         "deployments",
         "report",
+        "errors",
         "compare",
         "slices",
         "thresholds",
@@ -68,6 +70,7 @@ ENGINE_COMMANDS = frozenset(
         "deployments",
         "drift",
         "erase",
+        "errors",
         "export",
         "fairness",
         "prune",

@@ -12,7 +12,6 @@ Documents are read page by page, so a file of any size takes the memory of a few
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -24,6 +23,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from request_logger.analytics.conditions import selected
 from request_logger.analytics.selection import TIME, WITH_FEEDBACK, Selection, having
 from request_logger.common.json import dumps
+from request_logger.common.spreadsheets import without_formula
 from request_logger.documents.document import Document, expand
 from request_logger.documents.folds import FOLD
 from request_logger.scoring.score import pair
@@ -49,9 +49,6 @@ _TABLES = ("request.elements", "response.elements", "prediction", "metrics")
 _PAIR = ("feedback", "response.instance", "response.names", "response.unindexed", "response.undecodable")
 # Documents per page; with the page that is prefetched, 1,000 documents are in memory.
 PAGE = 500
-# OWASP's list of characters that start a formula, with their full-width forms.
-_FORMULA = frozenset("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
-_IS_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 # Rows per row group of a Parquet file, which are in memory together.
 _GROUP = 10_000
 
@@ -211,14 +208,6 @@ def write_csv(export: Export, to: Path | BinaryIO) -> int:
             writer.write_batch(arrow.RecordBatch.from_arrays(columns, schema=schema))
             rows += batch.num_rows
     return rows
-
-
-def without_formula(text: str) -> str:
-    """Return text, prefixed with an apostrophe where a spreadsheet would run it as a formula; numbers are unchanged.
-
-    The first characters are those that OWASP lists for CSV injection.
-    """
-    return f"'{text}" if text[:1] in _FORMULA and not _IS_NUMBER.fullmatch(text) else text
 
 
 def _without_formulas(column: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Answers the reading routes: the report as JSON and as a page, the deployments, and the MetricsServer's counters.
+"""Answers the reading routes: reports, deployments and documents as JSON, the pages, and the MetricsServer's counters.
 
 It uses no web framework, since it runs in a separate process: see `report_process`.
 """
@@ -6,31 +6,36 @@ It uses no web framework, since it runs in a separate process: see `report_proce
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING
 
-from request_logger.analytics.deployments import ListOptions, list_deployments
+from request_logger.analytics.deployments import list_deployments
 from request_logger.analytics.errors import BadQueryError
-from request_logger.analytics.report import Options, make_report
-from request_logger.analytics.thresholds.cells import Costs
+from request_logger.analytics.report import make_report
+from request_logger.analytics.stored_document import NoDocumentError, stored_document
+from request_logger.analytics.wrong_predictions import wrong_predictions
 from request_logger.metrics_server.exporter import CONTENT_TYPE, Exporter
-from request_logger.server.report_process import DEPLOYMENTS_PATH, METRICS_PATH, PAGE_PATH, REPORT_PATH
+from request_logger.server import report_parameters
+from request_logger.server.answer_cache import AnswerCache
+from request_logger.server.report_process import (
+    COMPARE_PAGE_PATH,
+    DEPLOYMENTS_PATH,
+    DOCUMENT_PATH,
+    ERRORS_PATH,
+    METRICS_PATH,
+    PAGE_PATH,
+    REPORT_PATH,
+)
 from request_logger.server.responses import Answer, error_answer, json_answer
 from request_logger.settings import Settings
 from request_logger.store.changes import StoreUnavailableError
 from request_logger.store.client.client import SearchEngine
 
-log = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from request_logger.server.pages import Pages
 
-_PARAMETERS = ("target", "from", "to", "by", "window", "by_date", "mature", "against", "where", "cost")
-_LIST_PARAMETERS = ("target", "from", "to", "where")
-_HEADERS = {
-    # The page has no script, and its content must not become one.
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'self'; "
-    "base-uri 'none'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-store",
-}
+log = logging.getLogger(__name__)
 
 
 class ReportAnswers:
@@ -41,19 +46,25 @@ class ReportAnswers:
         # The master process has logged the warnings about the settings.
         self._engine = SearchEngine(settings, warn=False)
         self._exporter = Exporter(self._engine, settings)
+        self._cache = AnswerCache()
 
     def answer(self, path: str, parameters: Mapping[str, str]) -> Answer:
         """Return the answer to a GET request for one of the paths; never raises."""
         answers = {
             REPORT_PATH: self._report,
             DEPLOYMENTS_PATH: self._deployments,
+            ERRORS_PATH: self._errors,
+            DOCUMENT_PATH: self._document,
             PAGE_PATH: self._page,
+            COMPARE_PAGE_PATH: self._compare_page,
             METRICS_PATH: self._metrics,
         }
         try:
             return answers[path](parameters)
         except BadQueryError as error:
-            return error_answer(400, _problem(error))
+            return error_answer(400, report_parameters.problem(error))
+        except NoDocumentError as error:
+            return error_answer(404, str(error))
         except StoreUnavailableError as error:
             return error_answer(503, str(error))
         except Exception as error:
@@ -64,71 +75,31 @@ class ReportAnswers:
         return Answer(200, self._exporter.exposition(), {"Content-Type": CONTENT_TYPE})
 
     def _report(self, parameters: Mapping[str, str]) -> Answer:
-        return json_answer(make_report(self._engine, self._settings, options_of(parameters), only_own=True), 200)
+        options = report_parameters.report_options(report_parameters.checked(parameters, report_parameters.REPORT))
+        return json_answer(make_report(self._engine, self._settings, options, only_own=True), 200)
 
     def _deployments(self, parameters: Mapping[str, str]) -> Answer:
-        given = _checked(parameters, _LIST_PARAMETERS)
-        options = ListOptions(
-            given.get("target", ""), given.get("from") or None, given.get("to") or None, _conditions(given)
-        )
+        options = report_parameters.list_options(report_parameters.checked(parameters, report_parameters.LIST))
         return json_answer(list_deployments(self._engine, self._settings, options, only_own=True), 200)
 
+    def _errors(self, parameters: Mapping[str, str]) -> Answer:
+        options = report_parameters.wrong_options(report_parameters.checked(parameters, report_parameters.ERRORS))
+        return json_answer(wrong_predictions(self._engine, self._settings, options, only_own=True), 200)
+
+    def _document(self, parameters: Mapping[str, str]) -> Answer:
+        given = report_parameters.checked(parameters, report_parameters.DOCUMENT)
+        document = stored_document(self._engine, self._settings, given.get("index", ""), given.get("id", ""))
+        return json_answer(document, 200, {"Cache-Control": "no-store"})
+
     def _page(self, parameters: Mapping[str, str]) -> Answer:
+        return self._cache.answer(PAGE_PATH, parameters, self._pages.main)
+
+    def _compare_page(self, parameters: Mapping[str, str]) -> Answer:
+        return self._cache.answer(COMPARE_PAGE_PATH, parameters, self._pages.compare)
+
+    @cached_property
+    def _pages(self) -> Pages:
         # Imported on first use: without page requests the templates and jinja aren't loaded.
-        from request_logger.analytics.page import error_page, page  # noqa: PLC0415
+        from request_logger.server.pages import Pages  # noqa: PLC0415
 
-        form = {name: parameters.get(name, "") for name in _PARAMETERS}
-        try:
-            found = make_report(self._engine, self._settings, options_of(parameters), only_own=True)
-            text, status = page(found, form), 200
-        except BadQueryError as error:
-            text, status = error_page(_problem(error), form), 400
-        except StoreUnavailableError as error:
-            text, status = error_page(str(error), form), 503
-        return Answer(status, text.encode(), {"Content-Type": "text/html; charset=utf-8", **_HEADERS})
-
-
-def options_of(parameters: Mapping[str, str]) -> Options:
-    """Return the options of a query string; an empty one counts as missing. Raises BadQueryError for unknown names."""
-    given = _checked(parameters, _PARAMETERS)
-    fields = [line.strip() for line in given.get("by", "").splitlines() if line.strip()]
-    if len(fields) > 2:
-        raise BadQueryError(f"by: expected one field or two, found {len(fields)}")
-    by, across = [*fields, "", ""][:2]
-    return Options(
-        given.get("target", ""),
-        given.get("from") or None,
-        given.get("to") or None,
-        by,
-        given.get("window", ""),
-        given.get("by_date") or "prediction",
-        where=_conditions(given),
-        mature=_flag(given.get("mature", "")),
-        against=given.get("against", ""),
-        costs=Costs.of(given["cost"]) if given.get("cost") else None,
-        across=across,
-    )
-
-
-def _checked(parameters: Mapping[str, str], expected: Sequence[str]) -> dict[str, str]:
-    """Return the values without blanks around them. Raises BadQueryError for an unknown name."""
-    for name in parameters:
-        if name not in expected:
-            raise BadQueryError(f"expected parameters of {', '.join(expected)}, found {name!r}")
-    return {name: value.strip() for name, value in parameters.items()}
-
-
-def _conditions(given: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the conditions of ``where``, one per line."""
-    return tuple(filter(None, (line.strip() for line in given.get("where", "").splitlines())))
-
-
-def _flag(text: str) -> bool:
-    if text not in ("", "true", "false"):
-        raise BadQueryError(f"--mature: expected true or false, found {text!r}")
-    return text == "true"
-
-
-def _problem(error: BadQueryError) -> str:
-    """Return the error text with the parameter's name instead of the command's option (``--by-date``)."""
-    return str(error).removeprefix("--").replace("by-date", "by_date", 1)
+        return Pages(self._engine, self._settings)

@@ -21,7 +21,10 @@ from request_logger.settings import Settings
 
 REPORT_PATH = "/v1/report"
 DEPLOYMENTS_PATH = "/v1/deployments"
+ERRORS_PATH = "/v1/errors"
+DOCUMENT_PATH = "/v1/document"
 PAGE_PATH = "/ui"
+COMPARE_PAGE_PATH = "/ui/compare"
 METRICS_PATH = "/v1/metrics"
 
 # Below Prometheus' scrape timeout of 10 s, so that it receives the 429.

@@ -1,16 +1,32 @@
-"""``GET /v1/report``, ``/v1/deployments``, ``/v1/metrics`` and ``/ui``, answered by the report process."""
+"""The routes that read, such as ``GET /v1/report`` and ``/ui``, answered by the report process."""
 
 from __future__ import annotations
 
 from flask import Flask, Response, request
 
-from request_logger.server.report_process import DEPLOYMENTS_PATH, METRICS_PATH, PAGE_PATH, REPORT_PATH, ReportProcess
+from request_logger.server.report_process import (
+    COMPARE_PAGE_PATH,
+    DEPLOYMENTS_PATH,
+    DOCUMENT_PATH,
+    ERRORS_PATH,
+    METRICS_PATH,
+    PAGE_PATH,
+    REPORT_PATH,
+    ReportProcess,
+)
 from request_logger.server.responses import as_response
 from request_logger.settings import Settings
 
+_FIGURES = (REPORT_PATH, DEPLOYMENTS_PATH, METRICS_PATH)
+_DOCUMENTS = (ERRORS_PATH, DOCUMENT_PATH)
+_PAGES = (PAGE_PATH, COMPARE_PAGE_PATH)
+
 
 def add_routes(app: Flask, settings: Settings) -> None:
-    """Add the routes; the page only if UI is set."""
+    """Add the routes: the pages only if UI is set, and those of whole documents only if it or READ_USER is.
+
+    A server whose settings nobody changed shows no document to those who reach it.
+    """
     process = ReportProcess(settings)
 
     def read() -> Response:
@@ -18,5 +34,10 @@ def add_routes(app: Flask, settings: Settings) -> None:
         parameters = {name: "\n".join(values) for name, values in request.args.to_dict(flat=False).items()}
         return as_response(process.ask(request.path, parameters))
 
-    for path in (REPORT_PATH, DEPLOYMENTS_PATH, METRICS_PATH, *([PAGE_PATH] if settings.ui else [])):
+    shown = (
+        *_FIGURES,
+        *(_DOCUMENTS if settings.ui or settings.read_user else ()),
+        *(_PAGES if settings.ui else ()),
+    )
+    for path in shown:
         app.add_url_rule(path, view_func=read, methods=["GET"])

@@ -11,7 +11,7 @@ import pytest
 
 from request_logger.analytics.contrasts import ALPHA, POWER
 from request_logger.commands import compare, report
-from request_logger.server.report_answers import _PARAMETERS
+from request_logger.server.report_parameters import REPORT
 
 PAGE = (Path(__file__).parent.parent.parent / "docs" / "report.md").read_text(encoding="utf-8")
 
@@ -30,7 +30,7 @@ def test_options(title: str, command: Any) -> None:
 def test_parameters() -> None:
     listed = re.search(r"Its parameters are (.*?):", PAGE, re.DOTALL)
     assert listed is not None
-    assert tuple(re.findall(r"`(\w+)`", listed[1])) == _PARAMETERS
+    assert tuple(re.findall(r"`(\w+)`", listed[1])) == REPORT
 
 
 def test_levels() -> None:

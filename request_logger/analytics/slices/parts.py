@@ -67,6 +67,19 @@ class Part:
         return {name: bound for name, bound in (("from", self.low), ("to", self.high)) if _is_finite(bound)}
 
     @property
+    def conditions(self) -> list[str] | None:
+        """The same documents as conditions of `conditions.where`; None where these can't express a value."""
+        name = self.field.path
+        if self.is_missing:
+            return [f"{name}="]
+        if self.value is not None:
+            text = str(self.value)
+            # Of a text with a wildcard or spaces at its ends, a condition means others.
+            return None if {"*", "?", "\n"} & set(text) or text.strip() != text or not text else [f"{name}={text}"]
+        bounds = ((">=", self.low), ("<", self.high))
+        return [f"{name}{operator}{bound!r}" for operator, bound in bounds if _is_finite(bound)] or [f"{name}!="]
+
+    @property
     def only(self) -> Query:
         """The query for its documents."""
         if self.is_missing:

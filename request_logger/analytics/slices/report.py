@@ -190,7 +190,10 @@ def _slice(found: Slice, measure: Measure) -> Report:
         second = {**_effect(found.second), "p_adjusted": found.again}
         if found.interval is not None:
             second |= {"low": found.interval[0], "high": found.interval[1]}
+    conditions = [part.conditions for part in found.parts]
+    where = [text for some in conditions for text in some or ()] if None not in conditions else None
     return {
+        **({"where": where} if where else {}),
         "parts": [{"field": part.field.path, "name": part.field.name, "value": part.label} for part in found.parts],
         "name": ", ".join(f"{short_name(part.field.name)} = {part.label}" for part in found.parts),
         "n": found.found.n + (found.second.n if found.second else 0),

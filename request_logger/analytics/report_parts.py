@@ -1,0 +1,19 @@
+"""The parts of a report that take their own searches, so that a page of it computes only what it shows."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Part(StrEnum):
+    """A part of a report beside its counts, the metrics and the tables by class, which every report has."""
+
+    CURVES = "curves"
+    """Metrics over time and by a field, distributions of errors, evaluations, answers of language models."""
+    CLASSES = "classes"
+    """Recall by class over time."""
+    FEEDBACK = "feedback"
+    """Which predictions have feedback, how late it comes, and why it can't be scored."""
+
+
+ALL_PARTS = frozenset(Part)

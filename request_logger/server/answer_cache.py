@@ -1,0 +1,48 @@
+"""Keeps answers for some seconds, so that several viewers of one page cost one computation."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from request_logger.server.responses import Answer
+
+# As long as nobody notices on a page that is loaded again by hand.
+SECONDS = 5.0
+# Pages have up to some hundred KB.
+_MOST_ANSWERS = 64
+_MOST_BYTES = 32 * 2**20
+
+
+class AnswerCache:
+    """Answers by path and parameters; the oldest are dropped beyond a number and a size. Not thread-safe."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._answers: OrderedDict[Any, tuple[float, Answer]] = OrderedDict()
+        self._bytes = 0
+
+    def answer(self, path: str, parameters: Mapping[str, str], make: Callable[[Mapping[str, str]], Answer]) -> Answer:
+        """Return the answer that is known, else that of ``make``; errors are not kept."""
+        key = path, tuple(sorted(parameters.items()))
+        self._drop_old()
+        if key in self._answers:
+            return self._answers[key][1]
+        answer = make(parameters)
+        if answer.status == 200 and len(answer.body) <= _MOST_BYTES:
+            self._answers[key] = self._clock(), answer
+            self._bytes += len(answer.body)
+            while len(self._answers) > _MOST_ANSWERS or self._bytes > _MOST_BYTES:
+                self._drop_first()
+        return answer
+
+    def _drop_old(self) -> None:
+        least = self._clock() - SECONDS
+        while self._answers and next(iter(self._answers.values()))[0] < least:
+            self._drop_first()
+
+    def _drop_first(self) -> None:
+        _, (_, answer) = self._answers.popitem(last=False)
+        self._bytes -= len(answer.body)

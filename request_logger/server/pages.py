@@ -1,0 +1,131 @@
+"""The pages of the server: the list of deployments, the sections of a deployment, and the comparison of two."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from request_logger.analytics.change import changes_of
+from request_logger.analytics.compare import compare
+from request_logger.analytics.compared_errors import compared_errors
+from request_logger.analytics.deployments import ListOptions, list_deployments
+from request_logger.analytics.errors import BadQueryError
+from request_logger.analytics.page import compare_form, compare_page, deployments_page, error_page, section_page
+from request_logger.analytics.page.view import Section, View
+from request_logger.analytics.report import make_report
+from request_logger.analytics.report_parts import Part
+from request_logger.analytics.windows import Against
+from request_logger.analytics.wrong_predictions import wrong_predictions
+from request_logger.dashboards.kibana import PATTERN
+from request_logger.server import report_parameters
+from request_logger.server.responses import Answer
+from request_logger.settings import Settings
+from request_logger.store.changes import StoreUnavailableError
+from request_logger.store.ports import EngineReader
+
+Report = dict[str, Any]
+_HEADERS = {
+    "Content-Type": "text/html; charset=utf-8",
+    # The page has no script, and its content must not become one.
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'self'; "
+    "base-uri 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+# What a section computes beside the counts, the metrics and the tables by class.
+_PARTS = {
+    Section.QUALITY: frozenset({Part.CURVES}),
+    Section.CLASSES: frozenset({Part.CLASSES}),
+    Section.FEEDBACK: frozenset({Part.FEEDBACK}),
+}
+# Below a comparison, as an impression: the rest are in the section Errors.
+_MOST_WRONG = 5
+
+
+class Pages:
+    """Renders pages with figures of the logger's own indices."""
+
+    def __init__(self, engine: EngineReader, settings: Settings) -> None:
+        self._engine = engine
+        self._settings = settings
+        url = settings.dashboards_url.rstrip("/")
+        self._document = f"{url}/app/discover#/doc/{PATTERN}/" if url else ""
+
+    def main(self, parameters: Mapping[str, str]) -> Answer:
+        """Return the page of a deployment, or without a target the list of deployments."""
+        return self._page(parameters, "", self._main, error_page)
+
+    def compare(self, parameters: Mapping[str, str]) -> Answer:
+        """Return the page of a comparison, or the form for one."""
+        return self._page(parameters, "../", self._compare, _compare_error)
+
+    def _page(
+        self,
+        parameters: Mapping[str, str],
+        up: str,
+        make: Callable[[View], str],
+        show: Callable[[str, View], str],
+    ) -> Answer:
+        view = View({name: value.strip() for name, value in parameters.items()}, up, self._document)
+        try:
+            report_parameters.check_refresh(view.parameters)
+            text, status = make(view), 200
+        except BadQueryError as error:
+            # Without `refresh`, an invalid value of which could be the error.
+            text, status = show(report_parameters.problem(error), view.without("refresh")), 400
+        except StoreUnavailableError as error:
+            text, status = show(str(error), view), 503
+        return Answer(status, text.encode(), _HEADERS)
+
+    def _main(self, view: View) -> str:
+        given = report_parameters.checked(view.parameters, report_parameters.PAGE)
+        if not given.get("target"):
+            options = report_parameters.list_options(given)
+            return deployments_page(view, list_deployments(self._engine, self._settings, options, only_own=True))
+        section = given.get("section") or Section.QUALITY
+        if section not in list(Section):
+            raise BadQueryError(f"--section: expected one of {', '.join(Section)}, found {section!r}")
+        return self._section(view, given, Section(section))
+
+    def _section(self, view: View, given: Mapping[str, str], section: Section) -> str:
+        options = report_parameters.report_options(given)
+        drift_problem = ""
+        if section is Section.DRIFT and not options.against:
+            # Without a start nothing is known to be earlier; the reference data of a deployment may be.
+            options = replace(options, against=Against.PREVIOUS if options.start else Against.REFERENCE)
+        elif section is not Section.DRIFT:
+            options = replace(options, against="")
+        options = replace(options, parts=_PARTS.get(section, frozenset()), slices=section is Section.SLICES)
+        try:
+            report = self._report(options)
+        except BadQueryError as error:
+            if not options.against or given.get("against"):
+                raise
+            drift_problem = f"{report_parameters.problem(error).capitalize()}."
+            report = self._report(replace(options, against=""))
+        wrong = None
+        if section is Section.ERRORS:
+            asked = report_parameters.wrong_options(given)
+            wrong = wrong_predictions(self._engine, self._settings, asked, only_own=True)
+        changes = changes_of(self._engine, self._settings, options, only_own=True)
+        return section_page(view, section, report, changes, wrong=wrong, drift_problem=drift_problem)
+
+    def _report(self, options: Any) -> Report:
+        return make_report(self._engine, self._settings, options, only_own=True)
+
+    def _compare(self, view: View) -> str:
+        given = report_parameters.checked(view.parameters, report_parameters.COMPARE)
+        asked = report_parameters.comparison_options(given)
+        if not (asked.a and asked.b):
+            chosen = ListOptions(asked.target, asked.start, asked.end, asked.where)
+            known = list_deployments(self._engine, self._settings, chosen, only_own=True)
+            return compare_form(view, known["deployments"])
+        found = compare(self._engine, self._settings, asked, only_own=True)
+        wrong = compared_errors(self._engine, self._settings, asked, found, _MOST_WRONG, only_own=True)
+        return compare_page(view, found, wrong)
+
+
+def _compare_error(problem: str, view: View) -> str:
+    return compare_form(view, [], problem)
