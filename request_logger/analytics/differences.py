@@ -16,6 +16,7 @@ from request_logger.analytics.queries import Answers
 from request_logger.analytics.rollups import Moments
 from scorers.base import Metric
 
+_TOO_LARGE = NoTest("the values are so large that the squares of their variances can't be computed")
 _BINARY_SHARES = ("precision", "recall", "specificity")
 # Figures of the data or of the method rather than of the model: no model is better by them.
 NO_QUESTION = ("baseline_accuracy", "auc_bound")
@@ -43,7 +44,10 @@ def contrasts(
     for metric in metrics:
         if metric.per_class or metric.name in NO_QUESTION or None in (value_of(metric, a), value_of(metric, b)):
             continue
-        contrast = _contrast(metric, a, b)
+        try:
+            contrast = _contrast(metric, a, b)
+        except OverflowError:
+            contrast = _TOO_LARGE
         if contrast is not None:
             found[metric.name] = contrast
         elif is_of_table(metric):

@@ -182,9 +182,13 @@ def _with(found: Estimate, interval: Found) -> Estimate:
 
 
 def value_of(metric: Metric, answers: Answers) -> float | None:
-    """Return the value of a metric; None where it is undefined or a table."""
-    value = metric.compute({key: answers[need] for key, need in metric.needs.items()})
-    return float(value) if isinstance(value, (int, float)) else None
+    """Return the value of a metric; None where it is undefined, a table, or beyond the range of doubles."""
+    try:
+        value = metric.compute({key: answers[need] for key, need in metric.needs.items()})
+        known = float(value) if isinstance(value, (int, float)) else None
+    except OverflowError:
+        return None
+    return known if known is not None and math.isfinite(known) else None
 
 
 def size_of(metric: Metric, answers: Answers) -> int | None:

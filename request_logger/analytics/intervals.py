@@ -99,7 +99,8 @@ def mean_of(spread: MomentSums) -> Mean | None:
     if spread.low == spread.high:
         return Mean(spread.n, mean, 0.0)
     rest = spread.squares - spread.total * mean
-    if rest <= _RELATIVE_NOISE * spread.squares:
+    # Sums beyond the range of doubles leave a rest of infinity or no number.
+    if not rest > _RELATIVE_NOISE * spread.squares:
         return None
     return Mean(spread.n, mean, rest / (spread.n - 1))
 

@@ -6,6 +6,7 @@ StoreUnavailableError.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +14,7 @@ from request_logger.store.changes import StoreUnavailableError
 
 _SINGLE = frozenset(("sum", "avg", "min", "max", "value_count", "cardinality"))
 _BUCKETS = frozenset(("terms", "composite", "date_histogram", "histogram", "range"))
+_OVERFLOWS = {"Infinity": math.inf, "-Infinity": -math.inf, "NaN": math.nan}
 _KINDS = {dict: "an object", list: "a list", str: "text", bool: "a boolean", type(None): "nothing"}
 
 
@@ -76,11 +78,11 @@ def _check_all(asked: Mapping[str, Any], found: Mapping[str, Any]) -> None:
             if kind == "composite" and each["buckets"] and each.get("after_key") is not None:
                 _object(each["after_key"], f"after_key of {name}")
         elif kind in _SINGLE:
-            _number(each.get("value"), f"value of {name}", given="value" in each)
+            _read_number(each, "value", name)
         elif kind == "extended_stats":
             _whole(each.get("count"), f"count of {name}")
             for part in ("sum", "sum_of_squares", "min", "max"):
-                _number(each.get(part), f"{part} of {name}", given=part in each)
+                _read_number(each, part, name)
         elif kind == "percentiles":
             _object(each.get("values"), f"values of {name}")
         elif kind == "top_hits":
@@ -119,10 +121,14 @@ def _whole(value: Any, what: str) -> int:
     return value
 
 
-def _number(value: Any, what: str, *, given: bool) -> None:
+def _read_number(found: dict[str, Any], part: str, name: str) -> None:
+    """Validate a number, in place: one beyond the range of doubles, such as a sum of squares, comes as text."""
+    value = found.get(part)
+    if isinstance(value, str) and value in _OVERFLOWS:
+        found[part] = _OVERFLOWS[value]
     # Search engines answer null if there is no value.
-    if not given or isinstance(value, bool) or not isinstance(value, (int, float, type(None))):
-        raise _wrong(what, "a number", value)
+    elif part not in found or isinstance(value, bool) or not isinstance(value, (int, float, type(None))):
+        raise _wrong(f"{part} of {name}", "a number", value)
 
 
 def _wrong(what: str, expected: str, found: Any) -> StoreUnavailableError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from sklearn import metrics
 
 from request_logger.analytics.contrasts import Contrast, Difference, Form, NoTest, outcome
 from request_logger.analytics.differences import contrasts
+from request_logger.analytics.estimates import estimates
 from request_logger.analytics.label_averages import COOCCURRENCES
 from request_logger.scoring.registry import build
 from scorers.base import Metric
@@ -359,3 +361,28 @@ def test_the_error_of_the_bins(spread: float, distance: float) -> None:
 def contrast_value(scorer: Any, sums: Any) -> float:
     metric = metric_of(scorer, "auc")
     return float(metric.compute({key: sums[need] for key, need in metric.needs.items()}))  # type: ignore[arg-type]
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(-300, 150), st.integers(-300, 150), st.integers(0, 2**32 - 1))
+def test_magnitudes_up_to_the_range_of_doubles(low: int, high: int, seed: int) -> None:
+    """No size of errors is an error of the report: figures are finite, or left out with what is computed from them."""
+    generator = np.random.default_rng(seed)
+    scorer = build("regression", {})
+
+    def group() -> Any:
+        truths = generator.normal(size=120)
+        errors = generator.normal(size=120) * 10.0 ** generator.choice([low, high], size=120)
+        with np.errstate(over="ignore"):
+            return answers_of(scorer, truths, truths + errors)
+
+    a, b = group(), group()
+    for each in estimates(scorer.metrics, a):
+        limits = (each.interval.low, each.interval.high) if each.interval else ()
+        assert all(map(math.isfinite, (each.value, *limits))), each
+    for name, found in contrasts(scorer.metrics, a, b).items():
+        for form in Form if isinstance(found, Contrast) else ():
+            tested = outcome(found, form)
+            if isinstance(tested, Difference):
+                assert all(map(math.isfinite, (tested.value, tested.interval.low, tested.interval.high))), name
+                assert 0 <= tested.p_value <= 1, name

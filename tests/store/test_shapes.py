@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import islice
 from typing import Any
 from unittest.mock import patch
@@ -149,6 +150,14 @@ def test_wrong_aggregations(name: str, wrong: Any) -> None:
     """Each kind of aggregation, wrong in one place."""
     with pytest.raises(StoreUnavailableError, match="the engine's answer to a search can't be used: "):
         check_aggregations(aggregation_body(QUESTIONS), {"aggregations": {**RIGHT, name: wrong}})
+
+
+def test_numbers_beyond_the_range_of_doubles() -> None:
+    """Engines answer them as text; other text is no number."""
+    moments = {"count": 2, "sum": 1e200, "sum_of_squares": "Infinity", "min": -1e200, "max": 1e200}
+    answer = {**RIGHT, "moments_x": moments, "sum_x": {"value": "-Infinity"}}
+    found = check_aggregations(aggregation_body(QUESTIONS), {"aggregations": answer})
+    assert (found["moments_x"]["sum_of_squares"], found["sum_x"]["value"]) == (math.inf, -math.inf)
 
 
 @pytest.mark.parametrize("hit", [{}, {"_index": "i", "_id": 5, "sort": [1]}, {"_index": "i", "_id": "a", "sort": []},
