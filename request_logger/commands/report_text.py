@@ -129,8 +129,7 @@ def _head(report: Report, parts: Collection[Part]) -> Iterator[str]:
     yield heading(head(report))
     counts = report["coverage"]
     if not counts["predictions"] and not report["tasks"]:
-        similar = f" Did you mean {' or '.join(report['similar'])}?" if "similar" in report else ""
-        yield f"No predictions.{similar}"
+        yield f"No predictions.{_advice(report)}"
         if counts["feedback_only"]:
             yield f"{counts['feedback_only']:,} feedback without a prediction"
         return
@@ -155,6 +154,12 @@ def _head(report: Report, parts: Collection[Part]) -> Iterator[str]:
         found = delay_table(report["delay_by_label"])
         yield ""
         yield table(found.header, found.rows)
+
+
+def _advice(report: Report) -> str:
+    if "similar" in report:
+        return f" Did you mean {' or '.join(report['similar'])}?"
+    return " `request-logger deployments` lists what there is." if report.get("target") else ""
 
 
 def _metrics(task: Report, parts: Collection[Part]) -> Iterator[str]:

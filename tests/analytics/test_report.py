@@ -224,7 +224,10 @@ def test_wrong_use(run: Callable[..., tuple[int, str, str]], argv: list[str], pr
 
 def test_nothing_to_report(run: Callable[..., tuple[int, str, str]]) -> None:
     status, out, _ = run("report", "nobody")
-    assert (status, out) == (1, "nobody in inference-log-*\nNo predictions.\n")
+    assert (status, out) == (
+        1,
+        "nobody in inference-log-*\nNo predictions. `request-logger deployments` lists what there is.\n",
+    )
 
 
 class Page(HTMLParser):
