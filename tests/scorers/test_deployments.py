@@ -202,6 +202,10 @@ def test_known_evidence() -> None:
     assert known.decision(ORIGIN, Form.WHOLE_01).scorer == "multiclass"
     known.observe(ORIGIN, "0", Form.WHOLE_01)
     assert known.take_used() == [ORIGIN]
+    for k in range(5000):
+        known.observe(ORIGIN, str(k), Form.WHOLE)
+    assert {known.needs(ORIGIN, str(k)) for k in range(5000)} == {True, False}
+    assert known.take_used() == [ORIGIN]
     known.use_again([ORIGIN])
     assert known.take_used() == [ORIGIN]
     replaced = Evidence({1: 2}, 1)
