@@ -164,6 +164,11 @@ def test_stored_and_joined(stored: StoredEvidence, deployment: str, index: Index
     assert stored.merge({origin: both}) == {origin: judged}
     index.refresh()
     assert stored.all()[origin] == judged
+    # An index that may not be written, as on a full disk: what is stored can still be read.
+    assert index.request("PUT", f"/{INDEX}/_settings", {"index.blocks.write": True})["acknowledged"]
+    with pytest.raises(EvidenceError, match="403"):
+        stored.merge({origin: Evidence(both.sample, 2)})
+    assert stored.merge({origin: NOTHING}) == {origin: judged}
     index.drop(INDEX)
     assert stored.all() == {}
     assert stored.merge({origin: judged, other: both}) == {origin: judged, other: both}

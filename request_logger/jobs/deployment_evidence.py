@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from request_logger.analytics.selection import WITH_FEEDBACK, Selection, having
 from request_logger.jobs.rescore import not_needed
-from request_logger.scoring.evidence import NOTHING, Evidence, Origin, key_of, observed
+from request_logger.scoring.evidence import NOTHING, Evidence, Origin, may_add, observed
 from request_logger.scoring.known_evidence import ByPair
 from request_logger.scoring.rules import Chooser
 from request_logger.scoring.score import id_of, score
@@ -25,13 +25,13 @@ class Gathered(ByPair):
     def __init__(self) -> None:
         self.by_origin: dict[Origin, Evidence] = {}
 
+    def needs(self, origin: Origin, id: str) -> bool:
+        """Return whether a pair may add anything."""
+        return may_add(self.by_origin.get(origin, NOTHING), id)
+
     def observe(self, origin: Origin, id: str, form: Form) -> None:
         """Add a pair."""
         self.by_origin[origin] = observed(self.by_origin.get(origin, NOTHING), id, form)
-
-    def needs(self, origin: Origin, id: str) -> bool:
-        """Return whether a pair of this id may add anything."""
-        return key_of(id) <= self.by_origin.get(origin, NOTHING).last
 
 
 def gathered(
@@ -57,7 +57,7 @@ def gathered(
     with Scan(engine, path, query, source=source, page=page, slices=1) as scan:
         for hits in scan.pages(0):
             for hit in hits:
-                # Decoding costs far more than the hash by which most documents are no part of the sample.
+                # Most documents are no part of the sample, and need not be decoded.
                 if found.needs(origin_of(hit.source), id_of(hit.source)):
                     score(hit.source, chooser, chooser.observe)
             on_page(len(hits))

@@ -78,6 +78,11 @@ def observed(evidence: Evidence, id: str, form: Form) -> Evidence:
     return Evidence(_smallest({**evidence.sample, key: held | bit}), evidence.epoch)
 
 
+def may_add(evidence: Evidence, id: str) -> bool:
+    """Return whether the pair of an id may add anything, whatever its form is."""
+    return key_of(id) <= evidence.last
+
+
 def join(one: Evidence, other: Evidence) -> Evidence:
     """Return what both have seen: ``one`` itself if ``other`` adds nothing. A later epoch replaces the other."""
     if one.epoch != other.epoch:

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
-from request_logger.scoring.evidence import NOTHING, Evidence, Origin, decide, join, observed
+from request_logger.scoring.evidence import NOTHING, Evidence, Origin, decide, join, may_add, observed
 from scorers.auto import Decision
 from scorers.forms import Form
 
@@ -21,8 +21,12 @@ class Evidences(Protocol):
         """Return the decision on pairs of a form. Never raises, never waits."""
         ...
 
+    def needs(self, origin: Origin, id: str) -> bool:
+        """Return whether the pair of a prediction may add anything. Never raises, never waits."""
+        ...
+
     def observe(self, origin: Origin, id: str, form: Form) -> None:
-        """Take notice of the pair of a prediction. Never raises, never waits."""
+        """Take notice of a pair that may add something. Never raises, never waits."""
         ...
 
 
@@ -32,6 +36,10 @@ class ByPair:
     def decision(self, origin: Origin, form: Form) -> Decision:
         """Return the decision on a pair alone."""
         return decide(NOTHING, form)
+
+    def needs(self, origin: Origin, id: str) -> bool:
+        """Return false: nothing is kept."""
+        return False
 
     def observe(self, origin: Origin, id: str, form: Form) -> None:
         """Do nothing."""
@@ -46,6 +54,10 @@ class FixedEvidence:
     def decision(self, origin: Origin, form: Form) -> Decision:
         """Return the decision by the deployment's evidence."""
         return decide(self._by_origin.get(origin, NOTHING), form)
+
+    def needs(self, origin: Origin, id: str) -> bool:
+        """Return false: nothing is kept."""
+        return False
 
     def observe(self, origin: Origin, id: str, form: Form) -> None:
         """Do nothing."""
@@ -64,17 +76,19 @@ class KnownEvidence:
         """Return the decision by what is known of the deployment by now."""
         return decide(self._by_origin.get(origin, NOTHING), form)
 
+    def needs(self, origin: Origin, id: str) -> bool:
+        """Return whether a pair may add anything; its deployment is in use, in any case."""
+        self._used[origin] = None
+        held = self._by_origin.get(origin)
+        return held is None or may_add(held, id)
+
     def observe(self, origin: Origin, id: str, form: Form) -> None:
         """Add a pair to the evidence of its deployment."""
-        held = self._by_origin.get(origin)
-        if held is not None and observed(held, id, form) is held:
-            self._used[origin] = None
-            return
         with self._lock:
-            # Another thread may have added something meanwhile.
-            self._hold(origin, observed(self._by_origin.get(origin, NOTHING), id, form))
             self._used[origin] = None
-        if held is None:
+            is_new = origin not in self._by_origin
+            self._hold(origin, observed(self._by_origin.get(origin, NOTHING), id, form))
+        if is_new:
             self._noticed()
 
     def join(self, origin: Origin, evidence: Evidence) -> Evidence:

@@ -111,7 +111,10 @@ class Chooser:
 
     def observe(self, id: str, origin: Origin, truth: Row | None, prediction: Row | None) -> None:
         """Take notice of a prediction's pair, if ``auto`` chooses its scorer. Never raises, never waits."""
-        if truth is not None and prediction is not None and self._fixed(*origin) is None:
+        if truth is None or prediction is None or self._fixed(*origin) is not None:
+            return
+        # A form takes far longer than the hash by which most pairs are no part of the sample.
+        if self._evidence.needs(origin, id):
             self._evidence.observe(origin, id, form_of(truth, prediction))
 
     @property

@@ -6,9 +6,10 @@ import random
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from request_logger.jobs.deployment_evidence import Gathered, judged
 from request_logger.scoring.evidence import (
     LEAST_PAIRS,
     NOTHING,
@@ -23,7 +24,7 @@ from request_logger.scoring.evidence import (
 )
 from request_logger.scoring.known_evidence import ByPair, FixedEvidence, KnownEvidence
 from request_logger.scoring.rules import Chooser
-from request_logger.scoring.score import settler
+from request_logger.scoring.score import score, settler
 from scorers.auto import SCORERS, Decision, decided, most_general, scorer_name
 from scorers.base import Row, UnscorableError
 from scorers.forms import READINGS, Form, form_of
@@ -49,6 +50,7 @@ def of(*pairs: tuple[Any, Any], times: int = 30) -> Evidence:
     return found
 
 
+@settings(deadline=None)
 @given(EVIDENCES, EVIDENCES, EVIDENCES)
 def test_evidence_is_a_semilattice(a: Evidence, b: Evidence, c: Evidence) -> None:
     """Joined in any order, in any groups, any number of times, it is the same; and it only grows."""
@@ -61,6 +63,7 @@ def test_evidence_is_a_semilattice(a: Evidence, b: Evidence, c: Evidence) -> Non
     assert joined.shown == Evidence(joined.sample, joined.epoch).shown
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 900), FORMS), max_size=900), st.randoms(use_true_random=False))
 def test_pairs_in_any_order_and_repeated(pairs: list[tuple[int, Form]], rng: random.Random) -> None:
     """What several processes see of the same pairs, some of them twice, is what one sees of all."""
@@ -158,6 +161,7 @@ def test_by_deployment(pairs: list[tuple[Any, Any]], scorers: list[str]) -> None
         assert chooser.choose(*ORIGIN, Row(truth), Row(prediction)).name == wanted.removesuffix("+")
 
 
+@settings(deadline=None)
 @given(truth=VALUES, prediction=VALUES, shown=st.frozensets(FORMS))
 def test_whatever_is_decided(truth: object, prediction: object, shown: frozenset[Form]) -> None:
     """A scorer of auto, which scores the pair or says why not; by a pair alone as the table says."""
@@ -201,6 +205,10 @@ def test_known_evidence() -> None:
     assert (len(told), known.take_used(), known.take_used()) == (1, [ORIGIN], [])
     assert known.decision(ORIGIN, Form.WHOLE_01).scorer == "multiclass"
     known.observe(ORIGIN, "0", Form.WHOLE_01)
+    assert known.take_used() == [ORIGIN]
+    for k in range(5000):
+        known.observe(ORIGIN, str(k), Form.WHOLE)
+    assert {known.needs(ORIGIN, str(k)) for k in range(5000)} == {True, False}
     assert known.take_used() == [ORIGIN]
     known.use_again([ORIGIN])
     assert known.take_used() == [ORIGIN]
@@ -270,3 +278,31 @@ def test_the_most_general() -> None:
     """The report names it, too."""
     assert most_general(["binary", "regression", "multiclass"]) == "regression"
     assert most_general(["mine", "binary"]) == "binary"
+
+
+PAIRS_OF_ANY_TASK = st.sampled_from(
+    [(0, 1), (1, 1), (7, 3), (1, 0.4), (3.5, 2), ("cat", "dog"), ("x" * 70, "y"), ("2", "3"), (0, [0.2, 0.8]),
+     (2, [0.1, 0.2, 0.7]), ([0, 0, 1], [0.1, 0.2, 0.7]), ([0, 1, 1], [0.9, 0.2, 0.7]), ("a", ["b", "a"])]
+)  # fmt: skip
+
+
+@settings(deadline=None)
+@given(st.lists(PAIRS_OF_ANY_TASK, min_size=1, max_size=60), st.randoms(use_true_random=False))
+def test_after_a_rescore_the_order_of_events_is_nothing(pairs: list[tuple[Any, Any]], rng: random.Random) -> None:
+    """Whatever was decided when the events came in one order or another: the documents are the same afterwards."""
+    results = []
+    for _ in range(2):
+        numbered = list(enumerate(pairs))
+        rng.shuffle(numbered)
+        live = Chooser(evidence=KnownEvidence())
+        settle = settler(live, observe=live.observe)
+        stored = [settle(document(truth, prediction, str(k))) for k, (truth, prediction) in numbered]
+        rng.shuffle(stored)
+        gathered = Gathered()
+        reading = Chooser(evidence=gathered)
+        for each in stored:
+            score(each, reading, reading.observe)
+        again = settler(Chooser(evidence=FixedEvidence(judged(gathered.by_origin, {}))))
+        metrics = {each["RequestId"]: {**again(each)["metrics"], "scored_at": ""} for each in stored}
+        results.append(metrics)
+    assert results[0] == results[1]
