@@ -1,6 +1,6 @@
 """The programs of others that the check runs, built from their Go modules and cached by version.
 
-Their modules are verified by go.sum, and a build is the same byte for byte each time. Only the first run needs Go.
+Their modules are verified by go.sum. Only the first run needs Go.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from request_logger.store.writing.future import Future
 from request_logger.store.writing.locator import Locator
 from request_logger.store.writing.pending import Task
 from request_logger.store.writing.ports import Degrade, Limits, NullObserver
-from request_logger.store.writing.rounds import Bulk, Failure, GetResult, Listing, Lookup, NoAnswer, Round
+from request_logger.store.writing.rounds import Bulk, Failure, GetResult, Listing, Lookup, NoAnswer, Ping, Round
 from request_logger.store.writing.states import Kind
 from request_logger.store.writing.version_cache import Known
 from tests.store.test_writer_core import next_bulk
@@ -246,6 +246,28 @@ def test_a_slow_index_alone_is_no_outage() -> None:
     assert end.done()
     core.answered(alone, NoAnswer(Failure.UNAVAILABLE, "time limit"), now + SLOW_SECONDS)
     assert core.down_since is None
+
+
+@pytest.mark.parametrize("is_up", [False, True])
+def test_a_ping_tells_an_outage_from_a_slow_index(is_up: bool) -> None:
+    """Documents of new indices wait for a preparation: without a ping, none of their requests would show an outage."""
+    core = core_of()
+    start(core, storing(("new", "a")))
+    core.next_round(0.0)
+    (preparation,) = core.preparations(0.0)
+    assert not core.is_ready(0.5)
+    core.prepared(preparation.index, "connection refused", 1.0)
+    assert core.is_ready(1.0)
+    ping = core.next_round(1.0)
+    assert isinstance(ping, Ping)
+    # One ping is enough.
+    assert core.next_round(1.0) is None
+    core.answered(ping, is_up, 1.1)
+    assert core.down_since == (None if is_up else 1.1)
+    # A preparation that fails while the search engine is known to be down is no news.
+    for preparation in core.preparations(60.0):
+        core.prepared(preparation.index, "connection refused", 60.0)
+    assert isinstance(core.next_round(60.0), Ping) == is_up
 
 
 @pytest.mark.parametrize("first", [Kind.DONE, Kind.LATER, Kind.REFUSED])

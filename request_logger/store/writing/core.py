@@ -85,6 +85,8 @@ class WriterCore:
         )
         self._backoff = Backoff(rng)
         self._answered_at = -math.inf
+        # When a preparation last failed: documents wait for it, so only a ping shows whether the search engine is down.
+        self._doubted_at = -math.inf
         self.down_since: float | None = None
         """When the search engine stopped answering (core's clock), None while it answers."""
 
@@ -100,7 +102,13 @@ class WriterCore:
         """Return whether `next_round` or `preparations` has something to do now, even without a new task."""
         if self._plans.next_deadline() < now or self._index_states.next_preparation_at() <= now:
             return True
-        return self._backoff.until <= now and (self._builder.is_ready or self._schedule.wake_at() <= now)
+        is_more_to_send = self._builder.is_ready or self._is_in_doubt or self._schedule.wake_at() <= now
+        return self._backoff.until <= now and is_more_to_send
+
+    @property
+    def _is_in_doubt(self) -> bool:
+        """Whether a preparation has failed and no request was answered since."""
+        return self.down_since is None and self._doubted_at > self._answered_at
 
     # Plans and their documents
 
@@ -161,7 +169,8 @@ class WriterCore:
     def _choose(self, now: float) -> Round | None:
         if now < self._backoff.until:
             return None
-        if self.down_since is not None and not len(self._schedule):
+        if self._is_in_doubt or (self.down_since is not None and not len(self._schedule)):
+            self._doubted_at = -math.inf
             return Ping(now)
         self._schedule.wake(now)
         found = self._builder.next(now)
@@ -187,6 +196,8 @@ class WriterCore:
         """Record the result of preparing an index: see IndexStates.prepared."""
         if done is True and self._locator is not None:
             self._locator.catalog.add(index)
+        if isinstance(done, str):
+            self._doubted_at = now
         self._schedule.prepared(index, done, now)
 
     # Answers
@@ -198,7 +209,7 @@ class WriterCore:
         if isinstance(answer, NoAnswer):
             self._unanswered(wanted, answer, now)
         elif answer is False:
-            self._backoff.failed(now)
+            self._failed_to_answer(now)
         else:
             if self.down_since is not None:
                 self._index_states.check_all_again()
@@ -357,9 +368,11 @@ class WriterCore:
             if wanted.lane and self._answered_at > wanted.started:
                 # Other requests were answered meanwhile: only this index is slow, and only its lane is retried.
                 return
+        self._failed_to_answer(now)
+
+    def _failed_to_answer(self, now: float) -> None:
         self._backoff.failed(now)
-        if self.down_since is None:
-            self.down_since = now
+        self.down_since = now if self.down_since is None else self.down_since
 
     def _pause(self, document: PendingDocument, what: str, reason: str, now: float) -> None:
         self._observer.happened(what, document.index, reason)
