@@ -224,6 +224,12 @@ def _extract(commit: str, folder: Path) -> None:
     subprocess.run(["tar", "-x", "-C", str(folder)], input=archive.stdout, check=True)
     described = configparser.ConfigParser()
     described.read(folder / "setup.cfg")
+    # Its own scorers and decoders, not those of the version that is installed here.
+    about = folder / f"{described['metadata']['name'].replace('-', '_')}-0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {described['metadata']['name']}\nVersion: 0\n")
+    groups = described["options.entry_points"].items()
+    (about / "entry_points.txt").write_text("\n".join(f"[{group}]\n{text.strip()}" for group, text in groups))
     missing = [line for line in described["options"]["install_requires"].splitlines() if line and not _is_there(line)]
     if missing:
         _tell(f"installing {', '.join(missing)} ...")
