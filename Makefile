@@ -25,7 +25,7 @@ FORBIDDEN := GPL;AGPL;SSPL;Commons Clause;Proprietary
 
 .PHONY: help venv demo test test-engines fuzz fuzz-coverage coverage simulate faults mutate lint format bench bench-first \
   bench-writes bench-cost bench-ordinary bench-coverage bench-selection bench-type-one bench-report docs \
-  docs-site dist sbom licences audit image-check lock clean
+  docs-site screenshots dist sbom licences audit image-check lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -127,6 +127,9 @@ bench-type-one: $(READY) ## simulate how often compare errs; write the table of 
 
 bench-report: $(READY) ## measure the commands over 100,000 documents
 	@$(BIN)/python -m bench.report $(ARGS)
+
+screenshots: $(READY) ## take the screenshots of docs/page.md: an engine, a server, two models of four data sets, Chromium
+	@$(BIN)/python -m tests.screenshots $(ARGS)
 
 image-check: $(READY) ## build and run the Dockerfile with buildah, without Docker (needs root, buildah, debootstrap)
 	@$(BIN)/python -m tests.release.image_check
