@@ -248,9 +248,8 @@ def _task(
         ),
         "score_histogram": histogram(task.metrics, answers),
     }
-    window = (found["over_time"] or {}).get("window", "")
+    window = options.window or curves_over_time.window_of_parts(runner, scope, task)
     if Part.CLASSES in options.parts:
-        window = window or options.window or window_of(runner, scope, task.only)
         found["over_time_by_class"] = curves_over_time.by_class(runner, scope, task, matrix or {}, window, together)
     if task.name == "regression" and has_curves:
         found["residuals"] = curves.residuals(runner, scope, task.only, answers)

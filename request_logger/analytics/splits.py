@@ -44,11 +44,11 @@ def split_by(runner: QueryRunner, scope: Scope, statistics: Sequence[Statistic],
     return Split(segments, False, len(rest), sum(segment.count for segment in rest))
 
 
-def window_of(runner: QueryRunner, scope: Scope, only: Query) -> str:
-    """Return the shortest window that gives at most _MOST_WINDOWS points; empty without dates."""
+def window_of(runner: QueryRunner, scope: Scope, only: Query, most: int = _MOST_WINDOWS) -> str:
+    """Return the shortest window that gives at most ``most`` points; empty without dates."""
     aggs = {name: {name: {"field": scope.date_field}} for name in ("min", "max")}
     found = runner.aggregate(scope, aggs, only)
     if not found or found["min"]["value"] is None:
         return ""
     span = (found["max"]["value"] - found["min"]["value"]) / 1000
-    return next((name for name, seconds in _WINDOWS.items() if span <= seconds * (_MOST_WINDOWS - 1)), "month")
+    return next((name for name, seconds in _WINDOWS.items() if span <= seconds * (most - 1)), "month")

@@ -170,47 +170,6 @@ def test_by_value_and_time(run: Callable[..., tuple[int, str, str]]) -> None:
         assert got["f1_macro"]["value"] == pytest.approx(f1, abs=1e-9)
 
 
-def test_curves_over_time(run: Callable[..., tuple[int, str, str]]) -> None:
-    """Recall by class, the headline by value and the coverage are those of the rows of each window."""
-    found = report_of(run, "report-multiclass", "--by", "area", "--window", "1d")
-    (task,) = found["tasks"]
-    said, days = ROWS.argmax(axis=1), (HOURS // 24).astype(int)
-    by_class = {each["class"]: each["points"] for each in task["over_time_by_class"]["classes"]}
-    assert list(by_class) == sorted(CLASSES, key=lambda name: (-(CLASSES.index(name) == TRUTHS).sum(), name))
-    for label, points in by_class.items():
-        number = CLASSES.index(label)
-        assert [point["n"] for point in points] == [((days == day) & (number == TRUTHS)).sum() for day in range(10)]
-        for day, point in enumerate(points):
-            inside = days == day
-            recall = metrics.recall_score(TRUTHS[inside], said[inside], labels=[number], average="macro")
-            assert point["value"] == pytest.approx(recall, abs=1e-9)
-            assert point["low"] <= recall <= point["high"]
-    for part in task["by"]["parts"]:
-        for day, point in enumerate(part["over_time"]["points"]):
-            chosen = (days == day) & (part["value"] == AREAS)
-            assert point["value"] == pytest.approx(metrics.accuracy_score(TRUTHS[chosen], said[chosen]), abs=1e-9)
-    points = found["coverage_over_time"]["points"]
-    counts = np.bincount(days, minlength=10)
-    # All 200 predictions without feedback, one of which could not be scored, are of the first day.
-    assert [point["n"] for point in points] == [int(n) + 200 * (day == 0) for day, n in enumerate(counts)]
-    assert [point["with_feedback"] for point in points] == [int(n) + (day == 0) for day, n in enumerate(counts)]
-    assert points[0]["share"] == pytest.approx((counts[0] + 1) / (counts[0] + 200), abs=1e-12)
-
-
-def test_predicted_against_actual(run: Callable[..., tuple[int, str, str]]) -> None:
-    """The grid has the counts of numpy's histogram of both, with what is beyond in the outermost ranges."""
-    (task,) = report_of(run, "report-regression")["tasks"]
-    found = task["predicted_actual"]
-    edges = np.array(found["edges"])
-    inside = [np.clip(values, edges[0], np.nextafter(edges[-1], -np.inf)) for values in (PRICES, SAID)]
-    expected, _, _ = np.histogram2d(*inside, bins=[edges, edges])
-    got = np.zeros(expected.shape)
-    for cell in found["cells"]:
-        got[cell["truth"], cell["prediction"]] = cell["n"]
-    assert (got == expected).all()
-    assert got.sum() == N
-
-
 def keys(value: Any) -> set[str]:
     """All names in a report, without those that are classes or shares."""
     if isinstance(value, list):
@@ -397,7 +356,7 @@ def test_a_single_document(
 def test_over_http(env: dict[str, str], make_server: Callable[..., Server]) -> None:
     """GET /v1/report is the command's JSON, /ui its page with a form; both want the reader's password."""
     server = make_server(UI="true", READ_USER="reader", READ_PASSWORD="secret")
-    query = {"target": "report-binary", "by": "area", "from": "2026-01-05", "window": "1w"}
+    query = {"target": "report-binary", "by": "area", "from": "2026-01-05", "window": "1w", "cost": "fp=-1,fn=-5"}
     for path in ("/v1/report", "/ui"):
         assert requests.get(server.url + path, params=query, timeout=30).status_code == 401
     session = requests.Session()
@@ -407,13 +366,17 @@ def test_over_http(env: dict[str, str], make_server: Callable[..., Server]) -> N
     (task,) = loads(answer.content)["tasks"]
     assert values(task)["accuracy"] == pytest.approx(metrics.accuracy_score(FRAUD, SCORES >= 0.5), abs=1e-9)
     assert task["over_time"]["window"] == "1w"
+    best = task["thresholds"]["best"]
+    is_said = best["threshold"] <= SCORES
+    value = np.where(FRAUD == 1, np.where(is_said, 0.0, -5.0), np.where(is_said, -1.0, 0.0))
+    assert (best["by"], best["value"]) == ("value", pytest.approx(value.mean(), abs=1e-9))
     assert task["by"]["name"] == "area"
     answer = session.get(server.url + "/ui", params=query, timeout=30)
     assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'")
     page = check_page(answer.text, ("ui", "v1/document?"))
     assert {a["name"]: a["value"] for a in page.all("input")} == {
         "target": "report-binary", "from": "2026-01-05", "to": "", "by": "area", "window": "1w",
-        "against": "", "cost": "",
+        "against": "", "cost": "fp=-1,fn=-5",
     }  # fmt: skip
     url, query = server.url + "/v1/deployments", {"target": "inference-log-seldon-test-report-*", "where": "area=north"}
     assert requests.get(url, params=query, timeout=30).status_code == 401
@@ -429,6 +392,8 @@ def test_over_http(env: dict[str, str], make_server: Callable[..., Server]) -> N
         assert "--window" not in answer.text
         assert "<i>" not in answer.text
         assert session.get(server.url + path, params={"horizon": "1"}, timeout=30).status_code == 400
+        answer = session.get(server.url + path, params={"cost": "fp=much"}, timeout=30)
+        assert (answer.status_code, "cost: expected values such as" in answer.text) == (400, True)
         assert session.post(server.url + path, timeout=30).status_code == 405
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from request_logger.analytics.page.style import LIGHT
-from request_logger.analytics.page.svg import WIDTH, Axes, Point, Tick, element, hint, short, width_of
+from request_logger.analytics.page.svg import WIDTH, Axes, Point, Tick, element, hint, short, tick_labels, width_of
 
 # As many curves as there are colours.
 MOST_SERIES = len(LIGHT)
@@ -171,11 +171,10 @@ def intervals(entries: Sequence[Row], span: Point, ticks: Sequence[Tick], guide:
         return 8 + share * (WIDTH - 16)
 
     elements = []
-    for value, text in ticks:
-        x = at(value)
-        edge = "end" if x > WIDTH - 30 else "start" if x < 30 else "middle"
+    placed = [(at(value), text) for value, text in ticks]
+    for x, _ in placed:
         elements.append(element("line", x1=x, x2=x, y1=0.0, y2=height + 4, class_="grid"))
-        elements.append(element("text", text, x=x, y=height + 17, text_anchor=edge))
+    elements.append(tick_labels(placed, 10.0, WIDTH - 10, height + 17))
     if guide is not None and low <= guide <= high:
         elements.append(element("line", x1=at(guide), x2=at(guide), y1=0.0, y2=height, class_="guide"))
     for position, row in enumerate(entries):

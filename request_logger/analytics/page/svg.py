@@ -31,8 +31,8 @@ _BOTTOM, _TICKS = 38.0, 20.0
 _LEAST_LEFT, _LABEL = 46.0, 22.0
 # What a browser tolerates in a page makes an XML file invalid: control characters, and halves of characters.
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-# The mean width of a character of 11 px.
-_CHARACTER = 5.9
+# The mean width of a character of 11 px in a wide font.
+_CHARACTER = 6.6
 
 Point = tuple[float, float]
 Tick = tuple[float, str]
@@ -74,7 +74,7 @@ class Axes:
     def frame(self) -> tuple[float, float, float, float]:
         """The left, upper, right and lower end of the area of the values."""
         ticks = max((width_of(text) for _, text in self.y_ticks), default=0.0)
-        left = max(_LEAST_LEFT, _LABEL + ticks) if self.y_label else ticks + 8
+        left = max(_LEAST_LEFT, _LABEL + ticks) if self.y_label else ticks + 10
         below = _BOTTOM if self.x_label else _TICKS
         return self.box[0] + left, self.box[1] + self.top, self.box[2] - _RIGHT, self.box[3] - below
 
@@ -91,11 +91,10 @@ class Axes:
             height = self.at(self.x[0], y)[1]
             elements.append(element("line", x1=left, x2=right, y1=height, y2=height, class_="grid"))
             elements.append(element("text", text, x=left - 5, y=height + 4, text_anchor="end"))
-        for x, text in self.x_ticks:
-            middle = self.at(x, self.y[0])[0]
-            edge = "end" if middle > right - 30 else "start" if middle < left + 10 else "middle"
-            elements.append(element("line", x1=middle, x2=middle, y1=bottom, y2=bottom + 4, class_="axis"))
-            elements.append(element("text", text, x=middle, y=bottom + 16, text_anchor=edge))
+        placed = [(self.at(x, self.y[0])[0], text) for x, text in self.x_ticks]
+        for x, _ in placed:
+            elements.append(element("line", x1=x, x2=x, y1=bottom, y2=bottom + 4, class_="axis"))
+        elements.append(tick_labels(placed, left, right, bottom + 16))
         elements.append(element("line", x1=left, x2=right, y1=bottom, y2=bottom, class_="axis"))
         if self.x_label:
             middle = (left + self.box[2]) / 2
@@ -137,6 +136,19 @@ def padded_range(values: Iterable[float], *, zero: bool = False, bounds: Point =
     room = 0.06 * (high - low) or abs(high) * 0.1 or 1.0
     low, high = (low if zero and low == 0.0 else low - room), (high if zero and high == 0.0 else high + room)
     return max(low, bounds[0]), min(high, bounds[1])
+
+
+def tick_labels(placed: Iterable[Tick], left: float, right: float, y: float) -> Markup:
+    """Return the labels of ticks at their positions, within two ends; one that would overlap the last is left out."""
+    elements = []
+    end = -math.inf
+    for x, text in placed:
+        width = width_of(text)
+        start = min(max(x - width / 2, left - 10), right + 7 - width)
+        if start > end:
+            elements.append(element("text", text, x=start + width / 2, y=y, text_anchor="middle"))
+            end = start + width + 4
+    return Markup("").join(elements)
 
 
 def hint(text: str) -> Markup:

@@ -9,7 +9,7 @@ from markupsafe import Markup
 from request_logger.analytics.formatting import percent
 from request_logger.analytics.page import svg
 from request_logger.analytics.page.plots.plot import Plot, Report, plot
-from request_logger.analytics.page.svg import WIDTH, element, hint, short
+from request_logger.analytics.page.svg import WIDTH, element, hint, short, width_of
 
 OTHERS = "(others)"
 # More cells are too small for a finger, and hardly seen.
@@ -17,6 +17,8 @@ MOST_CLASSES = 20
 # Cells with text need this width: for a count and a rate, for a rate.
 _BOTH, _RATE = 42.0, 26.0
 _LABELS, _LARGEST = 92.0, 66.0
+# The longest name above a column; it is turned, and so takes half of it at the right and most of it in height.
+_ABOVE = 72.0
 _SHADE = 0.6
 
 Link = Callable[[str, str], str]
@@ -27,8 +29,9 @@ def confusion_matrix(task: Report, key: str, link: Link | None = None) -> Plot:
     """Return the matrix, one row per truth. A cell has the id ``KEY-cell-ROW-COLUMN``, and with ``link`` an address."""
     table, left_out = _merged(task["confusion_matrix"])
     labels = list(table)
-    size = min((WIDTH - _LABELS - 6) / len(labels), _LARGEST)
-    top = 14.0 + min(max(map(len, labels)), 12) * 5.0
+    above = min(max(map(width_of, labels)), _ABOVE)
+    size = min((WIDTH - _LABELS - above / 2) / len(labels), _LARGEST)
+    top = 10.0 + 0.9 * above
     drawn = [*_names(labels, size, top)]
     for row, truth in enumerate(labels):
         total = sum(table[truth].values())
@@ -89,7 +92,7 @@ def _names(labels: Sequence[str], size: float, top: float) -> list[Markup]:
         elements.append(element("text", name, hint(label), x=_LABELS - 5, y=top + middle + 4, text_anchor="end"))
         x = _LABELS + middle
         turned = f"rotate(-60 {x:.2f} {top - 4:.2f})"
-        elements.append(element("text", short(label, top), hint(label), x=x, y=top - 4, transform=turned))
+        elements.append(element("text", short(label, _ABOVE), hint(label), x=x, y=top - 4, transform=turned))
     return elements
 
 

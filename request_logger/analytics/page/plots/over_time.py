@@ -186,7 +186,7 @@ def _panels(curves: Sequence[tuple[str, Sequence[Report]]]) -> tuple[Markup, flo
         content = [
             *_certainty(axes, sure),
             marks.curve(axes, lines[position]),
-            marks.dots(axes, lines[position], 1.5),
+            marks.dots(axes, lines[position], 1.5 if len(points) > 1 else 3.0),
             marks.hits(axes, lines[position], list(map(_hint, points))),
         ]
         # It is bold, and so a fifth wider.
