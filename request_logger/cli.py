@@ -10,6 +10,7 @@ import importlib
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
 from typing import Protocol, cast
 
 from request_logger import __version__
@@ -40,6 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments, command = _parse(argv)
         if name in ENGINE_COMMANDS:
             _use_engine(arguments.engine)
+            _check_settings()
         return command.run(arguments)
     except KeyboardInterrupt:
         return 130
@@ -69,6 +71,9 @@ def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, CommandModule]:
         prog="request-logger", dest="command", metavar="COMMAND", required=True, help="one of the commands below"
     )
     chosen = argv[0] if argv and argv[0] in COMMANDS else ""
+    if argv and not chosen and not argv[0].startswith("-"):
+        near = get_close_matches(argv[0], COMMANDS, n=1)
+        parser.error(f"no command {argv[0]!r}{f': did you mean {near[0]}?' if near else '; --help lists them'}")
     module = cast(CommandModule, None)
     for name, (module_name, summary) in COMMANDS.items():
         subparser = subparsers.add_parser(
@@ -106,6 +111,17 @@ def _use_engine(url: str | None) -> None:
         os.environ.pop("ELASTICSEARCH_CLOUD_ID", None)
     for line in misspelled(os.environ):
         print(f"request-logger: warning: {line}", file=sys.stderr)
+
+
+def _check_settings() -> None:
+    """Raise SettingsError with one line per invalid setting, those of the search engine included."""
+    from request_logger.settings import Settings, SettingsError, problems_of
+    from request_logger.store.client.client import SearchEngine
+
+    settings, problems = Settings.read()
+    problems += problems_of(lambda: SearchEngine(settings, warn=False))
+    if problems:
+        raise SettingsError("\n".join(problems))
 
 
 def _where(command: str, error: Exception) -> str:

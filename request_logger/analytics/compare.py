@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from functools import cache
 from typing import Any
 
@@ -12,6 +14,7 @@ from request_logger.analytics.class_tables import class_table
 from request_logger.analytics.conditions import where
 from request_logger.analytics.consistency import comparable
 from request_logger.analytics.contrasts import Contrast, Form, NoTest
+from request_logger.analytics.corrections import holm
 from request_logger.analytics.differences import NO_QUESTION, contrasts, is_mean, proportions, same_questions
 from request_logger.analytics.errors import BadQueryError
 from request_logger.analytics.estimate_json import as_json
@@ -21,6 +24,7 @@ from request_logger.analytics.fields import Field, find_field
 from request_logger.analytics.fold_contrast import fetch_folds, folds_contrast
 from request_logger.analytics.label_averages import fetch_cooccurrences
 from request_logger.analytics.maturity import find_maturity, only_mature
+from request_logger.analytics.near_deployments import near_deployments
 from request_logger.analytics.pair_contrast import discordant, pairs_contrast
 from request_logger.analytics.paired_samples import Pairs, find_pairs, share_requests
 from request_logger.analytics.queries import Answers, QueryRunner
@@ -36,6 +40,8 @@ from scorers.base import Metric
 
 # Fields tried for both names where ``by`` is empty, in this order.
 _FIELDS = ("predictor", "model", "deployment")
+# Values of a field that a misspelled one is compared with.
+_MOST_VALUES = 1000
 # The deciding metric where the task's first shown metric has no test.
 _TESTED = {"regression": "mse", "multilabel": "subset_accuracy"}
 
@@ -84,7 +90,7 @@ def compare(engine: EngineReader, settings: Settings, comparison: Comparison, *,
 def _compare(runner: QueryRunner, settings: Settings, scope: Scope, comparison: Comparison) -> Report:
     split = parse_split(comparison.split)
     scope = where(runner, scope, comparison.where)
-    by_field, segments = _groups(runner, scope, comparison)
+    by_field, segments = _groups(runner, settings, scope, comparison)
     if comparison.mature:
         # By the later labels of the two: else one would have more of its labels than the other.
         scope = only_mature(scope, *(find_maturity(runner, scope.having(segment)) for segment in segments))
@@ -159,7 +165,7 @@ def _used(
     return "groups", own
 
 
-def _groups(runner: QueryRunner, scope: Scope, comparison: Comparison) -> tuple[str, list[Query]]:
+def _groups(runner: QueryRunner, settings: Settings, scope: Scope, comparison: Comparison) -> tuple[str, list[Query]]:
     """Return the path of the field that has both names, or `target`, and the queries of the two groups."""
     if comparison.a == comparison.b:
         raise BadQueryError(f"expected two different names, found {comparison.a!r} twice")
@@ -172,7 +178,9 @@ def _groups(runner: QueryRunner, scope: Scope, comparison: Comparison) -> tuple[
         ]
         if not missing:
             return "target", targets
-        raise BadQueryError(f"no prediction is of {' or '.join(map(repr, missing))}")
+        raise BadQueryError(
+            f"no prediction is of {' or '.join(map(repr, missing))}{_similar(runner, settings, missing)}"
+        )
     fields_with: dict[str, list[str]] = {comparison.a: [], comparison.b: []}
     for name in (comparison.by,) if comparison.by else _FIELDS:
         try:
@@ -187,7 +195,27 @@ def _groups(runner: QueryRunner, scope: Scope, comparison: Comparison) -> tuple[
             return field.path, segments
         for text, is_there in zip(fields_with, there, strict=True):
             fields_with[text] += [name] if is_there else []
-    raise BadQueryError(_no_common_field(fields_with, comparison.by))
+    missing = [text for text, fields in fields_with.items() if not fields]
+    near = _near_values(runner, scope, (comparison.by,) if comparison.by else _FIELDS, missing)
+    raise BadQueryError(_no_common_field(fields_with, comparison.by) + near)
+
+
+def _near_values(runner: QueryRunner, scope: Scope, fields: Sequence[str], names: Sequence[str]) -> str:
+    """Return the values of some fields that resemble names which none of them has, as the end of an error."""
+    values: dict[str, None] = {}
+    for name in fields:
+        with suppress(BadQueryError):
+            field = find_field(runner, scope, name)
+            terms = {"values": {"terms": {"field": field.path, "size": _MOST_VALUES}}}
+            buckets = runner.aggregate(scope, terms).get("values", {}).get("buckets", [])
+            values.update(dict.fromkeys(str(bucket["key"]) for bucket in buckets))
+    near = dict.fromkeys(each for name in names for each in get_close_matches(name, values))
+    return f"; similar: {', '.join(near)}" if near else ""
+
+
+def _similar(runner: QueryRunner, settings: Settings, names: Sequence[str]) -> str:
+    found = dict.fromkeys(near for name in names for near in near_deployments(runner, settings, name))
+    return f"; similar: {', '.join(found)}" if found else ""
 
 
 def _no_common_field(fields_with: Mapping[str, Sequence[str]], by: str) -> str:
@@ -248,6 +276,9 @@ def _rows(
         elif metric.name in tests:
             row.update(contrast_as_json(tests[metric.name], form))
         rows.append(row)
+    others = [row for row in rows if "p_value" in row and row["name"] != deciding.name]
+    for row, p_value in zip(others, holm([row["p_value"] for row in others]), strict=True):
+        row["p_adjusted"] = p_value
     return rows
 
 

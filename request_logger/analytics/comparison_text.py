@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -29,12 +30,18 @@ def head(found: Report) -> str:
 
 def header(found: Report) -> list[str]:
     """Return the names of the columns of `rows`."""
-    return ["metric", found["a"]["name"], found["b"]["name"], "difference", "95 % interval", "p", "test"]
+    return ["metric", found["a"]["name"], found["b"]["name"], "difference", "95 % interval", "p", "p (Holm)", "test"]
 
 
 def rows(found: Report) -> Iterator[list[str]]:
-    """Yield a row for each metric: its values, the difference, and its test or why there is none."""
+    """Yield a row for each metric: its values, the difference, and its test or why there is none.
+
+    Metrics that are the same number as another one are in a note instead.
+    """
+    same = {name for names in _same_numbers(found).values() for name in names}
     for row in found["metrics"]:
+        if row["name"] in same:
+            continue
         values = number(row["a"]["value"]), number(row["b"]["value"])
         test = f"as {words(row['same_question'])}" if "same_question" in row else row.get("test", "-")
         tested = "p_value" in row
@@ -44,6 +51,7 @@ def rows(found: Report) -> Iterator[list[str]]:
             number(row.get("difference")),
             f"{number(row['low'])} to {number(row['high'])}" if tested else "-",
             p_value(row["p_value"]) if tested else "-",
+            p_value(row["p_adjusted"]) if "p_adjusted" in row else "-",
             row.get("reason", test),
         ]
 
@@ -66,15 +74,32 @@ def class_rows(found: Report) -> Iterator[list[str]]:
             yield [label, found[side]["name"], *parts, number(row.get("support"))]
 
 
+def _same_numbers(found: Report) -> dict[str, list[str]]:
+    """Return by metric the others that are the same number in both groups, as micro averages are the accuracy."""
+    values = {row["name"]: (row["a"]["value"], row["b"]["value"]) for row in found["metrics"]}
+    same: dict[str, list[str]] = {}
+    for row in found["metrics"]:
+        other = row.get("same_question")
+        if other is not None and all(map(_are_equal, values[row["name"]], values[other])):
+            same.setdefault(other, []).append(row["name"])
+    return same
+
+
+def _are_equal(one: float, other: float) -> bool:
+    return math.isclose(one, other, rel_tol=1e-12, abs_tol=1e-12)
+
+
 def notes(found: Report) -> Iterator[str]:
     """Yield what to know of the tests, and the test of pairs."""
+    for name, names in _same_numbers(found).items():
+        yield f"The same number as {words(name)}: {', '.join(map(words, names))}."
     yield _FORMS[Form(found["form"])]
     yield from _traffic(found)
     others = sum("p_value" in row for row in found["metrics"] if row["name"] != found["verdict"]["metric"])
     if others:
         yield (
-            f"Only {words(found['verdict']['metric'])} decides. Of {others} other tests of equal models, about one in"
-            " twenty shows a difference."
+            f"Only {words(found['verdict']['metric'])} decides (--metric). Other tests ({others}) have a p that is"
+            " corrected for their number, too: of equal models, one comparison in twenty has any p (Holm) below 0.05."
         )
     if found.get("together"):
         is_by_row = found.get("paired", {}).get("way") == "row"

@@ -2,15 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from request_logger.analytics.formatting import interval, number, words
 
 Report = dict[str, Any]
 
-HEADER = ["deployment", "predictions", "with feedback", "scored", "scorer", "last seen (UTC)", "headline", "95 %"]
+HEADER = [
+    "deployment",
+    "predictions",
+    "with feedback",
+    "scored",
+    "scorer",
+    "last seen (UTC)",
+    "metric",
+    "value",
+    "95 % interval",
+]
+_NONE = "-"
+# Deployments that share a reason and are named: JSON has the reason of each.
+_MOST_NAMED = 5
 _NO_NAME = "(without a name)"
+
+
+def head(report: Report) -> str:
+    """Return what a report or a list is about: the target, the indices, the time span (in UTC) and the conditions."""
+    span = " ".join(f"{word} {report[word]}" for word in ("from", "to") if word in report)
+    span = f"{span} (UTC)" if span else ""
+    where = " and ".join(report.get("where", []))
+    target = f"{report.get('target') or 'everything'} in {report['indices']}"
+    return ", ".join(filter(None, (target, span, where)))
 
 
 def name_of(each: Report) -> str:
@@ -26,25 +48,26 @@ def rows(report: Report) -> Iterator[list[str]]:
             number(each["predictions"]),
             number(each["with_feedback"]),
             number(each["scored"]),
-            ", ".join(each["scorers"]) or "-",
+            ", ".join(each["scorers"]) or _NONE,
             each.get("last_seen", "-")[:16].replace("T", " "),
-            headline(each["headline"]),
+            words(each["headline"]["name"]) if "value" in each["headline"] else _NONE,
+            number(each["headline"].get("value")),
             interval(each["headline"]),
         ]
-
-
-def headline(found: Report) -> str:
-    """Return the headline figure with its name; ``-`` where there is none."""
-    return f"{words(found['name'])} {number(found['value'])}" if "value" in found else "-"
 
 
 def remarks(report: Report) -> Iterator[str]:
     """Yield why deployments have no figure or no interval, and what is left out."""
     for reason, names in _by_reason(report["deployments"], "reason"):
-        yield f"No figure of {', '.join(names)}: {reason}."
+        yield f"No figure of {_some(names)}: {reason}."
     for reason, names in _by_reason(report["deployments"], "no_interval"):
-        yield f"No interval of {', '.join(names)}: {reason}."
+        yield f"No interval of {_some(names)}: {reason}."
     yield from report["notes"]
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _MOST_NAMED:,} more" if len(names) > _MOST_NAMED else ""
+    return ", ".join(names[:_MOST_NAMED]) + more
 
 
 def _by_reason(deployments: Iterable[Report], key: str) -> Iterator[tuple[str, list[str]]]:

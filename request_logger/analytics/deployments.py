@@ -33,6 +33,7 @@ from request_logger.analytics.tasks import Task, metrics_of
 from request_logger.analytics.vocabularies import DISJOINT, are_disjoint
 from request_logger.common.mapped_fields import ORIGIN_KEYWORDS
 from request_logger.settings import Settings
+from request_logger.store.excluded_indices import left_out_note
 from request_logger.store.ports import EngineReader
 from scorers.classification import MATRIX
 
@@ -138,7 +139,7 @@ def list_deployments(
         **{name: value for name, value in (("from", options.start), ("to", options.end)) if value},
         **({"where": list(options.where)} if options.where else {}),
         **report,
-        **({"left_out": left_out} if left_out else {}),
+        **({"left_out": left_out, "notes": [left_out_note(left_out), *report["notes"]]} if left_out else {}),
     }
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from request_logger.analytics.buckets import Segment
 from request_logger.analytics.estimates import Estimate
 from request_logger.analytics.fields import Field
 from request_logger.analytics.intervals import NoInterval
-from request_logger.analytics.splits import Split
+from request_logger.analytics.splits import BETWEEN, Split
 
 
 def as_json(found: Estimate) -> dict[str, Any]:
@@ -28,13 +28,16 @@ def as_json(found: Estimate) -> dict[str, Any]:
     }
 
 
-def split_as_json(split: Split, field: Field, metrics: Callable[[Segment], list[dict[str, Any]]]) -> dict[str, Any]:
-    """Return documents split by a field as JSON; ``metrics`` are those of a segment."""
+def split_as_json(
+    split: Split, fields: Sequence[Field], figures: Callable[[Segment], dict[str, Any]]
+) -> dict[str, Any]:
+    """Return documents split by a field, or by two, as JSON; ``figures`` are those of a segment."""
     return {
-        "field": field.path,
-        "name": field.name,
+        "field": fields[0].path,
+        "name": BETWEEN.join(field.name for field in fields),
+        **({"across": fields[1].path} if len(fields) > 1 else {}),
         "ranges": split.ranges,
-        "parts": [{"value": each.label, "n": each.count, "metrics": metrics(each)} for each in split.segments],
+        "parts": [{"value": each.label, "n": each.count, **figures(each)} for each in split.segments],
         "values_left_out": split.values_left_out,
         "documents_left_out": split.documents_left_out,
     }

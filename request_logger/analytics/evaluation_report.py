@@ -87,7 +87,7 @@ def _over_time(runner: QueryRunner, scope: Scope, task: EvaluationTask, metric: 
 
 def _by(runner: QueryRunner, scope: Scope, task: EvaluationTask, metrics: Sequence[Metric], field: Field) -> Json:
     split = split_by(runner, scope, statistics_of(metrics), field, task.only)
-    return split_as_json(split, field, lambda segment: _metrics(segment, metrics))
+    return split_as_json(split, [field], lambda segment: {"metrics": _metrics(segment, metrics)})
 
 
 def _metrics(segment: Segment, metrics: Sequence[Metric]) -> list[Json]:

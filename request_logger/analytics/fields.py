@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
+from itertools import islice
 from typing import Any
 from urllib.parse import quote
 
@@ -45,6 +46,10 @@ _SIDES = ("request", "response")
 # The objects whose fields have names from senders, for names that resemble an unknown one.
 _HOLDERS = (*filter(None, _PREFIXES), *(f"{side}.{kind}." for side in _SIDES for kind in ("metadata", "annotations")))
 _MOST_SIMILAR = 3
+# Other names in the message, which is one line, and how many are looked at for them, by one search.
+_MOST_LISTED = 12
+_MOST_LOOKED_AT = 100
+_OF_SCORERS = "metrics."
 # Half of the request line of 4,096 bytes that search engines accept: the rest is for the indices.
 _MOST_CHARACTERS = 2000
 # That of difflib.get_close_matches.
@@ -175,16 +180,31 @@ def _field_caps(runner: QueryRunner, scope: Scope, name: str, fields: Sequence[s
 
 
 def _similar(runner: QueryRunner, scope: Scope, name: str) -> str:
-    """Return the names that resemble an unknown one, as the end of an error; empty without any."""
+    """Return the names that resemble an unknown one, and others that documents have, as the end of an error."""
     found = _field_caps(runner, scope, name, [f"{prefix}*" for prefix in _HOLDERS])
-    names = {*_ALIASES, *_SHORT}
-    for path in found:
+    paths: dict[str, str] = {}
+    for path in sorted(found):
         prefix = next((prefix for prefix in _HOLDERS if path.startswith(prefix)), None)
         if prefix is not None and _kinds(found[path]):
-            names.add(_plain(path).removeprefix(prefix))
+            paths.setdefault(_plain(path).removeprefix(prefix), path)
+    names = {*_ALIASES, *_SHORT, *paths}
     likeness = {known: _likeness(name.lower(), known.lower()) for known in names}
     close = sorted((known for known in names if likeness[known] >= _LEAST_LIKENESS), key=lambda k: (-likeness[k], k))
-    return f"; similar: {', '.join(close[:_MOST_SIMILAR])}" if close else ""
+    close = close[:_MOST_SIMILAR]
+    others = {known: path for known, path in paths.items() if known not in close and not path.startswith(_OF_SCORERS)}
+    listed = _in_use(runner, scope, others)
+    return (f"; similar: {', '.join(close)}" if close else "") + (f"; there are also: {listed}" if listed else "")
+
+
+def _in_use(runner: QueryRunner, scope: Scope, paths: Mapping[str, str]) -> str:
+    """Return the names whose field a document of the scope has, as text: the mappings are of other deployments, too."""
+    some = dict(islice(paths.items(), _MOST_LOOKED_AT))
+    if not some:
+        return ""
+    found = runner.aggregate(scope, {str(k): {"filter": exists(path)} for k, path in enumerate(some.values())})
+    used = [name for k, name in enumerate(some) if found.get(str(k), {}).get("doc_count")]
+    more = f" and {len(used) - _MOST_LISTED} more" if len(used) > _MOST_LISTED else ""
+    return ", ".join(used[:_MOST_LISTED]) + more
 
 
 def _likeness(name: str, known: str) -> float:

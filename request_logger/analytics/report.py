@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from request_logger.analytics import coverage as feedback
 from request_logger.analytics import curves
-from request_logger.analytics.buckets import Segment, over_time
+from request_logger.analytics.buckets import over_time, window_seconds
 from request_logger.analytics.class_tables import class_table
 from request_logger.analytics.conditions import where
 from request_logger.analytics.consistency import Judgement, judge
+from request_logger.analytics.deployments import Deployments, deployments_report, find_deployments
 from request_logger.analytics.drift.report import DriftOptions, drift_report
 from request_logger.analytics.errors import BadQueryError
-from request_logger.analytics.estimate_json import as_json, point_as_json, split_as_json
+from request_logger.analytics.estimate_json import as_json, point_as_json
 from request_logger.analytics.estimates import estimates, needs_folds, statistics_of, with_folds
 from request_logger.analytics.evaluation_report import evaluations_report
 from request_logger.analytics.fairness.report import fairness_of_task
-from request_logger.analytics.feedback.section import coverage_note, selection_report
+from request_logger.analytics.feedback.section import selection_report
 from request_logger.analytics.fields import Field, find_field
 from request_logger.analytics.intervals import NoInterval
 from request_logger.analytics.jackknife import Folds, fetch_folds
@@ -27,33 +28,32 @@ from request_logger.analytics.label_averages import fetch_cooccurrences
 from request_logger.analytics.label_delays import delays_by_label
 from request_logger.analytics.llm_answers import answers_report
 from request_logger.analytics.maturity import COMPLETE, FEW_LABELS, NO_DELAYS, Maturity, find_maturity, only_mature
+from request_logger.analytics.near_deployments import near_deployments
 from request_logger.analytics.plot_data import over_time as curves_over_time
 from request_logger.analytics.plot_data.predicted_actual import predicted_actual
 from request_logger.analytics.plot_data.scores import histogram, with_intervals
+from request_logger.analytics.positive_class import positive_class, positive_class_warnings
 from request_logger.analytics.queries import QueryRunner
+from request_logger.analytics.report_notes import limits_of
 from request_logger.analytics.report_parts import ALL_PARTS, Part
 from request_logger.analytics.scope import Scope, find_scope
 from request_logger.analytics.selection import IN_BATCHES
 from request_logger.analytics.shares import INDEPENDENT, Dependence
 from request_logger.analytics.slices.report import slices_of_task
-from request_logger.analytics.splits import split_by, window_of
+from request_logger.analytics.split_report import Together, segment_metrics, split_report
+from request_logger.analytics.splits import window_of
 from request_logger.analytics.tasks import Task, tasks_of
 from request_logger.analytics.thresholds.cells import Costs
 from request_logger.analytics.thresholds.report import figures as threshold_figures
 from request_logger.analytics.token_prices import TokenPrices
 from request_logger.analytics.vocabularies import DISJOINT, are_disjoint
-from request_logger.documents.folds import FOLDS
+from request_logger.analytics.windows import windows_of
 from request_logger.settings import Settings
 from request_logger.store.excluded_indices import left_out_note
 from request_logger.store.ports import EngineReader
-from scorers.base import Metric
 from scorers.classification import MATRIX
 
 Report = dict[str, Any]
-# By metric, how far documents hang together, or why that is unknown.
-Together = Mapping[str, Dependence | NoInterval]
-# Twice the share of one of the folds: beyond, Student's quantile is too small for groups of so different sizes.
-_LARGEST_FOLD = 2 / FOLDS
 
 _DELAYS = {"minute": 60, "hour": 3600, "day": 86_400, "week": 604_800}
 _QUANTILES = (0.5, 0.9, 0.99)
@@ -65,12 +65,12 @@ _MOST_POINTS = 100
 class Options:
     """The options of a report; see `find_scope` for ``target``, ``start``, ``end`` and ``by_date``.
 
-    ``by``: a field to split by. ``window``: the time span of one point of the curve; empty: chosen by the span of the
-    documents. ``mature``: only predictions that are old enough for their labels. ``slices``: whether to look for the
-    worst slices in all fields. ``where``: conditions, see `conditions.where`. ``against``: what inputs and predictions
-    are compared with, see `drift_report`; empty: nothing. ``costs``: the value of each outcome of two classes, by which
-    thresholds are judged; None: by F1. ``metric``: that of the curves over time; empty: each scorer's headline.
-    ``parts``: those that are computed.
+    ``by``: a field to split by, ``across``: a second one, which the first is crossed with. ``window``: the time span of
+    one point of the curve; empty: chosen by the span of the documents. ``mature``: only predictions that are old enough
+    for their labels. ``slices``: whether to look for the worst slices in all fields. ``where``: conditions, see
+    `conditions.where`. ``against``: what inputs and predictions are compared with, see `drift_report`; empty: nothing.
+    ``costs``: the value of each outcome of two classes, by which thresholds are judged; None: by F1. ``metric``: that
+    of the curves over time; empty: each scorer's headline. ``parts``: those that are computed.
     """
 
     target: str = ""
@@ -83,26 +83,30 @@ class Options:
     slices: bool = False
     where: tuple[str, ...] = ()
     against: str = ""
+    across: str = ""
     costs: Costs | None = None
     metric: str = ""
     parts: frozenset[Part] = ALL_PARTS
 
 
 def make_report(engine: EngineReader, settings: Settings, options: Options, *, only_own: bool = False) -> Report:
-    """Return the report. Raises BadQueryError for an invalid option, StoreUnavailableError.
+    """Return the report, or of several deployments their list. Raises BadQueryError, StoreUnavailableError.
 
+    A list has ``deployments`` (`deployments_report`) and no ``tasks``: a figure over all would be of unrelated models.
     ``only_own`` restricts it to the logger's own indices, see `find_scope`. The report is JSON; undefined values and
     empty lists are omitted. Indices that can't answer are left out of all figures, and named in ``left_out`` and in a
     note.
     """
     runner = QueryRunner(engine)
     scope = find_scope(engine, settings, options.target, options.start, options.end, options.by_date, only_own=only_own)
-    report = runner.settled(lambda: _report(runner, settings, scope, options), scope.indices)
+    report = runner.settled(lambda: _report_or_list(runner, settings, scope, options), scope.indices)
     left_out = runner.left_out.as_json()
     if left_out:
         report["notes"] = [left_out_note(left_out), *report["notes"]]
         report["left_out"] = left_out
-    if options.against:
+    if options.target and not report["coverage"]["predictions"]:
+        report |= _near(runner, settings, options.target, only_own=only_own)
+    if options.against and not report.get("deployments"):
         report["drift"] = _drift(engine, settings, options, only_own=only_own)
     return report
 
@@ -115,10 +119,56 @@ def _drift(engine: EngineReader, settings: Settings, options: Options, *, only_o
     return drift_report(engine, settings, asked, only_own=only_own, stores=False)
 
 
-def _report(runner: QueryRunner, settings: Settings, scope: Scope, options: Options) -> Report:
+def _near(runner: QueryRunner, settings: Settings, target: str, *, only_own: bool) -> Report:
+    if any(character in target for character in "*,"):
+        return {}
+    similar = near_deployments(runner, settings, target, only_own=only_own)
+    return {"similar": similar} if similar else {}
+
+
+def _report_or_list(runner: QueryRunner, settings: Settings, scope: Scope, options: Options) -> Report:
     # Checked first, since an unknown field is an error whatever the documents are.
+    if options.window:
+        window_seconds(options.window)
+    if options.against:
+        windows_of(scope, options.against)
     scope = where(runner, scope, options.where)
-    field = find_field(runner, scope, options.by) if options.by else None
+    fields = tuple(find_field(runner, scope, name) for name in (options.by, options.across) if name)
+    # With a slash it names one deployment.
+    if "/" not in options.target:
+        known = find_deployments(runner, scope)
+        if known.are_several:
+            return _list(runner, settings, scope, options, known)
+    return _report(runner, settings, scope, options, fields)
+
+
+def _list(runner: QueryRunner, settings: Settings, scope: Scope, options: Options, known: Deployments) -> Report:
+    listed = deployments_report(runner, scope, settings, known)
+    first = next((each["target"] for each in listed["deployments"] if each["target"]), "")
+    one = f", such as {first}" if first else ""
+    notes = [f"A report is of one deployment, and there are {len(known.found):,}: choose one as target{one}."]
+    return {
+        "tasks": [],
+        **_without_empty(_asked(scope, options) | {"coverage": _coverage(runner, scope)}),
+        **listed,
+        "notes": [*notes, *listed["notes"]],
+    }
+
+
+def _asked(scope: Scope, options: Options) -> Report:
+    """Return what was asked for, and when."""
+    return {
+        "made_at": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+        "target": options.target,
+        "indices": scope.indices,
+        "from": options.start,
+        "to": options.end,
+        "by_date": options.by_date,
+        "where": list(options.where),
+    }
+
+
+def _report(runner: QueryRunner, settings: Settings, scope: Scope, options: Options, fields: Sequence[Field]) -> Report:
     prices = TokenPrices(settings.token_prices)
     maturity = find_maturity(runner, scope)
     marking = maturity
@@ -132,13 +182,7 @@ def _report(runner: QueryRunner, settings: Settings, scope: Scope, options: Opti
     _check_metric(tasks, options.metric)
     has_curves, has_feedback = Part.CURVES in options.parts, Part.FEEDBACK in options.parts
     report: Report = {
-        "made_at": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
-        "target": options.target,
-        "indices": scope.indices,
-        "from": options.start,
-        "to": options.end,
-        "by_date": options.by_date,
-        "where": list(options.where),
+        **_asked(scope, options),
         "coverage": _coverage(runner, scope),
         "coverage_over_time": _coverage_over_time(runner, scope, options, maturity) if has_feedback else None,
         "delay": _delay(runner, scope) if has_feedback else None,
@@ -146,18 +190,20 @@ def _report(runner: QueryRunner, settings: Settings, scope: Scope, options: Opti
         "delay_by_label": delays_by_label(runner, scope, maturity) if has_feedback else None,
         "unscorable": [{"reason": reason, "n": n} for reason, n in feedback.reasons(runner, scope)],
         "tasks": [
-            _task(runner, scope, settings, task, judgement, field, options, marking, are_together=are_together)
+            _task(runner, scope, settings, task, judgement, fields, options, marking, are_together=are_together)
             for task in tasks
         ],
-        "evaluations": evaluations_report(runner, scope, field, options.window) if has_curves else None,
-        "answers": answers_report(runner, scope, prices) if has_curves else None,
     }
+    if has_curves:
+        report["evaluations"] = evaluations_report(runner, scope, fields[0] if fields else None, options.window)
+        report["answers"] = answers_report(runner, scope, prices)
     if has_feedback:
         report["selection"] = selection_report(runner, scope, tasks, report["tasks"], are_together=are_together)
     shown = {task["scorer"] for task in report["tasks"]}
     unseen = [f"{reason}." for scorer, reason in judgement.reasons.items() if scorer not in shown]
-    notes = [*judgement.notes, *unseen, *_notes(report, options, rows, settings)]
-    warned = {"warnings": judgement.warnings} if judgement.warnings else {}
+    notes = [*judgement.notes, *unseen, *limits_of(report, options.by_date, rows, settings)]
+    warnings = [*judgement.warnings, *positive_class_warnings(report["tasks"], options.target)]
+    warned = {"warnings": warnings} if warnings else {}
     return {"tasks": [], **_without_empty(report), **warned, "notes": notes}
 
 
@@ -205,7 +251,7 @@ def _task(
     settings: Settings,
     task: Task,
     judgement: Judgement,
-    field: Field | None,
+    fields: Sequence[Field],
     options: Options,
     maturity: Maturity | None,
     *,
@@ -235,6 +281,7 @@ def _task(
     found: Report = {
         "scorer": task.name,
         "documents": task.count,
+        **positive_class(runner, scope, task),
         "shown": [metric.name for metric in task.shown],
         "metrics": [as_json(each) for each in metrics],
         "largest_fold": folds.largest if folds else None,
@@ -257,10 +304,10 @@ def _task(
             runner, scope, task.only, _known(together.get("mean_error"), cautious)
         )
         found["predicted_actual"] = predicted_actual(runner, scope, task.only)
-    if field is not None and task.shown and has_curves:
-        found["by"] = _by(runner, scope, task, field, together, window)
-    if field is not None and task.name == "binary" and has_curves:
-        found["fairness"] = fairness_of_task(runner, settings, scope, task, field)
+    if fields and task.shown and has_curves:
+        found["by"] = split_report(runner, scope, task, fields, window, together)
+    if fields and task.name == "binary" and has_curves:
+        found["fairness"] = fairness_of_task(runner, settings, scope, task, fields[0])
     if options.slices:
         found["slices"] = slices_of_task(runner, settings, scope, task)
     return found
@@ -292,7 +339,7 @@ def _over_time(
     segments = over_time(runner, scope, statistics_of([headline]), window, task.only)
     points = [
         {
-            **point_as_json(segment, _metrics(segment, [headline], together)),
+            **point_as_json(segment, segment_metrics(segment, [headline], together)),
             "mature": curves_over_time.is_mature(segment, maturity),
         }
         for segment in segments
@@ -302,54 +349,6 @@ def _over_time(
 
 def _iso(moment: datetime) -> str:
     return moment.isoformat().replace("+00:00", "Z")
-
-
-def _by(runner: QueryRunner, scope: Scope, task: Task, field: Field, together: Together, window: str) -> Report:
-    """Return the shown metrics by the values of a field, or by ranges for a number with many values."""
-    split = split_by(runner, scope, statistics_of(task.shown), field, task.only)
-    found = split_as_json(split, field, lambda segment: _metrics(segment, task.shown, together))
-    curves = curves_over_time.by_value(runner, scope, task, split.segments, window, together)
-    for part, curve in zip(found["parts"], curves, strict=False):
-        part["over_time"] = curve
-    return found
-
-
-def _metrics(segment: Segment, metrics: Sequence[Metric], together: Together) -> list[Report]:
-    found = estimates(metrics, segment.answers, together=together)
-    return [as_json(replace(each, why=NoInterval.NOT_SPLIT) if needs_folds([each]) else each) for each in found]
-
-
-def _notes(report: Report, options: Options, rows: int, settings: Settings) -> list[str]:
-    """Return the notes on what limits the figures."""
-    notes = []
-    if settings.fold_key:
-        notes.append(f"Documents with the same {settings.fold_key} may be alike: the intervals allow for it.")
-    elif rows:
-        notes.append(f"{rows} of the documents are rows of batches, which may be alike: the intervals allow for it.")
-    largest = max((task.get("largest_fold") or 0.0 for task in report["tasks"]), default=0.0)
-    if (rows or settings.fold_key) and largest > _LARGEST_FOLD:
-        notes.append(
-            f"{largest:.0%} of the documents are in one of {FOLDS} folds, so that a few groups decide: the intervals"
-            " are less certain than they look."
-        )
-    covered = coverage_note(report["coverage"]) if report["tasks"] and options.by_date == "prediction" else ""
-    if covered:
-        notes.append(covered)
-    points = [point for task in report["tasks"] for point in (task.get("over_time") or {}).get("points", [])]
-    if any(point.get("mature") is False for point in points):
-        notes.append(
-            f"Young windows lack over {1 - COMPLETE:.0%} of their labels, and late labels may be of another kind: their"
-            " figures are biased, not only less certain. --mature leaves them out."
-        )
-    if options.by_date == "feedback":
-        notes.append("By the date of the feedback: predictions without feedback are in no time span.")
-    unknown = [task["scorer"] for task in report["tasks"] if not task.get("metrics") and "reason" not in task]
-    if unknown:
-        notes.append(
-            f"The scorer {', '.join(unknown)} is unknown here: set SCORER or SCORERS_CONFIG to the values of the server"
-            " that wrote these documents."
-        )
-    return notes
 
 
 def _without_empty(found: Report) -> Report:

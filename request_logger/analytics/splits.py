@@ -10,6 +10,7 @@ from request_logger.analytics.fields import Field
 from request_logger.analytics.queries import QueryRunner
 from request_logger.analytics.rollups import Statistic
 from request_logger.analytics.scope import Query, Scope
+from request_logger.analytics.selection import any_of, having, without
 
 # Window lengths (seconds) to choose from: the shortest that gives at most _MOST_WINDOWS points, which stay apart on a
 # plot 360 wide.
@@ -20,6 +21,10 @@ MOST_SEGMENTS = 50
 # A numeric field with more distinct values is split into _RANGES ranges.
 _MOST_NUMBERS = 12
 _RANGES = 4
+# Values of each of two fields that are crossed: as many pairs are counted as 400 by eight searches.
+_MOST_CROSSED = 20
+BETWEEN = " x "
+"""What is between the two values, and the two names, of a crossing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +37,21 @@ class Split:
     documents_left_out: int = 0
 
 
-def split_by(runner: QueryRunner, scope: Scope, statistics: Sequence[Statistic], field: Field, only: Query) -> Split:
-    """Return the split by the values of a field, or by ranges for a number with many values."""
+def split_by(
+    runner: QueryRunner,
+    scope: Scope,
+    statistics: Sequence[Statistic],
+    field: Field,
+    only: Query,
+    *,
+    across: Field | None = None,
+) -> Split:
+    """Return the split by the values of a field, or by ranges for a number with many values.
+
+    With ``across`` by the pairs of values of both.
+    """
+    if across is not None:
+        return _crossed(runner, scope, statistics, (field, across), only)
     distinct = {"distinct": {"cardinality": {"field": field.path, "precision_threshold": 100}}}
     if field.is_number and runner.aggregate(scope, distinct, only)["distinct"]["value"] > _MOST_NUMBERS:
         edges = quantile_edges(runner, scope, field, _RANGES, only)
@@ -42,6 +60,25 @@ def split_by(runner: QueryRunner, scope: Scope, statistics: Sequence[Statistic],
     rest = listed[MOST_SEGMENTS:]
     segments = fill(runner, scope, statistics, listed[:MOST_SEGMENTS], [only])
     return Split(segments, False, len(rest), sum(segment.count for segment in rest))
+
+
+def _crossed(
+    runner: QueryRunner, scope: Scope, statistics: Sequence[Statistic], fields: Sequence[Field], only: Query
+) -> Split:
+    """Return the split by pairs of values, the most frequent first."""
+    sides = [split_by(runner, scope, [], field, only) for field in fields]
+    pairs = [
+        Segment((one.key, other.key), f"{one.label}{BETWEEN}{other.label}", 0, having(one.only, other.only), {})
+        for one in sides[0].segments[:_MOST_CROSSED]
+        for other in sides[1].segments[:_MOST_CROSSED]
+    ]
+    counted = [each for each in fill(runner, scope, [], pairs, [only]) if each.count]
+    listed = sorted(counted, key=lambda each: -each.count)
+    segments = fill(runner, scope, statistics, listed[:MOST_SEGMENTS], [only])
+    left_out = runner.count(scope, only, without(any_of(*(each.only for each in segments)))) if segments else 0
+    values = sum(side.values_left_out + len(side.segments[_MOST_CROSSED:]) for side in sides)
+    rest = len(listed) - len(segments) + values
+    return Split(segments, any(side.ranges for side in sides), rest, left_out)
 
 
 def window_of(runner: QueryRunner, scope: Scope, only: Query, most: int = _MOST_WINDOWS) -> str:

@@ -15,6 +15,7 @@ from request_logger.analytics.maturity import UnknownMaturityError
 from request_logger.analytics.quality_gate import Condition, QualityError, Verdict, check
 from request_logger.commands.drift import add_against
 from request_logger.commands.engine_access import quiet_engine
+from request_logger.commands.near import tell_near
 from request_logger.commands.selection_args import add_mature, add_selection, selection_of
 from request_logger.common.json import dumps
 from request_logger.errors import CommandError
@@ -106,6 +107,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(_drop_line(drop))
     if not verdicts and not drops:
         print("not enough data: no scored pairs")
+        tell_near(engine, settings, arguments.target)
     if left_out:
         print(left_out_note(left_out), file=sys.stderr)
     return status

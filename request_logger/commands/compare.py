@@ -1,5 +1,5 @@
 """`request-logger compare`: tell which of two predictors or models is better, with significance."""
-# ruff: noqa: T201  # a command prints
+# a command prints
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from request_logger.commands.engine_access import quiet_engine
 from request_logger.commands.errors import lines as error_lines
 from request_logger.commands.report import write_page
 from request_logger.commands.selection_args import add_mature, add_span
+from request_logger.commands.styles import heading, print_lines, warning
 from request_logger.commands.text_table import table
 from request_logger.settings import Settings
 from request_logger.store.excluded_indices import left_out_note
@@ -113,7 +114,7 @@ def run(arguments: argparse.Namespace) -> int:
         write_page(Path(arguments.html), comparison_page, found)
     else:
         known = {**found, **({"errors": wrong} if wrong else {})}
-        print(json.dumps(known, indent=2) if arguments.json else "\n".join([*lines(found), *_errors(wrong)]))
+        print_lines([json.dumps(known, indent=2)] if arguments.json else [*lines(found), *_errors(wrong)])
     return int(not found["verdict"]["differ"])
 
 
@@ -142,14 +143,14 @@ def _delta(text: str) -> float:
 
 def lines(found: Report) -> Iterator[str]:
     """Yield the comparison as lines of text."""
-    yield head(found)
+    yield heading(head(found))
     yield table(header(found), list(rows(found)))
     yield ""
     if classes := list(class_rows(found)):
         yield table(CLASS_HEADER, classes)
         yield ""
     yield from notes(found)
-    yield from (f"Warning: {warning}." for warning in found.get("warnings", ()))
+    yield from (warning(f"{each}.") for each in found.get("warnings", ()))
     yield verdict_line(found["verdict"], (found["a"]["name"], found["b"]["name"]))
     if "left_out" in found:
         yield left_out_note(found["left_out"])

@@ -16,6 +16,7 @@ from request_logger.analytics.drift.report import DriftOptions, Report, drift_re
 from request_logger.analytics.drift.tables import head, notes, tables, verdict
 from request_logger.analytics.windows import Against
 from request_logger.commands.engine_access import quiet_engine
+from request_logger.commands.near import tell_near
 from request_logger.commands.report import write_page
 from request_logger.commands.selection_args import add_period, add_target
 from request_logger.commands.text_table import table
@@ -80,7 +81,10 @@ def run(arguments: argparse.Namespace) -> int:
         reset=arguments.reset,
         where=tuple(arguments.where),
     )
-    report = drift_report(quiet_engine(settings), settings, options)
+    engine = quiet_engine(settings)
+    report = drift_report(engine, settings, options)
+    if not report["documents"]:
+        tell_near(engine, settings, arguments.target)
     if arguments.html:
         from request_logger.analytics.page import drift_page  # noqa: PLC0415 - only a page needs its templates
 

@@ -20,6 +20,8 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "deployments": ("request-logger deployments", "request-logger deployments --from now-7d --where country=DE"),
     "report": (
         "request-logger report demo/iris",
+        "request-logger report demo/iris --all",
+        "request-logger report demo/iris --by country --by model",
         "request-logger report demo/iris --from now-7d --by country --window 1d",
         "request-logger report demo/iris --where country=DE --where 'age>=30' --html report.html",
     ),

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from request_logger.commands.engine_access import quiet_engine
+from request_logger.commands.near import tell_near
 from request_logger.commands.selection_args import add_selection, selection_of
 from request_logger.errors import CommandError
 from request_logger.jobs.export import Export, ExportError, write_csv, write_parquet
@@ -58,6 +59,8 @@ def run(arguments: argparse.Namespace) -> int:
     except OSError as error:
         raise CommandError(f"{path}: can't be written: {error.strerror or error}") from None
     print(f"{path}: {rows:,} rows")
+    if not rows:
+        tell_near(engine, settings, arguments.target)
     _tell(export)
     return 0
 

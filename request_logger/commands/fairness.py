@@ -11,6 +11,7 @@ from request_logger.analytics.fairness.rates import Rate
 from request_logger.analytics.fairness.report import Options, Report, make_fairness
 from request_logger.analytics.formatting import interval, number, p_value, words
 from request_logger.commands.engine_access import quiet_engine
+from request_logger.commands.near import tell_near
 from request_logger.commands.selection_args import add_span, add_target
 from request_logger.commands.text_table import table
 from request_logger.settings import Settings
@@ -55,7 +56,10 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.reference,
         tuple(arguments.where),
     )
-    found = make_fairness(quiet_engine(settings), settings, options)
+    engine = quiet_engine(settings)
+    found = make_fairness(engine, settings, options)
+    if not found["tasks"]:
+        tell_near(engine, settings, arguments.target)
     print(json.dumps(found, indent=2) if arguments.json else "\n".join(lines(found)))
     return int(not any("groups" in task for task in found["tasks"]))
 

@@ -16,6 +16,7 @@ from typing import Any
 from tqdm import tqdm
 
 from request_logger.commands.engine_access import quiet_engine
+from request_logger.commands.near import tell_near
 from request_logger.commands.selection_args import add_selection, selection_of
 from request_logger.common.json import dumps, loads
 from request_logger.documents.document import degrade
@@ -93,6 +94,8 @@ def run(arguments: argparse.Namespace) -> int:
     if state is not None:
         state.forget()
     _print(rescore, arguments)
+    if not rescore.counts.read:
+        tell_near(engine, settings, arguments.target)
     return int(rescore.counts.refused > 0)
 
 

@@ -20,11 +20,11 @@ misspelled setting are warned of. `request-logger settings --show` prints the se
 
 {settings}
 
-## Read by libraries and by the embedded engine
+## Read by libraries, by commands on a terminal, and by the embedded engine
 
 {others}"""
 
-# Variables of a library or of the embedded engine, which read them themselves.
+# Variables of a library, of the terminal or of the embedded engine, which read them themselves.
 OTHERS = {
     "PROMETHEUS_MULTIPROC_DIR": (
         "a temporary folder",
@@ -32,6 +32,9 @@ OTHERS = {
     ),
     "REQUEST_LOGGER_CACHE_DIR": ("`~/.cache/request-logger`", "cache of the embedded engine's jars"),
     "XDG_CACHE_HOME": ("`~/.cache`", "parent of that folder if REQUEST_LOGGER_CACHE_DIR is not set"),
+    "COLUMNS": ("the terminal's", "characters per line that the tables of commands are fitted to"),
+    "NO_COLOR": ("", "any value: no colour in the output of commands, even on a terminal (https://no-color.org)"),
+    "TERM": ("", "`dumb`: as NO_COLOR; terminals set it"),
     "JAVA_HOME": ("", "Java for the embedded engine; if not set, PATH and the usual folders are searched"),
 }
 
@@ -50,7 +53,11 @@ def run(arguments: argparse.Namespace) -> int:
     if not arguments.show:
         print(page())
         return 0
+    # They build every part, which printing the page does not need.
+    from request_logger.commands.startup_checks import startup_problems  # noqa: PLC0415
+
     settings, problems = Settings.read()
+    problems += startup_problems(settings)
     width = max(len(spec.name) for spec in fields(Settings))
     for spec in fields(Settings):
         value = getattr(settings, spec.name)

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from request_logger.analytics.slices.report import Options, Report, make_slices
 from request_logger.analytics.slices.search import Rank
 from request_logger.commands.engine_access import quiet_engine
+from request_logger.commands.near import tell_near
 from request_logger.commands.selection_args import add_span, add_target
 from request_logger.commands.slice_text import slice_lines
 from request_logger.settings import Settings
@@ -55,7 +56,10 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.rank,
         tuple(arguments.where),
     )
-    found = make_slices(quiet_engine(settings), settings, options)
+    engine = quiet_engine(settings)
+    found = make_slices(engine, settings, options)
+    if not found["tasks"]:
+        tell_near(engine, settings, arguments.target)
     if arguments.json:
         print(json.dumps(found, indent=2))
     elif arguments.csv:

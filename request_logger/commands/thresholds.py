@@ -13,6 +13,7 @@ from request_logger.analytics.thresholds.cells import Costs
 from request_logger.analytics.thresholds.report import Options, Report, make_thresholds
 from request_logger.analytics.thresholds.text import NAMES, sentences, threshold
 from request_logger.commands.engine_access import quiet_engine
+from request_logger.commands.near import tell_near
 from request_logger.commands.selection_args import add_span, add_target
 from request_logger.commands.text_table import table
 from request_logger.settings import Settings
@@ -41,7 +42,10 @@ def run(arguments: argparse.Namespace) -> int:
     options = Options(
         arguments.target, arguments.start, arguments.end, arguments.by_date, costs, tuple(arguments.where)
     )
-    found = make_thresholds(quiet_engine(settings), settings, options)
+    engine = quiet_engine(settings)
+    found = make_thresholds(engine, settings, options)
+    if not found["tasks"]:
+        tell_near(engine, settings, arguments.target)
     print(json.dumps(found, indent=2) if arguments.json else "\n".join(lines(found)))
     return int(not any("thresholds" in task for task in found["tasks"]))
 

@@ -37,17 +37,22 @@ def checked(parameters: Given, expected: Sequence[str]) -> dict[str, str]:
 
 def report_options(given: Given) -> Options:
     """Return the options of a report; an empty value counts as missing. Raises BadQueryError."""
+    fields = [line.strip() for line in given.get("by", "").splitlines() if line.strip()]
+    if len(fields) > 2:
+        raise BadQueryError(f"by: expected one field or two, found {len(fields)}")
+    by, across = [*fields, "", ""][:2]
     return Options(
         given.get("target", ""),
         given.get("from") or None,
         given.get("to") or None,
-        given.get("by", ""),
+        by,
         given.get("window", ""),
         given.get("by_date") or "prediction",
         where=conditions(given),
         mature=_flag(given.get("mature", "")),
         against=given.get("against", ""),
         costs=Costs.of(given["cost"]) if given.get("cost") else None,
+        across=across,
         metric=given.get("metric", ""),
     )
 

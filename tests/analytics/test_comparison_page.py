@@ -56,5 +56,5 @@ def test_the_page_says_what_the_terminal_says(form: Form, more: dict[str, Any]) 
     text = html.unescape(re.sub(r"<[^>]*>", "\n", page))
     head, *rest = lines(found)
     assert head in text
-    cells = {each for line in "\n".join(rest).splitlines() for each in re.split(r"  +", line.strip()) if each}
-    assert cells <= set(text.split("\n"))
+    # The terminal aligns numbers by blanks, and its warnings are louder.
+    assert set("\n".join(rest).lower().split()) <= set(text.lower().split())

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -12,10 +14,11 @@ import numpy as np
 import pytest
 
 from request_logger.analytics.deployment_text import HEADER, remarks, rows
-from request_logger.analytics.deployments import Deployment, Deployments
+from request_logger.analytics.deployments import MOST_LISTED, Deployment, Deployments, ListOptions, list_deployments
 from request_logger.cli import main
-from request_logger.commands.deployments import lines
+from request_logger.commands.deployments import _how_to_go_on, lines
 from request_logger.scoring.registry import build
+from request_logger.settings import Settings
 from tests.analytics.stored import START, document, engine_at, store
 
 RNG = np.random.default_rng(26)
@@ -139,14 +142,46 @@ def test_counts_names_and_figures(run: Run) -> None:
 
 
 @pytest.mark.engine
-def test_selection(run: Run) -> None:
+def test_selection(run: Run, tmp_path: Path) -> None:
     """--where, --from and --to select documents; nothing found is status 1."""
     assert list(listed(run, INDICES, "--where", "country=DE")) == ["test/l-rows"]
     status, out, _ = run("deployments", INDICES, "--from", (START + timedelta(hours=1)).isoformat())
-    assert (status, out.splitlines()[1].split()[0]) == (0, "test/l-binary")
+    assert (status, out.splitlines()[2].split()[0]) == (0, "test/l-binary")
     assert out.splitlines()[-1] == "The report of one: request-logger report test/l-binary"
     status, out, _ = run("deployments", INDICES, "--to", "2001-01-01")
-    assert (status, out) == (1, f"No predictions in {INDICES}.\n")
+    assert (status, out) == (1, f"{INDICES} in {INDICES}, to 2001-01-01 (UTC)\nNo predictions.\n")
+    # A report of several deployments is their list; of one that the conditions leave, it is its own.
+    status, out, _ = run("report", INDICES, "--by", "country")
+    assert status == 0
+    assert "A report is of one deployment, and there are 7: choose one as target, such as test/l-binary." in out
+    assert re.search(r"^  test/l-rows .* accuracy +0\.\d+ ", out, re.MULTILINE)
+    assert "best constant" not in out
+    status, out, _ = run("report", INDICES, "--json")
+    found = json.loads(out)
+    assert (status, found["tasks"], len(found["deployments"])) == (0, [], 7)
+    assert found["coverage"]["predictions"] == sum(each["predictions"] for each in found["deployments"])
+    status, out, _ = run("report", INDICES, "--where", "country=DE", "--json")
+    assert [task["documents"] for task in json.loads(out)["tasks"]] == [N]
+    # One name in two namespaces is two deployments.
+    status, out, _ = run("report", "l-binary", "--html", str(tmp_path / "page.html"))
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "test/l-binary" in page
+    assert "elsewhere/l-binary" in page
+
+
+@pytest.mark.engine
+def test_many(env: dict[str, str], engine: Any) -> None:
+    """All are counted, over several pages; the largest are listed, and what is left out is said."""
+    client, index = engine_at(engine.url), "inference-log-many-test"
+    documents = [document(None, None, None, deployment=f"many-{k:03}") for k in range(203)]
+    store(client, index, [*documents, documents[202]])
+    try:
+        found = list_deployments(client, Settings(), ListOptions(index))
+    finally:
+        client.request("DELETE", f"/{index}")
+    assert [each["target"] for each in found["deployments"]][:2] == ["test/many-202", "test/many-000"]
+    assert (len(found["deployments"]), found["deployments_left_out"]) == (MOST_LISTED, 203 - MOST_LISTED)
+    assert found["notes"][0].startswith("153 more deployments with 153 predictions are not listed")
 
 
 def deployment(namespace: str, name: str) -> Deployment:
@@ -190,9 +225,13 @@ def test_text_without_figures() -> None:
     }
     found = list(rows(report))
     assert all(len(row) == len(HEADER) for row in found)
-    assert found[0] == ["a/x", "1,234", "0", "0", "-", "-", "-", "-"]
+    assert found[0] == ["a/x", "1,234", "0", "0", "-", "-", "-", "-", "-"]
     assert list(remarks(report)) == ["No figure of a/x, a/(without a name): no feedback yet."]
+    many = {**report, "deployments": [{**report["deployments"][0], "target": f"a/{k}"} for k in range(7)]}
+    assert list(remarks(many)) == ["No figure of a/0, a/1, a/2, a/3, a/4 and 2 more: no feedback yet."]
     report["deployments"].reverse()
     report["deployments"][0]["warnings"] = ["two scorers."]
     assert next(iter(lines(report))) == "WARNING: two scorers."
-    assert list(lines(report))[-1] == "The report of one: request-logger report --where namespace=a --where deployment="
+    assert list(_how_to_go_on(report)) == [
+        "The report of one: request-logger report --where namespace=a --where deployment="
+    ]

@@ -34,7 +34,7 @@ from request_logger.analytics.queries import QueryRunner
 from request_logger.analytics.report import Options, make_report
 from request_logger.analytics.scope import Scope
 from request_logger.cli import main
-from request_logger.commands.report import lines
+from request_logger.commands.report_text import lines
 from request_logger.scoring.registry import build
 from request_logger.settings import Settings
 from request_logger.store.client.client import SearchEngine

@@ -189,10 +189,14 @@ def test_the_json_is_documented(run: Callable[..., tuple[int, str, str]]) -> Non
 
 
 def test_in_the_terminal(run: Callable[..., tuple[int, str, str]]) -> None:
-    status, out, err = run("report", "report-multiclass", "--by", "area")
+    status, short, err = run("report", "report-multiclass", "--by", "area")
     assert (status, err) == (0, "")
     accuracy = metrics.accuracy_score(TRUTHS, ROWS.argmax(axis=1))
-    assert re.search(rf"^  accuracy +{accuracy:.4g} ", out, re.MULTILINE)
+    assert re.search(rf"^  accuracy +{accuracy:.4g} ", short, re.MULTILINE)
+    assert "truth \\ prediction" not in short
+    assert "--all adds more metrics, the confusion matrix" in short
+    status, out, err = run("report", "report-multiclass", "--by", "area", "--all")
+    assert {line for line in short.splitlines() if "area" in line or "north" in line} <= set(out.splitlines())
     assert "800 predictions, 601 with feedback (75.1 %), 600 scored" in out
     for text in ("best constant", "truth \\ prediction", "north", "can't be scored: the truth is null"):
         assert text in out

@@ -245,7 +245,7 @@ def test_an_unknown_name_lists_similar_ones(engine_with_traffic: Any, name: str,
     for each in run:
         with pytest.raises(BadQueryError) as raised:
             each()
-        listed = str(raised.value).partition("; similar: ")[2].split(", ")
+        listed = str(raised.value).partition("; similar: ")[2].partition(";")[0].split(", ")
         # Other deployments of the engine may have more of them.
         assert set(similar) <= set(listed)
 
@@ -253,5 +253,5 @@ def test_an_unknown_name_lists_similar_ones(engine_with_traffic: Any, name: str,
 @pytest.mark.parametrize("name", ["qqqq", "q" * 1500])
 def test_a_name_like_no_other_lists_none(engine_with_traffic: Any, name: str) -> None:
     """However long it is."""
-    with pytest.raises(BadQueryError, match=f"found '{name}'$"):
+    with pytest.raises(BadQueryError, match=f"found '{name}'($|; there are also: )"):
         by(engine_with_traffic, name)

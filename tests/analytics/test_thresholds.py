@@ -228,7 +228,7 @@ def test_report(target: str, reach: Settings, tmp_path: Path, capsys: pytest.Cap
     (task,) = json.loads(capsys.readouterr().out)["tasks"]
     found = task["thresholds"]
     assert found["average_precision"] == figures(answers_of(SCORER, FRAUD, SCORES))["average_precision"]
-    assert main(["report", target]) == 0
+    assert main(["report", target, "--all"]) == 0
     assert f"The best threshold is {found['best']['threshold']:.4g}: F1" in capsys.readouterr().out
     page = tmp_path / "page.html"
     assert main(["report", target, "--html", str(page)]) == 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from request_logger.analytics import evaluation_tables, llm_tables, selection_tables
+from request_logger.analytics import deployment_text, evaluation_tables, llm_tables, selection_tables
 from request_logger.analytics.drift import tables as drift_tables
 from request_logger.analytics.formatting import interval, number, words
 from request_logger.analytics.maturity_text import delay_table, maturity_line
@@ -39,6 +39,9 @@ def content_of(report: Report, view: View | None = None, section: Section | None
         (evaluation_tables.heading(section), list(evaluation_tables.tables(section)))
         for section in report.get("evaluations", [])
     ]
+    if "deployments" in report:
+        rows = list(deployment_text.rows(report))
+        evaluations.append(("Deployments", [evaluation_tables.Table("Deployments", deployment_text.HEADER, rows)]))
     if "answers" in report:
         evaluations.append((llm_tables.HEADING, list(llm_tables.answer_tables(report["answers"]))))
     return {

@@ -15,10 +15,14 @@ from sklearn import metrics as sk
 
 from request_logger.analytics.feedback.audit_list import COLUMNS
 from request_logger.analytics.feedback.prediction_powered import prediction_powered
+from request_logger.analytics.feedback.section import selection_report
 from request_logger.analytics.page import page
+from request_logger.analytics.queries import QueryRunner
 from request_logger.analytics.report import Options, make_report
+from request_logger.analytics.scope import find_scope
+from request_logger.analytics.tasks import tasks_of
 from request_logger.cli import main
-from request_logger.commands.report import lines
+from request_logger.commands.report_text import lines
 from request_logger.documents.audit import is_audited
 from request_logger.scoring.registry import build
 from request_logger.settings import Settings
@@ -233,7 +237,8 @@ def test_words(reports: Callable[[str], Json]) -> None:
 
 def test_several_scorers(client: SearchEngine) -> None:
     """Unlabelled predictions can't be told apart, so there are no figures, but a reason."""
-    found = make_report(client, Settings(), Options(target=INDEX))["selection"]
+    runner, scope = QueryRunner(client), find_scope(client, Settings(), INDEX)
+    found = selection_report(runner, scope, tasks_of(runner, scope, Settings()), [], are_together=False)
     assert "more than one scorer" in found["reason"]
     assert "weighted" not in found
 

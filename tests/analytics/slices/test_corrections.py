@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from request_logger.analytics.corrections import benjamini_hochberg
+from request_logger.analytics.corrections import benjamini_hochberg, holm
 from request_logger.analytics.slices.shrinkage import Shrinkage
 
 
@@ -18,8 +20,23 @@ def test_adjusted_p_values(p_values: list[float]) -> None:
     assert benjamini_hochberg(p_values) == pytest.approx(list(stats.false_discovery_control(p_values)), abs=1e-12)
 
 
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=7))
+def test_adjusted_p_values_of_holm(p_values: list[float]) -> None:
+    """Those of the closed test of Bonferroni's: the largest over all sets of hypotheses that have this one."""
+    sets = [each for size in range(1, len(p_values) + 1) for each in combinations(range(len(p_values)), size)]
+    bonferroni = {each: min(len(each) * min(p_values[k] for k in each), 1.0) for each in sets}
+    closed = [max(p for each, p in bonferroni.items() if k in each) for k in range(len(p_values))]
+    assert holm(p_values) == pytest.approx(closed, abs=1e-12)
+
+
+def test_holm_as_r_has_it() -> None:
+    """p.adjust(c(0.04, 0.01, 0.03, 0.02), "holm")."""
+    assert holm([0.04, 0.01, 0.03, 0.02]) == pytest.approx([0.06, 0.04, 0.06, 0.06])
+
+
 def test_no_p_values() -> None:
     assert benjamini_hochberg([]) == []
+    assert holm([]) == []
 
 
 def test_shrinkage() -> None:
