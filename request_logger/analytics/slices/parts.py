@@ -68,7 +68,7 @@ class Part:
 
     @property
     def conditions(self) -> list[str] | None:
-        """The same documents as conditions of `conditions.where`; None where these can't express the name or the value."""
+        """The same documents as conditions of `conditions.where`; None where these can't express it."""
         name = self.field.path
         if {"=", "<", ">", "!"} & set(name):
             return None
