@@ -26,7 +26,7 @@ FORBIDDEN := GPL;AGPL;SSPL;Commons Clause;Proprietary
 .PHONY: help venv demo test test-engines fuzz fuzz-coverage coverage simulate faults mutate lint \
   format bench bench-first \
   bench-writes bench-cost bench-ordinary bench-coverage bench-selection bench-type-one bench-report docs \
-  docs-site dist sbom licences audit screencast image-check kube-check lock clean
+  docs-site screenshots screencast dist sbom licences audit image-check kube-check lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -131,6 +131,9 @@ bench-report: $(READY) ## measure the commands over 100,000 documents
 
 screencast: $(READY) ## record the demo as an animated picture: docs/demo.svg
 	@$(BIN)/python -m tests.screencast $(ARGS)
+
+screenshots: $(READY) ## take the screenshots of docs/page.md: an engine, a server, two models of four data sets, Chromium
+	@$(BIN)/python -m tests.screenshots $(ARGS)
 
 image-check: $(READY) ## build and run the Dockerfile with buildah, without Docker (needs root, buildah, debootstrap)
 	@$(BIN)/python -m tests.release.image_check

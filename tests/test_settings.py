@@ -106,3 +106,11 @@ def test_what_a_fold_key_needs() -> None:
         assert with_fold(document, name)["fold"] == fold_of("x")
     for part in FOLD_PARTS:
         assert with_fold({"RequestId": "r", part: {"a": "x"}}, f"{part}.a")["fold"] == fold_of("x")
+
+
+@pytest.mark.parametrize("url", ["kibana:5601", "ftp://kibana", "http://", "http://user:secret@kibana", "http://a b"])
+def test_dashboards_url(url: str) -> None:
+    """It is a link in a page: http or https, and no password."""
+    with pytest.raises(SettingsError) as error:
+        Settings.from_env({"DASHBOARDS_URL": url})
+    assert str(error.value) == "DASHBOARDS_URL: expected a URL with http:// or https://, a host, and no user"

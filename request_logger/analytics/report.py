@@ -193,11 +193,10 @@ def _report(runner: QueryRunner, settings: Settings, scope: Scope, options: Opti
             _task(runner, scope, settings, task, judgement, fields, options, marking, are_together=are_together)
             for task in tasks
         ],
-        "evaluations": evaluations_report(runner, scope, fields[0] if fields else None, options.window)
-        if has_curves
-        else None,
-        "answers": answers_report(runner, scope, prices) if has_curves else None,
     }
+    if has_curves:
+        report["evaluations"] = evaluations_report(runner, scope, fields[0] if fields else None, options.window)
+        report["answers"] = answers_report(runner, scope, prices)
     if has_feedback:
         report["selection"] = selection_report(runner, scope, tasks, report["tasks"], are_together=are_together)
     shown = {task["scorer"] for task in report["tasks"]}

@@ -105,6 +105,8 @@ class Pages:
                 raise
             drift_problem = f"{report_parameters.problem(error).capitalize()}."
             report = self._report(replace(options, against=""))
+        if "deployments" in report:
+            return deployments_page(view, report)
         wrong = None
         if section is Section.ERRORS:
             asked = report_parameters.wrong_options(given)

@@ -50,9 +50,9 @@ def report_options(given: Given) -> Options:
         given.get("by_date") or "prediction",
         where=conditions(given),
         mature=_flag(given.get("mature", "")),
-        across=across,
         against=given.get("against", ""),
         costs=Costs.of(given["cost"]) if given.get("cost") else None,
+        across=across,
         metric=given.get("metric", ""),
     )
 

@@ -32,7 +32,11 @@ def add_routes(app: Flask, settings: Settings) -> None:
     def read() -> Response:
         # A parameter may be repeated, such as `where`: its values are joined to lines.
         parameters = {name: "\n".join(values) for name, values in request.args.to_dict(flat=False).items()}
-        return as_response(process.ask(request.path, parameters))
+        answer = process.ask(request.path, parameters)
+        if request.path in _PAGES and "Retry-After" in answer.headers:
+            # Nobody sits before a screen on a wall to load the page again.
+            answer.headers["Refresh"] = answer.headers["Retry-After"]
+        return as_response(answer)
 
     shown = (
         *_FIGURES,

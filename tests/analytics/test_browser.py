@@ -33,6 +33,15 @@ pytestmark = [
 
 # What a page looks like to a person at a desk, and to one with a phone by night.
 SCREENS = {"desktop": (1280, "light"), "phone": (390, "dark")}
+QUERIES = {
+    "of nothing": "?target=no-such",
+    "of one": "?target=report-binary&by=area",
+    "of all": "",
+    "classes": "?target=report-multiclass&section=classes",
+    "errors": "?target=report-multiclass&section=errors",
+    "compare": "/compare?a=north&b=west&by=area&in=report-regression",
+    "wrong": "?target=report-binary&window=never",
+}
 GRAVE = ("serious", "critical")
 
 
@@ -61,14 +70,13 @@ def pages(engine: Any, make_server: Callable[..., Server], tmp_path_factory: pyt
             assert main(["report", f"report-{kind}", "--by", "area", "--html", str(path)]) == 0
             found[kind] = path.as_uri()
     url = make_server(UI="true").url
-    queries = {"of nothing": "?target=no-such", "of one": "?target=report-binary&by=area", "wrong": "?window=never"}
-    yield found | {f"ui {name}": f"{url}/ui{query}" for name, query in queries.items()}
+    yield found | {f"ui {name}": f"{url}/ui{query}" for name, query in QUERIES.items()}
     for index in INDICES.values():
         client.request("DELETE", f"/{index}")
 
 
 @pytest.mark.parametrize("screen", SCREENS)
-@pytest.mark.parametrize("name", [*INDICES, "ui of nothing", "ui of one", "ui wrong"])
+@pytest.mark.parametrize("name", [*INDICES, *(f"ui {name}" for name in QUERIES)])
 def test_page(name: str, screen: str, pages: dict[str, str], browser: Browser) -> None:
     """Nothing is asked of anybody else, nothing is complained of, nothing sticks out to the right."""
     width, scheme = SCREENS[screen]
@@ -93,5 +101,18 @@ def test_page(name: str, screen: str, pages: dict[str, str], browser: Browser) -
     # A browser says of itself that the answer to a wrong question is a 400.
     assert [each for each in complaints if "status of 400" not in each or name != "ui wrong"] == []
     assert beyond <= 0
+    assert not [each for each in wrong if each["id"] in ("landmark-unique", "region")]
     grave = [(each["id"], each["nodes"][0]["html"][:200]) for each in wrong if each["impact"] in GRAVE]
     assert grave == []
+
+
+def test_downloads(pages: dict[str, str], browser: Browser) -> None:
+    """A browser saves each kind of file from the page itself, with its name."""
+    page = browser.new_page()
+    page.goto(pages["binary"])
+    for kind in ("SVG", "CSV", "JSON"):
+        with page.expect_download() as download:
+            page.get_by_role("link", name=f"ROC curve as {kind}").click()
+        assert download.value.suggested_filename == f"roc-curve.{kind.lower()}"
+        assert Path(download.value.path()).stat().st_size > 100
+    page.close()

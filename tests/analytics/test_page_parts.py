@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from base64 import b64decode
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 from xml.etree import ElementTree as ET
@@ -77,7 +78,7 @@ def test_a_picture_on_its_own() -> None:
     """It is well-formed, and has its style."""
     file = of_picture("Over <time>", file_of(picture("k", "Over <time>", "It & that")))
     assert file.name == "over-time.svg"
-    root = ET.fromstring(content(file.url))
+    root = ET.fromstring(b64decode(file.url.removeprefix("data:image/svg+xml;base64,")))
     assert root.tag == "{http://www.w3.org/2000/svg}svg"
     (style,) = root.iter("{http://www.w3.org/2000/svg}style")
     assert "--accent:" in (style.text or "")

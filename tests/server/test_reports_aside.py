@@ -78,6 +78,7 @@ def test_events_while_a_report_waits(
     for path in ("/ui", "/v1/metrics"):
         assert (found[path].status_code, found[path].headers["Retry-After"]) == (429, "5")
         assert "another report" in found[path].json()["error"]
+    assert [found[path].headers.get("Refresh") for path in ("/ui", "/v1/metrics")] == ["5", None]
     assert "/v1/report" not in found
     held.opened.set()
     first.join()

@@ -120,7 +120,7 @@ class View:
         kept = [
             (name, line)
             for name, value in parameters.items()
-            for line in (value.splitlines() if name == "where" else [value])
+            for line in (value.splitlines() if name in ("where", "by") else [value])
             if line
         ]
         return f"{self.up}{path}" + (f"?{urlencode(kept)}" if kept else "")

@@ -68,8 +68,10 @@ class Part:
 
     @property
     def conditions(self) -> list[str] | None:
-        """The same documents as conditions of `conditions.where`; None where these can't express a value."""
+        """The same documents as conditions of `conditions.where`; None where these can't express it."""
         name = self.field.path
+        if {"=", "<", ">", "!"} & set(name):
+            return None
         if self.is_missing:
             return [f"{name}="]
         if self.value is not None:
