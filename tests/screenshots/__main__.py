@@ -39,7 +39,7 @@ PAGES = {
     "compare": "ui/compare?a=model-a&b=model-b&in=demo/breast-cancer",
 }
 # Few enough that each is small, more than the pages have besides the shades of their edges.
-_COLOURS = 48
+_COLOURS = 80
 
 
 def main() -> None:

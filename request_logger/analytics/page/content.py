@@ -55,7 +55,7 @@ def content_of(report: Report, view: View | None = None, section: Section | None
         "unscorable": [(problem["reason"], f"{problem['n']:,}") for problem in report.get("unscorable", [])],
         "delays": delay_table(report["delay_by_label"]) if "delay_by_label" in report else None,
         "maturity": f"{maturity_line(report['maturity']).capitalize()}." if "maturity" in report else "",
-        **_drift(report.get("drift")),
+        "drift": _drift(report.get("drift")),
     }
 
 
@@ -158,11 +158,14 @@ def _selection(report: Report) -> Report | None:
     }
 
 
-def _drift(found: Report | None) -> Report:
+def _drift(found: Report | None) -> Report | None:
+    """Return the drift as text and plots; None without that section."""
     if found is None:
-        return {"drift": None, "drift_tables": [], "drift_plots": []}
+        return None
     return {
-        "drift": {"verdict": drift_tables.verdict(found), "notes": list(drift_tables.notes(found))},
-        "drift_tables": [(f"Drift: {drift_tables.head(found)}", list(drift_tables.tables(found)))],
-        "drift_plots": list(of_drift(found)),
+        "head": drift_tables.head(found),
+        "verdict": drift_tables.verdict(found),
+        "plots": list(of_drift(found)),
+        "tables": list(drift_tables.tables(found)),
+        "notes": list(drift_tables.notes(found)),
     }
