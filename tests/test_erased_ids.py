@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -65,11 +66,11 @@ def test_feedback_by_an_erased_key_is_refused() -> None:
 
 
 class _Engine:
-    """Answers a count and searches of hashes; ``status`` is that of all answers."""
+    """Answers a count and searches of hashes; ``status`` is that of all answers, or of searches alone."""
 
     def __init__(self, digests: list[str]) -> None:
         self.digests = digests
-        self.status = 200
+        self.status = self.of_searches = 200
         self.asked: list[str] = []
 
     def request(
@@ -83,6 +84,8 @@ class _Engine:
             {"_source": {"digest": digest, "expires_at": "2100-01-01T00:00:00+00:00"}, "sort": [0, digest]}
             for digest in self.digests
         ]
+        if self.of_searches != 200:
+            return self.of_searches, {"error": "refused"}
         return self.status, {"hits": {"hits": hits}}
 
 
@@ -108,6 +111,23 @@ def test_hashes_are_read_when_their_number_changes() -> None:
     engine.status = 404
     reader.look()
     assert not known.has(made("gone"))
+
+
+def test_a_refused_search_keeps_no_spool_waiting() -> None:
+    """It is warned of once, what is known stays, and events are replayed."""
+    engine, known, warned = _Engine([erased_digest("gone")]), ErasedIds(), []
+    known.replace({erased_digest("known"): math.inf})
+    engine.of_searches = 400
+    reader = ErasedIdsReader(engine, known, 0.01, lambda *what: warned.append(what))
+    assert reader.wait(10)
+    assert known.has(made("known"))
+    engine.of_searches = 200
+    deadline = time.monotonic() + 10
+    while not known.has(made("gone")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    reader.close()
+    assert known.has(made("gone"))
+    assert len(warned) == 1
 
 
 def test_nothing_is_replayed_before_the_hashes_are_known() -> None:

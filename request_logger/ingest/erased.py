@@ -81,6 +81,14 @@ class ErasedIds:
         return [key_id(event.index, each, text) for each in paths]
 
 
+class _RefusedError(Exception):
+    """The search engine refuses the request, as it may until a privilege is granted; what is known stays."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
+
+
 class ErasedIdsReader:
     """A thread that keeps `ErasedIds` as the search engine has them."""
 
@@ -123,28 +131,35 @@ class ErasedIdsReader:
                 pass  # what is known stays; the search engine's outage is reported elsewhere
             except Exception:
                 log.exception("the erased ids could not be read")
+                self._loaded.set()
             self._stopping.wait(self._poll_seconds if self.is_loaded else min(_RETRY_SECONDS, self._poll_seconds))
 
     def look(self) -> None:
         """Read the hashes if their number has changed. Raises StoreUnavailableError."""
+        try:
+            self._look()
+        except _RefusedError as error:
+            if not self._is_warned:
+                self._is_warned = True
+                text = f"the engine answered {error.status}: events of erased ids are not refused"
+                self._warn("erased", ERASURES_INDEX, text)
+        # After a refusal, too: waiting would not help, and a spool would never be replayed.
+        self._loaded.set()
+
+    def _look(self) -> None:
         query = {"query": {"term": {"kind": BLOCK}}}
         status, answer = self._engine.request("POST", f"/{ERASURES_INDEX}/_count", query)
         if status >= 500 or status == 429:
             raise StoreUnavailableError(f"the engine answered {status} to a count of the erased ids")
         count = answer.get("count") if status == 200 and isinstance(answer, dict) else None
         if status not in (200, 404):
-            if not self._is_warned:
-                self._is_warned = True
-                self._warn(
-                    "erased", ERASURES_INDEX, f"the engine answered {status}: events of erased ids are not refused"
-                )
-        elif status == 404 or count == 0:
+            raise _RefusedError(status)
+        if status == 404 or count == 0:
             self._erased.replace({})
         elif count != self._count or time.monotonic() - self._read_at >= _READ_AGAIN_SECONDS:
             self._erased.replace(self._read())
             self._read_at = time.monotonic()
         self._count = count if isinstance(count, int) else 0
-        self._loaded.set()
 
     def _read(self) -> dict[str, float]:
         """Return the hashes that are not expired, the latest first, and when each expires."""
@@ -159,6 +174,8 @@ class ErasedIdsReader:
             status, answer = self._engine.request("POST", f"/{ERASURES_INDEX}/_search", body)
             hits = answer.get("hits", {}).get("hits") if status == 200 and isinstance(answer, dict) else None
             if not isinstance(hits, list):
+                if 400 <= status < 500 and status != 429:
+                    raise _RefusedError(status)
                 raise StoreUnavailableError(f"the engine answered {status} to a search for the erased ids")
             for hit in hits:
                 expires = time_key(hit["_source"]["expires_at"])
