@@ -23,7 +23,7 @@ COVERAGE_SCHEDULES := 400
 LOCKED = $(shell sed -nE 's/^([a-z0-9._-]+)==.*/\1/p' requirements.lock)
 FORBIDDEN := GPL;AGPL;SSPL;Commons Clause;Proprietary
 
-.PHONY: help venv demo test test-engines fuzz fuzz-coverage coverage simulate faults mutate lint \
+.PHONY: help venv demo test test-engines test-engines-nightly fuzz fuzz-coverage coverage simulate faults mutate lint \
   format bench bench-first \
   bench-writes bench-cost bench-ordinary bench-coverage bench-selection bench-type-one bench-report docs \
   docs-site screenshots screencast dist sbom licences audit image-check kube-check lock clean
@@ -58,6 +58,16 @@ test: $(READY) ## run the tests: those without an engine, those on a real engine
 # Most of their time these tests wait for an engine, so both kinds share the cores.
 test-engines: $(READY) ## run the tests that use an engine on Elasticsearch 7.10 OSS and 9, too
 	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target $(addprefix test-engine-,elasticsearch7-oss elasticsearch9)
+
+# Outside CI, which has no time for them. The model of the simulation is held to the engines of CI only.
+NIGHTLY := opensearch2 opensearch38 elasticsearch717 elasticsearch8
+NIGHTLY_TESTS = $(filter-out tests/simulation/%,$(ENGINE_TESTS))
+
+test-engines-nightly: $(READY) ## run these tests on OpenSearch 2.19 and 3.8, Elasticsearch 7.17 and 8, too (ARGS=...)
+	@failed=; for kind in $(NIGHTLY); do \
+	  echo "== $$kind"; \
+	  $(MAKE) --no-print-directory test-engine-$$kind ENGINE_TESTS="$(NIGHTLY_TESTS)" || failed="$$failed $$kind"; \
+	done; test -z "$$failed" || { echo "failed on:$$failed" >&2; exit 1; }
 
 test-engine-%: $(READY)
 	TEST_ENGINE=$* $(BIN)/python -m pytest -q -m engine $(ENGINE_TESTS) $(OTHER_TESTS) $(ARGS)

@@ -119,6 +119,13 @@ _OPENSEARCH_PLUGINS = (
     ),
 )
 
+_GEO = "org.opensearch.geo.GeoModulePlugin"
+# Other class names than those of OpenSearch 3, except for one.
+_OPENSEARCH2_PLUGINS = (
+    "OpenSearch2Analysis",
+    *(name if name == _GEO else name.replace("ModulePlugin", "Plugin") for name in _OPENSEARCH_PLUGINS[1:]),
+)
+
 _KINDS = (
     Kind(
         name="opensearch",
@@ -136,11 +143,10 @@ _KINDS = (
         title="OpenSearch",
         version="2.19.1",
         java=17,
-        launcher="OpenSearch",
-        plugins=_OPENSEARCH_PLUGINS,
-        extra_sources=("OpenSearchAnalysis",),
+        launcher="OpenSearch2",
+        plugins=_OPENSEARCH2_PLUGINS,
+        extra_sources=("OpenSearch2Analysis",),
         config_file="opensearch.yml",
-        several_nodes=True,
     ),
     Kind(
         name="opensearch38",
