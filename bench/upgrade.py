@@ -39,6 +39,7 @@ DEPLOYMENT = "upgraded"
 # One in three predictions gets its truth, as in bench.ordinary.
 _FEEDBACK_EVERY = 3
 _SENDERS = 12
+_LEAST_BEFORE = 200
 _PACKAGES = "packages"
 _PAUSE_SECONDS = 0.05
 # Figures that no change of version may change.
@@ -143,6 +144,9 @@ def _run(arguments: argparse.Namespace, url: str, folder: Path, stack: ExitStack
     try:
         _tell(f"{arguments.rate:g} predictions/s to the earlier version for {arguments.seconds:g} s ...")
         time.sleep(arguments.seconds)
+        # A machine that is slower than the rate needs longer for figures that mean something.
+        while len(traffic.sent.get("before", [])) < _LEAST_BEFORE:
+            time.sleep(_PAUSE_SECONDS)
         traffic.phase = "during"
         time.sleep(2.0)
         early = list(traffic.sent.get("before", []))
