@@ -94,14 +94,14 @@ def _start_spool_and_engine(stage: Stage) -> None:
 OUTAGES = (
     Outage("the engine, for a minute", _kill_engine, _start_engine, _DEAD_SECONDS),
     Outage("the logger", lambda stage: stage.logger.kill(), lambda stage: stage.logger.start()),
-    Outage("the engine, and then the spool", _kill_engine_and_spool, _start_spool_and_engine),
+    Outage("the engine, and 5 s later the spool", _kill_engine_and_spool, _start_spool_and_engine),
     Outage("the channel", lambda stage: stage.broker.channel.kill(), lambda stage: stage.broker.channel.start()),
     Outage("the ingress", lambda stage: stage.broker.ingress.kill(), lambda stage: stage.broker.ingress.start()),
     Outage("the filter", lambda stage: stage.broker.filter.kill(), lambda stage: stage.broker.filter.start()),
-    Outage("the engine, and then the channel", _kill_engine_and_channel, _start_engine_and_channel),
+    Outage("the engine, and 1 s later the channel", _kill_engine_and_channel, _start_engine_and_channel),
     Outage("the engine, for a minute", _kill_engine, _start_engine, _DEAD_SECONDS, is_async=True),
     Outage(
-        *("the engine, and then the channel", _kill_engine_and_channel, _start_engine_and_channel),
+        *("the engine, and 1 s later the channel", _kill_engine_and_channel, _start_engine_and_channel),
         is_async=True,
         is_promised=False,
     ),
