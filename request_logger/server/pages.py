@@ -81,6 +81,8 @@ class Pages:
 
     def _main(self, view: View) -> str:
         given = report_parameters.checked(view.parameters, report_parameters.PAGE)
+        # What a link from the list would pass on is an error there, too.
+        report_parameters.report_options(given)
         if not given.get("target"):
             options = report_parameters.list_options(given)
             return deployments_page(view, list_deployments(self._engine, self._settings, options, only_own=True))
