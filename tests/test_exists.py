@@ -24,6 +24,8 @@ ASKED = re.compile(
 # What a name that is filled in stands for.
 FILLED = {
     "{PREFIX}": "metrics.",
+    "{_PREFIX}": "metrics.",
+    "{how.measure}": "log_loss",
     "{REWARD}": "feedback.reward",
     "{SCORER}": "metrics.scorer",
     "{UNSCORABLE}": "metrics.unscorable",

@@ -93,11 +93,12 @@ def test_fields_that_come_together(scorer: str, having: dict[str, int], lost: se
     ],
 )
 def test_several_scorers_of_one_model(scorers: tuple[str, ...], general: str) -> None:
-    """The command has the one that reads the pairs of the others, too."""
+    """The warning names the one that reads the pairs of the others, too, and ends with the command."""
     judgement = judgement_of([group(scorer) for scorer in scorers])
     (warning,) = judgement.warnings
     assert all(f"{scorer} (1,000)" in warning for scorer in scorers)
-    assert warning.endswith(f"--scorer {general}.")
+    assert f"set SCORER or a rule to {general} first)" in warning
+    assert warning.endswith(f": {group(scorers[0]).command()}.")
     assert judgement_of([group(scorer, origin=(("deployment", scorer),)) for scorer in scorers]).warnings == []
 
 

@@ -46,7 +46,7 @@ def cases() -> list[Case]:
     engines = ("opensearch", "elastic")
     made = [Case(overlay) for overlay in APPLIED]
     for overlay in APPLIED:
-        made.append(Case(overlay, "prune"))
+        made += [Case(overlay, component) for component in ("prune", "prune-payloads")]
         if overlay.rpartition("/")[2] not in engines:
             made += [Case(overlay, component) for component in engines]
     return made
