@@ -220,7 +220,7 @@ def test_one_rescore_makes_a_deployment_right(
     index.refresh()
     report = make_report(engine, reach, Options(name))
     assert {task["scorer"] for task in report["tasks"]} == {"binary", "multiclass"}
-    (note,) = [note for note in report["notes"] if "was scored by" in note]
+    (note,) = [note for note in report.get("warnings", []) if "was scored by" in note]
     command = shlex.split(note.split(": request-logger ")[1].rstrip("."))
     assert command[0] == "rescore"
     assert deployment in command
@@ -232,7 +232,7 @@ def test_one_rescore_makes_a_deployment_right(
         found = {each["name"]: each["value"] for each in task["metrics"]}
         assert found["accuracy"] == pytest.approx(sk.accuracy_score(truths, answers), abs=1e-9)
         assert found["f1_macro"] == pytest.approx(sk.f1_score(truths, answers, average="macro"), abs=1e-9)
-        assert not [note for note in report["notes"] if "was scored by" in note]
+        assert not [note for note in report.get("warnings", []) if "was scored by" in note]
     # Nothing is left to do, whatever part is asked for: the evidence is that of the whole deployment.
     capsys.readouterr()
     assert main([*command, "--where", "metrics.truth_label=CLASS_0", "--json"]) == 0

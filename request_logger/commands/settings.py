@@ -45,7 +45,7 @@ OTHERS = {
     "OTEL_SDK_DISABLED": ("false", f"{_OTEL}true: neither"),
     "REQUEST_LOGGER_CACHE_DIR": ("`~/.cache/request-logger`", "cache of the embedded engine's jars"),
     "XDG_CACHE_HOME": ("`~/.cache`", "parent of that folder if REQUEST_LOGGER_CACHE_DIR is not set"),
-    "COLUMNS": ("the terminal's", "characters per line that the tables of commands are fitted to"),
+    "COLUMNS": ("the terminal's", "characters per line that tables are fitted to on a terminal"),
     "NO_COLOR": ("", "any value: no colour in the output of commands, even on a terminal (https://no-color.org)"),
     "TERM": ("", "`dumb`: as NO_COLOR; terminals set it"),
     "JAVA_HOME": ("", "Java for the embedded engine; if not set, PATH and the usual folders are searched"),

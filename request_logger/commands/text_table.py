@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import sys
@@ -35,10 +34,11 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], indent: str = " 
 
 
 def screen_width() -> int:
-    """Return the characters per line of the terminal; 0 where the output is no terminal, and COLUMNS is not set."""
-    if sys.stdout.isatty() or os.environ.get("COLUMNS"):
-        return shutil.get_terminal_size().columns
-    return 0
+    """Return the characters per line of the terminal; 0 where the output is no terminal, whatever COLUMNS says.
+
+    Test runners and notebooks set COLUMNS, and a file has lines of any length.
+    """
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
 
 
 def _lines(columns: Sequence[Sequence[str]], indent: str) -> str:

@@ -70,7 +70,7 @@ class Changing:
 @pytest.fixture
 def in_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("request_logger.analytics.rollups.TERMS_SIZE", 5)
-    monkeypatch.setattr(QueryRunner.pages, "__kwdefaults__", {"size": 7})
+    monkeypatch.setattr(QueryRunner.pages, "__kwdefaults__", {"size": 7, "most": None})
 
 
 @pytest.mark.parametrize("refuses", [False, True], ids=["as it is", "without points in time"])

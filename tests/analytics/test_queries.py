@@ -122,7 +122,7 @@ def test_more_values_than_a_terms_aggregation_returns(
     whole = runner.fetch(scope, statistics, SCORED)
     monkeypatch.setattr("request_logger.analytics.rollups.TERMS_SIZE", 1)
     monkeypatch.setattr(queries, "PAGE", page)
-    monkeypatch.setattr(QueryRunner.pages, "__kwdefaults__", {"size": page})
+    monkeypatch.setattr(QueryRunner.pages, "__kwdefaults__", {"size": page, "most": None})
     paged = runner.fetch(scope, statistics, SCORED)
     for statistic in statistics:
         if isinstance(statistic, (Terms, TermsBy, Count)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 
 import pytest
 from hypothesis import given
@@ -67,10 +68,10 @@ def test_any_table_fits_and_keeps_its_numbers(rows: list[tuple[str, str, str, st
 
 
 def test_without_a_terminal_there_is_no_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file or a pipe has whole lines, unless COLUMNS says how long they may be."""
-    monkeypatch.delenv("COLUMNS", raising=False)
-    assert screen_width() == 0
+    """A file or a pipe has whole lines, whatever COLUMNS says."""
     monkeypatch.setenv("COLUMNS", "70")
+    assert screen_width() == 0
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     assert screen_width() == 70
 
 
