@@ -110,12 +110,13 @@ def run(*, once: bool, say: Say, url: str | None = None) -> int:
         say(f"all {len(figures)} figures agree to {TOLERANCE:g}")
         if once:
             return 0
+        _invite(engine.urls[0], server.url, index, deployment, engine, say)
         try:
             tell_biopsies(server.url, engine.urls[0], f"{DEPLOYMENT}{suffix}", say)
         except CommandError as error:
             say(f"FAILED: {error}")
             return 1
-        _invite(engine.urls[0], server.url, index, deployment, engine, say)
+        say("press Ctrl-C to stop")
         return wait_for_stop(lambda: server.running)
 
 
@@ -254,8 +255,6 @@ def _invite(engine_url: str, url: str, index: str, deployment: str, engine: Sear
         f" -H 'Ce-Inferenceservicename: {deployment}' -H 'Ce-Endpoint: default' -H 'Ce-Modelid: classifier'"
         """ -d '{"reward": 1, "truth": {"data": {"ndarray": ["virginica"]}}}'"""
     )
-    say("")
-    say("press Ctrl-C to stop")
 
 
 def _search(engine: SearchEngine, index: str, body: dict[str, Any]) -> Any:
