@@ -59,6 +59,16 @@ def test_each_thing_that_a_new_index_saves() -> None:
     assert "index.codec" not in told(old, BEST)
 
 
+def test_other_parts_of_an_object_are_indexed_in_a_new_index_too() -> None:
+    """The template's object of which it knows only parts that are stored takes any other name."""
+    stored = {"type": "object", "enabled": False}
+    part = {"properties": {"meta": {"properties": {"routing": stored, "puid": {"type": "keyword"}}}}}
+    new = {"mappings": {"properties": {"request": {"properties": {"meta": {"properties": {"routing": stored}}}}}}}
+    assert told({"properties": {"request": part}}, {}, new) == {}
+    new["mappings"]["properties"]["request"]["properties"]["meta"] = stored
+    assert list(told({"properties": {"request": part}}, {}, new)) == ["request.meta"]
+
+
 def test_settings_of_an_installed_template_are_nested() -> None:
     """As the engine shows them."""
     new = {**LEAN, "settings": {"index": {"codec": "zstd"}}}

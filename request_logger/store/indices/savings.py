@@ -64,8 +64,8 @@ def _is_searchable(field: Mapping) -> bool:
     """Return whether a field's values, or those below it, are indexed or have doc values."""
     if field.get("type", "object") == "object":
         below = field.get("properties", {}).values()
-        # Without fields so far it takes any name.
-        return _is_on(field, "enabled") and (not below or any(map(_is_searchable, below)))
+        # Unless told otherwise it takes any name, and indexes it.
+        return _is_on(field, "enabled") and (_is_on(field, "dynamic") or any(map(_is_searchable, below)))
     return _is_on(field, "index") or _is_on(field, "doc_values")
 
 
