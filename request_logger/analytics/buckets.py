@@ -20,6 +20,7 @@ from request_logger.analytics.ranges import edges_of
 from request_logger.analytics.rollups import NotExactError, Statistic, aggregation_body, read
 from request_logger.analytics.scope import Query, Scope
 from request_logger.analytics.selection import any_of, exists, having
+from request_logger.common.chunks import chunks
 
 _WINDOW = re.compile(r"([1-9]\d{0,5})([smhdw])|month")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
@@ -225,8 +226,7 @@ def fill(
 ) -> list[Segment]:
     """Return the segments with counts and statistics, fetched by each segment's query, _PAGE segments per search."""
     filled: list[Segment] = []
-    for start in range(0, len(segments), _PAGE):
-        page = segments[start : start + _PAGE]
+    for page in chunks(segments, _PAGE):
         inner = {"aggs": aggregation_body(statistics)} if statistics else {}
         aggs = {f"segment_{k}": {"filter": segment.only, **inner} for k, segment in enumerate(page)}
         try:

@@ -14,6 +14,7 @@ from request_logger.analytics.errors import BadQueryError
 from request_logger.analytics.queries import QueryRunner
 from request_logger.analytics.scope import TOLERANT, Scope
 from request_logger.analytics.selection import any_of, exists
+from request_logger.common.chunks import chunks
 from request_logger.common.mapped_fields import COMPONENT, ORIGIN
 from request_logger.store.changes import StoreUnavailableError
 
@@ -167,8 +168,8 @@ def _field_caps(runner: QueryRunner, scope: Scope, name: str, fields: Sequence[s
     known: dict[str, Any] = {}
     # Old search engines read the fields from the request line only, which has a limit.
     step = max(_MOST_CHARACTERS // (max(map(len, fields)) + 1), 1)
-    for start in range(0, len(fields), step):
-        params = {**TOLERANT, "fields": ",".join(fields[start : start + step]), "include_unmapped": "true"}
+    for some in chunks(fields, step):
+        params = {**TOLERANT, "fields": ",".join(some), "include_unmapped": "true"}
         status, answer = runner.engine.request("GET", path, params=params)
         if status != 200:
             raise StoreUnavailableError(f"the search engine answered {status} to a request for the field {name}")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from request_logger.common.chunks import chunks
 from request_logger.demo.story import NAMESPACE, Message
 from request_logger.documents.audit import is_audited
 
@@ -104,7 +105,7 @@ def make_biopsies(now: datetime) -> list[Biopsy]:
 def batches_of(biopsies: Sequence[Biopsy], deployment: str) -> list[Message]:
     """Return the events of all predictions as requests in CloudEvents' batched mode."""
     events = [event for biopsy in biopsies for event in _events(biopsy, deployment)]
-    return [_batch(events[start : start + _BATCH]) for start in range(0, len(events), _BATCH)]
+    return [_batch(some) for some in chunks(events, _BATCH)]
 
 
 def _events(biopsy: Biopsy, deployment: str) -> Iterator[dict[str, Any]]:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from request_logger.common.chunks import chunks
 from request_logger.common.erasures import BLOCK, ERASURES_INDEX, RUN, erased_digest
 from request_logger.common.json import dumps
 from request_logger.errors import CommandError
@@ -53,8 +54,8 @@ class Audit:
         if not self._blocks:
             return
         about = {"kind": BLOCK, "run": self._run, "at": self._at, "expires_at": self._expires_at}
-        for start in range(0, len(new), _AT_ONCE):
-            self._store({digest: {**about, "digest": digest} for digest in new[start : start + _AT_ONCE]})
+        for some in chunks(new, _AT_ONCE):
+            self._store({digest: {**about, "digest": digest} for digest in some})
         self._blocked.update(new)
 
     def record(self, state: str, reason: str, asked: Mapping[str, Any], removed: Mapping[str, Any]) -> None:

@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 from request_logger.analytics.drift.stored_baselines import INDEX as DRIFT_INDEX
 from request_logger.analytics.selection import Selection, having
+from request_logger.common.chunks import chunks
 from request_logger.common.erasures import MOST_BLOCKED, erased_digest
 from request_logger.common.join_keys import KEYS_INDEX, key_text, parse_join_keys
 from request_logger.common.periods import pattern, with_periods, without_period
@@ -158,18 +159,16 @@ class Erasure:
         return [key_id(index, key.path, value) for key, value in values if value is not None]
 
     def _key_documents(self) -> Iterator[Hit]:
-        ids = list(self._key_ids)
-        for start in range(0, len(ids), _AT_ONCE):
-            query = {"ids": {"values": ids[start : start + _AT_ONCE]}}
+        for ids in chunks(list(self._key_ids), _AT_ONCE):
+            query = {"ids": {"values": ids}}
             yield from found(self._engine, self._keys_pattern, query, self._left_out)
 
     def _letters(self) -> Iterator[Hit]:
         return letters_of(self._engine, list(self._subjects), frozenset(self._key_ids))
 
     def _remove_letters(self, done: Found) -> None:
-        ids = [hit.id for hit in self._letters()]
-        for start in range(0, len(ids), _AT_ONCE):
-            removed = remove_letters(self._engine, ids[start : start + _AT_ONCE])
+        for ids in chunks([hit.id for hit in self._letters()], _AT_ONCE):
+            removed = remove_letters(self._engine, ids)
             done.removed.update({DEAD_LETTER_INDEX: removed} if removed else {})
 
     def _blocked(self) -> ErasedIds:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
+from request_logger.common.chunks import chunks
 from request_logger.common.names import document_id, item_id, row_named
 from request_logger.store.client.client import SearchEngine
 from request_logger.store.client.scan import Hit, Scan
@@ -50,9 +51,9 @@ def documents_of(
 
     Indices that can't be read are added to ``left_out`` with the reason. Raises ScanError and StoreUnavailableError.
     """
-    for start in range(0, len(subjects), _AT_ONCE):
+    for some in chunks(subjects, _AT_ONCE):
         by_id: dict[str, list[Subject]] = {}
-        for subject in subjects[start : start + _AT_ONCE]:
+        for subject in some:
             by_id.setdefault(subject.id, []).append(subject)
         first, ids = 0, list(by_id)
         while ids:

@@ -19,6 +19,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from request_logger.analytics.feedback.audit_queries import AUDITED, WITH_TRUTH
 from request_logger.analytics.selection import exists
+from request_logger.common.chunks import chunks
 from request_logger.common.json import dumps, loads
 from request_logger.common.mapped_fields import ORIGIN_KEYWORDS
 from request_logger.common.names import legal_index, strip_header
@@ -148,8 +149,8 @@ class Exporter:
             for bucket in search.buckets:
                 self._count(families, cell, bucket)
         custom = list(_parse_series({bucket["key"]["series"] for bucket in listed.buckets}))
-        for start in range(0, len(custom), _MOST_SEARCHES):
-            self._custom(families, custom[start : start + _MOST_SEARCHES], left_out)
+        for some in chunks(custom, _MOST_SEARCHES):
+            self._custom(families, some, left_out)
         for bucket in audited.buckets:
             labels = self._labels(bucket["key"])
             families.set("request_logger_audit_predictions", labels, bucket["doc_count"], ())

@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from request_logger.common.chunks import chunks
 from request_logger.common.json import dumps
 from request_logger.scoring.evidence import NOTHING, Evidence, Origin, as_json, from_json, join
 from request_logger.scoring.known_evidence import FixedEvidence
@@ -57,9 +58,8 @@ class StoredEvidence:
     def merge(self, known: Mapping[Origin, Evidence]) -> dict[Origin, Evidence]:
         """Join evidence with what is stored, store what grows by it, and return all of these origins."""
         merged: dict[Origin, Evidence] = {}
-        origins = list(known)
-        for start in range(0, len(origins), _AT_ONCE):
-            merged |= self._merge(dict.fromkeys(origins[start : start + _AT_ONCE]), known)
+        for origins in chunks(list(known), _AT_ONCE):
+            merged |= self._merge(dict.fromkeys(origins), known)
         return merged
 
     def _merge(self, waiting: dict[Origin, None], known: Mapping[Origin, Evidence]) -> dict[Origin, Evidence]:

@@ -13,6 +13,7 @@ from request_logger.analytics.errors import BadQueryError
 from request_logger.analytics.queries import QueryRunner
 from request_logger.analytics.scope import TOLERANT, Scope
 from request_logger.analytics.selection import exists
+from request_logger.common.chunks import chunks
 from request_logger.store.changes import StoreUnavailableError
 
 # Fields of one drift report: more are not looked at, which is said.
@@ -147,8 +148,8 @@ def _used(runner: QueryRunner, scopes: Sequence[Scope], paths: Sequence[str]) ->
     """Return the fields that a document of one of the scopes has: others are in mappings of other deployments."""
     used: set[str] = set()
     for scope in scopes:
-        for start in range(0, len(paths), _PAGE):
-            page = [path for path in paths[start : start + _PAGE] if path not in used]
+        for some in chunks(paths, _PAGE):
+            page = [path for path in some if path not in used]
             aggs = {str(number): {"filter": exists(path)} for number, path in enumerate(page)}
             found = runner.aggregate(scope, aggs) if aggs else {}
             used |= {path for number, path in enumerate(page) if found.get(str(number), {}).get("doc_count")}

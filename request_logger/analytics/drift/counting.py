@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -13,6 +13,7 @@ from request_logger.analytics.queries import QueryRunner
 from request_logger.analytics.ranges import edges_of
 from request_logger.analytics.scope import Scope
 from request_logger.analytics.selection import exists
+from request_logger.common.chunks import chunks
 
 # Ranges of a number: the usual ten, each with a tenth of the reference.
 RANGES = 10
@@ -32,7 +33,7 @@ _PAGE = 10
 def choose_cells(runner: QueryRunner, reference: Scope, fields: Sequence[Candidate]) -> dict[str, Cells]:
     """Return the cells of each field that documents of the reference have, by path. Raises as `QueryRunner` does."""
     chosen: dict[str, Cells] = {}
-    for page in _pages([each for each in fields if each.reference is not None]):
+    for page in chunks([each for each in fields if each.reference is not None], _PAGE):
         aggs: dict[str, Any] = {}
         for number, each in enumerate(page):
             aggs |= _values_asked(number, each)
@@ -48,7 +49,7 @@ def count_cells(runner: QueryRunner, scope: Scope, cells: Sequence[Cells]) -> di
     """Return the counts of a scope's documents in cells, by path. Raises as `QueryRunner` does."""
     documents = runner.count(scope)
     counted: dict[str, Counts] = {}
-    for page in _pages(cells):
+    for page in chunks(cells, _PAGE):
         aggs: dict[str, Any] = {}
         for number, each in enumerate(page):
             aggs |= _counts_asked(number, each)
@@ -56,10 +57,6 @@ def count_cells(runner: QueryRunner, scope: Scope, cells: Sequence[Cells]) -> di
         for number, each in enumerate(page):
             counted[each.field] = _counts(each, number, found, documents) if found else _none(each)
     return counted
-
-
-def _pages(fields: Sequence[Any]) -> Iterator[Sequence[Any]]:
-    return (fields[start : start + _PAGE] for start in range(0, len(fields), _PAGE))
 
 
 def _values_asked(number: int, each: Candidate) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from request_logger.analytics.queries import QueryRunner
 from request_logger.analytics.rollups import Moments, MomentSums, aggregation_body, key_of, read_one
 from request_logger.analytics.scope import Query, Scope
 from request_logger.analytics.slices.parts import Part
+from request_logger.common.chunks import chunks
 
 # Fields per search, and pairs of fields. A pair has up to 400 buckets; search engines allow 65,536 in an answer.
 _FIELDS = 10
@@ -28,8 +29,7 @@ def count_parts(
     runner: QueryRunner, scope: Scope, only: Query, groups: Sequence[Sequence[Part]], field: str
 ) -> Iterator[Counted]:
     """Yield each part of each group (the parts of one field) with its sums. Raises as :class:`QueryRunner` does."""
-    for start in range(0, len(groups), _FIELDS):
-        some = groups[start : start + _FIELDS]
+    for some in chunks(groups, _FIELDS):
         aggs: dict[str, Any] = aggregation_body([Moments(field)])
         for k, group in enumerate(some):
             aggs |= _splitting(f"group_{k}", group, aggregation_body([Moments(field)]))
@@ -52,9 +52,7 @@ def count_pairs(
     runner: QueryRunner, scope: Scope, only: Query, groups: Sequence[Sequence[Part]], field: str
 ) -> Iterator[Counted]:
     """Yield each pair of parts of two of the groups with its sums. Raises as :class:`QueryRunner` does."""
-    pairs = list(combinations(groups, 2))
-    for start in range(0, len(pairs), _PAIRS):
-        some = pairs[start : start + _PAIRS]
+    for some in chunks(list(combinations(groups, 2)), _PAIRS):
         aggs: dict[str, Any] = aggregation_body([Moments(field)])
         for k, (first, second) in enumerate(some):
             inner = _splitting("inner", second, aggregation_body([Moments(field)]))

@@ -14,6 +14,7 @@ from request_logger.analytics.queries import QueryRunner
 from request_logger.analytics.ranges import edges_of
 from request_logger.analytics.scope import DEPLOYMENT, MODEL, PREDICTOR, Query, Scope
 from request_logger.analytics.selection import exists
+from request_logger.common.chunks import chunks
 from request_logger.common.mapped_fields import COMPONENT
 
 # What is known of a prediction before its answer, by path; the first of those with the same name that is in use.
@@ -126,7 +127,7 @@ def candidate_fields(runner: QueryRunner, scope: Scope, only: Query, least: int)
 
 def _counts(runner: QueryRunner, scope: Scope, only: Query, fields: Sequence[Field]) -> dict[Field, int]:
     counts: dict[Field, int] = {}
-    for some in _portions(fields, MOST_FIELDS):
+    for some in chunks(fields, MOST_FIELDS):
         aggs = {str(k): {"filter": exists(field.path)} for k, field in enumerate(some)}
         answer = runner.aggregate(scope, aggs, only)
         counts |= {field: int(answer.get(str(k), {}).get("doc_count", 0)) for k, field in enumerate(some)}
@@ -140,7 +141,7 @@ def parts_of(runner: QueryRunner, scope: Scope, fields: Sequence[Field], sample:
     """
     found: list[list[Part]] = []
     percents = [100.0 * k / _PERCENTILES for k in range(_PERCENTILES + 1)]
-    for some in _portions(fields, _PER_SEARCH):
+    for some in chunks(fields, _PER_SEARCH):
         aggs: dict[str, Any] = {}
         for k, field in enumerate(some):
             size = _MOST_NUMBERS + 1 if field.is_number else MOST_VALUES
@@ -179,8 +180,3 @@ def _of_numbers(field: Field, buckets: Sequence[Mapping[str, Any]], percentiles:
 
 def _is_finite(bound: float | None) -> TypeGuard[float]:
     return bound is not None and math.isfinite(bound)
-
-
-def _portions(fields: Sequence[Field], size: int) -> Iterator[Sequence[Field]]:
-    for start in range(0, len(fields), size):
-        yield fields[start : start + size]
