@@ -41,7 +41,7 @@ from request_logger.analytics.selection import IN_BATCHES
 from request_logger.analytics.shares import INDEPENDENT, Dependence
 from request_logger.analytics.slices.report import slices_of_task
 from request_logger.analytics.split_report import Together, segment_metrics, split_report
-from request_logger.analytics.splits import window_of
+from request_logger.analytics.splits import span_of, window_for
 from request_logger.analytics.tasks import Task, tasks_of
 from request_logger.analytics.thresholds.cells import Costs
 from request_logger.analytics.thresholds.report import figures as threshold_figures
@@ -278,6 +278,11 @@ def _task(
         together = {each.name: each.together or each.why or NoInterval.NOT_SPLIT for each in metrics}
         cautious = folds.cautious
     has_curves = Part.CURVES in options.parts
+    has_classes = Part.CLASSES in options.parts
+    # One search for the windows of all curves.
+    span = span_of(runner, scope, task.only) if (has_curves or has_classes) and not options.window else None
+    window = options.window or window_for(span)
+    window_of_parts = options.window or window_for(span, curves_over_time.MOST_WINDOWS)
     found: Report = {
         "scorer": task.name,
         "documents": task.count,
@@ -289,17 +294,16 @@ def _task(
         "confusion_matrix": matrix,
         "reliability": curves.reliability(task.metrics, answers, _known(together.get("accuracy"), cautious)),
         "roc": curves.roc(task.metrics, answers),
-        "over_time": _over_time(runner, scope, task, options, together, maturity) if has_curves else None,
+        "over_time": _over_time(runner, scope, task, window, options, together, maturity) if has_curves else None,
         "thresholds": with_intervals(
             threshold_figures(answers, options.costs), _known(together.get("accuracy"), cautious)
         ),
         "score_histogram": histogram(task.metrics, answers),
     }
-    window = ""
-    if has_curves or Part.CLASSES in options.parts:
-        window = options.window or curves_over_time.window_of_parts(runner, scope, task)
-    if Part.CLASSES in options.parts:
-        found["over_time_by_class"] = curves_over_time.by_class(runner, scope, task, matrix or {}, window, together)
+    if has_classes:
+        found["over_time_by_class"] = curves_over_time.by_class(
+            runner, scope, task, matrix or {}, window_of_parts, together
+        )
     if task.name == "regression" and has_curves:
         found["residuals"] = curves.residuals(runner, scope, task.only, answers)
         found["errors_by_prediction"] = curves.errors_by_prediction(
@@ -307,7 +311,7 @@ def _task(
         )
         found["predicted_actual"] = predicted_actual(runner, scope, task.only)
     if fields and task.shown and has_curves:
-        found["by"] = split_report(runner, scope, task, fields, window, together)
+        found["by"] = split_report(runner, scope, task, fields, window_of_parts, together)
     if fields and task.name == "binary" and has_curves:
         found["fairness"] = fairness_of_task(runner, settings, scope, task, fields[0])
     if options.slices:
@@ -329,13 +333,16 @@ def _maturity(found: Maturity | None) -> Report | None:
 
 
 def _over_time(
-    runner: QueryRunner, scope: Scope, task: Task, options: Options, together: Together, maturity: Maturity | None
+    runner: QueryRunner,
+    scope: Scope,
+    task: Task,
+    window: str,
+    options: Options,
+    together: Together,
+    maturity: Maturity | None,
 ) -> Report | None:
     """Return a metric (by default the first shown) per time window, and whether the window is mature, if known."""
-    if not task.shown:
-        return None
-    window = options.window or window_of(runner, scope, task.only)
-    if not window:
+    if not task.shown or not window:
         return None
     headline = next((metric for metric in task.metrics if metric.name == options.metric), task.shown[0])
     segments = over_time(runner, scope, statistics_of([headline]), window, task.only)

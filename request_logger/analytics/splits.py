@@ -12,10 +12,10 @@ from request_logger.analytics.rollups import Statistic
 from request_logger.analytics.scope import Query, Scope
 from request_logger.analytics.selection import any_of, having, without
 
-# Window lengths (seconds) to choose from: the shortest that gives at most _MOST_WINDOWS points, which stay apart on a
+# Window lengths (seconds) to choose from: the shortest that gives at most MOST_WINDOWS points, which stay apart on a
 # plot 360 wide.
 _WINDOWS = {"1m": 60, "5m": 300, "15m": 900, "1h": 3600, "6h": 21_600, "1d": 86_400, "1w": 604_800, "month": 2_592_000}
-_MOST_WINDOWS = 40
+MOST_WINDOWS = 40
 # Values of a field that a report lists; the rest is counted.
 MOST_SEGMENTS = 50
 # A numeric field with more distinct values is split into _RANGES ranges.
@@ -81,11 +81,23 @@ def _crossed(
     return Split(segments, any(side.ranges for side in sides), rest, left_out)
 
 
-def window_of(runner: QueryRunner, scope: Scope, only: Query, most: int = _MOST_WINDOWS) -> str:
-    """Return the shortest window that gives at most ``most`` points; empty without dates."""
+def window_of(runner: QueryRunner, scope: Scope, only: Query) -> str:
+    """Return the shortest window that gives at most MOST_WINDOWS points; empty without dates."""
+    return window_for(span_of(runner, scope, only))
+
+
+def span_of(runner: QueryRunner, scope: Scope, only: Query) -> float | None:
+    """Return the seconds from the first to the last date; None without dates."""
     aggs = {name: {name: {"field": scope.date_field}} for name in ("min", "max")}
     found = runner.aggregate(scope, aggs, only)
     if not found or found["min"]["value"] is None:
+        return None
+    seconds: float = (found["max"]["value"] - found["min"]["value"]) / 1000
+    return seconds
+
+
+def window_for(span: float | None, most: int = MOST_WINDOWS) -> str:
+    """Return the shortest window that gives at most ``most`` points within a span (seconds); empty without one."""
+    if span is None:
         return ""
-    span = (found["max"]["value"] - found["min"]["value"]) / 1000
     return next((name for name, seconds in _WINDOWS.items() if span <= seconds * (most - 1)), "month")

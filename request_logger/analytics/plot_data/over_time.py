@@ -25,14 +25,9 @@ Together = Mapping[str, Dependence | NoInterval]
 # More curves than these can't be told apart in one plot.
 MOST_CURVES = 6
 # Fewer windows than the headline's have more of the few documents of a class or a value.
-_MOST_WINDOWS = 15
+MOST_WINDOWS = 15
 # Of all predictions of a class, the share that is right.
 _RECALL = mean_of("recall", "correct")
-
-
-def window_of_parts(runner: QueryRunner, scope: Scope, task: Task) -> str:
-    """Return the window for the curves of parts of a task's documents; empty without dates."""
-    return window_of(runner, scope, task.only, _MOST_WINDOWS)
 
 
 def by_class(
