@@ -21,11 +21,9 @@ from dataclasses import replace
 
 from bench.engines import Client, engine_url
 from bench.ordinary_traffic import Traffic
-from bench.report import MOST_FILLED, clone, fill
+from bench.report import check_documents, filled
 from bench.shapes import columns
 from request_logger.demo.local_server import LocalServer, engine_settings
-from request_logger.settings import Settings
-from request_logger.store.client.client import SearchEngine
 
 SECTIONS = ("quality", "classes", "slices", "drift", "feedback", "errors")
 VIEWS_PER_SECOND = 10.0
@@ -41,24 +39,14 @@ def main(given: Sequence[str] | None = None) -> int:
     parser.add_argument("--documents", type=int, default=1_000_000, help="number of documents (default: 1,000,000)")
     parser.add_argument("--seconds", type=float, default=20.0, help="seconds of each part of ingest (default: 20)")
     arguments = parser.parse_args(given)
-    copies = -(-arguments.documents // MOST_FILLED)
-    if arguments.documents < 1 or arguments.documents % copies:
-        parser.error(f"--documents: expected up to {MOST_FILLED:,} or a multiple of it, found {arguments.documents}")
-    deployment = f"bench-{uuid.uuid4().hex[:8]}"
-    names = [f"inference-log-seldon-bench-{deployment}-{k}" for k in range(copies)]
-    with engine_url() as url:
-        client = Client(url)
-        engine = SearchEngine(Settings.from_env(engine_settings(url)))
-        try:
-            fill(engine, names[0], deployment, arguments.documents // copies)
-            clone(client, names[0], names[1:])
-            with LocalServer({**engine_settings(url), "UI": "true"}) as server:
-                print(f"{arguments.documents:,} documents in {copies} indices", flush=True)
-                measure_pages(server.url, f"bench/{deployment}")
-                missing = measure_ingest(server.url, client, f"bench/{deployment}", arguments.seconds)
-        finally:
-            for name in names:
-                client.drop(name)
+    check_documents(parser, arguments.documents)
+    with (
+        engine_url() as url,
+        filled(url, arguments.documents) as (deployment, _),
+        LocalServer({**engine_settings(url), "UI": "true"}) as server,
+    ):
+        measure_pages(server.url, f"bench/{deployment}")
+        missing = measure_ingest(server.url, Client(url), f"bench/{deployment}", arguments.seconds)
     return int(missing > 0)
 
 

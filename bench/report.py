@@ -18,6 +18,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -58,31 +59,46 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.report", description="Time and memory of the commands.")
     parser.add_argument("--documents", type=int, default=100_000, help="number of documents (default: 100,000)")
     documents = parser.parse_args().documents
-    copies = -(-documents // MOST_FILLED)
-    if documents < 1 or documents % copies:
+    check_documents(parser, documents)
+    with engine_url() as url, tempfile.TemporaryDirectory() as folder, filled(url, documents) as (deployment, truth):
+        print(f"{'command':42}  {'seconds':>8}  {'MB':>6}")
+        measure(Commands(url, deployment), Path(folder), truth)
+    return 0
+
+
+def check_documents(parser: argparse.ArgumentParser, documents: int) -> None:
+    """End with an error where a number of documents can't be split into indices of the same size."""
+    if documents < 1 or documents % _copies(documents):
         parser.error(f"--documents: expected up to {MOST_FILLED:,} or a multiple of it, found {documents}")
+
+
+@contextmanager
+def filled(url: str, documents: int) -> Iterator[tuple[str, Truth]]:
+    """Store documents of a deployment, in as many indices as needed, until the block ends; yield its name and truth.
+
+    Raises RuntimeError if the engine doesn't hold as many.
+    """
+    copies = _copies(documents)
     deployment = f"bench-{uuid.uuid4().hex[:8]}"
     names = [f"inference-log-seldon-bench-{deployment}-{k}" for k in range(copies)]
-    with engine_url() as url, tempfile.TemporaryDirectory() as folder:
-        client = Client(url)
-        try:
-            started = time.perf_counter()
-            engine = SearchEngine(Settings.from_env(engine_settings(url)))
-            truth = fill(engine, names[0], deployment, documents // copies)
-            clone(client, names[0], names[1:])
-            truth = replace(truth, documents=documents, scored=truth.scored * copies)
-            found = sum(client.ask("GET", f"/{name}/_count")["count"] for name in names)
-            if found != documents:
-                raise RuntimeError(f"the engine holds {found} documents, expected {documents}")
-            print(
-                f"{documents:,} documents in {copies} indices after {time.perf_counter() - started:.0f} s", flush=True
-            )
-            print(f"{'command':42}  {'seconds':>8}  {'MB':>6}")
-            measure(Commands(url, deployment), Path(folder), truth)
-        finally:
-            for name in names:
-                client.drop(name)
-    return 0
+    client = Client(url)
+    try:
+        started = time.perf_counter()
+        engine = SearchEngine(Settings.from_env(engine_settings(url)))
+        truth = fill(engine, names[0], deployment, documents // copies)
+        clone(client, names[0], names[1:])
+        found = sum(client.ask("GET", f"/{name}/_count")["count"] for name in names)
+        if found != documents:
+            raise RuntimeError(f"the engine holds {found} documents, expected {documents}")
+        print(f"{documents:,} documents in {copies} indices after {time.perf_counter() - started:.0f} s", flush=True)
+        yield deployment, replace(truth, documents=documents, scored=truth.scored * copies)
+    finally:
+        for name in names:
+            client.drop(name)
+
+
+def _copies(documents: int) -> int:
+    return -(-documents // MOST_FILLED)
 
 
 class Commands:
