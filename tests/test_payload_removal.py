@@ -61,7 +61,7 @@ def test_metrics_stay_and_content_goes() -> None:
 
 @pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
 def test_duplicates_change_nothing(order: tuple[int, ...]) -> None:
-    """Whichever come again, in any order: no payload comes back, and no metric goes."""
+    """Duplicates of any part, in any order, restore no payload and remove no metric."""
     bare = without_payloads(joined(REQUEST, RESPONSE, FEEDBACK), AT)
     assert joined(*((REQUEST, RESPONSE, FEEDBACK)[position] for position in order), into=bare) == bare
 

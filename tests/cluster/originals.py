@@ -96,7 +96,7 @@ def _check_knative(cluster: Cluster, report: Report, folder: Path) -> None:
         apply(cluster, write(kustomization, Case("overlays/knative"), namespace, extra=KEEP_THE_BROKER))
         kept = cluster.get(namespace, "broker", "default")["metadata"]["annotations"]
         assert kept["eventing.knative.dev/broker.class"] == "Kafka"
-    with report.step(f"{group}Knative's own defaults and rules accept every object of ours"):
+    with report.step(f"{group}Knative's defaulting and validation accept every object of the overlay"):
         kustomization = write(folder / "own", Case("overlays/knative"), "own")
         made = [each for kind in KNATIVE_KINDS for each in named(rendered(cluster, kustomization), kind).values()]
         assert len(made) == len(KNATIVE_KINDS)

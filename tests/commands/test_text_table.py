@@ -32,7 +32,7 @@ def test_decimals_are_aligned() -> None:
     [["50 %", "5.25 %", "-"], ["12 young", "1,234", "7"], ["-1.5", "12.25", "1e-07"], ["< 0.0001", "0.2", "1"]],
 )
 def test_every_form_of_a_number_is_kept(cells: list[str]) -> None:
-    """Whatever is beside it."""
+    """The other cells of its column do not change it."""
     lines = table(["of", "n"], [["x", cell] for cell in cells], width=0).splitlines()[1:]
     assert [line.split(None, 1)[1].strip() for line in lines] == cells
 
