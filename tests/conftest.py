@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from request_logger.cli import main
 from request_logger.embedded_engine import EmbeddedEngine, start_engine
 from request_logger.settings import Settings
 from tests.helpers import Index, Sender, Server
@@ -101,6 +102,18 @@ def sender(server: Server) -> Iterator[Sender]:
 def deployment() -> str:
     """A name that no other test uses."""
     return f"t-{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture
+def command(reach: Settings, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Run `request-logger` on the session's engine; gives the status, and what it printed on both streams."""
+
+    def run(*argv: str) -> tuple[int, str, str]:
+        capsys.readouterr()
+        status = main(argv)
+        return status, *capsys.readouterr()
+
+    return run
 
 
 @pytest.fixture

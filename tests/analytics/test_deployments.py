@@ -15,7 +15,6 @@ import pytest
 
 from request_logger.analytics.deployment_text import HEADER, remarks, rows
 from request_logger.analytics.deployments import MOST_LISTED, Deployment, Deployments, ListOptions, list_deployments
-from request_logger.cli import main
 from request_logger.commands.deployments import _how_to_go_on, lines
 from request_logger.scoring.registry import build
 from request_logger.settings import Settings
@@ -86,16 +85,8 @@ def env(engine: Any) -> Iterator[dict[str, str]]:
 
 
 @pytest.fixture
-def run(env: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run a command; return its status and what it printed."""
-
-    def command(*argv: str) -> tuple[int, str, str]:
-        for name, value in env.items():
-            monkeypatch.setenv(name, value)
-        status = main(argv)
-        out, err = capsys.readouterr()
-        return status, out, err
-
+def run(env: dict[str, str], command: Run) -> Run:
+    """Run a command, with all deployments stored."""
     return command
 
 

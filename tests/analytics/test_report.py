@@ -17,7 +17,6 @@ import requests
 from scipy import stats
 from sklearn import metrics
 
-from request_logger.cli import main
 from request_logger.common.json import loads
 from request_logger.scoring.registry import build
 from tests.analytics.page_check import check_page
@@ -80,16 +79,8 @@ def env(engine: Any) -> Iterator[dict[str, str]]:
 
 
 @pytest.fixture
-def run(
-    env: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., tuple[int, str, str]]:
-    def command(*argv: str) -> tuple[int, str, str]:
-        for name, value in env.items():
-            monkeypatch.setenv(name, value)
-        status = main(argv)
-        out, err = capsys.readouterr()
-        return status, out, err
-
+def run(env: dict[str, str], command: Callable[..., tuple[int, str, str]]) -> Callable[..., tuple[int, str, str]]:
+    """Run a command, with all indices stored."""
     return command
 
 

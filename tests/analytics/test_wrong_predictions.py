@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
-from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
@@ -17,7 +16,6 @@ from sklearn import metrics
 
 from request_logger.analytics.errors import BadQueryError
 from request_logger.analytics.wrong_predictions import Options, Order, wrong_predictions
-from request_logger.cli import main
 from request_logger.scoring.registry import build
 from request_logger.settings import Settings
 from request_logger.store.client.client import SearchEngine
@@ -154,17 +152,8 @@ def test_of_nothing(client: SearchEngine) -> None:
 
 
 @pytest.fixture
-def run(
-    engine: Any, client: SearchEngine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., tuple[int, str, str]]:
-    parts = urlsplit(engine.url)
-    monkeypatch.setenv("ELASTICSEARCH_HOST", parts.hostname or "")
-    monkeypatch.setenv("ELASTICSEARCH_PORT", str(parts.port))
-
-    def command(*argv: str) -> tuple[int, str, str]:
-        status = main(argv)
-        return status, *capsys.readouterr()
-
+def run(client: SearchEngine, command: Callable[..., tuple[int, str, str]]) -> Callable[..., tuple[int, str, str]]:
+    """Run a command, with all documents stored."""
     return command
 
 

@@ -201,9 +201,8 @@ def test_a_document_whose_answer_can_never_be_read_fails_alone() -> None:
     assert len(core) == 0
 
 
-def test_one_slow_index_of_several_gets_its_own_requests() -> None:
-    """A _bulk that times out may be slow because of one index: each is sent alone next."""
-    core = core_of()
+def bulk_of_two_indices(core: WriterCore) -> Bulk:
+    """Return a _bulk with a document of an index that will be fast, and one of a slow one."""
     for index in ("fast", "slow"):
         start(core, storing((index, "a")))
     core.next_round(0.0)
@@ -212,6 +211,13 @@ def test_one_slow_index_of_several_gets_its_own_requests() -> None:
     bulk = core.next_round(0.0)
     assert isinstance(bulk, Bulk)
     assert len(bulk.documents) == 2
+    return bulk
+
+
+def test_one_slow_index_of_several_gets_its_own_requests() -> None:
+    """A _bulk that times out may be slow because of one index: each is sent alone next."""
+    core = core_of()
+    bulk = bulk_of_two_indices(core)
     core.answered(bulk, NoAnswer(Failure.UNAVAILABLE, "time limit"), SLOW_SECONDS + 0.1)
     now = core.wake_at(SLOW_SECONDS + 0.1)
     first = next_bulk(core, now)
@@ -227,13 +233,7 @@ def test_one_slow_index_of_several_gets_its_own_requests() -> None:
 def test_a_slow_index_alone_is_no_outage() -> None:
     """While its own request waits, that of another index is answered: only the slow one is retried after a pause."""
     core = core_of()
-    for index in ("fast", "slow"):
-        start(core, storing((index, "a")))
-    core.next_round(0.0)
-    for preparation in core.preparations(0.0):
-        core.prepared(preparation.index, True, 0.0)
-    bulk = core.next_round(0.0)
-    assert isinstance(bulk, Bulk)
+    bulk = bulk_of_two_indices(core)
     core.answered(bulk, NoAnswer(Failure.UNAVAILABLE, "time limit"), SLOW_SECONDS + 0.1)
     assert core.down_since == SLOW_SECONDS + 0.1
     now = core.wake_at(SLOW_SECONDS + 0.1)

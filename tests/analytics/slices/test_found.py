@@ -23,7 +23,6 @@ from request_logger.analytics.selection import having
 from request_logger.analytics.slices.parts import Part, candidate_fields, parts_of
 from request_logger.analytics.slices.report import Options, make_slices
 from request_logger.analytics.slices.search import FINDING, Rank
-from request_logger.cli import main
 from request_logger.scoring.registry import build
 from request_logger.settings import Settings
 from request_logger.store.client.client import SearchEngine
@@ -222,11 +221,8 @@ def test_invalid_options(client: SearchEngine, options: Options, error: str) -> 
 
 
 @pytest.fixture
-def run(client: SearchEngine, reach: Settings, capsys: pytest.CaptureFixture[str]) -> Run:
-    def command(*argv: str) -> tuple[int, str, str]:
-        status = main(argv)
-        return status, *capsys.readouterr()
-
+def run(client: SearchEngine, command: Run) -> Run:
+    """Run a command, with all documents stored."""
     return command
 
 
