@@ -8,7 +8,7 @@ server is published: without scripts, and in 8 and 9 without reindex and update 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -126,18 +126,20 @@ _OPENSEARCH2_PLUGINS = (
     *(name if name == _GEO else name.replace("ModulePlugin", "Plugin") for name in _OPENSEARCH_PLUGINS[1:]),
 )
 
+_OPENSEARCH = Kind(
+    name="opensearch",
+    title="OpenSearch",
+    version="3.3.2",
+    java=21,
+    launcher="OpenSearch",
+    plugins=_OPENSEARCH_PLUGINS,
+    extra_sources=("OpenSearchAnalysis", "Thai"),
+    config_file="opensearch.yml",
+    several_nodes=True,
+)
+
 _KINDS = (
-    Kind(
-        name="opensearch",
-        title="OpenSearch",
-        version="3.3.2",
-        java=21,
-        launcher="OpenSearch",
-        plugins=_OPENSEARCH_PLUGINS,
-        extra_sources=("OpenSearchAnalysis",),
-        config_file="opensearch.yml",
-        several_nodes=True,
-    ),
+    _OPENSEARCH,
     Kind(
         name="opensearch2",
         title="OpenSearch",
@@ -145,27 +147,17 @@ _KINDS = (
         java=17,
         launcher="OpenSearch2",
         plugins=_OPENSEARCH2_PLUGINS,
-        extra_sources=("OpenSearch2Analysis",),
+        extra_sources=("OpenSearch2Analysis", "Thai"),
         config_file="opensearch.yml",
     ),
-    Kind(
-        name="opensearch38",
-        title="OpenSearch",
-        version="3.8.0",
-        java=21,
-        launcher="OpenSearch",
-        plugins=_OPENSEARCH_PLUGINS,
-        extra_sources=("OpenSearchAnalysis",),
-        config_file="opensearch.yml",
-        several_nodes=True,
-    ),
+    replace(_OPENSEARCH, name="opensearch38", version="3.8.0"),
     Kind(
         name="elasticsearch7-oss",
         title="Elasticsearch OSS",
         version="7.10.2",
         java=17,
         launcher="Elasticsearch7",
-        extra_sources=("Elasticsearch7Analysis",),
+        extra_sources=("Elasticsearch7Analysis", "Thai"),
         plugins=(
             "Elasticsearch7Analysis",
             *_named(
