@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 from request_logger.common.json import dumps
@@ -26,6 +26,7 @@ from request_logger.store.client.client import SearchEngine
 from request_logger.store.errors import reason_of
 
 Hit = dict[str, Any]
+Answer = TypeVar("Answer")
 
 MADE_BY = "request-logger-upgrade"
 """The key in the mapping's `_meta` that says of which index this one is a copy."""
@@ -248,21 +249,14 @@ class UpgradeIndex:
 
     def _bulk(self, body: bytes) -> list[dict[str, Any]]:
         """Send a _bulk until each item has a final answer; return their results."""
-        until, pause = time.monotonic() + _PATIENCE_SECONDS, 0.1
-        while True:
-            try:
-                items = [next(iter(item.values())) for item in self._engine.bulk(body)["items"]]
-                if not any(item.get("status") == 429 or item.get("status", 500) >= 500 for item in items):
-                    return items
-                problem = StoreUnavailableError(f"the engine takes no documents for {self._target}")
-            except RefusedRequestError:
-                raise
-            except StoreUnavailableError as error:
-                problem = error
-            if time.monotonic() > until:
-                raise problem
-            time.sleep(pause)
-            pause = min(2 * pause, 5.0)
+
+        def send() -> list[dict[str, Any]]:
+            items = [next(iter(item.values())) for item in self._engine.bulk(body)["items"]]
+            if any(item.get("status") == 429 or item.get("status", 500) >= 500 for item in items):
+                raise StoreUnavailableError(f"the engine takes no documents for {self._target}")
+            return items
+
+        return _until_available(send)
 
     # The end
 
@@ -323,23 +317,34 @@ class UpgradeIndex:
         self, method: str, path: str, body: Any = None, *, params: dict[str, str] | None = None, missing: Any = None
     ) -> Any:
         """Send a request until the search engine answers; return the answer's body, or ``missing`` for status 404."""
-        until, pause = time.monotonic() + _PATIENCE_SECONDS, 0.1
-        while True:
-            try:
-                status, answer = self._engine.request(method, path, body, params=params)
-                problem = StoreUnavailableError(f"the engine answered {status} to {method} {path}: {reason_of(answer)}")
-            except StoreUnavailableError as error:
-                status, answer, problem = 0, None, error
+
+        def send() -> Any:
+            status, answer = self._engine.request(method, path, body, params=params)
             if status == 200 and isinstance(answer, dict):
                 return answer
             if status == 404 and missing is not None:
                 return missing
+            problem = f"the engine answered {status} to {method} {path}: {reason_of(answer)}"
             if 400 <= status < 500 and status != 429:
-                raise CommandError(str(problem)[:400])
+                raise CommandError(problem[:400])
+            raise StoreUnavailableError(problem)
+
+        return _until_available(send)
+
+
+def _until_available(send: Callable[[], Answer]) -> Answer:
+    """Return what ``send`` returns, repeated while the search engine is unavailable, for _PATIENCE_SECONDS at most."""
+    until, pause = time.monotonic() + _PATIENCE_SECONDS, 0.1
+    while True:
+        try:
+            return send()
+        except RefusedRequestError:
+            raise
+        except StoreUnavailableError:
             if time.monotonic() > until:
-                raise problem
-            time.sleep(pause)
-            pause = min(2 * pause, 5.0)
+                raise
+        time.sleep(pause)
+        pause = min(2 * pause, 5.0)
 
 
 Entry = tuple[Hit, dict[str, Any], list[str]]
