@@ -237,7 +237,12 @@ def test_report(run: Run, tmp_path: Path) -> None:
     (task,) = json.loads(out)["tasks"]
     _, out, _ = run("slices", "test/slices", "--json")
     (alone,) = json.loads(out)["tasks"]
-    assert rounded(task["slices"]["slices"]) == rounded(alone["slices"])
+    # The edges of ranges are chosen by the engine's approximate percentiles, and each range's effect takes part in the
+    # shrinking of all: two runs agree on the slices, but for the last digits of shrunk effects.
+    for one, other in zip(task["slices"]["slices"], alone["slices"], strict=True):
+        for name, left, right in (("shrunk", one["finding"], other["finding"]), ("cost", one, other)):
+            assert left.pop(name) == pytest.approx(right.pop(name), rel=0.05)
+        assert rounded(one) == rounded(other)
     status, out, _ = run("report", "test/slices", "--slices")
     assert status == 0 and "area = north" in out and "were tested on half of the folds" in out
     page = tmp_path / "page.html"
