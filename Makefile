@@ -16,7 +16,7 @@ ENGINE_TESTS := tests/analytics tests/field tests/scorers tests/store tests/simu
 OTHER_TESTS := $(addprefix --ignore tests/store/test_,connections.py large_bulks.py garbage_answers.py)
 # Tests of the store and the spool that need no engine.
 COVERAGE_TESTS := tests/store tests/spool tests/join_keys \
-  $(addprefix tests/test_,spool.py recorder.py write_plans.py failed_requests.py)
+  $(addprefix tests/test_,spool.py recorder.py write_plans.py failed_requests.py payload_removal.py)
 # So many schedules of the simulation are measured, too: a minute of an idle core.
 COVERAGE_SCHEDULES := 400
 # The packages in the image, and licences that must not be in it.

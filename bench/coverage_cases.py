@@ -211,7 +211,7 @@ def _ordinal(generator: Generator, n: int) -> Columns:
 
 
 def _labels(generator: Generator, n: int) -> Columns:
-    """Four labels of frequencies .5 to .03, which hang together."""
+    """Four labels of frequencies .5 to .03, which belong together."""
     hidden = generator.normal(0, 1, (n, 1))
     truth = hidden + generator.normal(0, 1, (n, 4)) > np.array([0.0, 0.8, 1.6, 2.6])
     said = np.where(generator.random((n, 4)) < 0.85, truth, generator.random((n, 4)) < 0.1)

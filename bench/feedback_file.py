@@ -55,7 +55,7 @@ def main() -> int:
 
 
 class Bench:
-    """The file, its predictions, and what became of them."""
+    """The file, its predictions, and the results of the upload."""
 
     def __init__(self, engine: Client, url: str, path: Path, rows: int) -> None:
         self._engine = engine

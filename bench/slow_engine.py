@@ -66,7 +66,7 @@ class SlowBulks:
 
 @dataclass(frozen=True, slots=True)
 class SlowRow:
-    """One run: events by what became of them; times in milliseconds."""
+    """One run: events by outcome; times in milliseconds."""
 
     title: str
     events: int

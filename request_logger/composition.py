@@ -115,7 +115,7 @@ def build(
     budget = Budget(settings.memory_budget_bytes, telemetry.memory_held_bytes.set)
     access = Access(settings)
     redactor = Redactor(settings.redact, settings.redact_key, strict=settings.redact_strict)
-    # Insecure connections are warned of once, by the parent of the server's workers.
+    # The log warns about insecure connections once, by the parent of the server's workers.
     engine = SearchEngine(settings, warn=False)
     metadata = metadata_source(settings, lambda what: telemetry.metadata.labels(what).inc())
     replies = Replies(settings, lambda outcome: telemetry.replies.labels(outcome).inc())

@@ -78,7 +78,7 @@ class Settings:
     max_payload_bytes: int = _env(300_000, "a larger body is not stored: its size and SHA-256 are", minimum=1)
     max_stream_bytes: int = _env(
         4 * 2**20,
-        "a streamed answer of a language model over MAX_PAYLOAD_BYTES is put together if it has at most this size "
+        "a streamed answer of a language model over MAX_PAYLOAD_BYTES is assembled if it has at most this size "
         "(and a quarter of MEMORY_BUDGET_BYTES), and stored; MAX_PAYLOAD_BYTES then applies to the result",
         minimum=1,
     )
@@ -219,8 +219,8 @@ class Settings:
     sample_rate: float = _env(1.0, "share of predictions to store, selected by request id: greater than 0, at most 1")
     audit_rate: float = _env(
         0.0,
-        "share of predictions in the audit, chosen by request id (0 to 1): you find the truth of each of them, so that "
-        "no outcome chooses them; 0: no audit",
+        "share of predictions in the audit, chosen by request id (0 to 1): you find the truth of each of them, "
+        "whatever their outcome; 0: no audit",
     )
     erasure_poll_seconds: float = _env(
         30.0,
@@ -228,7 +228,7 @@ class Settings:
         minimum=0,
     )
     erasure_block_days: float = _env(
-        30.0, "how long `request-logger erase` lets events of the erased ids be refused (days)", minimum=0
+        30.0, "how long events of ids that `request-logger erase` has erased are refused (days)", minimum=0
     )
     marshal_format: str = _env(
         "ndjson",
@@ -247,9 +247,7 @@ class Settings:
         "type of these CloudEvents, and the value of the label method of /v1/metrics",
     )
     reply_source: str = _env("io.seldon.serving.feedback", "source of these CloudEvents")
-    forward_url: str = _env(
-        "", "URL to which each event is sent on as it came, after it is stored; without what REDACT does"
-    )
+    forward_url: str = _env("", "URL to which each event is forwarded unchanged, without REDACT, after it is stored")
     forward_headers: str = _env(
         "",
         "headers of these requests, such as Authorization: lines of Name: value, or a JSON object",
@@ -294,8 +292,8 @@ class Settings:
     )
     seldon_kafka_prefix: str = _env(
         "",
-        "read the topics of Seldon Core 2 whose names start with this prefix (its own default is seldon), beside "
-        "KAFKA_TOPIC",
+        "read the topics of Seldon Core 2 whose names start with this prefix (its own default is seldon), in "
+        "addition to KAFKA_TOPIC",
     )
     kafka_group_id: str = _env("request-logger", "consumer group; its members share the partitions")
     kafka_assignment: str = _env(

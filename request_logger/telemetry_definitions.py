@@ -21,11 +21,11 @@ EVENTS = CounterDefinition(
         "outcome": {
             "stored": "in the engine, answered 200",
             "spooled": "on disk, answered 200",
-            "ignored": "of no kind that is stored, answered 200",
+            "ignored": "of a type that is not stored, answered 200",
             "sampled": "left out by SAMPLE_RATE, answered 200",
             "erased": "of a prediction that `request-logger erase` has removed: not stored, answered 200",
             "bad": "not an event that can be read, answered 400",
-            "unauthorized": "no or a wrong token, answered 401",
+            "unauthorized": "missing or wrong token, answered 401",
             "forbidden": "of a namespace that is not allowed, answered 403",
             "late": "the body did not arrive in time, answered 408",
             "too_large": "larger than a limit, answered 413",
@@ -39,7 +39,7 @@ STORE = CounterDefinition(
     unit="documents",
     meaning="What happened at the store other than success",
     remedy="conflict, retry and joined are part of normal work. Alert on dead_letter: run `request-logger dead-letters "
-    "list`. The others are warned of in the log with the reason.",
+    "list`. The log has a warning with the reason for each of the others.",
     labels={
         "what": {
             "conflict": "another worker changed the document first; it is read and written again",
@@ -83,7 +83,7 @@ METADATA = CounterDefinition(
             "fetched": "there is a schema",
             "none": "there is none",
             "failed": "the service gave no usable answer",
-            "late": "an event went on without waiting any longer",
+            "late": "an event did not wait any longer, and was stored without the schema",
         }
     },
 )
@@ -107,8 +107,8 @@ REPLIES = CounterDefinition(
     remedy="failed and dropped: the receiver is down or too slow. The metrics are in the documents.",
     labels={
         "outcome": {
-            "sent": "the receiver took it",
-            "failed": "the receiver did not take it",
+            "sent": "the receiver accepted it",
+            "failed": "the receiver did not accept it",
             "dropped": "too many were waiting",
         }
     },
@@ -205,13 +205,13 @@ SPOOL_REPLAYED = CounterDefinition(
 FORWARDED = CounterDefinition(
     name="request_logger_forwarded",
     unit="requests",
-    meaning="Requests for FORWARD_URL that wait no longer, by outcome; a batch is one request",
+    meaning="Requests for FORWARD_URL that no longer wait, by outcome; a batch is one request",
     remedy="Alert on refused, given_up and dropped: the receiver lacks these events. The log says why.",
     labels={
         "outcome": {
-            "sent": "the receiver took it",
+            "sent": "the receiver accepted it",
             "refused": "the receiver answered 4xx; it is not retried",
-            "given_up": "it failed 20 times, while the receiver took others",
+            "given_up": "it failed 20 times, while the receiver accepted others",
             "dropped": "too much was waiting (FORWARD_MEMORY_BYTES, FORWARD_SPOOL_BYTES), or its body wasn't kept",
         }
     },
@@ -219,7 +219,7 @@ FORWARDED = CounterDefinition(
 FORWARD_RETRIES = CounterDefinition(
     name="request_logger_forward_retries",
     unit="requests",
-    meaning="Attempts to send a request to FORWARD_URL that failed and are repeated",
+    meaning="Failed attempts to send a request to FORWARD_URL, which are retried",
     remedy="Rising all the time: the receiver is down or too slow.",
 )
 FORWARD_WAITING_REQUESTS = GaugeDefinition(

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from request_logger.cli import main
 from request_logger.embedded_engine import EmbeddedEngine, start_engine
@@ -19,6 +20,11 @@ from tests.helpers import Index, Sender, Server
 
 # Which engine the session's tests run on; see request_logger.embedded_engine.KINDS.
 KIND = os.environ.get("TEST_ENGINE", "opensearch")
+
+# A busy machine is slow, which is no failure. A profile without a deadline is one that allows for that already.
+if settings.default.deadline is not None:
+    settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("tests")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 import requests
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from request_logger.documents.event import Body, Event, from_headers
@@ -121,7 +121,6 @@ def test_names_stay_where_nothing_can_meet() -> None:
     assert marked == index_for("team-a,prod", **dashed)
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(
     st.sampled_from(["inference.request", "reference.response", "inference.drift", "feedback"]),
     st.dictionaries(

@@ -200,7 +200,7 @@ PREDICTIONS = [
 
 @given(st.lists(bodies, min_size=1, max_size=5), st.sampled_from(PREDICTIONS), st.randoms(use_true_random=False),
        st.lists(st.sampled_from(["", "a"]), min_size=5, max_size=5))  # fmt: skip
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 def test_any_order_and_repetition_gives_the_same_documents(
     feedback: list[Any], prediction: list[Any], shuffler: random.Random, nodes: list[str]
 ) -> None:

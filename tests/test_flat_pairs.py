@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from request_logger.documents.event import Body, from_headers
@@ -92,7 +92,6 @@ def test_events_in_any_order(order: tuple[int, ...]) -> None:
     assert source["response"]["payload"] == ndarray(PREDICTION)
 
 
-@settings(deadline=None)
 @given(
     k=st.integers(2, 6), truth=st.integers(0, 5), seed=st.integers(0, 99), form=st.sampled_from(["ndarray", "tensor"])
 )

@@ -88,7 +88,7 @@ BATCHED = {"Content-Type": "application/cloudevents-batch+json", "Authorization"
         pytest.param(authorized("request", "r2", "same"), b"", id="no body"),
         pytest.param(event("request", "r1", "same"), REQUEST, id="no token"),
         pytest.param({"Authorization": "Bearer secret"}, b"{}", id="no event"),
-        pytest.param(authorized("other", "r1", "same"), b"{}", id="of no kind that is stored"),
+        pytest.param(authorized("other", "r1", "same"), b"{}", id="of a type that is not stored"),
         pytest.param(STRUCTURED, b"[]", id="no structured event"),
         pytest.param(BATCHED, b"[5]", id="no event in a batch"),
     ],

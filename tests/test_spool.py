@@ -20,7 +20,7 @@ import pytest
 
 from request_logger.documents.event import Body, Event, from_headers
 from request_logger.settings import Settings, SettingsError
-from request_logger.spool import Replayer, Spool, from_bytes, to_bytes
+from request_logger.spool import EventTooLargeError, Replayer, Spool, from_bytes, to_bytes
 from request_logger.store.changes import RejectedError, StoreUnavailableError
 from request_logger.store.writing.future import Future
 from tests.helpers import event
@@ -325,3 +325,13 @@ def test_a_batch_is_one_transaction(tmp_path: Path) -> None:
     assert {str(error) for error in errors if error} == {"the spool is full"}
     assert spool.append_all([]) == []
     spool.close()
+
+
+def test_an_event_larger_than_the_spool(tmp_path: Path) -> None:
+    """No retry helps, which its error says; the events with it are stored."""
+    spool = Spool(str(tmp_path), 5000, Seen())
+    too_large, stored = spool.append_all([some("large", raw=b"x" * 5000), some("small")])
+    assert isinstance(too_large, EventTooLargeError)
+    assert str(too_large) == "the event is larger than SPOOL_MAX_BYTES allows"
+    assert stored is None
+    assert ids(spool) == ["small"]

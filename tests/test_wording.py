@@ -67,6 +67,14 @@ PHRASES = {
     rf"(?:one|a (?:line|row|document|table|panel|column)) an? {_UNIT}": "one per event",
     rf"one (?:line|row|document|table|panel|column|index|object|value) an? {_UNIT}": "one line per event",
     r"one json object a line": "one JSON object per line",
+    r"(?:is|are) warned of": "a warning names",
+    r"surely": "significantly, certainly, or the criterion",
+    r"as (?:it|they) came": "unchanged, as received",
+    r"put together": "assembled",
+    r"what bec[ao]mes? of": "the result of, the outcome of",
+    r"(?:is|are) no fair": "isn't a fair",
+    r"says? nothing of": "says nothing about",
+    r"of no kind": "of an unknown type",
 }
 WRONG = {
     phrase: re.compile(rf"(?<!\w){phrase.replace(' ', chr(92) + 's+')}(?!\w)", re.IGNORECASE) for phrase in PHRASES

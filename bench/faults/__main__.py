@@ -25,6 +25,8 @@ from request_logger.embedded_engine import EmbeddedEngine, start_cluster, start_
 SECONDS = 20.0
 RATE = 150.0
 MINUTES = 30.0
+# A busy machine takes minutes to start an engine, which must not end a soak.
+_START_SECONDS = 600.0
 _LONG = [name for name, row in ROWS.items() if row.only_named]
 
 
@@ -79,9 +81,12 @@ def _staged(rows: Sequence[Row]) -> Iterator[tuple[Sequence[EmbeddedEngine], Row
                 stack.close()
                 configuration = (row.nodes, row.settings)
                 if row.nodes > 1:
-                    engines = stack.enter_context(start_cluster(row.nodes, settings=row.settings, progress=_tell))
+                    engines = stack.enter_context(
+                        start_cluster(row.nodes, settings=row.settings, progress=_tell, timeout=_START_SECONDS)
+                    )
                 else:
-                    engines = [stack.enter_context(start_engine(settings=row.settings, progress=_tell))]
+                    engine = start_engine(settings=row.settings, progress=_tell, timeout=_START_SECONDS)
+                    engines = [stack.enter_context(engine)]
             yield engines, row
 
 

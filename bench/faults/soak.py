@@ -22,6 +22,8 @@ from request_logger.demo.local_server import LocalServer, engine_settings
 _FAULT_SECONDS = (0.5, 15.0)
 _CALM_SECONDS = (1.0, 10.0)
 _GARBAGE_SHARE = 0.05
+# On a busy machine the events of the last faults take minutes.
+_PATIENCE_SECONDS = 600.0
 
 
 @row(
@@ -30,6 +32,7 @@ _GARBAGE_SHARE = 0.05
 )
 def soak(stage: Stage) -> None:
     """In the end, every acknowledged event is stored exactly once."""
+    stage.patience = _PATIENCE_SECONDS
     chance = random.Random(stage.seed)
     stage.notes.append(f"--seed {stage.seed}")
     rules = [{"deployment": "*-raising", "scorer": "bench.faults.scorers.Raising"}]

@@ -22,6 +22,8 @@ from request_logger.spool import Spool
 from request_logger.spool.observer import NullObserver
 
 PATIENCE_SECONDS = 120.0
+# A logger starts in seconds; on a busy machine in minutes.
+_RESTART_SECONDS = 300.0
 
 
 class Stage:
@@ -129,7 +131,7 @@ class Stage:
 
     def restart(self, server: LocalServer) -> None:
         """Restart a killed logger."""
-        server.restart("/healthz")
+        server.restart("/healthz", _RESTART_SECONDS)
         self._memory.pids.add(server.pid)
 
     @contextlib.contextmanager

@@ -3,7 +3,7 @@
 A mean over classes combines the intervals of its classes (MOVER: Zou and Donner 2008, which is Newcombe's method for a
 difference): each class keeps the interval of its own counts, so that rare classes are allowed for. A class that is in
 no truth and in no prediction of these documents is not part of the mean, nor of its interval. The distances to one end
-say nothing of the other: a class of two documents that are both right has no distance to its upper end. The interval
+say nothing about the other: a class of two documents that are both right has no distance to its upper end. The interval
 of Price and Bonett (2004), which adds documents to each class, is therefore always part of it.
 """
 
@@ -277,7 +277,7 @@ Table = Mapping[str, Mapping[str, Any]]
 def intervals_by_class(table: Table, folds: Folds | None = None, without: Sequence[Table] = ()) -> dict[str, Any]:
     """Return the intervals of precision, recall and F1 per class, from the table ``per_class``.
 
-    Where documents hang together, ``folds`` are theirs, and ``without`` has the table without each fold.
+    Where documents belong together, ``folds`` are theirs, and ``without`` has the table without each fold.
     """
     found: dict[str, dict[str, Interval]] = {}
     for label, row in table.items():

@@ -283,7 +283,7 @@ def _rows(
 
 
 def _classes(task: Task, answers: Sequence[Answers], *, together: bool) -> Report:
-    """Return the tables by class of both groups; where documents hang together, their intervals would be too narrow."""
+    """Return the tables by class of both groups; if documents belong together, their intervals would be too narrow."""
     tables = [class_table(task.metrics, group) for group in answers]
     if together:
         tables = [{label: {**row, "intervals": {}} for label, row in table.items()} for table in tables]
@@ -318,7 +318,7 @@ def _pairs(
 
 
 def _together(runner: QueryRunner, groups: Sequence[Scope], settings: Settings) -> bool:
-    """Return whether documents hang together: as rows of a batch, or by the field that FOLD_KEY names."""
+    """Return whether documents belong together: as rows of a batch, or by the field that FOLD_KEY names."""
     return bool(settings.fold_key) or any(runner.count(each, IN_BATCHES) for each in groups)
 
 
@@ -330,9 +330,9 @@ def _folds(
     comparison: Comparison,
     is_shared: Callable[[], bool] | None,
 ) -> Contrast | NoTest | None:
-    """Return the test over folds: where documents hang together, and of shadows in a metric that is no mean.
+    """Return the test over folds: where documents belong together, and of shadows in a metric that is no mean.
 
-    ``is_shared`` says whether the groups share requests; None where documents hang together.
+    ``is_shared`` says whether the groups share requests; None where documents belong together.
     """
     if metric.name in NO_QUESTION or comparison.pair == "row":
         return None

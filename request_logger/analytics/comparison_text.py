@@ -100,7 +100,7 @@ def notes(found: Report) -> Iterator[str]:
         )
     if found.get("together"):
         is_by_row = found.get("paired", {}).get("way") == "row"
-        start = "Documents hang together, as rows of a batch do:"
+        start = "Documents belong together, as rows of a batch do:"
         yield f"{start} the intervals are too narrow{'' if is_by_row else ', but for that of the deciding test'}."
     yield from _pairs(found)
 
@@ -127,7 +127,7 @@ def _pairs(found: Report) -> Iterator[str]:
     if "folds" in found and "p_value" in found["folds"]:
         folds = found["folds"]
         yield (
-            f"Over folds of documents that hang together: {words(found['verdict']['metric'])} differs by"
+            f"Over folds of documents that belong together: {words(found['verdict']['metric'])} differs by"
             f" {number(folds['difference'])} ({number(folds['low'])} to {number(folds['high'])}),"
             f" p {p_value(folds['p_value'])} ({folds['test']})"
         )

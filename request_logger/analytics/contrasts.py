@@ -97,7 +97,7 @@ def outcome(found: Contrast, form: Form) -> Difference | NoTest:
 
 
 def clustered_contrast(value: float, error: float, clusters: int, size: int, test: str) -> Contrast:
-    """Return a difference whose error comes from ``clusters`` of documents that hang together, ``size`` in all.
+    """Return a difference whose error comes from ``clusters`` of documents that belong together, ``size`` in all.
 
     In one look it is tested by Student's t with ``clusters`` - 1 degrees of freedom. The confidence sequence is for a
     known error: its own is as much larger as Student's t is than the normal distribution.

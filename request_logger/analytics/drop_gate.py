@@ -58,7 +58,7 @@ class MaxDrop:
 
 @dataclass(frozen=True, slots=True)
 class Drop:
-    """How much worse a scorer's metric has become: its limits, and whether the drop is surely within that allowed.
+    """How much worse a scorer's metric has become: its limits, and whether the drop is certainly within that allowed.
 
     ``drop`` is positive where the metric has become worse, ``low`` and ``high`` are the limits of its interval. They
     are None, and ``reason`` says why, where the difference can't be tested; then ``holds`` is None, too.

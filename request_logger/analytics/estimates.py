@@ -60,7 +60,7 @@ class Estimate:
     """A metric's value over some documents.
 
     ``n`` is the sample size where that is one number. ``baseline`` is the value of the best constant prediction.
-    ``why`` is the reason for a missing interval. ``together`` says how far documents hang together, where they do.
+    ``why`` is the reason for a missing interval. ``together`` says how far documents belong together, where they do.
     ``by_chance`` is the value that chance alone would have given, where that is not 0.
     """
 
@@ -108,7 +108,7 @@ def estimates(
 ) -> list[Estimate]:
     """Return the metrics that are numbers and defined, in order; ``answers`` are the values of `statistics_of`.
 
-    Documents are independent, unless ``together`` (by metric) says how far they hang together, or that nobody knows.
+    Documents are independent, unless ``together`` (by metric) says how far they belong together, or that nobody knows.
     """
     known = baselines(answers)
     drawn = {} if together else bootstrap_matrix([*filter(_is_drawn, metrics), _ACCURACY], answers, draws)
@@ -144,7 +144,7 @@ def with_folds(
 ) -> list[Estimate]:
     """Return estimates with the intervals that the folds of the documents give.
 
-    These are the intervals of metrics without any other method and, where documents hang together, of all metrics.
+    These are the intervals of metrics without any other method and, where documents belong together, of all metrics.
     """
     named = {metric.name: metric for metric in metrics}
     return [_with_folds(each, named[each.name], answers, folds, draws) for each in found]

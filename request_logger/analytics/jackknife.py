@@ -40,7 +40,7 @@ class Folds:
     """The sums of some documents without each fold in turn.
 
     ``without``: for each fold that has documents, the answers over all the others. ``sizes``: their documents.
-    ``missing``: documents without a fold. ``are_together``: documents within a fold hang together, as the rows of a
+    ``missing``: documents without a fold. ``are_together``: documents within a fold belong together, as the rows of a
     batch do.
     """
 

@@ -34,8 +34,8 @@ EDGES = (
 # old search engines allow 10,000 buckets in one answer.
 _WINDOWS = (_MINUTE, 5 * _MINUTE, 15 * _MINUTE, _HOUR, 6 * _HOUR, _DAY, 7 * _DAY, 30 * _DAY)
 _MOST_WINDOWS = 200
-# Documents of wrong clocks, and the first days of a deployment, say nothing of all others: the oldest predictions that
-# count are as old as this share of all.
+# Documents of wrong clocks, and the first days of a deployment, say nothing about all others: the oldest predictions
+# that count are as old as this share of all.
 _OLDEST = 0.01
 # The curve has levelled off if it is complete before this share of the oldest age. Where labels still come at the
 # greatest age, nobody knows how many will.

@@ -22,7 +22,7 @@ def pairs_contrast(pairs: Pairs, *, is_share: bool) -> Contrast | NoTest:
 
     ``is_share``: the values are 0 and 1. In one look these are tested by McNemar's exact test; the interval is that of
     the share of discordant pairs that favour b (Clopper and Pearson's), which excludes a half exactly where the test
-    finds a difference. Pairs of one batch hang together: then the requests are the sample, and the error is that of
+    finds a difference. Pairs of one batch belong together: then the requests are the sample, and the error is that of
     their sums (the cluster-robust one, G / (G - 1) sum of squared sums / n^2 of G requests).
     """
     differences = [theirs - mine for mine, theirs in zip(pairs.a, pairs.b, strict=True)]

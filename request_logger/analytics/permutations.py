@@ -1,7 +1,7 @@
 """The difference of two groups in metrics of the confusion matrix: a permutation test.
 
-If the two models are equal, their documents could as well be dealt out anew to two groups of the same sizes. The test
-does that many times, with the cells of both confusion matrices together, and counts how often the difference is as
+If the two models are equal, their documents could as well be assigned at random to two groups of the same sizes. The
+test does that many times, with the cells of both confusion matrices together, and counts how often the difference is as
 large as the observed one. Unlike a bootstrap it is exact for few documents and rare classes. Two models may also have
 the same F1 but different errors: where the two groups' own variances (by the jackknife over documents) make the
 difference far more uncertain than dealing does, the dealt differences are widened by that ratio.
@@ -47,7 +47,7 @@ _FEW = NoTest("the metric is undefined in most groups of these sizes")
 _MANY = NoTest(f"the two confusion matrices have more than {_MOST_CELLS} cells")
 _NOT_SINGLE = NoTest("documents have several labels, or no confusion matrix is stored")
 _EARLY = NoTest(f"one of the two has fewer than {_LEAST_OTHERS} documents of other classes than the most frequent one")
-_UNIFORM = NoTest("dealing the documents out anew never changes the metric")
+_UNIFORM = NoTest("assigning the documents to the groups at random never changes the metric")
 
 Cell = tuple[str, ...]
 Counts = Mapping[Cell, int]

@@ -271,7 +271,7 @@ def _task(
     if are_together or needs_folds(metrics):
         folds = fetch_folds(runner, scope, statistics, task.only, task.count, are_together=are_together)
         metrics = with_folds(metrics, task.metrics, answers, folds)
-    # A part of the documents hangs together as all of them do.
+    # A part of the documents belongs together as all of them do.
     together: Together = {}
     cautious = INDEPENDENT
     if folds is not None and are_together:

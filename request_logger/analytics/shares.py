@@ -27,7 +27,7 @@ _HALVINGS = 60
 
 @dataclass(frozen=True, slots=True)
 class Dependence:
-    """How much the documents hang together.
+    """How much the documents belong together.
 
     ``effect`` is the design effect: the variance of a metric, relative to that for as many independent documents.
     ``freedom`` are Student's degrees of freedom of that variance, None where documents are independent.

@@ -21,7 +21,7 @@ from request_logger.analytics.tasks import Task
 from scorers.base import Metric
 
 Report = dict[str, Any]
-# By metric, how far documents hang together, or why that is unknown.
+# By metric, how far documents belong together, or why that is unknown.
 Together = Mapping[str, Dependence | NoInterval]
 # Classes of one part of a split: a part has few documents of each of more.
 _MOST_CLASSES = 50
@@ -39,7 +39,7 @@ def split_report(
     split = split_by(runner, scope, needs, fields[0], task.only, across=fields[1] if len(fields) > 1 else None)
 
     def figures(segment: Segment) -> Report:
-        # Where documents hang together, the intervals of independent ones would be too narrow.
+        # Where documents belong together, the intervals of independent ones would be too narrow.
         classes = class_table(tables, segment.answers)
         rows = {label: {**row, **({"intervals": None} if together else {})} for label, row in classes.items()}
         return {"metrics": segment_metrics(segment, task.shown, together), "per_class": _most_frequent(rows)}

@@ -132,7 +132,7 @@ class Record:
 
     @property
     def content(self) -> bytes | None:
-        """The body as it came, None for a record that has only its size. Raises BadEventError."""
+        """The body as received, None for a record that has only its size. Raises BadEventError."""
         raw = self.fields.get(_BYTES)
         if raw is None and _DROPPED in self.fields:
             return None
@@ -148,7 +148,7 @@ class Record:
     def row(self, event: Event, redacted_by: str) -> dict[str, Any]:
         """Return the record as it may be archived; ``event`` is its own, as it is stored.
 
-        ``redacted_by`` are the rules that apply to its deployment, empty without any: then the body stays as it came,
+        ``redacted_by`` are the rules that apply to its deployment, empty without any: then the body is unchanged,
         also if it is too large for the search engine.
         """
         row = {name: self.fields[name] for name in _TEXTS if name in self.fields}

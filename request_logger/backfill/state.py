@@ -14,7 +14,7 @@ from request_logger.upload.state import write_state
 
 
 class Fate(Enum):
-    """What became of an entry of an archive."""
+    """The result of storing an entry of an archive."""
 
     STORED = "stored"
     LEFT_OUT = "left out"

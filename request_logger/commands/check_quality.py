@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             action="append",
             type=functools.partial(_max_drop, severity=severity),
             metavar="LIMIT",
-            help=f"with --against: exit with status {status} if a metric has surely become worse by more:"
+            help=f"with --against: exit with status {status} if a metric has significantly worsened by more:"
             " f1_macro=0.02, or 0.02 for the first metric of the report; repeatable",
         )
     parser.add_argument(

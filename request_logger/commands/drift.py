@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="only these elements, tags, headers or prediction fields, separated by commas; default: all, up to 100",
     )
     parser.add_argument(
-        "--reset", action="store_true", help="choose the ranges and values of the reference anew, and store them"
+        "--reset", action="store_true", help="choose the ranges and values of the reference again, and store them"
     )
     parser.add_argument(
         "--fail",

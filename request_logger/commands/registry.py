@@ -13,7 +13,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "dead_letters",
         "list, export or retry documents that the search engine rejected even after fallback",
     ),
-    "feedback": ("feedback", "upload truths or rewards from a file, and tell what became of each row"),
+    "feedback": ("feedback", "upload truths or rewards from a file, and report the result of each row"),
     "backfill": ("backfill", "store the events of archives, such as those that KServe writes to an object store"),
     "deployments": ("deployments", "list the deployments: predictions, feedback, scorer, last seen, headline figure"),
     "report": ("report", "report the quality of a deployment's predictions: a table, JSON or a page with plots"),

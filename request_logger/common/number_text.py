@@ -1,8 +1,8 @@
 """Large arrays of numbers that stay text: their shape is known without an object per number.
 
-An image of 100,000 numbers takes 10 ms to parse, as long to write, and 4 MB of memory. Its text can be stored as it
-came, and copied from one version of a document to the next: what decoders need of it (shape, rows, integers as floats)
-is found with passes over the bytes.
+An image of 100,000 numbers takes 10 ms to parse, as long to write, and 4 MB of memory. Its text can be stored
+unchanged, and copied from one version of a document to the next: what decoders need of it (shape, rows, integers as
+floats) is found with passes over the bytes.
 """
 
 from __future__ import annotations

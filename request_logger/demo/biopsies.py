@@ -1,4 +1,4 @@
-"""The demo's second deployment: two models, feedback that is no fair sample, a drift and a worst slice."""
+"""The demo's second deployment: two models, biased feedback, a drift and a worst slice."""
 
 from __future__ import annotations
 

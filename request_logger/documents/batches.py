@@ -52,7 +52,7 @@ def rows_of(decoded: Decoded, *, keep: Keep, size: int) -> list[Document]:
     is_shared = count > 1 and (keep == "first-row" or count * size > MAX_COPIES_BYTES)
     for row, item in enumerate(decoded.items):
         content = dict(decoded.fields)
-        # Reserved: a field of the body with this name says nothing of where the body is.
+        # Reserved: a field of the body with this name doesn't say where the body is.
         content.pop(BODY_ITEM, None)
         if decoded.has_elements:
             elements = item.elements

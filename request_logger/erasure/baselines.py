@@ -1,7 +1,7 @@
 """Finds the stored baselines of drift that show a value of an erased document. Pure code, except for reading them.
 
 A baseline counts many documents. It shows single values at its ends and among its rare categories; what many documents
-share says nothing of one of them. A baseline that is removed is made again from the reference that is left.
+share says nothing about one of them. A baseline that is removed is made again from the reference that is left.
 """
 
 from __future__ import annotations

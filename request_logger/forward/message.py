@@ -1,4 +1,4 @@
-"""What is forwarded: the headers and the body of one request, as they came. Pure code."""
+"""What is forwarded: the headers and the body of one request, unchanged. Pure code."""
 
 from __future__ import annotations
 

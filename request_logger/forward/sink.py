@@ -1,4 +1,4 @@
-"""Sends one message to FORWARD_URL over HTTP, and says what became of it."""
+"""Sends one message to FORWARD_URL over HTTP, and returns the outcome."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MOST_RETRY_AFTER_SECONDS = 60.0
 
 
 class Verdict(Enum):
-    """What became of a message."""
+    """The outcome of sending a message."""
 
     SENT = "sent"
     REFUSED = "refused"

@@ -271,7 +271,7 @@ class IngestPipeline:
     def _count(self, event: Event, content: dict[str, Any]) -> None:
         if "undecodable" in content:
             self._telemetry.undecodable.labels(event.part).inc()
-            self._telemetry.warn("undecodable", event.index, f"a {event.part} is stored as it came")
+            self._telemetry.warn("undecodable", event.index, f"a {event.part} is stored unchanged")
         if event.body.raw is None:
             self._telemetry.payload_dropped.inc()
             self._telemetry.warn("payload_dropped", event.index, f"a {event.part} is stored without its body")
@@ -342,7 +342,7 @@ class IngestPipeline:
         try:
             documents = stored.result(max(deadline - time.monotonic(), 0))
         except TimeoutError:
-            return StoreUnavailableError("the engine did not take it in time")
+            return StoreUnavailableError("the engine did not store it in time")
         except Exception as error:
             return error
         if log.isEnabledFor(logging.DEBUG):

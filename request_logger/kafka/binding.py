@@ -75,7 +75,7 @@ def prepared(pipeline: Pipeline, record: Record, settings: Settings) -> tuple[Ev
 
 
 def forwarded(record: Record, settings: Settings) -> Message:
-    """Return the HTTP request that is forwarded for a record whose event was stored: binary mode, or as it came.
+    """Return the HTTP request that is forwarded for a record whose event was stored: binary mode, or unchanged.
 
     Those without an id or a source get the record's position and topic, which CloudEvents requires.
     """

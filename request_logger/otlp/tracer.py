@@ -81,7 +81,7 @@ def quiet() -> None:
 
 
 class _CountingExporter(SpanExporter):
-    """Sends spans, and counts them by what became of them. ``taken`` is how many it was given."""
+    """Sends spans, and counts them by outcome. ``taken`` is how many it was given."""
 
     def __init__(self, inner: SpanExporter, telemetry: Telemetry) -> None:
         self._inner = inner

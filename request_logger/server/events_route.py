@@ -126,7 +126,7 @@ class EventsRoute:
             return _wrong_method()
         challenge = self._access.challenge(EVENTS_PATH, headers.get("authorization"))
         if challenge is not None:
-            self._telemetry.turned_away("unauthorized", "no or a wrong token")
+            self._telemetry.turned_away("unauthorized", "missing or wrong token")
             return unauthorized(challenge)
         try:
             return self._take(headers, body, recording)

@@ -17,7 +17,7 @@ _SOURCE = "request-logger/v1/feedback"
 
 
 class Original:
-    """The bytes of one request as they came, kept until it is answered if there is a forwarder. A context manager.
+    """The bytes of one request as received, kept until it is answered if there is a forwarder. A context manager.
 
     They count towards the memory budget. Where it has no room for them the event is stored anyway, and not forwarded.
     """

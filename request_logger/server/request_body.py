@@ -74,7 +74,7 @@ class WholeBody:
 def read_body(stream: BodyStream, content_type: str | None, settings: Settings, share: Share) -> Body:
     """Return the body; of one over MAX_PAYLOAD_BYTES only its size and SHA-256, without holding it in memory.
 
-    A streamed answer is held up to MAX_STREAM_BYTES, and put together (see kept_body). Raises what WholeBody.read and
+    A streamed answer is held up to MAX_STREAM_BYTES, and assembled (see kept_body). Raises what WholeBody.read and
     Share.take raise.
     """
     kept = bytearray()

@@ -1,1 +1,1 @@
-"""Uploads feedback from files through POST /v1/feedback, and tells what became of each row."""
+"""Uploads feedback from files through POST /v1/feedback, and reports the result of each row."""

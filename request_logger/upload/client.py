@@ -36,7 +36,7 @@ class UploadError(CommandError):
 
 
 class Fate(Enum):
-    """What became of a feedback."""
+    """The result of uploading a feedback."""
 
     ACCEPTED = "accepted"
     NO_PREDICTION = "no prediction"

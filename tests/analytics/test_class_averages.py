@@ -105,7 +105,7 @@ def test_micro_specificity() -> None:
 
 
 def test_a_design_effect() -> None:
-    """Documents that hang together are as many fewer, with Student's t of the folds."""
+    """Documents that belong together are as many fewer, with Student's t of the folds."""
     matrix = {"a": {"a": 30, "b": 10}, "b": {"a": 5, "b": 45}}
     twice = {label: {said: 2 * count for said, count in row.items()} for label, row in matrix.items()}
     for name in NAMES:

@@ -189,7 +189,7 @@ def test_shadow(run: Run, traffic: Any) -> None:
     """The same requests went to both: the paired test is scipy's."""
     found = compared(run, "model-a", "model-b", "--in", "c-shadow", "--fixed-n")
     a, b = errors("model-a") ** 2, errors("model-b") ** 2
-    # The rows of a batch hang together: the sample is one of batches, all of the same size here.
+    # The rows of a batch belong together: the sample is one of batches, all of the same size here.
     batches = [x.reshape(-1, BATCH).mean(axis=1) for x in (a, b)]
     expected = stats.ttest_rel(batches[1], batches[0])
     limits = expected.confidence_interval()
@@ -286,7 +286,7 @@ def test_folds_of_a_shadow(run: Run, engine: Any) -> None:
     assert (found["verdict"].get("better") == "a") == (value + half < 0)
     assert found["traffic"]["sample_ratio"]["split"] == [0.5, 0.5]
     _, out, _ = run("a", "b", "--in", "c-folds", "--metric", "f1", "--fixed-n")
-    assert "Over folds of documents that hang together: F1 differs by " in out
+    assert "Over folds of documents that belong together: F1 differs by " in out
     # One document of an older release.
     store(client, "inference-log-seldon-test-c-folds-b", [{**documents[0], "fold": None}])
     verdict = compared(run, "a", "b", "--in", "c-folds", "--metric", "f1")["verdict"]

@@ -120,7 +120,7 @@ def test_counts_names_and_figures(run: Run) -> None:
     (warning,) = two["warnings"]
     assert warning.startswith("test/l-two/default/classifier was scored by binary (40) and multiclass (20)")
     assert "request-logger rescore --namespace test --deployment l-two" in warning
-    # The figures are those of the reports, also where rows of batches hang together.
+    # The figures are those of the reports, also where rows of batches belong together.
     for target in ("test/l-rows", "test/l-prices"):
         headline = found[target]["headline"]
         status, out, _ = run("report", target, "--json")

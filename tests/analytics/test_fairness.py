@@ -44,7 +44,7 @@ def test_difference(rate: Rate, name: str) -> None:
 
 
 def test_few_documents() -> None:
-    """Fisher's exact test; none where documents hang together; no difference to a group without any."""
+    """Fisher's exact test; none where documents belong together; no difference to a group without any."""
     found = difference((1, 12), (5, 9))
     assert found is not None
     assert found.p_value == pytest.approx(stats.fisher_exact([[1, 11], [5, 4]]).pvalue, rel=1e-9)

@@ -7,7 +7,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from request_logger.analytics.buckets import label_of
@@ -50,7 +50,6 @@ def test_a_frequent_value_has_a_range_of_its_own(heavy: float) -> None:
     assert all(abs(n - 200 / 3) <= 5 for n in found[1:])
 
 
-@settings(deadline=None)
 @given(st.lists(st.one_of(FINITE, st.integers(-3, 3).map(float)), max_size=60), st.integers(2, 20))
 def test_edges_are_few_and_useful(values: list[float], count: int) -> None:
     """At most one less than ranges, ascending, and no range is empty."""
@@ -60,7 +59,6 @@ def test_edges_are_few_and_useful(values: list[float], count: int) -> None:
     assert not values or all(counts(values, edges))
 
 
-@settings(deadline=None)
 @given(st.lists(FINITE, min_size=2, max_size=2, unique=True).map(sorted))
 def test_shortest_between(ends: list[float]) -> None:
     """It separates any two doubles."""

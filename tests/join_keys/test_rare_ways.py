@@ -25,6 +25,7 @@ from tests.join_keys.events import (
     keys,
     made,
     predictions,
+    request,
     response,
     store_all,
 )
@@ -129,6 +130,14 @@ def late_is_new(store: Store) -> bool:
 def _joined_at_its_id(late: Event) -> Any:
     """The plan of a logger that knew of no prediction when it began."""
     return KeyPlans(()).record(late, parts_of(late), SETTLE)
+
+
+def test_feedback_by_an_id_that_a_later_prediction_has_stays_there() -> None:
+    """It waited for the id and for a key of this value: the id itself has precedence, also when the key comes later."""
+    stored = predictions(store_all(feedback("p1"), request("p1"), response("r1", "p1")))
+    assert {id: sorted({"request", "response", "feedback"} & source.keys()) for id, source in stored.items()} == {
+        "p1": ["feedback", "request"], "r1": ["response"],
+    }  # fmt: skip
 
 
 def test_a_claim_that_became_a_dead_letter_is_made_up_for() -> None:

@@ -6,7 +6,7 @@ import random
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from request_logger.jobs.deployment_evidence import Gathered, judged
@@ -50,7 +50,6 @@ def of(*pairs: tuple[Any, Any], times: int = 30) -> Evidence:
     return found
 
 
-@settings(deadline=None)
 @given(EVIDENCES, EVIDENCES, EVIDENCES)
 def test_evidence_is_a_semilattice(a: Evidence, b: Evidence, c: Evidence) -> None:
     """Joined in any order, in any groups, any number of times, it is the same; and it only grows."""
@@ -63,7 +62,6 @@ def test_evidence_is_a_semilattice(a: Evidence, b: Evidence, c: Evidence) -> Non
     assert joined.shown == Evidence(joined.sample, joined.epoch).shown
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 900), FORMS), max_size=900), st.randoms(use_true_random=False))
 def test_pairs_in_any_order_and_repeated(pairs: list[tuple[int, Form]], rng: random.Random) -> None:
     """What several processes see of the same pairs, some of them twice, is what one sees of all."""
@@ -161,7 +159,6 @@ def test_by_deployment(pairs: list[tuple[Any, Any]], scorers: list[str]) -> None
         assert chooser.choose(*ORIGIN, Row(truth), Row(prediction)).name == wanted.removesuffix("+")
 
 
-@settings(deadline=None)
 @given(truth=VALUES, prediction=VALUES, shown=st.frozensets(FORMS))
 def test_whatever_is_decided(truth: object, prediction: object, shown: frozenset[Form]) -> None:
     """A scorer of auto, which scores the pair or says why not; by a pair alone as the table says."""
@@ -286,7 +283,6 @@ PAIRS_OF_ANY_TASK = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(deadline=None)
 @given(st.lists(PAIRS_OF_ANY_TASK, min_size=1, max_size=60), st.randoms(use_true_random=False))
 def test_after_a_rescore_the_order_of_events_is_nothing(pairs: list[tuple[Any, Any]], rng: random.Random) -> None:
     """Whatever was decided when the events came in one order or another: the documents are the same afterwards."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import requests
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from request_logger.documents.event import BadEventError
@@ -131,7 +131,6 @@ def test_a_wrong_row_leaves_the_others(rows: bytes, error: list[str]) -> None:
 cells = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"), min_size=1, max_size=8)
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(rows=st.lists(st.tuples(cells, cells), max_size=6))
 def test_csv_gives_back_any_text(rows: list[tuple[str, str]]) -> None:
     """Quotes, commas and line breaks within a cell."""

@@ -58,7 +58,7 @@ def difference(one: tuple[int, int], other: tuple[int, int], together: Dependenc
     """Return the first share minus the second; None if one has no denominator.
 
     The interval is Newcombe's (1998, method 10), from Wilson's of both; the p-value is that of the chi-squared test, or
-    of Fisher's exact test where a cell expects fewer than LEAST_EXPECTED. Documents that hang together have the
+    of Fisher's exact test where a cell expects fewer than LEAST_EXPECTED. Documents that belong together have the
     interval and the test of as many fewer, and no exact test: then the p-value is 1.
     """
     (hits, n), (others, n_others) = one, other

@@ -141,7 +141,7 @@ def _reference(split: Split, name: str) -> str:
 
 
 def _dependence(whole: Outcomes, without: Sequence[Outcomes], rate: Rate, folds: Folds) -> Dependence:
-    """Return how much documents hang together in a rate: by the variance between folds."""
+    """Return how much documents belong together in a rate: by the variance between folds."""
     interval = share_interval(*whole.share(rate))
     if interval is None:
         return INDEPENDENT

@@ -93,7 +93,7 @@ def coverage_note(counts: Json) -> str:
 
 
 def _together(report: Json, *, are_together: bool) -> Mapping[str, Dependence | NoInterval]:
-    """Return by metric how far documents hang together, as the figures over all feedback found it."""
+    """Return by metric how far documents belong together, as the figures over all feedback found it."""
     if not are_together:
         return {}
     return {

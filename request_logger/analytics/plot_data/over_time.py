@@ -43,7 +43,7 @@ def by_class(
     labels = sorted(support, key=lambda label: (-support[label], label))
     if len(labels) < 2 or not window:
         return None
-    # A class hangs together as all documents do.
+    # A class belongs together as all documents do.
     known = {_RECALL.name: together.get("accuracy", NoInterval.NOT_SPLIT)} if together else {}
     shown = labels[:MOST_CURVES]
     segments = [Segment(label, label, support[label], {"term": {"metrics.truth_label": label}}, {}) for label in shown]

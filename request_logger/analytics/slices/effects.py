@@ -83,7 +83,7 @@ def _of_share(part: MomentSums, rest: MomentSums, measure: Measure) -> tuple[flo
     if min(part.n, rest.n) * min(pooled, 1 - pooled) >= LEAST_EXPECTED * measure.effect:
         hits, n, others, n_others = (each / measure.effect for each in (part.total, part.n, rest.total, rest.n))
         return math.sqrt(variance), chi_squared(others, n_others, hits, n)
-    # Documents that hang together have no exact test.
+    # Documents that belong together have no exact test.
     exact = fisher(int(rest.total), rest.n, int(part.total), part.n) if measure.effect == 1.0 else 1.0
     return math.sqrt(variance), exact
 

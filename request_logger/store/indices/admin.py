@@ -224,7 +224,7 @@ class IndexAdmin:
             # A mapping is accepted or refused as a whole. One field that can't be added must not prevent the others.
             for piece in templates.pieces(additions):
                 refusal = self._put_mapping(index, piece) or refusal
-        self._warn(f"index {index} can't be given all of our fields", refusal)
+        self._warn(f"index {index} can't be given all of the logger's fields", refusal)
         return not refusal.is_blocked
 
     def _make_room(self, index: str, mapping: dict[str, Any], additions: dict[str, Any]) -> None:

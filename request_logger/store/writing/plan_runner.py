@@ -9,7 +9,7 @@ from collections.abc import Callable
 from request_logger.store.changes import Document, StoreUnavailableError, UnreadableError
 from request_logger.store.writing.pending import Entry, PendingDocument, Task
 
-LATE = "the engine did not take it in time"
+LATE = "the engine did not store it in time"
 """The error of a plan that missed its deadline."""
 
 

@@ -92,7 +92,7 @@ def test_variance_is_that_of_the_linearized_metric(name: str) -> None:
 
 
 def test_interval_is_as_wide_as_its_variance() -> None:
-    """Wilson's for as many documents, which for many is the normal one; documents that hang together widen it."""
+    """Wilson's for as many documents, which for many is the normal one; documents that belong together widen it."""
     found = weighted_metrics(made(), weights_of(made()))[0]
     alone, together = found.interval(), found.interval(Dependence(4.0))
     assert alone is not None and together is not None

@@ -36,7 +36,7 @@ def test_share() -> None:
 
 
 def test_rare_share() -> None:
-    """Fisher's exact test where few errors are expected; none where documents hang together."""
+    """Fisher's exact test where few errors are expected; none where documents belong together."""
     correct = np.ones(400)
     correct[[1, 2, 30]] = 0
     inside = np.arange(400) < 40
