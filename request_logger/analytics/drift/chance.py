@@ -17,7 +17,7 @@ def beyond_range(count: int, n: int, m: int) -> float:
 
 
 def new_values(count: int, once: int, n: int, m: int) -> float:
-    """Return the probability of ``count`` or more new values in ``m``, beside ``once`` that ``n`` others had once.
+    """Return the probability of ``count`` or more new values in ``m``, where ``n`` others had ``once`` values once.
 
     A value that one document in n + m has is as likely in one of the m as in one of the n (Good 1953): the probability
     is that of Fisher's exact test.

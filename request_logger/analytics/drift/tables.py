@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from request_logger.analytics.evaluation_tables import Table
-from request_logger.analytics.formatting import number, p_value, percent, words
+from request_logger.analytics.formatting import number, p_value, percent
 
 Report = dict[str, Any]
 # Fields whose cells are shown: those that have drifted most.
@@ -36,7 +36,7 @@ def verdict(report: Report) -> str:
     else:
         drift = f"Drift: {counts['major']} major, {counts['moderate']} moderate, of {fields} fields."
     problems = report["with_problems"]
-    return f"{drift} Problems with the data of {words(problems, 'field')}." if problems else drift
+    return f"{drift} Problems with the data of {problems} field{'' if problems == 1 else 's'}." if problems else drift
 
 
 def tables(report: Report) -> Iterator[Table]:
