@@ -119,6 +119,8 @@ def simulate(case: Case, n: int, repeats: int = REPEATS, seed: int = 0) -> dict[
             true = population.value(metric, table)
             outcome = outcomes.setdefault(metric.name, Outcome())
             outcome.samples += 1
+            # Where no method holds, the report says why.
+            assert (each.interval is None) == (each.why is not None), metric.name
             if each.interval is not None and true is not None:
                 outcome.shown += 1
                 # The true value is itself from a sample: it may be beside a limit by its own rounding.

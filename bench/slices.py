@@ -1,8 +1,8 @@
-"""Measures the commands that look at many fields or thresholds: slices, thresholds, fairness. Seconds and memory.
+"""Measures the commands that look at many fields, thresholds or time spans: slices, drift, audit... Seconds and memory.
 
-Documents as the logger stores them, of a binary task, are put into the engine directly: as many as asked for, each with
-100 elements (numbers, texts, booleans). Then each command runs in a process of its own, twice: the first time the
-engine has read nothing yet.
+Documents as the logger stores them, of a binary task, are put into the engine directly, each with 100 elements
+(numbers, texts, booleans), from two months; more than 100,000 are split into indices of that size: the first is cloned.
+Then each command runs in a process of its own, twice: the first time the engine has read nothing for it yet.
 
     python -m bench.slices                          # a million documents, 100 fields
     python -m bench.slices --documents 100000 --write
@@ -17,12 +17,17 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import date, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import orjson
 
 from bench.engines import Client, engine_url
+from bench.report import clone
+from request_logger.analytics.drift.stored_baselines import INDEX as BASELINES
+from request_logger.commands.check_quality import WARNED
+from request_logger.documents.audit import AUDIT
 from request_logger.documents.folds import FOLDS
 from request_logger.scoring.registry import build
 from request_logger.settings import Settings
@@ -32,16 +37,26 @@ from scorers.base import Row
 PAGE = Path(__file__).parent.parent / "docs" / "slices.md"
 _START, _END = "<!-- bench: `python -m bench.slices` -->", "<!-- end of bench -->"
 INDEX = "inference-log-seldon-bench-slices-default"
+MOST_FILLED = 100_000
+_FIRST, _DAYS = date(2026, 1, 1), 60
+_HALF = _FIRST + timedelta(days=_DAYS // 2)
+# One in so many documents is audited, and every other of these lacks a truth.
+_AUDITED = 50
 # Documents per bulk request, of about 2 KB each.
 _BULK = 1000
 # Different rows of elements and outcomes that documents are made of: generating a million of each takes longer than
 # storing them.
 _ROWS = 5_000
+_BEFORE_AND_NOW = ("--against", f"{_FIRST}..{_HALF}", "--from", str(_HALF))
 _COMMANDS = {
     "slices": ("slices", "bench/slices"),
     "slices, one field": ("slices", "bench/slices", "--fields", "text_0"),
     "thresholds": ("thresholds", "bench/slices", "--cost", "fp=-1,fn=-10"),
     "fairness": ("fairness", "bench/slices", "--by", "text_0"),
+    "drift": ("drift", "bench/slices", *_BEFORE_AND_NOW),
+    "check-quality --max-drop": ("check-quality", "--in", "bench/slices", "--max-drop", "0.02", *_BEFORE_AND_NOW),
+    "audit": ("audit", "bench/slices"),
+    "report": ("report", "bench/slices"),
 }
 
 
@@ -82,21 +97,33 @@ def documents(count: int, fields: int) -> Iterator[bytes]:
             truth = int(chance.random() < (0.5 if is_bad else score))
             metrics = {"scorer": "binary", "basis": "truth", **scorer.score(Row(truth), Row(score))}
             made.append(orjson.dumps(metrics))
-    head = b'{"@timestamp":"2026-01-05T00:00:00Z","Ce-Inferenceservicename":"slices","Ce-Namespace":"bench",'
-    head += b'"Ce-Endpoint":"default","feedback":{"ce-time":"2026-01-05T01:00:00Z"},"fold":'
-    for _ in range(count):
-        row = chance.randrange(_ROWS)
+    head = b'"Ce-Inferenceservicename":"slices","Ce-Namespace":"bench","Ce-Endpoint":"default",'
+    head += b'"response":{"dataType":"tabular"},"request":{"dataType":"tabular","elements":'
+    for k in range(count):
+        row, day = chance.randrange(_ROWS), str(_FIRST + timedelta(days=chance.randrange(_DAYS))).encode()
         fold, outcome = str(chance.randrange(FOLDS)).encode(), chance.choice(outcomes[bad[row]])
-        request = b',"request":{"dataType":"tabular","elements":' + texts[row]
-        yield head + fold + request + b'},"response":{"dataType":"tabular"},"metrics":' + outcome + b"}\n"
+        document = b'{"@timestamp":"' + day + b'T00:00:00Z",' + head + texts[row] + b'},"fold":' + fold
+        if k % _AUDITED == 0:
+            document += f',"{AUDIT}":true'.encode()
+        if k % (2 * _AUDITED):
+            document += b',"feedback":{"ce-time":"' + day + b'T01:00:00Z"},"metrics":' + outcome
+        yield document + b"}\n"
 
 
 def fill(url: str, count: int, fields: int) -> float:
     """Store the documents, and return the seconds that it took."""
+    copies = -(-count // MOST_FILLED)
+    took = _fill_one(url, count // copies, fields)
+    names = [f"{INDEX}-{k}" for k in range(1, copies)]
+    clone(Client(url), INDEX, names)
+    return took
+
+
+def _fill_one(url: str, count: int, fields: int) -> float:
     parts = urlsplit(url)
     engine = SearchEngine(Settings(elasticsearch_host=parts.hostname or "", elasticsearch_port=parts.port or 9200))
     client = Client(url)
-    client.drop(INDEX)
+    client.drop(f"{INDEX}*")
     engine.prepare(INDEX)
     client.ask("PUT", f"/{INDEX}/_settings", {"index": {"refresh_interval": "-1"}})
     started = time.monotonic()
@@ -127,7 +154,7 @@ def measure(url: str, name: str, argv: Sequence[str]) -> Measured:
             file_actions=[(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)],
         )
         _, status, usage = os.wait4(child, 0)
-        if os.waitstatus_to_exitcode(status) not in (0, 1):
+        if os.waitstatus_to_exitcode(status) not in (0, 1, WARNED):
             raise RuntimeError(f"{name} failed with status {os.waitstatus_to_exitcode(status)}")
         seconds.append(time.monotonic() - started)
         memory = max(memory, usage.ru_maxrss / 1024)
@@ -137,8 +164,8 @@ def measure(url: str, name: str, argv: Sequence[str]) -> Measured:
 def table(count: int, fields: int, found: Sequence[Measured]) -> str:
     """Return the results as Markdown."""
     lines = [
-        f"`python -m bench.slices`: {count:,} scored documents with {fields} fields, OpenSearch, one node, two cores"
-        " that other programs share.",
+        f"`python -m bench.slices`: {count:,} predictions with {fields} fields, {MOST_FILLED:,} per index, OpenSearch"
+        " with a heap of 2 GB, one node, two cores that other programs share.",
         "",
         "| command | seconds, first | again | MB |",
         "|---|---:|---:|---:|",
@@ -154,6 +181,8 @@ def main() -> None:
     parser.add_argument("--fields", type=int, default=100)
     parser.add_argument("--write", action="store_true", help="write the table into docs/slices.md")
     arguments = parser.parse_args()
+    if arguments.documents % -(-arguments.documents // MOST_FILLED):
+        parser.error(f"--documents: expected up to {MOST_FILLED:,} or a multiple of it, found {arguments.documents}")
     with engine_url(heap="2g") as url:
         took = fill(url, arguments.documents, arguments.fields)
         print(f"{arguments.documents:,} documents stored in {took:.0f} s", file=sys.stderr)
@@ -161,7 +190,9 @@ def main() -> None:
         for name, argv in _COMMANDS.items():
             found.append(measure(url, name, argv))
             print(found[-1], file=sys.stderr, flush=True)
-        Client(url).drop(INDEX)
+        Client(url).drop(f"{INDEX}*")
+        of_these = {"query": {"wildcard": {"target": "*bench/slices*"}}}
+        Client(url).ask("POST", f"/{BASELINES}/_delete_by_query?refresh=true", of_these)
     text = table(arguments.documents, arguments.fields, found)
     if arguments.write:
         page = PAGE.read_text(encoding="utf-8")

@@ -195,11 +195,15 @@ def test_prune_removes_the_old_and_leaves_the_rest(
     assert sender.send(event("feedback", "r0", deployment, Ce_Time=days_ago(1)), feedback) == (200, b"")
     index.refresh()
     assert run("prune", "--older-than", "90d", "--dry-run", name)[0] == f"{name}: 11 to remove"
+    assert run("prune", "--older-than", "90d", "--dry-run", "--in", f"test/{deployment}")[0] == f"{name}: 11 to remove"
+    chosen = ("--in", deployment, "--where", "RequestId=r3", "--where", "RequestId!=r4")
+    assert run("prune", "--older-than", "90d", "--dry-run", *chosen)[0] == f"{name}: 1 to remove"
     assert index.count(name) == 20
     nothing = {"query": {"match_none": {}}}
     if "no handler found" in str(index.request("POST", f"/{name}/_delete_by_query", nothing).get("error")):
         pytest.skip("this engine has no delete-by-query")
-    assert run("prune", "--older-than", "90d", name)[0] == f"{name}: 11 removed"
+    assert run("prune", "--older-than", "90d", *chosen)[0] == f"{name}: 1 removed"
+    assert run("prune", "--older-than", "90d", name)[0] == f"{name}: 10 removed"
     assert sorted(id for _, id in index.documents(name)) == sorted(f"r{number}" for number in range(11, 20))
     assert len(run("prune", "--older-than", "90d", name)) == 1
     # What comes for one that is gone starts anew, although a worker may remember what was there.
@@ -228,6 +232,8 @@ def test_prune_says_what_a_time_is(text: str, capsys: pytest.CaptureFixture[str]
 def test_without_an_engine(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """An engine that isn't there is one line and status 2."""
     monkeypatch.setenv("ELASTICSEARCH_HOST", "127.0.0.1:1")
+    assert main(["prune", "--older-than", "1d", "--in", "iris", "inference-log-*"]) == 2
+    assert "expected --in or a pattern, not both" in capsys.readouterr().err
     assert main(["setup"]) == 2
     assert main(["prune", "--older-than", "1d"]) == 2
     lines = capsys.readouterr().err.splitlines()
@@ -248,7 +254,9 @@ def test_payloads_are_removed_and_metrics_stay(
             assert sender.send(event(part, id, deployment, **({"Ce_Time": time} if time else {})), body)[0] == 200
     whole = {id: document for (_, id), document in index.documents(name).items()}
     assert run("prune", "--payloads-older-than", "1d", name, "--dry-run")[0] == f"{name}: payloads of 2 to remove"
-    assert run("prune", "--payloads-older-than", "1d", name)[0] == f"{name}: payloads of 2 removed"
+    chosen = ("--in", deployment, "--where", "RequestId=waits")
+    assert run("prune", "--payloads-older-than", "1d", *chosen)[0] == f"{name}: payloads of 1 removed"
+    assert run("prune", "--payloads-older-than", "1d", name)[0] == f"{name}: payloads of 1 removed"
     bare = {id: document for (_, id), document in index.documents(name).items()}
     assert bare["new"] == whole["new"]
     assert bare["scored"]["metrics"] == whole["scored"]["metrics"]

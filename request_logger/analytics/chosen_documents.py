@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from request_logger.analytics.conditions import where
+from request_logger.analytics.deployments import several
 from request_logger.analytics.queries import QueryRunner
 from request_logger.analytics.scope import Scope, find_scope
 from request_logger.settings import Settings
@@ -45,15 +46,30 @@ class Choice(Protocol):
 
 
 def figures_over(
-    engine: EngineReader, settings: Settings, choice: Choice, make: Callable[[QueryRunner, Scope], Report]
+    engine: EngineReader, settings: Settings, choice: Choice, make: Callable[[QueryRunner, Scope], Report], what: str
 ) -> Report:
-    """Return what ``make`` makes of the chosen documents, with the indices that were left out and a note on them.
+    """Return what was asked for and what ``make`` makes of these documents: tasks, notes.
 
-    Raises BadQueryError for an invalid choice, StoreUnavailableError, and what ``make`` raises.
+    Of several deployments it is their list (`deployments.several`, for ``what``), without ``tasks``, as that of a
+    report. Indices that were left out are named, and in a note. Raises BadQueryError for an invalid choice,
+    StoreUnavailableError, and what ``make`` raises.
     """
     runner = QueryRunner(engine)
     scope = find_scope(engine, settings, choice.target, choice.start, choice.end, choice.by_date)
-    scope = where(runner, scope, choice.where)
-    report = runner.settled(lambda: make(runner, scope), scope.indices)
+    chosen = where(runner, scope, choice.where)
+
+    def made() -> Report:
+        listed = several(runner, chosen, settings, choice.target, what)
+        return make(runner, chosen) if listed is None else {"tasks": [], **listed}
+
+    report = runner.settled(made, scope.indices)
     left_out = runner.left_out.as_json()
-    return {**report, "left_out": left_out, "notes": [left_out_note(left_out)]} if left_out else report
+    return {
+        "target": choice.target,
+        "indices": scope.indices,
+        **{name: value for name, value in (("from", choice.start), ("to", choice.end)) if value},
+        "by_date": choice.by_date,
+        **({"where": list(choice.where)} if choice.where else {}),
+        **report,
+        **({"left_out": left_out, "notes": [left_out_note(left_out), *report.get("notes", [])]} if left_out else {}),
+    }

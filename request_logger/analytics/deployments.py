@@ -204,6 +204,22 @@ def deployments_report(runner: QueryRunner, scope: Scope, settings: Settings, kn
     }
 
 
+def several(runner: QueryRunner, scope: Scope, settings: Settings, target: str, what: str) -> Report | None:
+    """Return the list of the deployments (`deployments_report`) where ``target`` selects several; None for one.
+
+    ``what`` is the start of the note: "A report is", say.
+    """
+    # With a slash it names one deployment.
+    known = Deployments([]) if "/" in target else find_deployments(runner, scope)
+    if not known.are_several:
+        return None
+    listed = deployments_report(runner, scope, settings, known)
+    first = next((each["target"] for each in listed["deployments"] if each["target"]), "")
+    one = f", such as {first}" if first else ""
+    note = f"{what} of one deployment, and there are {len(known.found):,}: choose one as target{one}."
+    return {**listed, "notes": [note, *listed["notes"]]}
+
+
 def _key(each: Deployment) -> str:
     # Neither part of a name contains a slash.
     return f"{each.namespace}/{each.name}"

@@ -94,10 +94,8 @@ def find_field(runner: QueryRunner, scope: Scope, name: str, *, option: str = "-
     found = _field_caps(runner, scope, name, [path for paths in candidates for path in paths])
     fields = [field for paths in candidates if (field := _mapped_field(name, paths, found)) is not None]
     if not fields:
-        raise BadQueryError(
-            f"{option}: expected a field that the documents have, such as model or an element,"
-            f" found {name!r}{_similar(runner, scope, name)}"
-        )
+        expected = f"{option}: expected a field that the documents have, such as model or an element, found {name!r}"
+        raise BadQueryError(expected + _similar(runner, scope, name))
     field = fields[0] if len(fields) == 1 else _first_in_use(runner, scope, fields)
     runner.left_out.watch(field.path, _NUMBER if field.is_number else None)
     return field
@@ -183,12 +181,15 @@ def _field_caps(runner: QueryRunner, scope: Scope, name: str, fields: Sequence[s
 def _similar(runner: QueryRunner, scope: Scope, name: str) -> str:
     """Return the names that resemble an unknown one, and others that documents have, as the end of an error."""
     found = _field_caps(runner, scope, name, [f"{prefix}*" for prefix in _HOLDERS])
+    if not found and not runner.count(scope):
+        return f"; there are no documents in {scope.indices}"
     paths: dict[str, str] = {}
     for path in sorted(found):
         prefix = next((prefix for prefix in _HOLDERS if path.startswith(prefix)), None)
         if prefix is not None and _kinds(found[path]):
             paths.setdefault(_plain(path).removeprefix(prefix), path)
-    names = {*_ALIASES, *_SHORT, *paths}
+    # Without its own: of an alias no document has the field.
+    names = {*_ALIASES, *_SHORT, *paths} - {name}
     likeness = {known: _likeness(name.lower(), known.lower()) for known in names}
     close = sorted((known for known in names if likeness[known] >= _LEAST_LIKENESS), key=lambda k: (-likeness[k], k))
     close = close[:_MOST_SIMILAR]

@@ -13,7 +13,7 @@ from request_logger.analytics.buckets import over_time, window_seconds
 from request_logger.analytics.class_tables import class_table
 from request_logger.analytics.conditions import where
 from request_logger.analytics.consistency import Judgement, judge
-from request_logger.analytics.deployments import Deployments, deployments_report, find_deployments
+from request_logger.analytics.deployments import several
 from request_logger.analytics.drift.report import DriftOptions, drift_report
 from request_logger.analytics.errors import BadQueryError
 from request_logger.analytics.estimate_json import as_json, point_as_json
@@ -134,25 +134,11 @@ def _report_or_list(runner: QueryRunner, settings: Settings, scope: Scope, optio
         windows_of(scope, options.against)
     scope = where(runner, scope, options.where)
     fields = tuple(find_field(runner, scope, name) for name in (options.by, options.across) if name)
-    # With a slash it names one deployment.
-    if "/" not in options.target:
-        known = find_deployments(runner, scope)
-        if known.are_several:
-            return _list(runner, settings, scope, options, known)
+    listed = several(runner, scope, settings, options.target, "A report is")
+    if listed is not None:
+        asked = _asked(scope, options) | {"coverage": _coverage(runner, scope)}
+        return {"tasks": [], **_without_empty(asked), **listed}
     return _report(runner, settings, scope, options, fields)
-
-
-def _list(runner: QueryRunner, settings: Settings, scope: Scope, options: Options, known: Deployments) -> Report:
-    listed = deployments_report(runner, scope, settings, known)
-    first = next((each["target"] for each in listed["deployments"] if each["target"]), "")
-    one = f", such as {first}" if first else ""
-    notes = [f"A report is of one deployment, and there are {len(known.found):,}: choose one as target{one}."]
-    return {
-        "tasks": [],
-        **_without_empty(_asked(scope, options) | {"coverage": _coverage(runner, scope)}),
-        **listed,
-        "notes": [*notes, *listed["notes"]],
-    }
 
 
 def _asked(scope: Scope, options: Options) -> Report:

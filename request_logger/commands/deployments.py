@@ -9,13 +9,17 @@ import shlex
 from collections.abc import Iterator
 from typing import Any
 
-from request_logger.analytics.deployment_text import HEADER, head, remarks, rows
+from request_logger.analytics.deployment_text import HEADER, head, name_of, remarks, rows
 from request_logger.analytics.deployments import ListOptions, list_deployments
 from request_logger.commands.engine_access import quiet_engine
 from request_logger.commands.selection_args import add_period, add_target
 from request_logger.commands.styles import heading, print_lines, warning
 from request_logger.commands.text_table import table
+from request_logger.errors import CommandError
 from request_logger.settings import Settings
+
+# Deployments that the one line of an error names.
+_MOST_NAMED = 5
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,6 +51,14 @@ def lines(report: dict[str, Any]) -> Iterator[str]:
         return
     yield table(HEADER, list(rows(report)))
     yield from remarks(report)
+
+
+def require_one(report: dict[str, Any], option: str) -> None:
+    """Raise CommandError if a report is the list of several deployments, which an option has no form for."""
+    names = [name_of(each) for each in report.get("deployments", ())]
+    if names:
+        more = ", ..." if len(names) > _MOST_NAMED or "deployments_left_out" in report else ""
+        raise CommandError(f"{option}: expected one deployment as target, found {', '.join(names[:_MOST_NAMED])}{more}")
 
 
 def _how_to_go_on(report: dict[str, Any]) -> Iterator[str]:

@@ -1,12 +1,10 @@
 """`request-logger drift`: tell whether inputs and predictions are distributed as before."""
-# ruff: noqa: T201  # a command prints
+# a command prints
 
 from __future__ import annotations
 
 import argparse
 import json
-import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,17 +13,18 @@ from request_logger.analytics.drift.judgement import Level
 from request_logger.analytics.drift.report import DriftOptions, Report, drift_report
 from request_logger.analytics.drift.tables import head, notes, tables, verdict
 from request_logger.analytics.windows import Against
+from request_logger.commands import deployments
 from request_logger.commands.engine_access import quiet_engine
 from request_logger.commands.near import tell_near
 from request_logger.commands.report import write_page
 from request_logger.commands.selection_args import add_period, add_target
+from request_logger.commands.styles import print_lines
 from request_logger.commands.text_table import table
-from request_logger.errors import CommandError
+from request_logger.commands.textfile import add_textfile, write_gauges
 from request_logger.settings import Settings
 
 # The same as those of check-quality.
-_STATUSES = {Level.NONE: 0, Level.MODERATE: 4, Level.MAJOR: 1}
-_TOO_FEW = 3
+_MAJOR, _TOO_FEW, _MODERATE = 1, 3, 4
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,11 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print JSON")
     form.add_argument("--html", metavar="FILE", help="write one self-contained page")
-    form.add_argument(
-        "--textfile",
-        metavar="FILE",
-        help="write gauges for the textfile collector of Prometheus' node exporter; -: print them",
-    )
+    add_textfile(form)
 
 
 def add_against(parser: argparse.ArgumentParser, *, is_needed: bool = True) -> None:
@@ -83,23 +78,36 @@ def run(arguments: argparse.Namespace) -> int:
     )
     engine = quiet_engine(settings)
     report = drift_report(engine, settings, options)
-    if not report["documents"]:
+    for option in ("fail", "html", "textfile"):
+        # A gate that looked at nothing must not pass.
+        if getattr(arguments, option):
+            deployments.require_one(report, f"--{option}")
+    if not report.get("documents", "deployments" in report):
         tell_near(engine, settings, arguments.target)
     if arguments.html:
         from request_logger.analytics.page import drift_page  # noqa: PLC0415 - only a page needs its templates
 
         write_page(Path(arguments.html), drift_page, report)
     elif arguments.textfile:
-        _write_gauges(arguments.textfile, exposition(report))
+        write_gauges(arguments.textfile, exposition(report))
     else:
-        print(json.dumps(report, indent=2) if arguments.json else "\n".join(lines(report)))
-    if report["level"] not in _STATUSES:
+        print_lines([json.dumps(report, indent=2)] if arguments.json else lines(report))
+    if report["level"] == Level.UNKNOWN and not report.get("with_problems"):
         return _TOO_FEW
-    return _STATUSES[report["level"]] if arguments.fail else 0
+    return _status(report) if arguments.fail else 0
+
+
+def _status(report: Report) -> int:
+    if report["level"] == Level.MAJOR:
+        return _MAJOR
+    return _MODERATE if report["level"] == Level.MODERATE or report["with_problems"] else 0
 
 
 def lines(report: Report) -> Iterator[str]:
     """Yield the report as lines of text."""
+    if "deployments" in report:
+        yield from deployments.lines(report)
+        return
     yield head(report)
     yield verdict(report)
     for found in tables(report):
@@ -109,21 +117,3 @@ def lines(report: Report) -> Iterator[str]:
     for note in notes(report):
         yield ""
         yield f"Note: {note}"
-
-
-def _write_gauges(name: str, text: str) -> None:
-    """Write the file in one step, since the collector may read it at any time. Raises CommandError."""
-    if name == "-":
-        sys.stdout.write(text)
-        return
-    path = Path(name)
-    try:
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-            file.write(text)
-        temporary = Path(file.name)
-        # The collector runs as another user.
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    except OSError as error:
-        raise CommandError(f"--textfile: {path} can't be written: {error.strerror}") from None
-    print(f"{path} written")

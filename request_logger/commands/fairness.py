@@ -1,5 +1,4 @@
 """`request-logger fairness`: compare selection rate, TPR, FPR and precision between the values of a field."""
-# ruff: noqa: T201  # a command prints
 
 from __future__ import annotations
 
@@ -7,13 +6,17 @@ import argparse
 import json
 from collections.abc import Iterator
 
+from request_logger.analytics.fairness.gauges import exposition
 from request_logger.analytics.fairness.rates import Rate
 from request_logger.analytics.fairness.report import Options, Report, make_fairness
 from request_logger.analytics.formatting import interval, number, p_value, words
+from request_logger.commands import deployments
 from request_logger.commands.engine_access import quiet_engine
 from request_logger.commands.near import tell_near
 from request_logger.commands.selection_args import add_span, add_target
+from request_logger.commands.styles import print_lines
 from request_logger.commands.text_table import table
+from request_logger.commands.textfile import add_textfile, write_gauges
 from request_logger.settings import Settings
 
 
@@ -40,7 +43,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="",
         help="the value that the others are compared with; default: the one with the most documents",
     )
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print JSON")
+    add_textfile(form)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -58,14 +63,21 @@ def run(arguments: argparse.Namespace) -> int:
     )
     engine = quiet_engine(settings)
     found = make_fairness(engine, settings, options)
-    if not found["tasks"]:
+    if not (found["tasks"] or "deployments" in found):
         tell_near(engine, settings, arguments.target)
-    print(json.dumps(found, indent=2) if arguments.json else "\n".join(lines(found)))
+    if arguments.textfile:
+        deployments.require_one(found, "--textfile")
+        write_gauges(arguments.textfile, exposition(found))
+    else:
+        print_lines([json.dumps(found, indent=2)] if arguments.json else lines(found))
     return int(not any("groups" in task for task in found["tasks"]))
 
 
 def lines(found: Report) -> Iterator[str]:
     """Yield the rates as lines of text."""
+    if "deployments" in found:
+        yield from deployments.lines(found)
+        return
     if not found["tasks"]:
         yield "No scored classifications."
     for task in found["tasks"]:

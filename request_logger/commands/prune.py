@@ -11,11 +11,12 @@ from urllib.parse import quote
 
 from tqdm import tqdm
 
-from request_logger.analytics.selection import PREDICTIONS
+from request_logger.analytics.conditions import selected
+from request_logger.analytics.selection import Query, Selection, having
 from request_logger.commands.durations import duration
 from request_logger.commands.engine_access import ask, quiet_engine
 from request_logger.commands.job_writer import Refusals, as_time, job_writer
-from request_logger.commands.selection_args import add_pattern
+from request_logger.commands.selection_args import add_chosen, add_pattern
 from request_logger.common.join_keys import KEYS_INDEX
 from request_logger.common.periods import end_of, with_periods
 from request_logger.errors import CommandError
@@ -45,6 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="remove payloads, instances and elements of older predictions; their metrics stay",
     )
     parser.add_argument("--dry-run", action="store_true", help="count the documents, remove nothing")
+    add_chosen(parser)
     add_pattern(parser)
 
 
@@ -63,18 +65,34 @@ def run(arguments: argparse.Namespace) -> int:
     )
     if whole is None and payloads is None:
         raise CommandError("prune: expected --older-than, --payloads-older-than, or both")
+    if arguments.target and arguments.pattern:
+        raise CommandError("prune: expected --in or a pattern, not both")
     engine = quiet_engine(settings)
+    chosen = _chosen(engine, settings, arguments)
     if whole is not None:
-        _remove_documents(engine, settings, arguments, whole)
-    return 0 if payloads is None else _remove_payloads(engine, settings, arguments, payloads, now)
+        _remove_documents(engine, settings, arguments, chosen, whole)
+    return 0 if payloads is None else _remove_payloads(engine, settings, arguments, chosen, payloads, now)
+
+
+def _chosen(engine: SearchEngine, settings: Settings, arguments: argparse.Namespace) -> Selection | None:
+    """Return the predictions of --in and --where; None without them: not only predictions become old."""
+    if not (arguments.target or arguments.where):
+        return None
+    return selected(engine, settings, Selection(arguments.pattern or ""), arguments.target, arguments.where)
 
 
 def _remove_documents(
-    engine: SearchEngine, settings: Settings, arguments: argparse.Namespace, before: datetime
+    engine: SearchEngine,
+    settings: Settings,
+    arguments: argparse.Namespace,
+    chosen: Selection | None,
+    before: datetime,
 ) -> None:
-    old = {"range": {"@timestamp": {"lt": before.isoformat(timespec="milliseconds").replace("+00:00", "Z")}}}
+    old: Query = {"range": {"@timestamp": {"lt": before.isoformat(timespec="milliseconds").replace("+00:00", "Z")}}}
     own = [*with_periods(KEYS_INDEX, "month"), *with_periods(settings.index_name, settings.index_period)]
     pattern = arguments.pattern or ",".join((*INDEX_PATTERNS, DEAD_LETTER_INDEX, *own))
+    if chosen is not None:
+        old, pattern = having(old, *chosen.filters()), chosen.indices(settings)
     total = 0
     for index in _indices(engine, pattern):
         whole = index != settings.index_name and _is_over(engine, index, before, old)
@@ -90,17 +108,23 @@ def _remove_documents(
 
 
 def _remove_payloads(
-    engine: SearchEngine, settings: Settings, arguments: argparse.Namespace, before: datetime, now: datetime
+    engine: SearchEngine,
+    settings: Settings,
+    arguments: argparse.Namespace,
+    chosen: Selection | None,
+    before: datetime,
+    now: datetime,
 ) -> int:
-    pattern = arguments.pattern or ",".join((PREDICTIONS, *with_periods(settings.index_name, settings.index_period)))
+    selection = chosen or Selection(arguments.pattern or "")
+    pattern, query = selection.indices(settings), query_of(before, selection.filters())
     if arguments.dry_run:
-        total = sum(_payloads(engine, index, before) for index in _indices(engine, pattern))
+        total = sum(_payloads(engine, index, query) for index in _indices(engine, pattern))
         print(f"the payloads of {total:,} documents from before {before:%Y-%m-%d %H:%M} UTC would be removed")
         return 0
     refusals, bar = Refusals(), tqdm(unit=" documents", disable=None)
     with stopped_by_signals(), job_writer(engine, settings, refusals) as writer, bar:
         try:
-            removed = remove_payloads(engine, writer, pattern, before, as_time(now), bar.update)
+            removed = remove_payloads(engine, writer, pattern, query, as_time(now), bar.update)
         except (ScanError, StoreUnavailableError) as error:
             raise CommandError(f"{error}; run the command again to continue") from None
     for index, count in sorted(removed.by_index.items()):
@@ -114,8 +138,8 @@ def _remove_payloads(
     return int(removed.refused + refusals.count > 0 or bool(removed.left_out))
 
 
-def _payloads(engine: SearchEngine, index: str, before: datetime) -> int:
-    count = _count(engine, index, query_of(before))
+def _payloads(engine: SearchEngine, index: str, query: Query) -> int:
+    count = _count(engine, index, query)
     if count:
         print(f"{index}: payloads of {count:,} to remove")
     return count

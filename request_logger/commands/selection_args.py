@@ -17,6 +17,18 @@ _WHERE = (
 
 def add_selection(parser: argparse.ArgumentParser) -> None:
     """Add the arguments; by default they select all predictions."""
+    group = add_chosen(parser)
+    group.add_argument("--index", metavar="NAMES", default="", help="index names or globs, separated by commas")
+    for name in ("namespace", "deployment", "predictor", "model"):
+        group.add_argument(f"--{name}", metavar="NAME", default="", help=f"only this {name}")
+    group.add_argument(
+        "--from", dest="since", metavar="TIME", default="", help="start of the time range: 2026-01-31, now-7d, ..."
+    )
+    group.add_argument("--to", dest="until", metavar="TIME", default="", help="end of the time range, exclusive")
+
+
+def add_chosen(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """Add the options for a target and for conditions; return their group."""
     group = parser.add_argument_group("which predictions (default: all)")
     group.add_argument(
         "--in",
@@ -26,13 +38,7 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
         help="a deployment (name, namespace/name, namespace/name/predictor) or an index, * is a wildcard",
     )
     add_where(group)
-    group.add_argument("--index", metavar="NAMES", default="", help="index names or globs, separated by commas")
-    for name in ("namespace", "deployment", "predictor", "model"):
-        group.add_argument(f"--{name}", metavar="NAME", default="", help=f"only this {name}")
-    group.add_argument(
-        "--from", dest="since", metavar="TIME", default="", help="start of the time range: 2026-01-31, now-7d, ..."
-    )
-    group.add_argument("--to", dest="until", metavar="TIME", default="", help="end of the time range, exclusive")
+    return group
 
 
 def add_target(parser: argparse.ArgumentParser) -> None:

@@ -11,10 +11,12 @@ from collections.abc import Iterator
 
 from request_logger.analytics.slices.report import Options, Report, make_slices
 from request_logger.analytics.slices.search import Rank
+from request_logger.commands import deployments
 from request_logger.commands.engine_access import quiet_engine
 from request_logger.commands.near import tell_near
 from request_logger.commands.selection_args import add_span, add_target
 from request_logger.commands.slice_text import slice_lines
+from request_logger.commands.styles import print_lines
 from request_logger.settings import Settings
 
 
@@ -58,20 +60,24 @@ def run(arguments: argparse.Namespace) -> int:
     )
     engine = quiet_engine(settings)
     found = make_slices(engine, settings, options)
-    if not found["tasks"]:
+    if not (found["tasks"] or "deployments" in found):
         tell_near(engine, settings, arguments.target)
     if arguments.json:
         print(json.dumps(found, indent=2))
     elif arguments.csv:
+        deployments.require_one(found, "--csv")
         _write_csv(found)
     else:
-        print("\n".join(lines(found)))
+        print_lines(lines(found))
     confirmed = any(each["confirmed"] for task in found["tasks"] for each in task.get("slices", []))
     return int(confirmed or not found["tasks"])
 
 
 def lines(found: Report) -> Iterator[str]:
     """Yield the slices as lines of text."""
+    if "deployments" in found:
+        yield from deployments.lines(found)
+        return
     if not found["tasks"]:
         yield "No scored predictions."
     for task in found["tasks"]:

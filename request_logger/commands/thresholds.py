@@ -1,5 +1,4 @@
 """`request-logger thresholds`: precision, recall and value of a binary classifier by threshold, and the best one."""
-# ruff: noqa: T201  # a command prints
 
 from __future__ import annotations
 
@@ -10,12 +9,16 @@ from typing import Any
 
 from request_logger.analytics.formatting import number, percent
 from request_logger.analytics.thresholds.cells import Costs
+from request_logger.analytics.thresholds.gauges import exposition
 from request_logger.analytics.thresholds.report import Options, Report, make_thresholds
 from request_logger.analytics.thresholds.text import NAMES, sentences, threshold
+from request_logger.commands import deployments
 from request_logger.commands.engine_access import quiet_engine
 from request_logger.commands.near import tell_near
 from request_logger.commands.selection_args import add_span, add_target
+from request_logger.commands.styles import print_lines
 from request_logger.commands.text_table import table
+from request_logger.commands.textfile import add_textfile, write_gauges
 from request_logger.settings import Settings
 
 # The table has about this many of the up to 101 thresholds; --json has all.
@@ -32,7 +35,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="",
         help="the value of one prediction by its outcome, a cost is negative: tp=0,fp=-1,fn=-10,tn=0; default: by F1",
     )
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print JSON")
+    add_textfile(form)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -44,14 +49,21 @@ def run(arguments: argparse.Namespace) -> int:
     )
     engine = quiet_engine(settings)
     found = make_thresholds(engine, settings, options)
-    if not found["tasks"]:
+    if not (found["tasks"] or "deployments" in found):
         tell_near(engine, settings, arguments.target)
-    print(json.dumps(found, indent=2) if arguments.json else "\n".join(lines(found)))
+    if arguments.textfile:
+        deployments.require_one(found, "--textfile")
+        write_gauges(arguments.textfile, exposition(found))
+    else:
+        print_lines([json.dumps(found, indent=2)] if arguments.json else lines(found))
     return int(not any("thresholds" in task for task in found["tasks"]))
 
 
 def lines(found: Report) -> Iterator[str]:
     """Yield the thresholds as lines of text."""
+    if "deployments" in found:
+        yield from deployments.lines(found)
+        return
     if not found["tasks"]:
         yield "No scored predictions with a probability of two classes."
     for task in found["tasks"]:

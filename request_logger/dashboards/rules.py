@@ -116,6 +116,14 @@ def _drifts() -> Iterator[tuple[str, str, str, str, str]]:
             " {{ $labels.against }}: request-logger drift shows how.",
             severity,
         )
+    yield (
+        "DriftProblem",
+        f"(max by (target, against, field, check) ({PREFIX}_problem) > 0) and on (target, against) ({recent})",
+        "0m",
+        "{{ $labels.field }} of {{ $labels.target }} has changed against {{ $labels.against }}: {{ $labels.check }} in"
+        " {{ $value | humanizePercentage }}. request-logger drift shows the values.",
+        "warning",
+    )
 
 
 def _alert(name: str, expr: str, wait: str, summary: str, severity: str = "warning") -> Json:

@@ -7,7 +7,7 @@ lost their payloads are not found again.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -39,16 +39,16 @@ class Removed:
     left_out: list[dict[str, str]] = field(default_factory=list)
 
 
-def query_of(before: datetime) -> Query:
-    """Return the query for documents from before a time that still have their payloads."""
+def query_of(before: datetime, clauses: Sequence[Query] = ()) -> Query:
+    """Return the query for documents from before a time that still have their payloads, and match all ``clauses``."""
     old = {"range": {"@timestamp": {"lt": before.isoformat(timespec="milliseconds").replace("+00:00", "Z")}}}
-    return without(exists(REMOVED), old, any_of(*map(has_part, ("request", "response", "feedback"))))
+    return without(exists(REMOVED), old, any_of(*map(has_part, ("request", "response", "feedback"))), *clauses)
 
 
 def remove_payloads(
-    engine: SearchEngine, writer: Writer, pattern: str, before: datetime, at: str, on_page: Callable[[int], object]
+    engine: SearchEngine, writer: Writer, pattern: str, query: Query, at: str, on_page: Callable[[int], object]
 ) -> Removed:
-    """Remove the payloads of documents from before a time; ``at`` is noted in each as the time of the removal.
+    """Remove the payloads of the documents of a query (`query_of`); ``at`` is noted in each as the time of the removal.
 
     ``on_page`` is called with the number of documents read since. Raises ScanError and StoreUnavailableError; what is
     done stays done.
@@ -61,7 +61,7 @@ def remove_payloads(
     def plan(hit: Hit) -> Plan:
         yield [Change(hit.index, hit.id, apply)]
 
-    with Scan(engine, f"/{quote(pattern, safe='*,')}", query_of(before), source=[REMOVED], page=_PAGE) as scan:
+    with Scan(engine, f"/{quote(pattern, safe='*,')}", query, source=[REMOVED], page=_PAGE) as scan:
         outcome.left_out = scan.left_out.as_json()
         for hits in scan.pages():
             # A mapping that doesn't know the field finds documents again.

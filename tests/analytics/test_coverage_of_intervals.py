@@ -27,10 +27,63 @@ SHORT = [
 ]
 
 
+_CELL = re.compile(r"(?:(?P<coverage>[01]?\.\d+|-)(?: \((?P<share>[\d.]+)%\))?)")
+
+
+def shown_and_covered(cell: str) -> tuple[float, float]:
+    """The share of samples with an interval, and the coverage of these (NaN for few), of a cell of the table."""
+    found = _CELL.fullmatch(cell)
+    assert found is not None, cell
+    is_rare = found["coverage"] == "-"
+    share = float(found["share"]) / 100 if found["share"] else float(not is_rare)
+    return share, math.nan if is_rare else float(found["coverage"])
+
+
+def tables() -> dict[str, tuple[int, dict[str, dict[int, tuple[float, float]]]]]:
+    """The number of samples and the cells, by metric and documents, of each case on the page."""
+    found = {}
+    page = PAGE.read_text(encoding="utf-8")
+    for name, text in re.findall(r"<!-- coverage of (\S+) -->\n(.*?)<!-- end of \1 -->\n", page, re.DOTALL):
+        samples = re.search(r"^([\d,]+) samples of each size", text, re.MULTILINE)
+        assert samples is not None, name
+        head, _, *rows = (
+            [each.strip() for each in line.split("|")[1:-1]] for line in re.findall(r"^\|.*", text, re.MULTILINE)
+        )
+        sizes = [int(each.removeprefix("n = ").replace(",", "")) for each in head[1:]]
+        cells = {row[0]: dict(zip(sizes, map(shown_and_covered, row[1:]), strict=True)) for row in rows}
+        found[name] = int(samples[1].replace(",", "")), cells
+    return found
+
+
+def test_every_case_holds() -> None:
+    """Each case has a table of 1,000 samples; no more of them have an interval that misses than may, beside chance."""
+    found = tables()
+    assert found.keys() == CASES.keys()
+    for name, (samples, metrics) in found.items():
+        assert samples >= 1000, name
+        # So much above .07 happens by chance in one of 1,000 cells.
+        limit = 0.07 + 3 * math.sqrt(0.07 * 0.93 / samples)
+        missed = {
+            (metric, n): share * (1 - coverage)
+            for metric, cells in metrics.items()
+            for n, (share, coverage) in cells.items()
+            if not math.isnan(coverage)
+        }
+        assert {cell: each for cell, each in missed.items() if each > limit} == {}, name
+
+
 @pytest.mark.parametrize(("name", "n", "repeats"), SHORT)
 def test_coverage(name: str, n: int, repeats: int) -> None:
-    """With a coverage of .93, so many misses happen in one of 1,000 simulations of a metric."""
+    """With a coverage of .93, so many misses happen in one of 1,000 simulations of a metric.
+
+    As often as the table says there is an interval; else there is a reason, which `simulate` asserts.
+    """
     outcomes = simulate(CASES[name], n, repeats)
+    table_of = tables()[name][1]
+    for metric, outcome in outcomes.items():
+        share = table_of[metric][n][0]
+        slack = 0.02 + 4 * math.sqrt(share * (1 - share) / repeats)
+        assert abs(outcome.shown / outcome.samples - share) <= slack, metric
     limit = 0.07 + 3 * math.sqrt(0.07 * 0.93 / repeats)
     assert {metric: each.missed for metric, each in outcomes.items() if each.missed > limit} == {}
     assert any(each.shown for each in outcomes.values())

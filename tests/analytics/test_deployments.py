@@ -153,6 +153,23 @@ def test_selection(run: Run, tmp_path: Path) -> None:
     assert found["coverage"]["predictions"] == sum(each["predictions"] for each in found["deployments"])
     status, out, _ = run("report", INDICES, "--where", "country=DE", "--json")
     assert [task["documents"] for task in json.loads(out)["tasks"]] == [N]
+    # So it is for the commands that look at figures in other ways, with a status that is no "nothing found".
+    for words, what, status in (
+        (("slices", INDICES), "Slices are", 1),
+        (("thresholds", INDICES), "Thresholds are", 1),
+        (("fairness", INDICES, "--by", "country"), "Fairness is", 1),
+        (("drift", INDICES, "--against", "2001-01-01..2001-01-02"), "Drift is", 3),
+    ):
+        found_status, out, err = run(*words)
+        assert (found_status, err) == (status, "")
+        assert f"{what} of one deployment, and there are 7: choose one as target, such as test/l-binary." in out
+        assert re.search(r"^  test/l-rows .* accuracy +0\.\d+ ", out, re.MULTILINE)
+    error = "expected one deployment as target, found test/l-binary, test/l-rows, test/l-prices, test/l-two,"
+    for words in (("slices", "--csv"), ("thresholds", "--textfile"), ("drift", "--fail")):
+        value = ("-",) if words[1] == "--textfile" else ()
+        status, out, err = run(words[0], INDICES, words[1], *value)
+        assert (status, out) == (2, "")
+        assert f"{words[1]}: {error}" in err and len(err.splitlines()) == 1
     # One name in two namespaces is two deployments.
     status, out, _ = run("report", "l-binary", "--html", str(tmp_path / "page.html"))
     page = (tmp_path / "page.html").read_text(encoding="utf-8")

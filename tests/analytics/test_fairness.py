@@ -124,6 +124,9 @@ def test_text(run: Run) -> None:
         and "minus a" in out
         and "greatest difference 0.1285, ratio 0.6729, between b and c" in out
     )
+    labels = 'field="area",rate="selection_rate",scorer="binary",target="test/fair"'
+    gauge = f"request_logger_fairness_least_ratio{{{labels}}} 0.67"
+    assert gauge in run("test/fair", "--by", "area", "--textfile", "-")[1]
     status, out, _ = run("test/fair-classes", "--by", "area")
     assert (status, "No rates: choose the class that a prediction selects by --class: also no, no, yes." in out) == (
         1,

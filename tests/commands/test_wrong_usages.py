@@ -81,6 +81,11 @@ WITH_ENGINE: dict[str, tuple[str, int, str]] = {
         2,
         r"request-logger: --by: expected a field .*, found 'contry'; similar: country(, \w+)*; there are also: age\n",
     ),
+    "a field of no document": (
+        "report inference-log-usage-nothing* --by model",
+        2,
+        r"request-logger: --by: expected a field .*, found 'model'; there are no documents in .*-usage-nothing\*\n",
+    ),
     "a field of a condition": (
         "deployments test/usage --where contry=DE",
         2,

@@ -15,6 +15,9 @@ from request_logger.analytics import chi_squared
 EMPTY = 1e-4
 # Cochran's rule: cells that expect fewer documents are merged, since their counts are not chi-squared distributed.
 LEAST_EXPECTED = 5
+# A value has a cell because the reference has it often, so that it is less frequent elsewhere: much less, if only
+# chance made it frequent. With a cell for rarer values, most texts with many of them would be said to have drifted.
+LEAST_CHOSEN = 20
 
 Counts = Sequence[float]
 
@@ -83,10 +86,15 @@ def merged_neighbours(reference: Counts, current: Counts) -> list[list[int]]:
 
 
 def merged_rare(reference: Counts, current: Counts) -> list[list[int]]:
-    """Return the cells as groups, where all that expect fewer than LEAST_EXPECTED documents in one are one group."""
+    """Return the cells as groups, where all rare ones are one: LEAST_EXPECTED or LEAST_CHOSEN documents are too few.
+
+    The last cell, of all values without their own, is one of them where a value is there for fewer than LEAST_CHOSEN.
+    """
     expected = _Expected(reference, current)
-    rare = [cell for cell in range(len(reference)) if expected.is_rare([cell])]
-    groups = [[cell] for cell in range(len(reference)) if cell not in set(rare)]
+    last = len(reference) - 1
+    few = {cell for cell in range(last) if reference[cell] < LEAST_CHOSEN}
+    rare = [cell for cell in range(last + 1) if cell in few or (cell == last and few) or expected.is_rare([cell])]
+    groups = [[cell] for cell in range(last + 1) if cell not in set(rare)]
     if rare and groups and expected.is_rare(rare):
         groups[-1] += rare
     elif rare:

@@ -11,6 +11,7 @@ from request_logger.analytics.corrections import benjamini_hochberg
 from request_logger.analytics.drift import distances
 from request_logger.analytics.drift.baselines import Baseline, Counts, Kind
 from request_logger.analytics.drift.candidates import Candidate, Role
+from request_logger.analytics.drift.chance import beyond_range, least_unlikely, new_values
 from request_logger.analytics.intervals import z_of
 
 # The conventional limits of the PSI: below the first nothing happened, above the second a model is reviewed.
@@ -23,14 +24,14 @@ LEAST_DOCUMENTS = 100
 MOST_TESTED = 100_000
 # Changes of data quality (shares of the documents) that are too small to matter.
 LEAST_CHANGE = 0.01
-# The share beyond the reference's range is above this many documents of the reference with a probability of 0.0005.
+# The share of values beyond the reference's is above this many of its documents with a probability of 0.0005.
 _BEYOND = 10
 # A category whose cells have fewer of the reference's values is an id or a text rather than a category.
 _LEAST_COVERED = 0.5
 
 
 class Level(StrEnum):
-    """How much a field has changed, in ascending order."""
+    """How much a field's distribution has changed, in ascending order."""
 
     NONE = "none"
     MODERATE = "moderate"
@@ -79,7 +80,7 @@ class Distances:
 
 @dataclass(frozen=True, slots=True)
 class FieldDrift:
-    """The judgement of a field; without ``distances`` there is a ``reason``."""
+    """The judgement of a field; without ``distances`` there is a ``reason``. ``problems`` don't change the level."""
 
     name: str
     role: Role
@@ -148,7 +149,7 @@ def _distances(baseline: Baseline, current: Counts) -> Distances:
 
 def _with_level(found: FieldDrift, adjusted: float | None) -> FieldDrift:
     known = found.distances
-    level = Level.MODERATE if found.problems else Level.UNKNOWN if known is None else Level.NONE
+    level = Level.UNKNOWN if known is None else Level.NONE
     if known is not None:
         known = replace(known, adjusted=adjusted)
         if known.psi > known.threshold and (adjusted is None or adjusted <= ALPHA):
@@ -167,7 +168,7 @@ def _problems(baseline: Baseline, current: Counts, fields: int) -> list[Problem]
     ):
         problem = _changed(check, (a, before.documents), (b, current.documents), fields)
         found += [problem] if problem else []
-    return [*found, *_unknown_values(baseline, current)]
+    return [*found, *_unknown_values(baseline, current, fields)]
 
 
 def _changed(check: Check, before: tuple[int, int], after: tuple[int, int], fields: int) -> Problem | None:
@@ -183,19 +184,29 @@ def _changed(check: Check, before: tuple[int, int], after: tuple[int, int], fiel
     return Problem(check, a / n, b / m, limit) if abs(b / m - a / n) > limit else None
 
 
-def _unknown_values(baseline: Baseline, current: Counts) -> list[Problem]:
-    """Return the problems with values that the reference doesn't have."""
-    if not current.values or not baseline.counts.values:
+def _unknown_values(baseline: Baseline, current: Counts, fields: int) -> list[Problem]:
+    """Return the problems with values that the reference doesn't have.
+
+    Chance alone gives some: the more, the fewer documents there are, and the more rare values the reference has.
+    """
+    n, m = baseline.counts.values, current.values
+    if not n or not m:
         return []
-    limit = max(LEAST_CHANGE, _BEYOND / baseline.counts.values)
+    level = ALPHA / max(fields, 1)
     if baseline.cells.kind is Kind.NUMBER:
-        share = (current.below + current.above) / current.values
-        if share <= limit:
+        beyond = current.below + current.above
+        noise = least_unlikely(lambda count: beyond_range(count, n, m), m, level)
+        limit = max(LEAST_CHANGE, _BEYOND / n, noise / m)
+        if beyond / m <= limit:
             return []
         detail = f"{current.below:,} below {baseline.cells.low:g}, {current.above:,} above {baseline.cells.high:g}"
-        return [Problem(Check.OUT_OF_RANGE, 0.0, share, limit, detail)]
-    share = (current.unseen or 0) / current.values
+        return [Problem(Check.OUT_OF_RANGE, 0.0, beyond / m, limit, detail)]
     # The values of an id are always new.
-    if share <= limit or _is_id(baseline):
+    if current.unseen is None or baseline.cells.known is None or _is_id(baseline):
         return []
-    return [Problem(Check.NEW_VALUES, 0.0, share, limit, ", ".join(current.examples))]
+    # At most so many values were there once. Chance brings about as many new ones per document as there were such.
+    once = len(baseline.cells.known) - len(baseline.cells.values) + baseline.counts.cells[:-1].count(1)
+    noise = least_unlikely(lambda count: new_values(count, once, n, m), m, level)
+    limit = max(LEAST_CHANGE, _BEYOND / n, noise / m)
+    share = current.unseen / m
+    return [Problem(Check.NEW_VALUES, 0.0, share, limit, ", ".join(current.examples))] if share > limit else []

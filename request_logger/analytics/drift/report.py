@@ -10,6 +10,7 @@ from typing import Any
 
 from request_logger.analytics.buckets import label_of
 from request_logger.analytics.conditions import where
+from request_logger.analytics.deployments import several
 from request_logger.analytics.drift.baselines import Baseline, Kind, without_empty
 from request_logger.analytics.drift.candidates import MOST_FIELDS, Candidate, candidates
 from request_logger.analytics.drift.counting import choose_cells, count_cells
@@ -51,7 +52,7 @@ class DriftOptions:
 def drift_report(
     engine: EngineReader, settings: Settings, options: DriftOptions, *, only_own: bool = False, stores: bool = True
 ) -> Report:
-    """Return the report. Raises BadQueryError for an invalid option, StoreUnavailableError.
+    """Return the report, or of several deployments their list. Raises BadQueryError, StoreUnavailableError.
 
     ``only_own`` restricts it to the logger's own indices. Without ``stores`` no baseline is stored. A baseline that
     can't be stored is a note, since this look doesn't depend on it.
@@ -62,7 +63,12 @@ def drift_report(
     windows = windows_of(scope, options.against)
     stored = StoredBaselines(engine, " ".join((windows.current.indices, options.target, *options.where)), windows.fixed)
     look = _Look(runner, options, windows, stored if windows.fixed else None, stores=stores)
-    report = runner.settled(look.report, scope.indices)
+
+    def made() -> Report:
+        listed = several(runner, windows.current, settings, options.target, "Drift is")
+        return look.report() if listed is None else look.asked() | {"level": Level.UNKNOWN.value} | listed
+
+    report = runner.settled(made, scope.indices)
     left_out = runner.left_out.as_json()
     if left_out:
         report["notes"].insert(0, left_out_note(left_out))
@@ -99,18 +105,14 @@ class _Look:
         baselines = self._baselines(found.fields, now)
         counts = count_cells(self._runner, self._current, [each.cells for each in baselines.values()])
         judged = judge(found.fields, baselines, counts)
-        judged.sort(key=lambda each: (_ORDER.index(each.level), -(each.distances.psi if each.distances else 0.0)))
+        judged.sort(key=_order)
         documents = self._runner.count(self._reference), self._runner.count(self._current)
         self._note(judged, documents, found.left_out, is_stored=bool(baselines))
         levels = [each.level for each in judged]
         return {
             "made_at": now,
-            "target": self._options.target,
-            **({"where": list(self._options.where)} if self._options.where else {}),
-            "indices": self._windows.current.indices,
-            **_span(self._windows.current),
+            **self.asked(),
             "documents": documents[1],
-            "against": self._windows.name,
             "reference": {
                 "indices": self._windows.reference.indices,
                 **_span(self._windows.reference),
@@ -119,9 +121,20 @@ class _Look:
             },
             "level": next((level for level in _ORDER if level in levels and level is not Level.UNKNOWN), Level.UNKNOWN),
             "levels": {level.value: levels.count(level) for level in _ORDER},
+            "with_problems": sum(bool(each.problems) for each in judged),
             "not_indexed": self._not_indexed(documents),
             "fields": [_as_json(each) for each in judged],
             "notes": self._notes,
+        }
+
+    def asked(self) -> Report:
+        """Return what was asked for."""
+        return {
+            "target": self._options.target,
+            **({"where": list(self._options.where)} if self._options.where else {}),
+            "indices": self._windows.current.indices,
+            **_span(self._windows.current),
+            "against": self._windows.name,
         }
 
     def _baselines(self, fields: Sequence[Candidate], now: str) -> dict[str, Baseline]:
@@ -169,6 +182,11 @@ class _Look:
             self._notes.append(
                 f"{rows:,} of the documents are rows of batches, which may be alike: noise may be above its floor."
             )
+
+
+def _order(each: FieldDrift) -> tuple[int, bool, float]:
+    """Return what fields are sorted by: the most drift first, then problems with the data."""
+    return _ORDER.index(each.level), not each.problems, -(each.distances.psi if each.distances else 0.0)
 
 
 def _span(scope: Scope) -> dict[str, str]:

@@ -30,10 +30,13 @@ def verdict(report: Report) -> str:
     counts = report["levels"]
     fields = len(report["fields"])
     if report["level"] == "unknown":
-        return "Not enough data to judge any field."
-    if not counts["major"] + counts["moderate"]:
-        return f"No drift in {fields - counts['unknown']} fields."
-    return f"Drift: {counts['major']} major, {counts['moderate']} moderate, of {fields} fields."
+        drift = "Not enough data to judge any field."
+    elif not counts["major"] + counts["moderate"]:
+        drift = f"No drift in {fields - counts['unknown']} fields."
+    else:
+        drift = f"Drift: {counts['major']} major, {counts['moderate']} moderate, of {fields} fields."
+    problems = report["with_problems"]
+    return f"{drift} Problems with the data of {problems} field{'' if problems == 1 else 's'}." if problems else drift
 
 
 def tables(report: Report) -> Iterator[Table]:
@@ -60,7 +63,7 @@ def tables(report: Report) -> Iterator[Table]:
     if problems:
         yield Table("Quality of the data", ["field", "problem", "reference", "now", "values"], problems)
     for found in judged[:_MOST_DETAILED]:
-        if found["level"] in ("major", "moderate") and found["psi"] > found["threshold"]:
+        if found["level"] in ("major", "moderate"):
             yield _cells(found)
     reasons = [[found["name"], found["reason"]] for found in report["fields"] if "reason" in found]
     if reasons:

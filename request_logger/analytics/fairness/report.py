@@ -52,7 +52,9 @@ class Options:
 
 def make_fairness(engine: EngineReader, settings: Settings, options: Options) -> Report:
     """Return the fairness of each classification task. Raises BadQueryError, StoreUnavailableError."""
-    return figures_over(engine, settings, options, lambda runner, scope: _report(runner, settings, scope, options))
+    return figures_over(
+        engine, settings, options, lambda runner, scope: _report(runner, settings, scope, options), "Fairness is"
+    )
 
 
 def _report(runner: QueryRunner, settings: Settings, scope: Scope, options: Options) -> Report:
@@ -66,11 +68,6 @@ def _report(runner: QueryRunner, settings: Settings, scope: Scope, options: Opti
         made = made or _task(runner, settings, scope, task, field, options)
         found.append({"scorer": task.name, "documents": task.count, **made})
     return {
-        "target": options.target,
-        "indices": scope.indices,
-        "from": options.start,
-        "to": options.end,
-        "by_date": options.by_date,
         "field": field.path,
         "name": field.name,
         "tasks": found,

@@ -61,7 +61,9 @@ class Options:
 
 def make_slices(engine: EngineReader, settings: Settings, options: Options) -> Report:
     """Return the worst slices of each task. Raises BadQueryError for an invalid option, StoreUnavailableError."""
-    return figures_over(engine, settings, options, lambda runner, scope: _report(runner, settings, scope, options))
+    return figures_over(
+        engine, settings, options, lambda runner, scope: _report(runner, settings, scope, options), "Slices are"
+    )
 
 
 def _report(runner: QueryRunner, settings: Settings, scope: Scope, options: Options) -> Report:
@@ -76,14 +78,7 @@ def _report(runner: QueryRunner, settings: Settings, scope: Scope, options: Opti
             continue
         made = {"reason": reasons[task.name]} if task.name in reasons else _task(runner, settings, scope, task, options)
         found.append({"scorer": task.name, "documents": task.count, **made})
-    return {
-        "target": options.target,
-        "indices": scope.indices,
-        "from": options.start,
-        "to": options.end,
-        "by_date": options.by_date,
-        "tasks": found,
-    }
+    return {"tasks": found}
 
 
 def slices_of_task(runner: QueryRunner, settings: Settings, scope: Scope, task: Task) -> Report:

@@ -60,7 +60,9 @@ class Options:
 
 def make_thresholds(engine: EngineReader, settings: Settings, options: Options) -> Report:
     """Return the thresholds of each task with a score. Raises BadQueryError, StoreUnavailableError."""
-    return figures_over(engine, settings, options, lambda runner, scope: _report(runner, settings, scope, options))
+    return figures_over(
+        engine, settings, options, lambda runner, scope: _report(runner, settings, scope, options), "Thresholds are"
+    )
 
 
 def _report(runner: QueryRunner, settings: Settings, scope: Scope, options: Options) -> Report:
@@ -78,11 +80,6 @@ def _report(runner: QueryRunner, settings: Settings, scope: Scope, options: Opti
             made = _task(runner, settings, scope, kept, options)
         found.append({"scorer": task.name, "documents": task.count, **made})
     return {
-        "target": options.target,
-        "indices": scope.indices,
-        "from": options.start,
-        "to": options.end,
-        "by_date": options.by_date,
         "tasks": found,
         "notes": [*judgement.warnings, *judgement.notes],
     }

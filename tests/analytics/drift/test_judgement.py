@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -72,21 +73,24 @@ def test_quality_of_data() -> None:
     usual = counts((400, 300, 300, 0))
 
     def problems(found: FieldDrift) -> dict[str, tuple[float, float]]:
-        assert found.level is Level.MODERATE
         return {each.check.value: (each.reference, each.current) for each in found.problems}
 
     assert judged(CATEGORY, usual, usual).problems == ()
-    assert problems(judged(CATEGORY, usual, counts((400, 300, 300, 0), documents=1250))) == {"missing": (0.0, 0.2)}
+    missing = judged(CATEGORY, usual, counts((400, 300, 300, 0), documents=1250))
+    # The values that are there are distributed as before.
+    assert problems(missing) == {"missing": (0.0, 0.2)} and missing.level is Level.NONE
     assert judged(CATEGORY, usual, counts((400, 300, 300, 0), documents=1005)).problems == ()
     new = judged(CATEGORY, usual, replace(counts((390, 290, 290, 30)), unseen=30, examples=("pink", "grey")))
     assert problems(new) == {"new values": (0.0, 0.03)} and new.problems[0].detail == "pink, grey"
     tenths = counts((100,) * 10)
     wide = judged(NUMBER, tenths, replace(tenths, below=5, above=15))
     assert problems(wide) == {"out of range": (0.0, 0.02)} and wide.problems[0].detail == "5 below -4, 15 above 4"
+    assert wide.level is Level.NONE
     assert judged(NUMBER, tenths, replace(tenths, below=5, above=5)).problems == ()
     assert problems(judged(NUMBER, tenths, replace(tenths, ignored=50))) == {"not indexed": (0.0, 0.05)}
     other = judged(NUMBER, tenths, tenths, Kind.CATEGORY)
     assert problems(other) == {"type": (0.0, 1.0)} and other.reason == "it has another type"
+    assert other.level is Level.UNKNOWN
     gone = judged(NUMBER, tenths, counts((0,) * 10, documents=1000))
     assert problems(gone) == {"missing": (0.0, 1.0)} and gone.reason.startswith("fewer than 100 documents now")
 
@@ -104,6 +108,51 @@ def test_rare_values_do_not_look_like_drift() -> None:
     cells = Cells("request.elements.x", Kind.CATEGORY, values=values, known=values)
     found = judged(cells, counts((9000, *(34,) * 29, 14)), counts((180, *([2, 0] * 14), 0, 0)))
     assert found.level is Level.NONE and found.distances is not None
+
+
+def of_numbers(generator: np.random.Generator, n: int, m: int) -> tuple[Cells, Counts, Counts]:
+    a, b = generator.normal(size=n), generator.normal(size=m)
+    edges = np.quantile(a, np.arange(1, 10) / 10)
+    before, after = (counts(tuple(map(int, np.histogram(x, [-99, *edges, 99])[0]))) for x in (a, b))
+    beyond = {"below": int((b < a.min()).sum()), "above": int((b > a.max()).sum())}
+    return replace(NUMBER, edges=tuple(edges), low=a.min(), high=a.max()), before, replace(after, **beyond)
+
+
+def of_texts(generator: np.random.Generator, n: int, m: int, values: int, power: float) -> tuple[Cells, Counts, Counts]:
+    """Values whose frequencies fall by a power of their rank; cells as `choose_cells` chooses them."""
+    shares = 1 / np.arange(1, values + 1) ** power
+    a, b = (generator.multinomial(size, shares / shares.sum()) for size in (n, m))
+    own = [k for k in np.argsort(-a)[:50] if a[k] >= 0.005 * n]
+    known = tuple(str(k) for k in np.flatnonzero(a))
+    before, after = (counts((*map(int, x[own]), int(x.sum() - x[own].sum()))) for x in (a, b))
+    cells = replace(CATEGORY, values=tuple(map(str, own)), known=known if len(known) <= 500 else None)
+    return cells, before, replace(after, unseen=None if cells.known is None else int(b[a == 0].sum()))
+
+
+@pytest.mark.parametrize(("n", "m"), [(1000, 100), (200, 150), (300, 20_000), (1000, 1000)])
+@pytest.mark.parametrize("kind", [(), (60, 1.0), (200, 1.0), (200, 1.5)])
+def test_chance_is_neither_drift_nor_a_problem(n: int, m: int, kind: tuple[Any, ...]) -> None:
+    """Few documents, rare values, small samples: nothing has changed, and hardly ever is anything said to have."""
+    generator = np.random.default_rng(6)
+    found = []
+    for _ in range(10):
+        fields, baselines, current = [], {}, {}
+        for k in range(40):
+            path = f"request.elements.f{k}"
+            cells, before, current[path] = (of_texts if kind else of_numbers)(generator, n, m, *kind)
+            fields.append(Candidate(path, Role.INPUT, cells.kind, cells.kind))
+            baselines[path] = Baseline(replace(cells, field=path), before, "")
+        found += judge(fields, baselines, current)
+    assert sum(each.level in (Level.MODERATE, Level.MAJOR) for each in found) / len(found) <= 0.01
+    assert sum(bool(each.problems) for each in found) / len(found) <= 0.03
+
+
+def test_new_values_of_many_are_found() -> None:
+    """A tenth of new values among hundreds of rare ones is a problem; the other values have not drifted by that."""
+    cells, before, after = of_texts(np.random.default_rng(6), 5000, 5000, 200, 1.5)
+    assert not judged(cells, before, after).problems and after.unseen is not None
+    found = judged(cells, before, replace(after, unseen=after.unseen + 500))
+    assert [each.check.value for each in found.problems] == ["new values"]
 
 
 def test_baselines_survive_storing() -> None:

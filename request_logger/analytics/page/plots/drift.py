@@ -37,7 +37,7 @@ def of_drift(report: Report, key: str = "drift") -> Iterator[Plot]:
         caption += f" The {_MOST_FIELDS} largest of {len(judged)}; the table has all."
     header = ("Field", "PSI", "Threshold", "Noise floor", "Drift")
     yield plot(f"{key}-psi", "Drift by field", caption, header, rows, drawn, height=height)
-    drifted = [each for each in judged if each["level"] in ("major", "moderate") and each["psi"] > each["threshold"]]
+    drifted = [each for each in judged if each["level"] in ("major", "moderate")]
     for number_, each in enumerate(drifted[:_MOST_DRAWN]):
         yield _distribution(each, f"{key}-field{number_}")
 
