@@ -20,7 +20,7 @@ from request_logger.analytics.errors import BadQueryError
 from request_logger.analytics.estimate_json import as_json
 from request_logger.analytics.estimates import estimates, mean_field, statistics_of
 from request_logger.analytics.evaluations import named_metric
-from request_logger.analytics.fields import Field, find_field
+from request_logger.analytics.fields import find_field
 from request_logger.analytics.fold_contrast import fetch_folds, folds_contrast
 from request_logger.analytics.label_averages import fetch_cooccurrences
 from request_logger.analytics.maturity import find_maturity, only_mature
@@ -185,11 +185,11 @@ def _groups(runner: QueryRunner, settings: Settings, scope: Scope, comparison: C
     for name in (comparison.by,) if comparison.by else _FIELDS:
         try:
             field = find_field(runner, scope, name)
+            segments = [value_segment(field, field.value_of(text, option="--by"), 0).only for text in fields_with]
         except BadQueryError:
             if comparison.by:
                 raise
             continue
-        segments = [value_segment(field, _value(field, text), 0).only for text in fields_with]
         there = [bool(runner.count(scope, segment)) for segment in segments]
         if all(there):
             return field.path, segments
@@ -226,15 +226,6 @@ def _no_common_field(fields_with: Mapping[str, Sequence[str]], by: str) -> str:
         return f"expected two names of one kind, such as two models, found {found}"
     where = f"--by {by}" if by else f"a {', '.join(_FIELDS[:-1])} or {_FIELDS[-1]}"
     return f"no prediction has {' or '.join(map(repr, missing))} as {where}"
-
-
-def _value(field: Field, text: str) -> Any:
-    if not field.is_number:
-        return text
-    try:
-        return float(text)
-    except ValueError:
-        raise BadQueryError(f"--by {field.name}: expected numbers, found {text!r}") from None
 
 
 def _task(tasks: Sequence[dict[str, Task]], comparison: Comparison) -> Task:

@@ -32,6 +32,7 @@ from request_logger.analytics.selection import IN_BATCHES, PREDICTION, WITH_FEED
 from request_logger.analytics.tasks import Task, metrics_of
 from request_logger.analytics.vocabularies import DISJOINT, are_disjoint
 from request_logger.common.mapped_fields import ORIGIN_KEYWORDS
+from request_logger.common.times import utc_text
 from request_logger.settings import Settings
 from request_logger.store.excluded_indices import left_out_note
 from request_logger.store.ports import EngineReader
@@ -227,7 +228,7 @@ def _as_json(each: Deployment, judgement: Judgement, headline: Report | None) ->
         "with_feedback": each.with_feedback,
         "scored": each.scored,
         "scorers": dict(each.scorers),
-        **({"last_seen": seen.isoformat(timespec="seconds").replace("+00:00", "Z")} if seen else {}),
+        **({"last_seen": utc_text(seen, "seconds")} if seen else {}),
         "headline": headline or {"reason": reason},
         **({"warnings": judgement.warnings} if judgement.warnings else {}),
     }

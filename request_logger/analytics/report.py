@@ -48,6 +48,7 @@ from request_logger.analytics.thresholds.report import figures as threshold_figu
 from request_logger.analytics.token_prices import TokenPrices
 from request_logger.analytics.vocabularies import DISJOINT, are_disjoint
 from request_logger.analytics.windows import windows_of
+from request_logger.common.times import utc_text
 from request_logger.settings import Settings
 from request_logger.store.excluded_indices import left_out_note
 from request_logger.store.ports import EngineReader
@@ -158,7 +159,7 @@ def _list(runner: QueryRunner, settings: Settings, scope: Scope, options: Option
 def _asked(scope: Scope, options: Options) -> Report:
     """Return what was asked for, and when."""
     return {
-        "made_at": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+        "made_at": utc_text(datetime.now(UTC), "seconds"),
         "target": options.target,
         "indices": scope.indices,
         "from": options.start,
@@ -328,7 +329,7 @@ def _maturity(found: Maturity | None) -> Report | None:
     if found is None or found.problem in (NO_DELAYS, FEW_LABELS):
         return None
     curve = [{"seconds": edge, "share": share} for edge, share in zip(found.edges, found.shares, strict=True)]
-    known = {"complete": COMPLETE, "seconds": found.age, "before": found.cutoff and _iso(found.cutoff)}
+    known = {"complete": COMPLETE, "seconds": found.age, "before": found.cutoff and utc_text(found.cutoff)}
     return {**known, "problem": found.problem, "labels": found.labels, "curve": curve}
 
 
@@ -354,10 +355,6 @@ def _over_time(
         for segment in segments
     ]
     return {"metric": headline.name, "window": window, "points": points}
-
-
-def _iso(moment: datetime) -> str:
-    return moment.isoformat().replace("+00:00", "Z")
 
 
 def _without_empty(found: Report) -> Report:

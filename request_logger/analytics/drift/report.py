@@ -19,6 +19,7 @@ from request_logger.analytics.queries import QueryRunner
 from request_logger.analytics.scope import Scope, find_scope
 from request_logger.analytics.selection import PREDICTION, any_of, exists
 from request_logger.analytics.windows import Windows, windows_of
+from request_logger.common.times import utc_text
 from request_logger.settings import Settings
 from request_logger.store.excluded_indices import left_out_note
 from request_logger.store.ports import EngineReader
@@ -95,7 +96,7 @@ class _Look:
         """Return the report. Raises BadQueryError, StoreUnavailableError."""
         self._notes = []
         found = candidates(self._runner, self._current, self._reference, self._options.fields)
-        now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        now = utc_text(datetime.now(UTC), "seconds")
         baselines = self._baselines(found.fields, now)
         counts = count_cells(self._runner, self._current, [each.cells for each in baselines.values()])
         judged = judge(found.fields, baselines, counts)
