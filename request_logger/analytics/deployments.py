@@ -29,6 +29,7 @@ from request_logger.analytics.scope import (
     scored_by,
 )
 from request_logger.analytics.selection import IN_BATCHES, PREDICTION, WITH_FEEDBACK, any_of, exists, having, without
+from request_logger.analytics.surface import Control, Surface
 from request_logger.analytics.tasks import Task, metrics_of
 from request_logger.analytics.vocabularies import DISJOINT, are_disjoint
 from request_logger.common.mapped_fields import ORIGIN_KEYWORDS
@@ -113,12 +114,13 @@ class Deployments:
 
 @dataclass(frozen=True, slots=True)
 class ListOptions:
-    """Which documents are listed; see `find_scope` for the fields, and `conditions.where`."""
+    """Which documents are listed; see `find_scope` for the fields, and `conditions.where`; ``surface`` of the notes."""
 
     target: str = ""
     start: str | None = None
     end: str | None = None
     where: tuple[str, ...] = ()
+    surface: Surface = Surface.TERMINAL
 
 
 def list_deployments(
@@ -130,7 +132,7 @@ def list_deployments(
 
     def read() -> Report:
         chosen = where(runner, scope, options.where)
-        return deployments_report(runner, chosen, settings, find_deployments(runner, chosen))
+        return deployments_report(runner, chosen, settings, find_deployments(runner, chosen), options.surface)
 
     report = runner.settled(read, scope.indices)
     left_out = runner.left_out.as_json()
@@ -180,7 +182,9 @@ def _counts(found: Mapping[str, Any]) -> dict[str, int]:
     return {str(bucket["key"]): int(bucket["doc_count"]) for bucket in found.get("buckets", [])}
 
 
-def deployments_report(runner: QueryRunner, scope: Scope, settings: Settings, known: Deployments) -> Report:
+def deployments_report(
+    runner: QueryRunner, scope: Scope, settings: Settings, known: Deployments, surface: Surface
+) -> Report:
     """Return deployments as JSON: ``deployments``, at most MOST_LISTED, and ``notes`` on what is left out.
 
     Each has a ``headline``, the first metric of its main scorer, with its interval or the reason why there is none.
@@ -196,7 +200,7 @@ def deployments_report(runner: QueryRunner, scope: Scope, settings: Settings, kn
         more = "over " if known.is_cut else ""
         notes.append(
             f"{more}{len(rest):,} more deployments with {sum(each.predictions for each in rest):,} predictions are not"
-            " listed: name a target, or select with --where or --from."
+            f" listed: name a target, or select with {Control.CONDITION.on(surface)} or {Control.START.on(surface)}."
         )
     return {
         "deployments": [_as_json(each, judgements[_key(each)], headlines.get(_key(each))) for each in listed],

@@ -42,6 +42,7 @@ from request_logger.analytics.shares import INDEPENDENT, Dependence
 from request_logger.analytics.slices.report import slices_of_task
 from request_logger.analytics.split_report import Together, segment_metrics, split_report
 from request_logger.analytics.splits import span_of, window_for
+from request_logger.analytics.surface import Surface
 from request_logger.analytics.tasks import Task, tasks_of
 from request_logger.analytics.thresholds.cells import Costs
 from request_logger.analytics.thresholds.report import figures as threshold_figures
@@ -71,7 +72,8 @@ class Options:
     for their labels. ``slices``: whether to look for the worst slices in all fields. ``where``: conditions, see
     `conditions.where`. ``against``: what inputs and predictions are compared with, see `drift_report`; empty: nothing.
     ``costs``: the value of each outcome of two classes, by which thresholds are judged; None: by F1. ``metric``: that
-    of the curves over time; empty: each scorer's headline. ``parts``: those that are computed.
+    of the curves over time; empty: each scorer's headline. ``parts``: those that are computed. ``surface``: where the
+    notes are read.
     """
 
     target: str = ""
@@ -88,6 +90,7 @@ class Options:
     costs: Costs | None = None
     metric: str = ""
     parts: frozenset[Part] = ALL_PARTS
+    surface: Surface = Surface.TERMINAL
 
 
 def make_report(engine: EngineReader, settings: Settings, options: Options, *, only_own: bool = False) -> Report:
@@ -114,8 +117,10 @@ def make_report(engine: EngineReader, settings: Settings, options: Options, *, o
 
 def _drift(engine: EngineReader, settings: Settings, options: Options, *, only_own: bool) -> Report:
     if options.by_date != "prediction":
-        raise BadQueryError("--against: expected the dates of predictions, without --by-date feedback")
-    asked = DriftOptions(options.target, options.against, options.start, options.end, where=options.where)
+        raise BadQueryError("--against: expected the dates of predictions, not those of the feedback")
+    asked = DriftOptions(
+        options.target, options.against, options.start, options.end, where=options.where, surface=options.surface
+    )
     # A report only reads: the cells are stored by the command.
     return drift_report(engine, settings, asked, only_own=only_own, stores=False)
 
@@ -144,7 +149,7 @@ def _report_or_list(runner: QueryRunner, settings: Settings, scope: Scope, optio
 
 
 def _list(runner: QueryRunner, settings: Settings, scope: Scope, options: Options, known: Deployments) -> Report:
-    listed = deployments_report(runner, scope, settings, known)
+    listed = deployments_report(runner, scope, settings, known, options.surface)
     first = next((each["target"] for each in listed["deployments"] if each["target"]), "")
     one = f", such as {first}" if first else ""
     notes = [f"A report is of one deployment, and there are {len(known.found):,}: choose one as target{one}."]
@@ -202,7 +207,7 @@ def _report(runner: QueryRunner, settings: Settings, scope: Scope, options: Opti
         report["selection"] = selection_report(runner, scope, tasks, report["tasks"], are_together=are_together)
     shown = {task["scorer"] for task in report["tasks"]}
     unseen = [f"{reason}." for scorer, reason in judgement.reasons.items() if scorer not in shown]
-    notes = [*judgement.notes, *unseen, *limits_of(report, options.by_date, rows, settings)]
+    notes = [*judgement.notes, *unseen, *limits_of(report, options.by_date, rows, settings, options.surface)]
     warnings = [*judgement.warnings, *positive_class_warnings(report["tasks"], options.target)]
     warned = {"warnings": warnings} if warnings else {}
     return {"tasks": [], **_without_empty(report), **warned, "notes": notes}

@@ -123,7 +123,7 @@ class Pages:
         given = report_parameters.checked(view.parameters, report_parameters.COMPARE)
         asked = report_parameters.comparison_options(given)
         if not (asked.a and asked.b):
-            chosen = ListOptions(asked.target, asked.start, asked.end, asked.where)
+            chosen = ListOptions(asked.target, asked.start, asked.end, asked.where, asked.surface)
             known = list_deployments(self._engine, self._settings, chosen, only_own=True)
             return compare_form(view, known["deployments"])
         found = compare(self._engine, self._settings, asked, only_own=True)

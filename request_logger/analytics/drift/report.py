@@ -18,6 +18,7 @@ from request_logger.analytics.drift.stored_baselines import StoredBaselines
 from request_logger.analytics.queries import QueryRunner
 from request_logger.analytics.scope import Scope, find_scope
 from request_logger.analytics.selection import PREDICTION, any_of, exists
+from request_logger.analytics.surface import Control, Surface
 from request_logger.analytics.windows import Windows, windows_of
 from request_logger.common.times import utc_text
 from request_logger.settings import Settings
@@ -37,7 +38,7 @@ class DriftOptions:
     """The options of a drift report; see `windows_of` for ``against``, `find_scope` for the target and the time span.
 
     ``fields``: names of the fields to look at; empty: all. ``reset``: choose the cells of a fixed reference anew.
-    ``where``: conditions on the documents of both sides, see `conditions.where`.
+    ``where``: conditions on the documents of both sides, see `conditions.where`. ``surface``: where the notes are read.
     """
 
     target: str = ""
@@ -47,6 +48,7 @@ class DriftOptions:
     fields: tuple[str, ...] = ()
     reset: bool = False
     where: tuple[str, ...] = ()
+    surface: Surface = Surface.TERMINAL
 
 
 def drift_report(
@@ -160,7 +162,8 @@ class _Look:
         if not documents[1]:
             self._notes.append("There are no predictions in the time span.")
         if left_out:
-            self._notes.append(f"{left_out:,} more fields than {MOST_FIELDS} are not looked at: --fields names others.")
+            naming = Control.FIELDS.on(self._options.surface)
+            self._notes.append(f"{left_out:,} more fields than {MOST_FIELDS} are not looked at: {naming} names others.")
         if any(each.distances and each.distances.p_value is None for each in judged):
             self._notes.append(
                 f"No p-values over {MOST_TESTED:,} documents: any difference is significant, so the distance decides."
