@@ -12,7 +12,7 @@ from typing import Any
 
 from request_logger.analytics.buckets import Segment, fill
 from request_logger.analytics.conditions import where
-from request_logger.analytics.consistency import Group, Judgement, groups_of, judgement_of
+from request_logger.analytics.consistency import Group, Judgement, groups_of, judge, judgement_of
 from request_logger.analytics.estimate_json import as_json
 from request_logger.analytics.estimates import Estimate, estimates, needs_folds, statistics_of, with_folds
 from request_logger.analytics.jackknife import fetch_folds
@@ -47,6 +47,8 @@ MOST_LISTED = 50
 _MOST_READ = 5_000
 # With up to 28 buckets for each deployment these pages stay below the 10,000 buckets that old search engines allow.
 _PAGE = 200
+# Deployments that are judged one by one: each takes a few searches, which only count.
+_MOST_ALONE = 5
 # Predictors and scorers of a deployment that are named.
 _MOST_NAMED = 10
 
@@ -250,9 +252,11 @@ def _why_none(each: Deployment, judgement: Judgement) -> str:
 
 
 def _judgements(runner: QueryRunner, scope: Scope, listed: Sequence[Deployment]) -> dict[str, Judgement]:
-    """Return by deployment the judgement on its documents (`consistency.judge`), by one search for all."""
+    """Return by deployment the judgement on its documents (`consistency.judge`), of many by one search for all."""
+    if len(listed) <= _MOST_ALONE:
+        return {_key(each): judge(runner, scope.having(each.only)) for each in listed}
     groups: dict[str, list[Group]] = {_key(each): [] for each in listed}
-    chosen = scope.having(any_of(*(each.only for each in listed))) if listed else scope
+    chosen = scope.having(any_of(*(each.only for each in listed)))
     for group in groups_of(runner, chosen, ORIGIN_KEYWORDS):
         origin = dict(group.origin)
         key = f"{origin.get('namespace', '')}/{origin.get('deployment', '')}"

@@ -54,13 +54,18 @@ class DriftOptions:
 def drift_report(
     engine: EngineReader, settings: Settings, options: DriftOptions, *, only_own: bool = False, stores: bool = True
 ) -> Report:
-    """Return the report. Raises BadQueryError for an invalid option, StoreUnavailableError.
+    """Return the report. ``only_own`` restricts it to the logger's own indices. Raises as `drift_over` does."""
+    scope = find_scope(engine, settings, options.target, options.start, options.end, only_own=only_own)
+    return drift_over(engine, scope, options, stores=stores)
 
-    ``only_own`` restricts it to the logger's own indices. Without ``stores`` no baseline is stored. A baseline that
-    can't be stored is a note, since this look doesn't depend on it.
+
+def drift_over(engine: EngineReader, scope: Scope, options: DriftOptions, *, stores: bool) -> Report:
+    """Return the report on the documents of a scope that fulfil the conditions of the options.
+
+    Without ``stores`` no baseline is stored. A baseline that can't be stored is a note, since this look doesn't depend
+    on it. Raises BadQueryError for an invalid option, StoreUnavailableError.
     """
     runner = QueryRunner(engine)
-    scope = find_scope(engine, settings, options.target, options.start, options.end, only_own=only_own)
     scope = where(runner, scope, options.where)
     windows = windows_of(scope, options.against)
     stored = StoredBaselines(engine, " ".join((windows.current.indices, options.target, *options.where)), windows.fixed)
