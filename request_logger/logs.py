@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Any
 
 from request_logger.common.json import dumps
+from request_logger.common.times import utc_text
 
 log = logging.getLogger(__name__)
 
@@ -119,7 +120,7 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
-        time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        time = utc_text(datetime.fromtimestamp(record.created, UTC), "milliseconds")
         line = {"time": time, "level": record.levelname, "logger": record.name, "message": record.getMessage()}
         line.update(_fields(record))
         if trace := _exception(record):

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
+from bench.background import Background
 from bench.faults.traffic import headers
 
 ANSWER_SECONDS = 8.0
@@ -57,7 +58,7 @@ def poison_events(deployment: str) -> list[tuple[dict[str, str], bytes]]:
     return events
 
 
-class Culprits:
+class Culprits(Background):
     """Sends events repeatedly over several connections, until the block ends.
 
     ``pause`` is how long each connection waits before each event (seconds). ``answers`` counts statuses (0: none),
@@ -65,26 +66,14 @@ class Culprits:
     """
 
     def __init__(self, url: str, events: Sequence[tuple[dict[str, str], bytes]], pause: float = _PAUSE_SECONDS) -> None:
+        super().__init__(*[self._run] * _CONNECTIONS)
         self.answers: Counter[int] = Counter()
         self.longest = 0.0
         self._url = urlsplit(url)
         self._events = events
         self._pause = pause
-        self._stop = threading.Event()
         self._numbers = itertools.count()
         self._lock = threading.Lock()
-        threads = (threading.Thread(target=self._run, name="culprits", daemon=True) for _ in range(_CONNECTIONS))
-        self._threads = list(threads)
-
-    def __enter__(self) -> Culprits:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
 
     def _run(self) -> None:
         while not self._stop.wait(self._pause):
@@ -109,13 +98,14 @@ def send(address: str, given: dict[str, str], body: bytes, *, timeout: float = 6
         connection.close()
 
 
-class Probes:
+class Probes(Background):
     """Requests a page over a new connection each time, as a kubelet does, until the block ends.
 
     ``asked`` and ``failed`` are counts, ``longest`` is the longest time to a response in seconds.
     """
 
     def __init__(self, url: str, path: str = "/healthz", *, every: float = 0.5, timeout: float = 5.0) -> None:
+        super().__init__(self._run, seconds=2 * timeout + every)
         self.asked = self.failed = 0
         self.longest = 0.0
         self.statuses: Counter[int] = Counter()
@@ -123,16 +113,6 @@ class Probes:
         self._path = path
         self._every = every
         self._timeout = timeout
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="probes", daemon=True)
-
-    def __enter__(self) -> Probes:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join(2 * self._timeout + self._every)
 
     def _run(self) -> None:
         while not self._stop.wait(self._every):

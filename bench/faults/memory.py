@@ -3,31 +3,22 @@
 from __future__ import annotations
 
 import os
-import threading
 from pathlib import Path
-from typing import Self
+
+from bench.background import Background
 
 _EVERY_SECONDS = 0.2
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
-class Memory:
+class Memory(Background):
     """Samples processes with their children until the block ends; ``peak`` is in MB, 0 without /proc."""
 
     def __init__(self) -> None:
+        super().__init__(self._run)
         self.pids: set[int] = set()
         """The sampled processes, whose children are included; may be changed at any time."""
         self.peak = 0.0
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="memory", daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
 
     def _run(self) -> None:
         while not self._stop.wait(_EVERY_SECONDS):

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
-import threading
-from types import TracebackType
-from typing import Self
 
+from bench.background import Background
 from bench.engines import Client
 
 _INDEX = "faults-noise"
@@ -15,25 +13,15 @@ _CONNECTIONS = 4
 _DOCUMENTS = 100
 
 
-class Noise:
+class Noise(Background):
     """Writes to a separate index over several connections, until the block ends."""
 
     def __init__(self, url: str) -> None:
+        super().__init__(*[self._run] * _CONNECTIONS)
         self._url = url
-        self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._run, daemon=True) for _ in range(_CONNECTIONS)]
 
-    def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
+    def __exit__(self, *error: object) -> None:
+        super().__exit__(*error)
         Client(self._url).drop(_INDEX)
 
     def _run(self) -> None:

@@ -227,18 +227,35 @@ def fill(
     """Return the segments with counts and statistics, fetched by each segment's query, _PAGE segments per search."""
     filled: list[Segment] = []
     for page in chunks(segments, _PAGE):
-        inner = {"aggs": aggregation_body(statistics)} if statistics else {}
-        aggs = {f"segment_{k}": {"filter": segment.only, **inner} for k, segment in enumerate(page)}
         try:
-            found = runner.aggregate(scope, aggs, *more)
+            buckets = _buckets(runner, scope, statistics, page, more)
         except TooManyBucketsError:
-            found = {}
-        for k, segment in enumerate(page):
-            bucket = found.get(f"segment_{k}")
+            buckets = [None] * len(page)
+        for segment, bucket in zip(page, buckets, strict=True):
             answers = _answers(runner, scope, statistics, bucket, segment.only, more)
             count = bucket["doc_count"] if bucket else runner.count(scope, *more, segment.only)
             filled.append(Segment(segment.key, segment.label, count, segment.only, answers))
     return filled
+
+
+def _buckets(
+    runner: QueryRunner, scope: Scope, statistics: Sequence[Statistic], page: Sequence[Segment], more: Sequence[Query]
+) -> list[dict[str, Any] | None]:
+    """Return the bucket of each segment, by one search; None for a value that no document has."""
+    inner = {"aggs": aggregation_body(statistics)} if statistics else {}
+    terms = [segment.only.get("term", {}) for segment in page]
+    paths = {path for term in terms for path in term}
+    values = [value for term in terms for value in term.values()]
+    if len(page) == len(values) and len(paths) == 1 and all(isinstance(value, str) for value in values):
+        # Filters would be compared with each document one by one.
+        (path,) = paths
+        chosen = {"field": path, "include": values, "size": len(values)}
+        found = runner.aggregate(scope, {"segments": {"terms": chosen, **inner}}, *more)
+        by_value = {bucket["key"]: bucket for bucket in found.get("segments", {}).get("buckets", [])}
+        return [by_value.get(value) for value in values]
+    aggs = {f"segment_{k}": {"filter": segment.only, **inner} for k, segment in enumerate(page)}
+    found = runner.aggregate(scope, aggs, *more)
+    return [found.get(f"segment_{k}") for k in range(len(page))]
 
 
 def _split(

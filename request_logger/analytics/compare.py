@@ -20,7 +20,7 @@ from request_logger.analytics.errors import BadQueryError
 from request_logger.analytics.estimate_json import as_json
 from request_logger.analytics.estimates import estimates, mean_field, statistics_of
 from request_logger.analytics.evaluations import named_metric
-from request_logger.analytics.fields import Field, find_field
+from request_logger.analytics.fields import find_field
 from request_logger.analytics.fold_contrast import fetch_folds, folds_contrast
 from request_logger.analytics.label_averages import fetch_cooccurrences
 from request_logger.analytics.maturity import find_maturity, only_mature
@@ -31,6 +31,7 @@ from request_logger.analytics.queries import Answers, QueryRunner
 from request_logger.analytics.report import Report
 from request_logger.analytics.scope import Query, Scope, deployment, find_scope
 from request_logger.analytics.selection import IN_BATCHES, having
+from request_logger.analytics.surface import Surface
 from request_logger.analytics.tasks import Task, tasks_of
 from request_logger.analytics.traffic_check import arm, parse_split, traffic_check
 from request_logger.analytics.verdict import contrast_as_json, verdict
@@ -53,7 +54,7 @@ class Comparison:
     ``metric`` decides (empty: the task's default). ``pair`` is how pairs are found, see `find_pairs`. ``form`` is how
     often the comparison is looked at. ``detect`` is a difference to calculate sample sizes for, ``split`` the traffic's
     split, such as ``90:10``, ``where`` are conditions (`conditions.where`). ``mature``: only predictions that are old
-    enough for their labels. The other fields are those of `find_scope`.
+    enough for their labels. ``surface``: where the notes are read. The other fields are those of `find_scope`.
     """
 
     a: str
@@ -70,6 +71,7 @@ class Comparison:
     split: str = ""
     mature: bool = False
     where: tuple[str, ...] = ()
+    surface: Surface = Surface.TERMINAL
 
 
 def compare(engine: EngineReader, settings: Settings, comparison: Comparison, *, only_own: bool = False) -> Report:
@@ -132,7 +134,7 @@ def _compare(runner: QueryRunner, settings: Settings, scope: Scope, comparison: 
     if comparison.by_date == "prediction":
         is_shadow = pairs is not None and pairs.way == "request"
         is_shadow = is_shadow or (folded is not None and is_shared())
-        checks, warnings = traffic_check(arms[0], arms[1], split, is_shadow=is_shadow)
+        checks, warnings = traffic_check(arms[0], arms[1], split, is_shadow=is_shadow, surface=comparison.surface)
     return {
         "target": comparison.target,
         "indices": scope.indices,
@@ -185,11 +187,11 @@ def _groups(runner: QueryRunner, settings: Settings, scope: Scope, comparison: C
     for name in (comparison.by,) if comparison.by else _FIELDS:
         try:
             field = find_field(runner, scope, name)
+            segments = [value_segment(field, field.value_of(text, option="--by"), 0).only for text in fields_with]
         except BadQueryError:
             if comparison.by:
                 raise
             continue
-        segments = [value_segment(field, _value(field, text), 0).only for text in fields_with]
         there = [bool(runner.count(scope, segment)) for segment in segments]
         if all(there):
             return field.path, segments
@@ -224,17 +226,8 @@ def _no_common_field(fields_with: Mapping[str, Sequence[str]], by: str) -> str:
     if not missing:
         found = " and ".join(f"a {' and '.join(fields)} ({text!r})" for text, fields in fields_with.items())
         return f"expected two names of one kind, such as two models, found {found}"
-    where = f"--by {by}" if by else f"a {', '.join(_FIELDS[:-1])} or {_FIELDS[-1]}"
+    where = by or f"a {', '.join(_FIELDS[:-1])} or {_FIELDS[-1]}"
     return f"no prediction has {' or '.join(map(repr, missing))} as {where}"
-
-
-def _value(field: Field, text: str) -> Any:
-    if not field.is_number:
-        return text
-    try:
-        return float(text)
-    except ValueError:
-        raise BadQueryError(f"--by {field.name}: expected numbers, found {text!r}") from None
 
 
 def _task(tasks: Sequence[dict[str, Task]], comparison: Comparison) -> Task:

@@ -8,11 +8,12 @@ from typing import Any
 
 from request_logger.analytics.contrasts import Form
 from request_logger.analytics.formatting import bounded, number, p_value, percent, words
+from request_logger.analytics.surface import Control, Surface
 
 Report = dict[str, Any]
 
 _FORMS = {
-    Form.SEQUENTIAL: "Intervals and p-values hold for a look every day (confidence sequence; --fixed-n for one look).",
+    Form.SEQUENTIAL: "Intervals and p-values hold for a look every day (confidence sequence; {one_look} for one look).",
     Form.FIXED: "Intervals and p-values hold for one look, at a number of documents that was chosen beforehand.",
 }
 # The most frequent classes of a comparison.
@@ -86,17 +87,18 @@ def class_rows(found: Report) -> Iterator[list[str]]:
             yield [label, found[side]["name"], *parts, number(row.get("support"))]
 
 
-def notes(found: Report) -> Iterator[str]:
+def notes(found: Report, surface: Surface = Surface.TERMINAL) -> Iterator[str]:
     """Yield what to know of the tests, and the test of pairs."""
     for name, names in _same_numbers(found).items():
         yield f"The same number as {words(name)}: {', '.join(map(words, names))}."
-    yield _FORMS[Form(found["form"])]
-    yield from _traffic(found)
+    yield _FORMS[Form(found["form"])].format(one_look=Control.ONE_LOOK.on(surface))
+    yield from _traffic(found, surface)
     others = sum("p_value" in row for row in found["metrics"] if row["name"] != found["verdict"]["metric"])
     if others:
         yield (
-            f"Only {words(found['verdict']['metric'])} decides (--metric). Other tests ({others}) have a p that is"
-            " corrected for their number, too: of equal models, one comparison in twenty has any p (Holm) below 0.05."
+            f"Only {words(found['verdict']['metric'])} decides ({Control.METRIC.on(surface)}). Other tests ({others})"
+            " have a p that is corrected for their number, too: of equal models, one comparison in twenty has any p"
+            " (Holm) below 0.05."
         )
     if found.get("together"):
         is_by_row = found.get("paired", {}).get("way") == "row"
@@ -105,7 +107,7 @@ def notes(found: Report) -> Iterator[str]:
     yield from _pairs(found)
 
 
-def _traffic(found: Report) -> Iterator[str]:
+def _traffic(found: Report, surface: Surface) -> Iterator[str]:
     traffic, a, b = found.get("traffic"), found["a"], found["b"]
     if not traffic:
         return
@@ -116,7 +118,7 @@ def _traffic(found: Report) -> Iterator[str]:
         expected = " to ".join(percent(part) for part in ratio["split"])
         text += f" ({'assumed' if ratio['assumed'] else 'expected'} {expected}, p {p_value(ratio['p_value'])})"
     else:
-        text += " (not checked: --split says how it should be)"
+        text += f" (not checked: {Control.SPLIT.on(surface)} says how it should be)"
     if "feedback" in traffic:
         rates = traffic["feedback"]
         text += f"; feedback: {percent(rates['a'])} and {percent(rates['b'])} (p {p_value(rates['p_value'])})"

@@ -6,7 +6,6 @@ tag or a header, or by its path.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -96,11 +95,9 @@ def _equal(field: Field, text: str) -> Query:
     """Return the query for documents with a value; a text with `*` or `?` is a glob; an empty one is "without it"."""
     if not text:
         return value_segment(field, None, 0).only
-    if field.is_number:
-        return value_segment(field, _number(field, text), 0).only
-    if "*" in text or "?" in text:
+    if not field.is_number and ("*" in text or "?" in text):
         return any_of(*({"wildcard": {path: {"value": text}}} for path in field.paths))
-    return value_segment(field, text, 0).only
+    return value_segment(field, field.value_of(text, option="--where"), 0).only
 
 
 def _range(field: Field, condition: Condition) -> Query:
@@ -109,15 +106,5 @@ def _range(field: Field, condition: Condition) -> Query:
             f"--where: expected a number or a date after {condition.operator}, and a field of numbers or dates, for"
             f" {condition.name!r}"
         )
-    value = _number(field, condition.value) if field.is_number else condition.value
+    value = field.value_of(condition.value, option="--where")
     return any_of(*({"range": {path: {_BOUNDS[condition.operator]: value}}} for path in field.paths))
-
-
-def _number(field: Field, text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not math.isfinite(number):
-        raise BadQueryError(f"--where: expected a number for {field.name!r}, found {text!r}")
-    return number

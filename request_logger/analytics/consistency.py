@@ -20,7 +20,7 @@ from request_logger.analytics.selection import any_of, exists, having, without
 from request_logger.common.mapped_fields import ORIGIN_KEYWORDS
 from request_logger.scoring.evidence import SLIPS
 from scorers.auto import most_general
-from scorers.base import Metric
+from scorers.base import Metric, Terms
 from scorers.reasons import Reason
 
 # Of the predictions without a probability: a log loss of at most 36 for each changes the mean by less than 0.04.
@@ -43,6 +43,18 @@ _SELECTING = {
     Reason.PREDICTION_NOT_PROBABILITY: "logits=true",
 }
 _NO_NAME = "CLASS_"
+_UNSCORABLE = f"{PREFIX}unscorable"
+_LABELS = (f"{PREFIX}truth_label", f"{PREFIX}predicted_label")
+_UNNAMED = tuple({"prefix": {label: _NO_NAME}} for label in _LABELS)
+_WITH_TRUTH = without({"term": {f"{PREFIX}basis": "reward"}})
+_SCORED = without(exists(_UNSCORABLE))
+_PARTS = {
+    "blocked": {"terms": {_UNSCORABLE: [*_SELECTING]}},
+    # A correct answer is one class, so that a class which is a name beside one that isn't makes neither.
+    "by_column": having(_SCORED, *_UNNAMED),
+    "by_name": without(any_of(*_UNNAMED), _SCORED, *map(exists, _LABELS)),
+}
+"""What documents of a group are counted by."""
 _PAGE = 200
 # Models that the notes name; a report over many has one line for the others.
 _MOST_NAMED = 5
@@ -109,10 +121,20 @@ class Judgement:
 
 def judge(runner: QueryRunner, scope: Scope) -> Judgement:
     """Return the judgement on a scope's documents. Raises what :class:`QueryRunner` raises."""
-    totals = groups_of(runner, scope)
-    if len(totals) < 2 and not any(group.blocked or group.partial or group.is_named_twice for group in totals):
-        return Judgement()
-    return judgement_of(groups_of(runner, scope, ORIGIN_KEYWORDS))
+    return Judgement() if _are_alike(runner, scope) else judgement_of(groups_of(runner, scope, ORIGIN_KEYWORDS))
+
+
+def _are_alike(runner: QueryRunner, scope: Scope) -> bool:
+    """Return whether one scorer read all documents alike, by counts, which take little time."""
+    scorers = Terms("scorer")
+    names: dict[str, int] = runner.fetch(scope, [scorers], _WITH_TRUTH)[scorers]
+    if len(names) != 1:
+        return not names
+    fields = {name: having(_SCORED, exists(f"{PREFIX}{name}")) for name in ("correct", *_PARTIAL)}
+    only: list[Query] = [_WITH_TRUTH, {"term": {f"{PREFIX}scorer": next(iter(names))}}]
+    found = runner.counts(scope, {**_PARTS, **fields}, *only)
+    group = Group((), "", 0, {}, {name: found[name] for name in fields}, found["by_column"], found["by_name"])
+    return not (found["blocked"] or group.partial or group.is_named_twice)
 
 
 def judgement_of(groups: Sequence[Group]) -> Judgement:
@@ -140,32 +162,25 @@ def comparable(
     return judgement.kept(scorer, metrics)
 
 
-def groups_of(runner: QueryRunner, scope: Scope, origins: Mapping[str, str] | None = None) -> list[Group]:
+def groups_of(runner: QueryRunner, scope: Scope, origins: Mapping[str, str]) -> list[Group]:
     """Return the groups of a scope's documents with a truth, the largest first.
 
-    ``origins`` are the fields of the origin by name; without them there is one group for each scorer.
+    ``origins`` are the fields of the origin by name.
     """
-    unscorable = f"{PREFIX}unscorable"
-    labels = [f"{PREFIX}truth_label", f"{PREFIX}predicted_label"]
-    unnamed = [{"prefix": {label: _NO_NAME}} for label in labels]
     counted = {name: {"value_count": {"field": f"{PREFIX}{name}"}} for name in ("correct", *_PARTIAL)}
-    is_scored = without(exists(unscorable))
+    inner = {
+        "scored": counted,
+        "blocked": {"reasons": {"terms": {"field": _UNSCORABLE, "size": len(_SELECTING)}}},
+    }
     aggs = {
-        "scored": {"filter": is_scored, "aggs": counted},
-        "blocked": {
-            "filter": {"terms": {unscorable: [*_SELECTING]}},
-            "aggs": {"reasons": {"terms": {"field": unscorable, "size": len(_SELECTING)}}},
-        },
-        # A correct answer is one class, so that a class which is a name beside one that isn't makes neither.
-        "by_column": {"filter": having(is_scored, *unnamed)},
-        "by_name": {"filter": without(any_of(*unnamed), is_scored, *map(exists, labels))},
+        name: {"filter": query, **({"aggs": inner[name]} if name in inner else {})}
+        for name, query in {"scored": _SCORED, **_PARTS}.items()
     }
     sources: dict[str, Any] = {
-        name: {"terms": {"field": path, "missing_bucket": True}} for name, path in (origins or {}).items()
+        name: {"terms": {"field": path, "missing_bucket": True}} for name, path in origins.items()
     }
     sources["scorer"] = {"terms": {"field": f"{PREFIX}scorer"}}
-    with_truth = without({"term": {f"{PREFIX}basis": "reward"}})
-    pages = runner.pages(scope, sources, aggs, with_truth, size=_PAGE)
+    pages = runner.pages(scope, sources, aggs, _WITH_TRUTH, size=_PAGE)
     found = [_group(bucket) for bucket in pages]
     return sorted(found, key=lambda group: (-group.scored, group.origin, group.scorer))
 

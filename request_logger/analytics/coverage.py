@@ -6,11 +6,12 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from request_logger.analytics.queries import QueryRunner
+from request_logger.analytics.queries import VALUES_ONLY, QueryRunner
 from request_logger.analytics.scope import FEEDBACK_DATE, PREDICTION_DATE, Query, Scope
 from request_logger.analytics.selection import FAILED, FEEDBACK, PREDICTION, WITH_FEEDBACK, any_of, exists, without
 from request_logger.store.changes import StoreUnavailableError
 from request_logger.store.search_answers import check_aggregations, check_total
+from scorers.base import Terms
 
 # The documents that one search returns at most (`index.max_result_window`); beyond, a fixed-seed random sample is used.
 SAMPLE = 10_000
@@ -68,8 +69,9 @@ class Delay:
 def coverage(runner: QueryRunner, scope: Scope) -> Coverage:
     """Count predictions and feedback. Raises what :class:`QueryRunner` raises."""
     queries: dict[str, Query] = {
-        "predictions": PREDICTION,
         "with_feedback": WITH_FEEDBACK,
+        # While documents are written, two counts may be of slightly different times: not more have feedback than exist.
+        "predictions": without(FEEDBACK, PREDICTION),
         "scored": _SCORED,
         "by_truth": {"bool": {"filter": [_SCORED, {"term": {"metrics.basis": "truth"}}]}},
         "by_reward": {"bool": {"filter": [_SCORED, {"term": {"metrics.basis": "reward"}}]}},
@@ -77,15 +79,15 @@ def coverage(runner: QueryRunner, scope: Scope) -> Coverage:
         "feedback_only": without(any_of(PREDICTION, FAILED), FEEDBACK),
         "failed": FAILED,
     }
-    found = runner.aggregate(scope, {name: {"filter": only} for name, only in queries.items()})
-    return Coverage(**{name: int(found.get(name, {}).get("doc_count", 0)) for name in queries})
+    found = runner.counts(scope, queries)
+    return Coverage(**{**found, "predictions": found["predictions"] + found["with_feedback"]})
 
 
 def reasons(runner: QueryRunner, scope: Scope, most: int = 10) -> list[tuple[str, int]]:
     """Return the ``most`` most frequent reasons why feedback could not be scored, with their counts."""
-    pages = runner.pages(scope, {"reason": {"terms": {"field": "metrics.unscorable"}}}, None, _UNSCORABLE)
-    counts = [(str(bucket["key"]["reason"]), int(bucket["doc_count"])) for bucket in pages]
-    return sorted(counts, key=lambda pair: (-pair[1], pair[0]))[:most]
+    reasons = Terms("unscorable")
+    counts = runner.fetch(scope, [reasons], _UNSCORABLE)[reasons]
+    return sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))[:most]
 
 
 def delay(runner: QueryRunner, scope: Scope, *more: Query) -> Delay | None:
@@ -97,17 +99,16 @@ def delay(runner: QueryRunner, scope: Scope, *more: Query) -> Delay | None:
     both = (*more, exists(PREDICTION_DATE), exists(FEEDBACK_DATE), PREDICTION)
     means = {name: {"avg": {"field": field}} for name, field in _TIMES.items()}
     body: dict[str, Any] = {
-        "aggs": means,
         "size": SAMPLE,
-        "track_total_hits": True,
-        "_source": False,
+        **VALUES_ONLY,
         "docvalue_fields": [{"field": field, "format": "epoch_millis"} for field in _TIMES.values()],
     }
-    answer = runner.search(scope, {**body, "size": 0}, *both)
+    answer = runner.search(scope, {"aggs": means, "track_total_hits": True}, *both)
     total = check_total(answer)
     if not total:
         return None
-    shown = runner.sample(scope, body, _SEED, *both) if total > SAMPLE else runner.search(scope, body, *both)
+    is_small = total <= SAMPLE
+    shown = runner.search(scope, body, *both) if is_small else runner.sample(scope, body, _SEED, *both, total=total)
     averages = check_aggregations(means, answer)
     mean = (averages["feedback"]["value"] - averages["prediction"]["value"]) / 1000
     delays = sorted(_delay(hit.get("fields")) for hit in shown["hits"]["hits"])

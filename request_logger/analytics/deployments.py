@@ -12,7 +12,7 @@ from typing import Any
 
 from request_logger.analytics.buckets import Segment, fill
 from request_logger.analytics.conditions import where
-from request_logger.analytics.consistency import Group, Judgement, groups_of, judgement_of
+from request_logger.analytics.consistency import Group, Judgement, groups_of, judge, judgement_of
 from request_logger.analytics.estimate_json import as_json
 from request_logger.analytics.estimates import Estimate, estimates, needs_folds, statistics_of, with_folds
 from request_logger.analytics.jackknife import fetch_folds
@@ -29,9 +29,11 @@ from request_logger.analytics.scope import (
     scored_by,
 )
 from request_logger.analytics.selection import IN_BATCHES, PREDICTION, WITH_FEEDBACK, any_of, exists, having, without
+from request_logger.analytics.surface import Control, Surface
 from request_logger.analytics.tasks import Task, metrics_of
 from request_logger.analytics.vocabularies import DISJOINT, are_disjoint
 from request_logger.common.mapped_fields import ORIGIN_KEYWORDS
+from request_logger.common.times import utc_text
 from request_logger.settings import Settings
 from request_logger.store.excluded_indices import left_out_note
 from request_logger.store.ports import EngineReader
@@ -45,6 +47,8 @@ MOST_LISTED = 50
 _MOST_READ = 5_000
 # With up to 28 buckets for each deployment these pages stay below the 10,000 buckets that old search engines allow.
 _PAGE = 200
+# Deployments that are judged one by one: each takes a few searches, which only count.
+_MOST_ALONE = 5
 # Predictors and scorers of a deployment that are named.
 _MOST_NAMED = 10
 
@@ -112,12 +116,13 @@ class Deployments:
 
 @dataclass(frozen=True, slots=True)
 class ListOptions:
-    """Which documents are listed; see `find_scope` for the fields, and `conditions.where`."""
+    """Which documents are listed; see `find_scope` for the fields, and `conditions.where`; ``surface`` of the notes."""
 
     target: str = ""
     start: str | None = None
     end: str | None = None
     where: tuple[str, ...] = ()
+    surface: Surface = Surface.TERMINAL
 
 
 def list_deployments(
@@ -129,7 +134,7 @@ def list_deployments(
 
     def read() -> Report:
         chosen = where(runner, scope, options.where)
-        return deployments_report(runner, chosen, settings, find_deployments(runner, chosen))
+        return deployments_report(runner, chosen, settings, find_deployments(runner, chosen), options.surface)
 
     report = runner.settled(read, scope.indices)
     left_out = runner.left_out.as_json()
@@ -179,7 +184,9 @@ def _counts(found: Mapping[str, Any]) -> dict[str, int]:
     return {str(bucket["key"]): int(bucket["doc_count"]) for bucket in found.get("buckets", [])}
 
 
-def deployments_report(runner: QueryRunner, scope: Scope, settings: Settings, known: Deployments) -> Report:
+def deployments_report(
+    runner: QueryRunner, scope: Scope, settings: Settings, known: Deployments, surface: Surface
+) -> Report:
     """Return deployments as JSON: ``deployments``, at most MOST_LISTED, and ``notes`` on what is left out.
 
     Each has a ``headline``, the first metric of its main scorer, with its interval or the reason why there is none.
@@ -195,7 +202,7 @@ def deployments_report(runner: QueryRunner, scope: Scope, settings: Settings, kn
         more = "over " if known.is_cut else ""
         notes.append(
             f"{more}{len(rest):,} more deployments with {sum(each.predictions for each in rest):,} predictions are not"
-            " listed: name a target, or select with --where or --from."
+            f" listed: name a target, or select with {Control.CONDITION.on(surface)} or {Control.START.on(surface)}."
         )
     return {
         "deployments": [_as_json(each, judgements[_key(each)], headlines.get(_key(each))) for each in listed],
@@ -204,7 +211,9 @@ def deployments_report(runner: QueryRunner, scope: Scope, settings: Settings, kn
     }
 
 
-def several(runner: QueryRunner, scope: Scope, settings: Settings, target: str, what: str) -> Report | None:
+def several(
+    runner: QueryRunner, scope: Scope, settings: Settings, target: str, what: str, surface: Surface = Surface.TERMINAL
+) -> Report | None:
     """Return the list of the deployments (`deployments_report`) where ``target`` selects several; None for one.
 
     ``what`` is the start of the note: "A report is", say.
@@ -213,7 +222,7 @@ def several(runner: QueryRunner, scope: Scope, settings: Settings, target: str, 
     known = Deployments([]) if "/" in target else find_deployments(runner, scope)
     if not known.are_several:
         return None
-    listed = deployments_report(runner, scope, settings, known)
+    listed = deployments_report(runner, scope, settings, known, surface)
     first = next((each["target"] for each in listed["deployments"] if each["target"]), "")
     one = f", such as {first}" if first else ""
     note = f"{what} of one deployment, and there are {len(known.found):,}: choose one as target{one}."
@@ -243,7 +252,7 @@ def _as_json(each: Deployment, judgement: Judgement, headline: Report | None) ->
         "with_feedback": each.with_feedback,
         "scored": each.scored,
         "scorers": dict(each.scorers),
-        **({"last_seen": seen.isoformat(timespec="seconds").replace("+00:00", "Z")} if seen else {}),
+        **({"last_seen": utc_text(seen, "seconds")} if seen else {}),
         "headline": headline or {"reason": reason},
         **({"warnings": judgement.warnings} if judgement.warnings else {}),
     }
@@ -261,9 +270,11 @@ def _why_none(each: Deployment, judgement: Judgement) -> str:
 
 
 def _judgements(runner: QueryRunner, scope: Scope, listed: Sequence[Deployment]) -> dict[str, Judgement]:
-    """Return by deployment the judgement on its documents (`consistency.judge`), by one search for all."""
+    """Return by deployment the judgement on its documents (`consistency.judge`), of many by one search for all."""
+    if len(listed) <= _MOST_ALONE:
+        return {_key(each): judge(runner, scope.having(each.only)) for each in listed}
     groups: dict[str, list[Group]] = {_key(each): [] for each in listed}
-    chosen = scope.having(any_of(*(each.only for each in listed))) if listed else scope
+    chosen = scope.having(any_of(*(each.only for each in listed)))
     for group in groups_of(runner, chosen, ORIGIN_KEYWORDS):
         origin = dict(group.origin)
         key = f"{origin.get('namespace', '')}/{origin.get('deployment', '')}"

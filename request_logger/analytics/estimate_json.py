@@ -10,6 +10,7 @@ from request_logger.analytics.estimates import Estimate
 from request_logger.analytics.fields import Field
 from request_logger.analytics.intervals import NoInterval
 from request_logger.analytics.splits import BETWEEN, Split
+from request_logger.common.times import utc_text
 
 
 def as_json(found: Estimate) -> dict[str, Any]:
@@ -47,4 +48,4 @@ def point_as_json(segment: Segment, metrics: list[dict[str, Any]]) -> dict[str, 
     """Return the documents of a window of time as JSON, with the first of the metrics where there is one."""
     found = next(iter(metrics), {})
     values: dict[str, Any] = {name: found[name] for name in ("value", "low", "high") if name in found}
-    return {"start": segment.key.isoformat().replace("+00:00", "Z"), "n": segment.count, **values}
+    return {"start": utc_text(segment.key), "n": segment.count, **values}

@@ -111,7 +111,8 @@ def estimates(
     Documents are independent, unless ``together`` (by metric) says how far they belong together, or that nobody knows.
     """
     known = baselines(answers)
-    drawn = {} if together else bootstrap_matrix([*filter(_is_drawn, metrics), _ACCURACY], answers, draws)
+    of_draws = [] if together else [*filter(_is_drawn, metrics)]
+    drawn = bootstrap_matrix([*of_draws, _ACCURACY], answers, draws) if of_draws else {}
     found = []
     for metric in metrics:
         value = value_of(metric, answers)

@@ -17,7 +17,7 @@ from request_logger.analytics.scope import Query, Scope
 from request_logger.analytics.selection import FAILED, without
 from request_logger.analytics.tasks import Task
 from scorers import evaluations as roll_ups
-from scorers.base import Metric
+from scorers.base import Metric, Terms
 from scorers.classification import class_counts
 
 NAME_FIELD = f"{PREFIX}evaluated"
@@ -41,8 +41,8 @@ class EvaluationTask(Task):
 
 def evaluation_names(runner: QueryRunner, scope: Scope) -> dict[str, int]:
     """Return the number of documents per name of an evaluation, the most frequent first."""
-    pages = runner.pages(scope, {"name": {"terms": {"field": NAME_FIELD}}}, None, without(FAILED))
-    counts = {str(bucket["key"]["name"]): int(bucket["doc_count"]) for bucket in pages}
+    names = Terms(NAME_FIELD.removeprefix(PREFIX))
+    counts: dict[str, int] = runner.fetch(scope, [names], without(FAILED))[names]
     return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from itertools import islice
@@ -81,6 +82,16 @@ class Field:
     def paths(self) -> tuple[str, ...]:
         """All paths, in the order in which a document's value is looked for."""
         return (self.path, *self.others)
+
+    def value_of(self, text: str, *, option: str) -> str | float:
+        """Return a text as a value of this field. Raises BadQueryError, which names the ``option``."""
+        if not self.is_number:
+            return text
+        with suppress(ValueError):
+            number = float(text)
+            if math.isfinite(number):
+                return number
+        raise BadQueryError(f"{option}: expected a number for {self.name!r}, found {text!r}")
 
 
 def find_field(runner: QueryRunner, scope: Scope, name: str, *, option: str = "--by") -> Field:

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from request_logger.analytics.maturity import DELAY_FIELD, Maturity
-from request_logger.analytics.queries import QueryRunner
+from request_logger.analytics.queries import VALUES_ONLY, QueryRunner
 from request_logger.analytics.scope import Query, Scope
 from request_logger.analytics.selection import PREDICTION, exists
 from request_logger.store.changes import StoreUnavailableError
@@ -38,11 +38,11 @@ def delays_by_label(runner: QueryRunner, scope: Scope, maturity: Maturity | None
 
 
 def _row(runner: QueryRunner, scope: Scope, label: str, only: list[Query]) -> dict[str, Any]:
-    body = {"size": _SAMPLE, "track_total_hits": True, "_source": False, "docvalue_fields": [DELAY_FIELD]}
+    body = {"size": _SAMPLE, "track_total_hits": True, **VALUES_ONLY, "docvalue_fields": [DELAY_FIELD]}
     answer = runner.search(scope, body, *only)
     n = check_total(answer)
     if n > _SAMPLE:
-        answer = runner.sample(scope, body, _SEED, *only)
+        answer = runner.sample(scope, body, _SEED, *only, total=n)
     delays = sorted(_delay(hit.get("fields")) for hit in answer["hits"]["hits"])
     return {"label": label, "n": n, "median": _quantile(delays, 0.5), "quantile_95": _quantile(delays, 0.95)}
 

@@ -169,18 +169,20 @@ def find_maturity(runner: QueryRunner, scope: Scope, now: datetime | None = None
     """
     now = now or datetime.now(UTC)
     # Before the greatest edge nothing would count.
-    lookback = {"range": {PREDICTION_DATE: {"gte": _millis(now - timedelta(seconds=EDGES[-1])), **_MILLIS}}}
+    # From the start of a day, so that the search engine knows its answers of the same day again.
+    earliest = (now - timedelta(seconds=EDGES[-1])).replace(hour=0, minute=0, second=0, microsecond=0)
+    lookback = {"range": {PREDICTION_DATE: {"gte": _millis(earliest), **_MILLIS}}}
     whole = Scope(scope.indices, (*scope.filters, lookback))
     told = without(_UNKNOWN, PREDICTION)
     ends: dict[str, Any] = {name: {name: {"field": PREDICTION_DATE}} for name in ("min", "max")}
-    found = runner.aggregate(whole, {**ends, "unknown": {"filter": _UNKNOWN}}, PREDICTION)
+    found = runner.aggregate(whole, ends, PREDICTION)
     if not found or found["min"]["value"] is None:
         return None
     span = (found["max"]["value"] - found["min"]["value"]) / 1000
     seconds = next((each for each in _WINDOWS if span <= each * (_MOST_WINDOWS - 1)), None)
     if seconds is None:
         seconds = int(span / (_MOST_WINDOWS - 1)) + 1
-    unknown = int(found["unknown"]["doc_count"])
+    unknown = runner.count(whole, _UNKNOWN, PREDICTION)
     return maturity_of(_cohorts(runner, whole, seconds, now, told), unknown, now)
 
 

@@ -8,7 +8,7 @@ from hashlib import blake2b
 from typing import Any
 
 from request_logger.analytics.errors import BadQueryError
-from request_logger.analytics.queries import QueryRunner
+from request_logger.analytics.queries import VALUES_ONLY, QueryRunner
 from request_logger.analytics.scope import Scope
 from request_logger.common.json import dumps
 from request_logger.common.names import row_named
@@ -64,7 +64,7 @@ def find_pairs(runner: QueryRunner, a: Scope, b: Scope, field: str, way: str = "
 
 def share_requests(runner: QueryRunner, a: Scope, b: Scope) -> bool:
     """Return whether a sample of a's request ids occurs in b: reading all documents is expensive."""
-    body = {"size": _PROBE, "_source": False, "docvalue_fields": ["RequestId.keyword"]}
+    body = {"size": _PROBE, **VALUES_ONLY, "docvalue_fields": ["RequestId.keyword"]}
     hits = runner.sample(a, body, _SEED)["hits"]["hits"]
     ids = sorted({str(_first(hit, "RequestId.keyword")) for hit in hits if hit.get("fields")})
     return bool(ids) and runner.count(b, {"terms": {"RequestId.keyword": ids}}) > 0

@@ -14,13 +14,13 @@ from request_logger.analytics.class_tables import class_table
 from request_logger.analytics.conditions import where
 from request_logger.analytics.consistency import Judgement, judge
 from request_logger.analytics.deployments import several
-from request_logger.analytics.drift.report import DriftOptions, drift_report
+from request_logger.analytics.drift.report import DriftOptions, drift_over
 from request_logger.analytics.errors import BadQueryError
 from request_logger.analytics.estimate_json import as_json, point_as_json
 from request_logger.analytics.estimates import estimates, needs_folds, statistics_of, with_folds
 from request_logger.analytics.evaluation_report import evaluations_report
 from request_logger.analytics.fairness.report import fairness_of_task
-from request_logger.analytics.feedback.section import selection_report
+from request_logger.analytics.feedback.section import has_selection, selection_report
 from request_logger.analytics.fields import Field, find_field
 from request_logger.analytics.intervals import NoInterval
 from request_logger.analytics.jackknife import Folds, fetch_folds
@@ -42,20 +42,25 @@ from request_logger.analytics.shares import INDEPENDENT, Dependence
 from request_logger.analytics.slices.report import slices_of_task
 from request_logger.analytics.split_report import Together, segment_metrics, split_report
 from request_logger.analytics.splits import span_of, window_for
+from request_logger.analytics.surface import Surface
 from request_logger.analytics.tasks import Task, tasks_of
 from request_logger.analytics.thresholds.cells import Costs
 from request_logger.analytics.thresholds.report import figures as threshold_figures
 from request_logger.analytics.token_prices import TokenPrices
 from request_logger.analytics.vocabularies import DISJOINT, are_disjoint
 from request_logger.analytics.windows import windows_of
+from request_logger.common.times import utc_text
 from request_logger.settings import Settings
 from request_logger.store.excluded_indices import left_out_note
 from request_logger.store.ports import EngineReader
+from scorers.base import Metric
 from scorers.classification import MATRIX
 
 Report = dict[str, Any]
 
 _DELAYS = {"minute": 60, "hour": 3600, "day": 86_400, "week": 604_800}
+# Metrics that are no number.
+_TABLES = {"confusion_matrix"}
 _QUANTILES = (0.5, 0.9, 0.99)
 # Points of the delay curve, closer than a plot 360 wide can show.
 _MOST_POINTS = 100
@@ -68,9 +73,10 @@ class Options:
     ``by``: a field to split by, ``across``: a second one, which the first is crossed with. ``window``: the time span of
     one point of the curve; empty: chosen by the span of the documents. ``mature``: only predictions that are old enough
     for their labels. ``slices``: whether to look for the worst slices in all fields. ``where``: conditions, see
-    `conditions.where`. ``against``: what inputs and predictions are compared with, see `drift_report`; empty: nothing.
+    `conditions.where`. ``against``: what inputs and predictions are compared with, see `drift_over`; empty: nothing.
     ``costs``: the value of each outcome of two classes, by which thresholds are judged; None: by F1. ``metric``: that
-    of the curves over time; empty: each scorer's headline. ``parts``: those that are computed.
+    of the curves over time; empty: each scorer's headline. ``parts``: those that are computed. ``surface``: where the
+    notes are read.
     """
 
     target: str = ""
@@ -87,6 +93,7 @@ class Options:
     costs: Costs | None = None
     metric: str = ""
     parts: frozenset[Part] = ALL_PARTS
+    surface: Surface = Surface.TERMINAL
 
 
 def make_report(engine: EngineReader, settings: Settings, options: Options, *, only_own: bool = False) -> Report:
@@ -107,16 +114,22 @@ def make_report(engine: EngineReader, settings: Settings, options: Options, *, o
     if options.target and not report["coverage"]["predictions"]:
         report |= _near(runner, settings, options.target, only_own=only_own)
     if options.against and not report.get("deployments"):
-        report["drift"] = _drift(engine, settings, options, only_own=only_own)
+        report["drift"] = drift_of(engine, settings, scope, options)
     return report
 
 
-def _drift(engine: EngineReader, settings: Settings, options: Options, *, only_own: bool) -> Report:
+def drift_of(engine: EngineReader, settings: Settings, scope: Scope, options: Options) -> Report:
+    """Return the drift of a report's documents, see `drift_over`; ``scope`` is without the conditions of the options.
+
+    Raises BadQueryError, StoreUnavailableError.
+    """
     if options.by_date != "prediction":
-        raise BadQueryError("--against: expected the dates of predictions, without --by-date feedback")
-    asked = DriftOptions(options.target, options.against, options.start, options.end, where=options.where)
+        raise BadQueryError("--against: expected the dates of predictions, not those of the feedback")
+    asked = DriftOptions(
+        options.target, options.against, options.start, options.end, where=options.where, surface=options.surface
+    )
     # A report only reads: the cells are stored by the command.
-    return drift_report(engine, settings, asked, only_own=only_own, stores=False)
+    return drift_over(engine, settings, scope, asked, stores=False)
 
 
 def _near(runner: QueryRunner, settings: Settings, target: str, *, only_own: bool) -> Report:
@@ -134,7 +147,7 @@ def _report_or_list(runner: QueryRunner, settings: Settings, scope: Scope, optio
         windows_of(scope, options.against)
     scope = where(runner, scope, options.where)
     fields = tuple(find_field(runner, scope, name) for name in (options.by, options.across) if name)
-    listed = several(runner, scope, settings, options.target, "A report is")
+    listed = several(runner, scope, settings, options.target, "A report is", options.surface)
     if listed is not None:
         asked = _asked(scope, options) | {"coverage": _coverage(runner, scope)}
         return {"tasks": [], **_without_empty(asked), **listed}
@@ -144,7 +157,7 @@ def _report_or_list(runner: QueryRunner, settings: Settings, scope: Scope, optio
 def _asked(scope: Scope, options: Options) -> Report:
     """Return what was asked for, and when."""
     return {
-        "made_at": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+        "made_at": utc_text(datetime.now(UTC), "seconds"),
         "target": options.target,
         "indices": scope.indices,
         "from": options.start,
@@ -156,7 +169,9 @@ def _asked(scope: Scope, options: Options) -> Report:
 
 def _report(runner: QueryRunner, settings: Settings, scope: Scope, options: Options, fields: Sequence[Field]) -> Report:
     prices = TokenPrices(settings.token_prices)
-    maturity = find_maturity(runner, scope)
+    has_curves, has_feedback = Part.CURVES in options.parts, Part.FEEDBACK in options.parts
+    is_dated = has_curves or has_feedback or options.mature
+    maturity = find_maturity(runner, scope) if is_dated else None
     marking = maturity
     if options.mature:
         # The last window is cut off where the mature predictions end.
@@ -166,7 +181,8 @@ def _report(runner: QueryRunner, settings: Settings, scope: Scope, options: Opti
     are_together = bool(rows or settings.fold_key)
     tasks = tasks_of(runner, scope, settings)
     _check_metric(tasks, options.metric)
-    has_curves, has_feedback = Part.CURVES in options.parts, Part.FEEDBACK in options.parts
+    if has_feedback and has_selection(runner, scope):
+        options = replace(options, parts=options.parts | {Part.METRICS})
     report: Report = {
         **_asked(scope, options),
         "coverage": _coverage(runner, scope),
@@ -187,15 +203,24 @@ def _report(runner: QueryRunner, settings: Settings, scope: Scope, options: Opti
         report["selection"] = selection_report(runner, scope, tasks, report["tasks"], are_together=are_together)
     shown = {task["scorer"] for task in report["tasks"]}
     unseen = [f"{reason}." for scorer, reason in judgement.reasons.items() if scorer not in shown]
-    notes = [*judgement.notes, *unseen, *limits_of(report, options.by_date, rows, settings)]
+    notes = [*judgement.notes, *unseen, *limits_of(report, options.by_date, rows, settings, options.surface)]
     warnings = [*judgement.warnings, *positive_class_warnings(report["tasks"], options.target)]
     warned = {"warnings": warnings} if warnings else {}
     return {"tasks": [], **_without_empty(report), **warned, "notes": notes}
 
 
+def _computed(task: Task, parts: frozenset[Part]) -> tuple[Metric, ...]:
+    """Return the metrics of a task that some parts of a report need: the sums of all take most of the time."""
+    if Part.METRICS in parts:
+        return task.metrics
+    # Whether any figure can be trusted is said by the matrix.
+    headline = {metric.name for metric in task.shown[:1]} | _TABLES
+    has_classes = Part.CLASSES in parts
+    return tuple(each for each in task.metrics if each.name in headline or (each.per_class and has_classes))
+
+
 def _check_metric(tasks: Sequence[Task], name: str) -> None:
-    tables = {"confusion_matrix"}
-    known = {metric.name for task in tasks for metric in task.metrics if not metric.per_class} - tables
+    known = {metric.name for task in tasks for metric in task.metrics if not metric.per_class} - _TABLES
     if name and tasks and name not in known:
         raise BadQueryError(f"--metric: expected one of {', '.join(sorted(known))}, found {name!r}")
 
@@ -245,7 +270,8 @@ def _task(
 ) -> Report:
     if task.name in judgement.reasons:
         return {"scorer": task.name, "documents": task.count, "reason": judgement.reasons[task.name]}
-    task = replace(task, metrics=judgement.kept(task.name, task.metrics))
+    whole = replace(task, metrics=judgement.kept(task.name, task.metrics))
+    task = replace(whole, metrics=_computed(whole, options.parts))
     statistics = statistics_of(task.metrics)
     answers = runner.fetch(scope, statistics, task.only)
     answers |= fetch_cooccurrences(runner, scope, answers, task.only)
@@ -301,7 +327,7 @@ def _task(
     if fields and task.name == "binary" and has_curves:
         found["fairness"] = fairness_of_task(runner, settings, scope, task, fields[0])
     if options.slices:
-        found["slices"] = slices_of_task(runner, settings, scope, task)
+        found["slices"] = slices_of_task(runner, settings, scope, whole)
     return found
 
 
@@ -314,7 +340,7 @@ def _maturity(found: Maturity | None) -> Report | None:
     if found is None or found.problem in (NO_DELAYS, FEW_LABELS):
         return None
     curve = [{"seconds": edge, "share": share} for edge, share in zip(found.edges, found.shares, strict=True)]
-    known = {"complete": COMPLETE, "seconds": found.age, "before": found.cutoff and _iso(found.cutoff)}
+    known = {"complete": COMPLETE, "seconds": found.age, "before": found.cutoff and utc_text(found.cutoff)}
     return {**known, "problem": found.problem, "labels": found.labels, "curve": curve}
 
 
@@ -340,10 +366,6 @@ def _over_time(
         for segment in segments
     ]
     return {"metric": headline.name, "window": window, "points": points}
-
-
-def _iso(moment: datetime) -> str:
-    return moment.isoformat().replace("+00:00", "Z")
 
 
 def _without_empty(found: Report) -> Report:

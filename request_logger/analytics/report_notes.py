@@ -6,6 +6,7 @@ from typing import Any
 
 from request_logger.analytics.feedback.section import coverage_note
 from request_logger.analytics.maturity import COMPLETE
+from request_logger.analytics.surface import Control, Surface
 from request_logger.documents.folds import FOLDS
 from request_logger.settings import Settings
 
@@ -15,7 +16,7 @@ Report = dict[str, Any]
 _LARGEST_FOLD = 2 / FOLDS
 
 
-def limits_of(report: Report, by_date: str, rows: int, settings: Settings) -> list[str]:
+def limits_of(report: Report, by_date: str, rows: int, settings: Settings, surface: Surface) -> list[str]:
     """Return what limits the figures, a sentence each; ``rows`` of the documents are rows of batches."""
     notes = []
     if settings.fold_key:
@@ -35,7 +36,7 @@ def limits_of(report: Report, by_date: str, rows: int, settings: Settings) -> li
     if any(point.get("mature") is False for point in points):
         notes.append(
             f"Young windows lack over {1 - COMPLETE:.0%} of their labels, and late labels may be of another kind: their"
-            " figures are biased, not only less certain. --mature leaves them out."
+            f" figures are biased, not only less certain. {Control.MATURE.on(surface)} leaves them out."
         )
     if by_date == "feedback":
         notes.append("By the date of the feedback: predictions without feedback are in no time span.")

@@ -6,12 +6,15 @@ from enum import StrEnum
 
 
 class Part(StrEnum):
-    """A part of a report beside its counts, the metrics and the tables by class, which every report has."""
+    """A part of a report beside its counts and the headline metrics, which every report has."""
+
+    METRICS = "metrics"
+    """All metrics of a scorer, with the tables and curves that come from the same sums."""
 
     CURVES = "curves"
     """Metrics over time and by a field, distributions of errors, evaluations, answers of language models."""
     CLASSES = "classes"
-    """Recall by class over time."""
+    """The confusion matrix, the tables by class, and recall by class over time."""
     FEEDBACK = "feedback"
     """Which predictions have feedback, how late it comes, and why it can't be scored."""
 

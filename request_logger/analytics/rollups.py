@@ -112,13 +112,32 @@ def needs_of(scorer: HasMetrics, only: Collection[str] | None = None) -> tuple[N
 
 
 def aggregation_body(statistics: Iterable[Statistic]) -> Body:
-    """Return the ``aggs`` body for some statistics, each under the name that `key_of` gives it."""
-    return {key_of(statistic): _aggregation(statistic) for statistic in statistics}
+    """Return the ``aggs`` body for some statistics, each under the name that `key_of` gives it.
+
+    The moments of a field have its sum and its count, which have no aggregations then.
+    """
+    asked = list(statistics)
+    moments = {statistic.field for statistic in asked if isinstance(statistic, Moments)}
+    return {
+        key_of(statistic): _aggregation(statistic)
+        for statistic in asked
+        if not (isinstance(statistic, (Sum, Count)) and statistic.field in moments)
+    }
 
 
 def read(statistics: Iterable[Statistic], answer: Mapping[str, Any]) -> dict[Statistic, Any]:
     """Return the value of each statistic from the answer to `aggregation_body`. Raises as :func:`compute` does."""
-    return {statistic: read_one(statistic, answer[key_of(statistic)]) for statistic in statistics}
+    return {statistic: read_from(statistic, answer) for statistic in statistics}
+
+
+def read_from(statistic: Statistic, answer: Mapping[str, Any]) -> Any:
+    """Return the value of one statistic from the answer to `aggregation_body`. Raises as :func:`compute` does."""
+    key = key_of(statistic)
+    if isinstance(statistic, (Sum, Count)) and statistic.field and key not in answer:
+        moments = Moments(statistic.field)
+        sums: MomentSums = read_one(moments, answer[key_of(moments)])
+        return sums.total if isinstance(statistic, Sum) else sums.n
+    return read_one(statistic, answer[key])
 
 
 def _chosen(scorer: HasMetrics, only: Collection[str] | None) -> list[Metric]:

@@ -7,10 +7,11 @@ from typing import Any
 
 from request_logger.analytics.queries import QueryRunner
 from request_logger.analytics.scope import Query, Scope, scored_by
+from request_logger.analytics.selection import exists, without
 from request_logger.scoring.registry import ScorerError, registered, scorer_class
 from request_logger.scoring.rules import Chooser
 from request_logger.settings import Settings
-from scorers.base import Metric, mean_of
+from scorers.base import Metric, Terms, mean_of
 
 MEAN_REWARD = mean_of("mean_reward", "reward", bounds=(float("-inf"), float("inf")))
 # Per built-in scorer the metrics that a table by segment has room for. The first is the headline of curves and
@@ -56,16 +57,17 @@ def tasks_of(runner: QueryRunner, scope: Scope, settings: Settings) -> list[Task
     Feedback with both a reward and a truth adds the metric ``mean_reward`` to its task. A scorer that is unknown here
     (configured in another logger) has no metrics. Raises what :class:`QueryRunner` raises.
     """
-    rewards = {"rewards": {"value_count": {"field": "metrics.reward"}}}
-    ours = {"bool": {"must_not": [{"exists": {"field": "metrics.unscorable"}}]}}
-    pages = runner.pages(scope, {"scorer": {"terms": {"field": "metrics.scorer"}}}, rewards, ours)
+    scorers, ours = Terms("scorer"), without(exists("metrics.unscorable"))
+    counts: dict[str, int] = runner.fetch(scope, [scorers], ours)[scorers]
+    rewarded: dict[str, int] = {}
+    if counts and runner.count(scope, ours, exists("metrics.reward")):
+        rewarded = runner.fetch(scope, [scorers], ours, exists("metrics.reward"))[scorers]
     found = []
-    for bucket in pages:
-        name = str(bucket["key"]["scorer"])
+    for name, count in counts.items():
         metrics = metrics_of(name, settings)
-        if bucket["rewards"]["value"] and all(metric.name != MEAN_REWARD.name for metric in metrics):
+        if name in rewarded and all(metric.name != MEAN_REWARD.name for metric in metrics):
             metrics = (*metrics, MEAN_REWARD)
-        found.append(Task(name, int(bucket["doc_count"]), metrics))
+        found.append(Task(name, count, metrics))
     return sorted(found, key=lambda task: (-task.count, task.name))
 
 

@@ -11,6 +11,7 @@ from request_logger.analytics.errors import BadQueryError
 from request_logger.analytics.proportions import chi_squared
 from request_logger.analytics.queries import QueryRunner
 from request_logger.analytics.scope import Scope
+from request_logger.analytics.surface import Control, Surface
 
 # A warning at the usual 5 % would be false once in twenty comparisons, and nobody would read it any more.
 WARNS_BELOW = 0.001
@@ -47,7 +48,9 @@ def parse_split(text: str) -> tuple[float, float] | None:
     return first / (first + second), second / (first + second)
 
 
-def traffic_check(a: Arm, b: Arm, split: tuple[float, float] | None, *, is_shadow: bool) -> tuple[Report, list[str]]:
+def traffic_check(
+    a: Arm, b: Arm, split: tuple[float, float] | None, *, is_shadow: bool, surface: Surface = Surface.TERMINAL
+) -> tuple[Report, list[str]]:
     """Return both checks as JSON, and a warning for each that fails.
 
     The split is ``split``, else half and half for a shadow, which answers the same requests, and for groups that are
@@ -60,7 +63,7 @@ def traffic_check(a: Arm, b: Arm, split: tuple[float, float] | None, *, is_shado
         found["sample_ratio"] = ratio
         if ratio["p_value"] < WARNS_BELOW:
             shares = ratio["split"]
-            assumed = " (assumed: --split sets another)" if ratio["assumed"] else ""
+            assumed = f" (assumed: {Control.SPLIT.on(surface)} sets another)" if ratio["assumed"] else ""
             warnings.append(
                 f"the traffic is not split {100 * shares[0]:.4g}:{100 * shares[1]:.4g}{assumed}, but {a.predictions:,}"
                 f" to {b.predictions:,}: events are lost, or the groups were not chosen at random"

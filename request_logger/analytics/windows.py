@@ -10,6 +10,7 @@ from enum import StrEnum
 
 from request_logger.analytics.errors import BadQueryError
 from request_logger.analytics.scope import DEPLOYMENT, NAMESPACE, Scope, is_time
+from request_logger.common.times import utc_text
 
 REFERENCE_INDICES = "reference-log-*"
 _PERIOD = "DATE..DATE"
@@ -90,9 +91,11 @@ def _earlier(scope: Scope, against: str, now: datetime) -> Windows:
         raise BadQueryError(f"--from: expected a time before the end of the window, found {scope.start!r}")
     back = length if against == Against.PREVIOUS else math.ceil(length / _WEEK) * _WEEK
     # Both are fixed to this moment: with date math, each search would see another window.
-    current = replace(scope, start=_text(start), end=_text(end))
+    current = replace(scope, start=utc_text(start, "milliseconds"), end=utc_text(end, "milliseconds"))
     try:
-        reference = replace(scope, start=_text(start - back), end=_text(end - back))
+        reference = replace(
+            scope, start=utc_text(start - back, "milliseconds"), end=utc_text(end - back, "milliseconds")
+        )
     except OverflowError:
         raise BadQueryError(f"--from: expected a later time, found {scope.start!r}") from None
     return Windows(current, reference, f"{against}: {reference.start}..{reference.end}")
@@ -141,7 +144,3 @@ def _rounded(moment: datetime, unit: str) -> datetime:
         case "m":
             return moment.replace(second=0, microsecond=0)
     return moment.replace(microsecond=0)
-
-
-def _text(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

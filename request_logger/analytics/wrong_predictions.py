@@ -17,6 +17,7 @@ from request_logger.analytics.queries import QueryRunner
 from request_logger.analytics.scope import DEPLOYMENT, MODEL, NAMESPACE, PREDICTION_DATE, PREDICTOR, Query, find_scope
 from request_logger.analytics.selection import any_of, exists, having
 from request_logger.analytics.tasks import Task, tasks_of
+from request_logger.common.json import as_object
 from request_logger.settings import Settings
 from request_logger.store.excluded_indices import left_out_note
 from request_logger.store.ports import EngineReader
@@ -209,15 +210,15 @@ def _cursor(text: str) -> list[Any]:
 
 def _row(hit: Mapping[str, Any], how: _Way) -> Report:
     source: Mapping[str, Any] = hit.get("_source") or {}
-    scored = _object(source.get("metrics"))
+    scored = as_object(source.get("metrics"))
     row: Report = {
         "index": hit["_index"],
         "id": hit["_id"],
         "time": source.get(PREDICTION_DATE),
         "request_id": source.get("RequestId"),
         **{name: source.get(path.removesuffix(".keyword")) for name, path in _ORIGINS.items()},
-        "request": _asked(_object(source.get("request"))),
-        "tags": _few(_object(_object(_object(source.get("request")).get("meta")).get("tags"))),
+        "request": _asked(as_object(source.get("request"))),
+        "tags": _few(as_object(as_object(as_object(source.get("request")).get("meta")).get("tags"))),
         "answer": _answer(source, scored),
         "truth": _truth(source, scored),
         how.measure or "loss": scored.get(how.measure),
@@ -232,7 +233,7 @@ _ORIGINS = {"namespace": NAMESPACE, "deployment": DEPLOYMENT, "predictor": PREDI
 
 def _asked(request: Mapping[str, Any]) -> Any:
     """Return the elements of a request, bounded; without any its instance as a text."""
-    elements = _object(request.get("elements"))
+    elements = as_object(request.get("elements"))
     if not elements:
         return _bounded(request.get("instance"))
     # The order of the model's columns; the search engine's is that of a hash.
@@ -244,21 +245,21 @@ def _asked(request: Mapping[str, Any]) -> Any:
 
 
 def _answer(source: Mapping[str, Any], scored: Mapping[str, Any]) -> Any:
-    said = _object(source.get("prediction"))
-    response = _object(source.get("response"))
+    said = as_object(source.get("prediction"))
+    response = as_object(source.get("response"))
     return _first(
         scored.get("predicted_label"),
         _labels(scored, "true_positive", "false_positive"),
         scored.get("prediction"),
         said.get("label"),
         said.get("value"),
-        _few(_object(response.get("elements"))) or None,
+        _few(as_object(response.get("elements"))) or None,
         response.get("instance"),
     )
 
 
 def _truth(source: Mapping[str, Any], scored: Mapping[str, Any]) -> Any:
-    feedback = _object(source.get("feedback"))
+    feedback = as_object(source.get("feedback"))
     return _first(
         scored.get("truth_label"),
         _labels(scored, "true_positive", "false_negative"),
@@ -296,7 +297,3 @@ def _bounded(value: Any) -> Any:
 
 def _cut(text: str, *, is_cut: bool = False) -> str:
     return f"{text[:_MOST_CHARACTERS]}…" if is_cut or len(text) > _MOST_CHARACTERS else text
-
-
-def _object(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from request_logger.archives.records import FIELDS, Record, is_record, record_of
-from request_logger.common.times import as_timestamp, time_key
+from request_logger.common.times import as_timestamp, time_key, utc_text
 from request_logger.documents.envelope import parse_array, parse_structured
 from request_logger.documents.event import BadEventError, Event, from_structured, kind_of
 from request_logger.settings import Settings
@@ -89,7 +89,7 @@ def written_at(path: Path) -> str:
         moment = datetime.fromtimestamp(path.stat().st_mtime, UTC)
     except (OSError, ValueError, OverflowError):
         moment = datetime.fromtimestamp(0, UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return utc_text(moment, "milliseconds")
 
 
 def _text(path: Path) -> Iterator[tuple[int, Value]]:

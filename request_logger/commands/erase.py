@@ -14,10 +14,11 @@ from uuid import uuid4
 from request_logger.analytics.conditions import Condition, selected
 from request_logger.analytics.selection import Selection
 from request_logger.commands.engine_access import quiet_engine
-from request_logger.commands.job_writer import Refusals, as_time, job_writer
+from request_logger.commands.job_writer import Refusals, job_writer
 from request_logger.commands.selection_args import add_where
 from request_logger.common.erasures import ERASURES_INDEX
 from request_logger.common.json import dumps
+from request_logger.common.times import utc_text
 from request_logger.erasure.audit import Audit
 from request_logger.erasure.disk import damaged_databases
 from request_logger.erasure.erase import Erasure, Found, all_indices
@@ -110,7 +111,7 @@ def _erase(engine: SearchEngine, settings: Settings, arguments: argparse.Namespa
             found = erasure.look()
             if number and not found.total:
                 break
-            passed = erasure.remove(writer, audit, as_time(now))
+            passed = erasure.remove(writer, audit, utc_text(now, "milliseconds"))
             done.removed.update(passed.removed)
             done.changed.update(passed.changed)
             done.left = passed.left

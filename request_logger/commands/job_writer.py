@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
 
 from request_logger.documents.document import degrade
 from request_logger.settings import Settings
@@ -48,8 +47,3 @@ def job_writer(engine: SearchEngine, settings: Settings, observer: Observer | No
         yield writer
     finally:
         writer.close(settings.store_timeout_seconds)
-
-
-def as_time(moment: datetime) -> str:
-    """Return a time in UTC as documents have it."""
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -15,10 +15,11 @@ from request_logger.analytics.conditions import selected
 from request_logger.analytics.selection import Query, Selection, having
 from request_logger.commands.durations import duration
 from request_logger.commands.engine_access import ask, quiet_engine
-from request_logger.commands.job_writer import Refusals, as_time, job_writer
+from request_logger.commands.job_writer import Refusals, job_writer
 from request_logger.commands.selection_args import add_chosen, add_pattern
 from request_logger.common.join_keys import KEYS_INDEX
 from request_logger.common.periods import end_of, with_periods
+from request_logger.common.times import utc_text
 from request_logger.errors import CommandError
 from request_logger.jobs.remove_payloads import query_of, remove_payloads
 from request_logger.logs import without_values
@@ -88,7 +89,7 @@ def _remove_documents(
     chosen: Selection | None,
     before: datetime,
 ) -> None:
-    old: Query = {"range": {"@timestamp": {"lt": before.isoformat(timespec="milliseconds").replace("+00:00", "Z")}}}
+    old: Query = {"range": {"@timestamp": {"lt": utc_text(before, "milliseconds")}}}
     own = [*with_periods(KEYS_INDEX, "month"), *with_periods(settings.index_name, settings.index_period)]
     pattern = arguments.pattern or ",".join((*INDEX_PATTERNS, DEAD_LETTER_INDEX, *own))
     if chosen is not None:
@@ -124,7 +125,7 @@ def _remove_payloads(
     refusals, bar = Refusals(), tqdm(unit=" documents", disable=None)
     with stopped_by_signals(), job_writer(engine, settings, refusals) as writer, bar:
         try:
-            removed = remove_payloads(engine, writer, pattern, query, as_time(now), bar.update)
+            removed = remove_payloads(engine, writer, pattern, query, utc_text(now, "milliseconds"), bar.update)
         except (ScanError, StoreUnavailableError) as error:
             raise CommandError(f"{error}; run the command again to continue") from None
     for index, count in sorted(removed.by_index.items()):

@@ -21,6 +21,7 @@ from request_logger.commands.job_writer import job_writer
 from request_logger.commands.near import tell_near
 from request_logger.commands.selection_args import add_selection, deployments_of, selection_of
 from request_logger.common.json import dumps, loads
+from request_logger.common.times import utc_text
 from request_logger.errors import CommandError
 from request_logger.jobs.deployment_evidence import gathered, judged, replaced
 from request_logger.jobs.rescore import Counts, Rescore, Scorers, table
@@ -199,7 +200,7 @@ def _number(value: float | None) -> str:
 
 def _shown(reached: int) -> str:
     try:
-        return datetime.fromtimestamp(reached / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return utc_text(datetime.fromtimestamp(reached / 1000, UTC), "milliseconds")
     except (OverflowError, ValueError, OSError):
         return str(reached)
 

@@ -1,1 +1,1 @@
-"""Names, periods, times, JSON: pure helpers that import no other package of this program."""
+"""Names, periods, times, JSON, a polling thread: helpers that import no other package of this program."""

@@ -118,6 +118,11 @@ def _fragment(value: Any) -> orjson.Fragment:
     raise TypeError
 
 
+def as_object(value: Any) -> dict[str, Any]:
+    """Return a parsed value if it is an object, else an empty one."""
+    return value if isinstance(value, dict) else {}
+
+
 def loads(raw: bytes | str) -> Any:
     """Parse JSON. Raises json.JSONDecodeError (orjson's is a subclass).
 

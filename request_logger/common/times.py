@@ -63,6 +63,11 @@ def instant(milliseconds: int) -> str:
     return f"{_second(milliseconds // 1000)}.{milliseconds % 1000:03}Z"
 
 
+def utc_text(moment: datetime, timespec: str = "auto") -> str:
+    """Return an aware time as RFC 3339 text in UTC, with ``timespec`` as in `datetime.isoformat`."""
+    return moment.astimezone(UTC).isoformat(timespec=timespec).replace("+00:00", "Z")
+
+
 # Consecutive events mostly have the same second.
 @lru_cache(maxsize=64)
 def _second(seconds: int) -> str:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from request_logger.common.chunks import chunks
+from request_logger.common.times import utc_text
 from request_logger.demo.story import NAMESPACE, Message
 from request_logger.documents.audit import is_audited
 
@@ -124,7 +125,7 @@ def _event(kind: str, biopsy: Biopsy, time: datetime, deployment: str, body: Any
         "id": f"{kind}-{biopsy.id}",
         "source": "http://127.0.0.1:8000/",
         "type": f"io.seldon.serving.{kind}",
-        "time": time.astimezone(UTC).isoformat().replace("+00:00", "Z"),
+        "time": utc_text(time),
         "requestid": biopsy.id,
         "namespace": NAMESPACE,
         "inferenceservicename": deployment,

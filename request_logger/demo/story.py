@@ -16,6 +16,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
+from request_logger.common.times import utc_text
 from request_logger.errors import CommandError
 
 PREDICTIONS, WITH_FEEDBACK, REWARDED = 100, 63, 46
@@ -133,7 +134,7 @@ def event(kind: str, request_id: str, deployment: str, time: datetime, body: Any
         "Ce-Requestid": request_id,
         "Ce-Source": "http://127.0.0.1:8000/",
         "Ce-Specversion": "1.0",
-        "Ce-Time": time.isoformat().replace("+00:00", "Z"),
+        "Ce-Time": utc_text(time),
         "Ce-Type": f"io.seldon.serving.{kind}",
         "Content-Type": "application/json",
         "Content-Length": str(len(raw)),

@@ -9,7 +9,7 @@ from base64 import b64decode
 from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import Any
 
-from request_logger.common.json import dumps, loads
+from request_logger.common.json import as_object, dumps, loads
 from request_logger.documents.key_document import target_of
 from request_logger.erasure.subjects import Subject, subject_of
 from request_logger.kafka.letter_content import INDEX
@@ -64,10 +64,9 @@ def remove_letters(engine: SearchEngine, ids: Sequence[str]) -> int:
 
 def _document(letter: Mapping[str, Any]) -> dict[str, Any]:
     try:
-        document = loads(letter["document"])
+        return as_object(loads(letter["document"]))
     except (KeyError, TypeError, ValueError):
         return {}
-    return document if isinstance(document, dict) else {}
 
 
 def _is_record_of(record: Mapping[str, Any], ids: Set[str]) -> bool:

@@ -10,11 +10,13 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from request_logger.common.erasures import BLOCK, ERASURES_INDEX, MOST_BLOCKED, erased_digest
 from request_logger.common.join_keys import JoinKey, key_text
 from request_logger.common.names import row_named
+from request_logger.common.polling import Pause, PollingThread
 from request_logger.common.times import time_key
 from request_logger.documents.event import Event, IgnoredEventError, join_key_of
 from request_logger.documents.key_document import key_id
@@ -103,12 +105,12 @@ class ErasedIdsReader:
         self._count = 0
         self._read_at = float("-inf")
         self._is_warned = False
-        self._stopping = threading.Event()
         self._loaded = threading.Event()
+        self._thread = PollingThread("erased-ids", self._poll, self._failed)
         if poll_seconds <= 0:
             self._loaded.set()
         else:
-            threading.Thread(target=self._run, name="erased-ids", daemon=True).start()
+            self._thread.start()
 
     @property
     def is_loaded(self) -> bool:
@@ -121,18 +123,18 @@ class ErasedIdsReader:
 
     def close(self) -> None:
         """Stop the thread."""
-        self._stopping.set()
+        self._thread.close(0.0)
 
-    def _run(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                self.look()
-            except StoreUnavailableError:
-                pass  # what is known stays; the search engine's outage is reported elsewhere
-            except Exception:
-                log.exception("the erased ids could not be read")
-                self._loaded.set()
-            self._stopping.wait(self._poll_seconds if self.is_loaded else min(_RETRY_SECONDS, self._poll_seconds))
+    def _poll(self) -> Pause:
+        # What is known stays during an outage of the search engine, which is reported elsewhere.
+        with suppress(StoreUnavailableError):
+            self.look()
+        return Pause(self._poll_seconds if self.is_loaded else min(_RETRY_SECONDS, self._poll_seconds))
+
+    def _failed(self, error: Exception) -> Pause:
+        log.error("the erased ids could not be read", exc_info=error)
+        self._loaded.set()
+        return Pause(self._poll_seconds)
 
     def look(self) -> None:
         """Read the hashes if their number has changed. Raises StoreUnavailableError."""

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import quote
 
 from request_logger.analytics.selection import Query, any_of, exists, has_part, without
+from request_logger.common.times import utc_text
 from request_logger.documents.document import Document
 from request_logger.documents.kept_fields import REMOVED
 from request_logger.documents.payload_removal import without_payloads
@@ -41,7 +42,7 @@ class Removed:
 
 def query_of(before: datetime, clauses: Sequence[Query] = ()) -> Query:
     """Return the query for documents from before a time that still have their payloads, and match all ``clauses``."""
-    old = {"range": {"@timestamp": {"lt": before.isoformat(timespec="milliseconds").replace("+00:00", "Z")}}}
+    old = {"range": {"@timestamp": {"lt": utc_text(before, "milliseconds")}}}
     return without(exists(REMOVED), old, any_of(*map(has_part, ("request", "response", "feedback"))), *clauses)
 
 

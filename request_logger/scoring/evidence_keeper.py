@@ -7,9 +7,8 @@ knows.
 from __future__ import annotations
 
 import logging
-import threading
-from collections.abc import Callable
 
+from request_logger.common.polling import Pause, PollingThread
 from request_logger.scoring.known_evidence import KnownEvidence
 from request_logger.scoring.stored_evidence import INDEX, EvidenceError, StoredEvidence
 from request_logger.store.changes import StoreUnavailableError
@@ -32,11 +31,10 @@ class EvidenceKeeper:
 
     def __init__(self, engine: EngineReader) -> None:
         self._stored = StoredEvidence(engine)
-        self._wake = threading.Event()
-        self._closing = threading.Event()
-        self.known = KnownEvidence(noticed=self._wake.set)
+        self._thread = PollingThread("evidence", self._look, self._failed, is_last_at_end=True)
+        self.known = KnownEvidence(noticed=self._thread.wake)
+        self._step = self._load
         self._told: set[str] = set()
-        self._thread = threading.Thread(target=self._run, name="evidence", daemon=True)
 
     def start(self) -> None:
         """Start the thread."""
@@ -44,21 +42,26 @@ class EvidenceKeeper:
 
     def close(self, timeout: float) -> None:
         """Store what is new, and stop the thread, in at most ``timeout`` seconds."""
-        self._closing.set()
-        self._wake.set()
-        if self._thread.is_alive():
-            self._thread.join(timeout)
+        self._thread.close(timeout)
 
-    def _run(self) -> None:
-        done = self._attempt(self._load)
-        while not self._closing.is_set():
-            if done:
-                self._wake.wait(EXPIRY_SECONDS)
-                self._closing.wait(_LEAST_SECONDS)
-            else:
-                self._closing.wait(_RETRY_SECONDS)
-            self._wake.clear()
-            done = self._attempt(self._share)
+    def _look(self) -> Pause:
+        step, self._step = self._step, self._share
+        try:
+            step()
+        except StoreUnavailableError:
+            # The writer tells that the search engine doesn't answer.
+            pass
+        except EvidenceError as error:
+            if self._is_new(str(error)):
+                log.warning("%s: %s", _ALONE, error)
+            return Pause(0.0, _RETRY_SECONDS)
+        return Pause(EXPIRY_SECONDS, _LEAST_SECONDS)
+
+    def _failed(self, error: Exception) -> Pause:
+        """Log a defect, each kind once."""
+        if self._is_new(type(error).__name__):
+            log.error("%s: %s", _ALONE, type(error).__name__, exc_info=error)
+        return Pause(0.0, _RETRY_SECONDS)
 
     def _load(self) -> None:
         for origin, evidence in self._stored.all().items():
@@ -76,24 +79,6 @@ class EvidenceKeeper:
             raise
         for origin, evidence in merged.items():
             self.known.join(origin, evidence)
-
-    def _attempt(self, step: Callable[[], None]) -> bool:
-        """Take a step; return whether it was not refused. Each kind of failure is logged once."""
-        try:
-            step()
-        except StoreUnavailableError:
-            # The writer tells that the search engine doesn't answer.
-            return True
-        except EvidenceError as error:
-            if self._is_new(str(error)):
-                log.warning("%s: %s", _ALONE, error)
-            return False
-        except Exception as error:
-            # A defect of this program must not end the thread.
-            if self._is_new(type(error).__name__):
-                log.error("%s: %s", _ALONE, type(error).__name__, exc_info=error)
-            return False
-        return True
 
     def _is_new(self, failure: str) -> bool:
         is_new = failure not in self._told and len(self._told) < _MOST_TOLD

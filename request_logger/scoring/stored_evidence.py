@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from request_logger.common.chunks import chunks
-from request_logger.common.json import dumps
+from request_logger.common.json import as_object, dumps
 from request_logger.scoring.evidence import NOTHING, Evidence, Origin, as_json, from_json, join
 from request_logger.scoring.known_evidence import FixedEvidence
 from request_logger.store.errors import reason_of
@@ -100,15 +100,15 @@ class StoredEvidence:
             raise EvidenceError(f"{status}: {reason_of(answer)}")
         read: list[tuple[Evidence, dict[str, Any]]] = []
         exists = True
-        for each in map(_dict, found):
-            error = _dict(each.get("error"))
+        for each in map(as_object, found):
+            error = as_object(each.get("error"))
             if error.get("type") == _NO_INDEX:
                 exists = False
             elif error:
                 raise EvidenceError(reason_of(each))
             if each.get("found") is True:
                 version = {"if_seq_no": each.get("_seq_no"), "if_primary_term": each.get("_primary_term")}
-                read.append((from_json(_dict(each.get("_source")).get("evidence")), version))
+                read.append((from_json(as_object(each.get("_source")).get("evidence")), version))
             else:
                 read.append((NOTHING, {}))
         return read, exists
@@ -125,11 +125,11 @@ class StoredEvidence:
         items = answer.get("items") if status == 200 and isinstance(answer, dict) else None
         if not isinstance(items, list) or len(items) != documents:
             raise EvidenceError(f"{status}: {reason_of(answer)}")
-        results = [next(iter(_dict(item).values()), None) for item in items]
-        for result in map(_dict, results):
+        results = [next(iter(as_object(item).values()), None) for item in items]
+        for result in map(as_object, results):
             if result.get("status") not in (200, 201, 409):
                 raise EvidenceError(f"{result.get('status')}: {reason_of(result)}")
-        return [_dict(result).get("status") != 409 for result in results]
+        return [as_object(result).get("status") != 409 for result in results]
 
 
 def fixed_evidence(engine: EngineReader) -> FixedEvidence:
@@ -151,7 +151,3 @@ def _origin(source: Mapping[str, Any]) -> Origin:
 
 def _id(origin: Origin) -> str:
     return hashlib.sha256(dumps(list(origin))).hexdigest()
-
-
-def _dict(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}

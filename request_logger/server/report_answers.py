@@ -71,6 +71,10 @@ class ReportAnswers:
             log.error("%s could not be answered", path, exc_info=error)
             return error_answer(500, "internal error; see the log")
 
+    def load_pages(self) -> None:
+        """Load what the pages need before the first view of one."""
+        _ = self._pages
+
     def _metrics(self, parameters: Mapping[str, str]) -> Answer:
         return Answer(200, self._exporter.exposition(), {"Content-Type": CONTENT_TYPE})
 

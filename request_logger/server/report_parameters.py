@@ -9,6 +9,7 @@ from request_logger.analytics.contrasts import Form
 from request_logger.analytics.deployments import ListOptions
 from request_logger.analytics.errors import BadQueryError
 from request_logger.analytics.report import Options
+from request_logger.analytics.surface import Surface
 from request_logger.analytics.thresholds.cells import Costs
 from request_logger.analytics.wrong_predictions import DEFAULT_ROWS, Order
 from request_logger.analytics.wrong_predictions import Options as WrongOptions
@@ -54,12 +55,14 @@ def report_options(given: Given) -> Options:
         costs=Costs.of(given["cost"]) if given.get("cost") else None,
         across=across,
         metric=given.get("metric", ""),
+        surface=Surface.SERVER,
     )
 
 
 def list_options(given: Given) -> ListOptions:
     """Return the options of the list of deployments."""
-    return ListOptions(given.get("target", ""), given.get("from") or None, given.get("to") or None, conditions(given))
+    span = given.get("from") or None, given.get("to") or None
+    return ListOptions(given.get("target", ""), *span, conditions(given), Surface.SERVER)
 
 
 def wrong_options(given: Given) -> WrongOptions:
@@ -103,6 +106,7 @@ def comparison_options(given: Given) -> Comparison:
         form=Form(form),
         mature=_flag(given.get("mature", "")),
         where=conditions(given),
+        surface=Surface.SERVER,
     )
 
 

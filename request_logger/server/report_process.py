@@ -1,4 +1,4 @@
-"""Runs reports in one process per worker, one at a time; the first request starts it.
+"""Runs reports in one process per worker, one at a time; the first request starts it, with UI=true the worker does.
 
 A report sends many searches and computes for up to seconds. In the worker's own process, in a thread or not, every
 event would wait for it, since Python runs one thread at a time.
@@ -41,6 +41,12 @@ class ReportProcess:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._stream: BufferedRWPair | None = None
+
+    def start(self) -> None:
+        """Start the process before the first request, which would wait a second for it."""
+        # Where it fails, a request tries again.
+        with self._lock, suppress(OSError):
+            self._start()
 
     def ask(self, path: str, parameters: Mapping[str, str]) -> Answer:
         """Return the answer to a GET request; 429 if another request still holds the process after WAIT_SECONDS."""

@@ -28,6 +28,8 @@ def add_routes(app: Flask, settings: Settings) -> None:
     A server whose settings nobody changed shows no document to those who reach it.
     """
     process = ReportProcess(settings)
+    if settings.ui:
+        process.start()
 
     def read() -> Response:
         # A parameter may be repeated, such as `where`: its values are joined to lines.

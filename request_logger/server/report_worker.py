@@ -16,14 +16,14 @@ from request_logger.server.report_process import write_line
 from request_logger.settings import Settings
 
 # Longer than the usual scrape intervals of Prometheus, so that scrapes find the process running; after that, freeing
-# its memory is worth the restart.
+# its memory is worth the restart. With UI=true somebody may open a page at any time.
 _IDLE_SECONDS = 120.0
 # Events take priority where processes share a core.
 _NICENESS = 5
 
 
 def main(descriptor: int) -> None:
-    """Answer requests until the worker closes the socket or sends none for _IDLE_SECONDS."""
+    """Answer requests until the worker closes the socket or, without UI=true, sends none for _IDLE_SECONDS."""
     # The server handles Ctrl-C and then closes the socket.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.nice(_NICENESS)
@@ -31,7 +31,10 @@ def main(descriptor: int) -> None:
         settings = Settings(**loads(stream.readline()))
         logs.configure(settings.log_level, settings.log_format)
         answers = ReportAnswers(settings)
-        own.settimeout(_IDLE_SECONDS)
+        if settings.ui:
+            answers.load_pages()
+        else:
+            own.settimeout(_IDLE_SECONDS)
         while line := _next_line(stream):
             request = loads(line)
             answer = answers.answer(request["path"], request["parameters"])

@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
 
 from request_logger.common.json import literal
+from request_logger.common.times import utc_text
 from request_logger.errors import CommandError
 from request_logger.upload.client import Fate, FeedbackClient, Verdict
 from request_logger.upload.columns import TIME, Columns, RowError
@@ -70,8 +71,7 @@ class Source:
                 continue
             body = literal(feedback)
             if TIME not in feedback:
-                moment = (start + timedelta(microseconds=number)).astimezone(UTC)
-                feedback[TIME] = moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
+                feedback[TIME] = utc_text(start + timedelta(microseconds=number), "microseconds")
                 yield Sent(row.line, feedback, literal(feedback)), body
             else:
                 yield Sent(row.line, feedback, body), body

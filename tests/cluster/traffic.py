@@ -6,10 +6,10 @@ import http.client
 import threading
 import time
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Self
+from functools import partial
 from urllib.parse import urlsplit
 
+from bench.background import Background
 from tests.helpers import Sender, event, ndarray
 
 # KServe's agent waits for 10 s, Seldon's executor for 60; the shortest gives up before the first retry.
@@ -34,32 +34,17 @@ class Outcome:
         return len(self.acknowledged) + len(self.refused) + len(self.unanswered)
 
 
-class Traffic:
+class Traffic(Background):
     """Sends requests of predictions for the duration of the block; each has an id of its own."""
 
     def __init__(self, url: str, deployment: str) -> None:
+        senders = [(patience, number) for patience in PATIENCE for number in range(_SENDERS_OF_EACH)]
+        runs = (partial(self._send_all, patience, f"{patience}-{number}") for patience, number in senders)
+        super().__init__(*runs, seconds=max(PATIENCE) + 10)
         self._url = url
         self._deployment = deployment
-        self._stop = threading.Event()
         self._lock = threading.Lock()
         self.outcome = Outcome()
-        self._threads = [
-            threading.Thread(target=self._send_all, args=(patience, f"{patience}-{number}"), daemon=True)
-            for patience in PATIENCE
-            for number in range(_SENDERS_OF_EACH)
-        ]
-
-    def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join(max(PATIENCE) + 10)
 
     def _send_all(self, patience: float, name: str) -> None:
         sender = Sender(self._url, timeout=patience)

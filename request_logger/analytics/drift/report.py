@@ -19,7 +19,9 @@ from request_logger.analytics.drift.stored_baselines import StoredBaselines
 from request_logger.analytics.queries import QueryRunner
 from request_logger.analytics.scope import Scope, find_scope
 from request_logger.analytics.selection import PREDICTION, any_of, exists
+from request_logger.analytics.surface import Control, Surface
 from request_logger.analytics.windows import Windows, windows_of
+from request_logger.common.times import utc_text
 from request_logger.settings import Settings
 from request_logger.store.excluded_indices import left_out_note
 from request_logger.store.ports import EngineReader
@@ -37,7 +39,7 @@ class DriftOptions:
     """The options of a drift report; see `windows_of` for ``against``, `find_scope` for the target and the time span.
 
     ``fields``: names of the fields to look at; empty: all. ``reset``: choose the cells of a fixed reference anew.
-    ``where``: conditions on the documents of both sides, see `conditions.where`.
+    ``where``: conditions on the documents of both sides, see `conditions.where`. ``surface``: where the notes are read.
     """
 
     target: str = ""
@@ -47,25 +49,36 @@ class DriftOptions:
     fields: tuple[str, ...] = ()
     reset: bool = False
     where: tuple[str, ...] = ()
+    surface: Surface = Surface.TERMINAL
 
 
 def drift_report(
     engine: EngineReader, settings: Settings, options: DriftOptions, *, only_own: bool = False, stores: bool = True
 ) -> Report:
-    """Return the report, or of several deployments their list. Raises BadQueryError, StoreUnavailableError.
+    """Return the report, or of several deployments their list. ``only_own`` restricts it to the logger's own indices.
 
-    ``only_own`` restricts it to the logger's own indices. Without ``stores`` no baseline is stored. A baseline that
-    can't be stored is a note, since this look doesn't depend on it.
+    Raises as `drift_over` does.
+    """
+    scope = find_scope(engine, settings, options.target, options.start, options.end, only_own=only_own)
+    return drift_over(engine, settings, scope, options, stores=stores)
+
+
+def drift_over(
+    engine: EngineReader, settings: Settings, scope: Scope, options: DriftOptions, *, stores: bool
+) -> Report:
+    """Return the report, or a list of deployments, on the documents of a scope that fulfil the options' conditions.
+
+    Without ``stores`` no baseline is stored. A baseline that can't be stored is a note, since this look doesn't depend
+    on it. Raises BadQueryError for an invalid option, StoreUnavailableError.
     """
     runner = QueryRunner(engine)
-    scope = find_scope(engine, settings, options.target, options.start, options.end, only_own=only_own)
     scope = where(runner, scope, options.where)
     windows = windows_of(scope, options.against)
     stored = StoredBaselines(engine, " ".join((windows.current.indices, options.target, *options.where)), windows.fixed)
     look = _Look(runner, options, windows, stored if windows.fixed else None, stores=stores)
 
     def made() -> Report:
-        listed = several(runner, windows.current, settings, options.target, "Drift is")
+        listed = several(runner, windows.current, settings, options.target, "Drift is", options.surface)
         return look.report() if listed is None else look.asked() | {"level": Level.UNKNOWN.value} | listed
 
     report = runner.settled(made, scope.indices)
@@ -101,7 +114,7 @@ class _Look:
         """Return the report. Raises BadQueryError, StoreUnavailableError."""
         self._notes = []
         found = candidates(self._runner, self._current, self._reference, self._options.fields)
-        now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        now = utc_text(datetime.now(UTC), "seconds")
         baselines = self._baselines(found.fields, now)
         counts = count_cells(self._runner, self._current, [each.cells for each in baselines.values()])
         judged = judge(found.fields, baselines, counts)
@@ -172,7 +185,8 @@ class _Look:
         if not documents[1]:
             self._notes.append("There are no predictions in the time span.")
         if left_out:
-            self._notes.append(f"{left_out:,} more fields than {MOST_FIELDS} are not looked at: --fields names others.")
+            naming = Control.FIELDS.on(self._options.surface)
+            self._notes.append(f"{left_out:,} more fields than {MOST_FIELDS} are not looked at: {naming} names others.")
         if any(each.distances and each.distances.p_value is None for each in judged):
             self._notes.append(
                 f"No p-values over {MOST_TESTED:,} documents: any difference is significant, so the distance decides."

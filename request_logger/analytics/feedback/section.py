@@ -52,9 +52,7 @@ def selection_report(
     if scope.date_field == FEEDBACK_DATE:
         # Predictions without feedback are in no time span.
         return None
-    aggs = {name: {"filter": exists(path)} for name, path in (("labels", LABEL), ("values", VALUE))}
-    counts = runner.aggregate(scope, aggs, PREDICTION)
-    labels, values = (counts.get(name, {}).get("doc_count", 0) for name in aggs)
+    labels, values = _objects(runner, scope)
     audit = audits.find_audit(runner, scope)
     if not (labels or values or audit):
         return None
@@ -79,6 +77,19 @@ def selection_report(
         if audit is not None and "reason" not in section["audit"] and "reason" not in section:
             section["audit"] |= _powered(runner, audit, together)
     return section
+
+
+def has_selection(runner: QueryRunner, scope: Scope) -> bool:
+    """Return whether there is anything to report: `prediction` objects, or an audit."""
+    return scope.date_field != FEEDBACK_DATE and (
+        any(_objects(runner, scope)) or audits.find_audit(runner, scope) is not None
+    )
+
+
+def _objects(runner: QueryRunner, scope: Scope) -> tuple[int, int]:
+    """Return how many predictions have a `prediction` object with a label, and with a number."""
+    counts = runner.counts(scope, {"labels": exists(LABEL), "values": exists(VALUE)}, PREDICTION)
+    return counts["labels"], counts["values"]
 
 
 def coverage_note(counts: Json) -> str:

@@ -48,7 +48,7 @@ def content_of(report: Report, view: View | None = None, section: Section | None
         "head": head(report),
         "is_empty": not report["coverage"]["predictions"] and not tasks and not evaluations,
         "tasks": tasks,
-        "metric_names": list(dict(_metric_names(report)).items()),
+        "metric_names": list(dict(_metric_names(report)).items()) if section is Section.QUALITY else [],
         "evaluations": evaluations,
         "selection": _selection(report),
         "plots": list(of_report(report)) if section in (None, Section.FEEDBACK) else [],

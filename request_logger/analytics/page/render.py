@@ -12,6 +12,7 @@ from request_logger.analytics.page.content import content_of
 from request_logger.analytics.page.environment import template
 from request_logger.analytics.page.plots import of_drift
 from request_logger.analytics.page.view import Link, Section, View
+from request_logger.analytics.surface import Surface
 from request_logger.analytics.wrong_table import wrong_table
 from request_logger.store.excluded_indices import left_out_note
 
@@ -66,7 +67,7 @@ def section_page(
 
 def comparison_page(found: Report) -> str:
     """Return the HTML page of a comparison."""
-    return template("compare").render(**_comparison(found))
+    return template("compare").render(**_comparison(found, Surface.TERMINAL))
 
 
 def compare_form(view: View, deployments: Sequence[Report], problem: str = "") -> str:
@@ -89,11 +90,11 @@ def compare_page(view: View, found: Report, wrong: Mapping[str, Report]) -> str:
     tables = [(name, wrong_table(each)) for name, each in wrong.items()]
     urls = [view.errors(each) for each in wrong.values()]
     return template("comparing").render(
-        view=view, wrong=tables, urls=urls, suggested=[], problem="", **_comparison(found)
+        view=view, wrong=tables, urls=urls, suggested=[], problem="", **_comparison(found, Surface.SERVER)
     )
 
 
-def _comparison(found: Report) -> Report:
+def _comparison(found: Report, surface: Surface) -> Report:
     return {
         "found": found,
         "title": comparison_text.head(found),
@@ -101,7 +102,7 @@ def _comparison(found: Report) -> Report:
         "rows": list(comparison_text.rows(found)),
         "class_header": comparison_text.CLASS_HEADER,
         "class_rows": list(comparison_text.class_rows(found)),
-        "notes": list(comparison_text.notes(found)),
+        "notes": list(comparison_text.notes(found, surface)),
         "verdict": comparison_text.verdict_line(found["verdict"], (found["a"]["name"], found["b"]["name"])),
         "left_out": left_out_note(found["left_out"]) if "left_out" in found else "",
     }

@@ -18,6 +18,7 @@ from request_logger.analytics.selection import PREDICTION, WITH_FEEDBACK
 from request_logger.analytics.shares import Dependence
 from request_logger.analytics.splits import window_of
 from request_logger.analytics.tasks import Task
+from request_logger.common.times import utc_text
 from scorers.base import Metric, mean_of
 
 Report = dict[str, Any]
@@ -92,7 +93,7 @@ def _coverage(runner: QueryRunner, scope: Scope, window: str, maturity: Maturity
     found = {each.key: each.count for each in with_feedback}
     points = [
         {
-            "start": each.key.isoformat().replace("+00:00", "Z"),
+            "start": utc_text(each.key),
             "n": each.count,
             "with_feedback": found.get(each.key, 0),
             "share": found.get(each.key, 0) / each.count,
