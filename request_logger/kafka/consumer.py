@@ -32,6 +32,7 @@ from request_logger.kafka.pacing import Pacing
 from request_logger.kafka.partition import NOT_SENT, Partition, PendingRecord
 from request_logger.kafka.record import Record
 from request_logger.kafka.telemetry import KafkaTelemetry
+from request_logger.otlp import TracerLike
 from request_logger.settings import Settings
 from request_logger.store.changes import StoreUnavailableError
 from request_logger.store.client.client import SearchEngine
@@ -76,8 +77,10 @@ class KafkaConsumer:
         redactor: Redactor,
         telemetry: Telemetry,
         forwarder: Forwarder | None,
+        tracer: TracerLike | None,
     ) -> None:
         self._settings = settings
+        self._tracer = tracer
         self._forwarder = forwarder
         self._pipeline = pipeline
         self._engine = engine
@@ -222,7 +225,7 @@ class KafkaConsumer:
     def _pending_record(self, record: Record) -> PendingRecord:
         telemetry = self._events_telemetry
         try:
-            event, send = prepared(self._pipeline, record, self._settings)
+            event, send = prepared(self._pipeline, record, self._settings, self._tracer)
         except IgnoredEventError as error:
             telemetry.events.labels("", outcome_of(error)).inc()
             return PendingRecord(record)
