@@ -30,6 +30,7 @@ from request_logger.scoring.score import settler
 from request_logger.settings import Settings
 from request_logger.spool import BATCH_EVENTS, Replayer, Spool
 from request_logger.store.client.client import SearchEngine
+from request_logger.store.writing.block_watch import BlockWatch
 from request_logger.store.writing.bulk_tokens import BulkTokens
 from request_logger.store.writing.locator import Locator
 from request_logger.store.writing.ports import Limits
@@ -139,7 +140,9 @@ def build(
     locator = Locator(settings.index_period, merging(settle))
     tracer = None if otlp is None else otlp.tracer
     traced = engine if tracer is None else TimedEngine(engine)
-    writer = Writer(traced, degrade, telemetry, limits, tokens, locator, telemetry.looked_up)
+    writer = Writer(
+        traced, degrade, BlockWatch(telemetry, engine.request), limits, tokens, locator, telemetry.looked_up
+    )
     spool = _spool(settings, telemetry)
     keys = parse_join_keys(settings.join_keys)
     erased = ErasedIds(keys)
