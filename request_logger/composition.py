@@ -6,28 +6,31 @@ Nothing else builds them. The routes, the Kafka consumer and the retry of dead l
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 from prometheus_client import CollectorRegistry
 
 from request_logger.common.join_keys import parse_join_keys
 from request_logger.documents.document import degrade
+from request_logger.documents.event import Event
 from request_logger.forward import Forwarder, new_forwarder
 from request_logger.ingest.access import Access
 from request_logger.ingest.erased import ErasedIds, ErasedIdsReader
 from request_logger.ingest.key_plan import KeyPlans
 from request_logger.ingest.memory_budget import Budget
-from request_logger.ingest.pipeline import IngestPipeline
+from request_logger.ingest.pipeline import IngestPipeline, Prepared
 from request_logger.ingest.redaction import Redactor
 from request_logger.ingest.replies import Replies
 from request_logger.ingest.write_plan import merging
 from request_logger.metadata import MetadataSource, metadata_source
-from request_logger.otlp import Exported, Otlp, TimedEngine, start
+from request_logger.otlp import Exported, Otlp, Source, TimedEngine, TracerLike, start
 from request_logger.scoring.evidence_keeper import EvidenceKeeper
 from request_logger.scoring.rules import Chooser
 from request_logger.scoring.score import settler
 from request_logger.settings import Settings
 from request_logger.spool import BATCH_EVENTS, Replayer, Spool
 from request_logger.store.client.client import SearchEngine
+from request_logger.store.writing.block_watch import BlockWatch
 from request_logger.store.writing.bulk_tokens import BulkTokens
 from request_logger.store.writing.locator import Locator
 from request_logger.store.writing.ports import Limits
@@ -74,6 +77,11 @@ class Parts:
     forwarder: Forwarder | None
     pipeline: IngestPipeline
     otlp: Otlp | None
+
+    @property
+    def tracer(self) -> TracerLike | None:
+        """What makes traces of events; None where they are off."""
+        return None if self.otlp is None else self.otlp.tracer
 
     def close(self) -> None:
         """Finish what is under way, then stop all threads."""
@@ -130,8 +138,11 @@ def build(
         cache_max_bytes=settings.cache_max_bytes,
     )
     locator = Locator(settings.index_period, merging(settle))
-    traced = TimedEngine(engine) if otlp is not None and otlp.tracer is not None else engine
-    writer = Writer(traced, degrade, telemetry, limits, tokens, locator, telemetry.looked_up)
+    tracer = None if otlp is None else otlp.tracer
+    traced = engine if tracer is None else TimedEngine(engine)
+    writer = Writer(
+        traced, degrade, BlockWatch(telemetry, engine.request), limits, tokens, locator, telemetry.looked_up
+    )
     spool = _spool(settings, telemetry)
     keys = parse_join_keys(settings.join_keys)
     erased = ErasedIds(keys)
@@ -157,7 +168,7 @@ def build(
         replayer = Replayer(
             spool,
             settings.spool_dir,
-            pipeline.decoded,
+            pipeline.decoded if tracer is None else partial(_decoded_and_traced, pipeline, tracer),
             lambda: writer.down_for > 0 or not reader.is_loaded,
             telemetry,
             batch_bytes=settings.max_pending_bytes // _REPLAY_SHARE,
@@ -186,6 +197,14 @@ def build(
         pipeline=pipeline,
         otlp=otlp,
     )
+
+
+def _decoded_and_traced(pipeline: IngestPipeline, tracer: TracerLike, event: Event) -> Prepared:
+    """Decode an event of the spool, and make a trace of it, which goes on in that of the request."""
+    recording = tracer.begin({}, Source.SPOOL, event.trace_id)
+    if recording is not None:
+        recording.describe(event)
+    return pipeline.decoded(event, recording=recording)
 
 
 def _spool(settings: Settings, telemetry: Telemetry) -> Spool | None:

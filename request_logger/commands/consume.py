@@ -75,6 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
                 redactor=parts.redactor,
                 telemetry=parts.telemetry,
                 forwarder=parts.forwarder,
+                tracer=parts.tracer,
             )
         except KafkaException as error:
             raise CommandError(f"KAFKA_CONFIG: {error.args[0].str()}") from None

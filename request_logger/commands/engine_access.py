@@ -8,6 +8,7 @@ from typing import Any
 from request_logger.errors import CommandError
 from request_logger.settings import Settings
 from request_logger.store.client.client import SearchEngine
+from request_logger.store.errors import reason_of
 
 
 def quiet_engine(settings: Settings) -> SearchEngine:
@@ -38,5 +39,5 @@ def ask(
         return missing
     if status != 200 or not isinstance(answer, dict):
         hint = ": it has no delete-by-query" if path.endswith("_by_query") and status in (400, 404, 405) else ""
-        raise CommandError(f"{engine.urls[0]} answered {status} to {method} {path}{hint}: {str(answer)[:200]}")
+        raise CommandError(f"{engine.urls[0]} answered {status} to {method} {path}{hint}: {reason_of(answer)[:300]}")
     return answer

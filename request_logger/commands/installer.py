@@ -12,6 +12,7 @@ from request_logger.commands.engine_access import ask
 from request_logger.errors import CommandError
 from request_logger.store.changes import StoreUnavailableError
 from request_logger.store.client.client import SearchEngine
+from request_logger.store.errors import reason_of
 from request_logger.store.indices.capabilities import leaner
 from request_logger.store.indices.templates import is_current
 from request_logger.store.responses import Refusal, read_templates
@@ -78,7 +79,4 @@ class Installer:
         return [] if isinstance(found, Refusal) else found
 
     def _refused(self, method: str, path: str, status: int, answer: object) -> CommandError:
-        reason = str(answer)
-        if isinstance(answer, dict) and isinstance(answer.get("error"), dict):
-            reason = str(answer["error"].get("reason"))
-        return CommandError(f"{self.where} answered {status} to {method} {path}: {reason[:400]}")
+        return CommandError(f"{self.where} answered {status} to {method} {path}: {reason_of(answer)[:400]}")

@@ -78,6 +78,8 @@ class Audit:
         query = {"bool": {"filter": [{"term": {"kind": BLOCK}}, {"range": {"expires_at": {"lt": "now"}}}]}}
         body = {"size": 10_000, "query": query, "_source": False}
         status, answer = self._engine.request("POST", f"/{ERASURES_INDEX}/_search", body)
+        if status == 403:
+            raise CommandError(f"the engine answered 403 to POST /{ERASURES_INDEX}/_search: {reason_of(answer)}")
         hits = answer.get("hits", {}).get("hits", []) if status == 200 and isinstance(answer, dict) else []
         if hits:
             self._bulk([dumps({"delete": {"_index": ERASURES_INDEX, "_id": hit["_id"]}}) for hit in hits])

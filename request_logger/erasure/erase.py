@@ -31,9 +31,10 @@ from request_logger.errors import CommandError
 from request_logger.ingest.erased import ErasedIds
 from request_logger.ingest.write_plan import is_prediction
 from request_logger.settings import Settings
-from request_logger.store.changes import Change, Plan, RejectedError
+from request_logger.store.changes import Change, Plan, RejectedError, StoreUnavailableError
 from request_logger.store.client.client import SearchEngine
 from request_logger.store.client.scan import Hit
+from request_logger.store.errors import reason_of
 from request_logger.store.indices.templates import DEAD_LETTER_INDEX, INDEX_PATTERNS
 from request_logger.store.writing.writer import Writer
 
@@ -87,7 +88,8 @@ class Erasure:
         """
         everything = f"{self._pattern},{self._keys_pattern},{DEAD_LETTER_INDEX}"
         path = f"/{quote(everything, safe='*,')}/_refresh"
-        self._engine.request("POST", path, params={"ignore_unavailable": "true", "allow_no_indices": "true"})
+        # Without it documents of the last seconds would be missed.
+        self._ask("POST", path)
         self._choose()
         counted = Found()
         baselines = stored_baselines(self._engine)
@@ -140,15 +142,24 @@ class Erasure:
                 if len(self._subjects) > MOST_BLOCKED:
                     raise CommandError(f"--where: expected at most {MOST_BLOCKED:,} predictions, found more")
 
+    def _ask(self, method: str, path: str) -> dict[str, Any]:
+        """Send a request for indices that may be missing; return the answer. Raises CommandError if it is refused."""
+        tolerant = {"ignore_unavailable": "true", "allow_no_indices": "true"}
+        status, answer = self._engine.request(method, path, params=tolerant)
+        if status == 404:
+            return {}
+        if status >= 500 or status == 429:
+            raise StoreUnavailableError(f"the engine answered {status} to {method} {path}: {reason_of(answer)}")
+        if status != 200 or not isinstance(answer, dict):
+            raise CommandError(f"the engine answered {status} to {method} {path}: {reason_of(answer)}")
+        return answer
+
     def _keys_named(self, id: str) -> list[str]:
         """Return the ids of the join keys' documents that an id may be the value of, in any index."""
         text = key_text(id)
         if not self._keys or text is None:
             return []
-        tolerant = {"ignore_unavailable": "true", "allow_no_indices": "true"}
-        path = f"/{quote(self._pattern, safe='*,')}/_alias"
-        status, answer = self._engine.request("GET", path, params=tolerant)
-        known = answer if status == 200 and isinstance(answer, dict) else {}
+        known = self._ask("GET", f"/{quote(self._pattern, safe='*,')}/_alias")
         names = {without_period(name) for index, about in known.items() for name in (index, *about.get("aliases", {}))}
         return [key_id(name, key.path, text) for name in sorted(names) for key in self._keys]
 

@@ -22,6 +22,7 @@ from request_logger.documents.event import Event, IgnoredEventError, join_key_of
 from request_logger.documents.key_document import key_id
 from request_logger.ingest.sampling import SAMPLED
 from request_logger.store.changes import StoreUnavailableError
+from request_logger.store.errors import reason_of
 from request_logger.store.ports import EngineReader
 
 log = logging.getLogger(__name__)
@@ -86,9 +87,10 @@ class ErasedIds:
 class _RefusedError(Exception):
     """The search engine refuses the request, as it may until a privilege is granted; what is known stays."""
 
-    def __init__(self, status: int) -> None:
+    def __init__(self, status: int, reason: str) -> None:
         super().__init__(status)
         self.status = status
+        self.reason = reason
 
 
 class ErasedIdsReader:
@@ -143,7 +145,7 @@ class ErasedIdsReader:
         except _RefusedError as error:
             if not self._is_warned:
                 self._is_warned = True
-                text = f"the engine answered {error.status}: events of erased ids are not refused"
+                text = f"the engine answered {error.status}: {error.reason}: events of erased ids are not refused"
                 self._warn("erased", ERASURES_INDEX, text)
         # After a refusal, too: waiting would not help, and a spool would never be replayed.
         self._loaded.set()
@@ -155,7 +157,7 @@ class ErasedIdsReader:
             raise StoreUnavailableError(f"the engine answered {status} to a count of the erased ids")
         count = answer.get("count") if status == 200 and isinstance(answer, dict) else None
         if status not in (200, 404):
-            raise _RefusedError(status)
+            raise _RefusedError(status, reason_of(answer))
         if status == 404 or count == 0:
             self._erased.replace({})
         elif count != self._count or time.monotonic() - self._read_at >= _READ_AGAIN_SECONDS:
@@ -177,7 +179,7 @@ class ErasedIdsReader:
             hits = answer.get("hits", {}).get("hits") if status == 200 and isinstance(answer, dict) else None
             if not isinstance(hits, list):
                 if 400 <= status < 500 and status != 429:
-                    raise _RefusedError(status)
+                    raise _RefusedError(status, reason_of(answer))
                 raise StoreUnavailableError(f"the engine answered {status} to a search for the erased ids")
             for hit in hits:
                 expires = time_key(hit["_source"]["expires_at"])

@@ -195,9 +195,9 @@ class IngestPipeline:
         """Queue an event for the engine, never for the spool. Raises what `decoded` and `Prepared.queue` raise."""
         return self.decoded(event).queue()
 
-    def prepared(self, event: Event, arrival: Arrival = Arrival.IN_BULK) -> Callable[[], Future[Documents | None]]:
+    def prepared(self, event: Event, recording: Recording | None = None) -> Callable[[], Future[Documents | None]]:
         """Decode an event and return the function that queues it: see `Prepared.queue`."""
-        return self.decoded(event, arrival).queue
+        return self.decoded(event, recording=recording).queue
 
     def decoded(self, event: Event, arrival: Arrival = Arrival.IN_BULK, recording: Recording | None = None) -> Prepared:
         """Decode an event, for the engine, never for the spool.
@@ -224,9 +224,10 @@ class IngestPipeline:
                 settle = self._settle if recording is None else recording.timed(self._settle)
                 plan = self._plans.record(event, parts, settle)
                 watch = watched(plan) if event.part == "feedback" else plan
+                then: Callable[[Future[Any]], None] = ended
                 if recording is not None:
-                    watch = timed_plan(watch, recording)
-                return self._writer.submit(watch, weight, ended, arrival)
+                    watch, then = timed_plan(watch, recording), recording.ending(ended)
+                return self._writer.submit(watch, weight, then, arrival)
             except BaseException:
                 self._budget.give_back(held)
                 raise

@@ -3,6 +3,7 @@
 Loggers go on writing to the old index meanwhile. It is read in the order of its changes (`_seq_no`), so that each
 further round has only what has changed since. Then writes to it are blocked for the last changes, a second or so in
 which loggers wait, and one request replaces the index by the alias. It needs neither `_reindex` nor delete-by-query.
+Loggers lift a block that a killed run has left: see `upgrade_lock`.
 
 The new index is hidden until then, so that no query over all indices counts a prediction twice. Its primary terms are
 higher than the old one's: a version that a logger remembers of the old index can't be one of the new index by chance.
@@ -11,7 +12,6 @@ A run that was interrupted continues: the new index says of which index it is a 
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
@@ -20,17 +20,25 @@ from urllib.parse import quote
 from request_logger.common.json import dumps
 from request_logger.documents.document import degrade
 from request_logger.errors import CommandError
+from request_logger.jobs.upgrade_block import WriteBlock
 from request_logger.jobs.upgraded_documents import converted
 from request_logger.store.changes import RefusedRequestError, StoreUnavailableError
 from request_logger.store.client.client import SearchEngine
 from request_logger.store.errors import reason_of
+from request_logger.store.indices.upgrade_lock import (
+    COPY,
+    COPYING,
+    DONE,
+    MADE_BY,
+    OPEN,
+    copies_pattern,
+    lock_name,
+    state_of,
+)
 
 Hit = dict[str, Any]
 Answer = TypeVar("Answer")
 
-MADE_BY = "request-logger-upgrade"
-"""The key in the mapping's `_meta` that says of which index this one is a copy."""
-_COPY = re.compile(r"\.v([0-9]+)$", re.ASCII)
 # Documents per read: the first ones, before their size is known, and the most; a read has about so many bytes.
 _FIRST_PAGE, _MOST_PAGE, _PAGE_BYTES = 20, 500, 10 * 2**20
 _BULK_BYTES = 5 * 2**20
@@ -45,10 +53,7 @@ _MOST_TERMS = 200
 # Outages of the search engine up to this long don't end the run.
 _PATIENCE_SECONDS = 120.0
 _SAVE_SECONDS = 5.0
-# Before 7.9 a block doesn't wait for writes that are under way.
-_SETTLE_SECONDS = 2.0
-_OPEN = {"expand_wildcards": "all", "ignore_unavailable": "true", "allow_no_indices": "true"}
-_DONE = (200, 201, 404, 409)
+_FINAL = (200, 201, 404, 409)
 # A document that is no prediction: a part that waits for the rows of its batch, and is deleted when they have come.
 _WAITING = {"bool": {"must_not": [{"exists": {"field": f"{part}.dataType"}} for part in ("request", "response")]}}
 
@@ -58,15 +63,15 @@ def copy_name(name: str, taken: Mapping[str, Any]) -> str:
     for index, about in taken.items():
         if _source_of(about) == name:
             return index
-    stem = _COPY.sub("", name)
-    numbers = [int(found[1]) for index in [*taken, name] if (found := _COPY.search(index))]
+    stem = COPY.sub("", name)
+    numbers = [int(found[1]) for index in [*taken, name] if (found := COPY.search(index))]
     return f"{stem}.v{max([1, *numbers]) + 1}"
 
 
 def begun_copies(engine: SearchEngine, pattern: str) -> dict[str, tuple[str, bool]]:
     """Return copies that an interrupted run has left: their sources, and whether they have replaced these already."""
     path = "/" + ",".join(f"{quote(name, safe='*')}.v*" for name in pattern.split(","))
-    status, answer = engine.request("GET", path, params=_OPEN)
+    status, answer = engine.request("GET", path, params=OPEN)
     if status != 200 or not isinstance(answer, dict):
         raise StoreUnavailableError(f"the engine answered {status} to a request for the copies of indices")
     found = {}
@@ -79,8 +84,7 @@ def begun_copies(engine: SearchEngine, pattern: str) -> dict[str, tuple[str, boo
 
 def _source_of(about: Any) -> str:
     """Return the name of the index of which an index (its mapping) is a copy that has not replaced it yet."""
-    meta = about.get("mappings", {}).get("_meta", {}).get(MADE_BY)
-    return str(meta["of"]) if isinstance(meta, dict) and meta.get("state") == "copying" else ""
+    return str(state_of(about.get("mappings", {})).get("of", ""))
 
 
 class UpgradeIndex:
@@ -90,7 +94,8 @@ class UpgradeIndex:
         self._engine = engine
         self._name = name
         self._tell = tell
-        self._target = ""
+        self._target = self._uuid = ""
+        self._state = COPYING
         self._page = _FIRST_PAGE
         self._read_up_to: dict[str, int] = {}
         self._saved_at = time.monotonic()
@@ -115,37 +120,35 @@ class UpgradeIndex:
 
     def _finish(self) -> None:
         self._ask("PUT", f"{_path(self._target)}/_settings", {"index.hidden": False})
-        self._note("done")
+        self._note(DONE)
 
     # The new index
 
     def _prepare(self) -> None:
-        stem = _COPY.sub("", self._name)
-        taken = self._ask("GET", f"/{quote(stem, safe='')}.v*/_mapping", params=_OPEN, missing={})
+        settings = self._ask("GET", f"{_path(self._name)}/_settings", params={"flat_settings": "true"})
+        self._uuid = str(settings[self._name]["settings"]["index.uuid"])
+        taken = self._ask("GET", f"{copies_pattern(self._name)}/_mapping", params=OPEN, missing={})
         self._target = copy_name(self._name, taken)
         if self._target in taken:
             kept = taken[self._target]["mappings"]["_meta"][MADE_BY]
-            if kept.get("uuid") != self._uuid():
+            if kept.get("uuid") != self._uuid:
                 raise CommandError(
                     f"{self._target}: is a copy of another {self._name}, which was deleted: delete it, too"
                 )
             self._read_up_to = {str(shard): int(number) for shard, number in kept.get("read", {}).items()}
             self._tell(f"{self._name}: continuing with {self._target}")
         else:
-            body = {"settings": {"index.hidden": True}, "mappings": {"_meta": self._meta("copying")}}
+            body = {"settings": {"index.hidden": True}, "mappings": {"_meta": self._meta()}}
             self._ask("PUT", _path(self._target), body)
         self._raise_terms()
 
-    def _uuid(self) -> str:
-        answer = self._ask("GET", f"{_path(self._name)}/_settings", params={"flat_settings": "true"})
-        return str(answer[self._name]["settings"]["index.uuid"])
-
-    def _meta(self, state: str) -> dict[str, Any]:
-        about = {"of": self._name, "uuid": self._uuid() if state == "copying" else "", "state": state}
+    def _meta(self) -> dict[str, Any]:
+        about = {"of": self._name, "uuid": self._uuid, "state": self._state}
         return {MADE_BY: {**about, "read": self._read_up_to}}
 
     def _note(self, state: str) -> None:
-        self._ask("PUT", f"{_path(self._target)}/_mapping", {"_meta": self._meta(state)})
+        self._state = state
+        self._ask("PUT", f"{_path(self._target)}/_mapping", {"_meta": self._meta()})
 
     def _raise_terms(self) -> None:
         """Close and open the new index until its primary terms are higher than those of the old one."""
@@ -185,7 +188,7 @@ class UpgradeIndex:
                 copied += len(hits)
                 self._read_up_to[shard] = min(hits[-1]["_seq_no"], checkpoint)
                 if time.monotonic() - self._saved_at >= _SAVE_SECONDS:
-                    self._note("copying")
+                    self._note(self._state)
                     self._saved_at = time.monotonic()
                     self._tell(f"{self._name}: {copied:,} copied")
             self._read_up_to[shard] = max(checkpoint, after)
@@ -238,7 +241,7 @@ class UpgradeIndex:
                 size += sum(len(lines) for lines, _ in some)
                 body, documents = b"".join(lines for lines, _ in some), [entry for _, entry in some]
                 for entry, item in zip(documents, self._bulk(body), strict=True):
-                    if item.get("status") in _DONE:
+                    if item.get("status") in _FINAL:
                         continue
                     hit, whole, reasons = entry
                     refused.append((hit, whole, [*reasons, reason_of(item)]))
@@ -261,36 +264,32 @@ class UpgradeIndex:
     # The end
 
     def _replace(self, *, is_last: bool) -> bool:
-        """Block writes, copy the last changes, and put the alias in place of the index; False if documents differ."""
-        self._block()
+        """Block writes, copy the last changes, and put the alias in place of the index; False: it has to be retried."""
+        block = WriteBlock(self._ask, self._note, self._name, self._target)
+        is_replaced = False
         try:
-            self._round()
-            self._remove_deleted({"match_all": {}} if is_last else _WAITING)
-            self._ask("POST", f"{_path(self._target)}/_refresh")
-            counts = [self._ask("POST", f"{_path(index)}/_count")["count"] for index in (self._name, self._target)]
-            if counts[0] != counts[1]:
-                if is_last:
-                    raise CommandError(f"{self._target}: has {counts[1]:,} documents, {self._name} {counts[0]:,}")
-                return False
-            self._raise_terms()
-            self._switch()
-        except BaseException:
-            self._unblock()
-            raise
-        self._tell(f"{self._name}: replaced by {self._target} with {counts[1]:,} documents")
+            block.set()
+            is_replaced = self._copy_rest(is_last=is_last) and self._switch()
+        finally:
+            if not is_replaced:
+                block.lift()
+        if is_last and not is_replaced:
+            raise CommandError(f"{self._name}: its write block was lifted {_MOST_ATTEMPTS} times: run this again")
+        return is_replaced
+
+    def _copy_rest(self, *, is_last: bool) -> bool:
+        """Copy the changes that were made before the block; return whether both indices have the same documents."""
+        self._round()
+        self._remove_deleted({"match_all": {}} if is_last else _WAITING)
+        self._ask("POST", f"{_path(self._target)}/_refresh")
+        counts = [self._ask("POST", f"{_path(index)}/_count")["count"] for index in (self._name, self._target)]
+        if counts[0] != counts[1]:
+            if is_last:
+                raise CommandError(f"{self._target}: has {counts[1]:,} documents, {self._name} {counts[0]:,}")
+            return False
+        self._raise_terms()
+        self._tell(f"{self._name}: {counts[1]:,} documents are complete in {self._target}")
         return True
-
-    def _block(self) -> None:
-        status, answer = self._engine.request("PUT", f"{_path(self._name)}/_block/write")
-        if status != 200:
-            self._ask("PUT", f"{_path(self._name)}/_settings", {"index.blocks.write": True})
-            time.sleep(_SETTLE_SECONDS)
-        elif isinstance(answer, dict) and answer.get("shards_acknowledged") is False:
-            time.sleep(_SETTLE_SECONDS)
-
-    def _unblock(self) -> None:
-        # By a retry of the switch whose answer was lost, the index may be gone.
-        self._ask("PUT", f"{_path(self._name)}/_settings", {"index.blocks.write": None}, missing={})
 
     def _remove_deleted(self, query: Any) -> None:
         """Remove documents that match a query from the new index if the old one doesn't have them any more."""
@@ -305,13 +304,22 @@ class UpgradeIndex:
                 if lines:
                     self._bulk(b"".join(lines))
 
-    def _switch(self) -> None:
+    def _switch(self) -> bool:
+        """Replace the index by the alias in one request; False: a logger has removed the lock, nothing is replaced."""
         aliases = self._ask("GET", f"{_path(self._name)}/_alias")[self._name]["aliases"]
-        actions: list[dict[str, Any]] = [{"remove_index": {"index": self._name}}]
+        # Without the lock the request fails as a whole.
+        removed = (lock_name(self._target), self._name)
+        actions: list[dict[str, Any]] = [{"remove_index": {"index": index}} for index in removed]
         actions += [{"add": {**about, "index": self._target, "alias": alias}} for alias, about in aliases.items()]
-        if not _COPY.search(self._name):
+        if not COPY.search(self._name):
             actions.append({"add": {"index": self._target, "alias": self._name}})
-        self._ask("POST", "/_aliases", {"actions": actions})
+        if not self._ask("POST", "/_aliases", {"actions": actions}, missing={}):
+            # Or the answer to an attempt before was lost: the new index has the name already.
+            there = self._ask("GET", f"{_path(self._name)}/_mapping", missing={})
+            if self._name in there:
+                return False
+        self._tell(f"{self._name}: replaced by {self._target}")
+        return True
 
     def _ask(
         self, method: str, path: str, body: Any = None, *, params: dict[str, str] | None = None, missing: Any = None

@@ -19,6 +19,7 @@ from request_logger.documents.event import BadEventError, Event, from_headers, f
 from request_logger.forward import Message, binary_message, message_of
 from request_logger.kafka import core2
 from request_logger.kafka.record import Record
+from request_logger.otlp import Recording, Source, TracerLike
 from request_logger.settings import Settings
 from request_logger.store.writing.future import Future
 
@@ -61,17 +62,29 @@ class Pipeline(Protocol):
     def redact(self, event: Event) -> Event:
         """Return the event without what REDACT removes."""
 
-    def prepared(self, event: Event) -> Callable[[], Future[Any]]:
+    def prepared(self, event: Event, recording: Recording | None = None) -> Callable[[], Future[Any]]:
         """Return the function that submits the event, with everything but the queueing already done."""
 
 
-def prepared(pipeline: Pipeline, record: Record, settings: Settings) -> tuple[Event, Callable[[], Future[Any]]]:
-    """Return a record's event and the function that submits it to the store.
+def prepared(
+    pipeline: Pipeline, record: Record, settings: Settings, tracer: TracerLike | None = None
+) -> tuple[Event, Callable[[], Future[Any]]]:
+    """Return a record's event and the function that submits it to the store, and with ``tracer`` ends its trace.
 
     Raises what `event_of` raises.
     """
+    recording = None if tracer is None else tracer.begin(_parent(record), Source.KAFKA)
     event = pipeline.redact(event_of(record, settings, pipeline.admit))
-    return event, pipeline.prepared(event)
+    if recording is not None:
+        recording.received(event)
+    return event, pipeline.prepared(event, recording)
+
+
+def _parent(record: Record) -> dict[str, str]:
+    """Return the header traceparent of a record; that of a CloudEvent is preferred, as for the document."""
+    headers = {name.lower(): value.decode("latin-1") for name, value in record.headers if value is not None}
+    found = [headers[name] for name in ("ce_traceparent", "ce-traceparent", "traceparent") if name in headers]
+    return {"traceparent": found[0]} if found else {}
 
 
 def forwarded(record: Record, settings: Settings) -> Message:

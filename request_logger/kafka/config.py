@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable, Hashable
 from typing import Any
 
 from request_logger.kafka import core2
@@ -33,6 +34,25 @@ def topics(settings: Settings) -> list[str]:
     """Return the topics to read; a name that starts with ^ is a regular expression."""
     named = [name.strip() for name in settings.kafka_topic.split(",") if name.strip()]
     return [*named, core2.subscription(settings.seldon_kafka_prefix)] if settings.seldon_kafka_prefix else named
+
+
+def group_of(settings: Settings) -> Callable[[str, int], Hashable]:
+    """Return a function of a partition's topic and number: what the partitions with a prediction's records share.
+
+    Those are the topics of one model or pipeline of Seldon Core 2, by the number, and several named in KAFKA_TOPIC:
+    by the number with `range`, else all of them. A topic that stands alone has None.
+    """
+    named = [name.strip() for name in settings.kafka_topic.split(",") if name.strip()]
+    together = frozenset(named) if len(named) > 1 else frozenset()
+    by_number = _assignment(settings) == "range"
+
+    def group(topic: str, number: int) -> Hashable:
+        resource = core2.resource_of(topic, settings.seldon_kafka_prefix)
+        if resource is not None and resource.name:
+            return (resource.namespace, resource.kind, resource.name, number)
+        return ("", number if by_number else -1) if topic in together else None
+
+    return group
 
 
 def parse(text: str) -> dict[str, str]:

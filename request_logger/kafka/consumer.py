@@ -12,7 +12,7 @@ import random
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any
+from functools import partial
 
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 from prometheus_client import CollectorRegistry
@@ -24,12 +24,15 @@ from request_logger.ingest.erased import outcome_of
 from request_logger.ingest.pipeline import EVENT_WEIGHT_BYTES, IngestPipeline
 from request_logger.ingest.redaction import Redactor
 from request_logger.kafka.binding import forwarded, prepared
-from request_logger.kafka.config import consumer_config, topics
+from request_logger.kafka.config import consumer_config, group_of, topics
 from request_logger.kafka.dead_letters import DeadLetters
+from request_logger.kafka.messages import names, record_of
 from request_logger.kafka.offsets import Offsets
+from request_logger.kafka.pacing import Pacing
 from request_logger.kafka.partition import NOT_SENT, Partition, PendingRecord
 from request_logger.kafka.record import Record
 from request_logger.kafka.telemetry import KafkaTelemetry
+from request_logger.otlp import TracerLike
 from request_logger.settings import Settings
 from request_logger.store.changes import StoreUnavailableError
 from request_logger.store.client.client import SearchEngine
@@ -74,8 +77,10 @@ class KafkaConsumer:
         redactor: Redactor,
         telemetry: Telemetry,
         forwarder: Forwarder | None,
+        tracer: TracerLike | None,
     ) -> None:
         self._settings = settings
+        self._tracer = tracer
         self._forwarder = forwarder
         self._pipeline = pipeline
         self._engine = engine
@@ -90,7 +95,12 @@ class KafkaConsumer:
         config = {**consumer_config(settings), "on_commit": self._offsets.answered, "error_cb": self._on_error}
         self._consumer = Consumer(config, logger=log)
         self._new: list[PendingRecord] = []
+        # Together with what is held, a batch must fit into the limits of `_is_full`.
+        most_held, most_bytes = settings.kafka_max_in_flight // 4, settings.max_pending_bytes // 8
+        self._pacing = Pacing(group_of(settings), most_held, most_bytes)
+        # Paused because too much is pending, and because other partitions of their groups are behind.
         self._paused: set[tuple[str, int]] = set()
+        self._ahead: set[tuple[str, int]] = set()
         self._full_since: float | None = None
         self._retry_at: float | None = None
         self._retry_pause = _FIRST_RETRY_SECONDS
@@ -174,7 +184,14 @@ class KafkaConsumer:
             self._take(messages)
             if not messages or (len(messages) < READ_AT_ONCE and not patient):
                 break
-        self._submit_new()
+        new, self._new = self._new, []
+        high = partial(self._offsets.high, self._consumer)
+        for pending in self._pacing.due(new, high, time.monotonic()):
+            pending.start()
+        ahead = self._pacing.ahead(self._ahead)
+        self._consumer.pause([TopicPartition(*key) for key in ahead - self._ahead])
+        self._consumer.resume([TopicPartition(*key) for key in self._ahead - ahead])
+        self._ahead = ahead
 
     def _is_busy(self) -> bool:
         heads = [partition.head for partition in self._partitions.values()]
@@ -188,7 +205,7 @@ class KafkaConsumer:
             if error is not None:
                 self._on_error(error)
                 continue
-            record = _record(message)
+            record = record_of(message)
             key = (record.topic, record.partition)
             partition = self._partitions.get(key)
             # A record of a partition that was revoked meanwhile is read by the new owner.
@@ -203,13 +220,12 @@ class KafkaConsumer:
     def _submit_new(self) -> None:
         new, self._new = self._new, []
         for pending in new:
-            if pending.send is not None:
-                pending.start()
+            pending.start()
 
     def _pending_record(self, record: Record) -> PendingRecord:
         telemetry = self._events_telemetry
         try:
-            event, send = prepared(self._pipeline, record, self._settings)
+            event, send = prepared(self._pipeline, record, self._settings, self._tracer)
         except IgnoredEventError as error:
             telemetry.events.labels("", outcome_of(error)).inc()
             return PendingRecord(record)
@@ -315,7 +331,7 @@ class KafkaConsumer:
     def _resume(self) -> None:
         self._full_since = None
         if self._paused:
-            self._consumer.resume([TopicPartition(*key) for key in self._paused])
+            self._consumer.resume([TopicPartition(*key) for key in self._paused - self._ahead])
             self._paused.clear()
             self._telemetry.paused.set(0)
 
@@ -335,8 +351,9 @@ class KafkaConsumer:
         self._joined = True
         for partition in partitions:
             self._partitions[partition.topic, partition.partition] = Partition(partition.topic, partition.partition)
+        self._pacing.assigned((partition.topic, partition.partition) for partition in partitions)
         self._telemetry.rebalances.labels("assigned").inc(len(partitions))
-        log.info("assigned: %s", _names(partitions))
+        log.info("assigned: %s", names(partitions))
 
     def _revoked(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
         """Wait for the pending records of these partitions and commit them, before another member gets them."""
@@ -344,6 +361,7 @@ class KafkaConsumer:
         leaving = [known for key in keys if (known := self._partitions.get(key))]
         deadline = time.monotonic() + self._settings.store_timeout_seconds
         # Rebalances may happen in the middle of a read.
+        self._new = [*self._pacing.all(), *self._new]
         self._submit_new()
         while any(leaving) and time.monotonic() < deadline:
             self._dead_letters.flush()
@@ -364,10 +382,12 @@ class KafkaConsumer:
         for partition in partitions:
             self._partitions.pop((partition.topic, partition.partition), None)
             self._paused.discard((partition.topic, partition.partition))
+            self._ahead.discard((partition.topic, partition.partition))
             self._offsets.forget((partition.topic, partition.partition))
+        self._pacing.dropped((partition.topic, partition.partition) for partition in partitions)
         self._telemetry.paused.set(int(bool(self._paused)))
         self._telemetry.rebalances.labels(what).inc(len(partitions))
-        log.info("%s: %s", what, _names(partitions))
+        log.info("%s: %s", what, names(partitions))
 
     def _on_error(self, error: KafkaError) -> None:
         """Record an error of librdkafka, which recovers by itself from everything that isn't fatal."""
@@ -375,21 +395,3 @@ class KafkaConsumer:
             self._fatal = error.str()
         else:
             self._events_telemetry.warn(f"kafka_{error.name().lower()}", "", error.str())
-
-
-def _record(message: Message) -> Record:
-    kind, timestamp = message.timestamp()
-    value: Any = message.value()
-    return Record(
-        topic=message.topic() or "",
-        partition=message.partition() or 0,
-        offset=message.offset() or 0,
-        timestamp=timestamp if kind else None,
-        key=message.key(),
-        headers=tuple(message.headers() or ()),  # type: ignore[arg-type]
-        value=value or b"",
-    )
-
-
-def _names(partitions: Sequence[TopicPartition]) -> str:
-    return ", ".join(f"{partition.topic}[{partition.partition}]" for partition in partitions) or "none"

@@ -76,6 +76,14 @@ class Offsets:
                 self._telemetry.lag.labels(topic, number).set(max(high - done, 0))
                 self._measured.add((topic, number))
 
+    def high(self, consumer: Consumer, key: tuple[str, int]) -> int | None:
+        """Return the offset after a partition's last record, as of the last fetch; None if it is unknown."""
+        try:
+            _, high = consumer.get_watermark_offsets(TopicPartition(*key), cached=True) or (0, -1)
+        except KafkaException:
+            return None
+        return high if high >= 0 else None
+
     def forget(self, key: tuple[str, int]) -> None:
         """Remove the gauge of a partition that another member owns now."""
         if key in self._measured:

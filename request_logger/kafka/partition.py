@@ -34,8 +34,9 @@ class PendingRecord:
     future: Future[Any] = DONE
 
     def start(self) -> None:
-        """Submit it; if the store rejects it right now, its future fails as if it had failed later."""
-        assert self.send is not None
+        """Submit it if it is to be written; if the store rejects it now, its future fails as if it had failed later."""
+        if self.send is None:
+            return
         try:
             self.future = self.send()
         except StoreUnavailableError as error:

@@ -4,7 +4,18 @@ The SDK (the extra `otlp`) is imported only then. What is recorded per event nee
 """
 
 from request_logger.otlp.exported import Exported
-from request_logger.otlp.start import Otlp, TracerLike, check, start
-from request_logger.otlp.trace import Recording, TimedEngine, timed_plan
+from request_logger.otlp.start import Otlp, RequestTraces, TracerLike, check, start
+from request_logger.otlp.trace import Recording, Source, TimedEngine, timed_plan
 
-__all__ = ["Exported", "Otlp", "Recording", "TimedEngine", "TracerLike", "check", "start", "timed_plan"]
+__all__ = [
+    "Exported",
+    "Otlp",
+    "Recording",
+    "RequestTraces",
+    "Source",
+    "TimedEngine",
+    "TracerLike",
+    "check",
+    "start",
+    "timed_plan",
+]

@@ -9,27 +9,57 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 from request_logger.otlp.exported import Exported
-from request_logger.otlp.trace import Recording
+from request_logger.otlp.trace import Recording, Source
 from request_logger.settings import Settings, SettingsError
 from request_logger.telemetry import Telemetry
 
 _CLOSE_SECONDS = 3.0
+_OK = 200
 
 
 class TracerLike(Protocol):
     """Makes traces of events."""
 
-    def begin(self, headers: Mapping[str, str]) -> Recording | None:
-        """Return the recording of a request, None where it is not sampled."""
+    def begin(
+        self, headers: Mapping[str, str], source: Source = Source.EVENT, trace_id: str | None = None
+    ) -> Recording | None:
+        """Return the recording of an event, None where it is not sampled.
+
+        Its parent is in the header traceparent; without one it is the first span of the trace ``trace_id``.
+        """
         ...
 
     def end(self, recording: Recording, status: int) -> None:
         """Hand on the spans of an answered request. Never blocks."""
         ...
 
+    def failed(self, recording: Recording, error: BaseException) -> None:
+        """Hand on the spans of an event that isn't stored. Never blocks."""
+        ...
+
     def close(self, seconds: float) -> None:
         """Send what waits, at most for this time."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class RequestTraces:
+    """Makes a trace of each event of one request; its parent is in the request's header ``traceparent``."""
+
+    tracer: TracerLike
+    source: Source
+    traceparent: str
+
+    def begin(self) -> Recording | None:
+        """Return the recording of the next event, None where it is not sampled."""
+        return self.tracer.begin({"traceparent": self.traceparent}, self.source)
+
+    def end(self, recording: Recording, result: object) -> None:
+        """Hand on the spans of an event; ``result`` is the error, or anything else if it is stored or spooled."""
+        if isinstance(result, BaseException):
+            self.tracer.failed(recording, result)
+        else:
+            self.tracer.end(recording, _OK)
 
 
 class _Exporter(Protocol):

@@ -6,10 +6,12 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any, TypeVar
 
 from request_logger.documents.event import Event
-from request_logger.store.changes import Plan, UnreadableError
+from request_logger.store.changes import Plan, StoreUnavailableError, UnreadableError
+from request_logger.store.writing.future import Future
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -18,6 +20,20 @@ MOST_SPANS = 64
 """The spans that are kept of an event. One takes about six; conflicts and batches of many rows repeat some."""
 
 now = time.time_ns
+
+
+class Source(Enum):
+    """Where an event comes from; the value is the name of its trace's first span."""
+
+    EVENT = "POST /"
+    FEEDBACK = "POST /v1/feedback"
+    KAFKA = "consume"
+    SPOOL = "replay"
+
+    @property
+    def is_request(self) -> bool:
+        """Whether it is an HTTP request, whose trace ends with the answer; of any other the plan ends it."""
+        return self in (Source.EVENT, Source.FEEDBACK)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +47,23 @@ class Span:
 
 
 class Recording:
-    """The spans of one event, from any thread. ``root`` belongs to the tracer that made it."""
+    """The spans of one event, from any thread. ``root`` belongs to the tracer that made it.
 
-    __slots__ = ("_lap", "_score_end", "_score_nanoseconds", "_scores", "attributes", "root", "spans", "started")
+    ``end`` is called with the recording and the error, if any, when an event that isn't a request is stored or not.
+    """
 
-    def __init__(self, root: Any) -> None:
+    __slots__ = ("_end", "_lap", "_score_end", "_score_nanoseconds", "_scores", "attributes", "root", "source", "spans",
+                 "started")  # fmt: skip
+
+    def __init__(
+        self,
+        root: Any,
+        source: Source = Source.EVENT,
+        end: Callable[[Recording, BaseException | None], None] = lambda recording, error: None,
+    ) -> None:
         self.root = root
+        self.source = source
+        self._end = end
         self.started = self._lap = now()
         self.spans: list[Span] = []
         self.attributes: dict[str, str] = {}
@@ -48,8 +75,12 @@ class Recording:
             self.spans.append(Span(name, start, end, attributes))
 
     def received(self, event: Event) -> None:
-        """Record the span of the request until its event was read, and which event it is."""
+        """Record the span until the event was read, and which event it is."""
         self.lap("receive")
+        self.describe(event)
+
+    def describe(self, event: Event) -> None:
+        """Record which event it is."""
         self.attributes = {
             "cloudevents.event_id": event.id,
             "cloudevents.event_source": event.source or "",
@@ -78,12 +109,28 @@ class Recording:
 
         return measured
 
+    def ending(self, ended: Callable[[Future[Any]], None]) -> Callable[[Future[Any]], None]:
+        """Return what to call at the end of the event's plan: ``ended``, and the end of a trace without a request."""
+        if self.source.is_request:
+            return ended
+
+        def both(stored: Future[Any]) -> None:
+            ended(stored)
+            error = stored.exception()
+            # The consumer submits such a record again: one trace shows all attempts.
+            if self.source is not Source.KAFKA or not isinstance(error, StoreUnavailableError):
+                self._end(self, error)
+
+        return both
+
     def finish(self) -> list[Span]:
-        """Return the spans, with one for scoring, and one from the end of the last one to now: the answer's."""
+        """Return the spans, with one for scoring, and of a request one from the last one's end to now: the answer's."""
         spans = list(self.spans)
         if self._scores:
             start = self._score_end - self._score_nanoseconds
             spans.append(Span("score", start, self._score_end, {"request_logger.documents": self._scores}))
+        if not self.source.is_request:
+            return spans
         last = max((span.end for span in spans), default=self.started)
         return [*spans, Span("answer", last, max(now(), last))]
 

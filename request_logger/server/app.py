@@ -53,7 +53,9 @@ def create_app(
     app.extensions[_PARTS] = parts
     _add_authentication(app, parts.access)
     _add_error_handlers(app, parts.telemetry)
-    feedback_route.add_routes(app, settings, parts.pipeline, parts.budget, parts.telemetry, parts.forwarder)
+    feedback_route.add_routes(
+        app, settings, parts.pipeline, parts.budget, parts.telemetry, parts.forwarder, parts.tracer
+    )
     marshal_route.add_routes(app, settings, parts.pipeline, parts.budget, parts.telemetry, parts.forwarder)
     report_routes.add_routes(app, settings)
     health_routes.add_routes(app, settings, parts.engine, parts.writer, parts.spool, is_stopping)
@@ -69,7 +71,7 @@ def create_app(
         replies=parts.replies,
         telemetry=parts.telemetry,
         forwarder=parts.forwarder,
-        tracer=parts.otlp.tracer if parts.otlp is not None else None,
+        tracer=parts.tracer,
     )
     return app
 

@@ -18,6 +18,7 @@ from request_logger.documents.event import Event, from_structured, join_key_of
 from request_logger.ingest.memory_budget import Budget, NoRoomError, RequestTooLargeError
 from request_logger.ingest.pipeline import IngestPipeline
 from request_logger.ingest.replies import Documents
+from request_logger.otlp import Recording, RequestTraces
 from request_logger.server.batch_elements import elements
 from request_logger.server.responses import EMPTY, RETRY_AFTER_SECONDS, Answer, answer_to, error_answer, line_answer
 from request_logger.settings import Settings
@@ -123,15 +124,25 @@ class BatchRoute:
         event_of: Callable[[object], Event],
         answer_of: Callable[[Event, Documents | None], Answer] = lambda event, documents: EMPTY,
         on_stored: OnStored | None = None,
+        traces: RequestTraces | None = None,
     ) -> list[Answer]:
         """Store the events that ``event_of`` makes of some values; return the answer to each.
 
         An error of ``event_of`` is the answer to that one; ``answer_of`` makes the answers to those that are stored.
         ``on_stored`` gets the position and the unchanged event of each that is stored now: not of those that an
-        earlier answer acknowledged. Otherwise as `take`; raises what iterating over ``values`` raises.
+        earlier answer acknowledged. ``traces`` makes a trace of each that is submitted. Otherwise as `take`; raises
+        what iterating over ``values`` raises.
         """
         batch = _Batch(
-            self._settings, self._pipeline, self._telemetry, self._acknowledged, started, event_of, answer_of, on_stored
+            self._settings,
+            self._pipeline,
+            self._telemetry,
+            self._acknowledged,
+            started,
+            event_of,
+            answer_of,
+            on_stored,
+            traces,
         )
         for number, value in enumerate(values):
             if number >= MOST_EVENTS:
@@ -173,8 +184,8 @@ def joint_answer(answers: Iterable[Answer], line: bytes) -> Answer:
 
 
 OnStored = Callable[[int, Event], None]
-# Position, event, its future, its digest, and the event before redaction.
-Waiting = tuple[int, Event, Future[Documents | None], bytes, Event]
+# Position, event, its future, its digest, the event before redaction, and its recording.
+Waiting = tuple[int, Event, Future[Documents | None], bytes, Event, Recording | None]
 
 
 class _Batch:
@@ -188,8 +199,10 @@ class _Batch:
         event_of: Callable[[object], Event],
         answer_of: Callable[[Event, Documents | None], Answer],
         on_stored: OnStored | None,
+        traces: RequestTraces | None,
     ) -> None:
         self._on_stored = on_stored
+        self._traces = traces
         self._event_of = event_of
         self._answer_of = answer_of
         self._pipeline = pipeline
@@ -214,6 +227,7 @@ class _Batch:
             self._answers.append(_LEFT)
             return
         self._answers.append(EMPTY)
+        recording = None if self._traces is None else self._traces.begin()
         try:
             event = original = self._pipeline.admit(self._event_of(value))
             digest = b""
@@ -224,8 +238,11 @@ class _Batch:
                     self._digests.add(digest)
                     self._answers[-1] = self._answer_of(self._pipeline.redact(event), None)
                     return
+            if recording is not None:
+                recording.received(event)
             event = self._pipeline.redact(event)
-            self._waiting.append((len(self._answers) - 1, event, self._submit(event), digest, original))
+            stored = self._submit(event, recording)
+            self._waiting.append((len(self._answers) - 1, event, stored, digest, original, recording))
         except Exception as error:
             self._failed(-1, error)
             return
@@ -243,23 +260,25 @@ class _Batch:
             self._known.add(self._digests)
         return self._answers
 
-    def _submit(self, event: Event) -> Future[Documents | None]:
+    def _submit(self, event: Event, recording: Recording | None) -> Future[Documents | None]:
         try:
-            return self._pipeline.submit(event, Arrival.IN_BULK)
+            return self._pipeline.submit(event, Arrival.IN_BULK, recording)
         except StoreUnavailableError:
             if not self._waiting:
                 raise
         # This batch itself may hold the room.
         self._wait(len(self._waiting))
-        return self._pipeline.submit(event, Arrival.IN_BULK)
+        return self._pipeline.submit(event, Arrival.IN_BULK, recording)
 
     def _wait(self, count: int) -> None:
         """Wait for the ``count`` oldest events in flight."""
         waiting = [self._waiting.popleft() for _ in range(count)]
         results = self._pipeline.wait_all([(event, stored) for _, event, stored, *_ in waiting], self._until)
         notes = time.monotonic() - self._started > _SHORT_SECONDS
-        for (position, event, _, digest, original), result in zip(waiting, results, strict=True):
+        for (position, event, _, digest, original, recording), result in zip(waiting, results, strict=True):
             self._waiting_bytes -= event.body.size
+            if recording is not None and self._traces is not None:
+                self._traces.end(recording, result)
             if isinstance(result, Exception):
                 self._failed(position, result)
                 continue

@@ -20,6 +20,7 @@ from request_logger.ingest.access import FEEDBACK_PATH
 from request_logger.ingest.memory_budget import Budget, RequestTooLargeError
 from request_logger.ingest.pipeline import IngestPipeline
 from request_logger.ingest.replies import Documents, metrics_of, prediction_of
+from request_logger.otlp import RequestTraces, Source, TracerLike
 from request_logger.payloads import UndecodableError, parse_body
 from request_logger.server import feedback_evaluations, feedback_many
 from request_logger.server.batch_route import OK, BatchRoute, entries, joint_answer
@@ -56,9 +57,14 @@ def add_routes(
     budget: Budget,
     telemetry: Telemetry,
     forwarder: Forwarder | None,
+    tracer: TracerLike | None,
 ) -> None:
     """Add the route."""
     batches = BatchRoute(settings, pipeline, budget, telemetry)
+
+    def request_traces() -> RequestTraces | None:
+        parent = request.headers.get("traceparent", "")
+        return None if tracer is None else RequestTraces(tracer, Source.FEEDBACK, parent)
 
     def forward(position: int, event: Event) -> None:
         if forwarder is not None:
@@ -69,24 +75,32 @@ def add_routes(
         started = time.monotonic()
         body = request.environ["wsgi.input"]
         common = common_fields(request.args)
+        traces = request_traces()
         with budget.share() as share:
             raw = bytes(small_body(body, settings.max_structured_bytes, "MAX_STRUCTURED_BYTES", share))
             many = feedback_many.read(raw, request.mimetype, budget)
             if many is not None:
                 answers = batches.take_all(
-                    many, started, lambda value: event_of(value, common, settings), _answer_of, forward
+                    many, started, lambda value: event_of(value, common, settings), _answer_of, forward, traces
                 )
                 accepted = sum(answer.status == OK for answer in answers)
                 line = b'{"accepted":%d,"results":%b}' % (accepted, entries(answers))
                 return as_response(joint_answer(answers, line))
         if len(raw) > settings.max_payload_bytes:
             raise RequestTooLargeError("body: larger than MAX_PAYLOAD_BYTES allows")
+        recording = None if traces is None else traces.begin()
         original = pipeline.admit(feedback_event(raw, settings, common))
+        if recording is not None:
+            recording.received(original)
         event = pipeline.redact(original)
-        documents = pipeline.wait(event, pipeline.submit(event))
+        (result,) = pipeline.wait_all([(event, pipeline.submit(event, recording=recording))], recording=recording)
+        if recording is not None and traces is not None:
+            traces.end(recording, result)
+        if isinstance(result, Exception):
+            raise result
         forward(0, original)
-        known = {} if documents is None else prediction_of(event, documents)
-        answer = {"metrics": metrics_of(event, documents or {}), **known}
+        known = {} if result is None else prediction_of(event, result)
+        answer = {"metrics": metrics_of(event, result or {}), **known}
         return Response(dumps(answer) + b"\n", mimetype="application/json")
 
 

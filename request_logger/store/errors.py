@@ -31,8 +31,14 @@ class ShardFailure:
 def reason_of(answer: Any) -> str:
     """Return the first cause of an error or of failed shards, in one line; without a cause the whole answer.
 
-    ``answer`` is the parsed body, of any shape. If the cause concerns one index, the line starts with its name.
+    ``answer`` is the parsed body, of any shape. If the cause concerns one index, the line starts with its name. A
+    refusal by access control is the missing privilege, without the user's name.
     """
+    reason = _reason_of(answer)
+    return lacking_privilege(reason) or reason
+
+
+def _reason_of(answer: Any) -> str:
     failures = failures_of(answer)
     if failures:
         named = f"index {failures[0].index}: " if failures[0].index else ""

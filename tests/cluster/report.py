@@ -9,6 +9,8 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from request_logger.embedded_engine import EngineFailed
+
 # The reasons of one step; more is in its programs' logs.
 _REASON_CHARACTERS = 2000
 
@@ -45,7 +47,7 @@ class Report:
         reason = ""
         try:
             yield
-        except (AssertionError, LookupError, OSError, ValueError, subprocess.SubprocessError) as error:
+        except (AssertionError, LookupError, OSError, ValueError, subprocess.SubprocessError, EngineFailed) as error:
             reason = f"{type(error).__name__}: {error}"[:_REASON_CHARACTERS]
         step = Step(name, time.monotonic() - started, reason)
         self.steps.append(step)

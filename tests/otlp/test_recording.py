@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,12 +13,26 @@ from opentelemetry.sdk.resources import Resource
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from request_logger import otlp
-from request_logger.otlp import check, start
+from request_logger.composition import _decoded_and_traced
+from request_logger.documents.event import Body, Event, from_attributes
+from request_logger.ingest.pipeline import Prepared
+from request_logger.kafka.binding import prepared
+from request_logger.kafka.record import Record
+from request_logger.otlp import RequestTraces, Source, check, start
 from request_logger.otlp.exported import Exported
 from request_logger.otlp.metrics_data import metrics_data
 from request_logger.otlp.trace import MOST_SPANS, Recording, TimedEngine, timed_plan
+from request_logger.otlp.tracer import Tracer
 from request_logger.settings import Settings, SettingsError
-from request_logger.store.changes import Change, Plan, UnreadableError, as_it_is
+from request_logger.store.changes import (
+    Change,
+    Plan,
+    RejectedError,
+    StoreUnavailableError,
+    UnreadableError,
+    as_it_is,
+)
+from request_logger.store.writing.future import Future
 from request_logger.telemetry import Telemetry
 from tests.otlp.receiver import Receiver
 
@@ -81,6 +96,109 @@ def test_a_recording_has_a_bound_and_one_span_for_all_scores() -> None:
     assert score.attributes == {"request_logger.documents": 501}
     assert made[-1].name == "answer"
     assert made[-1].start == max(span.end for span in made[:-1])
+
+
+def stored(result: object) -> Future[Any]:
+    """A future that has ended."""
+    future: Future[Any] = Future()
+    if isinstance(result, BaseException):
+        future.set_exception(result)
+    else:
+        future.set_result(result)
+    return future
+
+
+def test_the_end_of_a_plan_ends_a_trace_without_a_request() -> None:
+    """The pipeline's own end comes first. A record that Kafka's consumer submits again goes on in the same trace."""
+    down, refused = StoreUnavailableError("down"), RejectedError("refused")
+    for source, result, ends in (
+        (Source.EVENT, None, False),
+        (Source.FEEDBACK, refused, False),
+        (Source.SPOOL, down, True),
+        (Source.SPOOL, None, True),
+        (Source.KAFKA, down, False),
+        (Source.KAFKA, refused, True),
+        (Source.KAFKA, None, True),
+    ):
+        log: list[Any] = []
+        recording = Recording(None, source, lambda made, error, log=log: log.append((made, error)))  # type: ignore[misc]
+        recording.ending(lambda future, log=log: log.append("ended"))(stored(result))  # type: ignore[misc]
+        assert log == ["ended", *([(recording, result)] if ends else [])]
+        assert [span.name for span in recording.finish()] == (["answer"] if source.is_request else [])
+
+
+def made_event(trace_id: str | None = None) -> Event:
+    """A response."""
+    attributes = {"type": "io.seldon.serving.inference.response", "requestid": "r1", "source": "here"}
+    event = from_attributes(attributes, Body(b"{}", "application/json", 2), Settings())
+    event.trace_id = trace_id
+    return event
+
+
+class Pipeline:
+    """Decodes an event as the pipeline does, and stores it at once."""
+
+    def __init__(self, result: object = None) -> None:
+        self.result = result
+
+    def admit(self, event: Event) -> Event:
+        return event
+
+    redact = admit
+
+    def decoded(self, event: Event, recording: Recording | None = None) -> Prepared:
+        def queue() -> Future[Any]:
+            future = stored(self.result)
+            if recording is not None:
+                recording.add("bulk", recording.started, recording.started)
+                recording.ending(lambda future: None)(future)
+            return future
+
+        return Prepared(1, queue)
+
+    def prepared(self, event: Event, recording: Recording | None = None) -> Callable[[], Future[Any]]:
+        return self.decoded(event, recording).queue
+
+
+PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+def test_traces_of_records_of_feedback_and_of_the_spool(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the trace of the sender where that is known, with the attributes of a request's; an error is named."""
+    with Receiver() as collector:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
+        tracer = Tracer(Telemetry(CollectorRegistry()))
+        headers = (("type", b"io.seldon.serving.inference.response"), ("requestid", b"r1"))
+        for more in ((("traceparent", PARENT.encode()),), ((("Traceparent"), PARENT[:-2].encode() + b"00"),), ()):
+            _, send = prepared(Pipeline(), Record("t", 0, 5, None, None, headers + more, b"{}"), Settings(), tracer)
+            send()
+        trace_id = "f" * 32
+        for result in (None, StoreUnavailableError("down")):
+            pipeline: Any = Pipeline(result)
+            _decoded_and_traced(pipeline, tracer, made_event(trace_id)).queue()
+        traces = RequestTraces(tracer, Source.FEEDBACK, PARENT)
+        for outcome in (None, RejectedError("secret")):
+            recording = traces.begin()
+            assert recording is not None
+            recording.received(made_event())
+            traces.end(recording, outcome)
+        tracer.close(10)
+    roots = [span for span in collector.spans if span.name in {source.value for source in Source}]
+    found = [(span.name, span.trace_id.hex(), span.status.code) for span in roots]
+    sender = PARENT.split("-")[1]
+    assert found[0] == ("consume", sender, 0)
+    assert found[1][0] == "consume"
+    assert found[1][1] not in (sender, trace_id)
+    assert found[2:4] == [("replay", trace_id, 0), ("replay", trace_id, 2)]
+    assert found[4:] == [("POST /v1/feedback", sender, 0), ("POST /v1/feedback", sender, 2)]
+    assert [span.parent_span_id.hex() for span in roots[2:]] == ["", "", *2 * [PARENT.split("-")[2]]]
+    described = [{pair.key: pair.value.string_value for pair in span.attributes} for span in roots]
+    assert all(each["request_logger.request_id"] == "r1" for each in described)
+    assert [each.get("error.type") for each in described[3:]] == ["StoreUnavailableError", None, "RejectedError"]
+    assert described[4]["http.route"] == "/v1/feedback"
+    assert "secret" not in str(collector.spans)
+    names = [[span.name for span in collector.spans if span.parent_span_id == root.span_id] for root in roots]
+    assert names == [["receive", "bulk"]] * 2 + [["bulk"]] * 2 + [["receive", "answer"]] * 2
 
 
 def test_metrics_keep_their_names_and_values() -> None:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 
+from request_logger.cli import main
+from request_logger.commands import job_writer
 from request_logger.settings import Settings
 from request_logger.store.changes import StoreUnavailableError
 from request_logger.store.client.client import SearchEngine
@@ -26,6 +30,18 @@ ACTIONS: dict[str, Callable[[str, str], bool]] = {
     "cluster:monitor/health": lambda method, path: path.startswith("/_cluster"),
     "cluster:monitor/main": lambda method, path: path == "/",
 }
+
+
+BOOLEAN = {"type": "boolean"}
+OLD_TIME = "2020-01-01T00:00:00Z"
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """A deployment and its index."""
+
+    name: str
+    index: str
 
 
 def refusal(action: str) -> tuple[int, dict[str, str], bytes]:
@@ -69,3 +85,73 @@ def test_a_bulk_that_is_refused_names_the_privilege(engine: Any) -> None:
         said = "^the engine answered 403 to _bulk of 3 bytes, the user lacks the privilege indices:data/write/bulk: "
         with pytest.raises(StoreUnavailableError, match=said):
             client.bulk(b"{}\n")
+
+
+# A command, what of its requests is refused (a part of the path, or of the path and the body), and the action's name.
+COMMANDS: list[tuple[str, str, str]] = [
+    ("setup", "PUT /_index_template", "indices:admin/index_template/put"),
+    ("setup --retention 90d", "/_ilm/status", "cluster:admin/ilm/get"),
+    ("check NAME", "_mapping", "indices:admin/mappings/get"),
+    ("check NAME", "_stats", "indices:monitor/stats"),
+    ("prune --older-than 1d", "_settings", "indices:monitor/settings/get"),
+    ("prune --older-than 1d", "_count", "indices:data/read/search"),
+    ("prune --older-than 1d", "_delete_by_query", "indices:data/write/delete/byquery"),
+    ("prune --older-than 1d --payloads", "_search", "indices:data/read/search"),
+    ("prune --older-than 1d --payloads", "POST /_bulk", "indices:data/write/index"),
+    ("erase --id r1", "_refresh", "indices:admin/refresh"),
+    ("erase --id r1", "_search", "indices:data/read/search"),
+    ("erase --id r1 --yes", "PUT /request-logger-erasures", "indices:admin/create"),
+    ("erase --id r1 --yes", "POST /_bulk", "indices:data/write/index"),
+    ("erase --id r1 --yes", "/request-logger-erasures/_search", "indices:data/read/search"),
+    ("drift DEPLOYMENT", "_search", "indices:data/read/search"),
+    ("drift DEPLOYMENT", "_mget", "indices:data/read/mget"),
+    ("audit DEPLOYMENT", "_search", "indices:data/read/search"),
+    ("report DEPLOYMENT", "_search", "indices:data/read/search"),
+    ("rescore DEPLOYMENT", "POST /_bulk", "indices:data/write/bulk"),
+    ("export DEPLOYMENT", "_search", "indices:data/read/search"),
+    ("setup --upgrade NAME", "_close", "indices:admin/close"),
+    ("dead-letters list", "_search", "indices:data/read/search"),
+]
+
+
+@pytest.fixture(scope="module")
+def scored(make_server: Callable[..., Server], index: Index) -> Deployment:
+    """A deployment with a scored prediction, in an index with the types of an earlier version."""
+    deployment = "privileges"
+    name = index_of(deployment)
+    index.request("PUT", f"/{name}", {"mappings": {"properties": {"feedback": {"properties": {"reward": BOOLEAN}}}}})
+    with closing(Sender(make_server(GUNICORN_WORKERS="1").url)) as sender:
+        for part, body in (
+            ("request", ndarray([[1.0, "a"]], ["x", "y"])),
+            ("response", ndarray([[0.2, 0.8]])),
+            ("feedback", b'{"truth": {"data": {"ndarray": [1]}}}'),
+        ):
+            assert sender.send({**event(part, "r1", deployment), "Ce-Time": OLD_TIME}, body)[0] == 200
+    index.refresh()
+    return Deployment(deployment, name)
+
+
+@pytest.mark.parametrize(("command", "refused", "action"), COMMANDS, ids=[f"{each[0]}: {each[1]}" for each in COMMANDS])
+def test_a_command_says_which_privilege_is_missing(
+    engine: Any,
+    scored: Deployment,
+    command: str,
+    refused: str,
+    action: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """In one line, with status 2, and without the user's name; nothing is taken for done."""
+    monkeypatch.setenv("ELASTICSEARCH_HOST", "127.0.0.1")
+    monkeypatch.setenv("STORE_TIMEOUT_SECONDS", "0.2")
+    monkeypatch.setattr(job_writer, "PATIENCE_SECONDS", 0.3)
+    with Proxy(engine.url) as proxy:
+        monkeypatch.setenv("ELASTICSEARCH_PORT", str(proxy.port))
+        proxy.instead = lambda method, path: refusal(action) if refused in f"{method} {path}" else None
+        arguments = command.replace("NAME", scored.index).replace("DEPLOYMENT", scored.name).split()
+        assert main(arguments) == 2
+    said = capsys.readouterr().err + caplog.text
+    assert f"the user lacks the privilege {action}" in said
+    assert "writer" not in said
+    assert "Traceback" not in said

@@ -8,10 +8,12 @@ from collections.abc import Callable
 import pytest
 
 from request_logger.cli import main
-from request_logger.jobs.upgrade_index import MADE_BY, UpgradeIndex, copy_name
+from request_logger.jobs.upgrade_block import WriteBlock
+from request_logger.jobs.upgrade_index import UpgradeIndex, copy_name
 from request_logger.jobs.upgraded_documents import converted
 from request_logger.settings import Settings
 from request_logger.store.client.client import SearchEngine
+from request_logger.store.indices.upgrade_lock import MADE_BY, lift
 from tests.helpers import Index, Sender, Server, event, index_of, ndarray
 
 TEXT = {"type": "keyword", "fields": {"keyword": {"type": "keyword"}}}
@@ -89,7 +91,7 @@ def test_an_index_is_replaced_while_a_logger_writes(
 def test_an_interrupted_run_is_continued(
     index: Index, deployment: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """After the copy, and after the switch; what was changed and removed in between is, too."""
+    """After the copy, while writes are blocked, after the switch; what was changed and removed in between is, too."""
     monkeypatch.setenv("ELASTICSEARCH_HOST", index.url)
     name = index_of(deployment)
     index.request("PUT", f"/{name}", OLD)
@@ -104,6 +106,23 @@ def test_an_interrupted_run_is_continued(
     index.request("DELETE", f"/{name}/_doc/removed")
     index.request("PUT", f"/{name}/_doc/changed", {**document, "feedback": {"reward": False}})
 
+    # Killed while writes are blocked: a logger lifts the block, and a run that was only slow doesn't replace the index.
+    engine = SearchEngine(Settings.from_env())
+    monkeypatch.setattr(WriteBlock, "lift", lambda self: None)
+    switch = run._switch
+
+    def slow() -> bool:
+        assert index.request("PUT", f"/{name}/_doc/refused", document)["status"] == 403
+        assert lift(engine.request, name) == f"the write block of index {name} is lifted"
+        assert lift(engine.request, name) == ""
+        assert index.request("PUT", f"/{name}/_doc/late", document)["result"] == "created"
+        return switch()
+
+    monkeypatch.setattr(run, "_switch", slow)
+    assert not run._replace(is_last=False)
+    monkeypatch.undo()
+    monkeypatch.setenv("ELASTICSEARCH_HOST", index.url)
+
     monkeypatch.setattr(UpgradeIndex, "_finish", lambda self: None)
     assert main(["setup", "--upgrade", name]) == 0
     assert f"continuing with {name}.v2" in capsys.readouterr().out
@@ -111,10 +130,11 @@ def test_an_interrupted_run_is_continued(
     monkeypatch.setenv("ELASTICSEARCH_HOST", index.url)
     assert main(["setup", "--upgrade", name]) == 0
     found = {id: each["feedback"]["reward"] for (_, id), each in index.documents(f"{name}.v2").items()}
-    assert found == {"changed": 0, "kept": 1}
+    assert found == {"changed": 0, "kept": 1, "late": 1}
     about = index.request("GET", f"/{name}.v2")[f"{name}.v2"]
     assert about["mappings"]["_meta"][MADE_BY]["state"] == "done"
     assert about["settings"]["index"].get("hidden") in (None, "false")
+    assert set(index.request("GET", f"/{name}*/_mapping?expand_wildcards=all")) == {f"{name}.v2"}
 
 
 def test_names_of_copies() -> None:

@@ -54,7 +54,8 @@ class StoredBaselines:
             return {}
         found = answer.get("docs") if isinstance(answer, dict) else None
         if status != 200 or not isinstance(found, list) or len(found) != len(asked):
-            raise StoreUnavailableError(f"the search engine answered {status} to a request for the baselines of drift")
+            reason = "" if status == 200 else f": {reason_of(answer)}"
+            raise StoreUnavailableError(f"the engine answered {status} to a request for the baselines of drift{reason}")
         baselines = {}
         for field, each in zip(asked, found, strict=True):
             source = each.get("_source") if isinstance(each, dict) else None

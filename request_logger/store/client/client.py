@@ -21,7 +21,7 @@ from request_logger.store.changes import (
     UnreadableAnswerError,
 )
 from request_logger.store.client.vendor_clients import Client, Options, connect, verifies
-from request_logger.store.errors import lacking_privilege, reason_of
+from request_logger.store.errors import FORBIDDEN, reason_of
 from request_logger.store.indices.admin import IndexAdmin
 from request_logger.store.responses import is_engine_error, is_healthy, kind_of
 
@@ -88,7 +88,7 @@ class SearchEngine:
             if kind is RefusedRequestError and not is_engine_error(status, answer):
                 # The answer of a proxy says nothing about the request's content.
                 kind = StoreUnavailableError
-            lacking = lacking_privilege(reason_of(answer)) if status == 403 else ""
+            lacking = reason_of(answer) if status == 403 and FORBIDDEN in str(answer) else ""
             what = f"_bulk of {len(body)} bytes{lacking and ', '}{lacking}"
             raise kind(f"the engine answered {status} to {what}: {kind_of(status, answer)}")
         if not isinstance(answer, dict) or not isinstance(answer.get("items"), list):

@@ -15,7 +15,6 @@ from uuid import uuid4
 
 from request_logger.settings import Settings
 from request_logger.store.changes import StoreUnavailableError
-from request_logger.store.errors import lacking_privilege
 from request_logger.store.indices import templates
 from request_logger.store.indices.capabilities import Capabilities, remove_stale_trial_indices
 from request_logger.store.indices.lean_template import is_leanable, with_codec_of_any_engine
@@ -253,8 +252,7 @@ class IndexAdmin:
             if len(self._warned) >= _MAX_REMEMBERED:
                 self._warned.clear()
             self._warned.add(key)
-            reason = lacking_privilege(refusal.reason) or refusal.reason
-            log.warning("%s: the engine answered %s: %s", what, refusal.status, reason)
+            log.warning("%s: the engine answered %s: %s", what, refusal.status, refusal.reason)
 
 
 def _path(index: str) -> str:

@@ -1,0 +1,151 @@
+"""Reads topics that belong together in step, so that the records of one prediction are written together. Pure code.
+
+Kafka gives each partition about as many bytes at a time, so the topic with the smaller records runs ahead, the farther
+the longer the backlog. Records that are ahead of another topic of their group, by their timestamps, are held until that
+one has caught up; a partition with many of them is paused. Nothing is held for a topic without a backlog, nor for one
+from which nothing comes, nor for longer than `MOST_HELD_SECONDS`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Hashable, Iterable
+from dataclasses import dataclass
+
+from request_logger.kafka.partition import PendingRecord
+
+Key = tuple[str, int]
+
+MOST_HELD_SECONDS = 5.0
+"""The longest that a record is held, whatever the timestamps: producers' clocks may differ."""
+SILENT_SECONDS = 1.0
+"""A partition from which no record came for so long is not waited for: its leader may be gone."""
+FEW = 100
+"""A partition with fewer records to be read is not waited for: the transactions of a producer have offsets, too."""
+# After a record was held for too long, its group is read as it comes for this time.
+_FREE_SECONDS = 60.0
+# A turn of the consumer may take seconds in which it reads nothing: no silence of Kafka's.
+_MOST_TURN_SECONDS = 0.25
+
+
+@dataclass(slots=True)
+class _Place:
+    """How far a partition is read. ``read_at``: when its last record came, in the time spent reading."""
+
+    group: Hashable
+    read_at: float
+    timestamp: float = -math.inf
+    offset: int = -1
+    """The offset after its last record."""
+    held: int = 0
+
+
+class Pacing:
+    """The partitions of one consumer. Owned by its thread.
+
+    ``group_of`` returns what the partitions have in common that belong together, None for one that stands alone.
+    ``most_held`` and ``most_bytes`` are how many records may be held in all.
+    """
+
+    def __init__(self, group_of: Callable[[str, int], Hashable], most_held: int, most_bytes: int) -> None:
+        self._group_of = group_of
+        self._most_held = most_held
+        self._most_bytes = most_bytes
+        # The time spent reading so far, and when it was last measured.
+        self._reading = 0.0
+        self._turn_at = 0.0
+        self._places: dict[Key, _Place] = {}
+        self._free_until: dict[Hashable, float] = {}
+        self._held: list[tuple[float, PendingRecord]] = []
+
+    def assigned(self, keys: Iterable[Key]) -> None:
+        """Add partitions."""
+        for key in keys:
+            group = self._group_of(*key)
+            if group is not None:
+                self._places[key] = _Place(group, self._reading)
+
+    def dropped(self, keys: Iterable[Key]) -> None:
+        """Remove partitions that another member has now."""
+        for key in keys:
+            self._places.pop(key, None)
+
+    def due(
+        self, new: list[PendingRecord], high_offset: Callable[[Key], int | None], now: float
+    ) -> list[PendingRecord]:
+        """Return the records to submit now, of those just read and those held before, in the order of their times.
+
+        ``high_offset`` returns the offset after a partition's last record in Kafka, None if it is unknown.
+        """
+        if not self._places:
+            return new
+        self._reading += min(now - self._turn_at, _MOST_TURN_SECONDS)
+        self._turn_at = now
+        for pending in new:
+            place = self._places.get((pending.record.topic, pending.record.partition))
+            if place is not None:
+                place.read_at, place.offset = self._reading, pending.record.offset + 1
+                if pending.record.timestamp is not None:
+                    place.timestamp = pending.record.timestamp
+        candidates = [*self._held, *((now, pending) for pending in new)]
+        if not candidates:
+            return []
+        limits = self._limits(high_offset, now)
+        due, held = [], []
+        for since, pending in candidates:
+            record = pending.record
+            place = self._places.get((record.topic, record.partition))
+            if place is None or record.timestamp is None or record.timestamp <= limits.get(place.group, math.inf):
+                due.append(pending)
+            elif now - since > MOST_HELD_SECONDS:
+                self._free_until[place.group] = now + _FREE_SECONDS
+                due.append(pending)
+            else:
+                held.append((since, pending))
+        due += self._keep(held)
+        due.sort(key=_timestamp)
+        return due
+
+    def _keep(self, held: list[tuple[float, PendingRecord]]) -> list[PendingRecord]:
+        """Hold records; return the oldest of them, by their timestamps, where there are too many."""
+        held.sort(key=lambda each: _timestamp(each[1]))
+        size, first = sum(pending.weight for _, pending in held), 0
+        while first < len(held) and (len(held) - first > self._most_held or size > self._most_bytes):
+            size -= held[first][1].weight
+            first += 1
+        self._held = held[first:]
+        for place in self._places.values():
+            place.held = 0
+        for _, pending in self._held:
+            self._places[pending.record.topic, pending.record.partition].held += 1
+        return [pending for _, pending in held[:first]]
+
+    def all(self) -> list[PendingRecord]:
+        """Return all held records, which are no longer held: partitions go to another member."""
+        held, self._held = [pending for _, pending in self._held], []
+        return held
+
+    def ahead(self, paused: Collection[Key]) -> set[Key]:
+        """Return the partitions to pause, or to leave paused: with more held records than their share, or still many.
+
+        A pause discards what was fetched ahead, so a partition is resumed only with few held records.
+        """
+        share = max(self._most_held // max(len(self._places), 1), FEW)
+        return {key for key, place in self._places.items() if place.held > (share // 4 if key in paused else share)}
+
+    def _limits(self, high_offset: Callable[[Key], int | None], now: float) -> dict[Hashable, float]:
+        """Return up to which timestamp the records of each group may be submitted; none for a group without limit."""
+        limits: dict[Hashable, float] = {}
+        for key, place in self._places.items():
+            if self._reading - place.read_at > SILENT_SECONDS or self._free_until.get(place.group, -math.inf) > now:
+                continue
+            if place.timestamp >= limits.get(place.group, math.inf):
+                continue
+            high = high_offset(key)
+            if high is None or high - place.offset >= FEW:
+                limits[place.group] = place.timestamp
+        return limits
+
+
+def _timestamp(pending: PendingRecord) -> int:
+    return pending.record.timestamp or 0

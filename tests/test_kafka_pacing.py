@@ -1,0 +1,152 @@
+"""Topics that are read in step: what is held, for how long, and what is paused. No Kafka."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+
+import pytest
+
+from request_logger.kafka.config import group_of
+from request_logger.kafka.pacing import FEW, MOST_HELD_SECONDS, SILENT_SECONDS, Key, Pacing
+from request_logger.kafka.partition import PendingRecord
+from request_logger.kafka.record import Record
+from request_logger.settings import Settings
+
+INPUTS, OUTPUTS = ("seldon.n.model.m.inputs", 0), ("seldon.n.model.m.outputs", 0)
+MANY = 100_000
+
+
+class Reading:
+    """A consumer of two partitions with a backlog."""
+
+    def __init__(self, most_held: int = 1000, most_bytes: int = MANY) -> None:
+        group = group_of(Settings(seldon_kafka_prefix="seldon"))
+        self.pacing = Pacing(group, most_held, most_bytes)
+        self.pacing.assigned([INPUTS, OUTPUTS])
+        self.high: dict[Key, int | None] = {INPUTS: MANY, OUTPUTS: MANY}
+        self.now = 0.0
+        self.offsets = {INPUTS: 0, OUTPUTS: 0}
+
+    def read(self, key: Key, times: Iterable[int | None], *, weight: int = 1, after: float = 0.01) -> list[int | None]:
+        """Read records of these times; return those of all records that are due."""
+        new = []
+        for time in times:
+            new.append(PendingRecord(Record(*key, self.offsets[key], time, None, (), b""), weight=weight))
+            self.offsets[key] += 1
+        self.now += after
+        return [each.record.timestamp for each in self.pacing.due(new, self.high.get, self.now)]
+
+
+def test_records_wait_for_those_of_the_other_topic() -> None:
+    """What is due is in the order of time, however it was read."""
+    reading = Reading()
+    assert reading.read(INPUTS, range(0, 200, 2)) == []
+    assert reading.read(OUTPUTS, range(1, 101, 2)) == list(range(100))
+    assert reading.read(OUTPUTS, range(101, 401, 2)) == list(range(100, 199))
+    assert reading.pacing.ahead(()) == set()
+
+
+def test_nothing_waits_for_a_topic_without_a_backlog() -> None:
+    reading = Reading()
+    reading.high[OUTPUTS] = FEW - 2
+    assert reading.read(INPUTS, range(10)) == list(range(10))
+    reading.high[OUTPUTS] = FEW
+    assert reading.read(INPUTS, range(10, 20)) == []
+    reading.high[OUTPUTS] = None
+    assert reading.read(INPUTS, ()) == []
+
+
+def test_nothing_waits_for_a_topic_that_is_silent() -> None:
+    """Until its next record. A long turn in which nothing was read isn't silence."""
+    reading = Reading()
+    assert reading.read(INPUTS, range(10), after=10 * SILENT_SECONDS) == []
+    found = []
+    for _ in range(10):
+        found += reading.read(INPUTS, (), after=SILENT_SECONDS / 5)
+    assert found == list(range(10))
+    assert reading.read(INPUTS, range(10, 20)) == list(range(10, 20))
+    assert reading.read(OUTPUTS, [5]) == [5]
+    assert reading.read(INPUTS, range(20, 30)) == []
+
+
+def test_nothing_waits_for_long() -> None:
+    """A producer's clock is wrong, and its topic has a backlog without end: the group is read as it comes."""
+    reading = Reading()
+    found = reading.read(INPUTS, range(1000, 1010))
+    for _ in range(int(MOST_HELD_SECONDS) * 4 + 1):
+        assert not found
+        found = [time for time in reading.read(OUTPUTS, [1], after=0.25) if time and time >= 1000]
+    assert found == list(range(1000, 1010))
+    assert reading.read(INPUTS, [2000]) == [2000]
+
+
+def test_without_a_time_and_without_a_group_nothing_waits() -> None:
+    reading = Reading()
+    assert reading.read(INPUTS, [None, 7]) == [None]
+    reading.offsets["seldon.n.errors.errors", 0] = 0
+    assert reading.read(("seldon.n.errors.errors", 0), [8]) == [8]
+
+
+@pytest.mark.parametrize(
+    ("most_held", "weight", "kept"), [(4, 1, 4), (1000, MANY // 3, 3), (0, 1, 0), (9, MANY + 1, 0)]
+)
+def test_what_is_held_is_bounded(most_held: int, weight: int, kept: int) -> None:
+    """In number and bytes; the newest are held."""
+    reading = Reading(most_held)
+    assert reading.read(INPUTS, range(10), weight=weight) == list(range(10 - kept))
+    assert [each.record.timestamp for each in reading.pacing.all()] == list(range(10 - kept, 10))
+    assert reading.pacing.all() == []
+
+
+def test_a_partition_far_ahead_is_paused_until_it_is_not() -> None:
+    reading = Reading(most_held=4 * FEW)
+    reading.read(INPUTS, range(2 * FEW))
+    assert reading.pacing.ahead(()) == set()
+    reading.read(INPUTS, [2 * FEW])
+    assert reading.pacing.ahead(()) == {INPUTS}
+    reading.read(OUTPUTS, [2 * FEW - FEW])
+    assert reading.pacing.ahead({INPUTS}) == {INPUTS}
+    reading.read(OUTPUTS, [2 * FEW - FEW // 4])
+    assert reading.pacing.ahead({INPUTS}) == set()
+
+
+def test_what_was_held_of_a_partition_that_has_gone_is_due() -> None:
+    """It may be another consumer's by now: writing twice changes nothing."""
+    reading = Reading()
+    assert reading.read(INPUTS, [1, 2]) == []
+    reading.pacing.dropped([INPUTS])
+    assert reading.read(OUTPUTS, ()) == [1, 2]
+    assert reading.pacing.ahead({INPUTS}) == set()
+
+
+def test_every_record_is_due_once() -> None:
+    """In random turns, with silences and without: nothing is left, nothing comes twice, and no hold is too long."""
+    rng = random.Random(5)
+    for _ in range(50):
+        reading = Reading(most_held=rng.choice([5, 50, 500]), most_bytes=rng.choice([20, 1000]))
+        sent: list[int | None] = []
+        due: list[int | None] = []
+        for turn in range(60):
+            key = rng.choice([INPUTS, INPUTS, OUTPUTS])
+            times = [rng.choice([turn, turn, rng.randrange(100), None]) for _ in range(rng.randrange(20))]
+            reading.high = {INPUTS: rng.choice([None, MANY, 0]), OUTPUTS: rng.choice([None, MANY, 0])}
+            sent += times
+            due += reading.read(key, times, after=rng.choice([0.001, 0.2, 2.0]))
+        for _ in range(12):
+            due += reading.read(INPUTS, (), after=SILENT_SECONDS / 4)
+        assert sorted(due, key=str) == sorted(sent, key=str)
+
+
+def test_which_partitions_belong_together() -> None:
+    """Those of one resource of Core 2 by their number, and the topics that KAFKA_TOPIC names."""
+    core2 = group_of(Settings(seldon_kafka_prefix="seldon", kafka_topic="other"))
+    assert core2(*INPUTS) == core2(*OUTPUTS) != core2(OUTPUTS[0], 1)
+    assert core2("seldon.n.pipeline.m.inputs", 0) not in (core2(*INPUTS), None)
+    assert core2("seldon.n.errors.errors", 0) is core2("other", 0) is None
+    named = group_of(Settings(kafka_topic="requests, responses"))
+    assert named("requests", 0) == named("responses", 5) is not None
+    assert named("another", 0) is None
+    ranged = group_of(Settings(kafka_topic="requests,responses", kafka_assignment="range"))
+    assert ranged("requests", 1) == ranged("responses", 1) != ranged("requests", 0)
+    assert group_of(Settings(kafka_topic="requests"))("requests", 0) is None
