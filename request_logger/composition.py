@@ -28,7 +28,7 @@ from request_logger.scoring.evidence_keeper import EvidenceKeeper
 from request_logger.scoring.rules import Chooser
 from request_logger.scoring.score import settler
 from request_logger.settings import Settings
-from request_logger.spool import BATCH_EVENTS, Replayer, Spool
+from request_logger.spool import BATCH_EVENTS, MOST_LINGER_SECONDS, Replayer, Spool
 from request_logger.store.client.client import SearchEngine
 from request_logger.store.writing.block_watch import BlockWatch
 from request_logger.store.writing.bulk_tokens import BulkTokens
@@ -212,4 +212,11 @@ def _spool(settings: Settings, telemetry: Telemetry) -> Spool | None:
         return None
     telemetry.spool_max_bytes.set(settings.spool_max_bytes)
     spare_bytes = _QUEUE_SPARE_BYTES if settings.queues_all_events else 0
-    return Spool(settings.spool_dir, settings.spool_max_bytes, telemetry, spare_bytes=spare_bytes)
+    linger_seconds = min(settings.linger_ms / 1000, MOST_LINGER_SECONDS)
+    return Spool(
+        settings.spool_dir,
+        settings.spool_max_bytes,
+        telemetry,
+        spare_bytes=spare_bytes,
+        linger_seconds=linger_seconds,
+    )

@@ -62,6 +62,9 @@ class Settings:
     )
     index_shards: str = _env("", "primary shards of a new index; empty: the search engine's default")
     index_replicas: str = _env("", "replicas of a new index; empty: the search engine's default")
+    index_refresh_seconds: str = _env(
+        "", "seconds until documents of a new index can be searched; empty: the search engine's default, usually 1"
+    )
     index_codec: str = _env(
         "auto",
         "compression of new indices: auto (best_compression where the search engine can write it, else default), "

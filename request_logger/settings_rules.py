@@ -15,6 +15,12 @@ from request_logger.common.periods import has_period
 
 # The limit of shards per index in Elasticsearch and OpenSearch, unless index.max_number_of_shards raises it.
 _MOST_SHARDS = 1024
+# Numbers of new indices, which may be empty: the least and the most. A refresh less often than hourly saves no more.
+_NUMBERS_OF_AN_INDEX = {
+    "index_shards": (1, _MOST_SHARDS),
+    "index_replicas": (0, _MOST_SHARDS),
+    "index_refresh_seconds": (1, 3600),
+}
 # A longer delay would merge little more, and dashboards would lag behind by it.
 _LONGEST_QUEUE_DELAY_SECONDS = 60
 # What FOLD_KEY may name: fields of a prediction's parts, and its top-level fields.
@@ -44,10 +50,10 @@ def problems_by_field(specs: Iterable[Field[Any]], values: Mapping[str, Any]) ->
         problems["index_name"] = (
             f"INDEX_NAME: expected no month or day at its end, which INDEX_PERIOD puts there, found {index_name!r}"
         )
-    for name, least in (("index_shards", 1), ("index_replicas", 0)):
+    for name, (least, most) in _NUMBERS_OF_AN_INDEX.items():
         text = values[name]
-        if text and not (text.isdecimal() and text.isascii() and least <= int(text) <= _MOST_SHARDS):
-            problems[name] = f"{name.upper()}: expected a whole number from {least} to {_MOST_SHARDS}, found {text!r}"
+        if text and not (text.isdecimal() and text.isascii() and least <= int(text) <= most):
+            problems[name] = f"{name.upper()}: expected a whole number from {least} to {most}, found {text!r}"
     reply_url = values["reply_url"]
     if reply_url and not reply_url.startswith(("http://", "https://")):
         problems["reply_url"] = f"REPLY_URL: expected a URL with http:// or https://, found {reply_url!r}"

@@ -3,7 +3,7 @@
 The file is in SPOOL_DIR (WAL, ``synchronous=FULL``). An event is fsynced when `append` returns. SQLite rolls back a
 transaction that a crash interrupted; a record that is damaged later fails its CRC-32 check and is set aside. A single
 file, instead of a log per process, means one order and one size limit, and nothing to take over from a killed worker.
-Concurrent appends of a process share one commit.
+Concurrent appends of a process share one commit (`commits.py`).
 
 All writes and checkpoints hold an flock. It makes the processes queue instead of letting SQLite poll, and it avoids a
 bug of SQLite before 3.51.3, which can damage a WAL that two connections reset and write at the same instant.
@@ -22,16 +22,15 @@ import sqlite3
 import threading
 import time
 import zlib
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from request_logger.documents.event import Event
 from request_logger.settings import SettingsError
 from request_logger.spool.arrivals import SCHEMA as ARRIVALS_SCHEMA
 from request_logger.spool.arrivals import Arrivals
+from request_logger.spool.commits import Commits, Entry
 from request_logger.spool.observer import NullObserver, Observer
 from request_logger.spool.record import to_bytes
 from request_logger.spool.reserve import Reserve, error_code, is_out_of_space
@@ -64,14 +63,6 @@ class EventTooLargeError(StoreUnavailableError):
         super().__init__("the event is larger than SPOOL_MAX_BYTES allows")
 
 
-@dataclass(slots=True, eq=False)
-class _Entry:
-    record: bytes
-    done: bool = False
-    # Overwritten with None once the record is committed.
-    error: StoreUnavailableError | None = field(default_factory=lambda: StoreUnavailableError("it was not spooled"))
-
-
 class Spool:
     """The events of one folder, in order. Thread-safe; other processes can have it open at the same time."""
 
@@ -82,11 +73,13 @@ class Spool:
         observer: Observer,
         *,
         spare_bytes: int = 0,
+        linger_seconds: float = 0.0,
     ) -> None:
         """Open or create the spool. Raises SettingsError.
 
         ``max_bytes`` limits the records of all processes. An empty spool keeps up to ``spare_bytes`` of disk space for
-        later events: releasing it costs more than the removal of a batch.
+        later events: releasing it costs more than the removal of a batch. ``linger_seconds`` is how long an event may
+        wait for others, to be committed with them.
         """
         self._folder = Path(directory)
         self._path = self._folder / "spool.db"
@@ -96,7 +89,7 @@ class Spool:
         self._arrivals = Arrivals()
         self._observer = observer
         self._mutex = threading.RLock()
-        self._waiting: deque[_Entry] = deque()
+        self._commits = Commits(self._commit, linger_seconds)
         self._reserve = Reserve(self._folder / "spool.reserve", RESERVE_BYTES)
         self._db: sqlite3.Connection | None = None
         # False if the file could not be opened, or its tables could not be created: the next use retries that.
@@ -148,15 +141,7 @@ class Spool:
 
     def append_records(self, records: Sequence[bytes]) -> list[StoreUnavailableError | None]:
         """Add records of `request_logger.spool.record.frame` as `append_all` adds events."""
-        entries = [_Entry(record) for record in records]
-        self._waiting.extend(entries)
-        # Unlike threads, greenlets don't run during a commit: yield, so that others can queue their events first.
-        time.sleep(0)
-        with self._mutex:
-            # The first thread to enter commits the events of all that queued during the previous commit.
-            if not all(entry.done for entry in entries):
-                self._commit_waiting()
-        return [entry.error for entry in entries]
+        return self._commits.append(records)
 
     def read(self, max_events: int, max_bytes: int, after: int = 0) -> list[tuple[int, bytes]]:
         """Return the oldest records after number ``after`` with their numbers: at least one if there is one.
@@ -217,8 +202,7 @@ class Spool:
             self._disconnect()
             self._db = None
 
-    def _commit_waiting(self) -> None:
-        entries = [self._waiting.popleft() for _ in range(len(self._waiting))]
+    def _commit(self, entries: Sequence[Entry]) -> None:
         try:
             try:
                 self._insert(entries)
@@ -235,8 +219,8 @@ class Spool:
             for entry in entries:
                 entry.done = True
 
-    def _insert(self, entries: list[_Entry]) -> None:
-        inserted: list[_Entry] = []
+    def _insert(self, entries: Sequence[Entry]) -> None:
+        inserted: list[Entry] = []
         with self._transaction() as db:
             if not self._reserve.fill():
                 raise StoreUnavailableError("the spool's disk is full")

@@ -238,7 +238,7 @@ def test_one_commits_for_another(tmp_path: Path) -> None:
     with spool._mutex:
         for thread in threads:
             thread.start()
-        wait_until(lambda: len(spool._waiting) == 20)
+        wait_until(lambda: spool._commits.in_flight == 20)
     for thread in threads:
         thread.join()
     assert sorted(ids(spool), key=int) == [str(number) for number in range(20)]

@@ -109,31 +109,35 @@ def test_a_ca_file_that_is_none(tmp_path: Path) -> None:
 
 
 @pytest.mark.engine
-def test_shards_and_replicas_of_new_indices(engine: Any) -> None:
-    """INDEX_SHARDS and INDEX_REPLICAS are in the template, also of one that is there; unset they leave it alone."""
+def test_numbers_of_new_indices(engine: Any) -> None:
+    """The numbers of a new index are in the template, also of one that is there; unset they leave it alone."""
     parts = urlsplit(engine.url)
     where = {"elasticsearch_host": parts.hostname or "", "elasticsearch_port": parts.port or 0}
 
-    def numbers(index: str, **settings: str) -> tuple[str, str]:
+    def numbers(index: str, **settings: str) -> tuple[str, str, str]:
         client = SearchEngine(Settings(**where, **settings))  # type: ignore[arg-type]
         client.prepare(index)
         _, answer = client.request("GET", f"/{index}/_settings")
         client.request("DELETE", f"/{index}")
         found = answer[index]["settings"]["index"]
-        return found["number_of_shards"], found["number_of_replicas"]
+        return found["number_of_shards"], found["number_of_replicas"], found.get("refresh_interval", "")
 
     try:
-        assert numbers("inference-log-shards-1", index_shards="3", index_replicas="0") == ("3", "0")
-        assert numbers("inference-log-shards-2") == ("3", "0")
-        assert numbers("inference-log-shards-3", index_shards="2") == ("2", "1")
+        assert numbers("inference-log-shards-1", index_shards="3", index_replicas="0") == ("3", "0", "")
+        assert numbers("inference-log-shards-2") == ("3", "0", "")
+        found = numbers("inference-log-shards-3", index_shards="2", index_refresh_seconds="30")
+        assert found == ("2", "1", "30s")
     finally:
         # The other tests' indices have what an engine gives.
         SearchEngine(Settings(**where)).request("DELETE", f"/_index_template/{TEMPLATE_NAME}")  # type: ignore[arg-type]
-    assert numbers("inference-log-shards-4") == ("1", "1")
+    assert numbers("inference-log-shards-4") == ("1", "1", "")
 
 
-@pytest.mark.parametrize("given", [{"index_shards": "0"}, {"index_shards": "many"}, {"index_replicas": "-1"}])
-def test_wrong_numbers_of_shards(given: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    "given",
+    [{"index_shards": "0"}, {"index_shards": "many"}, {"index_replicas": "-1"}, {"index_refresh_seconds": "0.5"}],
+)
+def test_wrong_numbers_of_an_index(given: dict[str, str]) -> None:
     """A number that no engine takes is refused by name."""
     with pytest.raises(SettingsError, match=f"^{next(iter(given)).upper()}: expected a whole number from"):
         Settings(**given)  # type: ignore[arg-type]

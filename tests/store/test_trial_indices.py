@@ -187,7 +187,13 @@ def test_a_codec_that_the_engine_lacks(caplog: pytest.LogCaptureFixture) -> None
 
 @pytest.mark.parametrize(
     "changed",
-    [{"index_codec": "best_compression"}, {"keyword_subfields": False}, {"index_shards": "3"}, {"text_search": True}],
+    [
+        {"index_codec": "best_compression"},
+        {"keyword_subfields": False},
+        {"index_shards": "3"},
+        {"index_refresh_seconds": "30"},
+        {"text_search": True},
+    ],
     ids=str,
 )
 def test_a_changed_setting_replaces_the_template(changed: dict[str, Any]) -> None:

@@ -47,6 +47,7 @@ FIELD_LIMIT = OWN_FIELDS + DYNAMIC_FIELDS
 IGNORE_ABOVE = 8000
 
 _FIELD_LIMIT = "index.mapping.total_fields.limit"
+_REFRESH_INTERVAL = "index.refresh_interval"
 
 _WITH_SUBFIELD: Mapping = {
     "type": "keyword",
@@ -227,8 +228,9 @@ def mapping(*, keyword_subfields: bool = True, text_search: bool = False) -> Map
 def wanted(settings: Settings) -> dict[str, Mapping]:
     """Return the index templates that must be installed, by name."""
     own = index_template(
-        _number(settings.index_shards),
-        _number(settings.index_replicas),
+        settings.index_shards,
+        settings.index_replicas,
+        settings.index_refresh_seconds,
         codec=settings.index_codec,
         keyword_subfields=settings.keyword_subfields,
         text_search=settings.text_search,
@@ -274,22 +276,19 @@ def is_current(installed: Sequence[Mapping], template: Mapping) -> bool:
 
 
 def _has_choices(candidate: Mapping, template: Mapping) -> bool:
-    """Return whether a template has what an operator chose: shards and replicas if configured, codec, the mapping."""
+    """Return whether a template has what an operator chose: numbers if configured, codec, the mapping."""
     has = candidate.get("template", {}).get("settings", {}).get("index", {})
     asked = template["template"].get("settings", {})
-    names = ("number_of_shards", "number_of_replicas", "codec")
+    names = ("number_of_shards", "number_of_replicas", "refresh_interval", "codec")
     return candidate.get("_meta") == template.get("_meta") and all(
         has.get(name) == str(asked[f"index.{name}"]) for name in names if f"index.{name}" in asked
     )
 
 
-def _number(text: str) -> int | None:
-    return int(text) if text else None
-
-
 def index_template(
-    shards: int | None = None,
-    replicas: int | None = None,
+    shards: str = "",
+    replicas: str = "",
+    refresh_seconds: str = "",
     *,
     codec: str = CHOSEN_CODEC,
     keyword_subfields: bool = True,
@@ -297,13 +296,15 @@ def index_template(
 ) -> Mapping:
     """Return the composable index template for the indices whose names the logger generates.
 
-    Without ``shards`` or ``replicas`` a new index has the search engine's defaults.
+    Where one of the numbers is empty, a new index has the search engine's default.
     """
-    numbers = {"index.number_of_shards": shards, "index.number_of_replicas": replicas}
+    numbers: Mapping = {"index.number_of_shards": shards, "index.number_of_replicas": replicas}
     settings: Mapping = {_FIELD_LIMIT: FIELD_LIMIT}
     if codec != CHOSEN_CODEC:
         settings[CODEC] = codec
-    settings |= {name: number for name, number in numbers.items() if number is not None}
+    settings |= {name: int(number) for name, number in numbers.items() if number}
+    if refresh_seconds:
+        settings[_REFRESH_INTERVAL] = f"{int(refresh_seconds)}s"
     return {
         "index_patterns": INDEX_PATTERNS,
         "version": VERSION,
