@@ -41,6 +41,7 @@ REFUSALS = [
 def all_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Arrays of any size stay text."""
     monkeypatch.setattr(number_text, "LEAST_BYTES", 1)
+    monkeypatch.setattr(number_text, "LEAST_ROW_BYTES", 1)
 
 
 def as_values(raw: bytes) -> Any:

@@ -21,6 +21,8 @@ from uuid import UUID
 import numpy as np
 import orjson
 
+from request_logger.common import json_scan
+
 # orjson writes 254 levels, the search engines read 500 (OpenSearch) or 1,000; a document adds a few levels.
 MAX_DEPTH = 200
 # Search engines refuse a longer field name, and with it the whole _bulk.
@@ -48,7 +50,6 @@ _VECTOR_BYTES = 8 * 2**10
 _WORD = 8
 # An integer of twenty characters that ends after the last whole word is within so many bytes of the end.
 _END_BYTES = 20 + _WORD
-_BRACKET_TO_BRACE = np.uint8(ord("[") ^ ord("{"))
 _ALL_TRUE = np.uint64(0x0101_0101_0101_0101)
 
 
@@ -67,10 +68,19 @@ class JsonText:
     `dumps` copies the text. Everything else that needs the value calls `parsed` or `all_parsed`.
     """
 
-    __slots__ = ("text",)
+    __slots__ = ("_text",)
 
     def __init__(self, text: bytes) -> None:
-        self.text = text
+        self._text = text
+
+    @property
+    def text(self) -> bytes:
+        """The text."""
+        return self._text
+
+    def fragment(self) -> Any:
+        """Return what orjson writes as the text."""
+        return orjson.Fragment(self._text)
 
     def parsed(self) -> Any:
         """Return the value: parsed again at each call."""
@@ -112,9 +122,9 @@ def dumps(value: Any, *, sort_keys: bool = False) -> bytes:
         return json.dumps(plain(value), ensure_ascii=False, sort_keys=sort_keys).encode("utf-8", "replace")
 
 
-def _fragment(value: Any) -> orjson.Fragment:
+def _fragment(value: Any) -> Any:
     if isinstance(value, JsonText):
-        return orjson.Fragment(value.text)
+        return value.fragment()
     raise TypeError
 
 
@@ -152,18 +162,11 @@ def _has_word_of_digits(raw: bytes | bytearray) -> bool:
 
     The end of the text, after its last whole word, has to be looked at as well.
     """
-    is_digit = np.frombuffer(raw, np.uint8, len(raw) // _WORD * _WORD) - np.uint8(ord("0")) < 10
-    if (is_digit.view(np.uint64) == _ALL_TRUE).any():
-        return True
+    for _, piece in json_scan.pieces(raw):
+        is_digit = piece[: len(piece) // _WORD * _WORD] - np.uint8(ord("0")) < 10
+        if (is_digit.view(np.uint64) == _ALL_TRUE).any():
+            return True
     return _BIG_INTEGER[1:] in raw[-_END_BYTES:].translate(_NUMBER_SHAPES)
-
-
-def count_openings(raw: bytes) -> int:
-    """Return the number of opening brackets and braces in JSON."""
-    if len(raw) < _VECTOR_BYTES:
-        return raw.count(b"[") + raw.count(b"{")
-    # The codes of the two differ in one bit.
-    return int(np.count_nonzero(np.frombuffer(raw, np.uint8) | _BRACKET_TO_BRACE == ord("{")))
 
 
 def parse_leniently(raw: bytes | bytearray | str) -> Any:

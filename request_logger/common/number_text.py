@@ -10,16 +10,18 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Mapping
 from math import prod
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
 import orjson
 
 from request_logger.common.json import JsonText, has_big_integer, loads
+from request_logger.common.json_scan import counted, positions
 
-# A smaller array, and a row of it, is parsed faster than it is handled as text.
+# A smaller array is parsed faster than it is handled as text, and so is a smaller row of a large one.
 LEAST_BYTES = 8 * 2**10
+LEAST_ROW_BYTES = 2**10
 # A body with more text than this is no body of numbers.
 _MOST_QUOTES = 512
 # A key's value in the bytes between two quotes; no text that a sender writes has the marker.
@@ -29,40 +31,64 @@ _SPACE = b" \t\n\r"
 _IN_NUMBERS = b"0123456789.eE+-"
 # An exponent of three digits may lead beyond the range of a double. An integer part has at most 19 digits.
 _GREAT_EXPONENT = re.compile(rb"[eE]\+?[0-9]{3}")
+_MINUS_ZERO = re.compile(rb"-0[],]")
 _MAX_RANK = 64
-_COMMA, _CLOSE, _POINT, _ZERO, _NINE, _EXPONENT = b",].09e"
+_COMMA, _CLOSE, _POINT, _ZERO, _EXPONENT, _QUOTE = b',].0e"'
+_AFTER = _SPACE + b","
 _LOWER = 0x20
+
+_Text = TypeVar("_Text", bound=JsonText)
 
 # It checks the whole text without creating objects.
 _check = msgspec.json.Decoder(msgspec.Raw).decode
 
 
 class NumberText(JsonText):
-    """A regular array of finite numbers as JSON text without white space; ``shape`` has no dimension 0."""
+    """A regular array of finite numbers as JSON text without white space.
 
-    __slots__ = ("shape",)
+    ``shape`` has no dimension 0. ``datatype`` is a V2 datatype whose values all numbers are, empty if that isn't known.
+    """
 
-    def __init__(self, text: bytes, shape: tuple[int, ...]) -> None:
+    __slots__ = ("_has_integers", "_row", "datatype", "shape")
+
+    def __init__(self, text: bytes, shape: tuple[int, ...], datatype: str = "") -> None:
         super().__init__(text)
         self.shape = shape
+        self.datatype = datatype
+        self._has_integers: bool | None = None
+        self._row: JsonText | None = None
+
+    @property
+    def text(self) -> bytes:
+        """The text."""
+        return self._text if self._row is None else b"[%b]" % self._row.text
+
+    def fragment(self) -> Any:
+        """Return what orjson writes as the text."""
+        return super().fragment() if self._row is None else [self._row.fragment()]
 
     @property
     def has_integers(self) -> bool:
         """Whether some numbers have no point (some of them may have an exponent)."""
-        return self.text.count(b".") < prod(self.shape)
+        if self._has_integers is None:
+            self._has_integers = counted(self.text, b".")[0] < prod(self.shape)
+        return self._has_integers
 
     def has_large_rows(self, shape: tuple[int, ...] | None = None) -> bool:
         """Return whether each row is worth being kept as text, if the array has a shape (by default its own)."""
         shape = shape or self.shape
-        return len(shape) > 1 and len(self.text) >= LEAST_BYTES * shape[0]
+        return len(shape) > 1 and prod(shape[1:]) > 1 and len(self._text) >= LEAST_ROW_BYTES * shape[0]
 
     def rows(self) -> list[JsonText]:
         """Return the entries of the first dimension; there must be a second one."""
         if self.shape[0] == 1:
-            return [JsonText(self.text[1:-1])]
+            if self._row is None:
+                # From now on it holds its only row, whose text would otherwise be in memory twice.
+                self._row, self._text = JsonText(self._text[1:-1]), b""
+            return [self._row]
         ends = b"]" * (len(self.shape) - 1)
         starts = b"[" * (len(self.shape) - 1)
-        inner = self.text[1 + len(starts) : -1 - len(ends)].split(ends + b"," + starts)
+        inner = self._text[1 + len(starts) : -1 - len(ends)].split(ends + b"," + starts)
         return [JsonText(starts + row + ends) for row in inner]
 
     def as_floats(self) -> NumberText:
@@ -70,15 +96,17 @@ class NumberText(JsonText):
         if not self.has_integers:
             return self
         text = np.frombuffer(self.text, np.uint8)
-        is_edge = (text == _COMMA) | (text == _CLOSE)
-        # The byte after each number: an edge after a digit.
-        ends = np.flatnonzero(is_edge[1:] & (text[:-1] >= _ZERO) & (text[:-1] <= _NINE)) + 1
-        marks = np.cumsum((text == _POINT) | ((text | _LOWER) == _EXPONENT))[ends]
-        at = ends[np.diff(marks, prepend=0) == 0]
-        counts = np.ones(len(text), np.int8)
-        counts[at] = 3
-        longer = np.repeat(text, counts)
-        at += 2 * np.arange(len(at))
+        is_digit = text - np.uint8(_ZERO) < 10
+        ends = np.flatnonzero(is_digit[:-1] & ((text[1:] == _COMMA) | (text[1:] == _CLOSE))) + 1
+        is_mark = (text == _POINT) | ((text | _LOWER) == _EXPONENT)
+        if is_mark.any():
+            marks = np.cumsum(is_mark, dtype=np.int32)[ends]
+            ends = ends[np.diff(marks, prepend=np.int32(0)) == 0]
+        at = ends + 2 * np.arange(len(ends))
+        is_kept = np.ones(len(text) + 2 * len(at), np.bool_)
+        is_kept[at] = is_kept[at + 1] = False
+        longer = np.empty(len(is_kept), np.uint8)
+        longer[is_kept] = text
         longer[at], longer[at + 1] = _POINT, _ZERO
         return NumberText(longer.tobytes(), self.shape)
 
@@ -90,6 +118,8 @@ class NumberText(JsonText):
         """Return a flat array nested to a shape, whose product is its length."""
         if len(shape) < 2:
             return self
+        if len(shape) == 2 and shape[0] == 1:
+            return self._as_row(shape)
         text, last = self.text[1:-1], shape[-1]
         commas = np.flatnonzero(np.frombuffer(text, np.uint8) == _COMMA)[last - 1 :: last].tolist()
         starts, ends = [0, *(comma + 1 for comma in commas)], [*commas, len(text)]
@@ -100,27 +130,31 @@ class NumberText(JsonText):
         depth = len(shape)
         return NumberText(b"%b%b%b" % (b"[" * depth, pieces[0], b"]" * depth), shape)
 
+    def _as_row(self, shape: tuple[int, ...]) -> NumberText:
+        """Return the array as the only row of another one, without copying its text."""
+        whole = NumberText(b"", shape)
+        whole._row = JsonText(self.text)
+        return whole
+
     def rounded(self, kind: str, shape: tuple[int, ...]) -> NumberText | None:
         """Return the numbers rounded to a type of numpy, nested to a shape; None if one is beyond its range."""
         values = np.array(self.parsed(), np.float64)
         with np.errstate(over="ignore"):
             values = values.astype(kind).astype(np.float64).reshape(shape)
-        if not np.isfinite(values).all():
-            return None
-        return NumberText(orjson.dumps(values, option=orjson.OPT_SERIALIZE_NUMPY), shape)
+        return of_values(values) if np.isfinite(values).all() else None
 
 
-def cut(raw: bytes) -> tuple[bytes, NumberText] | None:
-    """Return a body with a text in place of its largest array of numbers, and the array; None if it has no large one.
+def of_values(values: np.ndarray[Any, Any], datatype: str = "") -> NumberText:
+    """Return an array of finite doubles, or of integers within 64 bits, as text."""
+    return NumberText(orjson.dumps(values, option=orjson.OPT_SERIALIZE_NUMPY), values.shape, datatype)
 
-    The array must be the value of a key, regular, and valid JSON that can be stored. `put` puts it in its place again.
+
+def cut(raw: bytes) -> tuple[bytes, dict[str, NumberText]] | None:
+    """Return a body with texts in place of its large arrays of numbers, and the arrays by these; None if it has none.
+
+    The arrays must be values of keys, regular, and valid JSON that can be stored. `put` puts them in their places.
     """
-    parts = _split(raw)
-    if parts is None:
-        return None
-    largest = max(range(2, len(parts), 2), key=lambda number: len(parts[number]), default=0)
-    array = _cut_from(parts, largest, _MARKER, _array) if largest else None
-    return (b'"'.join(parts), array) if isinstance(array, NumberText) else None
+    return _cut(raw, _array)
 
 
 def loads_keeping(raw: bytes, kept: Collection[str]) -> Any:
@@ -129,19 +163,11 @@ def loads_keeping(raw: bytes, kept: Collection[str]) -> Any:
     ``kept`` are the names of these fields. In them each large array without text and objects that is the value of a
     key, at any depth, becomes a JsonText. ``raw`` must be valid JSON.
     """
-    parts = _split(raw)
-    if parts is None:
+    found = _cut(raw, _balanced)
+    value = loads(found[0]) if found is not None else None
+    if found is None or not isinstance(value, dict):
         return loads(raw)
-    arrays: dict[str, JsonText] = {}
-    for number in range(2, len(parts), 2):
-        marker = f"{_MARKER} {number}"
-        array = _cut_from(parts, number, marker, _balanced)
-        if array is not None:
-            arrays[marker] = array
-    value = loads(b'"'.join(parts)) if arrays else None
-    if not isinstance(value, dict):
-        return loads(raw)
-    return {name: _filled(entry, arrays, as_text=name in kept) for name, entry in value.items()}
+    return {name: _filled(entry, found[1], as_text=name in kept) for name, entry in value.items()}
 
 
 def _filled(value: Any, arrays: Mapping[str, JsonText], *, as_text: bool) -> Any:
@@ -155,46 +181,61 @@ def _filled(value: Any, arrays: Mapping[str, JsonText], *, as_text: bool) -> Any
     return value
 
 
-def _split(raw: bytes) -> list[bytes] | None:
-    """Return the parts of a large JSON text between its quotes, every second of which is a string; None if unusual."""
+def _cut(raw: bytes, read: Callable[[bytes], _Text | None]) -> tuple[bytes, dict[str, _Text]] | None:
+    """Return a JSON text with texts in place of the large arrays that ``read`` accepts; None if it has none."""
     if len(raw) < LEAST_BYTES or b"\\" in raw:
         return None
-    parts = raw.split(b'"', _MOST_QUOTES)
-    is_whole = len(parts) <= _MOST_QUOTES and len(parts) % 2 == 1
-    return parts if is_whole and _MARKER.encode() not in raw else None
-
-
-def _cut_from(
-    parts: list[bytes], number: int, marker: str, read: Callable[[bytes], JsonText | None]
-) -> JsonText | None:
-    """Replace the array in a part by a marker, and return it; None if the part has no large one after its colon."""
-    part = parts[number]
-    match = _VALUE.match(part)
-    if match is None or len(part) < LEAST_BYTES:
+    quotes = positions(raw, _QUOTE, _MOST_QUOTES)
+    if not quotes or len(quotes) % 2:
         return None
-    start = match.end()
-    braces = [at for at in (part.find(b"{", start), part.find(b"}", start)) if at >= 0]
-    text = part[start : min(braces, default=len(part))].rstrip(_SPACE + b",")
-    array = read(text)
-    if array is not None:
-        parts[number] = b'%b"%b"%b' % (part[:start], marker.encode(), part[start + len(text) :])
-    return array
+    parts: list[bytes] = []
+    arrays: dict[str, _Text] = {}
+    copied = 0
+    # What is between the end of a string and the beginning of the next one.
+    for end, start in zip(quotes[1::2], [*quotes[2::2], len(raw)], strict=True):
+        span = _array_within(raw, end + 1, start)
+        array = read(raw[slice(*span)]) if span is not None else None
+        if span is not None and array is not None:
+            marker = f"{_MARKER} {len(arrays)}"
+            arrays[marker] = array
+            parts += (raw[copied : span[0]], b'"%b"' % marker.encode())
+            copied = span[1]
+    strings = zip(quotes[0::2], quotes[1::2], strict=True)
+    if not arrays or any(_MARKER.encode() in raw[start:end] for start, end in strings):
+        return None
+    return b"".join((*parts, raw[copied:])), arrays
 
 
-def put(value: Any, array: NumberText) -> bool:
-    """Put an array in the place of the text in a body's parsed JSON, if it is the place of a protocol for its values.
+def _array_within(raw: bytes, start: int, end: int) -> tuple[int, int] | None:
+    """Return where a large array begins and ends that follows a key; what is returned may have more than the array."""
+    match = _VALUE.match(raw, start, end) if end - start >= LEAST_BYTES else None
+    if match is None:
+        return None
+    first = match.end()
+    braces = [at for at in (raw.find(b"{", first, end), raw.find(b"}", first, end)) if at >= 0]
+    last = min(braces, default=end)
+    while raw[last - 1] in _AFTER:
+        last -= 1
+    return (first, last) if last - first >= LEAST_BYTES else None
 
-    Return whether it was.
+
+def put(value: Any, arrays: Mapping[str, NumberText]) -> bool:
+    """Put arrays in the places of their texts in a body's parsed JSON, if these are places of a protocol for values.
+
+    Return whether all were.
     """
+    count = 0
     for holder, key in _places(value):
-        if holder.get(key) == _MARKER:
+        found = holder.get(key)
+        array = arrays.get(found) if type(found) is str else None
+        if array is not None:
             holder[key] = array
-            return True
-    return False
+            count += 1
+    return count == len(arrays)
 
 
 def _places(body: Any) -> list[tuple[dict[str, Any], str]]:
-    """Return the places for rows in the bodies of TensorFlow, Seldon (ndarray, tensor) and V2 (a single tensor)."""
+    """Return the places for rows in the bodies of TensorFlow, Seldon (ndarray, tensor) and V2."""
     if not isinstance(body, dict):
         return []
     places = [(body, key) for key in ("instances", "predictions", "inputs", "outputs")]
@@ -205,8 +246,8 @@ def _places(body: Any) -> list[tuple[dict[str, Any], str]]:
             places.append((data["tensor"], "values"))
     for key in ("inputs", "outputs"):
         tensors = body.get(key)
-        if isinstance(tensors, list) and len(tensors) == 1 and isinstance(tensors[0], dict):
-            places.append((tensors[0], "data"))
+        if isinstance(tensors, list):
+            places += ((tensor, "data") for tensor in tensors if isinstance(tensor, dict))
     return places
 
 
@@ -234,7 +275,7 @@ def _array(text: bytes) -> NumberText | None:
         return None
     array = NumberText(compact, shape)
     # As an integer, -0 has no sign, which the float has.
-    return None if array.has_integers and (b"-0," in compact or b"-0]" in compact) else array
+    return None if array.has_integers and b"-" in compact and _MINUS_ZERO.search(compact) else array
 
 
 def _shape_of(structure: bytes) -> tuple[int, ...] | None:

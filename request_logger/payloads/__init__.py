@@ -19,7 +19,7 @@ from typing import Any
 from request_logger.common import number_text
 from request_logger.common.guard import reraise_if_killed, type_name
 from request_logger.common.json import MAX_KEY_CHARACTERS, plain
-from request_logger.payloads import arrays, bodies, predictions, seldon
+from request_logger.payloads import arrays, bodies, predictions, seldon, v2_binary
 from request_logger.payloads.base import Decoded, Decoder, Item, UndecodableError, columns_in
 from request_logger.payloads.bodies import MAX_INFLATED_BYTES
 from request_logger.payloads.llm.openai_lists import without_vectors
@@ -73,8 +73,10 @@ def decode_body(
     """
     if raw.startswith(bodies.GZIP):
         raw = bodies.inflate(raw, max_bytes)
+    # Other packages' decoders get lists.
+    keeps_text = keeps_text and _all_are_own()
     if is_protobuf(content_type) and raw:
-        body = bodies.storable(decode_protobuf(raw, is_response=is_response))
+        body = bodies.storable(decode_protobuf(raw, is_response=is_response, keeps_text=keeps_text))
     else:
         body = (_with_text(raw) if keeps_text else None) or bodies.parse(raw, content_type, max_bytes=max_bytes)
     if not keeps_vectors:
@@ -94,18 +96,19 @@ def decode_body(
 
 
 def _with_text(raw: bytes) -> bodies.Body | None:
-    """Return a parsed body whose large array of numbers is text; None for any other body."""
+    """Return a parsed body whose large arrays of numbers are text; None for any other body. Raises UndecodableError."""
+    if v2_binary.is_large(raw) and (parsed := v2_binary.parse(raw, keeps_text=True)) is not None:
+        return bodies.storable(parsed)
     found = number_text.cut(raw)
-    # Other packages' decoders get lists.
-    if found is None or not _all_are_own():
+    if found is None:
         return None
-    rest, array = found
+    rest, texts = found
     try:
         body = bodies.parse(rest)
     except UndecodableError:
         return None
-    is_plain = body.value is body.stored and not bodies.is_binary(raw)
-    return body if is_plain and number_text.put(body.value, array) else None
+    is_plain = body.value is body.stored and not v2_binary.is_likely(raw)
+    return body if is_plain and number_text.put(body.value, texts) else None
 
 
 def decode_message(message: Any) -> Decoded:

@@ -18,12 +18,12 @@ from urllib.parse import parse_qs
 
 import orjson
 
+from request_logger.common import json_scan
 from request_logger.common.json import (
     MAX_DEPTH,
     MAX_KEY_CHARACTERS,
     MAX_TEXT_CHARACTERS,
     UnstorableNumber,
-    count_openings,
     dumps,
     has_big_integer,
     has_double,
@@ -39,9 +39,6 @@ GZIP = b"\x1f\x8b"
 _FORM = "application/x-www-form-urlencoded"
 _HOLDERS = frozenset({list, dict})
 _SURROGATES = re.compile("[\ud800-\udfff]")
-
-# Matches a key that is too long, in linear time. Keys with escapes are checked by `check_lengths` instead.
-_LONG_KEY = re.compile(rb'"[^"]{%d,}"\s*:' % (MAX_KEY_CHARACTERS + 1))
 
 
 class Body(NamedTuple):
@@ -87,16 +84,11 @@ def _parse(raw: bytes, content_type: str | None, max_bytes: int) -> Body:
         value = v2_binary.parse(raw) or value
     if has_big_integer(raw):
         return _parse_leniently(raw, None, "")
-    if count_openings(raw) > MAX_DEPTH:
+    if json_scan.is_deeper(raw, MAX_DEPTH):
         check_depth(value)
-    if len(raw) > MAX_KEY_CHARACTERS and (b"\\" in raw or len(raw) > MAX_TEXT_CHARACTERS or _LONG_KEY.search(raw)):
+    if len(raw) > MAX_KEY_CHARACTERS and json_scan.has_long_text(raw, MAX_KEY_CHARACTERS, MAX_TEXT_CHARACTERS):
         check_lengths(value)
     return Body(value, value)
-
-
-def is_binary(raw: bytes) -> bool:
-    """Return whether a body may be JSON with raw tensors after it: see `v2_binary`."""
-    return v2_binary.is_likely(raw)
 
 
 def check_depth(value: Any) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 
 import orjson
 
-from request_logger.common.json import JsonText
+from request_logger.common.json import JsonText, all_parsed
 from request_logger.payloads.base import Decoded, Item
 from request_logger.payloads.llm.fields import is_number
 
@@ -56,7 +56,7 @@ def predicted(decoded: Decoded) -> Decoded:
     for item in decoded.items:
         value = item.instance
         if names and isinstance(value, list) and len(value) == len(names):
-            value = dict(zip(names, value, strict=True))
+            value = all_parsed(dict(zip(names, value, strict=True)))
         found = prediction_of(value)
         if found is value:
             items.append(item)

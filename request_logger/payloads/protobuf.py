@@ -45,11 +45,12 @@ def is_protobuf(content_type: str | None) -> bool:
     return content_type is not None and content_type.strip().lower().startswith(_CONTENT_TYPES)
 
 
-def decode_protobuf(raw: bytes, *, is_response: bool = False) -> dict[str, Any]:
+def decode_protobuf(raw: bytes, *, is_response: bool = False, keeps_text: bool = False) -> dict[str, Any]:
     """Return a SeldonMessage, or a V2 request or response, as the JSON object of the REST protocol.
 
     The result may have floats that are not finite. ``is_response`` decides what V2 bytes don't contain: whether their
-    tensors are inputs or outputs. Raises UndecodableError for any other message.
+    tensors are inputs or outputs. With ``keeps_text`` many numbers are a NumberText. Raises UndecodableError for any
+    other message.
     """
     if raw[:1] == b"\0" and int.from_bytes(raw[1:_GRPC_PREFIX], "big") == len(raw) - _GRPC_PREFIX:
         raw = raw[_GRPC_PREFIX:]
@@ -59,7 +60,7 @@ def decode_protobuf(raw: bytes, *, is_response: bool = False) -> dict[str, Any]:
         message = _read_v2(raw, key)
         if message is not None:
             try:
-                return _v2(message, key)
+                return _v2(message, key, keeps_text=keeps_text)
             except UndecodableError as error:
                 problems.append(error)
     if problems:
@@ -67,7 +68,7 @@ def decode_protobuf(raw: bytes, *, is_response: bool = False) -> dict[str, Any]:
     message = _read("SeldonMessage", raw) if raw else None
     if message is None:
         raise UndecodableError("protobuf body is neither a SeldonMessage nor a V2 inference request or response")
-    return _seldon(message)
+    return _seldon(message, keeps_text=keeps_text)
 
 
 def _read(name: str, raw: bytes) -> Any:
@@ -99,7 +100,7 @@ def _value(value: Any) -> Any:
     return None if kind in (None, "null_value") else getattr(value, kind)
 
 
-def _seldon(message: Any) -> dict[str, Any]:
+def _seldon(message: Any, *, keeps_text: bool) -> dict[str, Any]:
     body: dict[str, Any] = {}
     if message.HasField("status"):
         body["status"] = _status(message.status)
@@ -107,7 +108,7 @@ def _seldon(message: Any) -> dict[str, Any]:
         body["meta"] = _meta(message.meta)
     content = message.WhichOneof("content")
     if content == "data":
-        body["data"] = _data(message.data)
+        body["data"] = _data(message.data, keeps_text=keeps_text)
     elif content == "binData":
         body["binData"] = _base64(message.binData)
     elif content == "strData":
@@ -141,11 +142,15 @@ def _meta(meta: Any) -> dict[str, Any]:
     )
 
 
-def _data(data: Any) -> dict[str, Any]:
+def _data(data: Any, *, keeps_text: bool) -> dict[str, Any]:
     body = _present(names=list(data.names))
     content = data.WhichOneof("content")
     if content == "tensor":
-        body["tensor"] = {"shape": list(data.tensor.shape), "values": list(data.tensor.values)}
+        values = v2_datatypes.text_from_values("FP64", data.tensor.values) if keeps_text else None
+        body["tensor"] = {
+            "shape": list(data.tensor.shape),
+            "values": list(data.tensor.values) if values is None else values,
+        }
     elif content == "ndarray":
         body["ndarray"] = [_value(entry) for entry in data.ndarray.values]
     elif content == "tftensor":
@@ -180,7 +185,7 @@ def _read_v2(raw: bytes, key: str) -> Any:
     return message if known else None
 
 
-def _v2(message: Any, key: str) -> dict[str, Any]:
+def _v2(message: Any, key: str, *, keeps_text: bool) -> dict[str, Any]:
     tensors = getattr(message, key)
     raw_contents = message.raw_input_contents if key == "inputs" else message.raw_output_contents
     if len(raw_contents) != len(tensors) and (raw_contents or not all(each.HasField("contents") for each in tensors)):
@@ -195,11 +200,13 @@ def _v2(message: Any, key: str) -> dict[str, Any]:
     for index, tensor in enumerate(body[key]):
         what = f"{key}[{index}]"
         if raw_contents:
-            v2_datatypes.fill(tensor, raw_contents[index], what)
+            v2_datatypes.fill(tensor, raw_contents[index], what, keeps_text=keeps_text)
         elif tensor["datatype"] == "BYTES":
             v2_datatypes.put_bytes(tensor, list(tensors[index].contents.bytes_contents))
         elif tensor["datatype"] in _CONTENTS:
-            tensor["data"] = list(getattr(tensors[index].contents, _CONTENTS[tensor["datatype"]]))
+            values = getattr(tensors[index].contents, _CONTENTS[tensor["datatype"]])
+            text = v2_datatypes.text_from_values(tensor["datatype"], values) if keeps_text else None
+            tensor["data"] = list(values) if text is None else text
         else:
             raise UndecodableError(f"{what}: {tensor['datatype']:.40} needs raw contents")
     if key == "inputs" and message.outputs:

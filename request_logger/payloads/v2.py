@@ -124,13 +124,14 @@ def _column(tensor: Any, what: str) -> columns.Column:
 
 def _column_of_text(name: str, data: NumberText, tensor: dict[str, Any], what: str) -> columns.Column | None:
     """Return a column of large rows of numbers that are text; None if they must be parsed."""
-    if tensor.get("datatype") not in v2_datatypes.AS_TEXT:
+    datatype = tensor.get("datatype")
+    if datatype not in v2_datatypes.AS_TEXT and data.datatype != datatype:
         return None
     count = prod(data.shape)
     shape = arrays.resolve_shape(tensor.get("shape", list(data.shape)), count, what)
     if not data.has_large_rows(shape) or (len(data.shape) > 1 and data.shape != shape):
         return None
-    found = v2_datatypes.from_text(tensor.get("datatype"), data, shape)
+    found = v2_datatypes.from_text(datatype, data, shape)
     if found is None:
         return None
     return columns.Column(name, found.rows(), arrays.survey_of_text(found))

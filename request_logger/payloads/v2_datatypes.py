@@ -9,12 +9,12 @@ from __future__ import annotations
 import base64
 import math
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from request_logger.common.number_text import NumberText
+from request_logger.common.number_text import NumberText, of_values
 from request_logger.payloads.arrays import Survey
 from request_logger.payloads.base import UndecodableError
 
@@ -40,7 +40,10 @@ _ROUNDED_BY_NUMPY = {"FP32": "f4", "FP16": "f2"}
 DATATYPES = frozenset({*_RAW, "BYTES"})
 _INTEGERS = frozenset(name for name in _RAW if "INT" in name)
 AS_TEXT = frozenset({*_ROUNDED_BY_NUMPY, *_INTEGERS, "FP64"})
-"""The datatypes of `from_text`."""
+"""The datatypes whose JSON data `from_text` can keep as text."""
+# Fewer values are parsed faster than they are handled as text.
+_LEAST_AS_TEXT = 4096
+_LEAST_UNSIGNED = 2**63
 _LENGTH_BYTES = 4
 
 
@@ -63,7 +66,12 @@ def from_json(datatype: Any, data: Survey, what: str) -> list[Any]:
 
 
 def from_text(datatype: Any, data: NumberText, shape: tuple[int, ...]) -> NumberText | None:
-    """Return the values of a tensor with a datatype of AS_TEXT, nested to its shape; None if they must be parsed."""
+    """Return the values of a tensor with a datatype of AS_TEXT, or that of the text, nested to its shape.
+
+    None if they must be parsed.
+    """
+    if data.datatype == datatype:
+        return data.reshaped(shape)
     if datatype in _ROUNDED_BY_NUMPY:
         return data.rounded(_ROUNDED_BY_NUMPY[datatype], shape)
     if datatype in _INTEGERS and not data.are_integers():
@@ -77,14 +85,43 @@ def from_raw(datatype: str, raw: bytes, what: str) -> list[Any]:
 
     Raises UndecodableError if the datatype is unknown, or the length doesn't fit it.
     """
+    listed: list[Any] = _values_of_raw(datatype, raw, what).tolist()
+    return listed
+
+
+def _values_of_raw(datatype: str, raw: bytes, what: str) -> np.ndarray[Any, Any]:
     dtype = np.dtype(_RAW[datatype]) if datatype in _RAW else None
     if dtype is None or len(raw) % dtype.itemsize:
         raise UndecodableError(f"{what}: {len(raw)} bytes are no {datatype!r:.40} values")
     values = np.frombuffer(raw, dtype)
-    if datatype == "BF16":
-        values = (values.astype("<u4") << 16).view("<f4")
-    listed: list[Any] = values.tolist()
-    return listed
+    return (values.astype("<u4") << 16).view("<f4") if datatype == "BF16" else values
+
+
+def text_from_raw(datatype: str, raw: bytes, what: str) -> NumberText | None:
+    """Return the values of `from_raw` as text; None if they are few, or some of them have none that can be stored.
+
+    Raises UndecodableError as `from_raw` does.
+    """
+    return _as_text(datatype, _values_of_raw(datatype, raw, what))
+
+
+def text_from_values(datatype: str, values: Sequence[float]) -> NumberText | None:
+    """Return the numbers of a message as text; None if they are few, or can't be stored."""
+    if datatype not in AS_TEXT or len(values) < _LEAST_AS_TEXT:
+        return None
+    # A message can have greater integers than the datatype, which are stored as they came.
+    kind = np.float64 if datatype.startswith("FP") else np.uint64 if datatype == "UINT64" else np.int64
+    return _as_text(datatype, np.array(list(values), kind))
+
+
+def _as_text(datatype: str, values: np.ndarray[Any, Any]) -> NumberText | None:
+    if len(values) < _LEAST_AS_TEXT or values.dtype.kind == "b":
+        return None
+    if values.dtype.kind == "f":
+        values = values.astype(np.float64)
+        return of_values(values, datatype) if np.isfinite(values).all() else None
+    # A greater one may have twenty digits, like integers that have no place in 64 bits.
+    return None if values.max() >= _LEAST_UNSIGNED else of_values(values, datatype)
 
 
 def split_bytes(raw: bytes, what: str) -> list[bytes]:
@@ -117,11 +154,15 @@ def text_of_codes(codes: list[int], length: int, what: str) -> list[str]:
     return text_of_bytes([raw[start : start + length] for start in range(0, len(raw), length)])[0]
 
 
-def fill(tensor: dict[str, Any], raw: bytes, what: str) -> None:
-    """Set a tensor's ``data`` to the values of raw bytes; BYTES that aren't text are marked as base64."""
+def fill(tensor: dict[str, Any], raw: bytes, what: str, *, keeps_text: bool = False) -> None:
+    """Set a tensor's ``data`` to the values of raw bytes; BYTES that aren't text are marked as base64.
+
+    With ``keeps_text`` many numbers are a NumberText.
+    """
     datatype = tensor.get("datatype")
     if datatype != "BYTES":
-        tensor["data"] = from_raw(str(datatype), raw, what)
+        text = text_from_raw(str(datatype), raw, what) if keeps_text else None
+        tensor["data"] = from_raw(str(datatype), raw, what) if text is None else text
         return
     put_bytes(tensor, split_bytes(raw, what))
 

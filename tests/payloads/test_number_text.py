@@ -7,6 +7,7 @@ import random
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import orjson
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -19,8 +20,9 @@ from request_logger.common.number_text import NumberText, cut, loads_keeping
 from request_logger.documents.document import join, same_content
 from request_logger.documents.event import Body, from_headers
 from request_logger.documents.parts import Part, parts_of
-from request_logger.payloads import Decoded, UndecodableError, decode_body
+from request_logger.payloads import Decoded, UndecodableError, decode_body, v2_binary, v2_datatypes
 from request_logger.payloads.predictions import predicted
+from request_logger.payloads.protobuf_messages import message_class
 from request_logger.scoring.rules import Chooser
 from request_logger.scoring.score import settler
 from request_logger.settings import Settings
@@ -30,12 +32,13 @@ from request_logger.settings import Settings
 def all_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Arrays of any size stay text."""
     monkeypatch.setattr(number_text, "LEAST_BYTES", 1)
+    monkeypatch.setattr(number_text, "LEAST_ROW_BYTES", 1)
 
 
-def shown(raw: bytes, *, keeps_text: bool) -> bytes:
+def shown(raw: bytes, content_type: str | None = None, *, keeps_text: bool) -> bytes:
     """Return what a body is decoded to, or the error."""
     try:
-        decoded = predicted(decode_body(raw, keeps_text=keeps_text))
+        decoded = predicted(decode_body(raw, content_type, keeps_text=keeps_text))
     except UndecodableError as error:
         return str(error).encode()
     return canonical(decoded)
@@ -90,10 +93,11 @@ def bodies() -> st.SearchStrategy[bytes]:
             {"dataType": "number", "instance": array},
             {"dataframe_split": {"columns": ["a"], "data": array}},
             array,
+            {"outputs": [{**tensor, "name": "label"}, {**tensor, "name": "scores"}]},
         ][kind]
 
     names = st.none() | st.lists(st.sampled_from(["a", "b", "0", "1"]), max_size=3)
-    values = st.builds(body, arrays(), datatypes, shapes, names, st.integers(0, 16))
+    values = st.builds(body, arrays(), datatypes, shapes, names, st.integers(0, 17))
     written = st.sampled_from([_compact, lambda value: json.dumps(value).encode(), _indented, _spelled])
     return st.builds(lambda value, write: write(value), values, written)
 
@@ -131,23 +135,57 @@ def test_broken_bodies(all_sizes: None, raw: bytes, place: int, piece: str) -> N
     assert shown(broken, keeps_text=True) == shown(broken, keeps_text=False)
 
 
-def large_bodies() -> Iterator[tuple[str, bytes]]:
+def large_bodies() -> Iterator[tuple[str, bytes, str | None]]:
     """Yield bodies whose rows stay text."""
-    for shape in ((1, 24, 32, 3), (1, 3000), (3, 2500)):
+    for shape in ((1, 32, 48, 3), (1, 5000), (3, 2500)):
         for name, raw, content_type in payloads.bodies(payloads.array(shape)):
-            if content_type is None and "tftensor" not in name and "binary" not in name and "names" not in name:
-                yield f"{name} {shape}", raw
+            if "tftensor" not in name and "names" not in name:
+                yield f"{name} {shape}", raw, content_type
 
 
-@pytest.mark.parametrize(
-    ("name", "raw"), list(large_bodies()), ids=lambda value: value if isinstance(value, str) else ""
-)
-def test_large_rows_stay_text(name: str, raw: bytes) -> None:
+@pytest.mark.parametrize(("name", "raw", "content_type"), list(large_bodies()), ids=lambda value: str(value)[:40])
+def test_large_rows_stay_text(name: str, raw: bytes, content_type: str | None) -> None:
     """The instances and the payload of large bodies of numbers are text, and are decoded as values are."""
-    decoded = decode_body(raw, keeps_text=True)
+    decoded = decode_body(raw, content_type, keeps_text=True)
     assert {type(item.instance) for item in decoded.items} == {JsonText}, name
     assert b"JsonText" in repr(decoded.payload).encode()
-    assert canonical(decoded) == canonical(decode_body(raw))
+    assert canonical(decoded) == canonical(decode_body(raw, content_type))
+
+
+RAW = {"FP16": "<f2", "FP32": "<f4", "FP64": "<f8", "BF16": "<u2", "UINT8": "u1", "INT64": "<i8", "UINT64": "<u8"}
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data(), datatype=st.sampled_from([*RAW, "BOOL", "?"]), is_finite=st.booleans(), form=st.integers(0, 4))
+def test_raw_values_are_decoded_as_values(
+    monkeypatch: pytest.MonkeyPatch, all_sizes: None, data: st.DataObject, datatype: str, is_finite: bool, form: int
+) -> None:
+    """Bytes of a tensor, in V2's binary form and in protobuf: the same as their values, also if they don't fit."""
+    monkeypatch.setattr(v2_datatypes, "_LEAST_AS_TEXT", 1)
+    monkeypatch.setattr(v2_binary, "_LEAST_LARGE_BYTES", 1)
+    raw = data.draw(st.binary(min_size=16, max_size=64).map(lambda found: found[: len(found) // 16 * 16]))
+    if is_finite and datatype in RAW and datatype != "BF16":
+        raw = (np.frombuffer(raw, "u1") % 100).astype(RAW[datatype]).tobytes()
+    count = len(raw) // np.dtype(RAW.get(datatype, "u1")).itemsize
+    shape = data.draw(st.sampled_from([[count], [1, count], [count, 1], [2, count // 2], [count + 1], []]))
+    tensor = {"name": "x", "datatype": datatype, "shape": shape}
+    sized = {**tensor, "parameters": {"binary_data_size": len(raw)}}
+    body: tuple[bytes, str | None]
+    if form < 2:
+        body = json.dumps({"inputs": [sized, sized][: form + 1]}).encode() + raw * (form + 1), None
+    elif form == 2:
+        body = json.dumps({"inputs": [{**tensor, "data": [1]}, sized], "x": 1}).encode() + raw + b"]", None
+    elif form == 3:
+        message = {"inputs": [tensor, tensor], "raw_input_contents": [raw, raw]}
+        body = message_class("ModelInferRequest")(**message).SerializeToString(), payloads.PROTOBUF
+    else:
+        values = np.frombuffer(raw, "<i4").tolist()
+        kind = "fp32_contents" if datatype == "FP32" else "int_contents"
+        message = {
+            "inputs": [{**tensor, "datatype": "FP32" if datatype == "FP32" else "INT8", "contents": {kind: values}}]
+        }
+        body = message_class("ModelInferRequest")(**message).SerializeToString(), payloads.PROTOBUF
+    assert shown(*body, keeps_text=True) == shown(*body, keeps_text=False)
 
 
 @pytest.mark.parametrize(
