@@ -14,23 +14,22 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from functools import lru_cache
 from typing import Any, Literal
 
 import orjson
 
 from request_logger.common.json import JsonText, has_big_integer, literal, parse_leniently
-from request_logger.common.names import legal_index, strip_header
+from request_logger.common.names import strip_header
 from request_logger.common.periods import day_of
 from request_logger.common.times import as_timestamp, time_key
 from request_logger.documents import event_metadata
+from request_logger.documents.origin import NAMES, PREFIXES, origin_of
 from request_logger.payloads.bodies import assembled_json
 from request_logger.payloads.llm.streams import is_stream
 from request_logger.settings import Settings
 
 PartName = Literal["request", "response", "feedback", "outlier", "drift"]
 
-_PREFIXES = (("io.seldon.serving.", "seldon"), ("org.kubeflow.serving.", "inferenceservice"))
 _TYPES: dict[str, tuple[str, PartName]] = {
     "inference.request": ("inference", "request"),
     "inference.response": ("inference", "response"),
@@ -40,7 +39,10 @@ _TYPES: dict[str, tuple[str, PartName]] = {
     "inference.outlier": ("inference", "outlier"),
     "inference.drift": ("drift", "drift"),
 }
-_MEANINGS = {f"{prefix}{kind}": (engine, *meaning) for prefix, engine in _PREFIXES for kind, meaning in _TYPES.items()}
+Meaning = tuple[str, str, PartName]
+_MEANINGS: dict[str, Meaning] = {
+    f"{prefix}{kind}": (engine, *meaning) for prefix, engine in PREFIXES for kind, meaning in _TYPES.items()
+}
 """Type of an event -> serving engine, kind, and name of the part."""
 _ATTRIBUTES = frozenset(
     (
@@ -236,97 +238,60 @@ def from_attributes(attributes: Mapping[str, Any], body: Body, settings: Setting
             f"one of {', '.join(_TYPES)}"
         )
     meaning = _MEANINGS.get(event_type)
-    if meaning is not None:
-        return _event(attributes, request_id, meaning, body, settings)
-    raise IgnoredEventError("unknown_type", f"{spelling('Type')}: of no kind that is stored")
+    if meaning is None:
+        raise IgnoredEventError("unknown_type", f"{spelling('Type')}: of no kind that is stored")
+    extensions: dict[str, Any] | None = None
+    if meaning[2] in ("request", "response") and not event_metadata.NAMES.isdisjoint(attributes):
+        extensions = event_metadata.read_extensions(attributes, settings.metadata_fields) or None
+    get = attributes.get
+    names = tuple(map(get, NAMES))
+    id = get("id") or request_id
+    return event_with(meaning, names, id, request_id, get("time"), get("traceparent"), extensions, body, settings)
 
 
-def _event(
-    attributes: Mapping[str, Any],
+def meaning_of(event_type: str | None) -> Meaning | None:
+    """Return serving engine, kind and part of a type of events, None if it isn't one that is stored."""
+    return _MEANINGS.get(event_type) if event_type else None
+
+
+def event_with(
+    meaning: Meaning,
+    names: tuple[str | None, ...],
+    id: str,
     request_id: str,
-    meaning: tuple[str, str, PartName],
+    time: str | None,
+    traceparent: str | None,
+    extensions: dict[str, Any] | None,
     body: Body,
     settings: Settings,
 ) -> Event:
+    """Return the event with these attributes; ``names`` are the values of inferenceservicename, modelid, namespace,
+    endpoint and source.
+    """
     engine, kind, part = meaning
-    names = tuple(map(attributes.get, _NAMES))
-    origin = (engine, kind, names, settings.index_name, settings.seldon_environment)
-    # Cached, since all events of a deployment have the same origin; unless the names are too long to be kept in memory.
-    is_cached = sum(map(len, filter(None, names))) <= _MAX_NAMES_KEPT
-    index, node, source, shared = (_origin_fields if is_cached else _origin_fields.__wrapped__)(*origin)
-    time = attributes.get("time")
+    index, node, source, shared = origin_of(engine, kind, names, settings.index_name, settings.seldon_environment)
     time = strip_header(time) if time else None
-    extensions: dict[str, Any] | None = None
-    if part in ("request", "response") and not event_metadata.NAMES.isdisjoint(attributes):
-        extensions = event_metadata.read_extensions(attributes, settings.metadata_fields) or None
+    # Positional, since this runs for every event: keywords take twice as long.
     return Event(
-        kind=kind,  # type: ignore[arg-type]
-        part=part,
-        request_id=request_id,
-        index=index,
-        node=node,
-        time=time,
-        timestamp=as_timestamp(time),
-        source=source,
-        header={**shared, "RequestId": request_id},
-        body=body,
-        trace_id=_trace_id(attributes.get("traceparent")),
-        id=attributes.get("id") or request_id,
-        extensions=extensions,
+        kind,  # type: ignore[arg-type]
+        part,
+        request_id,
+        index,
+        node,
+        time,
+        as_timestamp(time),
+        source,
+        {**shared, "RequestId": request_id},
+        body,
+        id,
+        _trace_id(traceparent) if traceparent else None,
+        extensions,
     )
 
 
-_NAMES = ("inferenceservicename", "modelid", "namespace", "endpoint", "source")
-# Characters of all names together; with 1,024 cache entries this is about 1 MB.
-_MAX_NAMES_KEPT = 1000
-# A node's name is a field name under `nodes`, and a field name of more than 50,000 characters makes the search engine
-# refuse the whole _bulk. Headers are shorter than this; only a structured mode event can have a longer one.
-_MAX_NODE_CHARACTERS = 8192
-
-
-@lru_cache(maxsize=1024)
-def _origin_fields(
-    engine: str, kind: str, names: tuple[str | None, ...], index_name: str, environment: str
-) -> tuple[str, str, str | None, dict[str, Any]]:
-    """Return index, node, source and the top-level fields of a document (not to be modified), without RequestId."""
-    clean = {attribute: strip_header(name) for attribute, name in zip(_NAMES, names, strict=True) if name}
-    if len(clean.get("modelid", "")) > _MAX_NODE_CHARACTERS:
-        digest = hashlib.sha256(clean["modelid"].encode("utf-8", "surrogatepass")).hexdigest()[:16]
-        clean["modelid"] = f"{clean['modelid'][:_MAX_NODE_CHARACTERS]}~{digest}"
-    name = clean.get("inferenceservicename") or clean.get("modelid")
-    header: dict[str, Any] = {"ServingEngine": engine, "Ce-Inferenceservicename": name}
-    for field, attribute in (("Ce-Endpoint", "endpoint"), ("Ce-Namespace", "namespace"), ("Ce-Modelid", "modelid")):
-        if clean.get(attribute):
-            header[field] = clean[attribute]
-    index = index_name or _index(kind, engine, name, clean, environment)
-    return index, clean.get("modelid", ""), clean.get("source"), header
-
-
-def _trace_id(traceparent: str | None) -> str | None:
-    match = _TRACEPARENT.match(traceparent.strip().lower()) if traceparent else None
+def _trace_id(traceparent: str) -> str | None:
+    match = _TRACEPARENT.match(traceparent.strip().lower())
     return match[1] if match else None
-
-
-def _index(kind: str, engine: str, name: str | None, clean: Mapping[str, str], environment: str) -> str:
-    environment = f"{environment}-" if environment else ""
-    start = f"{kind}-log-{environment}{engine}-{clean.get('namespace') or 'unknown-namespace'}"
-    if kind == "drift":
-        return legal_index(f"{start}-{_detector(clean.get('source'), name)}")
-    start = f"{start}-{name or 'unknown-inferenceservice'}"
-    if kind == "reference":
-        return legal_index(start)
-    return legal_index(f"{start}-{clean.get('endpoint') or 'unknown-endpoint'}")
-
-
-def _detector(source: str | None, name: str | None) -> str:
-    """Return a drift detector's name as the original does: its source without the type prefix, else the deployment."""
-    if source is None:
-        return "unknown-detector"
-    for prefix, _ in _PREFIXES:
-        if source.startswith(prefix):
-            name = source.removeprefix(prefix)
-            break
-    return name or "unknown-inferenceservice"
 
 
 def _structured_data(value: dict[str, Any], content_type: str | None) -> bytes:
