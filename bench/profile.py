@@ -118,7 +118,7 @@ def timers(stages: Stages, logger: Inline) -> Iterator[None]:
         (events_route, "from_headers", "envelope"),
         (events_route, "from_structured", "envelope"),
         (events_route, "parse_structured", "envelope"),
-        (batch_route, "from_structured", "envelope"),
+        (batch_route, "from_parsed", "envelope"),
         (binding, "from_headers", "envelope"),
         (parts, "decode_body", "payload"),
         (parts, "feedback_content", "payload"),

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from request_logger.common.json import JsonText
 from request_logger.documents import envelope
-from request_logger.documents.envelope import parse_array, parse_batch, parse_structured
+from request_logger.documents.envelope import event_json, parse_array, parse_batch, parse_structured
 from request_logger.documents.event import BadEventError, Event, IgnoredEventError, from_structured
+from request_logger.documents.typed_envelope import from_parsed, typed_batch
 from request_logger.ingest.memory_budget import Budget
 from request_logger.payloads import UndecodableError, parse_body
 from request_logger.server.batch_elements import elements
@@ -27,7 +28,7 @@ LARGE = {"instances": [[0.25] * 5000]}
 def event_of(value: Any) -> tuple[Event, Any] | str:
     """Return an event without its body, and the body as it is stored; or the error."""
     try:
-        event = from_structured(value, SETTINGS)
+        event = from_parsed(value, SETTINGS)
     except (BadEventError, IgnoredEventError) as error:
         return str(error)
     body = event.body
@@ -80,6 +81,27 @@ def test_events_are_the_same(all_sizes: None, raw: bytes, place: int, piece: str
         patch.setattr(envelope, "LEAST_BYTES", 2**30)
         expected = parsed(raw)
     assert repr(found) == repr(expected)
+    typed = typed_batch(b"[%b]" % raw)
+    if typed:
+        values = list(parse_batch(b"[%b]" % raw))
+        assert repr(list(map(event_of, typed))) == repr(list(map(event_of, values)))
+        assert repr([event_of(parse_structured(event_json(value))) for value in typed]) == repr(
+            list(map(event_of, values))
+        )
+
+
+def test_usual_batches_are_typed() -> None:
+    """A batch of events with the usual attributes is decoded to a type; with another attribute, or none, it is not."""
+    usual = {**BASE, "requestid": "1", "source": "s", "specversion": "1.0", "modelid": "m", "data": {"x": [1, 2]}}
+    for values, is_typed in (
+        ([usual, {**usual, "id": "2", "time": None}], True),
+        ([usual, {**usual, "component": "predictor"}], False),
+        ([{**usual, "id": 1}], False),
+        ([{**usual, "Type": "x"}], False),
+        ({}, False),
+    ):
+        assert bool(typed_batch(json.dumps(values).encode())) is is_typed
+    assert typed_batch(b'[{"data": {"a": "\xff"}}]') is None
 
 
 def test_large_data_stays_text() -> None:
@@ -100,8 +122,8 @@ def test_a_batch_in_parts() -> None:
     raw = json.dumps([{**BASE, "id": str(number), "data": LARGE} for number in range(60)]).encode()
     assert len(raw) > 2**20
     found = list(elements(raw, Budget(2**30)))
-    assert [value["id"] for value in found] == [str(number) for number in range(60)]
-    assert all(isinstance(value["data"], JsonText) and value["data"] == LARGE for value in found)
+    assert [value.id for value in found] == [str(number) for number in range(60)]
+    assert all(bytes(value.data) == json.dumps(LARGE).encode() for value in found)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import orjson
 
 from request_logger.common.json import JsonText, dumps, has_big_integer, literal, parse_leniently
 from request_logger.documents.event import BadEventError, kind_of
+from request_logger.documents.typed_envelope import Envelope, data_of, encode, exact
 
 # For smaller events a single parse of everything is faster.
 LEAST_BYTES = 8 * 2**10
@@ -46,8 +47,10 @@ def parse_batch(raw: bytes | bytearray) -> Iterator[Any]:
     return iter(value)
 
 
-def event_json(value: dict[str, Any]) -> bytes:
+def event_json(value: Envelope | dict[str, Any]) -> bytes:
     """Return a parsed event as JSON, as it was written."""
+    if isinstance(value, Envelope):
+        return encode(value)
     parts = [
         b"%b:%b" % (dumps(name), item.text if isinstance(item, JsonText) else literal(item))
         for name, item in value.items()
@@ -80,10 +83,7 @@ def _event(fields: _Fields) -> dict[str, Any]:
 
 
 def _value(name: str, text: bytes) -> Any:
-    if name == _DATA and text[:1] in (b"{", b"["):
-        return JsonText(text)
-    # A bracket, since a number is found by what precedes it.
-    return parse_leniently(text) if has_big_integer(b"[" + text) else orjson.loads(text)
+    return data_of(text) if name == _DATA else exact(text)
 
 
 def _parse(raw: bytes | bytearray) -> Any:

@@ -23,7 +23,7 @@ from request_logger.common.names import strip_header
 from request_logger.common.periods import day_of
 from request_logger.common.times import as_timestamp, time_key
 from request_logger.documents import event_metadata
-from request_logger.documents.deployment import TYPE_PREFIXES, deployment_of
+from request_logger.documents.origin import NAMES, PREFIXES, origin_of
 from request_logger.payloads.bodies import assembled_json
 from request_logger.payloads.llm.streams import is_stream
 from request_logger.settings import Settings
@@ -39,10 +39,9 @@ _TYPES: dict[str, tuple[str, PartName]] = {
     "inference.outlier": ("inference", "outlier"),
     "inference.drift": ("drift", "drift"),
 }
-_MEANINGS = {
-    f"{prefix}{kind}": (engine, *meaning)
-    for prefix, engine in TYPE_PREFIXES.items()
-    for kind, meaning in _TYPES.items()
+Meaning = tuple[str, str, PartName]
+_MEANINGS: dict[str, Meaning] = {
+    f"{prefix}{kind}": (engine, *meaning) for prefix, engine in PREFIXES for kind, meaning in _TYPES.items()
 }
 """Type of an event -> serving engine, kind, and name of the part."""
 _ATTRIBUTES = frozenset(
@@ -239,44 +238,59 @@ def from_attributes(attributes: Mapping[str, Any], body: Body, settings: Setting
             f"one of {', '.join(_TYPES)}"
         )
     meaning = _MEANINGS.get(event_type)
-    if meaning is not None:
-        return _event(attributes, request_id, meaning, body, settings)
-    raise IgnoredEventError("unknown_type", f"{spelling('Type')}: of a type that is not stored")
+    if meaning is None:
+        raise IgnoredEventError("unknown_type", f"{spelling('Type')}: of a type that is not stored")
+    extensions: dict[str, Any] | None = None
+    if meaning[2] in ("request", "response") and not event_metadata.NAMES.isdisjoint(attributes):
+        extensions = event_metadata.read_extensions(attributes, settings.metadata_fields) or None
+    get = attributes.get
+    names = tuple(map(get, NAMES))
+    id = get("id") or request_id
+    return event_with(meaning, names, id, request_id, get("time"), get("traceparent"), extensions, body, settings)
 
 
-def _event(
-    attributes: Mapping[str, Any],
+def meaning_of(event_type: str | None) -> Meaning | None:
+    """Return serving engine, kind and part of a type of events, None if it isn't one that is stored."""
+    return _MEANINGS.get(event_type) if event_type else None
+
+
+def event_with(
+    meaning: Meaning,
+    names: tuple[str | None, ...],
+    id: str,
     request_id: str,
-    meaning: tuple[str, str, PartName],
+    time: str | None,
+    traceparent: str | None,
+    extensions: dict[str, Any] | None,
     body: Body,
     settings: Settings,
 ) -> Event:
+    """Return the event with these attributes; ``names`` are the values of inferenceservicename, modelid, namespace,
+    endpoint and source.
+    """
     engine, kind, part = meaning
-    index, node, source, shared = deployment_of(attributes, engine, kind, settings)
-    time = attributes.get("time")
+    index, node, source, shared = origin_of(engine, kind, names, settings.index_name, settings.seldon_environment)
     time = strip_header(time) if time else None
-    extensions: dict[str, Any] | None = None
-    if part in ("request", "response") and not event_metadata.NAMES.isdisjoint(attributes):
-        extensions = event_metadata.read_extensions(attributes, settings.metadata_fields) or None
+    # Positional, since this runs for every event: keywords take twice as long.
     return Event(
-        kind=kind,  # type: ignore[arg-type]
-        part=part,
-        request_id=request_id,
-        index=index,
-        node=node,
-        time=time,
-        timestamp=as_timestamp(time),
-        source=source,
-        header={**shared, "RequestId": request_id},
-        body=body,
-        trace_id=_trace_id(attributes.get("traceparent")),
-        id=attributes.get("id") or request_id,
-        extensions=extensions,
+        kind,  # type: ignore[arg-type]
+        part,
+        request_id,
+        index,
+        node,
+        time,
+        as_timestamp(time),
+        source,
+        {**shared, "RequestId": request_id},
+        body,
+        id,
+        _trace_id(traceparent) if traceparent else None,
+        extensions,
     )
 
 
-def _trace_id(traceparent: str | None) -> str | None:
-    match = _TRACEPARENT.match(traceparent.strip().lower()) if traceparent else None
+def _trace_id(traceparent: str) -> str | None:
+    match = _TRACEPARENT.match(traceparent.strip().lower())
     return match[1] if match else None
 
 

@@ -34,7 +34,7 @@ from request_logger.documents.parts import RECEIVED, Part
 from request_logger.documents.row_counts import batch_rows, embedded_rows, rows_of_feedback
 from request_logger.ingest.addresses import Address, Apply, Step, run
 from request_logger.scoring.score import Settle
-from request_logger.store.changes import Change, Plan, Reads, UnreadableError
+from request_logger.store.changes import Change, Plan, Reads, TwoSteps, UnreadableError
 from request_logger.store.indices.templates import DEAD_LETTER_INDEX
 from request_logger.store.writing.dead_letter import dead_letter_change
 
@@ -111,29 +111,24 @@ def _record(event: Event, address: Address, parts: list[Part], settle: Settle) -
                 yield from _move_to_rows(address, settle)
 
 
-def joining(part: Part, settle: Settle) -> Apply:
+def joining(part: Part, settle: Settle) -> TwoSteps:
     """Return the change that joins a part to a document."""
-
-    def apply(stored: Document | None) -> Document:
-        joined = join(stored, part)
-        return joined if joined is stored else settle(joined)
-
-    return apply
+    return TwoSteps(lambda stored: join(stored, part), settle)
 
 
 def record_feedback(address: Address, part: Part, settle: Settle) -> Plan:
     """Return the plan that stores the feedback for a prediction, wherever its rows are by now."""
-    join_part = joining(part, settle)
     is_alone = True
 
-    def join_own(stored: Document | None) -> Document | None:
+    def join_part(stored: Document | None) -> Document:
         # A document that exists may have been acknowledged: of another feedback, or of a duplicate of this one.
         nonlocal is_alone
         is_alone = is_alone and stored is None
-        return join_part(stored)
+        return join(stored, part)
 
+    join_own = TwoSteps(join_part, settle)
     named = row_named(address.request_id)
-    if named is not None and (yield from _is_of_row(address, *named, join_part)):
+    if named is not None and (yield from _is_of_row(address, *named, joining(part, settle))):
         return
     rows = rows_of_feedback(part.content, part.flat)
     if rows == 1:

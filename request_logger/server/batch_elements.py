@@ -10,6 +10,7 @@ import orjson
 
 from request_logger.documents.envelope import parse_array, parse_batch
 from request_logger.documents.event import BadEventError
+from request_logger.documents.typed_envelope import typed_batch
 from request_logger.ingest.memory_budget import Budget, RequestTooLargeError, Share, parsed_bytes
 
 # Up to this size a batch is parsed at once, so that invalid JSON rejects the whole batch.
@@ -35,7 +36,7 @@ def elements(raw: bytes | bytearray, budget: Budget) -> Iterator[Any]:
     if len(raw) <= WHOLE_BYTES:
         with budget.share() as share:
             share.take(parsed_bytes(raw))
-            yield from parse_batch(raw)
+            yield from typed_batch(raw) or parse_batch(raw)
     else:
         yield from one_by_one(_as_utf8(raw), budget)
 
@@ -109,7 +110,7 @@ def _parse(raw: bytes | bytearray, view: memoryview, start: int, end: int, share
     share.take(parsed_bytes(raw, start, end))
     # Wrapped in brackets, so that an edge within a value is not valid JSON.
     text = b"".join((b"[", view[start:end], b"]"))
-    values: list[Any] = parse_array(text) or orjson.loads(text)
+    values: list[Any] = typed_batch(text) or parse_array(text) or orjson.loads(text)
     return values
 
 

@@ -14,7 +14,8 @@ from hashlib import blake2b
 
 from request_logger.common.json import dumps
 from request_logger.documents.envelope import event_json
-from request_logger.documents.event import Event, from_structured, join_key_of
+from request_logger.documents.event import Event, join_key_of
+from request_logger.documents.typed_envelope import from_parsed
 from request_logger.ingest.memory_budget import Budget, NoRoomError, RequestTooLargeError
 from request_logger.ingest.pipeline import IngestPipeline
 from request_logger.ingest.replies import Documents
@@ -108,7 +109,7 @@ class BatchRoute:
         answers = self.take_all(
             values,
             started,
-            lambda value: from_structured(value, self._settings),
+            lambda value: from_parsed(value, self._settings),
             on_stored=None if forward is None else lambda position, event: stored.add(position),
         )
         if forward is not None and stored:

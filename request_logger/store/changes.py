@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from datetime import date
 from enum import Enum
@@ -17,6 +17,40 @@ class Reads(Enum):
     NOTHING = "the change writes"
     KNOWN = "a cached version suffices"
     CURRENT = "as the search engine has it now"
+
+
+class TwoSteps:
+    """The ``apply`` of a change that is made in two steps: `join` and, if the document changed, `finish`.
+
+    ``finish`` is a function of the document alone: the writer calls it once after several changes with the same one.
+    """
+
+    __slots__ = ("finish", "join")
+
+    def __init__(self, join: Callable[[Document | None], Document], finish: Callable[[Document], Document]) -> None:
+        self.join = join
+        self.finish = finish
+
+    def __call__(self, stored: Document | None) -> Document:
+        """Return the document after both steps; the same object where the change leaves it as it is."""
+        joined = self.join(stored)
+        return joined if joined is stored else self.finish(joined)
+
+
+def apply_all(changes: Iterable[Change], stored: Document | None) -> Document | None:
+    """Return the document after several changes. Raises what one of them raises."""
+    result = stored
+    finish: Callable[[Document], Document] | None = None
+    for change in changes:
+        apply = change.apply
+        own = apply.finish if isinstance(apply, TwoSteps) else None
+        if finish is not None and finish is not own and result is not None:
+            result, finish = finish(result), None
+        before = result
+        result = apply.join(before) if isinstance(apply, TwoSteps) else apply(before)
+        if own is not None and result is not before:
+            finish = own
+    return result if finish is None or result is None else finish(result)
 
 
 @dataclass(slots=True)

@@ -9,12 +9,12 @@ from typing import Any
 from request_logger.common.json import dumps
 from request_logger.common.mapped_fields import SCORED_AT
 from request_logger.common.number_text import loads_keeping
-from request_logger.store.changes import Document, Reads
+from request_logger.store.changes import Document, Reads, apply_all
 from request_logger.store.writing.bulk import BulkItem, Outcome
 from request_logger.store.writing.create_policy import CreatePolicy
 from request_logger.store.writing.dead_letter import dead_letter_request
 from request_logger.store.writing.locator import Locator
-from request_logger.store.writing.pending import PendingDocument
+from request_logger.store.writing.pending import Entry, PendingDocument
 from request_logger.store.writing.plan_runner import PlanRunner
 from request_logger.store.writing.ports import Degrade, Limits
 from request_logger.store.writing.rounds import Bulk, GetResult, Listing, Lookup, Round
@@ -150,6 +150,15 @@ class Steps:
         """Apply the queued changes in order; a change that raises fails only its own task."""
         document.entries = [entry for entry in document.entries if not entry.task.end.done()]
         batch = document.entries[:MAX_APPLIED]
+        try:
+            result = apply_all([entry.change for entry in batch], stored)
+        except Exception:
+            return self._apply_each(document, batch, stored)
+        document.applied = len(batch)
+        return result
+
+    def _apply_each(self, document: PendingDocument, batch: list[Entry], stored: Document | None) -> Document | None:
+        """Apply the changes one by one, so that it is known which of them raise."""
         result = stored
         for entry in batch:
             try:

@@ -1,4 +1,4 @@
-"""The deployment of an event: the index, the node and the top-level fields that its names give its document."""
+"""What an event's names say of where it is stored: its index, its node, and the top-level fields of its document."""
 
 from __future__ import annotations
 
@@ -8,33 +8,31 @@ from functools import lru_cache
 from typing import Any
 
 from request_logger.common.names import legal_index, strip_header
-from request_logger.settings import Settings
 
-TYPE_PREFIXES = {"io.seldon.serving.": "seldon", "org.kubeflow.serving.": "inferenceservice"}
-"""Beginning of an event's type -> serving engine."""
-_NAMES = ("inferenceservicename", "modelid", "namespace", "endpoint", "source")
+PREFIXES = (("io.seldon.serving.", "seldon"), ("org.kubeflow.serving.", "inferenceservice"))
+"""The beginning of the types of events, and the serving engine that sends them."""
+NAMES = ("inferenceservicename", "modelid", "namespace", "endpoint", "source")
+"""The attributes that are names, in the order of `origin_of`."""
 # Characters of all names together; with 1,024 cache entries this is about 1 MB.
 _MAX_NAMES_KEPT = 1000
 # A node's name is a field name under `nodes`, and a field name of more than 50,000 characters makes the search engine
 # refuse the whole _bulk. Headers are shorter than this; only a structured mode event can have a longer one.
 _MAX_NODE_CHARACTERS = 8192
 
-Deployment = tuple[str, str, str | None, dict[str, Any]]
-"""Index, node, source and the top-level fields of a document (not to be modified), without RequestId."""
+
+Origin = tuple[str, str, str | None, dict[str, Any]]
 
 
-def deployment_of(attributes: Mapping[str, Any], engine: str, kind: str, settings: Settings) -> Deployment:
-    """Return the deployment of an event with these CloudEvents attributes."""
-    names = tuple(map(attributes.get, _NAMES))
-    # Cached, since all events of a deployment have the same names; unless the names are too long to be kept in memory.
+def origin_of(engine: str, kind: str, names: tuple[str | None, ...], index_name: str, environment: str) -> Origin:
+    """Return index, node, source and the top-level fields of a document (not to be modified), without RequestId."""
+    # Cached, since all events of a deployment have the same origin; unless the names are too long to be kept in memory.
     is_cached = sum(map(len, filter(None, names))) <= _MAX_NAMES_KEPT
-    found = _deployment if is_cached else _deployment.__wrapped__
-    return found(engine, kind, names, settings.index_name, settings.seldon_environment)
+    return (_origin if is_cached else _origin.__wrapped__)(engine, kind, names, index_name, environment)
 
 
 @lru_cache(maxsize=1024)
-def _deployment(engine: str, kind: str, names: tuple[str | None, ...], index_name: str, environment: str) -> Deployment:
-    clean = {attribute: strip_header(name) for attribute, name in zip(_NAMES, names, strict=True) if name}
+def _origin(engine: str, kind: str, names: tuple[str | None, ...], index_name: str, environment: str) -> Origin:
+    clean = {attribute: strip_header(name) for attribute, name in zip(NAMES, names, strict=True) if name}
     if len(clean.get("modelid", "")) > _MAX_NODE_CHARACTERS:
         digest = hashlib.sha256(clean["modelid"].encode("utf-8", "surrogatepass")).hexdigest()[:16]
         clean["modelid"] = f"{clean['modelid'][:_MAX_NODE_CHARACTERS]}~{digest}"
@@ -62,7 +60,7 @@ def _detector(source: str | None, name: str | None) -> str:
     """Return a drift detector's name as the original does: its source without the type prefix, else the deployment."""
     if source is None:
         return "unknown-detector"
-    for prefix in TYPE_PREFIXES:
+    for prefix, _ in PREFIXES:
         if source.startswith(prefix):
             name = source.removeprefix(prefix)
             break
