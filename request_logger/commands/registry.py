@@ -21,7 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "errors": ("errors", "list the predictions that were wrong, or those of a cell of the confusion matrix"),
     "compare": ("compare", "tell which of two predictors or models is better, with significance"),
     "slices": ("slices", "find the parts of the predictions that are worse than the rest"),
-    "thresholds": ("thresholds", "precision, recall and value of a binary classifier by threshold, and the best one"),
+    "thresholds": ("thresholds", "show precision, recall and value of a binary classifier by threshold, and the best"),
     "fairness": ("fairness", "compare selection rate, TPR, FPR and precision between the values of a field"),
     "drift": ("drift", "tell whether inputs and predictions are distributed as in reference data or an earlier period"),
     "rescore": ("rescore", "score stored pairs again with a changed scorer or threshold"),

@@ -1,4 +1,4 @@
-"""`request-logger thresholds`: precision, recall and value of a binary classifier by threshold, and the best one."""
+"""`request-logger thresholds`: show precision, recall and value of a binary classifier by threshold, and the best."""
 
 from __future__ import annotations
 

@@ -85,9 +85,46 @@ def test_as_much_as_is_allowed() -> None:
     assert stored({"error": 0.5}) == {"error": 0.5}
 
 
-@pytest.mark.parametrize(("name", "kept"), [("x" * 200, True), ("x" * 201, False), ("", False), (7, False)])
+@pytest.mark.parametrize(
+    ("name", "kept"), [("x" * 200, True), ("x" * 201, False), ("x", True), ("", False), (7, False)]
+)
 def test_names(name: Any, kept: bool) -> None:
     assert user_scorers.name_of(Returns({}, name)) == (name if kept else "Returns")
+
+
+class WithoutReasonError(UnscorableError):
+    """An error of a user's own, whose constructor leaves out the attributes."""
+
+    def __init__(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (UnscorableError("about the pair", reason="x"), "x"),
+        (UnscorableError("about the pair", reason="x" * 200), "x" * 200),
+        (WithoutReasonError(), "scorer tests.scorers.test_user_limits.Raises raised WithoutReasonError"),
+    ],
+)
+def test_reasons(error: UnscorableError, reason: str) -> None:
+    """A reason of 1 to 200 characters is kept; an error without one is named by its type."""
+
+    class Raises(Returns):
+        def score(self, truth: Row, prediction: Row) -> Any:
+            raise error
+
+    Raises.__qualname__ = "Raises"
+    with pytest.raises(UnscorableError) as caught:
+        user_scorers.run(Raises({}), Row(1), Row(1))
+    assert caught.value.reason == reason
+
+
+def test_an_object_whose_class_has_a_long_name() -> None:
+    """No text is made of it, though its name is cut there."""
+    for length in (99, 100, 101, 150):
+        with pytest.raises(UnscorableError, match="a field that is neither a number"):
+            stored({"a": type("X" * length, (), {})()})
 
 
 def test_aliases() -> None:

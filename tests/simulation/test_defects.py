@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -17,7 +18,18 @@ FIRST: dict[str, int] = {}
 SCHEDULES = 4_000
 
 
-@pytest.mark.parametrize("name", sorted(path.stem for path in DEFECTS.glob("*.patch")))
+NAMES = sorted(path.stem for path in DEFECTS.glob("*.patch"))
+
+
+def test_the_docs_have_all_defects() -> None:
+    """docs/faults.md has a row for each patch, and for nothing else."""
+    section = (ROOT / "docs" / "faults.md").read_text(encoding="utf-8").partition("## Defects put back")[2]
+    rows = re.findall(r"^\| `(\w+)` \| \d+ \|", section.partition("\n## ")[0], re.MULTILINE)
+    assert rows == NAMES
+    assert f"defects, {len(NAMES)} of earlier versions" in " ".join(section.split())
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_a_defect_is_found(name: str, tmp_path: Path) -> None:
     """The patched program violates an invariant where the program doesn't."""
     for folder in ("request_logger", "scorers", "tests"):
