@@ -6,6 +6,7 @@ scipy has it, but is larger than everything else in the server's image together;
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from statistics import NormalDist
 
 # Above it the two-term series in 1 / freedom is exact to a double, and the gamma functions would lose digits.
@@ -28,6 +29,7 @@ def two_sided(t: float, freedom: float) -> float:
     return incomplete_beta(freedom / (freedom + t * t), t * t / (freedom + t * t), freedom / 2, 0.5)
 
 
+@lru_cache(maxsize=256)
 def quantile(level: float, freedom: float) -> float:
     """Return t such that P(-t <= T <= t) is ``level``, such as 0.95."""
     wanted = 1.0 - level

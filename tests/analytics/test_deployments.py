@@ -165,11 +165,14 @@ def test_selection(run: Run, tmp_path: Path) -> None:
         assert f"{what} of one deployment, and there are 7: choose one as target, such as test/l-binary." in out
         assert re.search(r"^  test/l-rows .* accuracy +0\.\d+ ", out, re.MULTILINE)
     error = "expected one deployment as target, found test/l-binary, test/l-rows, test/l-prices, test/l-two,"
-    for words in (("slices", "--csv"), ("thresholds", "--textfile"), ("drift", "--fail")):
-        value = ("-",) if words[1] == "--textfile" else ()
-        status, out, err = run(words[0], INDICES, words[1], *value)
+    for command, option, *value in (
+        ("slices", "--csv"),
+        ("thresholds", "--textfile", "-"),
+        ("drift", "--fail", "--against", "2001-01-01..2001-01-02"),
+    ):
+        status, out, err = run(command, INDICES, option, *value)
         assert (status, out) == (2, "")
-        assert f"{words[1]}: {error}" in err and len(err.splitlines()) == 1
+        assert f"{option}: {error}" in err and len(err.splitlines()) == 1
     # One name in two namespaces is two deployments.
     status, out, _ = run("report", "l-binary", "--html", str(tmp_path / "page.html"))
     page = (tmp_path / "page.html").read_text(encoding="utf-8")

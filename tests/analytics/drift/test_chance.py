@@ -10,10 +10,13 @@ from request_logger.analytics.drift.chance import beyond_range, least_unlikely, 
 
 @pytest.mark.parametrize(("n", "m"), [(2, 1), (10, 3), (1000, 100), (300, 20_000), (100_000, 100_000)])
 def test_beyond_range(n: int, m: int) -> None:
-    """The share of the range of n uniform numbers is beta-distributed, so that the count is beta-binomial."""
+    """The share of the range of n uniform numbers is beta-distributed, so that the count is beta-binomial.
+
+    scipy's tail is 1 minus a sum, so that its small values are rounding errors.
+    """
     for count in (0, 1, 2, 5, 40):
         right = stats.betabinom(m, 2, n - 1).sf(count - 1) if count <= m else 0.0
-        assert beyond_range(count, n, m) == pytest.approx(right, rel=1e-7, abs=1e-15)
+        assert beyond_range(count, n, m) == pytest.approx(right, rel=1e-7, abs=1e-10)
     assert beyond_range(5, 1, m) == 1.0
 
 
