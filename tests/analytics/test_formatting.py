@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from request_logger.analytics.formatting import duration, interval, number, p_value, percent, remarks, window_length, words
+from request_logger.analytics.formatting import (
+    duration,
+    interval,
+    number,
+    p_value,
+    percent,
+    remarks,
+    window_length,
+    words,
+)
 
 
 @pytest.mark.parametrize(
