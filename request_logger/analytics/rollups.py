@@ -133,7 +133,7 @@ def read(statistics: Iterable[Statistic], answer: Mapping[str, Any]) -> dict[Sta
 def read_from(statistic: Statistic, answer: Mapping[str, Any]) -> Any:
     """Return the value of one statistic from the answer to `aggregation_body`. Raises as :func:`compute` does."""
     key = key_of(statistic)
-    if isinstance(statistic, (Sum, Count)) and key not in answer:
+    if isinstance(statistic, (Sum, Count)) and statistic.field and key not in answer:
         moments = Moments(statistic.field)
         sums: MomentSums = read_one(moments, answer[key_of(moments)])
         return sums.total if isinstance(statistic, Sum) else sums.n
