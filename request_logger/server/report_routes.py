@@ -25,7 +25,8 @@ _PAGES = (PAGE_PATH, COMPARE_PAGE_PATH)
 def add_routes(app: Flask, settings: Settings) -> ReportProcess:
     """Add the routes, and return the process that will answer them.
 
-    The pages exist only if UI is set, and the routes of whole documents only if it or READ_USER is. A server whose settings nobody changed shows no document to those who reach it.
+    The pages exist only if UI is set, and the routes of whole documents only if it or READ_USER is. A server whose
+    settings nobody changed shows no document to those who reach it.
     """
     process = ReportProcess(settings)
 
