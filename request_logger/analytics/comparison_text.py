@@ -9,6 +9,7 @@ from typing import Any
 from request_logger.analytics.contrasts import Form
 from request_logger.analytics.formatting import bounded, number, p_value, percent, words
 from request_logger.analytics.surface import Control, Surface
+from request_logger.common.mapped_fields import ORIGIN_KEYWORDS
 
 Report = dict[str, Any]
 
@@ -16,6 +17,8 @@ _FORMS = {
     Form.SEQUENTIAL: "Intervals and p-values hold for a look every day (confidence sequence; {one_look} for one look).",
     Form.FIXED: "Intervals and p-values hold for one look, at a number of documents that was chosen beforehand.",
 }
+# The paths of origins -> their names.
+_FIELDS = {path: name for name, path in ORIGIN_KEYWORDS.items()}
 # The most frequent classes of a comparison.
 _MOST_CLASSES = 20
 CLASS_HEADER = ["class", "of", "precision", "recall", "F1", "support"]
@@ -27,7 +30,8 @@ def head(found: Report) -> str:
     where = "".join(f", {condition}" for condition in found.get("where", []))
     return (
         f"{a['name']} ({a['documents']:,} of {a['predictions']:,} scored) against"
-        f" {b['name']} ({b['documents']:,} of {b['predictions']:,} scored) by {found['by']}{where}, scorer"
+        f" {b['name']} ({b['documents']:,} of {b['predictions']:,} scored) by"
+        f" {_FIELDS.get(found['by'], found['by'])}{where}, scorer"
         f" {found['scorer']}"
     )
 

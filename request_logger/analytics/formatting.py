@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 
 _STEPS = ((86_400.0, "d"), (3600.0, "h"), (60.0, "min"), (1.0, "s"))
+_UNITS = {"s": "s", "m": "min", "h": "hour", "d": "day", "w": "week"}
 _ABBREVIATIONS = {
-    name.lower(): name for name in ("AUC", "ECE", "F1", "MAE", "MAP", "MAPE", "MCC", "MRR", "MSE", "NDCG", "R2", "RMSE")
+    name.lower(): name
+    for name in ("AUC", "Brier", "ECE", "F1", "MAE", "MAP", "MAPE", "MCC", "MRR", "MSE", "NDCG", "R2", "RMSE")
 }
 
 
@@ -56,6 +58,14 @@ def duration(seconds: float) -> str:
         if seconds >= size:
             return f"{sign}{seconds / size:.3g} {unit}"
     return f"{sign}{seconds * 1000:.3g} ms"
+
+
+def window_length(window: str) -> str:
+    """Return the length of a window, such as ``15m``, as text with its unit; ``m`` are minutes."""
+    if not window[:-1].isdecimal():
+        return f"a {window}"
+    is_plural = window[:-1] != "1" and window[-1] in "hdw"
+    return f"{window[:-1]} {_UNITS[window[-1]]}{'s' if is_plural else ''}"
 
 
 def p_value(value: float) -> str:

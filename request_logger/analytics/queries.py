@@ -348,11 +348,20 @@ def _checked(status: int, answer: Any) -> dict[str, Any]:
         if not isinstance(answer, dict) or not is_partial(answer):
             return check_hits(answer)
         # A partial sum is wrong, and the same search would fail again.
-        raise StoreUnavailableError(f"the search engine left documents out: {_why(answer)}")
+        raise StoreUnavailableError(f"the search engine left documents out: {_lacking(answer) or _why(answer)}")
     reason = _why(answer)
     if status in (400, 404):
         raise BadQueryError(f"the search engine rejects the query: {reason}")
     raise StoreUnavailableError(f"the search engine can't answer ({status}): {reason}")
+
+
+def _lacking(answer: dict[str, Any]) -> str:
+    """Return how many shards have not answered, where no other reason is said."""
+    shards = answer.get("_shards")
+    counts = [shards.get(name) for name in ("total", "successful")] if isinstance(shards, dict) else []
+    if answer.get("timed_out") or not isinstance(shards, dict) or shards.get("failures"):
+        return ""
+    return f"{counts[1]} of {counts[0]} shards have answered" if all(isinstance(n, int) for n in counts) else ""
 
 
 def _why(answer: Any) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from request_logger.analytics.feedback.section import coverage_note
+from request_logger.analytics.formatting import percent
 from request_logger.analytics.maturity import COMPLETE
 from request_logger.analytics.surface import Control, Surface
 from request_logger.documents.folds import FOLDS
@@ -26,8 +27,8 @@ def limits_of(report: Report, by_date: str, rows: int, settings: Settings, surfa
     largest = max((task.get("largest_fold") or 0.0 for task in report["tasks"]), default=0.0)
     if (rows or settings.fold_key) and largest > _LARGEST_FOLD:
         notes.append(
-            f"{largest:.0%} of the documents are in one of {FOLDS} folds, so that a few groups decide: the intervals"
-            " are less certain than they look."
+            f"{percent(largest)} of the documents are in one of {FOLDS} folds, so that a few groups decide: the"
+            " intervals are less certain than they look."
         )
     covered = coverage_note(report["coverage"]) if report["tasks"] and by_date == "prediction" else ""
     if covered:
@@ -35,8 +36,8 @@ def limits_of(report: Report, by_date: str, rows: int, settings: Settings, surfa
     points = [point for task in report["tasks"] for point in (task.get("over_time") or {}).get("points", [])]
     if any(point.get("mature") is False for point in points):
         notes.append(
-            f"Young windows lack over {1 - COMPLETE:.0%} of their labels, and late labels may be of another kind: their"
-            f" figures are biased, not only less certain. {Control.MATURE.on(surface)} leaves them out."
+            f"Young windows lack over {percent(1 - COMPLETE)} of their labels, and late labels may be of another kind:"
+            f" their figures are biased, not only less certain. {Control.MATURE.on(surface)} leaves them out."
         )
     if by_date == "feedback":
         notes.append("By the date of the feedback: predictions without feedback are in no time span.")

@@ -57,7 +57,9 @@ def create_app(
         app, settings, parts.pipeline, parts.budget, parts.telemetry, parts.forwarder, parts.tracer
     )
     marshal_route.add_routes(app, settings, parts.pipeline, parts.budget, parts.telemetry, parts.forwarder)
-    report_routes.add_routes(app, settings)
+    reports = report_routes.add_routes(app, settings)
+    if settings.ui:
+        reports.start()
     health_routes.add_routes(app, settings, parts.engine, parts.writer, parts.spool, is_stopping)
     if parts.metadata.enabled:
         metadata_route.add_routes(app, parts.metadata)

@@ -22,14 +22,13 @@ _DOCUMENTS = (ERRORS_PATH, DOCUMENT_PATH)
 _PAGES = (PAGE_PATH, COMPARE_PAGE_PATH)
 
 
-def add_routes(app: Flask, settings: Settings) -> None:
-    """Add the routes: the pages only if UI is set, and those of whole documents only if it or READ_USER is.
+def add_routes(app: Flask, settings: Settings) -> ReportProcess:
+    """Add the routes, and return the process that will answer them.
 
-    A server whose settings nobody changed shows no document to those who reach it.
+    The pages exist only if UI is set, and the routes of whole documents only if it or READ_USER is. A server whose
+    settings nobody changed shows no document to those who reach it.
     """
     process = ReportProcess(settings)
-    if settings.ui:
-        process.start()
 
     def read() -> Response:
         # A parameter may be repeated, such as `where`: its values are joined to lines.
@@ -47,3 +46,4 @@ def add_routes(app: Flask, settings: Settings) -> None:
     )
     for path in shown:
         app.add_url_rule(path, view_func=read, methods=["GET"])
+    return process

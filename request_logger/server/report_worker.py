@@ -28,6 +28,8 @@ def main(descriptor: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.nice(_NICENESS)
     with socket.socket(fileno=descriptor) as own, own.makefile("rwb") as stream:
+        # A worker with gevent has made it, whose sockets don't block.
+        own.settimeout(None)
         settings = Settings(**loads(stream.readline()))
         logs.configure(settings.log_level, settings.log_format)
         answers = ReportAnswers(settings)

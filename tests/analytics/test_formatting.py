@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from request_logger.analytics.formatting import duration, interval, number, p_value, percent, remarks, words
+from request_logger.analytics.formatting import (
+    duration,
+    interval,
+    number,
+    p_value,
+    percent,
+    remarks,
+    window_length,
+    words,
+)
 
 
 @pytest.mark.parametrize(
@@ -92,3 +101,12 @@ def test_remarks() -> None:
         "No interval of R2: no fold.",
     ]
     assert list(remarks({})) == []
+
+
+@pytest.mark.parametrize(
+    ("window", "text"),
+    [("1m", "1 min"), ("15m", "15 min"), ("1h", "1 hour"), ("6h", "6 hours"), ("1d", "1 day"), ("month", "a month")],
+)
+def test_length_of_a_window(window: str, text: str) -> None:
+    """Minutes and months are told apart."""
+    assert window_length(window) == text

@@ -48,7 +48,10 @@ def gate(engine: Any) -> Iterator[tuple[Gate, Proxy]]:
 def test_events_while_a_report_waits(
     make_server: Callable[..., Server], gate: tuple[Gate, Proxy], deployment: str, worker_class: str
 ) -> None:
-    """While the engine holds a report, events and probes are answered, and a second report is 429."""
+    """While the engine holds a report, events and probes are answered, and a second report is 429.
+
+    With the pages one process is there from the start to the end.
+    """
     held, proxy = gate
     server = make_server(
         f"http://127.0.0.1:{proxy.port}",
@@ -57,6 +60,8 @@ def test_events_while_a_report_waits(
         GUNICORN_WORKER_CLASS=worker_class,
         SELDON_DEPLOYMENT_ID=deployment,
     )
+    (worker,) = psutil.Process(server.process.pid).children()
+    (process,) = worker.children()
     sender = Sender(server.url)
     assert sender.send(event("request", "first", deployment), ndarray([[1]]))[0] == 200
     found: dict[str, requests.Response] = {}
@@ -89,6 +94,7 @@ def test_events_while_a_report_waits(
         assert found[path].status_code == 200, found[path].text
     assert found["/ui"].headers["Content-Type"] == "text/html; charset=utf-8"
     assert "script" not in found["/ui"].headers["Content-Security-Policy"]
+    assert worker.children() == [process]
     sender.close()
     server.stop()
 

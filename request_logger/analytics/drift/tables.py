@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,17 +13,23 @@ Report = dict[str, Any]
 # Fields whose cells are shown: those that have drifted most.
 _MOST_DETAILED = 5
 _MOST_CELLS = 12
+# The seconds of a time say nothing of a span.
+_MINUTE = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d):\d\d(?:\.\d+)?Z")
 
 
 def head(report: Report) -> str:
     """Return the line above the tables."""
     span = " ".join(f"{word} {report[word]}" for word in ("from", "to") if word in report)
     before = report["reference"]
-    since = f", counted at {before['counted_at']}" if "counted_at" in before else ""
-    return (
+    # Only stored cells were counted earlier.
+    counted = before.get("counted_at", report["made_at"])
+    since = f", counted at {counted}" if counted < report["made_at"] else ""
+    text = (
         f"{report['target'] or 'everything'}{f', {span}' if span else ''}: {report['documents']:,} predictions against"
         f" {before['documents']:,} of {report['against']}{since}"
     )
+    shorter = _MINUTE.sub(r"\1 \2", text)
+    return text if shorter == text else f"{shorter} (UTC)"
 
 
 def verdict(report: Report) -> str:

@@ -33,6 +33,8 @@ def of_drift(report: Report, key: str = "drift") -> Iterator[Plot]:
         "The population stability index (PSI) of each field. The upright mark is its threshold: what chance alone may"
         " reach with so many documents, and at least 0.1."
     )
+    if any(each["level"] in ("major", "moderate") and each["psi"] <= each["threshold"] for each in judged):
+        caption += " A field below it has changed in what the table of the quality of the data has."
     if len(judged) > _MOST_FIELDS:
         caption += f" The {_MOST_FIELDS} largest of {len(judged)}; the table has all."
     header = ("Field", "PSI", "Threshold", "Noise floor", "Drift")

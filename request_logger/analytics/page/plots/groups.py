@@ -25,7 +25,7 @@ def coverage(report: Report) -> Plot:
     """Return how many predictions have feedback, are scored, and by a truth."""
     counts = report["coverage"]
     steps = [
-        ("Predictions", counts["predictions"]),
+        ("predictions", counts["predictions"]),
         ("with feedback", counts["with_feedback"]),
         ("scored", counts["scored"]),
         ("by a truth", counts["by_truth"]),

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from markupsafe import Markup
 
-from request_logger.analytics.formatting import duration, interval, number, percent, words
+from request_logger.analytics.formatting import duration, interval, number, percent, window_length, words
 from request_logger.analytics.maturity_text import size_of_window
 from request_logger.analytics.page import marks, svg
 from request_logger.analytics.page.plots.plot import UNIT, UNIT_TICKS, Plot, Report, capitalized, plot
@@ -81,9 +81,7 @@ def coverage(report: Report) -> Iterator[Plot]:
     if not points:
         return
     times = [_time(point) for point in points]
-    axes = Axes(
-        _span(times), UNIT, _ticks(times), UNIT_TICKS, f"time, in windows of {found['window']}", "share with feedback"
-    )
+    axes = Axes(_span(times), UNIT, _ticks(times), UNIT_TICKS, _time_label(found["window"]), "share with feedback")
     line = [(time, point["share"]) for time, point in zip(times, points, strict=True)]
     hints = [
         f"{_start(point)}: {percent(point['share'])}, {point['with_feedback']:,} of {point['n']:,}" for point in points
@@ -207,8 +205,11 @@ def _axes(
     is_share = all(0 <= value <= 1 for value in values)
     height = svg.padded_range(values, bounds=UNIT if is_share else (-math.inf, math.inf))
     every = sorted({time for each in times for time in each})
-    label = f"time, in windows of {window}"
-    return Axes(_span(every), height, _ticks(every), svg.ticks(height), label, name, top)
+    return Axes(_span(every), height, _ticks(every), svg.ticks(height), _time_label(window), name, top)
+
+
+def _time_label(window: str) -> str:
+    return f"time (UTC), in windows of {window_length(window)}"
 
 
 def _certainty(axes: Axes, sure: Sequence[tuple[float, Report]]) -> list[Markup]:

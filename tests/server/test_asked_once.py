@@ -1,0 +1,71 @@
+"""One page asks the search engine each thing once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from request_logger.server.asked_once import AskedOnce
+
+
+class Engine:
+    """Counts requests; the status of each answer is ``status``."""
+
+    def __init__(self, status: int = 200) -> None:
+        self.status = status
+        self.asked = 0
+
+    def request(
+        self, method: str, path: str, body: Any = None, params: Mapping[str, str] | None = None
+    ) -> tuple[int, Any]:
+        self.asked += 1
+        return self.status, {"number": self.asked}
+
+
+LINES = b'{"index":["a"]}\n{"size":0}\n'
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "params"),
+    [
+        ("/a/_search", {"size": 0}, {"ignore_unavailable": "true"}),
+        ("/_msearch", LINES, None),
+        ("/a/_field_caps", None, {"fields": "x"}),
+    ],
+)
+def test_the_same_request_is_sent_once(path: str, body: Any, params: dict[str, str] | None) -> None:
+    engine = Engine()
+    once = AskedOnce(engine)
+    assert [once.request("POST", path, body, params) for _ in range(3)] == [(200, {"number": 1})] * 3
+    assert once.request("POST", path, body, {"fields": "y"}) == (200, {"number": 2})
+    assert AskedOnce(engine).request("POST", path, body, params) == (200, {"number": 3})
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "params"),
+    [
+        ("/a/_search", {}, {"scroll": "1m"}),
+        ("/a/_search", {}, {"preference": "x"}),
+        ("/_search", {"pit": {"id": "x"}}, None),
+        ("/_msearch", b'{"index":["a"],"preference":"x"}\n{}\n', None),
+        ("/_search/scroll", {"scroll_id": "x"}, None),
+        ("/_bulk", b"", None),
+    ],
+)
+def test_what_may_have_another_answer_is_sent_again(path: str, body: Any, params: dict[str, str] | None) -> None:
+    """A point in time, the pages of a scroll, and the reads that tell whether documents have changed."""
+    engine = Engine()
+    once = AskedOnce(engine)
+    for _ in range(2):
+        once.request("POST", path, body, params)
+    assert engine.asked == 2
+
+
+def test_an_error_is_not_remembered() -> None:
+    engine = Engine(503)
+    once = AskedOnce(engine)
+    once.request("POST", "/a/_search", {})
+    engine.status = 200
+    assert once.request("POST", "/a/_search", {})[0] == 200
