@@ -17,7 +17,9 @@ from request_logger.kafka.partition import PendingRecord
 Key = tuple[str, int]
 
 MOST_HELD_SECONDS = 5.0
-"""The longest that a record is held, whatever the timestamps: producers' clocks may differ."""
+"""The longest that a record is held, whatever the timestamps: producers' clocks may differ.
+
+It is the time spent reading, as for silence: with a backlog a turn of the consumer alone may take so long."""
 SILENT_SECONDS = 1.0
 """A partition from which no record came for so long is not waited for: its leader may be gone."""
 FEW = 100
@@ -87,18 +89,18 @@ class Pacing:
                 place.read_at, place.offset = self._reading, pending.record.offset + 1
                 if pending.record.timestamp is not None:
                     place.timestamp = pending.record.timestamp
-        candidates = [*self._held, *((now, pending) for pending in new)]
+        candidates = [*self._held, *((self._reading, pending) for pending in new)]
         if not candidates:
             return []
-        limits = self._limits(high_offset, now)
+        limits = self._limits(high_offset)
         due, held = [], []
         for since, pending in candidates:
             record = pending.record
             place = self._places.get((record.topic, record.partition))
             if place is None or record.timestamp is None or record.timestamp <= limits.get(place.group, math.inf):
                 due.append(pending)
-            elif now - since > MOST_HELD_SECONDS:
-                self._free_until[place.group] = now + _FREE_SECONDS
+            elif self._reading - since > MOST_HELD_SECONDS:
+                self._free_until[place.group] = self._reading + _FREE_SECONDS
                 due.append(pending)
             else:
                 held.append((since, pending))
@@ -133,11 +135,14 @@ class Pacing:
         share = max(self._most_held // max(len(self._places), 1), FEW)
         return {key for key, place in self._places.items() if place.held > (share // 4 if key in paused else share)}
 
-    def _limits(self, high_offset: Callable[[Key], int | None], now: float) -> dict[Hashable, float]:
+    def _limits(self, high_offset: Callable[[Key], int | None]) -> dict[Hashable, float]:
         """Return up to which timestamp the records of each group may be submitted; none for a group without limit."""
         limits: dict[Hashable, float] = {}
         for key, place in self._places.items():
-            if self._reading - place.read_at > SILENT_SECONDS or self._free_until.get(place.group, -math.inf) > now:
+            if (
+                self._reading - place.read_at > SILENT_SECONDS
+                or self._free_until.get(place.group, -math.inf) > self._reading
+            ):
                 continue
             if place.timestamp >= limits.get(place.group, math.inf):
                 continue
