@@ -20,14 +20,16 @@ MOST_HELD_SECONDS = 5.0
 """The longest that a record is held, whatever the timestamps: producers' clocks may differ.
 
 It is the time spent reading, as for silence: with a backlog a turn of the consumer alone may take so long."""
-SILENT_SECONDS = 1.0
+SILENT_SECONDS = 2.0
 """A partition from which no record came for so long is not waited for: its leader may be gone."""
 FEW = 100
 """A partition with fewer records to be read is not waited for: the transactions of a producer have offsets, too."""
 # After a record was held for too long, its group is read as it comes for this time.
 _FREE_SECONDS = 60.0
-# A turn of the consumer may take seconds in which it reads nothing: no silence of Kafka's.
+# A turn of the consumer may take seconds in which it reads nothing: no silence of Kafka's. With a backlog, so many records
+# count as a second: on a busy machine they take longer, and every partition has its share of them.
 _MOST_TURN_SECONDS = 0.25
+_BACKLOG_RECORDS, _RECORDS_PER_SECOND = 500, 5000
 
 
 @dataclass(slots=True)
@@ -60,6 +62,11 @@ class Pacing:
         self._free_until: dict[Hashable, float] = {}
         self._held: list[tuple[float, PendingRecord]] = []
 
+    @property
+    def held(self) -> int:
+        """How many records are held."""
+        return len(self._held)
+
     def assigned(self, keys: Iterable[Key]) -> None:
         """Add partitions."""
         for key in keys:
@@ -81,7 +88,8 @@ class Pacing:
         """
         if not self._places:
             return new
-        self._reading += min(now - self._turn_at, _MOST_TURN_SECONDS)
+        most = len(new) / _RECORDS_PER_SECOND if len(new) >= _BACKLOG_RECORDS else _MOST_TURN_SECONDS
+        self._reading += min(now - self._turn_at, most)
         self._turn_at = now
         for pending in new:
             place = self._places.get((pending.record.topic, pending.record.partition))
