@@ -26,8 +26,8 @@ FEW = 100
 """A partition with fewer records to be read is not waited for: the transactions of a producer have offsets, too."""
 # After a record was held for too long, its group is read as it comes for this time.
 _FREE_SECONDS = 60.0
-# A turn of the consumer may take seconds in which it reads nothing: no silence of Kafka's. With a backlog, so many records
-# count as a second: on a busy machine they take longer, and every partition has its share of them.
+# A turn of the consumer may take seconds in which it reads nothing: no silence of Kafka's. With a backlog, so many
+# records count as a second: on a busy machine they take longer, and every partition has its share of them.
 _MOST_TURN_SECONDS = 0.25
 _BACKLOG_RECORDS, _RECORDS_PER_SECOND = 500, 5000
 
