@@ -120,7 +120,7 @@ def test_a_keeper_without_an_index(monkeypatch: pytest.MonkeyPatch, caplog: pyte
         until(lambda: engine.asked.count("_mget") > 2)
         assert len(caplog.records) == 1
         assert "the user lacks the privilege indices:data/read/search" in caplog.text
-    assert "somebody" not in caplog.text
+        assert "somebody" not in caplog.text
         for failure in (StoreUnavailableError("down"), ValueError("a defect")):
             engine.answers["_mget"] = failure
             count = engine.asked.count("_mget")
