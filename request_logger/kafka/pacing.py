@@ -22,10 +22,12 @@ MOST_HELD_SECONDS = 5.0
 It is the time spent reading, as for silence: with a backlog a turn of the consumer alone may take so long."""
 SILENT_SECONDS = 2.0
 """A partition from which no record came for so long is not waited for: its leader may be gone."""
-FEW = 100
+FEW = 10
 """A partition with fewer records to be read is not waited for: the transactions of a producer have offsets, too."""
 # After a record was held for too long, its group is read as it comes for this time.
 _FREE_SECONDS = 60.0
+LEAST_SHARE = 100
+"""A pause discards what was fetched, so no partition is paused for fewer held records."""
 # A turn of the consumer may take seconds in which it reads nothing: no silence of Kafka's. With a backlog, so many
 # records count as a second: on a busy machine they take longer, and every partition has its share of them.
 _MOST_TURN_SECONDS = 0.25
@@ -140,7 +142,7 @@ class Pacing:
 
         A pause discards what was fetched ahead, so a partition is resumed only with few held records.
         """
-        share = max(self._most_held // max(len(self._places), 1), FEW)
+        share = max(self._most_held // max(len(self._places), 1), LEAST_SHARE)
         return {key for key, place in self._places.items() if place.held > (share // 4 if key in paused else share)}
 
     def _limits(self, high_offset: Callable[[Key], int | None]) -> dict[Hashable, float]:
