@@ -54,7 +54,8 @@ class Fake:
         return answer
 
 
-FORBIDDEN = (403, {"error": {"type": "security_exception", "reason": "no permissions"}, "status": 403})
+REASON = "no permissions for [indices:data/read/search] and User [name=somebody]"
+FORBIDDEN = (403, {"error": {"type": "security_exception", "reason": REASON}, "status": 403})
 MISSING = {"docs": [{"error": {"type": "index_not_found_exception", "reason": "no such index"}}]}
 
 
@@ -64,7 +65,7 @@ MISSING = {"docs": [{"error": {"type": "index_not_found_exception", "reason": "n
         {"_mget": FORBIDDEN},
         {"_mget": (200, [])},
         {"_mget": (200, {"docs": []})},
-        {"_mget": (200, {"docs": [{"error": {"type": "security_exception", "reason": "no permissions"}}]})},
+        {"_mget": (200, {"docs": [{"error": {"type": "security_exception", "reason": REASON}}]})},
         {"_mget": (200, MISSING), INDEX: FORBIDDEN},
         {"_mget": (404, {}), INDEX: (200, {}), "_bulk": (403, None)},
         {"_mget": (200, {"docs": [None]}), "_bulk": (200, {"items": [{"create": {"status": 403, "error": "no"}}]})},
@@ -118,7 +119,8 @@ def test_a_keeper_without_an_index(monkeypatch: pytest.MonkeyPatch, caplog: pyte
             keeper.known.observe(ORIGIN, str(k), Form.WHOLE)
         until(lambda: engine.asked.count("_mget") > 2)
         assert len(caplog.records) == 1
-        assert "no permissions" in caplog.text
+        assert "the user lacks the privilege indices:data/read/search" in caplog.text
+        assert "somebody" not in caplog.text
         for failure in (StoreUnavailableError("down"), ValueError("a defect")):
             engine.answers["_mget"] = failure
             count = engine.asked.count("_mget")

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import pytest
 
 from request_logger.kafka.config import group_of
-from request_logger.kafka.pacing import FEW, MOST_HELD_SECONDS, SILENT_SECONDS, Key, Pacing
+from request_logger.kafka.pacing import FEW, LEAST_SHARE, MOST_HELD_SECONDS, SILENT_SECONDS, Key, Pacing
 from request_logger.kafka.partition import PendingRecord
 from request_logger.kafka.record import Record
 from request_logger.settings import Settings
@@ -100,14 +100,14 @@ def test_what_is_held_is_bounded(most_held: int, weight: int, kept: int) -> None
 
 
 def test_a_partition_far_ahead_is_paused_until_it_is_not() -> None:
-    reading = Reading(most_held=4 * FEW)
-    reading.read(INPUTS, range(2 * FEW))
+    reading = Reading(most_held=4 * LEAST_SHARE)
+    reading.read(INPUTS, range(2 * LEAST_SHARE))
     assert reading.pacing.ahead(()) == set()
-    reading.read(INPUTS, [2 * FEW])
+    reading.read(INPUTS, [2 * LEAST_SHARE])
     assert reading.pacing.ahead(()) == {INPUTS}
-    reading.read(OUTPUTS, [2 * FEW - FEW])
+    reading.read(OUTPUTS, [2 * LEAST_SHARE - LEAST_SHARE])
     assert reading.pacing.ahead({INPUTS}) == {INPUTS}
-    reading.read(OUTPUTS, [2 * FEW - FEW // 4])
+    reading.read(OUTPUTS, [2 * LEAST_SHARE - LEAST_SHARE // 4])
     assert reading.pacing.ahead({INPUTS}) == set()
 
 

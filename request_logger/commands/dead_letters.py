@@ -26,6 +26,7 @@ from request_logger.settings import Settings
 from request_logger.store.changes import RejectedError
 from request_logger.store.client.client import SearchEngine
 from request_logger.store.client.scan import SCROLL_ORDER
+from request_logger.store.errors import reason_of
 from request_logger.store.writing.bulk_sender import find
 from request_logger.store.writing.locator import Locator
 from request_logger.store.writing.ports import Limits, NullObserver
@@ -127,7 +128,7 @@ def _letters(engine: SearchEngine, index: str | None) -> Iterator[Letter]:
 
 def _check(status: int, answer: Any, what: str) -> None:
     if status >= 400 or not isinstance(answer, dict):
-        raise CommandError(f"the engine answered {status} to {what} of the dead letters: {str(answer)[:200]}")
+        raise CommandError(f"the engine answered {status} to {what} of the dead letters: {reason_of(answer)[:300]}")
 
 
 def _list(letters: Iterator[Letter]) -> int:
@@ -247,4 +248,4 @@ def _remove(engine: SearchEngine, letter: Letter) -> str:
         return ""
     if status == 409:
         return "stored; a newer dead letter of the same document has replaced this one"
-    return f"stored; removing the dead letter was answered {status}: {str(answer)[:200]}"
+    return f"stored; removing the dead letter was answered {status}: {reason_of(answer)[:300]}"

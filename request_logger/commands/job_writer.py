@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from request_logger.documents.document import degrade
 from request_logger.settings import Settings
 from request_logger.store.client.client import SearchEngine
+from request_logger.store.errors import LACKING
 from request_logger.store.writing.ports import Limits, NullObserver, Observer
 from request_logger.store.writing.writer import Writer
 
@@ -34,9 +35,9 @@ class Refusals(NullObserver):
         if what == "dead_letter":
             self.count += 1
             self.reason = f"{index}: {reason}"
-        elif what == "forbidden" and not self._is_forbidden:
+        elif LACKING in reason and not self._is_forbidden:
             self._is_forbidden = True
-            log.warning("%s: %s; retrying for %.0f s", index, reason, PATIENCE_SECONDS)
+            log.warning("%s: retrying for %.0f s", reason, PATIENCE_SECONDS)
 
 
 @contextmanager

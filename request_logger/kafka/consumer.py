@@ -95,8 +95,8 @@ class KafkaConsumer:
         config = {**consumer_config(settings), "on_commit": self._offsets.answered, "error_cb": self._on_error}
         self._consumer = Consumer(config, logger=log)
         self._new: list[PendingRecord] = []
-        # Together with what is held, a batch must fit into the limits of `_is_full`.
-        most_held, most_bytes = settings.kafka_max_in_flight // 4, settings.max_pending_bytes // 8
+        # Less than a batch would not hold the difference between two topics in one batch.
+        most_held, most_bytes = settings.kafka_max_in_flight // 2, settings.max_pending_bytes // 8
         self._pacing = Pacing(group_of(settings), most_held, most_bytes)
         # Paused because too much is pending, and because other partitions of their groups are behind.
         self._paused: set[tuple[str, int]] = set()
@@ -307,7 +307,8 @@ class KafkaConsumer:
         if self._paused:
             # Hysteresis: resume only at half of the limits, so that the next record doesn't pause again.
             limit, room = limit // 2, room // 2
-        return self._in_flight() >= limit or sum(partition.bytes for partition in self._partitions.values()) >= room
+        in_store = self._in_flight() - self._pacing.held
+        return in_store >= limit or sum(partition.bytes for partition in self._partitions.values()) >= room
 
     def _hold(self) -> None:
         """Read no records, but stay in the group."""

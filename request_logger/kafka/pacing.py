@@ -17,15 +17,21 @@ from request_logger.kafka.partition import PendingRecord
 Key = tuple[str, int]
 
 MOST_HELD_SECONDS = 5.0
-"""The longest that a record is held, whatever the timestamps: producers' clocks may differ."""
-SILENT_SECONDS = 1.0
+"""The longest that a record is held, whatever the timestamps: producers' clocks may differ.
+
+It is the time spent reading, as for silence: with a backlog a turn of the consumer alone may take so long."""
+SILENT_SECONDS = 2.0
 """A partition from which no record came for so long is not waited for: its leader may be gone."""
-FEW = 100
+FEW = 10
 """A partition with fewer records to be read is not waited for: the transactions of a producer have offsets, too."""
 # After a record was held for too long, its group is read as it comes for this time.
 _FREE_SECONDS = 60.0
-# A turn of the consumer may take seconds in which it reads nothing: no silence of Kafka's.
+LEAST_SHARE = 100
+"""A pause discards what was fetched, so no partition is paused for fewer held records."""
+# A turn of the consumer may take seconds in which it reads nothing: no silence of Kafka's. With a backlog, so many
+# records count as a second: on a busy machine they take longer, and every partition has its share of them.
 _MOST_TURN_SECONDS = 0.25
+_BACKLOG_RECORDS, _RECORDS_PER_SECOND = 500, 5000
 
 
 @dataclass(slots=True)
@@ -58,6 +64,11 @@ class Pacing:
         self._free_until: dict[Hashable, float] = {}
         self._held: list[tuple[float, PendingRecord]] = []
 
+    @property
+    def held(self) -> int:
+        """How many records are held."""
+        return len(self._held)
+
     def assigned(self, keys: Iterable[Key]) -> None:
         """Add partitions."""
         for key in keys:
@@ -79,7 +90,8 @@ class Pacing:
         """
         if not self._places:
             return new
-        self._reading += min(now - self._turn_at, _MOST_TURN_SECONDS)
+        most = len(new) / _RECORDS_PER_SECOND if len(new) >= _BACKLOG_RECORDS else _MOST_TURN_SECONDS
+        self._reading += min(now - self._turn_at, most)
         self._turn_at = now
         for pending in new:
             place = self._places.get((pending.record.topic, pending.record.partition))
@@ -87,18 +99,18 @@ class Pacing:
                 place.read_at, place.offset = self._reading, pending.record.offset + 1
                 if pending.record.timestamp is not None:
                     place.timestamp = pending.record.timestamp
-        candidates = [*self._held, *((now, pending) for pending in new)]
+        candidates = [*self._held, *((self._reading, pending) for pending in new)]
         if not candidates:
             return []
-        limits = self._limits(high_offset, now)
+        limits = self._limits(high_offset)
         due, held = [], []
         for since, pending in candidates:
             record = pending.record
             place = self._places.get((record.topic, record.partition))
             if place is None or record.timestamp is None or record.timestamp <= limits.get(place.group, math.inf):
                 due.append(pending)
-            elif now - since > MOST_HELD_SECONDS:
-                self._free_until[place.group] = now + _FREE_SECONDS
+            elif self._reading - since > MOST_HELD_SECONDS:
+                self._free_until[place.group] = self._reading + _FREE_SECONDS
                 due.append(pending)
             else:
                 held.append((since, pending))
@@ -130,14 +142,17 @@ class Pacing:
 
         A pause discards what was fetched ahead, so a partition is resumed only with few held records.
         """
-        share = max(self._most_held // max(len(self._places), 1), FEW)
+        share = max(self._most_held // max(len(self._places), 1), LEAST_SHARE)
         return {key for key, place in self._places.items() if place.held > (share // 4 if key in paused else share)}
 
-    def _limits(self, high_offset: Callable[[Key], int | None], now: float) -> dict[Hashable, float]:
+    def _limits(self, high_offset: Callable[[Key], int | None]) -> dict[Hashable, float]:
         """Return up to which timestamp the records of each group may be submitted; none for a group without limit."""
         limits: dict[Hashable, float] = {}
         for key, place in self._places.items():
-            if self._reading - place.read_at > SILENT_SECONDS or self._free_until.get(place.group, -math.inf) > now:
+            if (
+                self._reading - place.read_at > SILENT_SECONDS
+                or self._free_until.get(place.group, -math.inf) > self._reading
+            ):
                 continue
             if place.timestamp >= limits.get(place.group, math.inf):
                 continue

@@ -11,6 +11,8 @@ from request_logger.common.json import dumps
 
 FORBIDDEN = "security_exception"
 """The type of the errors of access control."""
+LACKING = "the user lacks the privilege"
+"""How `lacking_privilege` begins where the refusal names a privilege."""
 _MAX_CHARACTERS = 300
 # OpenSearch: "no permissions for [indices:admin/create] and User [...]". Elasticsearch: "action
 # [indices:admin/auto_create] is unauthorized for user [...] on indices [...], this action is granted by the index
@@ -66,7 +68,7 @@ def lacking_privilege(reason: str) -> str:
         return "the user may not do this"
     granting = _GRANTING.search(reason)
     granted_by = f", which {' or '.join(granting[1].split(','))} grants" if granting else ""
-    return f"the user lacks the privilege {action[1] or action[2]}{granted_by}"
+    return f"{LACKING} {action[1] or action[2]}{granted_by}"
 
 
 def failures_of(answer: Any) -> list[ShardFailure]:

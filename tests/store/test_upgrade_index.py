@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from request_logger.cli import main
+from request_logger.errors import CommandError
 from request_logger.jobs.upgrade_block import WriteBlock
 from request_logger.jobs.upgrade_index import UpgradeIndex, copy_name
 from request_logger.jobs.upgraded_documents import converted
@@ -119,7 +120,8 @@ def test_an_interrupted_run_is_continued(
         return switch()
 
     monkeypatch.setattr(run, "_switch", slow)
-    assert not run._replace(is_last=False)
+    with pytest.raises(CommandError, match="its write block was lifted"):
+        run._replace(is_last=True)
     monkeypatch.undo()
     monkeypatch.setenv("ELASTICSEARCH_HOST", index.url)
 

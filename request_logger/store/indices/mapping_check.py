@@ -30,6 +30,12 @@ _NEARLY = 0.8
 # Element names per line of a finding.
 _NAMES_SHOWN = 5
 
+_ANSWERED_503 = "every event is answered 503, or spooled, until it ends"
+_BLOCKED = {
+    "metadata": "new fields can't be added",
+    "write": f"{_ANSWERED_503}; loggers lift the one that a killed `setup --upgrade` has left, after a minute",
+}
+
 REINDEX = "reindex"
 
 
@@ -87,10 +93,7 @@ def _settings_findings(mapping: Mapping, settings: Mapping) -> Iterator[Finding]
     for block in ("read_only", "read_only_allow_delete", "write", "metadata"):
         name = f"index.blocks.{block}"
         if str(settings.get(name, "false")).lower() == "true":
-            happens = (
-                "new fields can't be added" if block == "metadata" else "every event is answered 503 until it ends"
-            )
-            yield Finding(name, "true", happens, f"{name}=null")
+            yield Finding(name, "true", _BLOCKED.get(block, _ANSWERED_503), f"{name}=null")
     if str(settings.get("index.refresh_interval", "")).startswith("-1"):
         happens = "new documents can't be found until the index is refreshed"
         yield Finding("index.refresh_interval", "-1", happens, "index.refresh_interval=null")

@@ -41,10 +41,13 @@ def test_the_first_writer_wins(engine: Any, deployment: str, index: Index) -> No
     assert stored.read([FIELD]) == {FIELD: baseline(-1.0)}
 
 
+LACKS = "no permissions for [a/b] and User [name=x]"
+
+
 @pytest.mark.parametrize(
     ("status", "answer"),
     [
-        (403, {"error": {"root_cause": [{"type": "security_exception", "reason": "no permissions"}]}}),
+        (403, {"error": {"root_cause": [{"type": "security_exception", "reason": LACKS}]}}),
         (200, {"items": [{"create": {"status": 403, "error": {"type": "block", "reason": "no permissions"}}}]}),
         (200, "a proxy's page"),
         (500, None),
@@ -54,7 +57,7 @@ def test_what_is_refused_is_told(status: int, answer: Any) -> None:
     """The reason is one line; nothing is raised, since the look has its cells."""
     told = StoredBaselines(Answering(status, answer), "d", "reference").add({FIELD: baseline(0.0)})
     assert told and len(told.splitlines()) == 1
-    assert "no permissions" in told or "permissions" not in str(answer)
+    assert "no permissions" in told or "the user lacks the privilege a/b" in told or "permissions" not in str(answer)
     assert StoredBaselines(Answering(status, answer), "d", "reference").add({}) == ""
 
 
