@@ -23,7 +23,7 @@ import tempfile
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -37,7 +37,7 @@ from bench.measure import compiler_cpu, cpu
 from bench.ordinary_traffic import FEEDBACK_EVERY, Traffic
 from bench.probe import Probe
 from bench.shapes import Shape, columns
-from bench.versions import Side, sides, templates, versions
+from bench.versions import Side, installed_by, sides, templates, versions
 from request_logger.demo.local_server import LocalServer, engine_settings
 from request_logger.errors import CommandError
 
@@ -140,11 +140,11 @@ def main(given: Sequence[str] | None = None) -> int:
             versions(None) as codes,
             engine_url() as url,
             sides(codes, url, after={}) as (side,),
-            queueing(side, url) as (queue),
+            queueing(side, url) as queues,
         ):
             probe, shape = Probe(url), columns(arguments.columns)
-            warm_up(probe, [side, queue], shape, arguments.warm_up)
-            found = measured(probe, side, queue, shape, arguments.seconds, arguments.rounds)
+            warm_up(probe, [side, queues["1s"]], shape, arguments.warm_up)
+            found = measured(probe, side, queues, shape, arguments.seconds, arguments.rounds)
             engine = engine_name(probe.engine)
     except CommandError as error:
         print(f"bench.floor: {error}", file=sys.stderr)
@@ -158,17 +158,20 @@ def main(given: Sequence[str] | None = None) -> int:
 
 
 @contextlib.contextmanager
-def queueing(side: Side, url: str) -> Iterator[Side]:
-    """Run a second server with QUEUE=always, its queue in a temporary folder."""
+def queueing(side: Side, url: str) -> Iterator[dict[str, Side]]:
+    """Run a second server with QUEUE=always, its queue in a temporary folder; yield it for each refresh interval."""
     with tempfile.TemporaryDirectory(prefix="request-logger-floor-") as folder:
         settings = side.version.environment(**engine_settings(url), **_QUEUE, SPOOL_DIR=folder)
         with LocalServer(settings) as server:
             engine = Client(url)
-            yield Side(side.version, server, engine, templates(engine), settings)
+            usual = templates(engine)
+            slow = installed_by(side.version, engine, {**settings, "INDEX_REFRESH_SECONDS": "5"})
+            by_refresh = {"1s": usual, "5s": slow}
+            yield {name: Side(side.version, server, engine, each, settings) for name, each in by_refresh.items()}
 
 
 def measured(
-    probe: Probe, side: Side, queue: Side, shape: Shape, seconds: float, rounds: int
+    probe: Probe, side: Side, queues: Mapping[str, Side], shape: Shape, seconds: float, rounds: int
 ) -> dict[Key, list[Figures]]:
     """Run all rows in turns; return the figures of each, in the order of the table."""
     traffic = Traffic(seconds=seconds)
@@ -177,8 +180,9 @@ def measured(
     for rhythm in rhythms(traffic.rate, traffic.connections):
         key = ("a bare client", rhythm.label, dict(rhythm.settings)[_REFRESH])
         work.append((key, partial(run, probe, side, shape, stages, rhythm, traffic.rate, seconds)))
-    for own, label in ((side, "default settings"), (queue, "QUEUE=always")):
-        work.append(((_LOGGER, label, "1s"), partial(run_logger, probe, own, shape, traffic)))
+    work.append(((_LOGGER, "default settings", "1s"), partial(run_logger, probe, side, shape, traffic)))
+    for refresh, queue in queues.items():
+        work.append(((_LOGGER, "QUEUE=always", refresh), partial(run_logger, probe, queue, shape, traffic)))
     found: dict[Key, list[Figures]] = {key: [] for key, _ in work}
     for turn in range(rounds):
         for key, row in work if turn % 2 == 0 else reversed(work):
