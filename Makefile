@@ -25,7 +25,7 @@ FORBIDDEN := GPL;AGPL;SSPL;Commons Clause;Proprietary
 
 .PHONY: help venv demo test test-engines test-engines-nightly fuzz fuzz-coverage coverage simulate faults mutate lint \
   format bench bench-first \
-  bench-writes bench-cost bench-ordinary bench-coverage bench-selection bench-type-one bench-report docs \
+  bench-writes bench-cost bench-ordinary bench-floor bench-coverage bench-selection bench-type-one bench-report docs \
   docs-site screenshots screencast dist sbom licences audit image-check kube-check lock clean
 
 help: ## list the targets
@@ -126,6 +126,9 @@ bench-cost: $(READY) ## measure what a prediction costs; write the table of `siz
 
 bench-ordinary: $(READY) ## measure costs and latencies in ordinary traffic (ARGS=--before COMMIT)
 	@$(BIN)/python -m bench.ordinary $(ARGS)
+
+bench-floor: $(READY) ## measure the least that ordinary traffic costs the engine; write the table of docs/scaling.md
+	@$(BIN)/python -m bench.floor --write $(ARGS)
 
 bench-coverage: $(READY) ## simulate the coverage of a report's intervals; write docs/intervals.md
 	@$(BIN)/python -m bench.coverage --write $(ARGS)

@@ -10,7 +10,7 @@ import io
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from bench.cost_table import table
 from bench.engines import Client, engine_url
@@ -78,9 +78,14 @@ def engine_name(client: Client) -> str:
 
 
 def write_page() -> None:
-    """Write the generated parts of docs/scaling.md."""
+    """Write the parts of docs/scaling.md that the table of costs determines."""
+    put(parts())
+
+
+def put(contents: Mapping[str, str]) -> None:
+    """Replace generated parts of docs/scaling.md by their names."""
     text = PAGE.read_text(encoding="utf-8")
-    for name, content in parts().items():
+    for name, content in contents.items():
         text = re.sub(
             _between(name), lambda found, new=content: f"{found[1]}\n{new}\n{found[3]}", text, flags=re.DOTALL
         )
@@ -128,7 +133,7 @@ def _printed(*arguments: str) -> str:
 
 
 def _between(name: str) -> str:
-    return rf"(<!-- {name}: made by `make bench-cost` -->)(.*?)(<!-- end of {name} -->)"
+    return rf"(<!-- {name}: made by `make bench-[a-z]+` -->)(.*?)(<!-- end of {name} -->)"
 
 
 if __name__ == "__main__":

@@ -3,26 +3,33 @@
 The documents that the logger makes of 200 predictions per second, one in three with feedback (`bench.ordinary`), are
 sent by a bare client in `_bulk` requests of the same rhythm: each document is created with its request and response,
 and a third of them are replaced once, on the condition of their version. So a row has none of the logger's cost, and no
-read. Requests are one per event and less frequent; indices are refreshed each second, as by default, or less often.
+read. Requests are one per event and less frequent; indices are refreshed each second, as by default, or less often. The
+logger itself has the same traffic, with its default settings and with QUEUE=always.
 
-CPU is that of the engine's process without its compiler, per prediction. All rows take turns on one engine.
+CPU is that of the engine's process without its compiler, per prediction. All rows take turns on one engine. --write
+puts the table into docs/scaling.md.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import itertools
 import json
+import os
 import statistics
 import sys
+import tempfile
 import time
 import uuid
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from bench import load
+from bench import cost_lanes, load
+from bench.cost_page import engine_name, put
 from bench.cost_table import at_least, table, warm_up
 from bench.engines import Client, engine_url
 from bench.first import PARTS
@@ -30,7 +37,8 @@ from bench.measure import compiler_cpu, cpu
 from bench.ordinary_traffic import FEEDBACK_EVERY, Traffic
 from bench.probe import Probe
 from bench.shapes import Shape, columns
-from bench.versions import Side, sides, versions
+from bench.versions import Side, installed_by, sides, templates, versions
+from request_logger.demo.local_server import LocalServer, engine_settings
 from request_logger.errors import CommandError
 
 _DOCUMENTS = 500
@@ -39,9 +47,11 @@ _CONNECTIONS = 16
 _FIRST_DOCUMENTS = 200
 _REFRESH = "index.refresh_interval"
 HEADINGS = (
-    *("_bulk requests", "refresh", "requests per second", "documents per request", "writes per prediction"),
-    *("engine CPU ms per prediction", "refreshes per second"),
+    *("sender", "_bulk requests", "refresh", "requests per second", "documents per request"),
+    *("writes per prediction", "engine CPU ms per prediction"),
 )
+_LOGGER = "request-logger"
+_QUEUE = {"QUEUE": "always"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,15 +89,10 @@ def rhythms(rate: float, connections: int) -> list[Rhythm]:
     ]
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """One run of a rhythm."""
-
-    engine_ms: float
-    requests: float
-    documents: float
-    writes: float
-    refreshes: float
+Key = tuple[str, str, str]
+"""The first cells of a row: the sender, its requests, and the refresh interval."""
+Figures = tuple[float, float, float, float]
+"""The other cells of a row: see HEADINGS."""
 
 
 class Sender:
@@ -122,31 +127,76 @@ class Sender:
 
 def main(given: Sequence[str] | None = None) -> int:
     """Measure and print the table."""
-    usual = Traffic()
     parser = argparse.ArgumentParser(prog="python -m bench.floor", description="The least that the engine can cost.")
     parser.add_argument("--columns", type=int, default=37, help="columns of a request (default: 37)")
     parser.add_argument("--seconds", type=float, default=15.0, help="seconds per row (default: 15)")
     parser.add_argument("--rounds", type=int, default=1, help="runs per row, of which the median counts (default: 1)")
     parser.add_argument("--warm-up", type=float, default=60.0, help="maximum seconds of warm-up (default: 60)")
+    parser.add_argument("--write", action="store_true", help="write the table into docs/scaling.md")
     arguments = parser.parse_args(given)
     try:
         at_least(1, columns=arguments.columns, seconds=arguments.seconds, rounds=arguments.rounds)
-        with versions(None) as codes, engine_url() as url, sides(codes, url, after={}) as (side,):
+        with (
+            versions(None) as codes,
+            engine_url() as url,
+            sides(codes, url, after={}) as (side,),
+            queueing(side, url) as queues,
+        ):
             probe, shape = Probe(url), columns(arguments.columns)
-            warm_up(probe, [side], shape, arguments.warm_up)
-            stages = list(documents(probe.engine, side, shape))
-            wanted = rhythms(usual.rate, usual.connections)
-            found: dict[Rhythm, list[Found]] = {}
-            for turn in range(arguments.rounds):
-                for rhythm in wanted if turn % 2 == 0 else reversed(wanted):
-                    row = run(probe, side, shape, stages, rhythm, usual.rate, arguments.seconds)
-                    found.setdefault(rhythm, []).append(row)
-                    print(" ".join(cells(rhythm, [row])), file=sys.stderr, flush=True)
+            warm_up(probe, [side, queues["1s"]], shape, arguments.warm_up)
+            found = measured(probe, side, queues, shape, arguments.seconds, arguments.rounds)
+            engine = engine_name(probe.engine)
     except CommandError as error:
         print(f"bench.floor: {error}", file=sys.stderr)
         return 2
-    print(table(HEADINGS, [cells(rhythm, found[rhythm]) for rhythm in wanted], text_columns=2))
+    lines = [[*key, *cells(rows)] for key, rows in found.items()]
+    text = table(HEADINGS, lines, text_columns=3)
+    print(text)
+    if arguments.write:
+        put({"floor": f"Measured with {engine} on {os.cpu_count()} cores, {side.version.commit!r}.\n\n{text}"})
     return 0
+
+
+@contextlib.contextmanager
+def queueing(side: Side, url: str) -> Iterator[dict[str, Side]]:
+    """Run a second server with QUEUE=always, its queue in a temporary folder; yield it for each refresh interval."""
+    with tempfile.TemporaryDirectory(prefix="request-logger-floor-") as folder:
+        settings = side.version.environment(**engine_settings(url), **_QUEUE, SPOOL_DIR=folder)
+        with LocalServer(settings) as server:
+            engine = Client(url)
+            usual = templates(engine)
+            slow = installed_by(side.version, engine, {**settings, "INDEX_REFRESH_SECONDS": "5"})
+            by_refresh = {"1s": usual, "5s": slow}
+            yield {name: Side(side.version, server, engine, each, settings) for name, each in by_refresh.items()}
+
+
+def measured(
+    probe: Probe, side: Side, queues: Mapping[str, Side], shape: Shape, seconds: float, rounds: int
+) -> dict[Key, list[Figures]]:
+    """Run all rows in turns; return the figures of each, in the order of the table."""
+    traffic = Traffic(seconds=seconds)
+    stages = list(documents(probe.engine, side, shape))
+    work: list[tuple[Key, Callable[[], Figures]]] = []
+    for rhythm in rhythms(traffic.rate, traffic.connections):
+        key = ("a bare client", rhythm.label, dict(rhythm.settings)[_REFRESH])
+        work.append((key, partial(run, probe, side, shape, stages, rhythm, traffic.rate, seconds)))
+    work.append(((_LOGGER, "default settings", "1s"), partial(run_logger, probe, side, shape, traffic)))
+    for refresh, queue in queues.items():
+        work.append(((_LOGGER, "QUEUE=always", refresh), partial(run_logger, probe, queue, shape, traffic)))
+    found: dict[Key, list[Figures]] = {key: [] for key, _ in work}
+    for turn in range(rounds):
+        for key, row in work if turn % 2 == 0 else reversed(work):
+            found[key].append(row())
+            print(*key, *cells(found[key][-1:]), file=sys.stderr, flush=True)
+    return found
+
+
+def run_logger(probe: Probe, side: Side, shape: Shape, traffic: Traffic) -> Figures:
+    """Send the traffic to the logger. Raises CommandError if an event is missing afterwards."""
+    row = cost_lanes.ordinary(traffic)(probe, side, shape, traffic.predictions)
+    if row.problems:
+        raise CommandError("; ".join(row.problems))
+    return row.bulks * traffic.rate, row.changes_per_bulk, row.writes, row.engine_ms - row.compiler_ms
 
 
 def documents(engine: Client, side: Side, shape: Shape) -> Iterator[list[Any]]:
@@ -174,7 +224,7 @@ def run(
     rhythm: Rhythm,
     rate: float,
     seconds: float,
-) -> Found:
+) -> Figures:
     """Send in a rhythm for so many seconds, at so many predictions per second."""
     engine, index = probe.engine, shape.index(f"f{uuid.uuid4().hex[:8]}")
     side.install()
@@ -182,10 +232,10 @@ def run(
     sender = Sender(engine, index, stages)
     sender.send(_FIRST_DOCUMENTS, 0)
     creates, replaces = rhythm.writes(rate)
-    refreshes, used, started = _refreshes(engine, index), _used(probe), time.monotonic()
+    used, started = _used(probe), time.monotonic()
     sent, created, replaced = 0, 0, 0
-    while (due := started + sent / rhythm.requests) < started + seconds:
-        time.sleep(max(due - time.monotonic(), 0.0))
+    while (now := time.monotonic()) < started + seconds:
+        time.sleep(max(started + sent / rhythm.requests - now, 0.0))
         sent += 1
         now_created, now_replaced = int(sent * creates) - created, int(sent * replaces) - replaced
         if now_created or now_replaced:
@@ -195,40 +245,18 @@ def run(
     # With what the rhythm leaves to do, as in a longer run.
     engine.ask("POST", f"/{index}/_refresh")
     spent = _used(probe) - used
-    refreshes = _refreshes(engine, index) - refreshes
     engine.drop(index)
-    return Found(
-        spent / created * 1000,
-        sent / took,
-        (created + replaced) / sent,
-        (created + replaced) / created,
-        refreshes / took,
-    )
+    return sent / took, (created + replaced) / sent, (created + replaced) / created, spent / created * 1000
 
 
 def _used(probe: Probe) -> float:
     return cpu(probe.java) - compiler_cpu(probe.java)
 
 
-def _refreshes(engine: Client, index: str) -> int:
-    return int(engine.ask("GET", f"/{index}/_stats/refresh")["_all"]["primaries"]["refresh"]["total"])
-
-
-def cells(rhythm: Rhythm, rows: Sequence[Found]) -> list[str]:
-    """Return the cells of a row: see HEADINGS."""
-
-    def median(name: str) -> float:
-        return float(statistics.median(getattr(row, name) for row in rows))
-
-    return [
-        rhythm.label,
-        dict(rhythm.settings)[_REFRESH],
-        f"{median('requests'):.0f}",
-        f"{median('documents'):.1f}",
-        f"{median('writes'):.2f}",
-        f"{median('engine_ms'):.3f}",
-        f"{median('refreshes'):.2f}",
-    ]
+def cells(rows: Sequence[Figures]) -> list[str]:
+    """Return the medians of some runs as cells."""
+    requests, documents_each, writes, engine_ms = (statistics.median(figures) for figures in zip(*rows, strict=True))
+    return [f"{requests:.0f}", f"{documents_each:.1f}", f"{writes:.2f}", f"{engine_ms:.3f}"]
 
 
 if __name__ == "__main__":
