@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from request_logger.common.pieces import Pieces
 from request_logger.documents.event import Event
 from request_logger.store.changes import Plan, UnreadableError
 
@@ -103,7 +104,7 @@ class TimedEngine:
     def __init__(self, engine: Any) -> None:
         self._engine = engine
 
-    def bulk(self, body: bytes) -> Any:
+    def bulk(self, body: bytes | Pieces) -> Any:
         """Send a _bulk as the engine does."""
         start = now()
         try:
