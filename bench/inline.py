@@ -121,12 +121,12 @@ class Connections:
 
 
 class Inline:
-    """The parts of a logger over the engine at a URL, with default settings and bodies of up to 16 MB."""
+    """The parts of a logger over the engine at a URL; by default bodies have up to 16 MB."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, **given: str) -> None:
         # The largest body of a profile has 1 MB, and a thousand Kafka records of 100 kB are held at once.
         room = {"MAX_PAYLOAD_BYTES": 16 * 2**20, "MAX_STRUCTURED_BYTES": 16 * 2**20, "MEMORY_BUDGET_BYTES": 2**33}
-        known = {name: str(size) for name, size in room.items()}
+        known = {name: str(size) for name, size in room.items()} | given
         self.settings = settings = Settings.from_env({"ELASTICSEARCH_HOST": url, **known})
         registry = NotedRegistry()
         # As Flask's exporter registers them.

@@ -156,7 +156,7 @@ def _answer_to(documents: Documents, method: str, path: str, body: bytes) -> byt
     return orjson.dumps(_about_indices(method, *path.split("/")[1:]))
 
 
-def _about_indices(method: str, index: str, what: str = "") -> dict[str, Any]:
+def _about_indices(method: str, index: str, what: str = "", *_: str) -> dict[str, Any]:
     """Return the answer to a request about indices or templates: each index exists, and has no fields."""
     if method != "GET":
         return {"acknowledged": True, "_shards": {"failed": 0}, "hits": {}}

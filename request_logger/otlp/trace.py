@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, TypeVar
 
+from request_logger.common.pieces import Pieces
 from request_logger.documents.event import Event
 from request_logger.store.changes import Plan, StoreUnavailableError, UnreadableError
 from request_logger.store.writing.future import Future
@@ -150,7 +151,7 @@ class TimedEngine:
     def __init__(self, engine: Any) -> None:
         self._engine = engine
 
-    def bulk(self, body: bytes) -> Any:
+    def bulk(self, body: bytes | Pieces) -> Any:
         """Send a _bulk as the engine does."""
         start = now()
         try:

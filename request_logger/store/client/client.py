@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from elastic_transport.client_utils import parse_cloud_id
 
 from request_logger.common.json import dumps
+from request_logger.common.pieces import Pieces
 from request_logger.settings import Settings, SettingsError, problems_of
 from request_logger.store.changes import (
     RefusedRequestError,
@@ -64,10 +65,13 @@ class SearchEngine:
     ) -> tuple[int, Any]:
         """Send a request; return the status and the parsed answer, also of an error.
 
-        ``body`` is serialised to JSON; bytes are sent unchanged, as newline-delimited JSON. ``timeout`` (seconds) is by
-        default ELASTICSEARCH_TIMEOUT_SECONDS. Raises StoreUnavailableError if there is no answer.
+        ``body`` is serialised to JSON; bytes and Pieces are sent unchanged, as newline-delimited JSON. ``timeout``
+        (seconds) is by default ELASTICSEARCH_TIMEOUT_SECONDS. Raises StoreUnavailableError if there is no answer.
         """
-        lines = isinstance(body, bytes)
+        if isinstance(body, Pieces) and self._settings.elasticsearch_cloud_id:
+            # The client compresses it.
+            body = bytes(body)
+        lines = isinstance(body, (bytes, Pieces))
         raw = body if lines or body is None else dumps(body)
         options = Options(
             "application/x-ndjson" if lines else "application/json",
@@ -76,7 +80,7 @@ class SearchEngine:
         )
         return self._connected().request(method, path, raw, options)
 
-    def bulk(self, body: bytes) -> dict[str, Any]:
+    def bulk(self, body: bytes | Pieces) -> dict[str, Any]:
         """Send a _bulk body; return the answer, which has items.
 
         Raises StoreUnavailableError if there is no result per item: as TooLargeError or TooBusyError because of the

@@ -20,9 +20,9 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 from urllib3 import HTTPHeaderDict, HTTPResponse
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
+from request_logger.common.pieces import LEAST_BYTES, Pieces
+
 _READ_BYTES = 64 * 2**10
-# Copying a larger body costs more than a second system call does, and memory.
-_TOGETHER_BYTES = 256 * 2**10
 _PLAIN_METHODS = frozenset({"GET", "POST", "PUT", "DELETE"})
 # Characters that would end a line, or the target, of the head.
 _NOT_IN_HEADER = re.compile(r"[\r\n\0]")
@@ -47,7 +47,10 @@ class _OneSend(HTTPConnection):
             self.connect()
         self.sock.settimeout(self.timeout)
         head = _head(method, url, body, {**self._usual_headers(), **(headers or {})})
-        if body is None or len(body) <= _TOGETHER_BYTES:
+        if isinstance(body, Pieces):
+            for piece in (head, *body):
+                self.sock.sendall(piece)
+        elif body is None or len(body) <= LEAST_BYTES:
             self.sock.sendall(head + (body or b""))
         else:
             self.sock.sendall(head)
@@ -86,7 +89,7 @@ class _OneSendTls(_OneSend, HTTPSConnection):
     pass
 
 
-def _head(method: str, target: str, body: bytes | None, headers: dict[str, str]) -> bytes:
+def _head(method: str, target: str, body: bytes | Pieces | None, headers: dict[str, str]) -> bytes:
     """Return the head of a request. Raises ValueError if it can't have one of the values."""
     if method not in _PLAIN_METHODS or _NOT_IN_TARGET.search(target):
         raise ValueError("a request's method or target can't be sent")

@@ -25,6 +25,7 @@ import urllib3
 from elastic_transport.client_utils import url_to_node_config
 
 from request_logger.common.json import loads
+from request_logger.common.pieces import Pieces
 from request_logger.settings import Settings
 from request_logger.store.changes import StoreUnavailableError, UnreadableAnswerError
 from request_logger.store.client.transport import OneSendNode
@@ -54,7 +55,7 @@ class Options:
 class Client(Protocol):
     """Sends requests to the search engine. Implementations are thread-safe."""
 
-    def request(self, method: str, path: str, body: bytes | None, options: Options) -> tuple[int, Any]:
+    def request(self, method: str, path: str, body: bytes | Pieces | None, options: Options) -> tuple[int, Any]:
         """Send a request; return the status and the parsed answer, also of an error.
 
         Raises StoreUnavailableError if there is no readable answer, for any reason.
@@ -124,6 +125,9 @@ class _NotJson:
 class _Serializer(elasticsearch.OrjsonSerializer):
     """Sends bytes as they are, and reads JSON; what is none is marked, since the status decides what that means."""
 
+    def dumps(self, data: Any) -> bytes:
+        return data if isinstance(data, Pieces) else super().dumps(data)  # type: ignore[return-value]
+
     def loads(self, data: bytes) -> Any:
         # Documents of other writers may have numbers that orjson refuses.
         try:
@@ -157,7 +161,7 @@ class _Transport:
             serializers=_serializers(),
         )
 
-    def request(self, method: str, path: str, body: bytes | None, options: Options) -> tuple[int, Any]:
+    def request(self, method: str, path: str, body: bytes | Pieces | None, options: Options) -> tuple[int, Any]:
         target = f"{path}?{urlencode(options.params)}" if options.params else path
         try:
             answer = self._transport.perform_request(
@@ -220,7 +224,7 @@ class _Elastic:
         # Changing options copies the client, which takes as long as a request; there are only a few timeouts.
         self._with_timeout = lru_cache(maxsize=16)(lambda timeout: client.options(request_timeout=timeout))
 
-    def request(self, method: str, path: str, body: bytes | None, options: Options) -> tuple[int, Any]:
+    def request(self, method: str, path: str, body: bytes | Pieces | None, options: Options) -> tuple[int, Any]:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", elasticsearch.ElasticsearchWarning)

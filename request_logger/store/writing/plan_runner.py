@@ -67,13 +67,18 @@ class PlanRunner:
         if task.end.done():
             return
         task.plan.close()
-        documents, task.documents = task.documents, []
-        self._finished(task)
+        documents = task.documents
+        self._ended(task)
         task.end.set_exception(error)
         for document in documents:
             if document is not None:
                 document.live -= 1
                 self._release(document)
+
+    def _ended(self, task: Task) -> None:
+        # It stays in `_by_deadline` behind tasks in progress: without its documents, which may be large.
+        task.documents, task.results = [], None
+        self._finished(task)
 
     def next_deadline(self) -> float:
         """Return the next deadline (core's clock); infinite if no task is in progress."""
@@ -114,11 +119,11 @@ class PlanRunner:
                 # A generator that was not started accepts only None.
                 changes = task.plan.throw(error) if error is not None else task.plan.send(results)  # type: ignore[arg-type]
             except StopIteration as end:
-                self._finished(task)
+                self._ended(task)
                 task.end.set_result(end.value)
                 return
             except Exception as failure:
-                self._finished(task)
+                self._ended(task)
                 task.end.set_exception(failure)
                 return
             if changes:

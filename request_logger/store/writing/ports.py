@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from request_logger.common.pieces import Pieces
 from request_logger.store.changes import Document
 from request_logger.store.indices.templates import DEAD_LETTER_INDEX
 
@@ -19,7 +20,7 @@ class Engine(Protocol):
         """Send a request; return its status and parsed answer. Raises StoreUnavailableError if there is no answer."""
         ...
 
-    def bulk(self, body: bytes) -> Any:
+    def bulk(self, body: bytes | Pieces) -> Any:
         """Send a _bulk body; return its answer. Raises StoreUnavailableError and its subclasses."""
         ...
 

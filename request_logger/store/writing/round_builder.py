@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import islice
 
+from request_logger.common.pieces import together
 from request_logger.store.changes import Document
 from request_logger.store.writing.bulk_sizes import BulkSizes
 from request_logger.store.writing.pending import PendingDocument
@@ -142,4 +143,4 @@ class RoundBuilder:
             limit = min(limit, document.max_bulk_documents)
             if len(documents) >= limit or applied >= 4 * MAX_APPLIED:
                 break
-        return Bulk(documents, b"".join(pieces), now, lane) if documents else None
+        return Bulk(documents, together(pieces), now, lane) if documents else None

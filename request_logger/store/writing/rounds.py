@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
+from request_logger.common.pieces import Pieces
 from request_logger.store.writing.bulk import Outcome
 from request_logger.store.writing.pending import PendingDocument
 from request_logger.store.writing.version_cache import Known
@@ -34,7 +35,7 @@ class Bulk:
     """Documents whose requests are sent in one _bulk. ``lane``: its only index, if that one is isolated."""
 
     documents: list[PendingDocument]
-    body: bytes
+    body: bytes | Pieces
     started: float
     lane: str = ""
 
