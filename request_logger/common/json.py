@@ -52,7 +52,7 @@ _BRACKET_TO_BRACE = np.uint8(ord("[") ^ ord("{"))
 _ALL_TRUE = np.uint64(0x0101_0101_0101_0101)
 
 
-_HOLDERS = frozenset({dict, list})
+_SCALARS = frozenset({str, int, float, bool, type(None)})
 
 
 class UnstorableNumber(str):
@@ -94,7 +94,7 @@ def all_parsed(value: Any) -> Any:
         return value.parsed()
     if type(value) is dict:
         return {name: all_parsed(entry) for name, entry in value.items()}
-    if type(value) is list and any(type(entry) in _HOLDERS or isinstance(entry, JsonText) for entry in value):
+    if type(value) is list and not _SCALARS.issuperset(map(type, value)):
         return [all_parsed(entry) for entry in value]
     return value
 

@@ -28,6 +28,9 @@ _LONGEST_INTERVAL_SECONDS = 1.0
 class Arrival(Enum):
     """How an event arrives; this bounds how long it may wait for others."""
 
+    # As members are equal only to themselves; Enum's own is a Python function that hashes the name.
+    __hash__ = object.__hash__
+
     ALONE = "in a request of its own: others may follow over other connections"
     IN_BULK = "with others that are queued at once: a batch, the spool, Kafka, a command"
 
