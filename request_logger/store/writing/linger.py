@@ -10,8 +10,8 @@ between two events, and open the others again for the next ones.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 ENOUGH_EVENTS = 500
 """Events that are sent without waiting for more: each further one costs the same in this _bulk as in the next."""
@@ -39,8 +39,7 @@ class Arrival(Enum):
         return linger_seconds if self is Arrival.ALONE else min(linger_seconds, SHORTEST_SILENCE_SECONDS)
 
 
-@dataclass(frozen=True, slots=True)
-class Queued:
+class Queued(NamedTuple):
     """The events that wait. Times are in seconds by the caller's clock."""
 
     events: int
@@ -51,8 +50,7 @@ class Queued:
     """When the latest of them arrived."""
 
 
-@dataclass(frozen=True, slots=True)
-class Traffic:
+class Traffic(NamedTuple):
     """What earlier events have shown."""
 
     at_once: int

@@ -46,14 +46,14 @@ class PlanRunner:
             if not entry.task.end.ended:
                 assert entry.task.results is not None
                 entry.task.results[entry.position] = document
-                self._settle(entry)
+                self._settle(entry.task, entry.position)
 
     def deliver_error(self, entries: list[Entry], error: UnreadableError) -> None:
         """Raise an error in the plans, once their other changes are stored."""
         for entry in entries:
             if not entry.task.end.ended:
                 entry.task.unreadable = error
-                self._settle(entry)
+                self._settle(entry.task, entry.position)
 
     def reject(self, entries: list[Entry], error: Exception) -> None:
         """End with an error the tasks of entries that are no longer queued in a document."""
@@ -98,9 +98,8 @@ class PlanRunner:
         self.fail(task, StoreUnavailableError(f"{LATE}: {reasons[0]}" if reasons else LATE))
         return True
 
-    def _settle(self, entry: Entry) -> None:
-        task = entry.task
-        task.documents[entry.position] = None
+    def _settle(self, task: Task, position: int) -> None:
+        task.documents[position] = None
         task.missing -= 1
         if task.missing == 0:
             self._advance(task)

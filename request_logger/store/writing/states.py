@@ -137,7 +137,7 @@ class Facts(NamedTuple):
     is_unchanged: bool = False
     """Its changes leave the known version as it is."""
     accepts_known: bool = False
-    """All its changes are reads that accept a cached version."""
+    """It is unchanged, and all its changes are reads that accept a cached version."""
     is_exhausted: bool = False
     """Every form of it was refused."""
 

@@ -131,7 +131,8 @@ class Steps:
             is_new=is_first and self._policy.is_likely,
             is_empty=whole is None,
             is_unchanged=is_unchanged,
-            accepts_known=all(entry.change.reads is Reads.KNOWN for entry in document.entries[: document.applied]),
+            accepts_known=is_unchanged
+            and all(entry.change.reads is Reads.KNOWN for entry in document.entries[: document.applied]),
             is_exhausted=is_exhausted,
         )
         while (action := next_action(document.state, facts)) in MOVES:
