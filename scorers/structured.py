@@ -25,6 +25,8 @@ def check_comparable_text(truth: Any, prediction: Any) -> None:
     Such a text can't be a class name: it would count as a wrong answer, and as an additional class. If both sides have
     the same form, they are compared.
     """
+    if not (_has_text(truth) or _has_text(prediction)):
+        return
     what = _only_one(is_structured, truth, prediction)
     if what:
         raise UnscorableError(f"the {what} is structured text", reason=of_side(what, "STRUCTURED"))
@@ -35,6 +37,8 @@ def check_comparable_text(truth: Any, prediction: Any) -> None:
 
 def check_class_text(prediction: Any) -> None:
     """Raise UnscorableError if a prediction is, or has, text that can't be a class name."""
+    if not _has_text(prediction):
+        return
     if _any(is_structured, prediction):
         raise UnscorableError("the prediction is structured text", reason=Reason.PREDICTION_STRUCTURED)
     if _any(_is_long, prediction):
@@ -60,12 +64,15 @@ def _is_long(text: str) -> bool:
     return len(text) > MAX_NAME_CHARACTERS
 
 
+def _has_text(value: Any) -> bool:
+    """Return whether there is text to check; a row of numbers, which may be long, has none."""
+    return isinstance(value, str) or (isinstance(value, (list, tuple)) and bool(value) and isinstance(value[0], str))
+
+
 def _any(judge: Any, value: Any) -> bool:
     if isinstance(value, str):
         return bool(judge(value))
-    # A row of numbers, which may be long, has no text to check.
-    is_texts = isinstance(value, (list, tuple)) and bool(value) and isinstance(value[0], str)
-    return is_texts and any(isinstance(item, str) and judge(item) for item in value)
+    return _has_text(value) and any(isinstance(item, str) and judge(item) for item in value)
 
 
 def _is_literal(text: str) -> bool:

@@ -53,7 +53,7 @@ _END_BYTES = 20 + _WORD
 _ALL_TRUE = np.uint64(0x0101_0101_0101_0101)
 
 
-_HOLDERS = frozenset({dict, list})
+_SCALARS = frozenset({str, int, float, bool, type(None)})
 
 
 class UnstorableNumber(str):
@@ -104,7 +104,7 @@ def all_parsed(value: Any) -> Any:
         return value.parsed()
     if type(value) is dict:
         return {name: all_parsed(entry) for name, entry in value.items()}
-    if type(value) is list and any(type(entry) in _HOLDERS or isinstance(entry, JsonText) for entry in value):
+    if type(value) is list and not _SCALARS.issuperset(map(type, value)):
         return [all_parsed(entry) for entry in value]
     return value
 

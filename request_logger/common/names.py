@@ -13,6 +13,8 @@ MAX_INDEX_BYTES = 255
 # The search engines' limit for a document id. The id of a row has the suffix "-item-<i>", that of another deployment's
 # document a hash.
 MAX_ID_BYTES = 512
+# So many characters never have more bytes than that.
+_SHORT_CHARACTERS = MAX_ID_BYTES // 4
 # Bytes kept of an id that is shortened, or gets a hash, so that the hash and the row's suffix still fit.
 _KEPT_BYTES = 443
 
@@ -57,6 +59,8 @@ def document_id(request_id: str) -> str:
 
     To a request id that looks like the id of a batch's row, a ``~`` is appended, so that it can't overwrite that row.
     """
+    if len(request_id) <= _SHORT_CHARACTERS and "-item-" not in request_id:
+        return request_id
     return _fit(request_id, "~" if _LOOKS_LIKE_ITEM.search(request_id) else "")
 
 

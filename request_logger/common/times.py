@@ -76,7 +76,7 @@ def _second(seconds: int) -> str:
 
 def time_key(time: Any) -> int | None:
     """Return a time as nanoseconds since 1970, for ordering; None if it can't be read as a time."""
-    if not isinstance(time, str):
+    if type(time) is not str:
         return None
     return _time_key(time) if len(time) <= 64 else _time_key.__wrapped__(time)
 

@@ -56,6 +56,8 @@ def join(stored: Document | None, part: Part) -> Document:
             "@timestamp": part.timestamp,
             part.name: part.content,
         }
+    if _is_simple(stored, part):
+        return _with_first(stored, part)
     if not same_owner(stored, part.header):
         return stored
     is_removed = REMOVED in stored
@@ -82,6 +84,30 @@ def join(stored: Document | None, part: Part) -> Document:
     if is_removed and not says_the_same(part_in(stored, "feedback"), part_in(document, "feedback")):
         # They are of the feedback before, and nothing is left to compare this one with.
         document.pop("metrics", None)
+    return document
+
+
+def _is_simple(stored: Document, part: Part) -> bool:
+    """Return whether a part is the first of its name in a document of the same node, and both have a time.
+
+    Of these nearly all documents are joined; `_with_first` does the same as the rest of `join`, in a third of the time.
+    """
+    if part.name in stored or "nodes" in stored or REMOVED in stored or not part.header.items() <= stored.items():
+        return False
+    leading = stored.get(_leading_part(stored))
+    return (
+        leading is not None
+        and stored.get("Ce-Modelid", "") == part.node
+        and time_key(part.content.get("ce-time")) is not None
+        and time_key(leading.get("ce-time")) is not None
+    )
+
+
+def _with_first(stored: Document, part: Part) -> Document:
+    document = {**stored, part.name: part.content}
+    if _leading_part(document) == part.name:
+        document["@timestamp"] = part.timestamp
+        document[part.name] = without_arrival(part.content, part.timestamp)
     return document
 
 
@@ -206,10 +232,10 @@ def _is_same_verdict(one: Document, other: Any) -> bool:
 
 def same_owner(stored: Document, header: Mapping[str, Any]) -> bool:
     """Return whether a document and an event are of the same deployment; fields missing on one side are ignored."""
+    if header.items() <= stored.items():
+        return True
     mine, theirs = owner_of(stored), owner_of(header)
-    return mine == theirs or all(
-        one == other or one is None or other is None for one, other in zip(mine, theirs, strict=True)
-    )
+    return all(one == other or one is None or other is None for one, other in zip(mine, theirs, strict=True))
 
 
 def _replaces(incoming: Document, known: Document) -> bool:
@@ -246,6 +272,8 @@ def _rank(content: Document) -> float:
 def part_in(document: Document, name: str) -> Document:
     """Return a part of a document as its event had it; empty if there is none, or it has another shape."""
     part = document.get(name)
+    if type(part) is dict and "unindexed" not in part:
+        return part
     return expand(part) if isinstance(part, dict) else {}
 
 

@@ -59,6 +59,7 @@ _ATTRIBUTES = frozenset(
         *event_metadata.NAMES,
     )
 )
+_BY_HEADER = {f"ce-{name}": name for name in _ATTRIBUTES}
 _JSON = "application/json"
 # version-traceid-parentid-flags (W3C Trace Context); a trace id of zeros is invalid.
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
@@ -159,7 +160,9 @@ def from_headers(headers: Mapping[str, str], body: Body, settings: Settings) -> 
     Raises BadEventError if id or type is missing, IgnoredEventError if the type isn't one that is stored.
     """
     attributes = {
-        name[3:]: _text(value) for name, value in headers.items() if name.startswith("ce-") and name[3:] in _ATTRIBUTES
+        known: value if value.isascii() else _text(value)
+        for name, value in headers.items()
+        if (known := _BY_HEADER.get(name)) is not None
     }
     if "traceparent" not in attributes and "traceparent" in headers:
         # The event's own traceparent is preferred: the message's may belong to a trace of the delivery.
@@ -331,8 +334,6 @@ def _parsed(raw: bytes) -> Any:
 
 def _text(value: str) -> str:
     """Return a header's value (decoded as latin-1) decoded as UTF-8, which senders use, if it is valid UTF-8."""
-    if value.isascii():
-        return value
     try:
         return value.encode("latin-1").decode()
     except (UnicodeDecodeError, UnicodeEncodeError):

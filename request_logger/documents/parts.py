@@ -103,10 +103,12 @@ def _contents(event: Event, schema: Schema | None, most_rows: int | None, keep: 
                 keeps_text=schema is None,
                 keeps_vectors=keep.embeddings,
             )
-            decoded = read_flat(decoded, flat)
+            if flat is not Flat.BATCH:
+                decoded = read_flat(decoded, flat)
             if most_rows is not None and len(decoded.items) > most_rows:
                 raise TooManyRowsError("body: more rows than there is memory for")
-            decoded = _named(decoded, schema, event.part)
+            if schema is not None:
+                decoded = _named(decoded, schema, event.part)
             if is_response:
                 decoded = predicted(decoded)
             payload: Keep = "none" if event.kind == "reference" else keep.payload
@@ -123,7 +125,7 @@ def _contents(event: Event, schema: Schema | None, most_rows: int | None, keep: 
         return [undecodable(body.raw, body.content_type, f"decoding failed: {type_name(error)}")]
 
 
-def _named(decoded: Decoded, schema: Schema | None, side: Side) -> Decoded:
+def _named(decoded: Decoded, schema: Schema, side: Side) -> Decoded:
     try:
         return apply_schema(decoded, schema, side)
     except Exception:

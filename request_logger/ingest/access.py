@@ -81,6 +81,11 @@ class Access:
             return False
         return hmac.compare_digest(given, self._token)
 
+    @property
+    def restricts_namespaces(self) -> bool:
+        """Whether `admit` refuses or changes any event."""
+        return bool(self._namespaces)
+
     def admit(self, event: Event) -> Event:
         """Return the event with an index that only its own namespace can name.
 

@@ -27,6 +27,8 @@ class Address:
     probably exist already, with other days than ``day``.
     """
 
+    __slots__ = ("_first", "_rows", "_single", "day", "header", "index", "late", "request_id")
+
     def __init__(
         self, index: str, request_id: str, header: Mapping[str, Any], day: date, *, first: bool, late: bool
     ) -> None:
@@ -71,7 +73,18 @@ class Address:
 
 def run(address: Address, steps: Sequence[Step]) -> Results:
     """Execute steps on the documents of one prediction together, see `run_each`."""
-    return run_each([(address, row, do) for row, do in steps])
+    if len(steps) > 1:
+        return run_each([(address, row, do) for row, do in steps])
+    return _run_one(address, *steps[0])
+
+
+def _run_one(address: Address, row: int | None, do: Apply | Reads) -> Results:
+    """Execute the only step of most plans, as `run_each` does."""
+    while True:
+        results = yield [address.change(row, do)]
+        if results[0] is None or same_owner(results[0], address.header):
+            return results
+        address.move(row)
 
 
 def run_each(steps: Sequence[tuple[Address, int | None, Apply | Reads]]) -> Results:

@@ -55,10 +55,11 @@ class ErasedIds:
         """Set the hashes of all erased ids, with the time (s since 1970) until which each is refused."""
         self._until = until
 
-    def check(self, event: Event) -> None:
-        """Raise IgnoredEventError for an event of an erased prediction."""
+    def check(self, event: Event) -> Event:
+        """Return the event. Raises IgnoredEventError for one of an erased prediction."""
         if self._until and self.has(event):
             raise IgnoredEventError(ERASED, "of an erased prediction")
+        return event
 
     def has(self, event: Event) -> bool:
         """Return whether an event is of an erased prediction."""

@@ -66,21 +66,23 @@ class Budget:
         if size > self.most_bytes:
             raise RequestTooLargeError(_TOO_LARGE)
         with self._lock:
-            if self.held_bytes + size > self.most_bytes:
+            held = self.held_bytes + size
+            if held > self.most_bytes:
                 raise NoRoomError("requests under way hold all of MEMORY_BUDGET_BYTES")
-            self._change(size)
+            self.held_bytes = held
+            if held // self._step_bytes != self._reported_step:
+                self._tell()
 
     def give_back(self, size: int) -> None:
         """Release reserved bytes."""
         with self._lock:
-            self._change(-size)
+            self.held_bytes -= size
+            if self.held_bytes // self._step_bytes != self._reported_step:
+                self._tell()
 
-    def _change(self, size: int) -> None:
-        self.held_bytes += size
-        step = self.held_bytes // self._step_bytes
-        if step != self._reported_step:
-            self._reported_step = step
-            self._report(self.held_bytes)
+    def _tell(self) -> None:
+        self._reported_step = self.held_bytes // self._step_bytes
+        self._report(self.held_bytes)
 
     def most_rows(self, held: int) -> int:
         """Return how many rows an event may have that holds ``held`` bytes besides them.

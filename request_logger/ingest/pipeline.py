@@ -6,8 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from request_logger.documents.batches import Keep, Keeping
 from request_logger.documents.event import Event
@@ -54,8 +53,7 @@ _PAUSE_SECONDS = 0.001
 _QUEUED: Future[Documents | None] = Future()
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
+class Prepared(NamedTuple):
     """A decoded event, ready for the engine."""
 
     held_bytes: int
@@ -111,6 +109,13 @@ class IngestPipeline:
         self._queues_all = spool is not None and settings.queues_all_events
         # While the engine fails, one event per STORE_TIMEOUT_SECONDS tries it; the others are spooled at once.
         self._try_again_at = 0.0
+        # Those that the settings ask for; most need none but that of erased ids.
+        self._checks: list[Callable[[Event], Event]] = []
+        if access.restricts_namespaces:
+            self._checks.append(access.admit)
+        self._checks.append(erased.check)
+        if settings.sample_rate < 1:
+            self._checks.append(lambda event: sample(event, settings.sample_rate))
         # Whether the end of each event has to be known.
         self._notes = spool is not None or bool(settings.reply_url)
 
@@ -124,9 +129,8 @@ class IngestPipeline:
 
         Raises ForbiddenEventError, and IgnoredEventError if it is not in the sample, or of an erased prediction.
         """
-        event = self._access.admit(event)
-        self._erased.check(event)
-        sample(event, self._settings.sample_rate)
+        for check in self._checks:
+            event = check(event)
         return event
 
     def redact(self, event: Event, redacted_by: str = "") -> Event:
@@ -209,11 +213,12 @@ class IngestPipeline:
             # It was spooled before the prediction was erased.
             self._telemetry.events.labels(event.part, ERASED).inc()
             return _NOTHING_TO_STORE
-        schema = self._schema_of(event)
+        schema = self._schema_of(event) if self._metadata.enabled else None
         held = event_bytes(event.body.raw)
         parts = self._parts_of(event, schema, self._budget.most_rows(held))
         held += len(parts) * ROW_BYTES
-        self._count(event, parts[0].content)
+        if event.body.raw is None or "undecodable" in parts[0].content:
+            self._count(event, parts[0].content)
         if recording is not None:
             recording.lap("decode")
         weight = (event.body.size if event.body.raw is not None else 0) + EVENT_WEIGHT_BYTES
@@ -242,8 +247,9 @@ class IngestPipeline:
         return Prepared(held, queue)
 
     def _parts_of(self, event: Event, schema: Schema | None, most_rows: int) -> list[Part]:
-        _, namespace, name, endpoint = event.owner
-        flat = self._flat_of(namespace or "", name or "", endpoint or "", event.node)
+        get = event.header.get
+        names = get("Ce-Namespace"), get("Ce-Inferenceservicename"), get("Ce-Endpoint")
+        flat = self._flat_of(names[0] or "", names[1] or "", names[2] or "", event.node)
         try:
             if event.body.size < _LARGE_BODY_BYTES:
                 return parts_of(event, schema, most_rows, self._keep, flat)
@@ -262,10 +268,11 @@ class IngestPipeline:
     def _count_unscored(self, stored: Future[Documents | None]) -> None:
         # Not in the route, which doesn't wait for events of the spool.
         documents = stored.result() if stored.exception() is None else None
-        found = [(document or {}).get("metrics", {}) for document in (documents or {}).values()]
+        found = [document["metrics"] for document in (documents or {}).values() if document and "metrics" in document]
         reasons = [str(metrics["unscorable"]) for metrics in found if "unscorable" in metrics]
-        if reasons:
-            self._telemetry.unscored.inc()
+        if not reasons:
+            return
+        self._telemetry.unscored.inc()
         if any(is_code_error(reason) for reason in reasons):
             self._telemetry.scorer_errors.inc()
 
@@ -278,7 +285,7 @@ class IngestPipeline:
             self._telemetry.warn("payload_dropped", event.index, f"a {event.part} is stored without its body")
 
     def _schema_of(self, event: Event) -> Schema | None:
-        if not self._metadata.enabled or event.part in ("feedback", "outlier") or event.body.raw is None:
+        if event.part in ("feedback", "outlier") or event.body.raw is None:
             return None
         return self._metadata.schema_for(*event.owner)
 
@@ -308,7 +315,8 @@ class IngestPipeline:
         if self._queues_all:
             return [_final(error) for error in self._append([event for event, _ in sent], recording)]
         deadline = (until or time.monotonic() + self._settings.store_timeout_seconds) + _GRACE_SECONDS
-        results = [self._result(event, stored, deadline) for event, stored in sent]
+        logs = log.isEnabledFor(logging.DEBUG)
+        results = [self._result(event, stored, deadline, logs=logs) for event, stored in sent]
         self._count_stored(sent, results)
         late = [number for number, result in enumerate(results) if isinstance(result, StoreUnavailableError)]
         if late and self._spool is not None:
@@ -339,14 +347,14 @@ class IngestPipeline:
         for part, count in counts.items():
             self._telemetry.stored(part).inc(count)
 
-    def _result(self, event: Event, stored: Future[Documents | None], deadline: float) -> Result:
+    def _result(self, event: Event, stored: Future[Documents | None], deadline: float, *, logs: bool) -> Result:
         try:
-            documents = stored.result(max(deadline - time.monotonic(), 0))
+            documents = stored.result(0 if stored.ended else max(deadline - time.monotonic(), 0))
         except TimeoutError:
             return StoreUnavailableError("the engine did not store it in time")
         except Exception as error:
             return error
-        if log.isEnabledFor(logging.DEBUG):
+        if logs:
             log.debug("stored", extra=log_fields(event))
         return documents
 

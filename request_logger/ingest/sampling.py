@@ -21,11 +21,12 @@ def is_kept(request_id: str, rate: float) -> bool:
     return int.from_bytes(digest[:8], "big") < rate * _HASHES
 
 
-def sample(event: Event, rate: float) -> None:
-    """Raise IgnoredEventError (with the reason SAMPLED) for an event of a prediction outside the sample.
+def sample(event: Event, rate: float) -> Event:
+    """Return the event. Raises IgnoredEventError (reason SAMPLED) for one of a prediction outside the sample.
 
     Reference data and drift messages belong to no prediction and are always kept. So is feedback with a join key: the
     id of its prediction isn't known here.
     """
     if rate < 1 and event.kind == "inference" and join_key_of(event) is None and not is_kept(event.request_id, rate):
         raise IgnoredEventError(SAMPLED, "not in the sample")
+    return event

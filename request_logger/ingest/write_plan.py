@@ -49,7 +49,23 @@ def record(event: Event, parts: list[Part], settle: Settle) -> Plan:
     """
     address = Address.of(event)
     try:
-        yield from _record(event, address, parts, settle)
+        if event.kind != "inference":
+            steps: list[Step] = [
+                (row if len(parts) > 1 else None, joining(part, settle)) for row, part in enumerate(parts)
+            ]
+            yield from run(address, steps)
+        elif event.part == "feedback":
+            yield from record_feedback(address, parts[0], settle)
+        elif len(parts) > 1:
+            yield from run(address, [(row, joining(part, settle)) for row, part in enumerate(parts)])
+            yield from _move_to_rows(address, settle)
+        else:
+            (document,) = yield from run(address, [(None, joining(parts[0], settle))])
+            if document is not None and event.part != "request" and "request" not in document:
+                # It arrived first, or its request is a batch.
+                (first,) = yield from run(address, [(0, Reads.CURRENT)])
+                if first is not None:
+                    yield from _move_to_rows(address, settle)
     except UnreadableError as error:
         yield dead_letters(address, parts, error)
 
@@ -91,24 +107,6 @@ def restore(index: str, id: str, document: Document, settle: Settle) -> Plan:
         if is_prediction(first):
             yield from _move_to_rows(address, settle)
     return restored
-
-
-def _record(event: Event, address: Address, parts: list[Part], settle: Settle) -> Plan:
-    if event.kind != "inference":
-        steps: list[Step] = [(row if len(parts) > 1 else None, joining(part, settle)) for row, part in enumerate(parts)]
-        yield from run(address, steps)
-    elif event.part == "feedback":
-        yield from record_feedback(address, parts[0], settle)
-    elif len(parts) > 1:
-        yield from run(address, [(row, joining(part, settle)) for row, part in enumerate(parts)])
-        yield from _move_to_rows(address, settle)
-    else:
-        (document,) = yield from run(address, [(None, joining(parts[0], settle))])
-        if document is not None and event.part != "request" and "request" not in document:
-            # It arrived first, or its request is a batch.
-            (first,) = yield from run(address, [(0, Reads.CURRENT)])
-            if first is not None:
-                yield from _move_to_rows(address, settle)
 
 
 def joining(part: Part, settle: Settle) -> TwoSteps:

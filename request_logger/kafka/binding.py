@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any, Protocol
 
 from request_logger.common.names import strip_header
@@ -24,6 +25,9 @@ from request_logger.settings import Settings
 from request_logger.store.writing.future import Future
 
 _PREFIXES = ("ce_", "ce-")
+_CONTENT_TYPE = "content-type"
+# Names of attributes have at most 20 characters; the cache holds no long ones.
+_MOST_CACHED_CHARACTERS = 64
 _STRUCTURED = "application/cloudevents+json"
 _BATCHED = "application/cloudevents-batch"
 # What ends a header, or makes it invalid.
@@ -127,18 +131,27 @@ def _headers(record: Record) -> tuple[str | None, dict[str, str]]:
     for name, value in record.headers:
         if value is None:
             continue
-        lowered = name.lower()
-        if lowered == "content-type":
+        known, is_prefixed = (_named if len(name) <= _MOST_CACHED_CHARACTERS else _named.__wrapped__)(name)
+        if not known:
             content_type = value.decode("latin-1") or None
-        elif lowered.startswith(_PREFIXES):
-            prefixed[f"ce-{lowered[3:]}"] = value.decode("latin-1")
         else:
-            plain[f"ce-{lowered}"] = value.decode("latin-1")
+            (prefixed if is_prefixed else plain)[known] = value.decode("latin-1")
     # A CloudEvents record may also carry headers of other programs, such as one named ``type``.
     if "ce-type" in prefixed:
         traceparent = plain.get("ce-traceparent")
         return content_type, {**({"traceparent": traceparent} if traceparent else {}), **prefixed}
     return content_type, {**plain, **prefixed}
+
+
+# All records of a sender have the same names.
+@lru_cache(maxsize=256)
+def _named(name: str) -> tuple[str, bool]:
+    """Return a header's name as that of HTTP, empty for the content type, and whether it has a prefix."""
+    lowered = name.lower()
+    if lowered == _CONTENT_TYPE:
+        return "", False
+    is_prefixed = lowered.startswith(_PREFIXES)
+    return f"ce-{lowered[3:] if is_prefixed else lowered}", is_prefixed
 
 
 def _arrived(event: Event, record: Record) -> Event:

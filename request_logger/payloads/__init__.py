@@ -22,7 +22,7 @@ from request_logger.common.json import MAX_KEY_CHARACTERS, plain
 from request_logger.payloads import arrays, bodies, predictions, seldon, v2_binary
 from request_logger.payloads.base import Decoded, Decoder, Item, UndecodableError, columns_in
 from request_logger.payloads.bodies import MAX_INFLATED_BYTES
-from request_logger.payloads.llm.openai_lists import without_vectors
+from request_logger.payloads.llm.openai_lists import may_have_vectors, without_vectors
 from request_logger.payloads.protobuf import decode_protobuf, is_protobuf
 
 __all__ = [
@@ -78,8 +78,9 @@ def decode_body(
     if is_protobuf(content_type) and raw:
         body = bodies.storable(decode_protobuf(raw, is_response=is_response, keeps_text=keeps_text))
     else:
-        body = (_with_text(raw) if keeps_text else None) or bodies.parse(raw, content_type, max_bytes=max_bytes)
-    if not keeps_vectors:
+        may_be_large = keeps_text and len(raw) >= number_text.LEAST_BYTES
+        body = (_with_text(raw) if may_be_large else None) or bodies.parse(raw, content_type, max_bytes=max_bytes)
+    if not keeps_vectors and may_have_vectors(body.value):
         reduced = without_vectors(body.value)
         body = bodies.Body(reduced, reduced if body.stored is body.value else without_vectors(body.stored))
     value = body.value if isinstance(body.value, dict) else predictions.wrapped(body.value)
@@ -90,9 +91,9 @@ def decode_body(
     if rows.names and len(raw) > MAX_KEY_CHARACTERS:
         # The names become the keys of `elements`.
         bodies.check_names(rows.names)
-    if not rows.has_payload:
-        return rows
-    return Decoded(rows.data_type, rows.items, rows.names, rows.fields, rows.has_elements, payload=body.stored)
+    if rows.has_payload:
+        rows.payload = body.stored
+    return rows
 
 
 def _with_text(raw: bytes) -> bodies.Body | None:
@@ -199,7 +200,12 @@ def columns_of(decoder: Decoder, message: Any) -> Sequence[str] | None:
 
 def is_own(decoder: Decoder) -> bool:
     """Return whether a decoder is one of the built-in ones."""
-    return type(decoder).__module__.startswith(f"{GROUP}.")
+    return _is_own(type(decoder))
+
+
+@cache
+def _is_own(kind: type) -> bool:
+    return _is_ours(kind.__module__)
 
 
 def _as_body(message: Any) -> dict[str, Any] | None:
@@ -212,10 +218,10 @@ def _decode(body: dict[str, Any]) -> Decoded:
             if not decoder.accepts(body):
                 continue
             rows = decoder.decode(body)
-            if not _is_ours(type(decoder).__module__):
+            if not _is_own(type(decoder)):
                 rows = _checked(rows, name)
         except UndecodableError as error:
-            if _is_ours(type(decoder).__module__):
+            if _is_own(type(decoder)):
                 raise
             raise UndecodableError(" ".join(str(error).split())[:_MAX_REASON_CHARACTERS]) from None
         except BaseException as error:

@@ -20,6 +20,7 @@ NUMERIC = frozenset({int, float, bool, type(None)})
 _NO_INTS = frozenset({float, bool, str, type(None)})
 _PLAIN_NUMBERS = frozenset({int, float})
 _FLOATS: frozenset[type] = frozenset({float})
+_TEXTS = frozenset({str})
 _NUMBERS_AND_TEXT = NUMERIC | {str}
 _NOT_FINITE = frozenset({"NaN", "Infinity", "-Infinity"})
 _INTEGER = re.compile(r"-?\d+(?:\.0*)?")
@@ -138,7 +139,7 @@ def column_names(names: Any) -> list[str] | None:
     """Return ``names`` of a body as a list of text, None if there are none."""
     if not isinstance(names, list):
         return [str(names)] if names else None
-    return [name if type(name) is str else str(name) for name in names]
+    return names if _TEXTS.issuperset(map(type, names)) else list(map(str, names))
 
 
 def elements(row: Any, names: list[str]) -> dict[str, Any] | None:

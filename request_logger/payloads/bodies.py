@@ -37,6 +37,7 @@ MAX_INFLATED_BYTES = 64 * 1024 * 1024
 
 GZIP = b"\x1f\x8b"
 _FORM = "application/x-www-form-urlencoded"
+_SPACE = ord(" ")
 _HOLDERS = frozenset({list, dict})
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
@@ -80,11 +81,11 @@ def _parse(raw: bytes, content_type: str | None, max_bytes: int) -> Body:
         value = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
         return _parse_stream(raw) or _parse_leniently(raw, content_type, str(error))
-    if v2_binary.is_likely(raw):
+    if raw[-1] <= _SPACE and v2_binary.is_likely(raw):
         value = v2_binary.parse(raw) or value
     if has_big_integer(raw):
         return _parse_leniently(raw, None, "")
-    if json_scan.is_deeper(raw, MAX_DEPTH):
+    if len(raw) > MAX_DEPTH and json_scan.is_deeper(raw, MAX_DEPTH):
         check_depth(value)
     if len(raw) > MAX_KEY_CHARACTERS and json_scan.has_long_text(raw, MAX_KEY_CHARACTERS, MAX_TEXT_CHARACTERS):
         check_lengths(value)

@@ -8,6 +8,7 @@ from request_logger.payloads.base import Decoded, Item, UndecodableError, column
 from request_logger.payloads.llm.fields import stream_state, tokens
 
 _TEXTS = ("text_input", "text_output", "generated_text")
+_TEXT_KEYS = frozenset(_TEXTS)
 # A body with any of these keys is of another protocol.
 _ROWS = frozenset({"instances", "predictions", "inputs", "outputs", "data", "instance"})
 _FIELDS = ("id", "model_name", "model_version", "parameters")
@@ -20,7 +21,7 @@ class GenerateDecoder:
         """Return whether a body has one of the texts, or an answer and its score."""
         if not _ROWS.isdisjoint(body):
             return False
-        return any(key in body for key in _TEXTS) or ("answer" in body and "score" in body)
+        return not _TEXT_KEYS.isdisjoint(body) or ("answer" in body and "score" in body)
 
     def columns(self, body: dict[str, Any]) -> list[str]:
         """Return the names of the columns, and the keys of rows that are objects."""

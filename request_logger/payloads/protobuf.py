@@ -42,7 +42,8 @@ _CONTENTS = {
 
 def is_protobuf(content_type: str | None) -> bool:
     """Return whether a Content-Type names protobuf or gRPC."""
-    return content_type is not None and content_type.strip().lower().startswith(_CONTENT_TYPES)
+    # The first two are what nearly all senders write.
+    return content_type not in (None, "application/json") and content_type.strip().lower().startswith(_CONTENT_TYPES)
 
 
 def decode_protobuf(raw: bytes, *, is_response: bool = False, keeps_text: bool = False) -> dict[str, Any]:

@@ -14,6 +14,7 @@ _CONTENTS = ("data", "binData", "strData", "jsonData", "customData")
 _CONTENT_KEYS = frozenset(_CONTENTS)
 _OTHER_KEYS = frozenset({"meta", "status"})
 _ROWS_OF_OTHERS = frozenset({"instances", "predictions"})
+_V2 = frozenset({"inputs", "outputs"})
 _ARRAYS = ("tensor", "ndarray", "tftensor")
 _PLAIN_NUMBERS = frozenset({int, float})
 
@@ -27,7 +28,7 @@ class SeldonDecoder:
         A body that has another protocol's content, too, is of that protocol.
         """
         if not _CONTENT_KEYS.isdisjoint(body):
-            return _ROWS_OF_OTHERS.isdisjoint(body) and not v2.is_v2(body)
+            return _ROWS_OF_OTHERS.isdisjoint(body) and (_V2.isdisjoint(body) or not v2.is_v2(body))
         return bool(body) and body.keys() <= _OTHER_KEYS
 
     def columns(self, body: dict[str, Any]) -> list[str]:

@@ -13,7 +13,7 @@ from request_logger.common.guard import reraise_if_killed
 from request_logger.common.mapped_fields import PARTS, PREDICTION
 from request_logger.documents.document import Document
 from request_logger.scoring import user_scorers
-from request_logger.scoring.stored_responses import origin_of, stored_row
+from request_logger.scoring.stored_responses import Stored, origin_of, stored_row
 from scorers.base import Row
 
 log = logging.getLogger(__name__)
@@ -29,12 +29,13 @@ class ResponseChooser(Protocol):
         ...
 
 
-def with_prediction(document: Document, chooser: ResponseChooser) -> Document:
+def with_prediction(document: Document, chooser: ResponseChooser, response: Stored | None = None) -> Document:
     """Return a document with what its response says by itself, or itself if it has the right one.
 
-    Never raises, whatever a scorer does and whichever program wrote the document.
+    ``response`` is what `stored_row` returns for it, where that is known. Never raises, whatever a scorer does and
+    whichever program wrote the document.
     """
-    fields = _fields(document, chooser) if "response" in document else {}
+    fields = _fields(document, chooser, response) if "response" in document else {}
     kept = document.get(PREDICTION, {})
     # Another program's field of this name stays.
     if kept == fields or not isinstance(kept, dict) or not kept.keys() <= PARTS[PREDICTION]:
@@ -44,9 +45,9 @@ def with_prediction(document: Document, chooser: ResponseChooser) -> Document:
     return {name: value for name, value in document.items() if name != PREDICTION}
 
 
-def _fields(document: Document, chooser: ResponseChooser) -> dict[str, Any]:
+def _fields(document: Document, chooser: ResponseChooser, response: Stored | None) -> dict[str, Any]:
     try:
-        row, _ = stored_row(document)
+        row, _ = stored_row(document) if response is None else response
         if row is None:
             return {}
         scorer = _chosen(chooser, document, row)

@@ -64,7 +64,8 @@ class Chooser:
         self._reward = Reward()
         # Events come from few deployments, each many times.
         self._fixed = lru_cache(maxsize=1024)(self._match)
-        self._flat = lru_cache(maxsize=1024)(self._flat_to)
+        self.flat_of: FlatOf = lru_cache(maxsize=1024)(self._flat_to)
+        """Returns what a flat array of numbers is to the scorer of a deployment: one row, if its class says so."""
         self._auto: dict[Decision, Scorer] = {Decision(name): build(name, {}) for name in SCORERS}
         self._auto[_PROBABILITIES] = build("binary", {"probabilities": True})
         self._evidence = evidence or ByPair()
@@ -121,10 +122,6 @@ class Chooser:
     def is_auto(self) -> bool:
         """Whether ``auto`` chooses the scorer of some deployments."""
         return self._default is None or any(rule.scorer is None for rule in self._rules)
-
-    def flat_of(self, namespace: str, deployment: str, predictor: str, model: str) -> Flat:
-        """Return what a flat array of numbers is to the scorer of a deployment: one row, if its class says so."""
-        return self._flat(namespace, deployment, predictor, model)
 
     @property
     def scorers(self) -> tuple[Scorer, ...]:

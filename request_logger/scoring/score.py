@@ -25,7 +25,7 @@ from request_logger.scoring import custom_metrics, evaluations, user_scorers
 from request_logger.scoring.evidence import Origin
 from request_logger.scoring.predictions import ResponseChooser, with_prediction
 from request_logger.scoring.reasons import PairReason, PairWarning, chooser_raised, scoring_raised
-from request_logger.scoring.stored_responses import origin_of, stored_row
+from request_logger.scoring.stored_responses import Stored, origin_of, stored_row
 from scorers.base import Row, UnscorableError, finite
 
 Settle = Callable[[Document], Document]
@@ -76,7 +76,9 @@ def settler(
     def settle(document: Document) -> Document:
         if REMOVED in document:
             return _without_payload(document)
-        scored = with_prediction(_with_metrics(with_latency(document)), chooser)
+        timed = with_latency(document)
+        response = _response_of(timed)
+        scored = with_prediction(_with_metrics(timed, response), chooser, response)
         return with_audit(with_fold(scored, fold_key), audit_rate)
 
     def _without_payload(document: Document) -> Document:
@@ -89,8 +91,8 @@ def settler(
         metrics = {**whole, **assessed}
         return document if metrics == whole else {**document, "metrics": {**metrics, "scored_at": now()}}
 
-    def _with_metrics(document: Document) -> Document:
-        metrics = score(document, chooser, observe) if "feedback" in document else None
+    def _with_metrics(document: Document, response: Stored | None = None) -> Document:
+        metrics = score(document, chooser, observe, response) if "feedback" in document else None
         kept = document.get("metrics")
         if metrics is None:
             return {name: value for name, value in document.items() if name != "metrics"} if kept else document
@@ -101,8 +103,23 @@ def settler(
     return settle
 
 
-def score(document: Document, chooser: ChooserLike, observe: Observe = lambda *pair: None) -> dict[str, Any] | None:
+def _response_of(document: Document) -> Stored | None:
+    """Return the stored response; None if reading it fails, which those that need it then report."""
+    try:
+        return stored_row(document)
+    except Exception:
+        return None
+
+
+def score(
+    document: Document,
+    chooser: ChooserLike,
+    observe: Observe = lambda *pair: None,
+    response: Stored | None = None,
+) -> dict[str, Any] | None:
     """Return the metrics of a document; None if its response is missing and its feedback has only a truth or a reward.
+
+    ``response`` is what `stored_row` returns for it, where that is known.
 
     Custom metrics and evaluations need no response.
 
@@ -112,7 +129,7 @@ def score(document: Document, chooser: ChooserLike, observe: Observe = lambda *p
     delay after the prediction. Never raises, whatever the scorer does and whichever program wrote the document.
     """
     try:
-        return _with_delay(_score(document, chooser, observe), document)
+        return _with_delay(_score(document, chooser, observe, response), document)
     except BaseException as error:
         # A document from another program, or a defect here, must not end the thread that stores events.
         reraise_if_killed(error)
@@ -128,12 +145,14 @@ def _with_delay(metrics: dict[str, Any] | None, document: Document) -> dict[str,
     return metrics if delay is None else {**metrics, DELAY: delay}
 
 
-def _score(document: Document, chooser: ChooserLike, observe: Observe) -> dict[str, Any] | None:
+def _score(
+    document: Document, chooser: ChooserLike, observe: Observe, response: Stored | None
+) -> dict[str, Any] | None:
     feedback = part_in(document, "feedback")
     if "undecodable" in feedback:
         return _unscorable(PairReason.FEEDBACK_UNDECODABLE)
     row, _ = row_position(feedback)
-    stored, embedded, problem = _responses(document, feedback)
+    stored, embedded, problem = _responses(document, feedback, response)
     prediction = stored or embedded
     own, wrong = custom_metrics.of_feedback(feedback)
     # The custom metrics of a feedback for a batch concern the whole batch: they are counted once, in its first row.
@@ -162,8 +181,9 @@ def _score(document: Document, chooser: ChooserLike, observe: Observe) -> dict[s
             raise _no_pair(problem or PairReason.NO_RESPONSE)
         if truth is None and "reward" not in feedback:
             raise _no_pair(PairReason.NOTHING_SAID)
-        observe(id_of(document), origin_of(document), truth, prediction)
-        scorer = _chosen(chooser, document, truth, prediction)
+        origin = origin_of(document)
+        observe(id_of(document), origin, truth, prediction)
+        scorer = _chosen(chooser, origin, truth, prediction)
         metrics["scorer"] = user_scorers.name_of(scorer)
         metrics["basis"] = "reward" if truth is None else "truth"
         known = Row(_row_of(feedback["reward"], row)) if truth is None else truth
@@ -182,9 +202,9 @@ def _warning(problems: list[str]) -> str | list[str]:
     return told[0] if len(told) == 1 else told
 
 
-def _chosen(chooser: ChooserLike, document: Document, truth: Row | None, prediction: Row | None) -> ScorerLike:
+def _chosen(chooser: ChooserLike, origin: Origin, truth: Row | None, prediction: Row | None) -> ScorerLike:
     try:
-        return chooser.choose(*origin_of(document), truth, prediction)
+        return chooser.choose(*origin, truth, prediction)
     except BaseException as error:
         reraise_if_killed(error)
         raise _no_pair(chooser_raised(error)) from None
@@ -219,6 +239,8 @@ def _no_pair(reason: str) -> UnscorableError:
 
 def row_position(feedback: Document) -> tuple[int, int]:
     """Return the row that a feedback is for, and the number of rows; 0 and 1 if it has no valid ones."""
+    if "item" not in feedback:
+        return 0, 1
     row, rows = feedback.get("item", 0), feedback.get("items", 1)
     is_row = type(row) is int and type(rows) is int and 0 <= row < max(rows, 1)
     return (row, rows) if is_row else (0, 1)
@@ -229,15 +251,17 @@ def _message_position(feedback: Document) -> tuple[int, int]:
     return (0, 1) if has_own_messages(feedback) else row_position(feedback)
 
 
-def _responses(document: Document, feedback: Document) -> tuple[Row | None, Row | None, str | None]:
+def _responses(
+    document: Document, feedback: Document, response: Stored | None = None
+) -> tuple[Row | None, Row | None, str | None]:
     """Return the row of the stored response, that of the response in the feedback, and why one can't be used."""
-    row, expected = _message_position(feedback)
-    stored, problem = stored_row(document)
+    stored, problem = stored_row(document) if response is None else response
     embedded = None
     if problem is PairReason.REQUEST_FAILED:
         # Not even the response in the feedback is a prediction that anybody got.
         return None, None, problem
     if feedback.get("response") is not None:
+        row, expected = _message_position(feedback)
         try:
             rows = _rows(feedback["response"], expected)
             if row < len(rows):
@@ -249,9 +273,9 @@ def _responses(document: Document, feedback: Document) -> tuple[Row | None, Row 
 
 def _truth(feedback: Document, prediction: Row | None) -> tuple[Row | None, int]:
     """Return the truth of a feedback's row, and the number of surplus rows."""
-    row, expected = _message_position(feedback)
     if feedback.get("truth") is None:
         return None, 0
+    row, expected = _message_position(feedback)
     try:
         rows = _rows(feedback["truth"])
     except UndecodableError:

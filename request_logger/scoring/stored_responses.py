@@ -15,13 +15,19 @@ from scorers.base import Row
 _ORIGIN = ("Ce-Namespace", "Ce-Inferenceservicename", "Ce-Endpoint", "Ce-Modelid")
 
 
+Stored = tuple[Row | None, PairReason | None]
+"""The row of a stored response, and why it has none."""
+
+
 def origin_of(document: Document) -> tuple[str, str, str, str]:
     """Return namespace, deployment, predictor (endpoint) and model of a document; empty if missing."""
-    namespace, deployment, predictor, model = map(document.get, _ORIGIN)
-    return _text(namespace), _text(deployment), _text(predictor), _text(model)
+    namespace, deployment, predictor, model = (
+        text if isinstance(text, str) else "" for text in map(document.get, _ORIGIN)
+    )
+    return namespace, deployment, predictor, model
 
 
-def stored_row(document: Document) -> tuple[Row | None, PairReason | None]:
+def stored_row(document: Document) -> Stored:
     """Return the row of the stored response, or why it has none; both None if no response is stored."""
     if document.get("response") is None:
         return None, None
@@ -37,10 +43,6 @@ def stored_row(document: Document) -> tuple[Row | None, PairReason | None]:
     if "payload_dropped" in response:
         return None, PairReason.RESPONSE_DROPPED
     return None, PairReason.RESPONSE_WITHOUT_INSTANCE
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""
 
 
 def _column_names(names: Any) -> tuple[str, ...]:

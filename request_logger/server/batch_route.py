@@ -208,6 +208,7 @@ class _Batch:
         self._answer_of = answer_of
         self._pipeline = pipeline
         self._telemetry = telemetry
+        self._redacts = pipeline.redacts
         self._known = known
         self._looks_up = not known.is_empty
         self._started = started
@@ -233,7 +234,7 @@ class _Batch:
             event = original = self._pipeline.admit(self._event_of(value))
             digest = b""
             # Redaction changes the event, and with it the digest.
-            if self._looks_up or self._pipeline.redacts or now - self._started > _SHORT_SECONDS:
+            if self._looks_up or self._redacts or now - self._started > _SHORT_SECONDS:
                 digest = _digest(event)
                 if self._looks_up and digest in self._known:
                     self._digests.add(digest)
@@ -241,7 +242,8 @@ class _Batch:
                     return
             if recording is not None:
                 recording.received(event)
-            event = self._pipeline.redact(event)
+            if self._redacts:
+                event = self._pipeline.redact(event)
             stored = self._submit(event, recording)
             self._waiting.append((len(self._answers) - 1, event, stored, digest, original, recording))
         except Exception as error:

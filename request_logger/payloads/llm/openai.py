@@ -19,6 +19,7 @@ _REQUESTS: tuple[tuple[frozenset[str], Decode], ...] = (
     (frozenset({"query", "documents"}), openai_lists.rerank_request),
     (frozenset({"text_1", "text_2"}), openai_lists.pairs_request),
 )
+_OF_REQUESTS = frozenset({"input"}).union(*(keys for keys, _ in _REQUESTS))
 
 
 class OpenAIDecoder:
@@ -52,18 +53,21 @@ def _decode_of_response(body: dict[str, Any]) -> Decode | None:
         return openai_chat.response
     if "output" in body and body.get("object") == "response":
         return openai_responses.response
-    if openai_lists.is_list_of(body, "embedding"):
-        return openai_lists.embeddings
-    if openai_lists.is_list_of(body, "probs", "label"):
-        return openai_lists.classes
-    if openai_lists.is_list_of(body, "score"):
-        return openai_lists.scores
+    if type(body.get("data")) is list:
+        if openai_lists.is_list_of(body, "embedding"):
+            return openai_lists.embeddings
+        if openai_lists.is_list_of(body, "probs", "label"):
+            return openai_lists.classes
+        if openai_lists.is_list_of(body, "score"):
+            return openai_lists.scores
     results = body.get("results")
     first = results[0] if isinstance(results, list) and results else None
     return openai_lists.rerank if isinstance(first, dict) and "relevance_score" in first else None
 
 
 def _decode_of_request(body: dict[str, Any]) -> Decode | None:
+    if _OF_REQUESTS.isdisjoint(body):
+        return None
     for keys, decode in _REQUESTS:
         if keys <= body.keys():
             return decode

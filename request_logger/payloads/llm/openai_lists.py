@@ -17,6 +17,7 @@ from request_logger.payloads.llm import fields
 _FLOAT_BYTES = 4
 _DIMENSIONS = "dimensions"
 _MODEL = "model"
+_DATA = "data"
 
 
 def embeddings(body: dict[str, Any]) -> Decoded:
@@ -35,6 +36,11 @@ def _vector(vector: Any) -> Any:
     if not isinstance(vector, (list, str)):
         raise UndecodableError("data: expected objects with a list or base64 as embedding")
     return vector
+
+
+def may_have_vectors(body: Any) -> bool:
+    """Return whether a body may be an embeddings response: its ``data`` is a list."""
+    return type(body) is dict and type(body.get(_DATA)) is list
 
 
 def without_vectors(body: Any) -> Any:
@@ -138,6 +144,6 @@ def rerank(body: dict[str, Any]) -> Decoded:
 
 def is_list_of(body: dict[str, Any], *names: str) -> bool:
     """Return whether a body's ``data`` is a list of results, the first of which has one of the fields."""
-    data = body.get("data")
+    data = body.get(_DATA)
     first = data[0] if isinstance(data, list) and data else None
     return isinstance(first, dict) and any(name in first for name in names)

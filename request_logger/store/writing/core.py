@@ -295,7 +295,7 @@ class WriterCore:
 
     def _end(self, document: PendingDocument, end: End, wanted: Document | None, reason: str = "") -> None:
         """Deliver the result to the plans of the applied changes; continue with the changes queued meanwhile."""
-        applied = [entry for entry in document.entries[: document.applied] if not entry.task.end.done()]
+        applied = [entry for entry in document.entries[: document.applied] if not entry.task.end.ended]
         document.entries = document.entries[document.applied :]
         document.applied = 0
         document.live -= len(applied)

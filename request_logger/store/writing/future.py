@@ -18,13 +18,14 @@ _WAITER_CREATION = threading.Lock()
 class Future(Generic[T]):
     """A future that ends once, with a result or an error. Thread-safe.
 
-    ``then`` is called with the future, in the thread that ends it.
+    ``then`` is called with the future, in the thread that ends it. ``ended`` is what `done` returns, for the writer's
+    loops.
     """
 
-    __slots__ = ("_done", "_error", "_result", "_then", "_waiter")
+    __slots__ = ("_error", "_result", "_then", "_waiter", "ended")
 
     def __init__(self, then: Callable[[Future[T]], None] | None = None) -> None:
-        self._done = False
+        self.ended = False
         self._error: BaseException | None = None
         self._result: T
         self._then = then
@@ -32,7 +33,7 @@ class Future(Generic[T]):
 
     def done(self) -> bool:
         """Return whether it ended."""
-        return self._done
+        return self.ended
 
     def set_result(self, result: T) -> None:
         """End it with a result."""
@@ -53,15 +54,15 @@ class Future(Generic[T]):
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """Wait for the end (at most ``timeout`` seconds); return the error, None for a result. Raises TimeoutError."""
-        if not self._done:
+        if not self.ended:
             with _WAITER_CREATION:
                 if self._waiter is None:
                     waiter = threading.Lock()
                     waiter.acquire()
                     self._waiter = waiter
-            # `_end` sets `_done` before it checks for a waiter; here the waiter is set before `_done` is checked again.
+            # `_end` sets `ended` before it checks for a waiter; here the waiter is set before `ended` is checked again.
             # So at least one of the two threads sees the other.
-            if not self._done:
+            if not self.ended:
                 if not self._waiter.acquire(timeout=-1 if timeout is None else timeout):
                     raise TimeoutError
                 # Wakes the next waiting thread, if there are several.
@@ -69,7 +70,7 @@ class Future(Generic[T]):
         return self._error
 
     def _end(self) -> None:
-        self._done = True
+        self.ended = True
         if self._waiter is not None:
             self._waiter.release()
         if self._then is not None:

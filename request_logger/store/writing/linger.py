@@ -10,8 +10,8 @@ between two events, and open the others again for the next ones.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 ENOUGH_EVENTS = 500
 """Events that are sent without waiting for more: each further one costs the same in this _bulk as in the next."""
@@ -28,6 +28,9 @@ _LONGEST_INTERVAL_SECONDS = 1.0
 class Arrival(Enum):
     """How an event arrives; this bounds how long it may wait for others."""
 
+    # As members are equal only to themselves; Enum's own is a Python function that hashes the name.
+    __hash__ = object.__hash__
+
     ALONE = "in a request of its own: others may follow over other connections"
     IN_BULK = "with others that are queued at once: a batch, the spool, Kafka, a command"
 
@@ -36,8 +39,7 @@ class Arrival(Enum):
         return linger_seconds if self is Arrival.ALONE else min(linger_seconds, SHORTEST_SILENCE_SECONDS)
 
 
-@dataclass(frozen=True, slots=True)
-class Queued:
+class Queued(NamedTuple):
     """The events that wait. Times are in seconds by the caller's clock."""
 
     events: int
@@ -48,8 +50,7 @@ class Queued:
     """When the latest of them arrived."""
 
 
-@dataclass(frozen=True, slots=True)
-class Traffic:
+class Traffic(NamedTuple):
     """What earlier events have shown."""
 
     at_once: int

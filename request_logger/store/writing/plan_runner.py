@@ -43,17 +43,17 @@ class PlanRunner:
     def deliver(self, entries: list[Entry], document: Document | None) -> None:
         """Pass the final document to the plans whose changes were applied and stored."""
         for entry in entries:
-            if not entry.task.end.done():
+            if not entry.task.end.ended:
                 assert entry.task.results is not None
                 entry.task.results[entry.position] = document
-                self._settle(entry)
+                self._settle(entry.task, entry.position)
 
     def deliver_error(self, entries: list[Entry], error: UnreadableError) -> None:
         """Raise an error in the plans, once their other changes are stored."""
         for entry in entries:
-            if not entry.task.end.done():
+            if not entry.task.end.ended:
                 entry.task.unreadable = error
-                self._settle(entry)
+                self._settle(entry.task, entry.position)
 
     def reject(self, entries: list[Entry], error: Exception) -> None:
         """End with an error the tasks of entries that are no longer queued in a document."""
@@ -64,7 +64,7 @@ class PlanRunner:
 
     def fail(self, task: Task, error: Exception) -> None:
         """End a task with an error; its remaining changes are dropped."""
-        if task.end.done():
+        if task.end.ended:
             return
         task.plan.close()
         documents = task.documents
@@ -86,15 +86,15 @@ class PlanRunner:
 
     def drop_late(self, now: float) -> None:
         """Fail the tasks past their deadline, unless one of their requests is in flight."""
-        while self._by_deadline and (self._by_deadline[0].deadline < now or self._by_deadline[0].end.done()):
+        while self._by_deadline and (self._by_deadline[0].deadline < now or self._by_deadline[0].end.ended):
             task = self._by_deadline.popleft()
-            if not task.end.done():
+            if not task.end.ended:
                 self._overdue.append(task)
         if self._overdue:
             self._overdue = [task for task in self._overdue if not self._is_dropped(task)]
 
     def _is_dropped(self, task: Task) -> bool:
-        if task.end.done():
+        if task.end.ended:
             return True
         documents = [document for document in task.documents if document is not None]
         if any(document.action is not None for document in documents):
@@ -103,9 +103,8 @@ class PlanRunner:
         self.fail(task, StoreUnavailableError(f"{LATE}: {reasons[0]}" if reasons else LATE))
         return True
 
-    def _settle(self, entry: Entry) -> None:
-        task = entry.task
-        task.documents[entry.position] = None
+    def _settle(self, task: Task, position: int) -> None:
+        task.documents[position] = None
         task.missing -= 1
         if task.missing == 0:
             self._advance(task)
@@ -129,7 +128,5 @@ class PlanRunner:
             if changes:
                 break
             results, error = [], None
-        task.results = [None] * len(changes)
-        task.unreadable = None
-        task.missing = len(changes)
+        task.results, task.unreadable, task.missing = [None] * len(changes), None, len(changes)
         task.documents = [self._enqueue(Entry(task, position, change)) for position, change in enumerate(changes)]

@@ -23,6 +23,8 @@ class Schedule:
         self._dead_letter_index = dead_letter_index
         self._rng = rng
         self._documents: dict[tuple[str, str], PendingDocument] = {}
+        self.get = self._documents.get
+        """Returns the document of an index name and id; None if it has no pending changes."""
         self.to_locate: dict[PendingDocument, None] = {}
         """Documents that are ready and must be located first, in order."""
         self.to_send: dict[PendingDocument, None] = {}
@@ -33,10 +35,6 @@ class Schedule:
 
     def __len__(self) -> int:
         return len(self._documents)
-
-    def get(self, key: tuple[str, str]) -> PendingDocument | None:
-        """Return the document of an index name and id; None if it has no pending changes."""
-        return self._documents.get(key)
 
     def add(self, document: PendingDocument) -> None:
         """Add a document; call `ready` to schedule it."""

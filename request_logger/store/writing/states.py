@@ -47,6 +47,9 @@ from typing import NamedTuple
 class State(Enum):
     """What is known of a document in the search engine; the value is its description."""
 
+    # As members are equal only to themselves; Enum's own is a Python function that hashes the name.
+    __hash__ = object.__hash__
+
     UNLOCATED = "it may be in any of several indices"
     RELOCATING = "it is not in the index where it was; its indices must be listed"
     LISTED = "its indices are listed; all of them must be searched"
@@ -64,6 +67,9 @@ class State(Enum):
 class End(Enum):
     """How a document's pending changes end."""
 
+    # As members are equal only to themselves; Enum's own is a Python function that hashes the name.
+    __hash__ = object.__hash__
+
     FINISHED = "its changes are acknowledged"
     REJECTED = "its changes fail: they can't be stored in any form"
     UNREADABLE = "its plans receive the error that it can't be read"
@@ -71,6 +77,9 @@ class End(Enum):
 
 class Action(Enum):
     """The next step for a document. The first group are requests, the second are moves without a request."""
+
+    # As members are equal only to themselves; Enum's own is a Python function that hashes the name.
+    __hash__ = object.__hash__
 
     LIST = "list the indices of its name"
     LOOK_UP = "search indices for it (_mget)"
@@ -93,6 +102,9 @@ class Action(Enum):
 
 class Kind(Enum):
     """The kind of outcome of a request for one document."""
+
+    # As members are equal only to themselves; Enum's own is a Python function that hashes the name.
+    __hash__ = object.__hash__
 
     DONE = "stored or deleted"
     FOUND = "it exists; the answer has its version"
@@ -125,7 +137,7 @@ class Facts(NamedTuple):
     is_unchanged: bool = False
     """Its changes leave the known version as it is."""
     accepts_known: bool = False
-    """All its changes are reads that accept a cached version."""
+    """It is unchanged, and all its changes are reads that accept a cached version."""
     is_exhausted: bool = False
     """Every form of it was refused."""
 

@@ -131,7 +131,8 @@ class Steps:
             is_new=is_first and self._policy.is_likely,
             is_empty=whole is None,
             is_unchanged=is_unchanged,
-            accepts_known=all(entry.change.reads is Reads.KNOWN for entry in document.entries[: document.applied]),
+            accepts_known=is_unchanged
+            and all(entry.change.reads is Reads.KNOWN for entry in document.entries[: document.applied]),
             is_exhausted=is_exhausted,
         )
         while (action := next_action(document.state, facts)) in MOVES:
@@ -148,7 +149,7 @@ class Steps:
 
     def _apply(self, document: PendingDocument, stored: Document | None) -> Document | None:
         """Apply the queued changes in order; a change that raises fails only its own task."""
-        document.entries = [entry for entry in document.entries if not entry.task.end.done()]
+        document.entries = [entry for entry in document.entries if not entry.task.end.ended]
         batch = document.entries[:MAX_APPLIED]
         try:
             result = apply_all([entry.change for entry in batch], stored)
@@ -165,9 +166,9 @@ class Steps:
                 result = entry.change.apply(result)
             except Exception as error:
                 self._plans.fail(entry.task, error)
-        lasting = [entry for entry in batch if not entry.task.end.done()]
+        lasting = [entry for entry in batch if not entry.task.end.ended]
         if len(lasting) < len(batch):
-            document.entries = [*lasting, *(e for e in document.entries[MAX_APPLIED:] if not e.task.end.done())]
+            document.entries = [*lasting, *(e for e in document.entries[MAX_APPLIED:] if not e.task.end.ended)]
         document.applied = len(lasting)
         return result
 

@@ -58,7 +58,8 @@ class SubmissionQueue:
             self._put_bytes += task.weight
             self._tasks.append(task)
             self._linger.arrived(now, task.wait_until, task.weight)
-            if self._linger.send_at() < self._wakes_at:
+            # Without a waiting thread there is none to wake, and `send_at` needs not be known.
+            if self._wakes_at > -math.inf and self._linger.send_at() < self._wakes_at:
                 self._changed.notify()
 
     def finished(self, task: Task) -> None:
