@@ -1,4 +1,4 @@
-"""`request-logger thresholds`: show precision, recall and value of a binary classifier by threshold, and the best."""
+"""`request-logger thresholds`: precision, recall and value of a binary classifier by threshold, and the best one."""
 # ruff: noqa: T201  # a command prints
 
 from __future__ import annotations
