@@ -14,22 +14,23 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache
 from typing import Any, Literal
 
 import orjson
 
 from request_logger.common.json import JsonText, has_big_integer, literal, parse_leniently
-from request_logger.common.names import strip_header
+from request_logger.common.names import legal_index, strip_header
 from request_logger.common.periods import day_of
 from request_logger.common.times import as_timestamp, time_key
 from request_logger.documents import event_metadata
-from request_logger.documents.deployment import TYPE_PREFIXES, deployment_of
 from request_logger.payloads.bodies import assembled_json
 from request_logger.payloads.llm.streams import is_stream
 from request_logger.settings import Settings
 
 PartName = Literal["request", "response", "feedback", "outlier", "drift"]
 
+_PREFIXES = (("io.seldon.serving.", "seldon"), ("org.kubeflow.serving.", "inferenceservice"))
 _TYPES: dict[str, tuple[str, PartName]] = {
     "inference.request": ("inference", "request"),
     "inference.response": ("inference", "response"),
@@ -39,11 +40,7 @@ _TYPES: dict[str, tuple[str, PartName]] = {
     "inference.outlier": ("inference", "outlier"),
     "inference.drift": ("drift", "drift"),
 }
-_MEANINGS = {
-    f"{prefix}{kind}": (engine, *meaning)
-    for prefix, engine in TYPE_PREFIXES.items()
-    for kind, meaning in _TYPES.items()
-}
+_MEANINGS = {f"{prefix}{kind}": (engine, *meaning) for prefix, engine in _PREFIXES for kind, meaning in _TYPES.items()}
 """Type of an event -> serving engine, kind, and name of the part."""
 _ATTRIBUTES = frozenset(
     (
@@ -241,7 +238,7 @@ def from_attributes(attributes: Mapping[str, Any], body: Body, settings: Setting
     meaning = _MEANINGS.get(event_type)
     if meaning is not None:
         return _event(attributes, request_id, meaning, body, settings)
-    raise IgnoredEventError("unknown_type", f"{spelling('Type')}: of a type that is not stored")
+    raise IgnoredEventError("unknown_type", f"{spelling('Type')}: of no kind that is stored")
 
 
 def _event(
@@ -252,7 +249,11 @@ def _event(
     settings: Settings,
 ) -> Event:
     engine, kind, part = meaning
-    index, node, source, shared = deployment_of(attributes, engine, kind, settings)
+    names = tuple(map(attributes.get, _NAMES))
+    origin = (engine, kind, names, settings.index_name, settings.seldon_environment)
+    # Cached, since all events of a deployment have the same origin; unless the names are too long to be kept in memory.
+    is_cached = sum(map(len, filter(None, names))) <= _MAX_NAMES_KEPT
+    index, node, source, shared = (_origin_fields if is_cached else _origin_fields.__wrapped__)(*origin)
     time = attributes.get("time")
     time = strip_header(time) if time else None
     extensions: dict[str, Any] | None = None
@@ -275,9 +276,57 @@ def _event(
     )
 
 
+_NAMES = ("inferenceservicename", "modelid", "namespace", "endpoint", "source")
+# Characters of all names together; with 1,024 cache entries this is about 1 MB.
+_MAX_NAMES_KEPT = 1000
+# A node's name is a field name under `nodes`, and a field name of more than 50,000 characters makes the search engine
+# refuse the whole _bulk. Headers are shorter than this; only a structured mode event can have a longer one.
+_MAX_NODE_CHARACTERS = 8192
+
+
+@lru_cache(maxsize=1024)
+def _origin_fields(
+    engine: str, kind: str, names: tuple[str | None, ...], index_name: str, environment: str
+) -> tuple[str, str, str | None, dict[str, Any]]:
+    """Return index, node, source and the top-level fields of a document (not to be modified), without RequestId."""
+    clean = {attribute: strip_header(name) for attribute, name in zip(_NAMES, names, strict=True) if name}
+    if len(clean.get("modelid", "")) > _MAX_NODE_CHARACTERS:
+        digest = hashlib.sha256(clean["modelid"].encode("utf-8", "surrogatepass")).hexdigest()[:16]
+        clean["modelid"] = f"{clean['modelid'][:_MAX_NODE_CHARACTERS]}~{digest}"
+    name = clean.get("inferenceservicename") or clean.get("modelid")
+    header: dict[str, Any] = {"ServingEngine": engine, "Ce-Inferenceservicename": name}
+    for field, attribute in (("Ce-Endpoint", "endpoint"), ("Ce-Namespace", "namespace"), ("Ce-Modelid", "modelid")):
+        if clean.get(attribute):
+            header[field] = clean[attribute]
+    index = index_name or _index(kind, engine, name, clean, environment)
+    return index, clean.get("modelid", ""), clean.get("source"), header
+
+
 def _trace_id(traceparent: str | None) -> str | None:
     match = _TRACEPARENT.match(traceparent.strip().lower()) if traceparent else None
     return match[1] if match else None
+
+
+def _index(kind: str, engine: str, name: str | None, clean: Mapping[str, str], environment: str) -> str:
+    environment = f"{environment}-" if environment else ""
+    start = f"{kind}-log-{environment}{engine}-{clean.get('namespace') or 'unknown-namespace'}"
+    if kind == "drift":
+        return legal_index(f"{start}-{_detector(clean.get('source'), name)}")
+    start = f"{start}-{name or 'unknown-inferenceservice'}"
+    if kind == "reference":
+        return legal_index(start)
+    return legal_index(f"{start}-{clean.get('endpoint') or 'unknown-endpoint'}")
+
+
+def _detector(source: str | None, name: str | None) -> str:
+    """Return a drift detector's name as the original does: its source without the type prefix, else the deployment."""
+    if source is None:
+        return "unknown-detector"
+    for prefix, _ in _PREFIXES:
+        if source.startswith(prefix):
+            name = source.removeprefix(prefix)
+            break
+    return name or "unknown-inferenceservice"
 
 
 def _structured_data(value: dict[str, Any], content_type: str | None) -> bytes:

@@ -127,7 +127,7 @@ class BatchRoute:
         """Store the events that ``event_of`` makes of some values; return the answer to each.
 
         An error of ``event_of`` is the answer to that one; ``answer_of`` makes the answers to those that are stored.
-        ``on_stored`` gets the position and the unchanged event of each that is stored now: not of those that an
+        ``on_stored`` gets the position and the event, unchanged, of each that is stored now: not of those that an
         earlier answer acknowledged. Otherwise as `take`; raises what iterating over ``values`` raises.
         """
         batch = _Batch(
