@@ -74,7 +74,6 @@ PHRASES = {
     r"what bec[ao]mes? of": "the result of, the outcome of",
     r"(?:is|are) no fair": "isn't a fair",
     r"says? nothing of": "says nothing about",
-    r"of no kind": "of an unknown type",
 }
 WRONG = {
     phrase: re.compile(rf"(?<!\w){phrase.replace(' ', chr(92) + 's+')}(?!\w)", re.IGNORECASE) for phrase in PHRASES
