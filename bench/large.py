@@ -33,7 +33,6 @@ from bench import lanes, load, payloads
 from bench.inline import Inline
 from bench.measure import cpu, processes
 from bench.memory_engine import memory_engine
-from request_logger.common.allocator import return_large_buffers
 from request_logger.demo.local_server import LocalServer, engine_settings
 from request_logger.server.gc_tuning import calm_collector
 
@@ -203,7 +202,6 @@ def _consumed(events: list[lanes.Sent], url: str) -> Cost:
 
 def _consume(event: lanes.Sent, count: int, url: str, parent: Connection) -> None:
     calm_collector()
-    return_large_buffers()
     logger = Inline(url, **_SETTINGS)
     lanes.kafka(logger, lanes.events_of(b'{"data":{"ndarray":[[1]]}}', 20, "warm", whole=False))()
     parent.send(None)
@@ -269,12 +267,16 @@ def main() -> None:
     if arguments.write:
         text = PAGE.read_text(encoding="utf-8")
         table = "\n".join(lines)
-        PAGE.write_text(re.sub(_BETWEEN, lambda found: f"{found[1]}\n{table}\n{found[3]}", text), encoding="utf-8")
+        PAGE.write_text(text.replace(section(text), f"{_START}\n{table}\n{_END}"), encoding="utf-8")
 
 
-_BETWEEN = re.compile(
-    r"(<!-- large: made by `python -m bench.large --write` -->)(.*?)(<!-- end of large -->)", re.DOTALL
-)
+_START, _END = "<!-- large: made by `python -m bench.large --write` -->", "<!-- end of large -->"
+
+
+def section(page: str) -> str:
+    """Return the table of a page, with the comments around it; only these where there is no table."""
+    found = re.search(f"{re.escape(_START)}.*?{re.escape(_END)}", page, re.DOTALL)
+    return found[0] if found else f"{_START}\n{_END}"
 
 
 if __name__ == "__main__":

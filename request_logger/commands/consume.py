@@ -13,7 +13,6 @@ from prometheus_client import CollectorRegistry
 
 from request_logger import logs
 from request_logger.commands.startup_checks import startup_problems
-from request_logger.common.allocator import return_large_buffers
 from request_logger.composition import build
 from request_logger.errors import CommandError
 from request_logger.kafka.config import consumer_config
@@ -60,7 +59,6 @@ def run(arguments: argparse.Namespace) -> int:
             'consume needs the Kafka client: pip install "seldon-request-logger-scoring[kafka]"'
         ) from None
     calm_collector()
-    return_large_buffers()
     registry = CollectorRegistry()
     patient = replace(settings, store_timeout_seconds=PATIENCE * settings.store_timeout_seconds)
     parts = build(patient, registry, forward_folder=forward_folder, exported=Exported(registry.collect))

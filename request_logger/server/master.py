@@ -13,7 +13,6 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.glogging import Logger
 
 from request_logger import logs
-from request_logger.common.allocator import return_large_buffers
 from request_logger.common.listen_addresses import addresses, with_port
 from request_logger.server import worker_files
 from request_logger.server.connection_limit import MOST_CONNECTIONS, raise_file_limit
@@ -95,7 +94,6 @@ class _Server(BaseApplication):  # type: ignore[misc]
         logs.configure(self._settings.log_level, self._settings.log_format)
         app = create_app(self._settings, self._tokens, lambda: bool(self._stopping))
         calm_collector()
-        return_large_buffers()
         return app
 
 
