@@ -60,8 +60,8 @@ def test_every_table_holds() -> None:
     found = tables()
     assert found.keys() <= CASES.keys()
     for name, (samples, metrics) in found.items():
-        # So much above .07 happens by chance in one of 1,000 cells.
-        limit = 0.07 + 3 * math.sqrt(0.07 * 0.93 / samples)
+        # Of about a thousand cells, chance brings none so far above .07.
+        limit = 0.07 + 4 * math.sqrt(0.07 * 0.93 / samples)
         missed = {
             (metric, n): share * (1 - coverage)
             for metric, cells in metrics.items()
