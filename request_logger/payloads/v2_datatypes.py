@@ -109,7 +109,7 @@ def text_from_values(datatype: str, values: Sequence[float]) -> NumberText | Non
     """Return the numbers of a message as text; None if they are few, or can't be stored."""
     if datatype not in AS_TEXT or len(values) < _LEAST_AS_TEXT:
         return None
-    # A message can have greater integers than the datatype, which are stored as they came.
+    # A message can have greater integers than the datatype, which are stored unchanged.
     kind = np.float64 if datatype.startswith("FP") else np.uint64 if datatype == "UINT64" else np.int64
     return _as_text(datatype, np.array(list(values), kind))
 

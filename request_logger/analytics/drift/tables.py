@@ -13,7 +13,7 @@ Report = dict[str, Any]
 # Fields whose cells are shown: those that have drifted most.
 _MOST_DETAILED = 5
 _MOST_CELLS = 12
-# The seconds of a time say nothing of a span.
+# A span is read without the seconds of its ends.
 _MINUTE = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d):\d\d(?:\.\d+)?Z")
 
 
