@@ -246,7 +246,7 @@ for reason, cases in TABLE.items():
 # Top-level fields that any document may have and the original's has not, with the reason.
 NEW_FIELDS = {
     "fold": "a prediction has a `fold`, one of 20 groups by its request id",
-    "prediction": "what a response says by itself is in `prediction`",
+    "prediction": "label, probability or value of a response are also in `prediction`, with or without feedback",
 }
 
 # All answers are 200 but for these.

@@ -256,6 +256,7 @@ def test_payloads_are_removed_and_metrics_stay(
     assert run("prune", "--payloads-older-than", "1d", name, "--dry-run")[0] == f"{name}: payloads of 2 to remove"
     chosen = ("--in", deployment, "--where", "RequestId=waits")
     assert run("prune", "--payloads-older-than", "1d", *chosen)[0] == f"{name}: payloads of 1 removed"
+    index.documents(name)  # refreshes it
     assert run("prune", "--payloads-older-than", "1d", name)[0] == f"{name}: payloads of 1 removed"
     bare = {id: document for (_, id), document in index.documents(name).items()}
     assert bare["new"] == whole["new"]

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import orjson
 
 from request_logger.documents.envelope import parse_array, parse_batch
 from request_logger.documents.event import BadEventError
-from request_logger.documents.typed_envelope import typed_batch
 from request_logger.ingest.memory_budget import Budget, RequestTooLargeError, Share, parsed_bytes
 
 # Up to this size a batch is parsed at once, so that invalid JSON rejects the whole batch.
@@ -26,9 +25,16 @@ _MOST_TRIES = 8
 # An unterminated string is one token up to the end; otherwise each quote in it would be tried as a start.
 _TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\Z)|[\[\]{},]', re.DOTALL)
 
+Decode = Callable[[bytes | bytearray], list[Any] | None]
+"""Returns the values of a JSON array of a known form, None for any other."""
 
-def elements(raw: bytes | bytearray, budget: Budget) -> Iterator[Any]:
-    """Yield the values of a JSON array; a large array is parsed incrementally.
+
+def _of_no_form(raw: bytes | bytearray) -> None:
+    return None
+
+
+def elements(raw: bytes | bytearray, budget: Budget, decode: Decode = _of_no_form) -> Iterator[Any]:
+    """Yield the values of a JSON array, as ``decode`` or else a parser returns them; a large one incrementally.
 
     Raises BadEventError for invalid JSON (in a large array only when the position is reached), and what Budget.take
     raises where there is no memory for the values.
@@ -36,9 +42,9 @@ def elements(raw: bytes | bytearray, budget: Budget) -> Iterator[Any]:
     if len(raw) <= WHOLE_BYTES:
         with budget.share() as share:
             share.take(parsed_bytes(raw))
-            yield from typed_batch(raw) or parse_batch(raw)
+            yield from decode(raw) or parse_batch(raw)
     else:
-        yield from one_by_one(_as_utf8(raw), budget)
+        yield from one_by_one(_as_utf8(raw), budget, decode)
 
 
 def _as_utf8(raw: bytes | bytearray) -> bytes | bytearray:
@@ -52,7 +58,7 @@ def _as_utf8(raw: bytes | bytearray) -> bytes | bytearray:
     return raw
 
 
-def one_by_one(raw: bytes | bytearray, budget: Budget) -> Iterator[Any]:
+def one_by_one(raw: bytes | bytearray, budget: Budget, decode: Decode = _of_no_form) -> Iterator[Any]:
     """Yield the values of a JSON array, parsed _TOGETHER_BYTES at a time. Raises what `elements` raises."""
     view = memoryview(raw)
     at = _skip(raw, 0)
@@ -64,7 +70,7 @@ def one_by_one(raw: bytes | bytearray, budget: Budget) -> Iterator[Any]:
         return
     while True:
         with budget.share() as share:
-            values, at = _next(raw, view, at, share)
+            values, at = _next(raw, view, at, share, decode)
             yield from values
             # Released before the next values are parsed.
             del values
@@ -78,7 +84,7 @@ def one_by_one(raw: bytes | bytearray, budget: Budget) -> Iterator[Any]:
         at = _skip(raw, at + 1)
 
 
-def _next(raw: bytes | bytearray, view: memoryview, start: int, share: Share) -> tuple[list[Any], int]:
+def _next(raw: bytes | bytearray, view: memoryview, start: int, share: Share, decode: Decode) -> tuple[list[Any], int]:
     """Return at least one value from ``start`` on, and the position where the values end."""
     for size in (_TOGETHER_BYTES, 0):
         at = start + size
@@ -88,7 +94,7 @@ def _next(raw: bytes | bytearray, view: memoryview, start: int, share: Share) ->
                 break
             at = edge.end()
             try:
-                return _parse(raw, view, start, at, share), at
+                return _parse(raw, view, start, at, share, decode), at
             except orjson.JSONDecodeError:
                 continue
             except RequestTooLargeError:
@@ -100,17 +106,17 @@ def _next(raw: bytes | bytearray, view: memoryview, start: int, share: Share) ->
         # Nothing between two commas, or after the last one.
         raise _bad()
     try:
-        return _parse(raw, view, start, at, share), at
+        return _parse(raw, view, start, at, share, decode), at
     except orjson.JSONDecodeError:
         raise _bad() from None
 
 
-def _parse(raw: bytes | bytearray, view: memoryview, start: int, end: int, share: Share) -> list[Any]:
+def _parse(raw: bytes | bytearray, view: memoryview, start: int, end: int, share: Share, decode: Decode) -> list[Any]:
     share.give_back()
     share.take(parsed_bytes(raw, start, end))
     # Wrapped in brackets, so that an edge within a value is not valid JSON.
     text = b"".join((b"[", view[start:end], b"]"))
-    values: list[Any] = typed_batch(text) or parse_array(text) or orjson.loads(text)
+    values: list[Any] = decode(text) or parse_array(text) or orjson.loads(text)
     return values
 
 

@@ -15,7 +15,7 @@ from hashlib import blake2b
 from request_logger.common.json import dumps
 from request_logger.documents.envelope import event_json
 from request_logger.documents.event import Event, join_key_of
-from request_logger.documents.typed_envelope import from_parsed
+from request_logger.documents.typed_envelope import from_parsed, typed_batch
 from request_logger.ingest.memory_budget import Budget, NoRoomError, RequestTooLargeError
 from request_logger.ingest.pipeline import IngestPipeline
 from request_logger.ingest.replies import Documents
@@ -104,7 +104,7 @@ class BatchRoute:
         one with the events that were, or None where that couldn't be made. Raises BadEventError where it is no JSON
         array, RequestTooLargeError and NoRoomError.
         """
-        values = elements(raw, self._budget)
+        values = elements(raw, self._budget, typed_batch)
         stored: set[int] = set()
         answers = self.take_all(
             values,

@@ -16,7 +16,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from request_logger.documents.event import BadEventError
-from request_logger.documents.typed_envelope import Envelope, encode
+from request_logger.documents.typed_envelope import Envelope, encode, typed_batch
 from request_logger.ingest.memory_budget import Budget, RequestTooLargeError
 from request_logger.server.batch_elements import one_by_one
 from request_logger.server.batch_route import MOST_EVENTS
@@ -36,7 +36,7 @@ def apart(raw: bytes) -> list[Any]:
     budget = Budget(2**30)
     found = [
         orjson.loads(encode(value)) if isinstance(value, Envelope) else value
-        for value in one_by_one(bytearray(raw), budget)
+        for value in one_by_one(bytearray(raw), budget, typed_batch)
     ]
     assert budget.held_bytes == 0
     return found
