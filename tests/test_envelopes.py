@@ -121,7 +121,7 @@ def test_a_batch_in_parts() -> None:
     """A batch over 1 MB is split into the same events, and their data stays text."""
     raw = json.dumps([{**BASE, "id": str(number), "data": LARGE} for number in range(60)]).encode()
     assert len(raw) > 2**20
-    found = list(elements(raw, Budget(2**30)))
+    found = list(elements(raw, Budget(2**30), typed_batch))
     assert [value.id for value in found] == [str(number) for number in range(60)]
     assert all(bytes(value.data) == json.dumps(LARGE).encode() for value in found)
 
