@@ -12,8 +12,10 @@ ENGINE_TESTS := tests/analytics tests/field tests/scorers tests/store tests/simu
   $(addsuffix .py,$(addprefix tests/test_,main_job bad_input \
   golden wire modes orders oracle round_trips metrics_server custom_metrics exporter check_quality dashboards \
   dashboard_figures dead_letters export rescore retention batch_rows elements undecodable))
-# Tests of the connections to any engine, and of answers that a proxy or a setting causes: two minutes in all.
-OTHER_TESTS := $(addprefix --ignore tests/store/test_,connections.py large_bulks.py garbage_answers.py)
+# Tests of the connections to any engine, of answers that a proxy or a setting causes, and of pages in a browser: four
+# minutes in all.
+OTHER_TESTS := $(addprefix --ignore tests/store/test_,connections.py large_bulks.py garbage_answers.py privileges.py) \
+  --ignore tests/analytics/test_browser.py
 # Tests of the store and the spool that need no engine.
 COVERAGE_TESTS := tests/store tests/spool tests/join_keys \
   $(addprefix tests/test_,spool.py recorder.py write_plans.py failed_requests.py payload_removal.py)

@@ -11,7 +11,7 @@ from request_logger.analytics.selection import exists, without
 from request_logger.scoring.registry import ScorerError, registered, scorer_class
 from request_logger.scoring.rules import Chooser
 from request_logger.settings import Settings
-from scorers.base import Metric, Terms, mean_of
+from scorers.base import Metric, mean_of
 
 MEAN_REWARD = mean_of("mean_reward", "reward", bounds=(float("-inf"), float("inf")))
 # Per built-in scorer the metrics that a table by segment has room for. The first is the headline of curves and
@@ -57,18 +57,25 @@ def tasks_of(runner: QueryRunner, scope: Scope, settings: Settings) -> list[Task
     Feedback with both a reward and a truth adds the metric ``mean_reward`` to its task. A scorer that is unknown here
     (configured in another logger) has no metrics. Raises what :class:`QueryRunner` raises.
     """
-    scorers, ours = Terms("scorer"), without(exists("metrics.unscorable"))
-    counts: dict[str, int] = runner.fetch(scope, [scorers], ours)[scorers]
-    rewarded: dict[str, int] = {}
-    if counts and runner.count(scope, ours, exists("metrics.reward")):
-        rewarded = runner.fetch(scope, [scorers], ours, exists("metrics.reward"))[scorers]
+    ours, rewarded = without(exists("metrics.unscorable")), exists("metrics.reward")
+    counts = _by_scorer(runner, scope, ours)
+    with_reward = _by_scorer(runner, scope, ours, rewarded) if counts and runner.count(scope, ours, rewarded) else {}
     found = []
     for name, count in counts.items():
         metrics = metrics_of(name, settings)
-        if name in rewarded and all(metric.name != MEAN_REWARD.name for metric in metrics):
+        if name in with_reward and all(metric.name != MEAN_REWARD.name for metric in metrics):
             metrics = (*metrics, MEAN_REWARD)
         found.append(Task(name, count, metrics))
     return sorted(found, key=lambda task: (-task.count, task.name))
+
+
+def _by_scorer(runner: QueryRunner, scope: Scope, *only: Query) -> dict[str, int]:
+    """Count documents by scorer. The search fails in an index with another type for the field, which is then left out.
+
+    In a terms aggregation Elasticsearch 9 loses the names of all other indices instead, without a word.
+    """
+    pages = runner.pages(scope, {"scorer": {"terms": {"field": "metrics.scorer"}}}, None, *only)
+    return {str(bucket["key"]["scorer"]): int(bucket["doc_count"]) for bucket in pages}
 
 
 def metrics_of(name: str, settings: Settings) -> tuple[Metric, ...]:
