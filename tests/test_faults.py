@@ -87,7 +87,9 @@ def test_loss_is_seen(narrow: Any) -> None:
 
 def test_the_page_has_every_row() -> None:
     """docs/faults.md has the table with every row that there is, and no other."""
-    text = (Path(__file__).parent.parent / "docs" / "faults.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parent.parent / "docs" / "faults.md").read_text(encoding="utf-8")
+    text, title, _ = page.partition("\n## Defects put back\n")
+    assert title
     table = [line.split(" | ") for line in text.splitlines() if line.startswith("| `")]
     assert {line[0].strip("| `"): line[1] for line in table} == {name: row.what for name, row in ROWS.items()}
     for line in table:
