@@ -9,9 +9,11 @@ PYTHON ?= python3 python3.14 python3.13 python3.12 python3.11
 ARGS ?=
 # Tests whose result depends on the kind of engine: storing, scoring and querying.
 ENGINE_TESTS := tests/analytics tests/field tests/scorers tests/store tests/simulation/test_model.py \
-  $(addsuffix .py,$(addprefix tests/test_,main_job bad_input \
-  golden wire modes orders oracle round_trips metrics_server custom_metrics exporter check_quality dashboards \
-  dashboard_figures dead_letters export rescore retention batch_rows elements undecodable))
+  $(addsuffix .py,$(addprefix tests/test_,main_job \
+  golden wire modes orders oracle round_trips metrics_server exporter dashboards dashboard_figures retention elements))
+# Those that differ least between engines: in CI on OpenSearch alone, for its time.
+MORE_ENGINE_TESTS := $(addsuffix .py,$(addprefix tests/test_,bad_input custom_metrics check_quality dead_letters export \
+  rescore batch_rows undecodable))
 # Tests of the connections to any engine, of answers that a proxy or a setting causes, and of pages in a browser: four
 # minutes in all.
 OTHER_TESTS := $(addprefix --ignore tests/store/test_,connections.py large_bulks.py garbage_answers.py privileges.py) \
@@ -63,12 +65,14 @@ test-engines: $(READY) ## run the tests that use an engine on Elasticsearch 7.10
 
 # Outside CI, which has no time for them. The model of the simulation is held to the engines of CI only.
 NIGHTLY := opensearch2 opensearch38 elasticsearch717 elasticsearch8
-NIGHTLY_TESTS = $(filter-out tests/simulation/%,$(ENGINE_TESTS))
+NIGHTLY_TESTS = $(filter-out tests/simulation/%,$(ENGINE_TESTS)) $(MORE_ENGINE_TESTS)
 
-test-engines-nightly: $(READY) ## run these tests on OpenSearch 2.19 and 3.8, Elasticsearch 7.17 and 8, too (ARGS=...)
+test-engines-nightly: $(READY) ## run these tests and more on OpenSearch 2.19 and 3.8, Elasticsearch 7.17 and 8, too (ARGS=...)
 	@failed=; for kind in $(NIGHTLY); do \
 	  echo "== $$kind"; \
 	  $(MAKE) --no-print-directory test-engine-$$kind ENGINE_TESTS="$(NIGHTLY_TESTS)" || failed="$$failed $$kind"; \
+	done; for kind in elasticsearch7-oss elasticsearch9; do \
+	  $(MAKE) --no-print-directory test-engine-$$kind ENGINE_TESTS="$(MORE_ENGINE_TESTS)" || failed="$$failed $$kind"; \
 	done; test -z "$$failed" || { echo "failed on:$$failed" >&2; exit 1; }
 
 test-engine-%: $(READY)

@@ -52,7 +52,7 @@ def test_nothing_acknowledged_is_missing(request: pytest.FixtureRequest, name: s
     """Whatever happens: all events are acknowledged in the end, each is in the engine, and nothing is there twice."""
     allow_connections(8192)
     # The narrow engine refuses parts of a _bulk over several indices, so that their events are delayed.
-    engine = request.getfixturevalue("mortal" if name in ("slow_index", "scorer_fails") else "narrow")
+    engine = request.getfixturevalue("mortal" if name in ("poison_numbers", "slow_index", "scorer_fails") else "narrow")
     result = Stage([engine], SHORT[name], rate=150).run(ROWS[name].happen)
     assert result.problems == []
     assert result.stored == result.acknowledged == result.events > 100

@@ -21,7 +21,7 @@ from tests.helpers import Sender, Server
 
 pytestmark = pytest.mark.engine
 
-REQUESTS = int(os.environ.get("FUZZ_REQUESTS", "3000"))
+REQUESTS = int(os.environ.get("FUZZ_REQUESTS", "2000"))
 AT_ONCE = 8
 PER_EXAMPLE = 40
 
