@@ -10,9 +10,9 @@ ARGS ?=
 # Tests whose result depends on the kind of engine: storing, scoring and querying.
 ENGINE_TESTS := tests/analytics tests/field tests/scorers tests/store tests/simulation/test_model.py \
   $(addsuffix .py,$(addprefix tests/test_,main_job \
-  golden wire modes orders oracle round_trips metrics_server exporter dashboards dashboard_figures retention elements))
+  golden wire modes orders round_trips metrics_server exporter dashboards dashboard_figures retention elements))
 # Those that differ least between engines: in CI on OpenSearch alone, for its time.
-MORE_ENGINE_TESTS := $(addsuffix .py,$(addprefix tests/test_,bad_input custom_metrics check_quality dead_letters export \
+MORE_ENGINE_TESTS := $(addsuffix .py,$(addprefix tests/test_,bad_input custom_metrics check_quality dead_letters export oracle \
   rescore batch_rows undecodable))
 # Tests of the connections to any engine, of answers that a proxy or a setting causes, and of pages in a browser: four
 # minutes in all.
