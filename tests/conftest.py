@@ -6,7 +6,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -47,30 +47,25 @@ def engine() -> Iterator[Any]:
     if host:
         yield SimpleNamespace(url=f"http://{host}:{os.environ.get('ELASTICSEARCH_PORT', '9200')}")
         return
-    with _data_in_memory():
-        started = start_engine(KIND, heap="1g", progress=lambda line: print(line, flush=True))
-    with started:
+    with _started(heap="1g", progress=lambda line: print(line, flush=True)) as started:
         yield started
 
 
 @pytest.fixture(scope="session")
 def _mortal() -> Iterator[EmbeddedEngine]:
-    with _data_in_memory():
-        started = start_engine(KIND, heap="512m")
-    with started:
+    with _started(heap="512m") as started:
         yield started
 
 
-@contextmanager
-def _data_in_memory() -> Iterator[None]:
-    """Create temporary folders in memory, where there is room for the data of several engines.
+def _started(**options: Any) -> EmbeddedEngine:
+    """Start the session's kind of engine; its data are in memory, where there is room for those of several engines.
 
     Each new index syncs several files: `pytest tests/test_golden.py` took 56 s on a disk, and 44 s so.
     """
     memory = Path("/dev/shm")
     has_room = memory.is_dir() and shutil.disk_usage(memory).free > 4 * 2**30
     with patch("tempfile.tempdir", str(memory)) if has_room else nullcontext():
-        yield
+        return start_engine(KIND, **options)
 
 
 @pytest.fixture

@@ -156,7 +156,7 @@ class BatchRoute:
     def _only(self, raw: bytes | bytearray, positions: set[int]) -> bytes | None:
         """Return a batch with the events at some positions of one, None where there is no memory for it."""
         try:
-            values = enumerate(elements(raw, self._budget))
+            values = enumerate(elements(raw, self._budget, typed_batch))
             return b"[%b]" % b",".join(event_json(value) for position, value in values if position in positions)
         except (NoRoomError, RequestTooLargeError):
             # They are stored, whether or not there is a copy.
