@@ -34,12 +34,14 @@ from bench.inline import Inline
 from bench.measure import cpu, processes
 from bench.memory_engine import memory_engine
 from request_logger.demo.local_server import LocalServer, engine_settings
-from request_logger.server.gc_tuning import calm_collector
+from request_logger.server.memory_tuning import tune_memory
 
 PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
 SIZES = (100_000, 1_000_000, 10_000_000)
 # Enough events for the kernel's clock, which counts in hundredths of a second.
 _SECONDS_OF_PARSING, _LEAST_EVENTS, _MOST_EVENTS = 0.2, 4, 400
+# More than what is decoded as a large body.
+_WARMING_BYTES, _WARMING_EVENTS = 40_000, 20
 _SETTINGS = {
     "GUNICORN_WORKERS": "1",
     "MAX_PAYLOAD_BYTES": str(64 * 2**20),
@@ -166,7 +168,7 @@ def _over(pid: int, work: Callable[[], object]) -> Cost:
 # The ways in.
 
 
-def _served(way: str, events: list[lanes.Sent], url: str) -> Cost:
+def _served(way: str, warming: list[lanes.Sent], events: list[lanes.Sent], url: str) -> Cost:
     """Return the cost of all events in a server."""
     raws = [raw for event in events for raw in lanes.posts(way, [event])]
     with LocalServer({**engine_settings(url), **_SETTINGS}) as server:
@@ -176,15 +178,17 @@ def _served(way: str, events: list[lanes.Sent], url: str) -> Cost:
             if load.run(server.url, requests, connections=1, processes=1).failed:
                 raise RuntimeError(f"{way}: an event was not acknowledged")
 
-        send(lanes.posts(way, lanes.events_of(b'{"data":{"ndarray":[[1]]}}', 20, "warm", whole=False)))
+        send(lanes.posts(way, warming))
         (worker,) = processes(server.pid)[1:]
         return _over(worker.pid, lambda: send(raws))
 
 
-def _consumed(events: list[lanes.Sent], url: str) -> Cost:
+def _consumed(warming: list[lanes.Sent], events: list[lanes.Sent], url: str) -> Cost:
     """Return the cost of all events in a process that reads them as Kafka records, one after another."""
     ours, theirs = multiprocessing.Pipe()
-    process = multiprocessing.get_context("spawn").Process(target=_consume, args=(events[0], len(events), url, theirs))
+    process = multiprocessing.get_context("spawn").Process(
+        target=_consume, args=(warming, events[0], len(events), url, theirs)
+    )
     process.start()
     try:
         ours.recv()
@@ -200,10 +204,10 @@ def _consumed(events: list[lanes.Sent], url: str) -> Cost:
         process.join()
 
 
-def _consume(event: lanes.Sent, count: int, url: str, parent: Connection) -> None:
-    calm_collector()
+def _consume(warming: list[lanes.Sent], event: lanes.Sent, count: int, url: str, parent: Connection) -> None:
+    tune_memory()
     logger = Inline(url, **_SETTINGS)
-    lanes.kafka(logger, lanes.events_of(b'{"data":{"ndarray":[[1]]}}', 20, "warm", whole=False))()
+    lanes.kafka(logger, warming)()
     parent.send(None)
     parent.recv()
     for number in range(count):
@@ -212,6 +216,11 @@ def _consume(event: lanes.Sent, count: int, url: str, parent: Connection) -> Non
         lanes.kafka(logger, [_renumbered(copied, number)])()
         del copied
     parent.send(None)
+
+
+def _events(body: Body, name: str, count: int) -> list[lanes.Sent]:
+    event = lanes.Sent(lanes.attributes(name, 0, "request", 0), body.raw, body.content_type)
+    return [_renumbered(event, number) for number in range(count)]
 
 
 def _renumbered(event: lanes.Sent, number: int) -> lanes.Sent:
@@ -234,10 +243,12 @@ def measured(kind: str, size: int, way: str, url: str) -> tuple[Body, float, Cos
     count = min(
         max(int(_SECONDS_OF_PARSING / parse), _LEAST_EVENTS), max(40_000_000 // size, _LEAST_EVENTS), _MOST_EVENTS
     )
-    attributes = lanes.attributes(f"{way}-{size}", 0, "request", 0)
-    event = lanes.Sent(attributes, body.raw, body.content_type)
-    events = [_renumbered(event, number) for number in range(count)]
-    found = _consumed(events, url) if way == "kafka" else _served(way, events, url)
+    # The same name would join the events to the documents of another body.
+    name = f"{way}-{list(BODIES).index(kind)}-{size}"
+    events = _events(body, name, count)
+    # Code that such a body loads, and what it keeps, are no part of what an event needs.
+    warming = _events(BODIES[kind](_WARMING_BYTES), f"warm-{name}", _WARMING_EVENTS)
+    found = _consumed(warming, events, url) if way == "kafka" else _served(way, warming, events, url)
     return body, parse, Cost(found.cpu / count, found.memory)
 
 

@@ -45,7 +45,7 @@ from request_logger.ingest import key_plan, pipeline, write_plan
 from request_logger.kafka import binding
 from request_logger.server import batch_route, events_route
 from request_logger.server.fast_parser import FastParser
-from request_logger.server.gc_tuning import calm_collector
+from request_logger.server.memory_tuning import tune_memory
 from request_logger.store.writing import steps
 
 STAGES = ("read", "envelope", "payload", "document", "plan", "serialise", "writer", "scoring", "bulk", "other")
@@ -226,7 +226,7 @@ def main() -> None:
     )
     parser.add_argument("--digest", type=int, metavar="N", help="store N mixed events, print a hash of all documents")
     arguments = parser.parse_args()
-    calm_collector()
+    tune_memory()
     with memory_engine() as url:
         if arguments.digest:
             print(digest(url, arguments.digest))

@@ -18,7 +18,7 @@ from request_logger.errors import CommandError
 from request_logger.kafka.config import consumer_config
 from request_logger.kafka.probes import Probes
 from request_logger.otlp import Exported
-from request_logger.server.gc_tuning import calm_collector
+from request_logger.server.memory_tuning import tune_memory
 from request_logger.settings import Settings, SettingsError
 from request_logger.settings_names import misspelled
 
@@ -58,7 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise CommandError(
             'consume needs the Kafka client: pip install "seldon-request-logger-scoring[kafka]"'
         ) from None
-    calm_collector()
+    tune_memory()
     registry = CollectorRegistry()
     patient = replace(settings, store_timeout_seconds=PATIENCE * settings.store_timeout_seconds)
     parts = build(patient, registry, forward_folder=forward_folder, exported=Exported(registry.collect))

@@ -16,7 +16,7 @@ from request_logger import logs
 from request_logger.common.listen_addresses import addresses, with_port
 from request_logger.server import worker_files
 from request_logger.server.connection_limit import MOST_CONNECTIONS, raise_file_limit
-from request_logger.server.gc_tuning import calm_collector
+from request_logger.server.memory_tuning import tune_memory
 from request_logger.server.shutdown import PatientArbiter, Stopping
 from request_logger.settings import Settings
 from request_logger.store.writing.bulk_tokens import BulkTokens
@@ -93,7 +93,7 @@ class _Server(BaseApplication):  # type: ignore[misc]
 
         logs.configure(self._settings.log_level, self._settings.log_format)
         app = create_app(self._settings, self._tokens, lambda: bool(self._stopping))
-        calm_collector()
+        tune_memory()
         return app
 
 

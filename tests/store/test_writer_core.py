@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import math
+import weakref
 from typing import Any
 
 import pytest
 
 from request_logger.documents.document import degrade
 from request_logger.store.changes import Change, Plan, RejectedError
+from request_logger.store.writing.bulk import Outcome
 from request_logger.store.writing.core import WriterCore
 from request_logger.store.writing.future import Future
 from request_logger.store.writing.pending import Task
 from request_logger.store.writing.ports import Limits, NullObserver
 from request_logger.store.writing.rounds import Bulk, Failure, NoAnswer
+from request_logger.store.writing.states import Kind
 
 
 def plan(*ids: str) -> Plan:
@@ -49,3 +53,25 @@ def test_a_document_whose_plan_has_failed_is_dropped_when_its_own_request_fails(
     assert len(core) == 0
     core.down_since = None
     assert core.next_round(50.0) is None
+
+
+class _Event:
+    """What the future of a plan holds."""
+
+
+def test_what_an_ended_plan_held_is_free_while_earlier_plans_wait() -> None:
+    """Its memory has been given back to the budget: it must not stay behind a plan that waits for a slow index."""
+    core = WriterCore(degrade, NullObserver(), Limits(bulk_max_bytes=300))
+    core.start(Task(plan("waits"), Future(), 1, 100.0))
+    waiting = next_bulk(core, 0.0)
+    event = _Event()
+    is_held = weakref.ref(event)
+    core.start(Task(plan("ends"), Future(lambda end, event=event: None), 1, 101.0))
+    del event
+    assert is_held() is not None
+    found = next_bulk(core, 0.0)
+    core.answered(found, [Outcome(Kind.DONE, (1, 1)) for _ in found.documents], 1.0)
+    assert is_held() is None
+    assert core.wake_at(50.0) == 100.0
+    core.answered(waiting, [Outcome(Kind.DONE, (1, 1)) for _ in waiting.documents], 1.0)
+    assert core.wake_at(50.0) == math.inf

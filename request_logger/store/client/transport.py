@@ -48,7 +48,9 @@ class _OneSend(HTTPConnection):
         self.sock.settimeout(self.timeout)
         head = _head(method, url, body, {**self._usual_headers(), **(headers or {})})
         if isinstance(body, Pieces):
-            for piece in (head, *body):
+            self.sock.sendall(head)
+            # Not unpacked, which would allocate a list with an entry for each byte: as many as len(body).
+            for piece in body:
                 self.sock.sendall(piece)
         elif body is None or len(body) <= LEAST_BYTES:
             self.sock.sendall(head + (body or b""))

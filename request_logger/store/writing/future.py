@@ -73,5 +73,6 @@ class Future(Generic[T]):
         self.ended = True
         if self._waiter is not None:
             self._waiter.release()
-        if self._then is not None:
-            self._then(self)
+        then, self._then = self._then, None
+        if then is not None:
+            then(self)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Callable
 
 from request_logger.store.changes import Document, StoreUnavailableError, UnreadableError
@@ -30,14 +30,15 @@ class PlanRunner:
         self._enqueue = enqueue
         self._release = release
         self._finished = finished
-        # All have the same time limit, so they reach their deadlines in the order of submission.
-        self._by_deadline: deque[Task] = deque()
-        self._overdue: list[Task] = []
+        # All have the same time limit, so they reach their deadlines in the order of submission. A task that ended must
+        # not stay here behind others: its future holds the event, whose memory has been given back to the budget.
+        self._by_deadline: OrderedDict[Task, None] = OrderedDict()
+        self._overdue: OrderedDict[Task, None] = OrderedDict()
         """Tasks past their deadline with requests in flight, whose answers may still arrive."""
 
     def start(self, task: Task) -> None:
         """Run a plan until it yields its first changes."""
-        self._by_deadline.append(task)
+        self._by_deadline[task] = None
         self._advance(task)
 
     def deliver(self, entries: list[Entry], document: Document | None) -> None:
@@ -76,32 +77,30 @@ class PlanRunner:
                 self._release(document)
 
     def _ended(self, task: Task) -> None:
-        # It stays in `_by_deadline` behind tasks in progress: without its documents, which may be large.
         task.documents, task.results = [], None
+        self._by_deadline.pop(task, None)
+        self._overdue.pop(task, None)
         self._finished(task)
 
     def next_deadline(self) -> float:
         """Return the next deadline (core's clock); infinite if no task is in progress."""
-        return self._by_deadline[0].deadline if self._by_deadline else math.inf
+        first = next(iter(self._by_deadline), None)
+        return math.inf if first is None else first.deadline
 
     def drop_late(self, now: float) -> None:
         """Fail the tasks past their deadline, unless one of their requests is in flight."""
-        while self._by_deadline and (self._by_deadline[0].deadline < now or self._by_deadline[0].end.ended):
-            task = self._by_deadline.popleft()
-            if not task.end.ended:
-                self._overdue.append(task)
-        if self._overdue:
-            self._overdue = [task for task in self._overdue if not self._is_dropped(task)]
+        while self.next_deadline() < now:
+            task, _ = self._by_deadline.popitem(last=False)
+            self._overdue[task] = None
+        for task in list(self._overdue):
+            self._drop_unless_in_flight(task)
 
-    def _is_dropped(self, task: Task) -> bool:
-        if task.end.ended:
-            return True
+    def _drop_unless_in_flight(self, task: Task) -> None:
         documents = [document for document in task.documents if document is not None]
         if any(document.action is not None for document in documents):
-            return False
+            return
         reasons = [document.delayed_by for document in documents if document.delayed_by]
         self.fail(task, StoreUnavailableError(f"{LATE}: {reasons[0]}" if reasons else LATE))
-        return True
 
     def _settle(self, task: Task, position: int) -> None:
         task.documents[position] = None
