@@ -8,7 +8,7 @@ floats) is found with passes over the bytes.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from math import prod
 from typing import Any, TypeVar
 
@@ -36,6 +36,8 @@ _MAX_RANK = 64
 _COMMA, _CLOSE, _POINT, _ZERO, _EXPONENT, _QUOTE = b',].0e"'
 _AFTER = _SPACE + b","
 _LOWER = 0x20
+# Parsed at once: what is parsed of it fits into the processor's cache.
+_PIECE_BYTES = 64 * 2**10
 
 _Text = TypeVar("_Text", bound=JsonText)
 
@@ -138,10 +140,23 @@ class NumberText(JsonText):
 
     def rounded(self, kind: str, shape: tuple[int, ...]) -> NumberText | None:
         """Return the numbers rounded to a type of numpy, nested to a shape; None if one is beyond its range."""
-        values = np.array(self.parsed(), np.float64)
+        values = np.empty(prod(self.shape), np.float64)
+        count = 0
         with np.errstate(over="ignore"):
-            values = values.astype(kind).astype(np.float64).reshape(shape)
-        return of_values(values) if np.isfinite(values).all() else None
+            for piece in self._in_pieces():
+                values[count : count + len(piece)] = np.array(piece, np.float64).astype(kind)
+                count += len(piece)
+        return of_values(values.reshape(shape)) if np.isfinite(values).all() else None
+
+    def _in_pieces(self) -> Iterator[list[Any]]:
+        """Yield all numbers, some thousands at a time: as objects they take several times the memory of the text."""
+        flat = self.text.translate(None, b"[]")
+        start = 0
+        while start < len(flat):
+            end = flat.find(b",", start + _PIECE_BYTES)
+            end = len(flat) if end < 0 else end
+            yield loads(b"[%b]" % flat[start:end])
+            start = end + 1
 
 
 def of_values(values: np.ndarray[Any, Any], datatype: str = "") -> NumberText:

@@ -336,3 +336,15 @@ def test_reshaping() -> None:
         for size in reversed(shape[1:]):
             expected = [expected[start : start + size] for start in range(0, len(expected), size)]
         assert nested == expected
+
+
+@pytest.mark.parametrize("shape", [(30_000,), (1, 30_000), (300, 100)])
+@pytest.mark.parametrize("kind", ["f2", "f4"])
+def test_numbers_of_several_pieces_are_rounded_as_by_numpy(kind: str, shape: tuple[int, ...]) -> None:
+    """Their text is parsed in pieces of 64 kB."""
+    chance = random.Random(1)
+    values = [chance.choice([chance.uniform(-6e4, 6e4), float(chance.randrange(6_000)), 0.0]) for _ in range(30_000)]
+    array = np.array(values).reshape(shape)
+    found = NumberText(orjson.dumps(array.tolist()), shape).rounded(kind, shape)
+    assert found is not None
+    assert found.parsed() == array.astype(kind).astype(float).tolist()
