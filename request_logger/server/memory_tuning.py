@@ -6,13 +6,15 @@ import atexit
 import ctypes
 import gc
 
-# glibc's number of the parameter.
-_M_MMAP_THRESHOLD = -3
+# glibc's numbers of the parameters.
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 # A block of this size is mapped of its own, so that it is returned as soon as it is freed. By itself glibc raises this
 # limit to 32 MB with the first large body, and then keeps holes between large blocks: the peak of a 10 MB body was 6.5
 # to 9.5 times its size, and is 4.2. Mapping costs time per page, so bodies of 1 MB, the most by default, are not mapped
 # (`python -m bench.large`).
 _MAPPED_BYTES = 4 * 2**20
+# The end of the heap is returned from this size on: as glibc chooses it by itself, twice the other limit.
+_TRIMMED_BYTES = 2 * _MAPPED_BYTES
 
 
 def tune_memory() -> None:
@@ -36,3 +38,4 @@ def _return_large_blocks() -> None:
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
         mallopt(_M_MMAP_THRESHOLD, _MAPPED_BYTES)
+        mallopt(_M_TRIM_THRESHOLD, _TRIMMED_BYTES)
