@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import atexit
 import os
-import shutil
-import tempfile
 from typing import Any
 
 from flask import Flask
@@ -43,17 +40,10 @@ def serve(settings: Settings) -> None:
     directory = os.environ.get(worker_files.VARIABLE)
     if not directory:
         # Each worker counts in its own files, and /metrics adds them up. They must not survive a restart.
-        directory = tempfile.mkdtemp(prefix="request-logger-metrics-")
-        os.environ[worker_files.VARIABLE] = directory
-        atexit.register(_remove, directory, os.getpid())
+        directory = os.environ[worker_files.VARIABLE] = worker_files.own_folder()
     worker_files.prepare(directory)
     raise_file_limit()
     _Server(settings).run()
-
-
-def _remove(directory: str, pid: int) -> None:
-    if os.getpid() == pid:
-        shutil.rmtree(directory, ignore_errors=True)
 
 
 class _Server(BaseApplication):  # type: ignore[misc]

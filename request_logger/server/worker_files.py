@@ -6,8 +6,11 @@ prometheus_client's names are read or removed.
 
 from __future__ import annotations
 
+import atexit
+import fcntl
 import os
 import re
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -20,6 +23,42 @@ OTLP_LOCK = "otlp.lock"
 _OWN_NAME = re.compile(
     r"(?:counter|histogram|summary|gauge_(?:live)?(?:all|min|max|sum|mostrecent))_[0-9]+\.db", re.ASCII
 )
+# Folders that the program makes itself. The lock is held by its processes, so that those left by a kill -9 can be told.
+_PREFIX, _LOCK = "request-logger-metrics-", "owner.lock"
+
+
+def own_folder() -> str:
+    """Create a temporary folder, which is removed at exit, and remove those of processes that were killed."""
+    _remove_abandoned(Path(tempfile.gettempdir()))
+    folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
+    new = folder / "new"
+    # Its workers inherit the descriptor, and with it the lock. The name comes last: nobody finds the file unlocked.
+    fcntl.flock(os.open(new, os.O_CREAT | os.O_WRONLY, 0o600), fcntl.LOCK_EX | fcntl.LOCK_NB)
+    new.rename(folder / _LOCK)
+    atexit.register(_remove, folder, os.getpid())
+    return str(folder)
+
+
+def _remove(folder: Path, pid: int) -> None:
+    if os.getpid() == pid:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_abandoned(parent: Path) -> None:
+    for folder in parent.glob(f"{_PREFIX}*"):
+        try:
+            lock = os.open(folder / _LOCK, os.O_WRONLY | os.O_NOFOLLOW)
+        except OSError:
+            # Another user's, or one that is being made.
+            continue
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder, ignore_errors=True)
+        except OSError:
+            # Its processes run, or the file system has no locks.
+            pass
+        finally:
+            os.close(lock)
 
 
 def prepare(folder: str) -> None:

@@ -52,6 +52,40 @@ def test_a_missing_folder_is_made(tmp_path: Path) -> None:
     assert (tmp_path / "a" / "b").is_dir()
 
 
+def test_a_folder_of_a_killed_process_is_removed(tmp_path: Path) -> None:
+    """Not those of running processes and of their children, nor what has such a name only."""
+    script = "import os, time; from request_logger.server.worker_files import own_folder; folder = own_folder(); "
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    (tmp_path / "request-logger-metrics-notes").mkdir()
+
+    def folder_of(more: str) -> tuple[subprocess.Popen[str], Path]:
+        process = subprocess.Popen(
+            [sys.executable, "-u", "-c", script + more], env=environment, stdout=subprocess.PIPE, text=True
+        )
+        assert process.stdout is not None
+        return process, Path(process.stdout.readline().strip())
+
+    running, running_folder = folder_of("print(folder); time.sleep(60)")
+    parent, parent_folder = folder_of("os.fork(); print(folder); time.sleep(60)")
+    killed, killed_folder = folder_of("print(folder); time.sleep(60)")
+    children = psutil.Process(parent.pid).children()
+    try:
+        assert len({running_folder, parent_folder, killed_folder}) == 3
+        for each in (parent, killed):
+            each.kill()
+            each.wait()
+        ended, ended_folder = folder_of("print(folder)")
+        ended.wait()
+        assert not killed_folder.exists()
+        assert not ended_folder.exists()
+        assert sorted(tmp_path.iterdir()) == sorted(
+            [tmp_path / "request-logger-metrics-notes", running_folder, parent_folder]
+        )
+    finally:
+        for each in (running, parent, killed, *children):
+            each.kill()
+
+
 @pytest.mark.parametrize("place", ["a file", "/proc/1/nothing", "a dangling link"])
 def test_what_is_no_folder_is_one_line(tmp_path: Path, place: str) -> None:
     """The line names the variable."""
