@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,12 +14,11 @@ from request_logger.analytics.drift.tables import head, notes, tables, verdict
 from request_logger.analytics.windows import Against
 from request_logger.commands import deployments
 from request_logger.commands.engine_access import quiet_engine
+from request_logger.commands.figure_forms import add_textfile, show
 from request_logger.commands.near import tell_near
 from request_logger.commands.report import write_page
 from request_logger.commands.selection_args import add_period, add_target
-from request_logger.commands.styles import print_lines
 from request_logger.commands.text_table import table
-from request_logger.commands.textfile import add_textfile, write_gauges
 from request_logger.settings import Settings
 
 # The same as those of check-quality.
@@ -88,10 +86,8 @@ def run(arguments: argparse.Namespace) -> int:
         from request_logger.analytics.page import drift_page  # noqa: PLC0415 - only a page needs its templates
 
         write_page(Path(arguments.html), drift_page, report)
-    elif arguments.textfile:
-        write_gauges(arguments.textfile, exposition(report))
     else:
-        print_lines([json.dumps(report, indent=2)] if arguments.json else lines(report))
+        show(arguments, report, exposition, lines)
     if report["level"] == Level.UNKNOWN and not report.get("with_problems"):
         return _TOO_FEW
     return _status(report) if arguments.fail else 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterator
 
 from request_logger.analytics.fairness.gauges import exposition
@@ -12,11 +11,10 @@ from request_logger.analytics.fairness.report import Options, Report, make_fairn
 from request_logger.analytics.formatting import interval, number, p_value, words
 from request_logger.commands import deployments
 from request_logger.commands.engine_access import quiet_engine
+from request_logger.commands.figure_forms import add_textfile, show
 from request_logger.commands.near import tell_near
 from request_logger.commands.selection_args import add_span, add_target
-from request_logger.commands.styles import print_lines
 from request_logger.commands.text_table import table
-from request_logger.commands.textfile import add_textfile, write_gauges
 from request_logger.settings import Settings
 
 
@@ -67,9 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
         tell_near(engine, settings, arguments.target)
     if arguments.textfile:
         deployments.require_one(found, "--textfile")
-        write_gauges(arguments.textfile, exposition(found))
-    else:
-        print_lines([json.dumps(found, indent=2)] if arguments.json else lines(found))
+    show(arguments, found, exposition, lines)
     return int(not any("groups" in task for task in found["tasks"]))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,11 +13,10 @@ from request_logger.analytics.thresholds.report import Options, Report, make_thr
 from request_logger.analytics.thresholds.text import NAMES, sentences, threshold
 from request_logger.commands import deployments
 from request_logger.commands.engine_access import quiet_engine
+from request_logger.commands.figure_forms import add_textfile, show
 from request_logger.commands.near import tell_near
 from request_logger.commands.selection_args import add_span, add_target
-from request_logger.commands.styles import print_lines
 from request_logger.commands.text_table import table
-from request_logger.commands.textfile import add_textfile, write_gauges
 from request_logger.settings import Settings
 
 # The table has about this many of the up to 101 thresholds; --json has all.
@@ -53,9 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
         tell_near(engine, settings, arguments.target)
     if arguments.textfile:
         deployments.require_one(found, "--textfile")
-        write_gauges(arguments.textfile, exposition(found))
-    else:
-        print_lines([json.dumps(found, indent=2)] if arguments.json else lines(found))
+    show(arguments, found, exposition, lines)
     return int(not any("thresholds" in task for task in found["tasks"]))
 
 
