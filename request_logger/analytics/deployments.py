@@ -187,7 +187,9 @@ def _counted_alone(runner: QueryRunner, scope: Scope, bucket: Mapping[str, Any])
     scorers = runner.aggregate(own, {"scorers": _SCORERS}, _SCORED)
     reasons = runner.aggregate(own, {"unscorable": _REASONS}, _UNSCORABLE)
     others = runner.aggregate(own, {"predictors": _PREDICTORS, "last_seen": _LAST_SEEN})
-    return _deployment({**bucket, **others, **reasons, **found, "scored": {**found["scored"], **scorers}})
+    # Whose indices are deleted meanwhile has no answers.
+    nothing: dict[str, Any] = {"predictors": {}, "last_seen": {}, "unscorable": {}}
+    return _deployment({**nothing, **bucket, **others, **reasons, **found, "scored": {**found["scored"], **scorers}})
 
 
 def _deployment(bucket: Mapping[str, Any]) -> Deployment:
