@@ -95,8 +95,10 @@ def test_what_is_held_is_bounded(most_held: int, weight: int, kept: int) -> None
     """In number and bytes; the newest are held."""
     reading = Reading(most_held)
     assert reading.read(INPUTS, range(10), weight=weight) == list(range(10 - kept))
-    assert [each.record.timestamp for each in reading.pacing.all()] == list(range(10 - kept, 10))
-    assert reading.pacing.all() == []
+    assert reading.pacing.held == kept
+    reading.pacing.dropped([OUTPUTS])
+    assert reading.read(INPUTS, (), after=0.01) == list(range(10 - kept, 10))
+    assert reading.pacing.held == 0
 
 
 def test_a_partition_far_ahead_is_paused_until_it_is_not() -> None:
@@ -111,13 +113,20 @@ def test_a_partition_far_ahead_is_paused_until_it_is_not() -> None:
     assert reading.pacing.ahead({INPUTS}) == set()
 
 
-def test_what_was_held_of_a_partition_that_has_gone_is_due() -> None:
-    """It may be another consumer's by now: writing twice changes nothing."""
+def test_what_was_held_of_a_partition_that_has_gone_is_dropped() -> None:
+    """Its new owner reads it again, together with the records that belong to it; others stay held."""
     reading = Reading()
-    assert reading.read(INPUTS, [1, 2]) == []
-    reading.pacing.dropped([INPUTS])
-    assert reading.read(OUTPUTS, ()) == [1, 2]
+    other = ("seldon.n.model.m.inputs", 1)
+    reading.pacing.assigned([other, ("seldon.n.model.m.outputs", 1)])
+    reading.high |= {other: MANY, ("seldon.n.model.m.outputs", 1): MANY}
+    reading.offsets[other] = 0
+    assert reading.read(INPUTS, [1, 2]) == reading.read(other, [3, 4]) == []
+    reading.pacing.dropped([INPUTS, OUTPUTS])
+    assert reading.pacing.held == 2
     assert reading.pacing.ahead({INPUTS}) == set()
+    assert reading.read(other, [5], after=SILENT_SECONDS) == []
+    reading.pacing.dropped([other])
+    assert reading.read(other, ()) == []
 
 
 def test_every_record_is_due_once() -> None:

@@ -25,6 +25,11 @@ def record_of(message: Message) -> Record:
     )
 
 
+def keys_of(partitions: Sequence[TopicPartition]) -> list[tuple[str, int]]:
+    """Return topic and number of partitions."""
+    return [(partition.topic, partition.partition) for partition in partitions]
+
+
 def names(partitions: Sequence[TopicPartition]) -> str:
     """Return the names of partitions as text, for logs."""
     return ", ".join(f"{partition.topic}[{partition.partition}]" for partition in partitions) or "none"

@@ -77,9 +77,11 @@ class Pacing:
                 self._places[key] = _Place(group, self._reading)
 
     def dropped(self, keys: Iterable[Key]) -> None:
-        """Remove partitions that another member has now."""
-        for key in keys:
+        """Remove partitions and their held records: another member reads them again, in step."""
+        gone = set(keys)
+        for key in gone:
             self._places.pop(key, None)
+        self._held = [each for each in self._held if _key(each[1]) not in gone]
 
     def due(
         self, new: list[PendingRecord], high_offset: Callable[[Key], int | None], now: float
@@ -94,7 +96,7 @@ class Pacing:
         self._reading += min(now - self._turn_at, most)
         self._turn_at = now
         for pending in new:
-            place = self._places.get((pending.record.topic, pending.record.partition))
+            place = self._places.get(_key(pending))
             if place is not None:
                 place.read_at, place.offset = self._reading, pending.record.offset + 1
                 if pending.record.timestamp is not None:
@@ -106,7 +108,7 @@ class Pacing:
         due, held = [], []
         for since, pending in candidates:
             record = pending.record
-            place = self._places.get((record.topic, record.partition))
+            place = self._places.get(_key(pending))
             if place is None or record.timestamp is None or record.timestamp <= limits.get(place.group, math.inf):
                 due.append(pending)
             elif self._reading - since > MOST_HELD_SECONDS:
@@ -129,13 +131,8 @@ class Pacing:
         for place in self._places.values():
             place.held = 0
         for _, pending in self._held:
-            self._places[pending.record.topic, pending.record.partition].held += 1
+            self._places[_key(pending)].held += 1
         return [pending for _, pending in held[:first]]
-
-    def all(self) -> list[PendingRecord]:
-        """Return all held records, which are no longer held: partitions go to another member."""
-        held, self._held = [pending for _, pending in self._held], []
-        return held
 
     def ahead(self, paused: Collection[Key]) -> set[Key]:
         """Return the partitions to pause, or to leave paused: with more held records than their share, or still many.
@@ -160,6 +157,10 @@ class Pacing:
             if high is None or high - place.offset >= FEW:
                 limits[place.group] = place.timestamp
         return limits
+
+
+def _key(pending: PendingRecord) -> Key:
+    return pending.record.topic, pending.record.partition
 
 
 def _timestamp(pending: PendingRecord) -> int:
