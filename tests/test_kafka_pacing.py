@@ -8,7 +8,15 @@ from collections.abc import Iterable
 import pytest
 
 from request_logger.kafka.config import group_of
-from request_logger.kafka.pacing import FEW, LEAST_SHARE, MOST_HELD_SECONDS, SILENT_SECONDS, Key, Pacing
+from request_logger.kafka.pacing import (
+    FEW,
+    LEAST_SHARE,
+    MOST_APART_MILLISECONDS,
+    MOST_HELD_SECONDS,
+    SILENT_SECONDS,
+    Key,
+    Pacing,
+)
 from request_logger.kafka.partition import PendingRecord
 from request_logger.kafka.record import Record
 from request_logger.settings import Settings
@@ -28,11 +36,14 @@ class Reading:
         self.now = 0.0
         self.offsets = {INPUTS: 0, OUTPUTS: 0}
 
-    def read(self, key: Key, times: Iterable[int | None], *, weight: int = 1, after: float = 0.01) -> list[int | None]:
-        """Read records of these times; return those of all records that are due."""
+    def read(
+        self, key: Key, times: Iterable[int | None], *, weight: int = 1, after: float = 0.01, ids: bool = False
+    ) -> list[int | None]:
+        """Read records of these times, with ``ids`` with keys; return those of all records that are due."""
         new = []
         for time in times:
-            new.append(PendingRecord(Record(*key, self.offsets[key], time, None, (), b""), weight=weight))
+            id = b"%d" % (self.offsets[key]) if ids else None
+            new.append(PendingRecord(Record(*key, self.offsets[key], time, id, (), b""), weight=weight))
             self.offsets[key] += 1
         self.now += after
         return [each.record.timestamp for each in self.pacing.due(new, self.high.get, self.now)]
@@ -45,6 +56,42 @@ def test_records_wait_for_those_of_the_other_topic() -> None:
     assert reading.read(OUTPUTS, range(1, 101, 2)) == list(range(100))
     assert reading.read(OUTPUTS, range(101, 401, 2)) == list(range(100, 199))
     assert reading.pacing.ahead(()) == set()
+
+
+def test_a_request_waits_for_its_response() -> None:
+    """Where they have keys: both are written at once, wherever the reading of the other topic ends."""
+    reading = Reading()
+    assert reading.read(INPUTS, range(0, 100, 10), ids=True) == []
+    assert reading.read(OUTPUTS, range(25, 65, 10), ids=True) == [0, 10, 20, 25, 30, 35, 45, 55]
+    assert reading.pacing.held == 6
+    # The other partition has nothing more: there is no response to wait for.
+    reading.high[OUTPUTS] = reading.offsets[OUTPUTS]
+    reading.high[INPUTS] = reading.offsets[INPUTS]
+    assert reading.read(OUTPUTS, ()) == [40, 50, 60, 70, 80, 90]
+
+
+def test_a_request_does_not_wait_long_for_a_response() -> None:
+    """That of a failed prediction never comes: others are read up to a second further, by their times."""
+    reading = Reading()
+    reading.read(INPUTS, [0, 1, 2000], ids=True)
+    reading.offsets[OUTPUTS] = 1
+    assert reading.read(OUTPUTS, [2], ids=True) == [1, 2]
+    assert reading.read(OUTPUTS, [MOST_APART_MILLISECONDS - 1]) == [MOST_APART_MILLISECONDS - 1]
+    assert reading.read(OUTPUTS, [MOST_APART_MILLISECONDS]) == [0, MOST_APART_MILLISECONDS]
+
+
+def test_a_request_does_not_wait_long_for_a_response_that_is_read_slowly() -> None:
+    """After it, the group is still read in step."""
+    reading = Reading()
+    assert reading.read(INPUTS, [0, 10, 20], ids=True) == []
+    reading.offsets[OUTPUTS] = 1
+    found = reading.read(OUTPUTS, [11], ids=True)
+    assert found == [10, 11]
+    for _ in range(int(MOST_HELD_SECONDS) * 4):
+        assert not {0, 20} & set(found)
+        found = reading.read(OUTPUTS, [21], after=0.25)
+    assert found == [0, 20, 21]
+    assert reading.read(INPUTS, [30]) == []
 
 
 def test_nothing_waits_for_a_topic_without_a_backlog() -> None:
@@ -138,10 +185,10 @@ def test_every_record_is_due_once() -> None:
         due: list[int | None] = []
         for turn in range(60):
             key = rng.choice([INPUTS, INPUTS, OUTPUTS])
-            times = [rng.choice([turn, turn, rng.randrange(100), None]) for _ in range(rng.randrange(20))]
+            times = [rng.choice([turn, 90 * turn, rng.randrange(100), None]) for _ in range(rng.randrange(20))]
             reading.high = {INPUTS: rng.choice([None, MANY, 0]), OUTPUTS: rng.choice([None, MANY, 0])}
             sent += times
-            due += reading.read(key, times, after=rng.choice([0.001, 0.2, 2.0]))
+            due += reading.read(key, times, after=rng.choice([0.001, 0.2, 2.0]), ids=rng.random() < 0.7)
         for _ in range(12):
             due += reading.read(INPUTS, (), after=SILENT_SECONDS / 4)
         assert sorted(due, key=str) == sorted(sent, key=str)

@@ -22,6 +22,7 @@ def record_of(message: Message) -> Record:
         key=message.key(),
         headers=tuple(message.headers() or ()),  # type: ignore[arg-type]
         value=value or b"",
+        is_tombstone=value is None,
     )
 
 

@@ -2,13 +2,15 @@
 
 Kafka gives each partition about as many bytes at a time, so the topic with the smaller records runs ahead, the farther
 the longer the backlog. Records that are ahead of another topic of their group, by their timestamps, are held until that
-one has caught up; a partition with many of them is paused. Nothing is held for a topic without a backlog, nor for one
-from which nothing comes, nor for longer than `MOST_HELD_SECONDS`.
+one has caught up, and a request until the response with its key is read; a partition with many held records is paused.
+Nothing is held for a topic without a backlog, nor for one from which nothing comes, nor for longer than
+`MOST_HELD_SECONDS`.
 """
 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Iterable
 from dataclasses import dataclass
 
@@ -20,6 +22,9 @@ MOST_HELD_SECONDS = 5.0
 """The longest that a record is held, whatever the timestamps: producers' clocks may differ.
 
 It is the time spent reading, as for silence: with a backlog a turn of the consumer alone may take so long."""
+MOST_APART_MILLISECONDS = 1000
+"""A record is held until one of its group with the same key is read, or all are read this much further: most
+predictions take less time, and one that failed has no response."""
 SILENT_SECONDS = 2.0
 """A partition from which no record came for so long is not waited for: its leader may be gone."""
 FEW = 10
@@ -105,20 +110,28 @@ class Pacing:
         if not candidates:
             return []
         limits = self._limits(high_offset)
+        groups = [None if place is None else place.group for place in map(self._place, candidates)]
+        known = Counter(zip(groups, (pending.record.key for _, pending in candidates), strict=True)) if limits else {}
         due, held = [], []
-        for since, pending in candidates:
+        for group, (since, pending) in zip(groups, candidates, strict=True):
             record = pending.record
-            place = self._places.get(_key(pending))
-            if place is None or record.timestamp is None or record.timestamp <= limits.get(place.group, math.inf):
+            limit = math.inf if group is None or record.timestamp is None else limits.get(group, math.inf)
+            ahead = -math.inf if record.timestamp is None else record.timestamp - limit
+            is_alone = record.key is not None and known.get((group, record.key)) == 1
+            if ahead <= (-MOST_APART_MILLISECONDS if is_alone else 0):
                 due.append(pending)
             elif self._reading - since > MOST_HELD_SECONDS:
-                self._free_until[place.group] = self._reading + _FREE_SECONDS
+                if ahead > 0:
+                    self._free_until[group] = self._reading + _FREE_SECONDS
                 due.append(pending)
             else:
                 held.append((since, pending))
         due += self._keep(held)
         due.sort(key=_timestamp)
         return due
+
+    def _place(self, candidate: tuple[float, PendingRecord]) -> _Place | None:
+        return self._places.get(_key(candidate[1]))
 
     def _keep(self, held: list[tuple[float, PendingRecord]]) -> list[PendingRecord]:
         """Hold records; return the oldest of them, by their timestamps, where there are too many."""
