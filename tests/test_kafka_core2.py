@@ -185,15 +185,13 @@ def test_raw_contents(frame: bytes) -> None:
     message.raw_output_contents.extend([struct.pack("<2f", 0.25, 0.75), struct.pack("<I", 3) + b"cat"])
     value = frame + message.SerializeToString()
     for headers in (PROTO_RESPONSE, PROTO_RESPONSE[1:]):
-        found = content(read("seldon.ns.model.m.outputs", value, headers))
-        assert found["instance"] == [[0.25, 0.75], "cat"]
+        assert content(read("seldon.ns.model.m.outputs", value, headers))["instance"] == [[0.25, 0.75], "cat"]
 
 
 def test_a_record_without_a_value() -> None:
     """It deletes its key from a compacted topic: it must not replace the response that has the id."""
-    record = Record("seldon.ns.model.m.outputs", 0, 1, None, b"0.m.r1", (), b"", is_tombstone=True)
     with pytest.raises(IgnoredEventError):
-        event_of(record, SETTINGS, lambda event: event)
+        event_of(Record("seldon.ns.model.m.outputs", 0, 1, None, b"0.m.r1", (), b"", True), SETTINGS, lambda each: each)
 
 
 def test_headers_are_metadata() -> None:
@@ -220,8 +218,7 @@ def test_an_error_belongs_to_its_prediction() -> None:
     in_pipeline = read(topic, b"no", (*headers, ("pipeline", b"p")))
     assert in_pipeline.owner == ("seldon", "ns", "p", "pipeline")
     # Core 2 names the model in `pipeline` where it was called without one.
-    alone = read(topic, b"no", (*headers, ("pipeline", b"iris")))
-    assert alone.owner == ("seldon", "ns", "iris", "model")
+    assert read(topic, b"no", (*headers, ("pipeline", b"iris"))).owner == ("seldon", "ns", "iris", "model")
     # The pipeline itself fails, which has no step of its own name.
     loop = read(topic, b"ERROR: Max step revisits", (*headers, ("pipeline", b"iris")))
     assert loop.owner == ("seldon", "ns", "iris", "pipeline")
