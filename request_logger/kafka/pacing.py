@@ -33,10 +33,11 @@ FEW = 10
 _FREE_SECONDS = 60.0
 LEAST_SHARE = 100
 """A pause discards what was fetched, so no partition is paused for fewer held records."""
-# A turn of the consumer may take seconds in which it reads nothing: no silence of Kafka's. With a backlog, so many
-# records count as a second: on a busy machine they take longer, and every partition has its share of them.
+# A turn of the consumer may take seconds in which it reads nothing: no silence of Kafka's.
 _MOST_TURN_SECONDS = 0.25
-_BACKLOG_RECORDS, _RECORDS_PER_SECOND = 500, 5000
+# Where a backlog is read, so many records count as a second: on a busy machine they take longer, and every partition
+# has its share of them.
+_BACKLOG_RECORDS, _RECORDS_PER_SECOND = 100, 5000
 
 
 @dataclass(slots=True)
@@ -97,15 +98,20 @@ class Pacing:
         """
         if not self._places:
             return new
-        most = len(new) / _RECORDS_PER_SECOND if len(new) >= _BACKLOG_RECORDS else _MOST_TURN_SECONDS
-        self._reading += min(now - self._turn_at, most)
-        self._turn_at = now
+        read: dict[Key, _Place] = {}
         for pending in new:
             place = self._places.get(_key(pending))
             if place is not None:
-                place.read_at, place.offset = self._reading, pending.record.offset + 1
+                read[_key(pending)] = place
+                place.offset = pending.record.offset + 1
                 if pending.record.timestamp is not None:
                     place.timestamp = pending.record.timestamp
+        backlog = sum((high_offset(key) or 0) - place.offset for key, place in read.items())
+        most = len(new) / _RECORDS_PER_SECOND if backlog >= _BACKLOG_RECORDS else _MOST_TURN_SECONDS
+        self._reading += min(now - self._turn_at, most)
+        self._turn_at = now
+        for place in read.values():
+            place.read_at = self._reading
         candidates = [*self._held, *((self._reading, pending) for pending in new)]
         if not candidates:
             return []
