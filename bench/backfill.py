@@ -31,6 +31,7 @@ import psutil
 import requests
 
 from bench.engines import Client, engine_url
+from request_logger.archives import formats
 from request_logger.common.json import dumps
 from request_logger.demo.local_server import LocalServer, engine_settings
 
@@ -47,12 +48,20 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=2, help="how often the command is killed (default: 2)")
     parser.add_argument("--form", choices=_FORMS, default="ndjson.gz", help="format (default: ndjson.gz)")
     parser.add_argument("--columns", type=int, default=10, help="columns of a request (default: 10)")
+    parser.add_argument(
+        "--alone", action="store_true", help="without the live run and the second one: the archive is written by itself"
+    )
     arguments = parser.parse_args()
     with engine_url() as url, tempfile.TemporaryDirectory(prefix="request-logger-backfill-") as folder:
         bench = Bench(url, Path(folder), arguments.events, arguments.form, arguments.columns)
         try:
-            bench.live()
+            if arguments.alone:
+                bench.write()
+            else:
+                bench.live()
             bench.run(arguments.kills)
+            if not arguments.alone:
+                bench.compare()
             problems = bench.problems
         finally:
             bench.remove()
@@ -117,6 +126,16 @@ class Bench:
         self._hash = self._hashed()
         self._engine.drop(self._index)
 
+    def write(self) -> None:
+        """Write the archive without a logger."""
+        self._archive.mkdir()
+        form, _, is_packed = self._form.partition(".")
+        rows = records(self._events, self._columns, self._deployment)
+        for number, chunk in enumerate(iter(lambda: list(islice(rows, _CALL_EVENTS)), [])):
+            content = formats.write(chunk, form)
+            path = self._archive / f"{number:05}.{self._form}"
+            path.write_bytes(gzip.compress(content, 6) if is_packed else content)
+
     def _marshal(self, url: str, number: int, rows: list[dict[str, Any]]) -> None:
         form, _, is_packed = self._form.partition(".")
         body = dumps(rows)
@@ -144,7 +163,7 @@ class Bench:
         return f"{total % 2**256:064x}"
 
     def run(self, kills: int) -> None:
-        """Store the archive with some kills on the way, and then once more."""
+        """Store the archive with some kills on the way, and count."""
         started = time.perf_counter()
         for number in range(1, kills + 1):
             process = self._start()
@@ -154,9 +173,12 @@ class Bench:
             process.communicate()
             print(f"{time.perf_counter() - started:6.1f} s: {self._known():,} events have a fate; killed", flush=True)
         self._finish(started, f" with {kills + 1} starts of the command" if kills else "")
-        problems, found = self._counts(), self._hashed()
+        self._problems += self._counts()
+
+    def compare(self) -> None:
+        """Compare all documents with those of the live run, and store the archive once more: nothing may change."""
+        found = self._hashed()
         print(f"sum of the documents' SHA-256: {self._hash[:16]}... live, {found[:16]}... of the archive", flush=True)
-        self._problems += problems
         if found != self._hash:
             self._problems.append("the documents differ from those of the live run")
         before = self._versions()

@@ -53,7 +53,7 @@ class Backlog:
                 self._fetched += ((key, first + number) for number in range(count))
                 self._next[key] += count
                 self._ahead[key] += count
-        found = []
+        found: list[PendingRecord] = []
         while self._fetched and len(found) < most:
             key, offset = self._fetched.popleft()
             self._ahead[key] -= 1
