@@ -92,15 +92,20 @@ def macro_interval(name: str, value: float, matrix: Matrix, together: Dependence
 def specificity_interval(value: float, matrix: Matrix, together: Dependence = INDEPENDENT) -> Interval | None:
     """Return the interval of ``specificity_micro``: that of the accuracy, of which it is a linear function.
 
-    Of n documents and K classes, each miss is one of n (K - 1) answers on the other classes. None for another value.
+    Of n documents and K classes, each miss is one of n (K - 1) answers on the other classes. Where a class is rare in
+    these documents they may lack another one: the upper limit is then that for one class more. None for another value.
     """
-    k = len(class_counts({"matrix": matrix}))
+    counts = class_counts({"matrix": matrix})
+    k = len(counts)
     n = sum(sum(row.values()) for row in matrix.values())
     hits = sum(row.get(truth, 0) for truth, row in matrix.items())
     found = share_interval(hits, n, together)
     if found is None or found.error is None or k < 2:
         return None
-    own, low, high = (1 - (1 - share) / (k - 1) for share in (hits / n, found.low, found.high))
+    most = k - 1 + (min(each.support for each in counts.values()) / together.effect < _LEAST_PER_CLASS)
+    own, low, high = (
+        1 - (1 - share) / many for share, many in ((hits / n, k - 1), (found.low, k - 1), (found.high, most))
+    )
     if not math.isclose(value, own, rel_tol=1e-12):
         return None
     return replace(found, low=low, high=high, error=found.error / (k - 1))
