@@ -52,6 +52,8 @@ _NO_ESTIMATES = {"auc_bound", "reward_sum"}
 # them (simulated: with none) its mean is that of the frequent class, which hardly varies.
 _LOSS_OF_CLASSES = "log_loss"
 _LEAST_RARE = 10
+# The field whose large values decide a metric that is not its mean.
+_ERRORS_OF = {"r2": "squared_error"}
 # Each document has one class, and so its one miss is also one false alarm.
 _SAME_AS_ACCURACY = {"recall_weighted", "precision_micro", "recall_micro", "f1_micro"}
 _NOT_DRAWN = {*_SAME_AS_ACCURACY, *MACRO, "specificity_micro", "baseline_accuracy", "confusion_matrix"}
@@ -85,7 +87,7 @@ def statistics_of(metrics: Iterable[Metric]) -> list[Statistic]:
     statistics: dict[Statistic, None] = {}
     for metric in metrics:
         statistics.update(dict.fromkeys(metric.needs.values()))
-        field = mean_field(metric)
+        field = mean_field(metric) or _ERRORS_OF.get(metric.name)
         if field is not None:
             statistics[Moments(field)] = None
         if field == _LOSS_OF_CLASSES:

@@ -74,6 +74,8 @@ def test_r2_of_heavy_tails() -> None:
     said = truths + np.random.default_rng(5).standard_t(2, N)
     found = by_name(build("regression", {}), truths, said)
     assert found["r2"].why is found["mse"].why is NoInterval.LARGE_VALUES
+    (alone,) = (metric for metric in build("regression", {}).metrics if metric.name == "r2")
+    assert Moments("squared_error") in statistics_of([alone])
 
 
 def test_quadratic_kappa() -> None:
