@@ -248,11 +248,13 @@ def drawn_interval(
     others: int,
     drawn: Sequence[float],
     together: Dependence = INDEPENDENT,
+    least: int | None = None,
 ) -> Found:
     """Return the interval of any metric of the confusion matrix from its values in drawn matrices.
 
-    ``others`` is the number of documents that are not of the most frequent class. The percentiles are expanded
-    (Hesterberg 2015) by as much as Student's t for these documents is wider than the normal distribution.
+    ``others`` is the number of documents that are not of the most frequent class, ``least`` that of the rarest kind
+    (default: these). The percentiles are expanded (Hesterberg 2015) by as much as Student's t for the others is wider
+    than the normal distribution.
     """
     independent = others / together.effect
     if independent < _LEAST_OTHERS:
@@ -267,7 +269,13 @@ def drawn_interval(
     low, high = max(min(found.low, value), bounds[0]), min(max(found.high, value), bounds[1])
     if low == high:
         return NoInterval.ALL_EQUAL
-    return replace(found, low=low, high=high, error=float(np.std(drawn)) / math.sqrt(together.effect), least=others)
+    return replace(
+        found,
+        low=low,
+        high=high,
+        error=float(np.std(drawn)) / math.sqrt(together.effect),
+        least=others if least is None else least,
+    )
 
 
 def percentile_interval(values: Sequence[float], level: float = LEVEL) -> Interval:

@@ -286,7 +286,10 @@ def _of_matrix(
     values, accuracies = drawn.get(metric.name, []), drawn.get(_ACCURACY.name, [])
     if metric.name in WEIGHTED:
         return weighted_interval(value, matrix, values, accuracies, together)
-    return drawn_interval(value, metric.bounds, n - max(supports), values, together)
+    # Of a class without a miss (or a hit), the folds don't show how its share varies between them.
+    right = {truth: row.get(truth, 0) for truth, row in matrix.items()}
+    least = min(min(right[truth], support - right[truth]) for truth, support in zip(matrix, supports, strict=True))
+    return drawn_interval(value, metric.bounds, n - max(supports), values, together, least)
 
 
 def is_proportion(metric: Metric, answers: Answers) -> bool:

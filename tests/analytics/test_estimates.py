@@ -153,3 +153,16 @@ def test_log_loss_of_a_rare_class(positives: int) -> None:
     assert found["brier"].interval is not None
     (metric,) = (each for each in scorer.metrics if each.name == "log_loss")
     assert MATRIX["matrix"] in statistics_of([metric])
+
+
+def test_the_rarest_kind_of_a_matrix() -> None:
+    """The hits or misses of one class: without a miss, folds don't show how its recall varies, nor then the metric."""
+    truths = np.repeat([0, 1], [80, 20])
+    scorer = build("multiclass", {})
+    for wrong, least in ((0, 0), (3, 3), (18, 2)):
+        said = truths.copy()
+        said[:10] = 1
+        said[80 : 80 + wrong] = 0
+        found = estimate(scorer, truths, said)["kappa"].interval
+        assert found is not None
+        assert found.least == least
