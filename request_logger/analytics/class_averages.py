@@ -229,11 +229,8 @@ def weighted_interval(
     found = share_interval(hits, n, together)
     if found is None or found.error is None or (n > 1 and not len(drawn) == len(accuracies) > 1):
         return NoInterval.MANY_CELLS
-    spread = float(np.std(accuracies)) if accuracies else 0.0
-    # Of one class, the two are the same.
-    ratio = float(np.std(drawn)) / spread if spread else 1.0
-    accuracy = hits / n
-    low, high = value - ratio * (accuracy - found.low), value + ratio * (found.high - accuracy)
+    ratio = _ratio(drawn, accuracies)
+    low, high = _scaled(value, hits / n, found, ratio)
     if others:
         own = drawn_interval(value, (0.0, 1.0), others, drawn, together)
         if isinstance(own, NoInterval):
@@ -276,6 +273,40 @@ def drawn_interval(
         error=float(np.std(drawn)) / math.sqrt(together.effect),
         least=others if least is None else least,
     )
+
+
+def corrected_interval(
+    value: float,
+    hits: float,
+    n: float,
+    others: int,
+    drawn: Sequence[float],
+    accuracies: Sequence[float],
+    together: Dependence = INDEPENDENT,
+    least: int | None = None,
+) -> Found:
+    """Return the interval of kappa or MCC, the accuracy (``hits`` of ``n``) corrected for chance.
+
+    It is that of `drawn_interval`, or as wide as the accuracy's, scaled as in `weighted_interval`, where that is wider:
+    near 1, where few documents are wrong, the draws alone have too many misses.
+    """
+    own = drawn_interval(value, (-1.0, 1.0), others, drawn, together, least)
+    found = share_interval(hits, n, together)
+    if isinstance(own, NoInterval) or found is None or not accuracies:
+        return own
+    low, high = _scaled(value, hits / n, found, _ratio(drawn, accuracies))
+    return replace(own, low=max(min(own.low, low), -1.0), high=min(max(own.high, high), 1.0))
+
+
+def _ratio(drawn: Sequence[float], accuracies: Sequence[float]) -> float:
+    """Return how much more a metric varies in drawn matrices than the accuracy; of one class, the two are the same."""
+    spread = float(np.std(accuracies)) if len(accuracies) else 0.0
+    return float(np.std(drawn)) / spread if spread else 1.0
+
+
+def _scaled(value: float, accuracy: float, found: Interval, ratio: float) -> tuple[float, float]:
+    """Return the limits as far from ``value`` as those of the accuracy are from it, times ``ratio``."""
+    return value - ratio * (accuracy - found.low), value + ratio * (found.high - accuracy)
 
 
 def percentile_interval(values: Sequence[float], level: float = LEVEL) -> Interval:

@@ -18,6 +18,7 @@ from request_logger.analytics.calibration import calibration_interval, expected_
 from request_logger.analytics.class_averages import (
     MACRO,
     WEIGHTED,
+    corrected_interval,
     drawn_interval,
     macro_interval,
     specificity_interval,
@@ -56,6 +57,8 @@ _LEAST_RARE = 10
 _ERRORS_OF = {"r2": "squared_error"}
 # Each document has one class, and so its one miss is also one false alarm.
 _SAME_AS_ACCURACY = {"recall_weighted", "precision_micro", "recall_micro", "f1_micro"}
+# Accuracies that are corrected for chance.
+_CORRECTED = {"mcc", "kappa"}
 _NOT_DRAWN = {*_SAME_AS_ACCURACY, *MACRO, "specificity_micro", "baseline_accuracy", "confusion_matrix"}
 _ACCURACY = Metric("accuracy of draws", CELLS, lambda v: ratio(sum(v["tp"].values()), v["n"]))
 _BINARY_CELLS = {"true_positive", "false_positive", "false_negative", "true_negative"}
@@ -289,7 +292,10 @@ def _of_matrix(
     # Of a class without a miss (or a hit), the folds don't show how its share varies between them.
     right = {truth: row.get(truth, 0) for truth, row in matrix.items()}
     least = min(min(right[truth], support - right[truth]) for truth, support in zip(matrix, supports, strict=True))
-    return drawn_interval(value, metric.bounds, n - max(supports), values, together, least)
+    others = n - max(supports)
+    if metric.name in _CORRECTED:
+        return corrected_interval(value, hits, n, others, values, accuracies, together, least)
+    return drawn_interval(value, metric.bounds, others, values, together, least)
 
 
 def is_proportion(metric: Metric, answers: Answers) -> bool:

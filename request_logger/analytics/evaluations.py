@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from request_logger.analytics.class_averages import drawn_interval
+from request_logger.analytics.class_averages import corrected_interval
 from request_logger.analytics.errors import BadQueryError
 from request_logger.analytics.estimates import DRAWS, Estimate, estimates, statistics_of, with_folds
 from request_logger.analytics.intervals import Found, Interval, NoInterval
@@ -130,8 +130,10 @@ def kappa_interval(matrix: dict[str, dict[str, int]]) -> Found:
     shares = np.random.default_rng(_SEED).dirichlet(weights, DRAWS).reshape(DRAWS, *counts.shape)
     observed = np.trace(shares, axis1=1, axis2=2)
     expected = (shares.sum(axis=1) * shares.sum(axis=2)).sum(axis=1)
-    others = counts.sum() - max(counts.sum(axis=0).max(), counts.sum(axis=1).max())
-    return drawn_interval(kappa, (-1.0, 1.0), int(others), ((observed - expected) / (1 - expected)).tolist())
+    n, hits = int(counts.sum()), int(np.trace(counts))
+    others = n - int(max(counts.sum(axis=0).max(), counts.sum(axis=1).max()))
+    drawn = ((observed - expected) / (1 - expected)).tolist()
+    return corrected_interval(kappa, hits, n, others, drawn, observed.tolist())
 
 
 def rater_agreement(pairs: dict[str, int]) -> list[dict[str, Any]]:
