@@ -27,6 +27,7 @@ LEAST_PAIRS = 20
 _HASH_BYTES = 6  # Whole numbers that every JSON parser keeps exact.
 _FORMS = tuple(Form)
 _BIT = {form: 1 << position for position, form in enumerate(_FORMS)}
+_ALONE = {form: Decision(READINGS[form].alone) for form in _FORMS}
 
 Origin = tuple[str, str, str, str]
 """Namespace, deployment, predictor and model."""
@@ -96,7 +97,7 @@ def join(one: Evidence, other: Evidence) -> Evidence:
 
 def decide(evidence: Evidence, form: Form) -> Decision:
     """Return the decision on pairs of a form: by the deployment's evidence, while there is little by the form alone."""
-    return decided(form, evidence.shown) if evidence.decides else Decision(READINGS[form].alone)
+    return decided(form, evidence.shown) if evidence.decides else _ALONE[form]
 
 
 def key_of(id: str) -> int:
