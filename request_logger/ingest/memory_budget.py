@@ -10,18 +10,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from operator import mul
 from types import TracebackType
 from typing import Self
 
-from request_logger.common.json_scan import counted
+from request_logger.common.json_scan import weight
 from request_logger.documents.event import BadEventError
 from request_logger.store.changes import StoreUnavailableError
 
 # The memory (bytes) that each of these characters of JSON creates at most: an empty list with its slot in another list,
 # a dictionary of one entry, a number with its slot, half a short text. Measured with orjson: 4 to 31 bytes per byte of
 # JSON, which these overestimate by a factor of 1.1 to 4.
-_CREATING_CHARACTERS, _CREATED_BYTES = b'[{,"', (80, 180, 32, 25)
+_CREATING = {ord("["): 80, ord("{"): 180, ord(","): 32, ord('"'): 25}
 # A text with one character beyond the Basic Multilingual Plane takes four bytes for each of its characters.
 _WIDEST_CHARACTER_BYTES = 4
 
@@ -133,8 +132,7 @@ def parsed_bytes(raw: bytes | bytearray, start: int = 0, end: int | None = None)
     """
     end = len(raw) if end is None else end
     is_narrow = end - start == len(raw) and raw.isascii()
-    created: int = sum(map(mul, counted(raw, _CREATING_CHARACTERS, start, end), _CREATED_BYTES))
-    return created + (end - start) * (1 if is_narrow else _WIDEST_CHARACTER_BYTES)
+    return weight(raw, _CREATING, start, end) + (end - start) * (1 if is_narrow else _WIDEST_CHARACTER_BYTES)
 
 
 def event_bytes(raw: bytes | None) -> int:
