@@ -193,12 +193,12 @@ def outcome(truth_label: str, predicted_label: str) -> Fields:
 def rank_of(row: Sequence[float], column: int) -> int:
     """Return the 1-based rank of a column, the greatest value first; ties are ranked in column order."""
     value = row[column]
-    return 1 + sum(1 for other in row if other > value) + row[:column].count(value)
+    return 1 + sum([other > value for other in row]) + row[:column].count(value)
 
 
 def is_one_hot(row: Sequence[float]) -> bool:
     """Return whether a row is an answer (one-hot, votes) without probabilities: it has only integers and booleans."""
-    return type(row[0]) is not float and not any(type(value) is float for value in row)
+    return type(row[0]) is not float and float not in map(type, row)
 
 
 def as_probabilities(
