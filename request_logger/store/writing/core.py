@@ -309,12 +309,10 @@ class WriterCore:
             self._release(document)
         if end is End.FINISHED:
             self._plans.deliver(applied, wanted)
-            return
-        text = f"{document.index}: {types_of(reason)}"
-        if end is End.UNREADABLE:
-            self._plans.deliver_error(applied, UnreadableError(text))
+        elif end is End.UNREADABLE:
+            self._plans.deliver_error(applied, UnreadableError(f"{document.index}: {types_of(reason)}"))
         else:
-            self._plans.reject(applied, RejectedError(text))
+            self._plans.reject(applied, RejectedError(f"{document.index}: {types_of(reason)}"))
 
     def _unanswered(self, wanted: Round, answer: NoAnswer, now: float) -> None:
         """Reschedule the documents of a round that failed as a whole: they keep their states."""
