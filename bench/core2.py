@@ -33,6 +33,7 @@ from confluent_kafka import Producer
 
 from bench.engines import Client, engine_url
 from bench.kafka import stored, wait_until
+from bench.stored import writes as indexed
 from request_logger.demo.local_server import LocalServer, engine_settings
 from request_logger.payloads.protobuf_messages import message_class
 from tests.kafka_broker import Broker, start_kafka
@@ -182,10 +183,9 @@ class Bench:
         read = [round(each.metric("request_logger_kafka_consumed_total")) for each in consumers]
         for consumer in consumers:
             consumer.stop()
-        print(f"{predictions:,} predictions, two consumers ({read[0]:,} and {read[1]:,} records): "
-              f"{writes:.3f} writes per document")  # fmt: skip
-        if writes > MOST_WRITES:
-            self.problems.append(f"expected at most {MOST_WRITES} writes per document, found {writes:.3f}")
+        print(f"{predictions:,} predictions, two consumers ({read[0]:,} and {read[1]:,} records)")
+        self._writes("consumers, without faults", writes)
+        self._writes("the same, by the engine", indexed(self.engine, traffic.indices) / predictions)
         if min(read) == 0:
             self.problems.append("one of two consumers has read nothing")
         self._check(traffic, has_feedback=False)
@@ -215,6 +215,8 @@ class Bench:
         for consumer in consumers:
             consumer.stop()
         print(f"{predictions:,} predictions, {records / seconds:,.0f} records/s with the kills")
+        # The logger writes each document once, with its feedback.
+        self._writes("consumers, with the kills", indexed(self.engine, traffic.indices) / predictions - 1)
         self._check(traffic, has_feedback=True)
 
     def _traffic(self, predictions: int) -> Traffic:
@@ -230,6 +232,11 @@ class Bench:
         prefix = traffic.prefix
         env = {"KAFKA_TOPIC": "", "SELDON_KAFKA_PREFIX": prefix, **env}
         return ConsumerProcess(self.url, log, self.broker.address, prefix, **env)
+
+    def _writes(self, whose: str, writes: float) -> None:
+        print(f"  {whose}: {writes:.3f} writes per document")
+        if writes > MOST_WRITES:
+            self.problems.append(f"{whose}: expected at most {MOST_WRITES} writes per document, found {writes:.3f}")
 
     def _committed(self, traffic: Traffic) -> int:
         return sum(sum(self.broker.committed(topic, PARTITIONS, traffic.prefix)) for topic in traffic.topics)

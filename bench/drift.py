@@ -9,17 +9,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
 import sys
 import time
 import uuid
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import urlsplit
 
 import numpy as np
 
+from bench.child import run
 from bench.engines import Client, engine_url
 from bench.report import clone
 from request_logger.analytics.drift.stored_baselines import INDEX
@@ -34,13 +32,6 @@ MOST_FILLED = 50_000
 BULK = 1000
 PERIOD, FROM = "2026-01-01..2026-02-01", "2026-02-01"
 _DATES = {"before": "2026-01-15T00:00:00Z", "now": "2026-02-15T00:00:00Z"}
-_PEAK = """
-import resource, sys
-from request_logger.cli import main
-status = main(sys.argv[1:])
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, file=sys.stderr)
-sys.exit(status)
-"""
 
 
 def main() -> int:
@@ -68,9 +59,9 @@ def main() -> int:
             print(f"{'command':42}  {'seconds':>8}  {'MB':>6}")
             look = ["drift", deployment, "--against", PERIOD, "--from", FROM, "--json"]
             for name, arguments in (("drift, first look", look), ("drift, cells stored", look)):
-                seconds, peak, report = measured(url, arguments)
-                check(report, side)
-                print(f"{name:42}  {seconds:8.1f}  {peak:6}", flush=True)
+                ran = run(url, arguments)
+                check(json.loads(ran.output), side)
+                print(f"{name:42}  {ran.seconds:8.1f}  {ran.memory:6.0f}", flush=True)
         finally:
             for name in names:
                 client.ask("DELETE", f"/{name}")
@@ -110,17 +101,6 @@ def documents(generator: np.random.Generator, deployment: str, month: str, count
             "request": {"ce-time": date, "dataType": "tabular", "elements": elements},
             "response": {"ce-time": date, "dataType": "tabular"},
         }
-
-
-def measured(url: str, arguments: list[str]) -> tuple[float, int, dict[str, Any]]:
-    """Run a command; return its seconds, its most memory (MB), and what it printed."""
-    parts = urlsplit(url)
-    env = {**os.environ, "ELASTICSEARCH_HOST": parts.hostname or "", "ELASTICSEARCH_PORT": str(parts.port)}
-    started = time.perf_counter()
-    done = subprocess.run(
-        [sys.executable, "-c", _PEAK, *arguments], env=env, capture_output=True, text=True, check=True
-    )
-    return time.perf_counter() - started, int(done.stderr.split()[-1]), json.loads(done.stdout)
 
 
 def check(report: dict[str, Any], side: int) -> None:

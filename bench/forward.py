@@ -1,7 +1,9 @@
 """`python -m bench.forward`: what FORWARD_URL costs while the second receiver is healthy, down, slow or refusing.
 
-Five loggers run on one engine: one without FORWARD_URL, and one per behaviour of the receiver. The same ordinary load
-goes to one after the other in short slices, round by round, so that a change of the machine's load meets all of them.
+Six loggers run on one engine: one without FORWARD_URL, and one per behaviour of the receiver. The same ordinary load
+goes to one after the other in short slices, round by round, so that a change of the machine's load meets all of them. A
+sixth, again without FORWARD_URL, shows how much two loggers differ by chance: a ratio is the geometric mean over the
+rounds, with its 95% interval.
 Afterwards every acknowledged event is counted: in the engine, at the receiver, and in the forward spool. At the end the
 receiver that was down is started: all that waited must arrive.
 """
@@ -10,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import math
 import multiprocessing
 import statistics
 import sys
@@ -22,6 +25,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from scipy.stats import t
+
 from bench import open_loop
 from bench.cost_table import table
 from bench.engines import Client, engine_url
@@ -33,12 +38,14 @@ from bench.stored import compare
 from request_logger.demo.local_server import LocalServer, engine_settings
 from tests.helpers import free_port
 
-NONE, HEALTHY, DOWN, SLOW, REFUSING = "no FORWARD_URL", "healthy", "down", "slow (10 s)", "refusing (400)"
+NONE, AGAIN, HEALTHY, DOWN, SLOW, REFUSING = (
+    "no FORWARD_URL", "no FORWARD_URL, again", "healthy", "down", "slow (10 s)", "refusing (400)"
+)  # fmt: skip
 # By way: the status of the receiver's answers, and the seconds before each.
 _ANSWERS = {HEALTHY: (200, 0.0), SLOW: (200, 10.0), REFUSING: (400, 0.0)}
-WAYS = (NONE, HEALTHY, DOWN, SLOW, REFUSING)
+WAYS = (NONE, AGAIN, HEALTHY, DOWN, SLOW, REFUSING)
 SLOWEST = 1.05
-"""The logger's own answers may take at most so many times as long as without FORWARD_URL."""
+"""The logger's own answers may take at most so many times as long as without FORWARD_URL, beyond chance."""
 _WAIT_SECONDS = 120.0
 _HEADINGS = ("receiver", "acknowledged", "p50 ms", "p99 ms", "p50 / none", "p99 / none", "logger CPU ms per event",
              "in the engine", "sent", "refused", "dropped", "waiting on disk")  # fmt: skip
@@ -133,7 +140,7 @@ def run(url: str, traffic: Traffic, rounds: int, stack: ExitStack) -> int:
         if name in _ANSWERS:
             port = free_port()
             counts[name] = stack.enter_context(receiver(port, *_ANSWERS[name]))
-        forward = {} if name == NONE else {"FORWARD_URL": f"http://127.0.0.1:{port}"}
+        forward = {} if name in (NONE, AGAIN) else {"FORWARD_URL": f"http://127.0.0.1:{port}"}
         env = {"SPOOL_DIR": str(folder / str(number)), "GUNICORN_WORKERS": "1", **forward}
         server = stack.enter_context(LocalServer({**engine_settings(url), **env}))
         ways.append(Way(name, server))
@@ -177,6 +184,7 @@ def settled(ways: Sequence[Way], counts: dict[str, Any]) -> list[str]:
     """Wait until each event is where it must be; return what isn't."""
     expected: dict[str, Callable[[Way], bool]] = {
         NONE: lambda way: True,
+        AGAIN: lambda way: True,
         HEALTHY: lambda way: counts[HEALTHY].value == way.forwarded("sent") == way.acknowledged,
         DOWN: lambda way: way.waiting == way.acknowledged,
         SLOW: lambda way: way.waiting + way.forwarded("sent") == way.acknowledged,
@@ -189,23 +197,35 @@ def settled(ways: Sequence[Way], counts: dict[str, Any]) -> list[str]:
     return problems
 
 
+def ratio(times: Sequence[float], base: Sequence[float]) -> tuple[float, float, float]:
+    """Return the geometric mean of the rounds' ratios, and its 95% interval (Student's t, of the logarithms)."""
+    logs = [math.log(time / other) for time, other in zip(times, base, strict=True)]
+    middle = statistics.mean(logs)
+    half = 0.0
+    if len(logs) > 1:
+        half = float(t.ppf(0.975, len(logs) - 1)) * statistics.stdev(logs) / math.sqrt(len(logs))
+    return math.exp(middle), math.exp(middle - half), math.exp(middle + half)
+
+
 def too_slow(ways: Sequence[Way]) -> list[str]:
-    """Return the ways whose median answer takes longer than it may."""
-    base = statistics.median(ways[0].p50s)
-    return [
-        f"{way.name}: p50 is {statistics.median(way.p50s) / base:.2f} of that without FORWARD_URL, expected {SLOWEST}"
-        for way in ways[1:]
-        if statistics.median(way.p50s) > SLOWEST * base
-    ]
+    """Return the ways whose median answers take longer than they may, by the whole interval."""
+    problems = []
+    for way in ways[1:]:
+        middle, low, _ = ratio(way.p50s, ways[0].p50s)
+        if low > SLOWEST:
+            problems.append(f"{way.name}: p50 is {middle:.2f} of that without FORWARD_URL, expected at most {SLOWEST}")
+    return problems
 
 
 def as_table(ways: Sequence[Way]) -> str:
     """Return the figures as a Markdown table; times are medians over the slices."""
-    base50, base99 = statistics.median(ways[0].p50s), statistics.median(ways[0].p99s)
     lines = []
     for way in ways:
         p50, p99 = statistics.median(way.p50s), statistics.median(way.p99s)
-        figures = [f"{way.acknowledged:,}", f"{p50:.1f}", f"{p99:.1f}", f"{p50 / base50:.2f}", f"{p99 / base99:.2f}"]
+        figures = [f"{way.acknowledged:,}", f"{p50:.1f}", f"{p99:.1f}"]
+        for times, base in ((way.p50s, ways[0].p50s), (way.p99s, ways[0].p99s)):
+            middle, low, high = ratio(times, base)
+            figures.append("1" if way is ways[0] else f"{middle:.2f} ({low:.2f} to {high:.2f})")
         figures += [f"{way.cpu / len(way.p50s):.2f}", f"{way.acknowledged - way.missing:,}"]
         outcomes = [f"{way.forwarded(outcome):,}" for outcome in ("sent", "refused", "dropped")]
         lines.append([way.name, *figures, *outcomes, f"{way.waiting:,}"])

@@ -10,9 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
-import sys
 import tempfile
 import time
 import uuid
@@ -23,10 +20,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import numpy as np
 
+from bench import child
 from bench.engines import Client, engine_url
 from request_logger.common.json import dumps
 from request_logger.demo.local_server import engine_settings
@@ -105,28 +102,14 @@ class Commands:
     """Runs `request-logger` on the engine at ``url``, and prints time and memory."""
 
     def __init__(self, url: str, deployment: str) -> None:
-        parts = urlsplit(url)
-        self._environment = {
-            **os.environ, "ELASTICSEARCH_HOST": str(parts.hostname), "ELASTICSEARCH_PORT": str(parts.port),
-        }  # fmt: skip
+        self._url = url
         self.deployment = deployment
 
     def run(self, *arguments: str, name: str, fine: tuple[int, ...] = (0,)) -> bytes:
         """Run a command and return its output. Raises RuntimeError if its status is not in ``fine``."""
-        line = [sys.executable, "-m", "request_logger.cli", *arguments]
-        started = time.perf_counter()
-        with tempfile.TemporaryFile() as output:
-            process = subprocess.Popen(line, env=self._environment, stdout=output)
-            _, status, usage = os.wait4(process.pid, 0)
-            seconds = time.perf_counter() - started
-            process.returncode = os.waitstatus_to_exitcode(status)
-            output.seek(0)
-            printed = output.read()
-        if process.returncode not in fine:
-            raise RuntimeError(f"{name}: status {process.returncode}: {printed[-300:].decode()}")
-        # Linux reports the peak memory of a process in KiB.
-        print(f"{name:42}  {seconds:8.1f}  {usage.ru_maxrss / 1024:6.0f}", flush=True)
-        return printed
+        ran = child.run(self._url, arguments, fine=fine)
+        print(f"{name:42}  {ran.seconds:8.1f}  {ran.memory:6.0f}", flush=True)
+        return ran.output
 
 
 def measure(commands: Commands, folder: Path, truth: Truth) -> None:

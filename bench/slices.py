@@ -11,7 +11,6 @@ Then each command runs in a process of its own, twice: the first time the engine
 from __future__ import annotations
 
 import argparse
-import os
 import random
 import sys
 import time
@@ -23,16 +22,17 @@ from urllib.parse import urlsplit
 
 import orjson
 
+from bench.child import run
 from bench.engines import Client, engine_url
 from bench.report import clone
 from request_logger.analytics.drift.stored_baselines import INDEX as BASELINES
 from request_logger.commands.check_quality import WARNED
 from request_logger.documents.audit import AUDIT
 from request_logger.documents.folds import FOLDS
-from request_logger.scoring.registry import build
 from request_logger.settings import Settings
 from request_logger.store.client.client import SearchEngine
 from scorers.base import Row
+from scorers.binary import Binary
 
 PAGE = Path(__file__).parent.parent / "docs" / "slices.md"
 _START, _END = "<!-- bench: `python -m bench.slices` -->", "<!-- end of bench -->"
@@ -57,6 +57,7 @@ _COMMANDS = {
     "check-quality --max-drop": ("check-quality", "--in", "bench/slices", "--max-drop", "0.02", *_BEFORE_AND_NOW),
     "audit": ("audit", "bench/slices"),
     "report": ("report", "bench/slices"),
+    "report with slices and drift": ("report", "bench/slices", "--slices", *_BEFORE_AND_NOW),
 }
 
 
@@ -89,25 +90,30 @@ def documents(count: int, fields: int) -> Iterator[bytes]:
     rows = [elements(chance, fields) for _ in range(_ROWS)]
     texts = [orjson.dumps(row) for row in rows]
     bad = [row["text_0"] == "value 0" for row in rows]
-    scorer = build("binary", {"probabilities": True})
-    outcomes: dict[bool, list[bytes]] = {True: [], False: []}
-    for is_bad, made in outcomes.items():
-        for _ in range(_ROWS):
-            score = chance.betavariate(1, 3)
-            truth = int(chance.random() < (0.5 if is_bad else score))
-            metrics = {"scorer": "binary", "basis": "truth", **scorer.score(Row(truth), Row(score))}
-            made.append(orjson.dumps(metrics))
+    outcomes = {is_bad: list(_outcomes(chance, is_bad=is_bad)) for is_bad in (True, False)}
     head = b'"Ce-Inferenceservicename":"slices","Ce-Namespace":"bench","Ce-Endpoint":"default",'
     head += b'"response":{"dataType":"tabular"},"request":{"dataType":"tabular","elements":'
     for k in range(count):
         row, day = chance.randrange(_ROWS), str(_FIRST + timedelta(days=chance.randrange(_DAYS))).encode()
-        fold, outcome = str(chance.randrange(FOLDS)).encode(), chance.choice(outcomes[bad[row]])
+        fold = str(chance.randrange(FOLDS)).encode()
+        prediction, metrics = chance.choice(outcomes[bad[row]])
+        audited = b"false" if k % _AUDITED else b"true"
         document = b'{"@timestamp":"' + day + b'T00:00:00Z",' + head + texts[row] + b'},"fold":' + fold
-        if k % _AUDITED == 0:
-            document += f',"{AUDIT}":true'.encode()
+        document += f',"RequestId":"{k}","{AUDIT}":'.encode() + audited + b',"prediction":' + prediction
         if k % (2 * _AUDITED):
-            document += b',"feedback":{"ce-time":"' + day + b'T01:00:00Z"},"metrics":' + outcome
+            document += b',"feedback":{"ce-time":"' + day + b'T01:00:00Z"},"metrics":' + metrics
         yield document + b"}\n"
+
+
+def _outcomes(chance: random.Random, *, is_bad: bool) -> Iterator[tuple[bytes, bytes]]:
+    """Yield what is stored of the prediction, and of its score, as JSON."""
+    scorer = Binary(probabilities=True)
+    for _ in range(_ROWS):
+        score = chance.betavariate(1, 3)
+        truth = int(chance.random() < (0.5 if is_bad else score))
+        answer = Row(score)
+        metrics = {"scorer": "binary", "basis": "truth", "delay_seconds": 3600.0, **scorer.score(Row(truth), answer)}
+        yield orjson.dumps(scorer.prediction_fields(answer)), orjson.dumps(metrics)
 
 
 def fill(url: str, count: int, fields: int) -> float:
@@ -142,23 +148,8 @@ def _fill_one(url: str, count: int, fields: int) -> float:
 
 def measure(url: str, name: str, argv: Sequence[str]) -> Measured:
     """Run a command twice. Raises RuntimeError where it fails."""
-    parts = urlsplit(url)
-    environment = {**os.environ, "ELASTICSEARCH_HOST": parts.hostname or "", "ELASTICSEARCH_PORT": str(parts.port)}
-    seconds, memory = [], 0.0
-    for _ in range(2):
-        started = time.monotonic()
-        child = os.posix_spawn(
-            sys.executable,
-            [sys.executable, "-m", "request_logger.cli", *argv, "--json"],
-            environment,
-            file_actions=[(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)],
-        )
-        _, status, usage = os.wait4(child, 0)
-        if os.waitstatus_to_exitcode(status) not in (0, 1, WARNED):
-            raise RuntimeError(f"{name} failed with status {os.waitstatus_to_exitcode(status)}")
-        seconds.append(time.monotonic() - started)
-        memory = max(memory, usage.ru_maxrss / 1024)
-    return Measured(name, *seconds, memory)
+    first, second = (run(url, [*argv, "--json"], fine=(0, 1, WARNED)) for _ in range(2))
+    return Measured(name, first.seconds, second.seconds, max(first.memory, second.memory))
 
 
 def table(count: int, fields: int, found: Sequence[Measured]) -> str:

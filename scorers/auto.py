@@ -131,7 +131,7 @@ def _is_distribution(row: Sequence[Any]) -> bool:
     try:
         return (
             len(row) > 1
-            and any(type(value) is float for value in row)
+            and float in map(type, row)
             and abs(math.fsum(row) - 1.0) <= SUM_TOLERANCE
             and is_nearly_within(min(row), max(row))
         )

@@ -229,28 +229,12 @@ def observed_agreement(matrix: Mapping[str, Mapping[str, int]]) -> float | None:
 
 def cohen_kappa(matrix: Mapping[str, Mapping[str, int]]) -> float | None:
     """Return Cohen's kappa of a matrix of two raters; None where both always chose one label, the same."""
-    known = kappa_with_variance(matrix)
-    return None if known is None else known[0]
-
-
-def kappa_with_variance(matrix: Mapping[str, Mapping[str, int]]) -> tuple[float, float] | None:
-    """Return Cohen's kappa and its large-sample variance (Fleiss, Cohen and Everitt 1969); None where undefined."""
     names = sorted({*matrix, *(label for row in matrix.values() for label in row)})
     n = sum(sum(row.values()) for row in matrix.values())
     if not n:
         return None
-    share = {(a, b): matrix.get(a, {}).get(b, 0) / n for a in names for b in names}
-    rows = {a: math.fsum(share[a, b] for b in names) for a in names}
-    columns = {b: math.fsum(share[a, b] for a in names) for b in names}
-    observed = math.fsum(share[a, a] for a in names)
-    expected = math.fsum(rows[a] * columns[a] for a in names)
-    rest = 1.0 - expected
-    # Both always chose the same label.
-    if rest < 1e-12:
-        return None
-    kappa = (observed - expected) / rest
-    diagonal = math.fsum(share[a, a] * (1 - (rows[a] + columns[a]) * (1 - kappa)) ** 2 for a in names)
-    others = math.fsum(share[a, b] * (columns[a] + rows[b]) ** 2 for a in names for b in names if a != b)
-    term = (kappa - expected * (1 - kappa)) ** 2
-    variance = (diagonal + (1 - kappa) ** 2 * others - term) / (rest * rest * n)
-    return kappa, max(variance, 0.0)
+    rows = {a: sum(matrix.get(a, {}).values()) for a in names}
+    columns = {b: sum(row.get(b, 0) for row in matrix.values()) for b in names}
+    # Whole numbers are exact, however many documents there are.
+    by_chance = sum(rows[a] * columns[a] for a in names)
+    return ratio(n * sum(row.get(label, 0) for label, row in matrix.items()) - by_chance, n * n - by_chance)

@@ -168,7 +168,9 @@ def plain(value: Any) -> Any:
 
 
 def _is_texts(value: Any) -> bool:
-    return isinstance(value, (list, tuple)) and bool(value) and all(isinstance(item, str) for item in value)
+    if not isinstance(value, (list, tuple)) or not value or not isinstance(value[0], str):
+        return False
+    return all(isinstance(item, str) for item in value)
 
 
 def _of_lists(truth: Sequence[Any], prediction: Sequence[Any]) -> Form:

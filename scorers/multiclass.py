@@ -32,9 +32,10 @@ class Multiclass:
     probabilities, logits or 0/1; its class is the first column with the greatest value.
 
     Options: ``classes``, the class names in column order, for responses without names. ``logits``, whether rows are
-    logits (softmax is applied); by default rows with a value outside [0, 1] are. ``probabilities``, whether rows are
-    probabilities; by default they are, except that a row of integers or booleans is a one-hot answer without
-    probabilities, and a row within [0, 1] whose sum isn't 1 (within 0.02) has only ranks.
+    logits (softmax is applied); by default rows with a value outside [0, 1] are, unless they have percentages or
+    counts. ``probabilities``, whether rows are probabilities; by default they are, except that a row of integers or
+    booleans is a one-hot answer without probabilities, and a row within [0, 1] whose sum isn't 1 (within 0.02) has only
+    ranks.
     """
 
     name: ClassVar[str] = "multiclass"
@@ -192,12 +193,12 @@ def outcome(truth_label: str, predicted_label: str) -> Fields:
 def rank_of(row: Sequence[float], column: int) -> int:
     """Return the 1-based rank of a column, the greatest value first; ties are ranked in column order."""
     value = row[column]
-    return 1 + sum(1 for other in row if other > value) + row[:column].count(value)
+    return 1 + sum([other > value for other in row]) + row[:column].count(value)
 
 
 def is_one_hot(row: Sequence[float]) -> bool:
     """Return whether a row is an answer (one-hot, votes) without probabilities: it has only integers and booleans."""
-    return type(row[0]) is not float and not any(type(value) is float for value in row)
+    return type(row[0]) is not float and float not in map(type, row)
 
 
 def as_probabilities(
@@ -206,7 +207,7 @@ def as_probabilities(
     """Return the row's probabilities, after softmax if it has logits; None if it has neither.
 
     ``total`` is the row's sum. Values outside [0, 1] by no more than rounding are clipped. ``logits`` None: any other
-    row with a value outside [0, 1] has logits, unless ``probabilities`` is true.
+    row with a value outside [0, 1] has logits, unless ``probabilities`` is true, or it has percentages or counts.
     """
     if logits:
         return softmax(row)
@@ -214,7 +215,17 @@ def as_probabilities(
     is_within = low >= 0.0 and high <= 1.0
     if abs(total - 1.0) <= SUM_TOLERANCE and is_nearly_within(low, high):
         return row if is_within else [clipped(value) for value in row]
-    return softmax(row) if logits is None and not probabilities and not is_within else None
+    if logits is not None or probabilities or is_within:
+        return None
+    return None if low >= 0.0 and _are_parts(row, total) else softmax(row)
+
+
+def _are_parts(row: Sequence[float], total: float) -> bool:
+    """Return whether values of 0 or more are percentages or whole numbers, such as the votes of a forest.
+
+    Softmax would make probabilities of nearly 0 and 1 of them.
+    """
+    return abs(total - 100.0) <= 100.0 * SUM_TOLERANCE or all(value % 1.0 == 0.0 for value in row)
 
 
 def column_of(truth_label: str, names: tuple[str, ...], width: int) -> int | None:

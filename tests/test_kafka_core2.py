@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import struct
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score
 
-from request_logger.documents.event import BadEventError, Event, from_headers, kept_body
+from request_logger.documents.event import BadEventError, Event, IgnoredEventError, from_headers, kept_body
 from request_logger.documents.parts import parts_of
 from request_logger.kafka.binding import event_of, forwarded
 from request_logger.kafka.config import consumer_config, topics
@@ -125,6 +126,10 @@ def test_off_by_default() -> None:
         ((("pipeline", b"p.q"),), b"0.p.q.r.2", "r.2"),
         ((), b"0.elsewhere.r2", "r2"),
         ((), b"r2", "r2"),
+        # The first versions wrote no partition.
+        ((), b"m.r.2", "r.2"),
+        # A model server may add another one to its response: Core 2 appends it.
+        ((("x-request-id", b"r1"), ("X-Request-Id", b"of-the-server")), None, "r1"),
     ],
 )
 def test_the_id(headers: Any, key: bytes | None, expected: str) -> None:
@@ -159,11 +164,43 @@ def test_protobuf(indexes: bytes) -> None:
             assert (found["model_name"], found["model_version"]) == ("m", "3")
 
 
+@pytest.mark.parametrize("length", [91, 123])
+def test_protobuf_that_starts_like_json(length: int) -> None:
+    """A line feed is the tag of the model's name, and a bracket may be its length."""
+    message = message_class("ModelInferResponse")(model_name="m" * length)
+    message.outputs.add(name="y", datatype="FP64", shape=[1, 1]).contents.fp64_contents.append(0.5)
+    value = message.SerializeToString()
+    assert value.lstrip()[:1] in b"[{"
+    assert content(read("seldon.ns.model.m.outputs", value, JSON_REQUEST[1:]))["instance"] == [0.5]
+    spaced = b"\n " + json.dumps(REQUEST).encode() + b"\n"
+    assert content(read("seldon.ns.model.m.inputs", spaced, JSON_REQUEST[1:]))["instance"] == [1.5, 2.5]
+
+
+@pytest.mark.parametrize("frame", [b"", b"\0\0\0\0\7\0"], ids=["plain", "framed"])
+def test_raw_contents(frame: bytes) -> None:
+    """The tensors' bytes beside them, as Triton and MLServer answer, also of text."""
+    message = message_class("ModelInferResponse")(model_name="m")
+    message.outputs.add(name="p", datatype="FP32", shape=[1, 2])
+    message.outputs.add(name="label", datatype="BYTES", shape=[1, 1])
+    message.raw_output_contents.extend([struct.pack("<2f", 0.25, 0.75), struct.pack("<I", 3) + b"cat"])
+    value = frame + message.SerializeToString()
+    for headers in (PROTO_RESPONSE, PROTO_RESPONSE[1:]):
+        assert content(read("seldon.ns.model.m.outputs", value, headers))["instance"] == [[0.25, 0.75], "cat"]
+
+
+def test_a_record_without_a_value() -> None:
+    """It deletes its key from a compacted topic: it must not replace the response that has the id."""
+    with pytest.raises(IgnoredEventError):
+        event_of(Record("seldon.ns.model.m.outputs", 0, 1, None, b"0.m.r1", (), b"", True), SETTINGS, lambda each: each)
+
+
 def test_headers_are_metadata() -> None:
     """Each x- header and the pipeline, to split by; the id is a field of its own, METADATA_FIELDS applies."""
     headers = (*JSON_REQUEST, ("X-Tenant", b"blue"), ("pipeline", b"p"), ("other", b"no"), ("x-none", None))
     topic = "seldon.ns.model.m.inputs"
     assert content(read(topic, b"{}", headers))["metadata"] == {"x-tenant": "blue", "pipeline": "p"}
+    twice = (*headers, ("x-tenant", b"red"))
+    assert content(read(topic, b"{}", twice))["metadata"] == {"x-tenant": ["blue", "red"], "pipeline": "p"}
     few = Settings(seldon_kafka_prefix=PREFIX, metadata_fields="pipe*")
     assert content(read(topic, b"{}", headers, settings=few))["metadata"] == {"pipeline": "p"}
 
@@ -180,6 +217,12 @@ def test_an_error_belongs_to_its_prediction() -> None:
     assert found["payload"] == {"error": "cannot reshape \ufffd", "model": "iris"}
     in_pipeline = read(topic, b"no", (*headers, ("pipeline", b"p")))
     assert in_pipeline.owner == ("seldon", "ns", "p", "pipeline")
+    # Core 2 names the model in `pipeline` where it was called without one.
+    assert read(topic, b"no", (*headers, ("pipeline", b"iris"))).owner == ("seldon", "ns", "iris", "model")
+    # The pipeline itself fails, which has no step of its own name.
+    loop = read(topic, b"ERROR: Max step revisits", (*headers, ("pipeline", b"iris")))
+    assert loop.owner == ("seldon", "ns", "iris", "pipeline")
+    assert content(loop)["payload"] == {"error": "ERROR: Max step revisits"}
     with pytest.raises(BadEventError, match=r"^seldon-pipeline-errors: missing"):
         read(topic, b"no", headers[1:])
 

@@ -8,7 +8,15 @@ from collections.abc import Iterable
 import pytest
 
 from request_logger.kafka.config import group_of
-from request_logger.kafka.pacing import FEW, LEAST_SHARE, MOST_HELD_SECONDS, SILENT_SECONDS, Key, Pacing
+from request_logger.kafka.pacing import (
+    FEW,
+    LEAST_SHARE,
+    MOST_APART_MILLISECONDS,
+    MOST_HELD_SECONDS,
+    SILENT_SECONDS,
+    Key,
+    Pacing,
+)
 from request_logger.kafka.partition import PendingRecord
 from request_logger.kafka.record import Record
 from request_logger.settings import Settings
@@ -28,11 +36,14 @@ class Reading:
         self.now = 0.0
         self.offsets = {INPUTS: 0, OUTPUTS: 0}
 
-    def read(self, key: Key, times: Iterable[int | None], *, weight: int = 1, after: float = 0.01) -> list[int | None]:
-        """Read records of these times; return those of all records that are due."""
+    def read(
+        self, key: Key, times: Iterable[int | None], *, weight: int = 1, after: float = 0.01, ids: bool = False
+    ) -> list[int | None]:
+        """Read records of these times, with ``ids`` with keys; return those of all records that are due."""
         new = []
         for time in times:
-            new.append(PendingRecord(Record(*key, self.offsets[key], time, None, (), b""), weight=weight))
+            id = b"%d" % (self.offsets[key]) if ids else None
+            new.append(PendingRecord(Record(*key, self.offsets[key], time, id, (), b""), weight=weight))
             self.offsets[key] += 1
         self.now += after
         return [each.record.timestamp for each in self.pacing.due(new, self.high.get, self.now)]
@@ -45,6 +56,45 @@ def test_records_wait_for_those_of_the_other_topic() -> None:
     assert reading.read(OUTPUTS, range(1, 101, 2)) == list(range(100))
     assert reading.read(OUTPUTS, range(101, 401, 2)) == list(range(100, 199))
     assert reading.pacing.ahead(()) == set()
+
+
+def test_a_request_waits_for_its_response() -> None:
+    """Where they have keys: both are written at once, wherever the reading of the other topic ends."""
+    reading = Reading()
+    assert reading.read(INPUTS, range(0, 100, 10), ids=True) == []
+    assert reading.read(OUTPUTS, range(25, 65, 10), ids=True) == [0, 10, 20, 25, 30, 35, 45, 55]
+    assert reading.pacing.held == 6
+    # The other partition has nothing more: there is no response to wait for.
+    reading.high[OUTPUTS] = reading.offsets[OUTPUTS]
+    reading.high[INPUTS] = reading.offsets[INPUTS]
+    assert reading.read(OUTPUTS, ()) == [40, 50, 60, 70, 80, 90]
+
+
+def test_a_request_does_not_wait_long_for_a_response() -> None:
+    """That of a failed prediction never comes: others are read up to a second further, by their times."""
+    reading = Reading()
+    reading.read(INPUTS, [0, 1, 2000], ids=True)
+    reading.offsets[OUTPUTS] = 1
+    assert reading.read(OUTPUTS, [2], ids=True) == [1, 2]
+    assert reading.read(OUTPUTS, [MOST_APART_MILLISECONDS - 1]) == [MOST_APART_MILLISECONDS - 1]
+    assert reading.read(OUTPUTS, [MOST_APART_MILLISECONDS]) == [0, MOST_APART_MILLISECONDS]
+
+
+def test_a_request_does_not_wait_long_for_a_response_that_is_read_slowly() -> None:
+    """After it, the group is still read in step."""
+    reading = Reading(most_held=10_000)
+    assert reading.read(INPUTS, [0, 10, 20], ids=True) == []
+    reading.offsets[OUTPUTS] = 1
+    found = reading.read(OUTPUTS, [11], ids=True)
+    assert found == [10, 11]
+    turns = 0
+    while not {0, 20} & set(found):
+        found = reading.read(OUTPUTS, [21] * 1250, after=1)
+        turns += 1
+    # So many records count as a quarter of a second.
+    assert turns == pytest.approx(MOST_HELD_SECONDS * 4, abs=1)
+    assert found == [0, 20, *[21] * 1250]
+    assert reading.read(INPUTS, [30]) == []
 
 
 def test_nothing_waits_for_a_topic_without_a_backlog() -> None:
@@ -76,9 +126,23 @@ def test_nothing_waits_for_long() -> None:
     found = reading.read(INPUTS, range(1000, 1010))
     for _ in range(int(MOST_HELD_SECONDS) * 4 + 1):
         assert not found
+        reading.high[OUTPUTS] = reading.offsets[OUTPUTS] + 1 + FEW
         found = [time for time in reading.read(OUTPUTS, [1], after=0.25) if time and time >= 1000]
     assert found == list(range(1000, 1010))
     assert reading.read(INPUTS, [2000]) == [2000]
+
+
+def test_a_slow_consumer_waits_longer() -> None:
+    """A busy machine, where each of many partitions has a turn from time to time: a backlog is read in step anyway."""
+    reading = Reading()
+    others = [("seldon.n.model.m.inputs", number) for number in range(1, 40)]
+    reading.pacing.assigned(others)
+    reading.high |= dict.fromkeys(others, MANY)
+    reading.offsets |= dict.fromkeys(others, 0)
+    assert reading.read(INPUTS, range(0, 200, 2), ids=True, after=1) == []
+    for other in others:
+        assert reading.read(other, range(1000, 1100), after=1) == list(range(1000, 1100))
+    assert reading.read(OUTPUTS, range(1, 201, 2), ids=True, after=1) == list(range(199))
 
 
 def test_without_a_time_and_without_a_group_nothing_waits() -> None:
@@ -95,8 +159,10 @@ def test_what_is_held_is_bounded(most_held: int, weight: int, kept: int) -> None
     """In number and bytes; the newest are held."""
     reading = Reading(most_held)
     assert reading.read(INPUTS, range(10), weight=weight) == list(range(10 - kept))
-    assert [each.record.timestamp for each in reading.pacing.all()] == list(range(10 - kept, 10))
-    assert reading.pacing.all() == []
+    assert reading.pacing.held == kept
+    reading.pacing.dropped([OUTPUTS])
+    assert reading.read(INPUTS, (), after=0.01) == list(range(10 - kept, 10))
+    assert reading.pacing.held == 0
 
 
 def test_a_partition_far_ahead_is_paused_until_it_is_not() -> None:
@@ -111,13 +177,20 @@ def test_a_partition_far_ahead_is_paused_until_it_is_not() -> None:
     assert reading.pacing.ahead({INPUTS}) == set()
 
 
-def test_what_was_held_of_a_partition_that_has_gone_is_due() -> None:
-    """It may be another consumer's by now: writing twice changes nothing."""
+def test_what_was_held_of_a_partition_that_has_gone_is_dropped() -> None:
+    """Its new owner reads it again, together with the records that belong to it; others stay held."""
     reading = Reading()
-    assert reading.read(INPUTS, [1, 2]) == []
-    reading.pacing.dropped([INPUTS])
-    assert reading.read(OUTPUTS, ()) == [1, 2]
+    other = ("seldon.n.model.m.inputs", 1)
+    reading.pacing.assigned([other, ("seldon.n.model.m.outputs", 1)])
+    reading.high |= {other: MANY, ("seldon.n.model.m.outputs", 1): MANY}
+    reading.offsets[other] = 0
+    assert reading.read(INPUTS, [1, 2]) == reading.read(other, [3, 4]) == []
+    reading.pacing.dropped([INPUTS, OUTPUTS])
+    assert reading.pacing.held == 2
     assert reading.pacing.ahead({INPUTS}) == set()
+    assert reading.read(other, [5], after=SILENT_SECONDS) == []
+    reading.pacing.dropped([other])
+    assert reading.read(other, ()) == []
 
 
 def test_every_record_is_due_once() -> None:
@@ -129,10 +202,10 @@ def test_every_record_is_due_once() -> None:
         due: list[int | None] = []
         for turn in range(60):
             key = rng.choice([INPUTS, INPUTS, OUTPUTS])
-            times = [rng.choice([turn, turn, rng.randrange(100), None]) for _ in range(rng.randrange(20))]
+            times = [rng.choice([turn, 90 * turn, rng.randrange(100), None]) for _ in range(rng.randrange(20))]
             reading.high = {INPUTS: rng.choice([None, MANY, 0]), OUTPUTS: rng.choice([None, MANY, 0])}
             sent += times
-            due += reading.read(key, times, after=rng.choice([0.001, 0.2, 2.0]))
+            due += reading.read(key, times, after=rng.choice([0.001, 0.2, 2.0]), ids=rng.random() < 0.7)
         for _ in range(12):
             due += reading.read(INPUTS, (), after=SILENT_SECONDS / 4)
         assert sorted(due, key=str) == sorted(sent, key=str)

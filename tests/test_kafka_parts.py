@@ -18,7 +18,7 @@ from request_logger.kafka.binding import event_of
 from request_logger.kafka.config import consumer_config, parse, producer_config, topics
 from request_logger.kafka.dead_letters import PREFIX
 from request_logger.kafka.letter_content import DeadLetterContent, NoRecordError, content, record_of, redacted
-from request_logger.kafka.partition import DONE, Partition, PendingRecord
+from request_logger.kafka.partition import DONE, NOT_SENT, Partition, PendingRecord
 from request_logger.kafka.record import Record
 from request_logger.settings import Settings, SettingsError
 from request_logger.store.changes import StoreUnavailableError
@@ -224,6 +224,20 @@ def test_failed_work_stays_until_it_is_sent_again() -> None:
     work.start()
     assert partition.finished() is work
     assert partition.position == 8
+
+
+def test_what_was_not_submitted_is_forgotten() -> None:
+    """A partition that goes to another member: what is in the store is waited for, the rest is read again."""
+    partition = Partition("t", 0)
+    futures = [DONE, Future(), NOT_SENT, Future(), NOT_SENT]
+    for number, future in enumerate(futures):
+        partition.add(PendingRecord(Record("t", 0, number, None, None, (), b""), lambda: DONE, weight=5, future=future))
+    partition.forget_unsent()
+    assert (len(partition), partition.bytes) == (2, 10)
+    futures[1].set_result(None)
+    while partition.finished():
+        pass
+    assert (len(partition), partition.bytes, partition.position) == (0, 0, 2)
 
 
 def test_config() -> None:

@@ -16,6 +16,8 @@ _UNEQUAL = 1.5
 _OTHER_SPREAD = 8.0
 # Above this bound (a fifth of all pairs are in one bin) the bins are too wide to estimate their own error.
 _COARSE = 0.1
+# How much of the error that both have in common remains in their difference. Simulated for scores in 3 to 500 bins.
+_NOT_COMMON = 0.25
 
 # Positives and negatives by bin.
 Classes = Mapping[int, tuple[float, float]]
@@ -44,7 +46,19 @@ def auc_contrast(bins_a: Mapping[int, Bucket], bins_b: Mapping[int, Bucket]) -> 
             used, test = shared, "DeLong, one variance"
     sizes = int(sum(a.sizes)), int(sum(b.sizes))
     variances = used[0] * sizes[0], used[1] * sizes[1]
-    return Contrast(b.area - a.area, math.sqrt(sum(used)), sizes, variances, test, slack=a.bin_error + b.bin_error)
+    return Contrast(b.area - a.area, math.sqrt(sum(used)), sizes, variances, test, slack=_slack(a, b, unequal))
+
+
+def _slack(a: _Placements, b: _Placements, unequal: bool) -> float:
+    """Return how far the difference may be off due to the bins.
+
+    Both areas are too near to 1/2, so that most of the error that they have in common is not in their difference. That
+    isn't known of coarse bins, whose errors are only bounds, nor of a small group beside a large one (``unequal``),
+    whose error is mostly chance.
+    """
+    if unequal or a.is_coarse or b.is_coarse or (a.area < 0.5) != (b.area < 0.5):
+        return a.bin_error + b.bin_error
+    return abs(a.bin_error - b.bin_error) + _NOT_COMMON * min(a.bin_error, b.bin_error)
 
 
 class _Placements:
@@ -61,6 +75,7 @@ class _Placements:
         classes = {key: (hits, count - hits) for key, (hits, count) in counts.items()}
         self.sizes = sum(p for p, _ in classes.values()), sum(n for _, n in classes.values())
         self.area, self.bin_error, self.spreads = math.nan, math.nan, (math.nan, math.nan)
+        self.is_coarse = True
         if min(self.sizes) < 2:
             return
         above, below = self.sizes[0], 0.0
@@ -72,7 +87,8 @@ class _Placements:
             below += n
         self.area, bound = _area(classes)
         change = max(abs(self.area - _area(_doubled(classes, start))[0]) for start in (0, 1))
-        self.bin_error = bound if bound > _COARSE else min(change / 3, bound)
+        self.is_coarse = bound > _COARSE
+        self.bin_error = bound if self.is_coarse else min(change / 3, bound)
         self.spreads = (
             math.fsum(p * (place - self.area) ** 2 for p, place, _, _ in placed) / (self.sizes[0] - 1),
             math.fsum(n * (place - self.area) ** 2 for _, _, n, place in placed) / (self.sizes[1] - 1),

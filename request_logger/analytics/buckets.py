@@ -21,6 +21,7 @@ from request_logger.analytics.rollups import NotExactError, Statistic, aggregati
 from request_logger.analytics.scope import Query, Scope
 from request_logger.analytics.selection import any_of, exists, having
 from request_logger.common.chunks import chunks
+from request_logger.store.search_answers import check_aggregations, check_total
 
 _WINDOW = re.compile(r"([1-9]\d{0,5})([smhdw])|month")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
@@ -253,6 +254,10 @@ def _buckets(
         found = runner.aggregate(scope, {"segments": {"terms": chosen, **inner}}, *more)
         by_value = {bucket["key"]: bucket for bucket in found.get("segments", {}).get("buckets", [])}
         return [by_value.get(value) for value in values]
+    if len(page) == 1:
+        # As part of the query, its condition is looked up in the index.
+        answer = runner.search(scope, {"track_total_hits": True, **inner}, *more, page[0].only)
+        return [{**check_aggregations(inner.get("aggs", {}), answer), "doc_count": check_total(answer)}]
     aggs = {f"segment_{k}": {"filter": segment.only, **inner} for k, segment in enumerate(page)}
     found = runner.aggregate(scope, aggs, *more)
     return [found.get(f"segment_{k}") for k in range(len(page))]

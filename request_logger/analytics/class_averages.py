@@ -92,15 +92,20 @@ def macro_interval(name: str, value: float, matrix: Matrix, together: Dependence
 def specificity_interval(value: float, matrix: Matrix, together: Dependence = INDEPENDENT) -> Interval | None:
     """Return the interval of ``specificity_micro``: that of the accuracy, of which it is a linear function.
 
-    Of n documents and K classes, each miss is one of n (K - 1) answers on the other classes. None for another value.
+    Of n documents and K classes, each miss is one of n (K - 1) answers on the other classes. Where a class is rare in
+    these documents they may lack another one: the upper limit is then that for one class more. None for another value.
     """
-    k = len(class_counts({"matrix": matrix}))
+    counts = class_counts({"matrix": matrix})
+    k = len(counts)
     n = sum(sum(row.values()) for row in matrix.values())
     hits = sum(row.get(truth, 0) for truth, row in matrix.items())
     found = share_interval(hits, n, together)
     if found is None or found.error is None or k < 2:
         return None
-    own, low, high = (1 - (1 - share) / (k - 1) for share in (hits / n, found.low, found.high))
+    most = k - 1 + (min(each.support for each in counts.values()) / together.effect < _LEAST_PER_CLASS)
+    own, low, high = (
+        1 - (1 - share) / many for share, many in ((hits / n, k - 1), (found.low, k - 1), (found.high, most))
+    )
     if not math.isclose(value, own, rel_tol=1e-12):
         return None
     return replace(found, low=low, high=high, error=found.error / (k - 1))
@@ -224,11 +229,8 @@ def weighted_interval(
     found = share_interval(hits, n, together)
     if found is None or found.error is None or (n > 1 and not len(drawn) == len(accuracies) > 1):
         return NoInterval.MANY_CELLS
-    spread = float(np.std(accuracies)) if accuracies else 0.0
-    # Of one class, the two are the same.
-    ratio = float(np.std(drawn)) / spread if spread else 1.0
-    accuracy = hits / n
-    low, high = value - ratio * (accuracy - found.low), value + ratio * (found.high - accuracy)
+    ratio = _ratio(drawn, accuracies)
+    low, high = _scaled(value, hits / n, found, ratio)
     if others:
         own = drawn_interval(value, (0.0, 1.0), others, drawn, together)
         if isinstance(own, NoInterval):
@@ -243,11 +245,13 @@ def drawn_interval(
     others: int,
     drawn: Sequence[float],
     together: Dependence = INDEPENDENT,
+    least: int | None = None,
 ) -> Found:
     """Return the interval of any metric of the confusion matrix from its values in drawn matrices.
 
-    ``others`` is the number of documents that are not of the most frequent class. The percentiles are expanded
-    (Hesterberg 2015) by as much as Student's t for these documents is wider than the normal distribution.
+    ``others`` is the number of documents that are not of the most frequent class, ``least`` that of the rarest kind
+    (default: these). The percentiles are expanded (Hesterberg 2015) by as much as Student's t for the others is wider
+    than the normal distribution.
     """
     independent = others / together.effect
     if independent < _LEAST_OTHERS:
@@ -262,7 +266,47 @@ def drawn_interval(
     low, high = max(min(found.low, value), bounds[0]), min(max(found.high, value), bounds[1])
     if low == high:
         return NoInterval.ALL_EQUAL
-    return replace(found, low=low, high=high, error=float(np.std(drawn)) / math.sqrt(together.effect), least=others)
+    return replace(
+        found,
+        low=low,
+        high=high,
+        error=float(np.std(drawn)) / math.sqrt(together.effect),
+        least=others if least is None else least,
+    )
+
+
+def corrected_interval(
+    value: float,
+    hits: float,
+    n: float,
+    others: int,
+    drawn: Sequence[float],
+    accuracies: Sequence[float],
+    together: Dependence = INDEPENDENT,
+    least: int | None = None,
+) -> Found:
+    """Return the interval of kappa or MCC, the accuracy (``hits`` of ``n``) corrected for chance.
+
+    It is that of `drawn_interval`, or as wide as the accuracy's, scaled as in `weighted_interval`, where that is wider:
+    near 1, where few documents are wrong, the draws alone have too many misses.
+    """
+    own = drawn_interval(value, (-1.0, 1.0), others, drawn, together, least)
+    found = share_interval(hits, n, together)
+    if isinstance(own, NoInterval) or found is None or not accuracies:
+        return own
+    low, high = _scaled(value, hits / n, found, _ratio(drawn, accuracies))
+    return replace(own, low=max(min(own.low, low), -1.0), high=min(max(own.high, high), 1.0))
+
+
+def _ratio(drawn: Sequence[float], accuracies: Sequence[float]) -> float:
+    """Return how much more a metric varies in drawn matrices than the accuracy; of one class, the two are the same."""
+    spread = float(np.std(accuracies)) if len(accuracies) else 0.0
+    return float(np.std(drawn)) / spread if spread else 1.0
+
+
+def _scaled(value: float, accuracy: float, found: Interval, ratio: float) -> tuple[float, float]:
+    """Return the limits as far from ``value`` as those of the accuracy are from it, times ``ratio``."""
+    return value - ratio * (accuracy - found.low), value + ratio * (found.high - accuracy)
 
 
 def percentile_interval(values: Sequence[float], level: float = LEVEL) -> Interval:

@@ -32,6 +32,7 @@ from request_logger.analytics.selection import IN_BATCHES, PREDICTION, WITH_FEED
 from request_logger.analytics.surface import Control, Surface
 from request_logger.analytics.tasks import Task, metrics_of
 from request_logger.analytics.vocabularies import DISJOINT, are_disjoint
+from request_logger.common.chunks import chunks
 from request_logger.common.mapped_fields import ORIGIN_KEYWORDS
 from request_logger.common.times import utc_text
 from request_logger.settings import Settings
@@ -47,7 +48,7 @@ MOST_LISTED = 50
 _MOST_READ = 5_000
 # With up to 28 buckets for each deployment these pages stay below the 10,000 buckets that old search engines allow.
 _PAGE = 200
-# Deployments that are judged one by one: each takes a few searches, which only count.
+# Deployments that are counted and judged one by one: each takes a few searches, most of which only count.
 _MOST_ALONE = 5
 # Predictors and scorers of a deployment that are named.
 _MOST_NAMED = 10
@@ -55,7 +56,9 @@ _MOST_NAMED = 10
 _PREDICTORS = {"terms": {"field": PREDICTOR, "size": _MOST_NAMED}}
 _SCORERS = {"terms": {"field": "metrics.scorer", "size": _MOST_NAMED}}
 _REASONS = {"terms": {"field": "metrics.unscorable", "size": 1}}
+_LAST_SEEN = {"max": {"field": PREDICTION_DATE}}
 _UNSCORABLE = exists("metrics.unscorable")
+_SCORED = without(_UNSCORABLE, exists("metrics.scorer"))
 _SOURCES: Mapping[str, str] = {"namespace": NAMESPACE, "deployment": DEPLOYMENT}
 
 
@@ -79,10 +82,7 @@ class Deployment:
     @property
     def only(self) -> Query:
         """The query for its documents."""
-        named = {NAMESPACE: self.namespace, DEPLOYMENT: self.name}
-        lacking = [exists(field) for field, name in named.items() if not name]
-        terms: list[Query] = [{"term": {field: name}} for field, name in named.items() if name]
-        return {"bool": {"filter": terms, "must_not": lacking}}
+        return _only(self.namespace, self.name)
 
     @property
     def target(self) -> str:
@@ -151,17 +151,45 @@ def list_deployments(
 def find_deployments(runner: QueryRunner, scope: Scope) -> Deployments:
     """Return the deployments that have predictions. Raises what :class:`QueryRunner` raises."""
     sources = {name: {"terms": {"field": field, "missing_bucket": True}} for name, field in _SOURCES.items()}
-    aggs = {
-        "predictors": _PREDICTORS,
-        "with_feedback": {"filter": WITH_FEEDBACK},
-        "scored": {"filter": without(_UNSCORABLE, exists("metrics.scorer")), "aggs": {"scorers": _SCORERS}},
-        "in_batches": {"filter": IN_BATCHES},
-        "unscorable": _REASONS,
-        "last_seen": {"max": {"field": PREDICTION_DATE}},
-    }
-    found = [_deployment(each) for each in runner.pages(scope, sources, aggs, PREDICTION, size=_PAGE, most=_MOST_READ)]
+    named = list(runner.pages(scope, sources, None, PREDICTION, size=_PAGE, most=_MOST_READ))
+    if len(named) <= _MOST_ALONE:
+        # In the buckets of all, the same figures take several times as long.
+        found = [_counted_alone(runner, scope, each) for each in named]
+    else:
+        aggs = {
+            "predictors": _PREDICTORS,
+            "with_feedback": {"filter": WITH_FEEDBACK},
+            "scored": {"filter": _SCORED, "aggs": {"scorers": _SCORERS}},
+            "in_batches": {"filter": IN_BATCHES},
+            "unscorable": _REASONS,
+            "last_seen": _LAST_SEEN,
+        }
+        pages = runner.pages(scope, sources, aggs, PREDICTION, size=_PAGE, most=_MOST_READ)
+        found = [_deployment(each) for each in pages]
     found.sort(key=lambda each: (-each.predictions, each.namespace, each.name))
     return Deployments(found, is_cut=len(found) == _MOST_READ)
+
+
+def _only(namespace: str, name: str) -> Query:
+    named = {NAMESPACE: namespace, DEPLOYMENT: name}
+    lacking = [exists(field) for field, value in named.items() if not value]
+    terms: list[Query] = [{"term": {field: value}} for field, value in named.items() if value]
+    return {"bool": {"filter": terms, "must_not": lacking}}
+
+
+def _counted_alone(runner: QueryRunner, scope: Scope, bucket: Mapping[str, Any]) -> Deployment:
+    """Return a deployment by searches of its documents alone; ``bucket`` has its names and predictions."""
+    key = bucket["key"]
+    own = scope.having(_only(str(key.get("namespace") or ""), str(key.get("deployment") or "")), PREDICTION)
+    counts = runner.counts(own, {"with_feedback": WITH_FEEDBACK, "scored": _SCORED, "in_batches": IN_BATCHES})
+    # A document that was written since the predictions were counted must not make a share larger than 1.
+    found = {name: {"doc_count": min(count, int(bucket["doc_count"]))} for name, count in counts.items()}
+    scorers = runner.aggregate(own, {"scorers": _SCORERS}, _SCORED)
+    reasons = runner.aggregate(own, {"unscorable": _REASONS}, _UNSCORABLE)
+    others = runner.aggregate(own, {"predictors": _PREDICTORS, "last_seen": _LAST_SEEN})
+    # Whose indices are deleted meanwhile has no answers.
+    nothing: dict[str, Any] = {"predictors": {}, "last_seen": {}, "unscorable": {}}
+    return _deployment({**nothing, **bucket, **others, **reasons, **found, "scored": {**found["scored"], **scorers}})
 
 
 def _deployment(bucket: Mapping[str, Any]) -> Deployment:
@@ -306,8 +334,10 @@ def _headlines(
     statistics = list(dict.fromkeys([*statistics_of(metrics.values()), *(MATRIX.values() if is_of_classes else ())]))
     segments = [Segment(_key(each), each.target, 0, each.only, {}) for each in known]
     only = scored_by(scorer)
+    at_once = len(segments) if len(segments) > _MOST_ALONE else 1
+    filled = [each for some in chunks(segments, at_once) for each in fill(runner, scope, statistics, some, [only])]
     headlines: dict[str, Report] = {}
-    for each, segment in zip(known, fill(runner, scope, statistics, segments, [only]), strict=True):
+    for each, segment in zip(known, filled, strict=True):
         metric = tasks[_key(each)].shown[0]
         if are_disjoint(segment.answers.get(MATRIX["matrix"])):
             headlines[_key(each)] = {"scorer": scorer, "name": metric.name, "reason": DISJOINT}

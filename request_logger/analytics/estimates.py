@@ -18,6 +18,7 @@ from request_logger.analytics.calibration import calibration_interval, expected_
 from request_logger.analytics.class_averages import (
     MACRO,
     WEIGHTED,
+    corrected_interval,
     drawn_interval,
     macro_interval,
     specificity_interval,
@@ -27,9 +28,9 @@ from request_logger.analytics.intervals import Found, Interval, NoInterval
 from request_logger.analytics.jackknife import Folds, design_effect, jackknife_interval
 from request_logger.analytics.label_averages import interval_of_average
 from request_logger.analytics.matrix_answers import matrix_answers
-from request_logger.analytics.means import mean_interval
+from request_logger.analytics.means import mean_interval, unseen
 from request_logger.analytics.queries import Answers
-from request_logger.analytics.rollups import Moments, Statistic
+from request_logger.analytics.rollups import Moments, MomentSums, Statistic
 from request_logger.analytics.shares import INDEPENDENT, Dependence, auc_interval, f1_interval, share_interval
 from scorers.base import AtMost, Bucket, Count, Having, Metric, Sum, ratio
 from scorers.classification import CELLS, MATRIX
@@ -48,8 +49,16 @@ _OF_FOLDS = (NoInterval.NO_METHOD, NoInterval.MANY_CELLS)
 _COUNTED = {"precision", "recall", "specificity", "f1"}
 # The bound of another metric's error, and a sum that grows with the documents.
 _NO_ESTIMATES = {"auc_bound", "reward_sum"}
+# The field of a loss that documents of a rare class decide: each costs as much as all that were expected. With fewer of
+# them (simulated: with none) its mean is that of the frequent class, which hardly varies.
+_LOSS_OF_CLASSES = "log_loss"
+_LEAST_RARE = 10
+# The field whose large values decide a metric that is not its mean.
+_ERRORS_OF = {"r2": "squared_error"}
 # Each document has one class, and so its one miss is also one false alarm.
 _SAME_AS_ACCURACY = {"recall_weighted", "precision_micro", "recall_micro", "f1_micro"}
+# Accuracies that are corrected for chance.
+_CORRECTED = {"mcc", "kappa"}
 _NOT_DRAWN = {*_SAME_AS_ACCURACY, *MACRO, "specificity_micro", "baseline_accuracy", "confusion_matrix"}
 _ACCURACY = Metric("accuracy of draws", CELLS, lambda v: ratio(sum(v["tp"].values()), v["n"]))
 _BINARY_CELLS = {"true_positive", "false_positive", "false_negative", "true_negative"}
@@ -81,9 +90,11 @@ def statistics_of(metrics: Iterable[Metric]) -> list[Statistic]:
     statistics: dict[Statistic, None] = {}
     for metric in metrics:
         statistics.update(dict.fromkeys(metric.needs.values()))
-        field = mean_field(metric)
+        field = mean_field(metric) or _ERRORS_OF.get(metric.name)
         if field is not None:
             statistics[Moments(field)] = None
+        if field == _LOSS_OF_CLASSES:
+            statistics[_MATRIX_NEED] = None
         if not metric.per_class and set(metric.needs.values()) <= set(CELLS.values()):
             statistics[_MATRIX_NEED] = None
     return list(statistics)
@@ -153,10 +164,12 @@ def with_folds(
 
 def _with_folds(found: Estimate, metric: Metric, answers: Answers, folds: Folds, draws: int) -> Estimate:
     if found.why in _OF_FOLDS:
-        if _has_large_values(metric, answers):
+        spreads = _spreads(metric, answers)
+        if any(mean_interval(spread, (0.0, math.inf)) is NoInterval.LARGE_VALUES for spread in spreads):
             return _with(found, NoInterval.LARGE_VALUES)
         values = [value_of(metric, some) for some in folds.without]
-        return _with(found, jackknife_interval(found.value, values, folds, metric.bounds))
+        more = max(map(unseen, spreads), default=(0.0, 0.0))
+        return _with(found, jackknife_interval(found.value, values, folds, metric.bounds, more))
     if not folds.are_together or found.interval is None:
         return found
     if folds.problem is not None:
@@ -166,11 +179,10 @@ def _with_folds(found: Estimate, metric: Metric, answers: Answers, folds: Folds,
     return _with(replace(found, together=own), interval_of(metric, answers, own, draws))
 
 
-def _has_large_values(metric: Metric, answers: Answers) -> bool:
-    """Return whether a metric is computed from a sum of which a few documents have most of the spread."""
+def _spreads(metric: Metric, answers: Answers) -> list[MomentSums]:
+    """Return the moments of the fields whose sums a metric is computed from, where they are known."""
     sums = (need.field for need in metric.needs.values() if isinstance(need, Sum))
-    known = (answers[Moments(field)] for field in sums if Moments(field) in answers)
-    return any(mean_interval(spread, (0.0, math.inf)) is NoInterval.LARGE_VALUES for spread in known)
+    return [answers[Moments(field)] for field in sums if Moments(field) in answers]
 
 
 def _with(found: Estimate, interval: Found) -> Estimate:
@@ -277,7 +289,13 @@ def _of_matrix(
     values, accuracies = drawn.get(metric.name, []), drawn.get(_ACCURACY.name, [])
     if metric.name in WEIGHTED:
         return weighted_interval(value, matrix, values, accuracies, together)
-    return drawn_interval(value, metric.bounds, n - max(supports), values, together)
+    # Of a class without a miss (or a hit), the folds don't show how its share varies between them.
+    right = {truth: row.get(truth, 0) for truth, row in matrix.items()}
+    least = min(min(right[truth], support - right[truth]) for truth, support in zip(matrix, supports, strict=True))
+    others = n - max(supports)
+    if metric.name in _CORRECTED:
+        return corrected_interval(value, hits, n, others, values, accuracies, together, least)
+    return drawn_interval(value, metric.bounds, others, values, together, least)
 
 
 def is_proportion(metric: Metric, answers: Answers) -> bool:
@@ -293,6 +311,9 @@ def _of_mean(metric: Metric, answers: Answers, field: str, together: Dependence)
     value = value_of(metric, answers)
     if value is None or not spread.n:
         return NoInterval.NO_METHOD
+    others = _others(answers) if field == _LOSS_OF_CLASSES else None
+    if others is not None and others / together.effect < _LEAST_RARE:
+        return NoInterval.RARE_CLASS
     plain = spread.total / spread.n
     if math.isclose(value, plain, rel_tol=1e-12):
         if is_proportion(metric, answers):
@@ -306,6 +327,13 @@ def _of_mean(metric: Metric, answers: Answers, field: str, together: Dependence)
         error = None if found.error is None else found.error / (2 * value)
         return Interval(math.sqrt(found.low), math.sqrt(found.high), found.method, error)
     return NoInterval.NO_METHOD
+
+
+def _others(answers: Answers) -> int | None:
+    """Return the number of documents that are not of the most frequent class; None where their classes are unknown."""
+    matrix: dict[str, dict[str, int]] = answers.get(_MATRIX_NEED) or {}
+    supports = [sum(row.values()) for row in matrix.values()]
+    return sum(supports) - max(supports) if supports and is_single_label(answers, sum(supports)) else None
 
 
 def binary_trials(name: str, answers: Answers) -> tuple[int, int]:

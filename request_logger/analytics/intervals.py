@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from statistics import NormalDist
 
-from request_logger.analytics import t_distribution
 from request_logger.analytics.rollups import MomentSums
 
 # The conventional confidence level.
@@ -46,6 +45,9 @@ class NoInterval(StrEnum):
     SPREAD_UNKNOWN = "the values are so much larger than their spread that their squares can't determine it"
     LARGE_VALUES = "a few large values have most of the spread: the mean of such values needs more documents"
     FEW_OTHERS = "fewer than 5 documents are of other classes than the most frequent one"
+    RARE_CLASS = (
+        "fewer than 10 documents are of other classes than the most frequent one, and theirs are the large losses"
+    )
     FEW_PER_CLASS = "there are fewer than 10 documents per class"
     ONE_CLASS = "there are fewer than two documents of a class"
     MANY_CELLS = "the confusion matrix has more than 400 cells"
@@ -105,12 +107,6 @@ def mean_of(spread: MomentSums) -> Mean | None:
     return Mean(spread.n, mean, rest / (spread.n - 1))
 
 
-def mean_interval(mean: Mean, level: float = LEVEL) -> Interval:
-    """Return Student's interval of a mean: mean ± t s / sqrt(n), with n - 1 degrees of freedom."""
-    half = t_distribution.quantile(level, mean.n - 1) * mean.standard_error
-    return Interval(mean.mean - half, mean.mean + half, "Student t")
-
-
 def mcnemar(only_a: int, only_b: int) -> float:
     """Return the two-sided p-value of McNemar's test: discordant pairs favour both sides equally.
 
@@ -124,9 +120,3 @@ def mcnemar(only_a: int, only_b: int) -> float:
         return math.erfc(abs(only_a - only_b) / math.sqrt(n) / math.sqrt(2))
     tail = sum(math.comb(n, k) for k in range(min(only_a, only_b) + 1))
     return min(1.0, 2 * tail / (1 << n))
-
-
-def normal_interval(value: float, variance: float, method: str) -> Interval:
-    """Return the interval of a normal estimate: value ± z sqrt(variance)."""
-    half = z_of(LEVEL) * math.sqrt(variance)
-    return Interval(value - half, value + half, method)

@@ -162,11 +162,16 @@ def design_effect(values: Sequence[float | None], interval: Interval, folds: Fol
 
 
 def jackknife_interval(
-    whole: float, values: Sequence[float | None], folds: Folds, bounds: tuple[float, float]
+    whole: float,
+    values: Sequence[float | None],
+    folds: Folds,
+    bounds: tuple[float, float],
+    unseen: tuple[float, float] = (0.0, 0.0),
 ) -> Found:
     """Return the interval of a metric from its values without each fold, by Student's t with one less than the folds.
 
-    It is symmetric on a scale that has no bounds: the logarithm of the distance to the one bound, or the logit.
+    It is symmetric on a scale that has no bounds: the logarithm of the distance to the one bound, or the logit; but for
+    ``unseen``, by how much of their lengths the halves towards small and large distances are too short (`means`).
     """
     if folds.problem is not None:
         return folds.problem
@@ -184,7 +189,8 @@ def jackknife_interval(
     if max(squares) > _MOST_OF_ONE * total:
         return NoInterval.LARGE_VALUES
     half = t_distribution.quantile(LEVEL, folds.freedom) * math.sqrt(jackknife_variance(moved))
-    ends = sorted(scale.back(scale.to(whole) + each) for each in (-half, half))
+    more_below, more_above = unseen
+    ends = sorted(scale.back(scale.to(whole) + each) for each in (-half * (1 + more_below), half * (1 + more_above)))
     return Interval(ends[0], ends[1], "jackknife over folds")
 
 

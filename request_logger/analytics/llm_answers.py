@@ -5,15 +5,18 @@ It needs the elements that the decoder of their bodies writes: docs/payloads.md.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 from request_logger.analytics.fields import usable_path
-from request_logger.analytics.intervals import mean_interval, mean_of, wilson
+from request_logger.analytics.intervals import Interval
+from request_logger.analytics.means import mean_interval
 from request_logger.analytics.queries import QueryRunner
 from request_logger.analytics.rollups import MomentSums
 from request_logger.analytics.scope import Query, Scope
 from request_logger.analytics.selection import FAILED, any_of, exists, without
+from request_logger.analytics.shares import share_interval
 from request_logger.analytics.token_prices import TokenPrices
 from request_logger.common.mapped_fields import LATENCY
 
@@ -101,7 +104,7 @@ def _figures(n: int, found: Mapping[str, Any]) -> Json:
         known = found.get("known", {}).get("doc_count", 0)
         if known:
             hits = found[name]["doc_count"]
-            interval = wilson(hits, known)
+            interval = share_interval(hits, known)
             figures[name] = {"value": hits / known, "n": known}
             if interval is not None:
                 figures[name] |= {"low": interval.low, "high": interval.high}
@@ -115,11 +118,10 @@ def _mean(found: Mapping[str, Any]) -> Json | None:
     numbers = (float(found[name] or 0.0) for name in ("sum", "sum_of_squares", "min", "max"))
     sums = MomentSums(int(found["count"]), *numbers)
     figure: Json = {"n": sums.n, "sum": sums.total, "value": sums.total / sums.n}
-    mean = mean_of(sums)
-    if mean is not None and mean.variance > 0.0:
-        interval = mean_interval(mean)
-        figure |= {"low": max(interval.low, 0.0), "high": interval.high}
-    return figure
+    interval = mean_interval(sums, (0.0, math.inf))
+    if isinstance(interval, Interval):
+        return figure | {"low": interval.low, "high": interval.high}
+    return figure | {"no_interval": str(interval)}
 
 
 def _latency(found: Mapping[str, Any]) -> Json | None:

@@ -15,6 +15,11 @@ _ENOUGH = 20
 # Values of 0 or more whose standard deviation is at most so many times their mean (1 for the exponential distribution,
 # 1.4 for squares of normal errors): on the log scale, their mean is close enough to normal whatever the largest one is.
 _MOST_VARIATION = 1.3
+# Up to this one (that of the exponential distribution) `unseen` takes values for errors, from _MOST_VARIATION on for
+# squares.
+_EVEN_VARIATION = 1.0
+# A value that so many documents should have had has occurred in none with a probability of 3 % (exp(-3.5)).
+_UNSEEN_DOCUMENTS = 3.5
 # The exponential function of more is beyond a double.
 _MOST_EXPONENT = 700.0
 
@@ -22,9 +27,10 @@ _MOST_EXPONENT = 700.0
 def mean_interval(spread: MomentSums, bounds: tuple[float, float], together: Dependence = INDEPENDENT) -> Found:
     """Return the interval of the mean of values between ``bounds``.
 
-    With two finite bounds it is symmetric on the logit scale: a skewed distribution then loses most of its skew. For
-    values of one sign it is computed on the log scale, and its limit on the side of the large values allows for the
-    skew that is left (`_skew`).
+    With two finite bounds it is symmetric on the logit scale: a skewed distribution then loses most of its skew. It
+    also allows for values at the bounds that have not occurred. For values of one sign it is computed on the log scale,
+    and its limit on the side of the large values allows for the skew that is left (`_skew`) and for those that have not
+    occurred (`unseen`).
     """
     low, high = bounds
     if math.isfinite(low) and math.isfinite(high) and low <= spread.low and spread.high <= high:
@@ -42,8 +48,9 @@ def mean_interval(spread: MomentSums, bounds: tuple[float, float], together: Dep
         return NoInterval.LARGE_VALUES
     half = _half(mean, together)
     if is_loss:
-        below = min(half / mean.mean, _MOST_EXPONENT)
-        above = min(below * (1 + _skew(mean, together)), _MOST_EXPONENT)
+        more_below, more_above = unseen(spread, together)
+        below = min(half / mean.mean * (1 + more_below), _MOST_EXPONENT)
+        above = min(half / mean.mean * (1 + _skew(mean, together)) * (1 + more_above), _MOST_EXPONENT)
         low, high = mean.mean * math.exp(-below), mean.mean * math.exp(above)
         return Interval(low, high, "Student t, log scale", mean.standard_error)
     return Interval(mean.mean - half, mean.mean + half, "Student t", mean.standard_error)
@@ -72,6 +79,9 @@ def _between(spread: MomentSums, low: float, high: float, together: Dependence) 
     odds = share / (1 - share)
     ratio = math.exp(min(_half(mean, together) / width / (share * (1 - share)), _MOST_EXPONENT))
     below, above = (low + width * each / (1 + each) for each in (odds / ratio, odds * ratio))
+    # Values at a bound that have not occurred may be so many more of all documents.
+    more = min(_UNSEEN_DOCUMENTS * together.effect / spread.n, 1.0)
+    below, above = min(below, mean.mean - more * (mean.mean - low)), max(above, mean.mean + more * (high - mean.mean))
     return Interval(below, above, "Student t, logit scale", mean.standard_error)
 
 
@@ -100,6 +110,25 @@ def _skew(mean: Mean, together: Dependence) -> float:
     quantile = together.quantile(mean.n - 1)
     term = (skewness / 3 - variation / 2) * quantile**2 + skewness / 6
     return term / math.sqrt(mean.n / together.effect) / quantile
+
+
+def unseen(spread: MomentSums, together: Dependence = INDEPENDENT) -> tuple[float, float]:
+    """Return by how much of their lengths both halves of an interval on the log scale are too short, by selection.
+
+    Samples of heavy tails have an interval only where no large value has occurred (`_most_of_one`): theirs are the low
+    means, and those of rare events the ones with more events than expected. The nearer a sample is to that limit the
+    more is missing, and more of values whose variation is that of squares of normal errors (1.4) than of errors
+    themselves (0.8). This is what squares of lognormal values and of Student's t with 3 and 4 degrees of freedom, and
+    the log loss of rare classes, need for a coverage of .93.
+    """
+    mean = mean_of(spread)
+    if mean is None or mean.variance == 0.0 or mean.mean <= 0.0:
+        return 0.0, 0.0
+    share = _dominance(spread, mean) * together.effect
+    nearness = min(share / _most_of_one(mean.n / together.effect), 1.0)
+    variation = math.sqrt(mean.variance) / mean.mean
+    heaviness = min(max((variation - _EVEN_VARIATION) / (_MOST_VARIATION - _EVEN_VARIATION), 0.0), 1.0)
+    return 0.3 * heaviness * nearness, (0.5 + heaviness) * nearness
 
 
 def _dominance(spread: MomentSums, mean: Mean) -> float:

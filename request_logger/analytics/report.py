@@ -323,7 +323,7 @@ def _task(
         )
         found["predicted_actual"] = predicted_actual(runner, scope, task.only)
     if fields and task.shown and has_curves:
-        found["by"] = split_report(runner, scope, task, fields, window_of_parts, together)
+        found["by"] = split_report(runner, scope, task, fields, window_of_parts, together, has_classes=has_classes)
     if fields and task.name == "binary" and has_curves:
         found["fairness"] = fairness_of_task(runner, settings, scope, task, fields[0])
     if options.slices:

@@ -57,6 +57,8 @@ _KEPT = MappingProxyType(
 _DROPPED, _REDACTED, _UNINDEXED, _BYTES, _CONTENT_TYPE = "dropped", "redacted", "unindexed", "bytes", "contentType"
 FIELDS = (*_TEXTS, _CONTENT_TYPE, _BYTES, *_EXTENSIONS, _UNINDEXED, _DROPPED, _REDACTED)
 """All fields of a record that are read and written."""
+BINARY, TEXTS = _BYTES, (*_TEXTS, _CONTENT_TYPE, "component", "recordedTime")
+"""The fields of a record that are bytes, and texts."""
 OBJECTS = ("metadata", "annotations", _UNINDEXED, _DROPPED)
 """The fields that are objects: JSON text in tables."""
 # Go matches names regardless of their case, and versions of KServe before 0.17 write Id and ReqType.

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from request_logger.archives.records import FIELDS, Record, is_record, record_of
+from request_logger.backfill.cells import as_json
 from request_logger.common.times import as_timestamp, time_key, utc_text
 from request_logger.documents.envelope import parse_array, parse_structured
 from request_logger.documents.event import BadEventError, Event, from_structured, kind_of
@@ -52,7 +53,8 @@ def values(path: Path) -> Generator[tuple[int, Value], None, None]:
             # KServe's names, in any case.
             columns = table.columns or ()
             for row in table.rows([name for name in columns if name.lower() in _LOWER_NAMES]):
-                yield row.line, BadEventError(row.error) if row.error else row.values
+                value = row.values if table.has_cells else as_json(row.values)
+                yield row.line, BadEventError(row.error) if row.error else value
     except (OSError, EOFError, zlib.error) as error:
         raise ArchiveError(f"can't be read: {getattr(error, 'strerror', None) or error}") from None
 
@@ -97,8 +99,35 @@ def _text(path: Path) -> Iterator[tuple[int, Value]]:
         if file.peek(2)[:2] != _MAGIC:
             yield from _json(file)
             return
-        with gzip.GzipFile(fileobj=file) as inflated, io.BufferedReader(inflated) as reader:
-            yield from _json(reader)
+        inflated = _Inflated(file)
+        with io.BufferedReader(inflated) as reader:
+            try:
+                yield from _json(reader)
+            except ArchiveError:
+                if inflated.problem is None:
+                    raise
+        if inflated.problem is not None:
+            raise inflated.problem
+
+
+class _Inflated(io.RawIOBase):
+    """The content of a gzip file up to the place where it is damaged; ``problem`` says how it is."""
+
+    def __init__(self, file: io.BufferedReader[Any]) -> None:
+        self.problem: Exception | None = None
+        self._file = gzip.GzipFile(fileobj=file)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        if self.problem is None:
+            try:
+                # One read at most: what was inflated before the error is returned.
+                return self._file.readinto1(buffer)
+            except (OSError, EOFError, zlib.error) as error:
+                self.problem = error
+        return 0
 
 
 def _json(file: io.BufferedReader[Any]) -> Iterator[tuple[int, Value]]:

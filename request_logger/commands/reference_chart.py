@@ -36,8 +36,9 @@ def chart_schema() -> str:
         "networkPolicy": _FLAG,
         "monitoring": _FLAG,
         "prune": _closed({key: {**_TEXT, "pattern": "^([0-9]+[dhw])?$"} for key in ("olderThan", "payloadsOlderThan")}),
-        # Helm adds it for charts that others depend on.
+        # Helm adds it for charts that others depend on; the condition of that dependency is a value of this chart, too.
         "global": {"type": "object"},
+        "enabled": {"const": True},
     }
     schema = {"$schema": "http://json-schema.org/draft-07/schema#", **_closed(values)}
     return json.dumps(schema, indent=1)

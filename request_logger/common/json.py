@@ -115,9 +115,17 @@ def dumps(value: Any, *, sort_keys: bool = False) -> bytes:
     Numbers that are not finite become null, lone surrogates question marks; a `JsonText` is copied; other types are
     converted by `plain`.
     """
+    options = orjson.OPT_SORT_KEYS if sort_keys else 0
     try:
-        options = orjson.OPT_NON_STR_KEYS | (orjson.OPT_SORT_KEYS if sort_keys else 0)
         return orjson.dumps(value, _fragment, options)
+    except Exception:
+        return _dumps_any(value, options, sort_keys=sort_keys)
+
+
+def _dumps_any(value: Any, options: int, *, sort_keys: bool) -> bytes:
+    try:
+        # An own attempt, since with this option all objects take twice as long.
+        return orjson.dumps(value, _fragment, options | orjson.OPT_NON_STR_KEYS)
     except Exception:  # an integer beyond 64 bits, a lone surrogate, an object of user code
         return json.dumps(plain(value), ensure_ascii=False, sort_keys=sort_keys).encode("utf-8", "replace")
 

@@ -6,7 +6,7 @@ text needs no memory besides.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,20 @@ def counted(raw: bytes | bytearray, characters: bytes, start: int = 0, end: int 
         for number, character in enumerate(characters):
             found[number] += int(np.count_nonzero(piece == character))
     return found
+
+
+def weight(raw: bytes | bytearray, weights: Mapping[int, int], start: int = 0, end: int | None = None) -> int:
+    """Return the sum of the weights of all characters in a text, or in a slice of it."""
+    end = len(raw) if end is None else end
+    total = 0
+    if end - start < _VECTOR_BYTES:
+        # This runs for every event.
+        for character, each in weights.items():
+            total += each * raw.count(character, start, end)
+        return total
+    for each, count in zip(weights.values(), counted(raw, bytes(weights), start, end), strict=True):
+        total += each * count
+    return total
 
 
 def is_deeper(raw: bytes, depth: int) -> bool:

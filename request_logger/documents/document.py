@@ -209,7 +209,7 @@ def _latest(name: str, nodes: dict[str, Document], node: str) -> tuple[str, Docu
 def _leading_part(document: Document) -> str:
     """Return the name of the part that determines the document's @timestamp; empty if it has no part."""
     for name in PARTS:
-        if isinstance(document.get(name), dict):
+        if name in document and isinstance(document[name], dict):
             return name
     return ""
 

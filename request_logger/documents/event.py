@@ -342,7 +342,7 @@ def _text(value: str) -> str:
 
 def kind_of(value: Any) -> str:
     """Return the kind of a JSON value, for errors that must not quote it."""
-    names = {dict: "an object", list: "an array", str: "text", bool: "a boolean", type(None): "null"}
+    names = {dict: "an object", list: "an array", str: "text", bytes: "bytes", bool: "a boolean", type(None): "null"}
     return names.get(type(value), "a number")
 
 

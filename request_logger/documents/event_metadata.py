@@ -115,6 +115,8 @@ def extended_rows(contents: list[Fields], extensions: Fields, most_bytes: int) -
     if len(contents) > 1 and extensions and len(contents) * len(dumps(extensions)) > most_bytes:
         few = {name: extensions[name] for name in (COMPONENT, RECORDED, STATUS) if name in extensions}
         return [with_extensions(content, few if row else extensions) for row, content in enumerate(contents)]
+    if not extensions and len(contents) == 1 and _NAMED_FIELDS.isdisjoint(contents[0]):
+        return contents
     return [with_extensions(content, extensions) for content in contents]
 
 

@@ -17,7 +17,7 @@ FOLD = "fold"
 # less than that, and cost as many more buckets in a search.
 FOLDS = 20
 # Drift messages belong to no prediction.
-_OF_PREDICTIONS = tuple(name for name in PARTS if name != "drift")
+_OF_PREDICTIONS = frozenset(PARTS) - {"drift"}
 
 
 def with_fold(document: Document, key: str = "") -> Document:
@@ -26,7 +26,7 @@ def with_fold(document: Document, key: str = "") -> Document:
     ``key`` is the path of the field that documents of one group share, such as ``request.elements.customer``. The fold
     of a document without it, and with an empty ``key``, is that of its request id.
     """
-    if not any(name in document for name in _OF_PREDICTIONS):
+    if _OF_PREDICTIONS.isdisjoint(document):
         return document
     shared = _text_at(document, key) if key else None
     if shared is None:

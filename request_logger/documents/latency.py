@@ -25,7 +25,7 @@ def with_latency(document: Document) -> Document:
     Unchanged if it is no call of a language model, if one of the two has no usable time, or the order is reversed; if
     several nodes of a graph answered, whose request and response need not belong together; and if it has it already.
     """
-    seconds = None if "nodes" in document else _seconds(document)
+    seconds = None if "nodes" in document or "response" not in document else _seconds(document)
     if seconds == document.get(LATENCY):
         return document
     rest = {name: value for name, value in document.items() if name != LATENCY}

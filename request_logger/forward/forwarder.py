@@ -100,7 +100,7 @@ class Forwarder:
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._drain_until = 0.0
-        self._report_at = 0.0
+        self._add_at = self._report_at = 0.0
         self._was_failing = False
         self._senders = [
             threading.Thread(target=self._send, name=f"forward-{number}", daemon=True) for number in range(connections)
@@ -138,13 +138,12 @@ class Forwarder:
     def _run(self) -> None:
         while not self._stopping.is_set():
             self._guarded(self._turn)
-            self._wake.wait(_TURN_SECONDS)
+            self._wake.wait(max(self._add_at - time.monotonic(), 0))
             self._wake.clear()
         self._guarded(self._drain)
         for _ in self._senders:
             self._jobs.put(None)
         self._guarded(self._outbox.close)
-        self._sink.close()
 
     def _guarded(self, action: Callable[[], None]) -> None:
         """Run a function of the thread, which goes on after an error: the next turn tries again."""
@@ -154,12 +153,15 @@ class Forwarder:
             self._telemetry.happened("forward_error", "", f"{type(error).__name__}: {error}")
 
     def _turn(self) -> None:
-        self._add_arrived()
+        now = time.monotonic()
+        # Each addition is an fsync, and a turn may follow the previous one at once.
+        if now >= self._add_at:
+            self._add_at = now + _TURN_SECONDS
+            self._add_arrived()
         self._take_results()
         self._hand_out()
         # Last, since it fails on a disk that can't be written: what is on it is sent anyway.
         self._outbox.settle()
-        now = time.monotonic()
         if now >= self._report_at:
             self._report_at = now + _REPORT_SECONDS
             self._report()
@@ -271,6 +273,7 @@ class Forwarder:
             self._results.put((number, self._sink.send(message)))
             if self._jobs.qsize() < len(self._senders):
                 self._wake.set()
+        self._sink.close()
 
 
 def new_forwarder(settings: Settings, folder: str, telemetry: Telemetry) -> Forwarder | None:
@@ -284,7 +287,7 @@ def new_forwarder(settings: Settings, folder: str, telemetry: Telemetry) -> Forw
         return None
     headers = parse_header_lines(settings.forward_headers)
     connections = settings.forward_connections
-    sink = Sink(settings.forward_url, headers, settings.forward_timeout_seconds, connections)
+    sink = Sink(settings.forward_url, headers, settings.forward_timeout_seconds)
 
     def dropped() -> None:
         telemetry.forwarded.labels("dropped").inc()

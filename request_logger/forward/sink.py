@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import ssl
+import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
-from urllib.parse import urlsplit
+from functools import partial
+from urllib.parse import quote, urlsplit
 
-import urllib3
-
+from request_logger.forward.connection import Connection, head_of
 from request_logger.forward.message import FORWARDED, Message
 
-# An answer is read up to here, so that its connection can be used again; the rest of a longer one is not read.
-_MOST_ANSWER_BYTES = 64 * 2**10
-_CONNECT_SECONDS = 5.0
+_USER_AGENT = "request-logger"
+# What path and query may have in addition to letters, digits and -._~ (RFC 3986), and escapes.
+_URL_CHARACTERS = "/?:@!$&'()*+,;=%"
 # They say that the credentials or the time are wrong, not the event.
 _RETRIED = frozenset((401, 407, 408, 425, 429))
 # A longer Retry-After is not waited for: it may be a mistake.
@@ -42,56 +44,47 @@ SENT = Outcome(Verdict.SENT)
 
 
 class Sink:
-    """The receiver, with a pool of connections. Thread-safe."""
+    """The receiver. Thread-safe: each thread that sends has a connection of its own."""
 
-    def __init__(self, url: str, headers: dict[str, str], timeout: float, connections: int) -> None:
-        self._target = _target(url)
-        self._headers = {**headers, FORWARDED: "1"}
-        # One host's pool, not a manager of pools, which costs a fifth more CPU per request.
-        self._pool = urllib3.connection_from_url(
-            url,
-            maxsize=connections,
-            timeout=urllib3.Timeout(connect=min(_CONNECT_SECONDS, timeout), read=timeout),
-        )
+    def __init__(self, url: str, headers: Mapping[str, str], timeout: float) -> None:
+        parts = urlsplit(url)
+        self._authority = _ascii(parts.netloc)
+        self._target = quote((parts.path or "/") + (f"?{parts.query}" if parts.query else ""), safe=_URL_CHARACTERS)
+        self._headers = {"accept-encoding": "identity", "user-agent": _USER_AGENT, **headers, FORWARDED: "1"}
+        is_tls = parts.scheme == "https"
+        port = parts.port or (443 if is_tls else 80)
+        tls = ssl.create_default_context() if is_tls else None
+        self._threads = threading.local()
+        self._connect = partial(Connection, parts.hostname or "", port, tls, timeout)
 
     def send(self, message: Message) -> Outcome:
         """Send a message once."""
         try:
-            answer = self._pool.urlopen(
-                "POST",
-                self._target,
-                body=message.body,
-                headers={**message.headers, **self._headers},
-                retries=False,
-                redirect=False,
-                preload_content=False,
-            )
-            _read(answer)
+            headers = {**message.headers, **self._headers}
+            head = head_of(self._target, self._authority, headers, len(message.body))
+        except ValueError:
+            return Outcome(Verdict.REFUSED, "its headers can't be sent")
+        try:
+            if not hasattr(self._threads, "connection"):
+                self._threads.connection = self._connect()
+            status, retry_after = self._threads.connection.send(head, message.body)
         except Exception as error:
             # Whatever the connection or its answer does must not end the thread that sends.
-            if isinstance(error, ValueError) and not isinstance(error, (urllib3.exceptions.HTTPError, UnicodeError)):
-                # http.client's error for an invalid header. The others are about the receiver's name.
-                return Outcome(Verdict.REFUSED, "its headers can't be sent")
             return Outcome(Verdict.RETRY, type(error).__name__)
-        return _outcome(answer.status, answer.headers.get("retry-after"))
+        return _outcome(status, retry_after)
 
     def close(self) -> None:
-        """Close idle connections."""
-        self._pool.close()
+        """Close the connection of the thread that calls it."""
+        if hasattr(self._threads, "connection"):
+            self._threads.connection.close()
 
 
-def _target(url: str) -> str:
-    """Return path and query of a URL."""
-    parts = urlsplit(url)
-    return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-
-
-def _read(answer: Any) -> None:
-    answer.read(_MOST_ANSWER_BYTES, decode_content=False)
-    if answer.read(1, decode_content=False):
-        answer.close()
-    else:
-        answer.release_conn()
+def _ascii(authority: str) -> str:
+    """Return host and port as they are in a header. A name that is none can't be connected to, either."""
+    try:
+        return authority.encode("idna").decode()
+    except UnicodeError:
+        return authority.encode("ascii", "replace").decode()
 
 
 def _outcome(status: int, retry_after: str | None) -> Outcome:

@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from operator import mul
 from types import TracebackType
 from typing import Self
 
-from request_logger.common.json_scan import counted
+from request_logger.common.json_scan import weight
 from request_logger.documents.event import BadEventError
 from request_logger.store.changes import StoreUnavailableError
 
@@ -133,9 +132,7 @@ def parsed_bytes(raw: bytes | bytearray, start: int = 0, end: int | None = None)
     """
     end = len(raw) if end is None else end
     is_narrow = end - start == len(raw) and raw.isascii()
-    counts = counted(raw, bytes(_CREATING), start, end)
-    created: int = sum(map(mul, counts, _CREATING.values()))
-    return created + (end - start) * (1 if is_narrow else _WIDEST_CHARACTER_BYTES)
+    return weight(raw, _CREATING, start, end) + (end - start) * (1 if is_narrow else _WIDEST_CHARACTER_BYTES)
 
 
 def event_bytes(raw: bytes | None) -> int:

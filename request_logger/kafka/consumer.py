@@ -26,7 +26,7 @@ from request_logger.ingest.redaction import Redactor
 from request_logger.kafka.binding import forwarded, prepared
 from request_logger.kafka.config import consumer_config, group_of, topics
 from request_logger.kafka.dead_letters import DeadLetters
-from request_logger.kafka.messages import names, record_of
+from request_logger.kafka.messages import keys_of, names, record_of
 from request_logger.kafka.offsets import Offsets
 from request_logger.kafka.pacing import Pacing
 from request_logger.kafka.partition import NOT_SENT, Partition, PendingRecord
@@ -194,11 +194,11 @@ class KafkaConsumer:
         self._ahead = ahead
 
     def _is_busy(self) -> bool:
-        heads = [partition.head for partition in self._partitions.values()]
+        heads = (partition.head for partition in self._partitions.values())
         return any(head is not None and head.future is not NOT_SENT and not head.future.done() for head in heads)
 
     def _take(self, messages: Sequence[Message]) -> None:
-        """Add the records that were read to their partitions, to be submitted by `_submit_new`."""
+        """Add the records that were read to their partitions, and to those that are to be submitted."""
         counts: dict[tuple[str, int], int] = {}
         for message in messages:
             error = message.error()
@@ -216,11 +216,6 @@ class KafkaConsumer:
                 self._new.append(pending)
         for (topic, number), count in counts.items():
             self._telemetry.consumed.labels(topic, number).inc(count)
-
-    def _submit_new(self) -> None:
-        new, self._new = self._new, []
-        for pending in new:
-            pending.start()
 
     def _pending_record(self, record: Record) -> PendingRecord:
         telemetry = self._events_telemetry
@@ -326,7 +321,9 @@ class KafkaConsumer:
         # Polling keeps the membership; a record that was prefetched before the pause may still arrive.
         message = self._consumer.poll(0)
         self._take([message] if message is not None else [])
-        self._submit_new()
+        new, self._new = self._new, []
+        for pending in new:
+            pending.start()
         self._wait_for_any(_POLL_SECONDS / 4)
 
     def _resume(self) -> None:
@@ -350,20 +347,24 @@ class KafkaConsumer:
 
     def _assigned(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
         self._joined = True
-        for partition in partitions:
-            self._partitions[partition.topic, partition.partition] = Partition(partition.topic, partition.partition)
-        self._pacing.assigned((partition.topic, partition.partition) for partition in partitions)
+        keys = keys_of(partitions)
+        self._partitions |= {key: Partition(*key) for key in keys}
+        self._pacing.assigned(keys)
         self._telemetry.rebalances.labels("assigned").inc(len(partitions))
         log.info("assigned: %s", names(partitions))
 
     def _revoked(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
-        """Wait for the pending records of these partitions and commit them, before another member gets them."""
-        keys = [(partition.topic, partition.partition) for partition in partitions]
+        """Wait for the submitted records of these partitions and commit them, before another member gets them.
+
+        Those that are held are not submitted: the other member reads them again, in step with their group.
+        """
+        keys = keys_of(partitions)
         leaving = [known for key in keys if (known := self._partitions.get(key))]
         deadline = time.monotonic() + self._settings.store_timeout_seconds
+        for partition in leaving:
+            partition.forget_unsent()
         # Rebalances may happen in the middle of a read.
-        self._new = [*self._pacing.all(), *self._new]
-        self._submit_new()
+        self._new = [each for each in self._new if (each.record.topic, each.record.partition) not in keys]
         while any(leaving) and time.monotonic() < deadline:
             self._dead_letters.flush()
             for partition in leaving:
@@ -380,12 +381,13 @@ class KafkaConsumer:
         self._drop(partitions, "lost")
 
     def _drop(self, partitions: Sequence[TopicPartition], what: str) -> None:
-        for partition in partitions:
-            self._partitions.pop((partition.topic, partition.partition), None)
-            self._paused.discard((partition.topic, partition.partition))
-            self._ahead.discard((partition.topic, partition.partition))
-            self._offsets.forget((partition.topic, partition.partition))
-        self._pacing.dropped((partition.topic, partition.partition) for partition in partitions)
+        keys = keys_of(partitions)
+        for key in keys:
+            self._partitions.pop(key, None)
+            self._paused.discard(key)
+            self._ahead.discard(key)
+            self._offsets.forget(key)
+        self._pacing.dropped(keys)
         self._telemetry.paused.set(int(bool(self._paused)))
         self._telemetry.rebalances.labels(what).inc(len(partitions))
         log.info("%s: %s", what, names(partitions))

@@ -14,7 +14,7 @@ from typing import Any
 
 from request_logger.common.json import dumps
 from request_logger.common.times import instant
-from request_logger.documents.event import BadEventError, Event, from_attributes, kept_body
+from request_logger.documents.event import BadEventError, Event, IgnoredEventError, from_attributes, kept_body
 from request_logger.kafka.record import Record
 from request_logger.settings import Settings
 
@@ -27,6 +27,8 @@ _JSON = "application/json"
 _PROTOBUF = "application/x-protobuf"
 # A failed prediction has no HTTP status in Kafka; any status over 399 says that it is none (docs/connect-kserve.md).
 _ERROR_STATUS = 500
+# How the error of a pipeline itself starts: a step was visited too often.
+_PIPELINE_ERROR = "ERROR:"
 # Confluent's wire format: a zero byte and the id of the schema. Neither JSON nor protobuf starts with a zero byte.
 _MAGIC = 0
 _FRAME = 5
@@ -75,22 +77,24 @@ def event_of(record: Record, resource: Resource, settings: Settings) -> Event:
 def attributes_of(record: Record, resource: Resource) -> tuple[dict[str, Any], bytes, str]:
     """Return a record as CloudEvents attributes, the message without its frame, and its content type.
 
-    Raises BadEventError as `event_of` does.
+    Raises BadEventError as `event_of` does, and IgnoredEventError for a record without a value.
     """
-    headers = {name.lower(): value for name, value in record.headers if value is not None}
+    if record.is_tombstone:
+        raise IgnoredEventError("tombstone", "value: missing; a record without a value deletes its key")
+    headers = _headers(record)
     attributes: dict[str, Any] = {
         "source": record.topic,
         "namespace": resource.namespace,
         "requestid": _request_id(record, resource, headers),
         "traceparent": _text(headers.get("traceparent")),
-        "metadata": _metadata(headers),
+        "metadata": _metadata(record),
     }
     if record.timestamp is not None:
         attributes["time"] = instant(record.timestamp)
     if resource.kind == "errors":
-        kind, name = _failed(headers)
-        failure = {"error": record.value.decode("utf-8", "replace"), "model": _text(headers.get(_FAILED))}
-        value, content_type = dumps(failure), _JSON
+        text = _text(record.value)
+        kind, name, model = _failed(headers, text)
+        value, content_type = dumps({"error": text, **({"model": model} if model else {})}), _JSON
         attributes |= {"type": _TYPES["outputs"], "statuscode": _ERROR_STATUS}
     else:
         kind, name = resource.kind, resource.name
@@ -104,47 +108,73 @@ def _text(value: bytes | None) -> str:
     return value.decode("utf-8", "replace") if value else ""
 
 
+def _headers(record: Record) -> dict[str, bytes]:
+    """Return the first value of each header: a model server may have added others, which Core 2 appends."""
+    found: dict[str, bytes] = {}
+    for name, value in record.headers:
+        if value is not None:
+            found.setdefault(name.lower(), value)
+    return found
+
+
 def _request_id(record: Record, resource: Resource, headers: dict[str, bytes]) -> str:
-    """Return the id in the header, else at the end of the key ``<partition>.<resource>.<id>``."""
+    """Return the id in the header, else at the end of the key ``<partition>.<resource>.<id>``.
+
+    The first versions of Core 2 wrote keys without the partition.
+    """
     found = _text(headers.get(_REQUEST_ID))
     if found:
         return found
     key = _text(record.key)
     for name in (_text(headers.get(_PIPELINE)), resource.name, _text(headers.get(_FAILED))):
-        before, _, after = key.partition(f".{name}.") if name else ("", "", "")
-        if before and after:
-            return after
+        match = re.match(rf"(?:\d+\.)?{re.escape(name)}\.(.+)", key, re.DOTALL) if name else None
+        if match:
+            return match[1]
     found = key.rpartition(".")[2]
     if not found:
         raise BadEventError(f"{_REQUEST_ID}: missing, and so is a key; expected the id of the request in one of them")
     return found
 
 
-def _metadata(headers: dict[str, bytes]) -> dict[str, list[str]]:
-    """Return the headers of the request, and the pipeline that a model's record belongs to."""
-    return {
-        name: [_text(value)]
-        for name, value in headers.items()
-        if (name.startswith("x-") and name != _REQUEST_ID) or name == _PIPELINE
-    }
+def _metadata(record: Record) -> dict[str, list[str]]:
+    """Return the headers of the request with all their values, and the pipeline that a model's record belongs to."""
+    found: dict[str, list[str]] = {}
+    for given, value in record.headers:
+        name = given.lower()
+        if value is not None and ((name.startswith("x-") and name != _REQUEST_ID) or name == _PIPELINE):
+            found.setdefault(name, []).append(_text(value))
+    return found
 
 
-def _failed(headers: dict[str, bytes]) -> tuple[str, str]:
-    """Return kind and name of what failed: the pipeline, or the model where it was called without one."""
+def _failed(headers: dict[str, bytes], error: str) -> tuple[str, str, str]:
+    """Return kind and name of what failed: the pipeline, or the model where it was called without one; and its model.
+
+    The header ``pipeline`` has the model's name where there is no pipeline; a pipeline and its steps never have the
+    same name. Where a pipeline itself fails, both headers have its name.
+    """
     pipeline, model = _text(headers.get(_PIPELINE)), _text(headers.get(_FAILED))
     if not pipeline and not model:
         raise BadEventError(f"{_FAILED}: missing; expected the name of the model that failed")
-    return ("pipeline", pipeline) if pipeline else ("model", model)
+    if pipeline == model and error.startswith(_PIPELINE_ERROR):
+        return "pipeline", pipeline, ""
+    return ("pipeline", pipeline, model) if pipeline and pipeline != model else ("model", model, model)
 
 
 def _message(value: bytes, infer_type: str) -> tuple[bytes, str]:
     """Return a V2 message without its frame, and its content type."""
     is_framed = len(value) > _FRAME and value[0] == _MAGIC
     message = value[_FRAME:] if is_framed else value
-    is_json = infer_type.startswith("json/") if infer_type else message.lstrip()[:1] in (b"{", b"[")
-    if is_json:
+    if infer_type.startswith("json/") or (not infer_type.startswith("proto/") and _is_json(message)):
         return message, _JSON
     return (_without_indexes(message) if is_framed else message), _PROTOBUF
+
+
+def _is_json(message: bytes) -> bool:
+    """Return whether a message looks like JSON. Protobuf may start with white space and a brace: a length follows."""
+    if message[:1] in (b"{", b"["):
+        return True
+    text = message.strip()
+    return text[:1] + text[-1:] in (b"{}", b"[]")
 
 
 def _without_indexes(message: bytes) -> bytes:

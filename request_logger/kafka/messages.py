@@ -22,7 +22,13 @@ def record_of(message: Message) -> Record:
         key=message.key(),
         headers=tuple(message.headers() or ()),  # type: ignore[arg-type]
         value=value or b"",
+        is_tombstone=value is None,
     )
+
+
+def keys_of(partitions: Sequence[TopicPartition]) -> list[tuple[str, int]]:
+    """Return topic and number of partitions."""
+    return [(partition.topic, partition.partition) for partition in partitions]
 
 
 def names(partitions: Sequence[TopicPartition]) -> str:

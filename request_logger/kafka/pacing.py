@@ -2,24 +2,32 @@
 
 Kafka gives each partition about as many bytes at a time, so the topic with the smaller records runs ahead, the farther
 the longer the backlog. Records that are ahead of another topic of their group, by their timestamps, are held until that
-one has caught up; a partition with many of them is paused. Nothing is held for a topic without a backlog, nor for one
-from which nothing comes, nor for longer than `MOST_HELD_SECONDS`.
+one has caught up, and a request until the response with its key is read; a partition with many held records is paused.
+Nothing is held for a topic without a backlog, nor for one from which nothing comes, nor for longer than
+`MOST_HELD_SECONDS`.
 """
 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Iterable
 from dataclasses import dataclass
+from itertools import chain
 
 from request_logger.kafka.partition import PendingRecord
 
 Key = tuple[str, int]
+# Since when a record is held, in the time spent reading, and the record.
+_Held = tuple[float, PendingRecord]
 
 MOST_HELD_SECONDS = 5.0
 """The longest that a record is held, whatever the timestamps: producers' clocks may differ.
 
 It is the time spent reading, as for silence: with a backlog a turn of the consumer alone may take so long."""
+MOST_APART_MILLISECONDS = 1000
+"""A record is held until one of its group with the same key is read, or all are read this much further: most
+predictions take less time, and one that failed has no response."""
 SILENT_SECONDS = 2.0
 """A partition from which no record came for so long is not waited for: its leader may be gone."""
 FEW = 10
@@ -28,10 +36,13 @@ FEW = 10
 _FREE_SECONDS = 60.0
 LEAST_SHARE = 100
 """A pause discards what was fetched, so no partition is paused for fewer held records."""
-# A turn of the consumer may take seconds in which it reads nothing: no silence of Kafka's. With a backlog, so many
-# records count as a second: on a busy machine they take longer, and every partition has its share of them.
+# A turn of the consumer may take seconds in which it reads nothing: no silence of Kafka's.
 _MOST_TURN_SECONDS = 0.25
-_BACKLOG_RECORDS, _RECORDS_PER_SECOND = 500, 5000
+# Where a backlog is read, so many records count as a second: on a busy machine they take longer, and every partition
+# has its share of them.
+_BACKLOG_RECORDS, _RECORDS_PER_SECOND = 100, 5000
+# How often those groups are looked at of which nothing came, for records that are held too long.
+_ALL_SECONDS = 0.2
 
 
 @dataclass(slots=True)
@@ -62,12 +73,16 @@ class Pacing:
         self._turn_at = 0.0
         self._places: dict[Key, _Place] = {}
         self._free_until: dict[Hashable, float] = {}
-        self._held: list[tuple[float, PendingRecord]] = []
+        self._held: dict[Hashable, list[_Held]] = {}
+        self._bytes: dict[Hashable, int] = {}
+        # The limits of the last turn, and when all groups were looked at.
+        self._limits_then: dict[Hashable, float] = {}
+        self._all_at = 0.0
 
     @property
     def held(self) -> int:
         """How many records are held."""
-        return len(self._held)
+        return sum(map(len, self._held.values()))
 
     def assigned(self, keys: Iterable[Key]) -> None:
         """Add partitions."""
@@ -77,9 +92,10 @@ class Pacing:
                 self._places[key] = _Place(group, self._reading)
 
     def dropped(self, keys: Iterable[Key]) -> None:
-        """Remove partitions that another member has now."""
-        for key in keys:
-            self._places.pop(key, None)
+        """Remove partitions and their held records: another member reads them again, in step."""
+        gone = {key: place for key in keys if (place := self._places.pop(key, None)) is not None}
+        for group in {place.group for place in gone.values()}:
+            self._hold(group, [each for each in self._held.get(group, ()) if _key(each[1]) not in gone])
 
     def due(
         self, new: list[PendingRecord], high_offset: Callable[[Key], int | None], now: float
@@ -90,52 +106,93 @@ class Pacing:
         """
         if not self._places:
             return new
-        most = len(new) / _RECORDS_PER_SECOND if len(new) >= _BACKLOG_RECORDS else _MOST_TURN_SECONDS
-        self._reading += min(now - self._turn_at, most)
-        self._turn_at = now
-        for pending in new:
-            place = self._places.get((pending.record.topic, pending.record.partition))
-            if place is not None:
-                place.read_at, place.offset = self._reading, pending.record.offset + 1
-                if pending.record.timestamp is not None:
-                    place.timestamp = pending.record.timestamp
-        candidates = [*self._held, *((self._reading, pending) for pending in new)]
-        if not candidates:
-            return []
+        self._read(new, high_offset, now)
         limits = self._limits(high_offset)
-        due, held = [], []
-        for since, pending in candidates:
-            record = pending.record
-            place = self._places.get((record.topic, record.partition))
-            if place is None or record.timestamp is None or record.timestamp <= limits.get(place.group, math.inf):
-                due.append(pending)
-            elif self._reading - since > MOST_HELD_SECONDS:
-                self._free_until[place.group] = self._reading + _FREE_SECONDS
+        due: list[PendingRecord] = []
+        # Only these groups are looked at: with many held records, a turn that reads few would cost much per record.
+        changed: dict[Hashable, list[_Held]] = {
+            group: [] for group in self._held if limits.get(group) != self._limits_then.get(group)
+        }
+        if self._reading - self._all_at >= _ALL_SECONDS:
+            self._all_at = self._reading
+            changed = {group: [] for group in self._held}
+        for pending in new:
+            place = self._places.get(_key(pending))
+            if place is None or pending.record.timestamp is None:
                 due.append(pending)
             else:
-                held.append((since, pending))
-        due += self._keep(held)
+                changed.setdefault(place.group, []).append((self._reading, pending))
+        for group, candidates in changed.items():
+            due += self._split(group, [*self._held.get(group, ()), *candidates], limits.get(group, math.inf))
+        self._limits_then = limits
+        due += self._overflow()
         due.sort(key=_timestamp)
         return due
 
-    def _keep(self, held: list[tuple[float, PendingRecord]]) -> list[PendingRecord]:
-        """Hold records; return the oldest of them, by their timestamps, where there are too many."""
-        held.sort(key=lambda each: _timestamp(each[1]))
-        size, first = sum(pending.weight for _, pending in held), 0
-        while first < len(held) and (len(held) - first > self._most_held or size > self._most_bytes):
+    def _read(self, new: list[PendingRecord], high_offset: Callable[[Key], int | None], now: float) -> None:
+        """Note how far the partitions are read, and the time that it took."""
+        read: dict[Key, _Place] = {}
+        for pending in new:
+            place = self._places.get(_key(pending))
+            if place is not None:
+                read[_key(pending)] = place
+                place.offset = pending.record.offset + 1
+                if pending.record.timestamp is not None:
+                    place.timestamp = pending.record.timestamp
+        backlog = sum((high_offset(key) or 0) - place.offset for key, place in read.items())
+        most = len(new) / _RECORDS_PER_SECOND if backlog >= _BACKLOG_RECORDS else _MOST_TURN_SECONDS
+        self._reading += min(now - self._turn_at, most)
+        self._turn_at = now
+        for place in read.values():
+            place.read_at = self._reading
+
+    def _split(self, group: Hashable, candidates: list[_Held], limit: float) -> list[PendingRecord]:
+        """Return the records of a group that are due, and hold the others."""
+        if limit == math.inf:
+            self._hold(group, [])
+            return [pending for _, pending in candidates]
+        known = Counter(pending.record.key for _, pending in candidates)
+        due, held = [], []
+        for since, pending in candidates:
+            ahead = _timestamp(pending) - limit
+            is_alone = pending.record.key is not None and known[pending.record.key] == 1
+            if ahead <= (-MOST_APART_MILLISECONDS if is_alone else 0):
+                due.append(pending)
+            elif self._reading - since > MOST_HELD_SECONDS:
+                if ahead > 0:
+                    self._free_until[group] = self._reading + _FREE_SECONDS
+                due.append(pending)
+            else:
+                held.append((since, pending))
+        self._hold(group, held)
+        return due
+
+    def _hold(self, group: Hashable, held: list[_Held]) -> None:
+        """Hold these records of a group, and no others."""
+        self._held.pop(group, None)
+        self._bytes.pop(group, None)
+        if held:
+            self._held[group] = held
+            self._bytes[group] = sum(pending.weight for _, pending in held)
+        counts = Counter(_key(pending) for _, pending in held)
+        for key, place in self._places.items():
+            if place.group == group:
+                place.held = counts[key]
+
+    def _overflow(self) -> list[PendingRecord]:
+        """Return the oldest held records, by their timestamps, where there are too many; they are held no more."""
+        count, size = self.held, sum(self._bytes.values())
+        if count <= self._most_held and size <= self._most_bytes:
+            return []
+        held = sorted(chain.from_iterable(self._held.values()), key=lambda each: _timestamp(each[1]))
+        first = 0
+        while first < count and (count - first > self._most_held or size > self._most_bytes):
             size -= held[first][1].weight
             first += 1
-        self._held = held[first:]
-        for place in self._places.values():
-            place.held = 0
-        for _, pending in self._held:
-            self._places[pending.record.topic, pending.record.partition].held += 1
+        gone = {id(pending) for _, pending in held[:first]}
+        for group, before in list(self._held.items()):
+            self._hold(group, [each for each in before if id(each[1]) not in gone])
         return [pending for _, pending in held[:first]]
-
-    def all(self) -> list[PendingRecord]:
-        """Return all held records, which are no longer held: partitions go to another member."""
-        held, self._held = [pending for _, pending in self._held], []
-        return held
 
     def ahead(self, paused: Collection[Key]) -> set[Key]:
         """Return the partitions to pause, or to leave paused: with more held records than their share, or still many.
@@ -160,6 +217,10 @@ class Pacing:
             if high is None or high - place.offset >= FEW:
                 limits[place.group] = place.timestamp
         return limits
+
+
+def _key(pending: PendingRecord) -> Key:
+    return pending.record.topic, pending.record.partition
 
 
 def _timestamp(pending: PendingRecord) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice, takewhile
 from typing import Any
 
 from request_logger.documents.event import Event
@@ -89,6 +90,12 @@ class Partition:
         self.bytes -= pending.weight
         self.position = pending.record.offset + 1
         return pending
+
+    def forget_unsent(self) -> None:
+        """Remove the first record that was not submitted, and those after it: they are read again from its offset."""
+        kept = list(takewhile(lambda pending: pending.future is not NOT_SENT, self._records))
+        self.bytes -= sum(pending.weight for pending in islice(self._records, len(kept), None))
+        self._records = deque(kept)
 
     def failed(self) -> list[PendingRecord]:
         """Return all records whose write has failed."""

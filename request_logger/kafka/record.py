@@ -9,7 +9,10 @@ Headers = tuple[tuple[str, bytes | None], ...]
 
 @dataclass(slots=True)
 class Record:
-    """One Kafka message. ``timestamp`` is in milliseconds since 1970, None where it has none."""
+    """One Kafka message. ``timestamp`` is in milliseconds since 1970, None where it has none.
+
+    ``is_tombstone`` says that it has no value, which is then empty here.
+    """
 
     topic: str
     partition: int
@@ -18,6 +21,7 @@ class Record:
     key: bytes | None
     headers: Headers
     value: bytes
+    is_tombstone: bool = False
 
     @property
     def position(self) -> str:

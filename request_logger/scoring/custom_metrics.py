@@ -85,11 +85,12 @@ def of_feedback(feedback: Mapping[str, Any]) -> tuple[Fields, list[str]]:
     """Return the fields of a feedback's ``truth.meta.metrics`` and ``metrics``, and their problems."""
     truth = feedback.get("truth")
     meta = truth.get("meta") if isinstance(truth, dict) else None
-    lists = {"truth.meta.metrics": meta.get("metrics") if isinstance(meta, dict) else None}
-    lists["metrics"] = feedback.get("metrics")
+    of_truth, own = meta.get("metrics") if isinstance(meta, dict) else None, feedback.get("metrics")
+    if of_truth is None and own is None:
+        return {}, []
     fields: Fields = {}
     problems: list[str] = []
-    for name, metrics in lists.items():
+    for name, metrics in (("truth.meta.metrics", of_truth), ("metrics", own)):
         if metrics is not None:
             found, wrong = flatten(metrics)
             fields = combine(fields, found)
@@ -100,6 +101,8 @@ def of_feedback(feedback: Mapping[str, Any]) -> tuple[Fields, list[str]]:
 def combine(first: Fields, second: Fields) -> Fields:
     """Return the fields of two sources combined, as if all metrics were in one list."""
     fields = {**first, **second}
+    if len(fields) == len(first) + len(second):
+        return fields
     for name in first.keys() & second.keys():
         one, other = first[name], second[name]
         if name == SERIES and isinstance(one, list) and isinstance(other, list):

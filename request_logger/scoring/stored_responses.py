@@ -11,9 +11,7 @@ from request_logger.documents.kept_fields import REMOVED
 from request_logger.scoring.reasons import PairReason
 from scorers.base import Row
 
-# In the order of Chooser.choose.
-_ORIGIN = ("Ce-Namespace", "Ce-Inferenceservicename", "Ce-Endpoint", "Ce-Modelid")
-
+_TEXTS = frozenset({str})
 
 Stored = tuple[Row | None, PairReason | None]
 """The row of a stored response, and why it has none."""
@@ -21,10 +19,16 @@ Stored = tuple[Row | None, PairReason | None]
 
 def origin_of(document: Document) -> tuple[str, str, str, str]:
     """Return namespace, deployment, predictor (endpoint) and model of a document; empty if missing."""
-    namespace, deployment, predictor, model = (
-        text if isinstance(text, str) else "" for text in map(document.get, _ORIGIN)
+    return (
+        _text(document.get("Ce-Namespace")),
+        _text(document.get("Ce-Inferenceservicename")),
+        _text(document.get("Ce-Endpoint")),
+        _text(document.get("Ce-Modelid")),
     )
-    return namespace, deployment, predictor, model
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
 
 
 def stored_row(document: Document) -> Stored:
@@ -46,4 +50,4 @@ def stored_row(document: Document) -> Stored:
 
 
 def _column_names(names: Any) -> tuple[str, ...]:
-    return tuple(names) if isinstance(names, list) and set(map(type, names)) <= {str} else ()
+    return tuple(names) if isinstance(names, list) and _TEXTS.issuperset(map(type, names)) else ()

@@ -6,6 +6,8 @@ sockets.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
 from request_logger.ingest.access import EVENTS_PATH
@@ -17,6 +19,8 @@ MOST_HEAD_BYTES = 8000
 _PATH = EVENTS_PATH.encode()
 # With these headers a request is more than its head and Content-Length bytes.
 _SPECIAL = ("transfer-encoding", "expect", "upgrade")
+# Longer names of headers aren't kept in memory.
+_MOST_KEPT_BYTES = 64
 
 
 class FastParser:
@@ -83,7 +87,7 @@ class FastParser:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Called with one header. Repeated names, which must be joined, and names with underscores are not plain."""
-        key = name.decode("latin-1").lower()
+        key = _key(name) if len(name) <= _MOST_KEPT_BYTES else _key.__wrapped__(name)
         if key in self.headers or "_" in key:
             self.is_plain = False
         self.headers[key] = value.decode("latin-1").strip(" \t")
@@ -102,7 +106,7 @@ class FastParser:
             and self._parser.get_method() == b"POST"
             and self._parser.get_http_version() == "1.1"
             and self._parser.should_keep_alive()
-            and not any(name in self.headers for name in _SPECIAL)
+            and self.headers.keys().isdisjoint(_SPECIAL)
         )
 
     def on_body(self, data: bytes) -> None:
@@ -112,3 +116,9 @@ class FastParser:
     def on_message_complete(self) -> None:
         """Called after the last byte of the request."""
         self.is_whole = True
+
+
+# All events of a sender have the same names.
+@lru_cache(maxsize=256)
+def _key(name: bytes) -> str:
+    return name.decode("latin-1").lower()

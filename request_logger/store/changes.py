@@ -42,12 +42,15 @@ def apply_all(changes: Iterable[Change], stored: Document | None) -> Document | 
     result = stored
     finish: Callable[[Document], Document] | None = None
     for change in changes:
-        apply = change.apply
-        own = apply.finish if isinstance(apply, TwoSteps) else None
+        apply: Callable[[Document | None], Document | None] = change.apply
+        own = None
+        if isinstance(apply, TwoSteps):
+            own = apply.finish
+            apply = apply.join
         if finish is not None and finish is not own and result is not None:
             result, finish = finish(result), None
         before = result
-        result = apply.join(before) if isinstance(apply, TwoSteps) else apply(before)
+        result = apply(before)
         if own is not None and result is not before:
             finish = own
     return result if finish is None or result is None else finish(result)

@@ -28,6 +28,7 @@ _PARQUET_ROWS = 1_000
 # Longer column names are cut in errors.
 _LONGEST_NAME = 60
 _MOST_NAMES = 20
+_TIMES = "expected times between the years 1 and 9999"
 
 
 class TableError(CommandError):
@@ -226,9 +227,9 @@ class _Parquet(Table):
         columns = [name for name in self.columns if name in wanted]
         try:
             for batch in self._file.iter_batches(_PARQUET_ROWS, columns=columns):
-                for values in self._as_microseconds(batch).to_pylist():
+                for values in _as_python(self._as_microseconds(batch)):
                     self._read += 1
-                    yield Row(self._read, values)
+                    yield Row(self._read, values or {}, "" if values is not None else _TIMES)
         except (self._arrow.ArrowException, OSError) as error:
             raise TableError(
                 f"{self.name}: row {self._read + 1}: expected Parquet ({str(error).splitlines()[0]}); "
@@ -249,6 +250,19 @@ class _Parquet(Table):
 
     def close(self) -> None:
         self._file.close()
+
+
+def _as_python(batch: Any) -> Iterator[dict[str, Any] | None]:
+    """Yield the rows of an Arrow batch, None for one with a time that Python doesn't have."""
+    try:
+        yield from batch.to_pylist()
+    except OverflowError:
+        # Raised before the first row was yielded.
+        for number in range(batch.num_rows):
+            try:
+                yield from batch.slice(number, 1).to_pylist()
+            except OverflowError:
+                yield None
 
 
 def _is_text(name: str) -> bool:

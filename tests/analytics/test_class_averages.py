@@ -10,6 +10,7 @@ import pytest
 from scipy import stats
 
 from request_logger.analytics.class_averages import (
+    corrected_interval,
     drawn_interval,
     intervals_by_class,
     macro_interval,
@@ -96,7 +97,8 @@ def test_micro_specificity() -> None:
         limits = specificity_interval(single, known)
         expected = accuracy if k == 3 else share_interval(75, 90)
         assert limits is not None and expected is not None and expected.error is not None
-        ends = [1 - (1 - each) / (k - 1) for each in (expected.low, expected.high)]
+        # Of the three classes, one is rare: these documents may lack a fourth.
+        ends = [1 - (1 - expected.low) / (k - 1), 1 - (1 - expected.high) / (3 if k == 3 else 1)]
         assert [limits.low, limits.high] == pytest.approx(ends, rel=1e-12)
         assert limits.error == pytest.approx(expected.error / (k - 1), rel=1e-12)
     assert specificity_interval(0.9, matrix) is None
@@ -191,3 +193,22 @@ def test_by_class() -> None:
         "f1": f1_interval(30, 30),
     }
     assert set(by_class["b"]) == {"recall", "f1"}
+
+
+def test_accuracies_corrected_for_chance() -> None:
+    """As wide as the accuracy's interval, scaled, where few documents are wrong; else as wide as the draws."""
+    drawn = [0.96 + 0.0001 * k for k in range(200)]
+    accuracies = [0.98 + 0.00005 * k for k in range(200)]
+    accuracy = share_interval(98, 100)
+    assert accuracy is not None
+    found = corrected_interval(0.97, 98, 100, 50, drawn, accuracies)
+    assert isinstance(found, Interval)
+    assert found.low == pytest.approx(0.97 - 2 * (0.98 - accuracy.low), rel=1e-9)
+    assert found.high == pytest.approx(min(0.97 + 2 * (accuracy.high - 0.98), 1.0), rel=1e-9)
+    wide = drawn_interval(0.5, (-1.0, 1.0), 50, [0.01 * k for k in range(100)])
+    assert isinstance(wide, Interval)
+    spread = corrected_interval(0.5, 50, 100, 50, [0.01 * k for k in range(100)], [0.1 * k for k in range(100)])
+    assert isinstance(spread, Interval)
+    assert (spread.low, spread.high) == (wide.low, wide.high)
+    assert corrected_interval(0.5, 50, 100, 4, drawn, accuracies) is NoInterval.FEW_OTHERS
+    assert corrected_interval(0.97, 98, 100, 50, drawn, []) == drawn_interval(0.97, (-1.0, 1.0), 50, drawn)

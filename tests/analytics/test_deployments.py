@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 
+from request_logger.analytics import deployments
 from request_logger.analytics.deployment_text import HEADER, remarks, rows
 from request_logger.analytics.deployments import MOST_LISTED, Deployment, Deployments, ListOptions, list_deployments
 from request_logger.commands.deployments import _how_to_go_on, lines
@@ -178,6 +179,16 @@ def test_selection(run: Run, tmp_path: Path) -> None:
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert "test/l-binary" in page
     assert "elsewhere/l-binary" in page
+
+
+@pytest.mark.engine
+def test_few(env: dict[str, str], engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is counted alone, with the counts and the figures that many have at once."""
+    client = engine_at(engine.url)
+    many = list_deployments(client, Settings(), ListOptions(INDICES))
+    assert len(many["deployments"]) > deployments._MOST_ALONE
+    monkeypatch.setattr(deployments, "_MOST_ALONE", len(many["deployments"]))
+    assert list_deployments(client, Settings(), ListOptions(INDICES)) == many
 
 
 @pytest.mark.engine

@@ -10,9 +10,13 @@ from scipy import stats
 from sklearn import metrics
 from sklearn.dummy import DummyClassifier, DummyRegressor
 
-from request_logger.analytics.estimates import Estimate, estimates
+from request_logger.analytics.estimates import Estimate, estimates, statistics_of
+from request_logger.analytics.intervals import NoInterval
+from request_logger.analytics.means import unseen
+from request_logger.analytics.rollups import MomentSums
 from request_logger.scoring.registry import build
 from scorers.base import Scorer
+from scorers.classification import MATRIX
 from tests.analytics.sums import answers_of
 
 RNG = np.random.default_rng(5)
@@ -37,12 +41,16 @@ def wilson(hits: int, n: int) -> Any:
 def on_log_scale(values: Any) -> Any:
     """The delta method: the logarithm of a mean has the standard error of the mean, relative to it.
 
-    The upper limit allows for the skew of a lognormal distribution of the same variation, see `test_means`.
+    The upper limit allows for the skew of a lognormal distribution of the same variation, and both for large values
+    that have not occurred, see `test_means`.
     """
     n, variation = len(values), stats.variation(values, ddof=1)
     quantile, skewness = stats.t.ppf(0.975, n - 1), 3 * variation + variation**3
     extra = ((2 * quantile**2 + 1) * skewness / 6 - quantile**2 * variation / 2) / np.sqrt(n)
-    low, high = (values.mean() * np.exp(each * variation / np.sqrt(n)) for each in (-quantile, quantile + extra))
+    sums = MomentSums(n, *map(float, (values.sum(), (values * values).sum(), values.min(), values.max())))
+    more_below, more_above = unseen(sums)
+    ends = -quantile * (1 + more_below), (quantile + extra) * (1 + more_above)
+    low, high = (values.mean() * np.exp(each * variation / np.sqrt(n)) for each in ends)
     return pytest.approx((low, high), rel=1e-9)
 
 
@@ -132,3 +140,29 @@ def test_no_interval_is_a_point(scorer: str, n: int) -> None:
     for wrong in (classes, np.where(classes == 1, 0, classes), np.zeros(n, int)):
         for found in estimate(build(scorer, {}), classes, wrong).values():
             assert found.interval is None or found.interval.low < found.interval.high, found.name
+
+
+@pytest.mark.parametrize("positives", [0, 1, 9, 10])
+def test_log_loss_of_a_rare_class(positives: int) -> None:
+    """Without its documents, whose losses are large, the mean is that of the others, which hardly varies."""
+    truths = np.arange(100) < positives
+    scorer = build("binary", {"probabilities": True})
+    found = estimate(scorer, truths.astype(int), RNG.uniform(0.2, 0.3, 100))
+    has_interval = positives >= 10
+    assert found["log_loss"].why is (None if has_interval else NoInterval.RARE_CLASS)
+    assert found["brier"].interval is not None
+    (metric,) = (each for each in scorer.metrics if each.name == "log_loss")
+    assert MATRIX["matrix"] in statistics_of([metric])
+
+
+def test_the_rarest_kind_of_a_matrix() -> None:
+    """The hits or misses of one class: without a miss, folds don't show how its recall varies, nor then the metric."""
+    truths = np.repeat([0, 1], [80, 20])
+    scorer = build("multiclass", {})
+    for wrong, least in ((0, 0), (3, 3), (18, 2)):
+        said = truths.copy()
+        said[:10] = 1
+        said[80 : 80 + wrong] = 0
+        found = estimate(scorer, truths, said)["kappa"].interval
+        assert found is not None
+        assert found.least == least

@@ -16,8 +16,8 @@ import requests
 from scipy import stats
 from sklearn.metrics import cohen_kappa_score, precision_recall_fscore_support
 
-from request_logger.analytics.intervals import wilson
 from request_logger.analytics.report import Options, make_report
+from request_logger.analytics.shares import share_interval
 from request_logger.cli import main
 from request_logger.documents.folds import FOLDS, fold_of
 from request_logger.settings import Settings
@@ -163,7 +163,7 @@ def test_shares_equal_pandas(report: dict[str, Any]) -> None:
     for label, n in labels.value_counts().items():
         share = found[f"share[{label}]"]
         assert (share["value"], share["n"]) == (pytest.approx(n / len(labels), abs=1e-9), len(labels))
-        interval = wilson(n, len(labels))
+        interval = share_interval(n, len(labels))
         assert interval is not None
         assert (share["low"], share["high"]) == pytest.approx((interval.low, interval.high), abs=1e-9)
 

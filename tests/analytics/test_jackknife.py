@@ -15,8 +15,8 @@ from request_logger.analytics.estimates import Estimate, estimates, needs_folds,
 from request_logger.analytics.intervals import Interval, NoInterval
 from request_logger.analytics.jackknife import Folds, design_effect, jackknife_interval, merged, without_each
 from request_logger.analytics.label_averages import COOCCURRENCES
-from request_logger.analytics.means import mean_interval
-from request_logger.analytics.rollups import Moments
+from request_logger.analytics.means import mean_interval, unseen
+from request_logger.analytics.rollups import Moments, MomentSums
 from request_logger.analytics.shares import Dependence, share_interval
 from request_logger.scoring.registry import build
 from tests.analytics.sums import answers_of
@@ -54,13 +54,18 @@ def limits(found: Estimate) -> tuple[float, float]:
 
 
 def test_r2() -> None:
-    """It is 1 minus a quotient: symmetric on the scale of the quotient's logarithm."""
+    """It is 1 minus a quotient: symmetric on the scale of its logarithm, but for large errors that didn't occur."""
     generator = np.random.default_rng(4)
     truths = generator.normal(50, 10, N)
     said = truths + generator.normal(1, 3, N)
     found = by_name(build("regression", {}), truths, said)["r2"]
     whole, half = jackknife(lambda chosen: sk.r2_score(truths[chosen], said[chosen]), lambda value: np.log(1 - value))
-    assert limits(found) == pytest.approx((1 - math.exp(whole + half), 1 - math.exp(whole - half)), rel=1e-9)
+    squares = (said - truths) ** 2
+    sums = MomentSums(N, *map(float, (squares.sum(), (squares * squares).sum(), squares.min(), squares.max())))
+    more_below, more_above = unseen(sums)
+    assert more_above > more_below > 0
+    ends = whole + half * (1 + more_above), whole - half * (1 + more_below)
+    assert limits(found) == pytest.approx([1 - math.exp(each) for each in ends], rel=1e-9)
 
 
 def test_r2_of_heavy_tails() -> None:
@@ -69,6 +74,8 @@ def test_r2_of_heavy_tails() -> None:
     said = truths + np.random.default_rng(5).standard_t(2, N)
     found = by_name(build("regression", {}), truths, said)
     assert found["r2"].why is found["mse"].why is NoInterval.LARGE_VALUES
+    (alone,) = (metric for metric in build("regression", {}).metrics if metric.name == "r2")
+    assert Moments("squared_error") in statistics_of([alone])
 
 
 def test_quadratic_kappa() -> None:

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from request_logger.analytics.intervals import Interval, NoInterval
-from request_logger.analytics.means import mean_interval
+from request_logger.analytics.means import mean_interval, unseen
 from request_logger.analytics.rollups import MomentSums
 from request_logger.analytics.shares import Dependence, share_interval
 
@@ -65,9 +65,39 @@ def test_numbers_that_are_not_negative() -> None:
     assert lognormal.std() / lognormal.mean() == pytest.approx(variation)
     skewness = float(lognormal.stats("s"))
     extra = ((2 * quantile**2 + 1) * skewness / 6 - quantile**2 * variation / 2) / math.sqrt(400)
-    low, high = (x.mean() * math.exp(each * variation / 20) for each in (-quantile, quantile + extra))
+    more_below, more_above = unseen(moments(x))
+    ends = -quantile * (1 + more_below), (quantile + extra) * (1 + more_above)
+    low, high = (x.mean() * math.exp(each * variation / 20) for each in ends)
     assert limits(x, LOSS) == pytest.approx((low, high), rel=1e-9)
     assert limits(np.tile(x, 3), LOSS, Dependence(3.0, 399)) == pytest.approx((low, high), rel=1e-3)
+
+
+def test_large_values_that_have_not_occurred() -> None:
+    """More of them the nearer the sample is to one without an interval, and the more its values vary."""
+    even = np.array([1.0, 2.0] * 50)
+    below, above = unseen(moments(even))
+    assert below == 0.0
+    assert above == pytest.approx(0.5 * 0.25 / (25.0) * 100 ** (1 / 3), rel=1e-9)
+    # The variation of 1.15 is half way from errors to squares of errors, and the largest value has nearly all squares.
+    some = np.array([*np.ones(99), 14.0])
+    share = (14 - some.mean()) ** 2 / ((some - some.mean()) ** 2).sum()
+    assert share > 100 ** (-1 / 3)
+    heaviness = (stats.variation(some, ddof=1) - 1.0) / 0.3
+    assert unseen(moments(some)) == pytest.approx((0.3 * heaviness, 0.5 + heaviness), rel=1e-9)
+    squares = np.random.default_rng(3).normal(size=200) ** 2
+    below, above = unseen(moments(squares))
+    assert stats.variation(squares, ddof=1) > 1.3
+    assert above == pytest.approx(5 * below, rel=1e-9)
+    assert unseen(moments(np.ones(9))) == unseen(moments(-squares)) == (0.0, 0.0)
+
+
+def test_a_bound_whose_values_have_not_occurred() -> None:
+    """Nearly equal values between bounds may be those of a source of which 3.5 in n are at a bound."""
+    x = np.array([0.97, 0.99] * 25)
+    low, high = limits(x, SHARE)
+    assert low == pytest.approx(0.98 - 3.5 / 50 * 0.98, rel=1e-9)
+    assert high == pytest.approx(max(0.98 + 3.5 / 50 * 0.02, high), rel=1e-9)
+    assert limits(x, SHARE, Dependence(50.0, 19)) == pytest.approx((0.0, 1.0))
 
 
 @pytest.mark.parametrize("bounds", [SHARE, (0.0, 2.0), (-1.0, 1.0)])

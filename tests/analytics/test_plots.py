@@ -310,6 +310,18 @@ def test_values_on_hover() -> None:
     ]
 
 
+def test_a_wide_interval_leaves_room_for_the_curve() -> None:
+    """It ends at the edge, as the caption says."""
+    points = [point("2026-01-05T00:00:00Z", 62.0, low=0.0, high=16_000.0), point("2026-01-06T00:00:00Z", 60.0)]
+    (plot,) = of_task({"over_time": {"metric": "rmse", "window": "1d", "points": points}}, "task0")
+    assert plot.caption.endswith("end at the edge; the figures have them.")
+    (curve,) = check(plot).iter("{http://www.w3.org/2000/svg}polyline")
+    first, second = (float(each.split(",")[1]) for each in curve.attrib["points"].split())
+    assert second - first > 10
+    (whole,) = of_task({"over_time": {"metric": "rmse", "window": "1d", "points": points[1:] * 2}}, "task0")
+    assert "edge" not in whole.caption
+
+
 def test_short() -> None:
     """Both ends of a long name are kept."""
     assert short("class number 17", 200) == "class number 17"

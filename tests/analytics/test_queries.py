@@ -232,7 +232,8 @@ def test_coverage_over_time(runner: QueryRunner, scope: Scope, window: str, used
 @pytest.mark.parametrize("most", [10_000, 400])
 def test_delay(runner: QueryRunner, scope: Scope, monkeypatch: pytest.MonkeyPatch, most: int) -> None:
     """All delays where they are few; else a random choice, the same one each time."""
-    monkeypatch.setattr(coverage, "SAMPLE", most)
+    monkeypatch.setattr(coverage, "MOST_READ", most)
+    monkeypatch.setattr(coverage, "SAMPLE", 400)
     found = coverage.delay(runner, scope)
     assert found is not None
     assert found.n == N

@@ -17,8 +17,12 @@ import requests
 from scipy import stats
 from sklearn import metrics
 
+from request_logger.analytics.report import Options, make_report
+from request_logger.analytics.report_parts import Part
 from request_logger.common.json import loads
 from request_logger.scoring.registry import build
+from request_logger.settings import Settings
+from request_logger.store.client.client import SearchEngine
 from tests.analytics.page_check import check_page
 from tests.analytics.stored import START, document, engine_at, store
 from tests.helpers import Server
@@ -142,7 +146,8 @@ def test_regression(run: Callable[..., tuple[int, str, str]]) -> None:
     assert sum(part["n"] for part in task["by"]["parts"]) == N
 
 
-def test_by_value_and_time(run: Callable[..., tuple[int, str, str]]) -> None:
+def test_by_value_and_time(run: Callable[..., tuple[int, str, str]], env: dict[str, str]) -> None:
+    """As scikit-learn's and scipy's; a page, which shows no classes of a part, has the same values."""
     end = START + timedelta(days=4)
     span = ("--from", START.isoformat(), "--to", end.date().isoformat())
     (task,) = report_of(run, INDICES["multiclass"], "--by", "area", *span)["tasks"]
@@ -158,6 +163,15 @@ def test_by_value_and_time(run: Callable[..., tuple[int, str, str]]) -> None:
         assert (got["accuracy"]["low"], got["accuracy"]["high"]) == pytest.approx((expected.low, expected.high))
         f1 = metrics.f1_score(TRUTHS[chosen], said[chosen], average="macro")
         assert got["f1_macro"]["value"] == pytest.approx(f1, abs=1e-9)
+    settings = Settings.from_env(env)
+    parts = frozenset({Part.METRICS, Part.CURVES})
+    options = Options(INDICES["multiclass"], START.isoformat(), end.date().isoformat(), by="area", parts=parts)
+    (shown,) = make_report(SearchEngine(settings), settings, options)["tasks"]
+    for short, whole in zip(shown["by"]["parts"], task["by"]["parts"], strict=True):
+        assert "per_class" in whole and "per_class" not in short
+        assert values(short) == pytest.approx(values(whole), abs=1e-12)
+        limits = [[found["metrics"][0][end] for end in ("low", "high")] for found in (short, whole)]
+        assert limits[0] == limits[1]
 
 
 def keys(value: Any) -> set[str]:

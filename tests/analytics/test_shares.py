@@ -13,9 +13,9 @@ from request_logger.analytics.shares import Dependence, auc_interval, f1_interva
 SIZES = (50, 100, 200, 1000)
 
 
-@pytest.mark.parametrize(("hits", "n"), [(10, 20), (15, 30), (123, 4567), (4444, 4567), (999_000, 1_000_000)])
+@pytest.mark.parametrize(("hits", "n"), [(15, 30), (20, 40), (123, 4567), (4444, 4567), (999_000, 1_000_000)])
 def test_wilson(hits: int, n: int) -> None:
-    """With 10 hits and 10 misses or more."""
+    """With 15 hits and 15 misses or more."""
     expected = stats.binomtest(hits, n).proportion_ci(method="wilson")
     found = share_interval(hits, n)
     assert found is not None
@@ -24,8 +24,8 @@ def test_wilson(hits: int, n: int) -> None:
     assert found.least == min(hits, n - hits)
 
 
-@pytest.mark.parametrize("n", [20, 50, 1000])
-@pytest.mark.parametrize("hits", range(1, 10))
+@pytest.mark.parametrize("n", [30, 50, 1000])
+@pytest.mark.parametrize("hits", range(1, 15))
 def test_few_hits_or_misses(hits: int, n: int) -> None:
     """Poisson's limit of the number of hits (Brown, Cai and DasGupta 2001); hits and misses are alike."""
     wilson = stats.binomtest(hits, n).proportion_ci(method="wilson")

@@ -5,8 +5,13 @@ from __future__ import annotations
 import base64
 import csv
 import gzip
+import itertools
 import json
+import math
 import os
+from collections.abc import Callable
+from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -156,6 +161,69 @@ def test_files_that_can_not_be_read(tmp_path: Path, name: str, content: bytes) -
     path.write_bytes(content)
     with pytest.raises(ArchiveError):
         list(values(path))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [lambda raw: raw[:-4], lambda raw: raw[:-6] + b"\0" + raw[-5:], lambda raw: raw + b"junk", lambda raw: raw[:-9]],
+    ids=["cut checksum", "wrong checksum", "followed by something else", "cut"],
+)
+def test_a_damaged_gzip_is_read_up_to_the_damage(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
+    """What it has before is read, and then the error is raised, also for an array that ends too early."""
+    path = tmp_path / "a.ndjson.gz"
+    path.write_bytes(damage(gzip.compress((json.dumps(SENT) + "\n").encode() * 3)))
+    found = values(path)
+    assert [value["id"] for _, value in itertools.islice(found, 3) if isinstance(value, dict)] == [SENT["id"]] * 3
+    with pytest.raises(ArchiveError, match=r"^can't be read: "):
+        list(found)
+    path.write_bytes(gzip.compress(json.dumps([SENT]).encode())[:-12])
+    with pytest.raises(ArchiveError, match=r"^can't be read: "):
+        list(values(path))
+
+
+COLUMNS = {name: [SENT[name]] for name in ("id", "reqType", "inferenceService", "namespace", "bytes", "occurrenceTime")}
+_MOMENT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+_TEXT, _TEXTS = pyarrow.string(), pyarrow.list_(pyarrow.string())
+_BYTES, _DECIMAL = pyarrow.binary(), pyarrow.decimal128(3, 1)
+_TIME = "2026-01-02T03:04:05.000000Z"
+
+
+@pytest.mark.parametrize(
+    ("column", "cells", "same"),
+    [
+        ("bytes", pyarrow.array([list(BODY)], pyarrow.list_(pyarrow.uint8())), SENT["bytes"]),
+        ("bytes", pyarrow.array([BODY], pyarrow.large_binary()), SENT["bytes"]),
+        ("id", pyarrow.array([4711]), "4711"),
+        ("id", pyarrow.array([4711.0]), "4711"),
+        ("id", pyarrow.array([b"order-1"], pyarrow.binary(7)), "order-1"),
+        ("occurrenceTime", pyarrow.array([_MOMENT], pyarrow.timestamp("ns", "UTC")), _TIME),
+        ("occurrenceTime", pyarrow.array([_MOMENT], pyarrow.timestamp("s")), _TIME),
+        ("occurrenceTime", pyarrow.array([_MOMENT.date()]), "2026-01-02T00:00:00.000000Z"),
+        ("statusCode", pyarrow.array([500.0]), 500),
+        ("statusCode", pyarrow.array([math.nan], from_pandas=False), None),
+        ("statusCode", pyarrow.array([Decimal(500)]), 500),
+        ("metadata", pyarrow.array([[("x", ["1", "2"])]], pyarrow.map_(_TEXT, _TEXTS)), {"x": ["1", "2"]}),
+        ("annotations", pyarrow.array([[(b"x", Decimal("1.5"))]], pyarrow.map_(_BYTES, _DECIMAL)), {"x": 1.5}),
+        ("metadata", pyarrow.array([{"x": ["1"], "y": None}]), {"x": ["1"]}),
+    ],
+)  # fmt: skip
+def test_parquet_of_other_programs(tmp_path: Path, column: str, cells: Any, same: Any) -> None:
+    """Cells with types of their own mean what the same record in NDJSON does."""
+    path = tmp_path / "a.parquet"
+    parquet.write_table(pyarrow.table({**COLUMNS, column: cells}), path)
+    expected = record_of({**{name: value for name, (value,) in COLUMNS.items()}, column: same})
+    assert events(path) == [expected.event(SETTINGS)]
+
+
+def test_a_parquet_cell_without_a_meaning(tmp_path: Path) -> None:
+    """It is the error of its row alone."""
+    path = tmp_path / "a.parquet"
+    times = pyarrow.array([0, 10**17, 1], pyarrow.int64()).cast(pyarrow.timestamp("ms"))
+    table = {**{name: cells * 3 for name, cells in COLUMNS.items()}, "occurrenceTime": times}
+    parquet.write_table(pyarrow.table(table), path)
+    assert errors(path) == [(2, "expected times between the years 1 and 9999")]
+    parquet.write_table(pyarrow.table({**COLUMNS, "id": pyarrow.array([b"\xff"])}), path)
+    assert errors(path) == [(1, "id: expected text, found bytes")]
 
 
 @pytest.mark.parametrize("name", ["a.parquet", "a.csv"])

@@ -43,13 +43,15 @@ class Report:
     @contextlib.contextmanager
     def step(self, name: str) -> Iterator[None]:
         """One step: it fails if an assertion or a command in the block does."""
-        started = time.monotonic()
+        started, before = time.monotonic(), len(self.steps)
         reason = ""
         try:
             yield
         except (AssertionError, LookupError, OSError, ValueError, subprocess.SubprocessError, EngineFailed) as error:
             reason = f"{type(error).__name__}: {error}"[:_REASON_CHARACTERS]
-        step = Step(name, time.monotonic() - started, reason)
+        # A step may have others within it: each second counts once.
+        within = sum(step.seconds for step in self.steps[before:])
+        step = Step(name, time.monotonic() - started - within, reason)
         self.steps.append(step)
         print(f"{'FAIL' if reason else 'pass'} {step.seconds:6.1f} s  {name}", flush=True)
         if reason:

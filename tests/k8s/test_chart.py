@@ -71,9 +71,15 @@ def test_the_schema_is_that_of_the_settings() -> None:
         {"settings": {"MAX_PENDING_BYTES": 1.5}},
         {"prune": {"olderThan": "a while"}},
         {"images": {}},
+        {"enabled": False},
     ):
         assert len(list(schema.iter_errors({**values, **wrong}))) == 1, wrong
-    for right in ({"settings": {"MAX_PENDING_BYTES": "67108864", "SAMPLE_RATE": 0.5}}, {"prune": {"olderThan": "90d"}}):
+    for right in (
+        {"settings": {"MAX_PENDING_BYTES": "67108864", "SAMPLE_RATE": 0.5}},
+        {"prune": {"olderThan": "90d"}},
+        # Of a chart that depends on this one.
+        {"global": {"region": "eu"}, "enabled": True},
+    ):
         assert list(schema.iter_errors({**values, **right})) == []
 
 

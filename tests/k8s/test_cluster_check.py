@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,15 @@ def test_a_failed_step_stops_no_other(capsys: pytest.CaptureFixture[str]) -> Non
     assert "    AssertionError: the reason" in printed.out
     assert "| one | 2 | first |" in printed.out
     assert "2 steps, 1 failed" in printed.err
+
+
+def test_the_time_of_a_step_within_another_counts_once() -> None:
+    """The sum of the steps is the time that passed."""
+    report = Report()
+    started = time.monotonic()
+    with report.step("one: all"), report.step("one: a part"):
+        time.sleep(0.02)
+    assert 0.02 <= sum(step.seconds for step in report.steps) <= time.monotonic() - started
 
 
 def test_without_go_it_says_what_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

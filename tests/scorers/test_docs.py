@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import subprocess
 import sys
 from dataclasses import fields
 from pathlib import Path
@@ -47,6 +50,20 @@ def test_the_scorer_of_ones_own(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UnscorableError):
         chosen.score(Row(0), Row(1))
     scorer_class.cache_clear()
+
+
+def test_into_the_image(tmp_path: Path) -> None:
+    """A module in a folder that PYTHONPATH names is found, as the Dockerfile sets it."""
+    (copied, folder), (searched, scorer) = (
+        re.findall(pattern, TEXT)[0]
+        for pattern in (r"COPY (house_prices\.py) (\S+)/\n", r"PYTHONPATH=(\S+) SCORER=(\S+)")
+    )
+    assert searched == folder
+    (tmp_path / copied).write_text(fenced("python"))
+    path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
+    command = [sys.executable, "-m", "request_logger.cli", "try", "--scorer", scorer, "100", "109"]
+    done = subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, check=True)
+    assert json.loads(done.stdout) == {"scorer": "within_ten_percent", "basis": "truth", "correct": 1}
 
 
 def test_the_rules_file(tmp_path: Path) -> None:

@@ -14,9 +14,10 @@ from sklearn.metrics import cohen_kappa_score
 
 from request_logger.analytics.accumulator import Accumulator
 from request_logger.analytics.evaluations import kappa_interval
+from request_logger.analytics.intervals import Interval, NoInterval
 from request_logger.common.json import dumps, loads
 from scorers.base import Metric
-from scorers.evaluations import MAX_PAIRED_RATERS, Rating, fields_of, kappa_with_variance, metrics_of, pair_of
+from scorers.evaluations import MAX_PAIRED_RATERS, Rating, cohen_kappa, fields_of, metrics_of, pair_of
 
 NAME = "helpful"
 # Krippendorff's example (2011) of four observers and twelve units, None where one hasn't judged.
@@ -60,26 +61,43 @@ def test_krippendorffs_own_example() -> None:
 
 
 @pytest.mark.parametrize(
-    ("matrix", "kappa", "variance"),
+    ("matrix", "kappa", "error"),
     [
-        ([[20, 5], [10, 15]], 0.4, 0.016128),
-        ([[30, 4, 1], [6, 25, 5], [0, 7, 22]], 0.6531966224366708, 0.004040582205046429),
-        ([[0, 5], [7, 0]], -0.9459459459459462, 0.03227043994619474),
+        ([[20, 5], [10, 15]], 0.4, 0.016128**0.5),
+        ([[30, 4, 1], [6, 25, 5], [0, 7, 22]], 0.6531966224366708, 0.004040582205046429**0.5),
+        ([[0, 50], [70, 0]], -0.9459459459459462, 0.003227043994619474**0.5),
     ],
 )
-def test_kappa_and_its_variance(matrix: list[list[int]], kappa: float, variance: float) -> None:
-    """The values are those of statsmodels 0.14's cohens_kappa."""
+def test_kappa_and_its_interval(matrix: list[list[int]], kappa: float, error: float) -> None:
+    """The values are those of statsmodels 0.14's cohens_kappa; the interval is about as long as its error says."""
     table = {str(a): {str(b): n for b, n in enumerate(row) if n} for a, row in enumerate(matrix)}
-    assert kappa_with_variance(table) == pytest.approx((kappa, variance), abs=1e-12)
+    assert cohen_kappa(table) == pytest.approx(kappa, abs=1e-12)
     interval = kappa_interval(table)
-    assert interval is not None
+    assert isinstance(interval, Interval)
     assert -1 <= interval.low < kappa < interval.high <= 1
+    # That of an agreement of 0 or 1 is wider: those that have not occurred are allowed for.
+    assert 0.8 < (interval.high - interval.low) / (2 * 1.96 * error) < (1.3 if kappa > 0 else 2)
 
 
-@pytest.mark.parametrize("table", [{}, {"yes": {"yes": 9}}, {"yes": {"yes": 5}, "no": {"no": 5}}])
-def test_no_interval_of_width_0(table: dict[str, dict[str, int]]) -> None:
-    """Perfect agreement of few is no certainty."""
-    assert kappa_interval(table) is None
+@pytest.mark.parametrize(
+    ("table", "why"),
+    [
+        ({}, NoInterval.ALL_EQUAL),
+        ({"yes": {"yes": 9}}, NoInterval.ALL_EQUAL),
+        ({"yes": {"yes": 40}, "no": {"no": 4}}, NoInterval.FEW_OTHERS),
+        ({str(k): {str(k): 9} for k in range(21)}, NoInterval.MANY_CELLS),
+    ],
+)
+def test_no_interval_of_kappa(table: dict[str, dict[str, int]], why: NoInterval) -> None:
+    assert kappa_interval(table) is why
+
+
+def test_perfect_agreement_of_few() -> None:
+    """It is no certainty."""
+    found = kappa_interval({"yes": {"yes": 5}, "no": {"no": 5}})
+    assert isinstance(found, Interval)
+    assert found.low < 0.8
+    assert found.high == 1.0
 
 
 numbers = st.one_of(st.integers(-12, 12).map(float), st.floats(allow_nan=False, allow_infinity=False))

@@ -135,6 +135,33 @@ def test_what_is_told_to_be_probabilities_is_no_logits(row: list[float]) -> None
 
 
 @ANY_TIME
+@given(
+    truth=st.integers(0, 2),
+    row=st.one_of(
+        st.lists(st.integers(0, 500).map(float), min_size=3, max_size=3),
+        st.lists(st.floats(0.01, 1), min_size=3, max_size=3).map(lambda row: [100 * p / math.fsum(row) for p in row]),
+    ).filter(lambda row: max(row) > 1.02),
+)
+def test_percentages_and_votes_are_no_logits(truth: int, row: list[float]) -> None:
+    """Softmax would make probabilities of 0 and 1 of them: they have a class and ranks. Logits, if one says so."""
+    fields = Multiclass().score(Row(truth), Row(row))
+    assert fields["correct"] == int(truth == int(np.argmax(row)))
+    assert "truth_rank" in fields
+    assert not {"log_loss", "brier", "probability"} & fields.keys()
+    pair = Binary().score(Row(min(truth, 1)), Row([row[0], 100 - row[0]] if max(row) <= 100 else [3.0, 7.0]))
+    assert not {"log_loss", "brier", "score_bin"} & pair.keys()
+    told = Multiclass(logits=True).score(Row(truth), Row(row))
+    assert told["log_loss"] == pytest.approx(sk.log_loss([truth], [_softmax(row)], labels=[0, 1, 2]), rel=1e-9)
+    negative = Multiclass().score(Row(truth), Row([-0.5, *row[1:]]))
+    assert "log_loss" in negative
+
+
+def _softmax(row: list[float]) -> Any:
+    powers = np.exp(np.array(row) - max(row))
+    return powers / powers.sum()
+
+
+@ANY_TIME
 @given(width=st.integers(2, 8), data=st.data())
 def test_an_index_beyond_the_columns(width: int, data: st.DataObject) -> None:
     """Truths counted from 1 are told of, instead of an accuracy of 0; named from 1 they are scored."""

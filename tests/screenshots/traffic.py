@@ -71,7 +71,7 @@ def _of_set(name: str, now: datetime) -> Iterator[Prediction]:
         countries = rng.choice(COUNTRIES, len(truths), p=(0.5, 0.3, 0.2))
         rows = data.data[order].copy()
         disturbed = (countries == DISTURBED) & (days < DISTURBED_DAYS)
-        rows[disturbed] += rng.normal(0, 2, rows[disturbed].shape) * data.data.std(axis=0)
+        rows[disturbed] += rng.normal(3, 1, rows[disturbed].shape) * data.data.std(axis=0)
         used = 3 if model == MODELS[0] else rows.shape[1]
         kind = LogisticRegression(max_iter=1000) if classes else Ridge()
         answers = cross_val_predict(

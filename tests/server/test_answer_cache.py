@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from request_logger.server.answer_cache import _MOST_ANSWERS, _MOST_BYTES, SECONDS, AnswerCache
+import pytest
+
+from request_logger.server.answer_cache import (
+    _MOST_ANSWERS,
+    _MOST_BYTES,
+    MOST_SECONDS,
+    SECONDS,
+    SHARE,
+    AnswerCache,
+)
 from request_logger.server.responses import Answer
 
 
@@ -35,6 +44,29 @@ def test_one_computation_for_some_seconds() -> None:
     now[0] = SECONDS + 0.001
     cache.answer("/ui", {"a": "1"}, maker)
     assert maker.made == 4
+
+
+@pytest.mark.parametrize(
+    ("takes", "kept"), [(SECONDS * SHARE / 2, SECONDS), (2.0, 2.0 / SHARE), (MOST_SECONDS, MOST_SECONDS)]
+)
+def test_what_takes_long_is_kept_longer(takes: float, kept: float) -> None:
+    now = [100.0]
+    cache, quick, slow = AnswerCache(lambda: now[0]), Maker(), Maker()
+
+    def slowly(parameters: Mapping[str, str]) -> Answer:
+        now[0] += takes
+        return slow(parameters)
+
+    cache.answer("/ui", {"slow": ""}, slowly)
+    made = now[0]
+    cache.answer("/ui", {"quick": ""}, quick)
+    for later, computed in ((kept, 1), (kept + 0.001, 2)):
+        now[0] = made + later
+        cache.answer("/ui", {"slow": ""}, slowly)
+        assert slow.made == computed
+    # It is dropped in its own time, whatever was kept before it.
+    cache.answer("/ui", {"quick": ""}, quick)
+    assert quick.made == 2
 
 
 def test_errors_are_computed_again() -> None:

@@ -135,9 +135,10 @@ class WriterCore:
         locator = self._locator
         document.known = known = self._cache.get(*document.key)
         # The changes of commands have no day: they name the exact index.
-        named = all(entry.change.day is None for entry in document.entries)
         document.is_multi_index = (
-            locator is not None and not named and not locator.catalog.is_single_index(document.index)
+            locator is not None
+            and not locator.catalog.is_single_index(document.index)
+            and any(entry.change.day is not None for entry in document.entries)
         )
         document.target_index = "" if document.is_multi_index else document.index
         if document.index == self._dead_letter_index:
@@ -306,13 +307,12 @@ class WriterCore:
             self._set_initial_state(document)
         else:
             self._release(document)
-        text = f"{document.index}: {types_of(reason)}"
         if end is End.FINISHED:
             self._plans.deliver(applied, wanted)
         elif end is End.UNREADABLE:
-            self._plans.deliver_error(applied, UnreadableError(text))
+            self._plans.deliver_error(applied, UnreadableError(f"{document.index}: {types_of(reason)}"))
         else:
-            self._plans.reject(applied, RejectedError(text))
+            self._plans.reject(applied, RejectedError(f"{document.index}: {types_of(reason)}"))
 
     def _unanswered(self, wanted: Round, answer: NoAnswer, now: float) -> None:
         """Reschedule the documents of a round that failed as a whole: they keep their states."""

@@ -47,7 +47,7 @@ class Future(Generic[T]):
 
     def result(self, timeout: float | None = None) -> T:
         """Wait for the end (at most ``timeout`` seconds); return the result or raise the error. Raises TimeoutError."""
-        error = self.exception(timeout)
+        error = self._error if self.ended else self.exception(timeout)
         if error is not None:
             raise error
         return self._result

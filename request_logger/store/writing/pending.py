@@ -88,11 +88,11 @@ class PendingDocument:
     """Whether the action in flight depends on the guess that the document doesn't exist: see CreatePolicy."""
     exists: bool = False
     """The search engine reported that the document exists, without its content."""
+    key: tuple[str, str] = field(init=False)
+    """The name of its index (without a period) and its id."""
 
-    @property
-    def key(self) -> tuple[str, str]:
-        """The name of its index (without a period) and its id."""
-        return self.index, self.id
+    def __post_init__(self) -> None:
+        self.key = (self.index, self.id)
 
     def target(self, dead_letter_index: str) -> str:
         """Return the index that its next _bulk item is for."""

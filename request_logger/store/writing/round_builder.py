@@ -105,11 +105,12 @@ class RoundBuilder:
         pieces: list[bytes] = []
         size = applied = 0
         limit = MAX_DOCUMENTS
+        lanes = self._index_states.lanes
         # Some end without a request or wait for their index, so twice as many candidates usually fill a request.
         for document in list(islice(ready, 2 * MAX_DOCUMENTS)):
             if document not in ready or len(documents) >= document.max_bulk_documents:
                 continue
-            if self._schedule.moves_to_lane(document, lane):
+            if lanes and self._schedule.moves_to_lane(document, lane):
                 del ready[document]
                 continue
             try:

@@ -30,7 +30,8 @@ class SubmissionQueue:
     def __init__(self, max_bytes: int, enough_bytes: int) -> None:
         self._most_bytes = max_bytes
         # A plain lock: the default re-entrant lock costs several times as much, and every event takes it.
-        self._changed = threading.Condition(threading.Lock())
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
         self._tasks: deque[Task] = deque()
         self._linger = Linger(enough_bytes)
         # When the waiting thread wakes by itself; minus infinity while no thread waits.
@@ -49,7 +50,7 @@ class SubmissionQueue:
 
     def put(self, task: Task, now: float) -> None:
         """Add a task at a time (by time.monotonic). Raises StoreUnavailableError if the queue is full or closed."""
-        with self._changed:
+        with self._lock:
             if self.closing:
                 raise StoreUnavailableError("shutting down")
             pending = self.pending_bytes
@@ -60,6 +61,8 @@ class SubmissionQueue:
             self._linger.arrived(now, task.wait_until, task.weight)
             # Without a waiting thread there is none to wake, and `send_at` needs not be known.
             if self._wakes_at > -math.inf and self._linger.send_at() < self._wakes_at:
+                # Once is enough: it looks at all tasks.
+                self._wakes_at = -math.inf
                 self._changed.notify()
 
     def finished(self, task: Task) -> None:
@@ -72,7 +75,7 @@ class SubmissionQueue:
 
         ``lingers``: whether tasks wait for others (see `linger`).
         """
-        with self._changed:
+        with self._lock:
             while not self._is_woken:
                 now = time.monotonic()
                 if lingers and not self.closing:
@@ -89,13 +92,13 @@ class SubmissionQueue:
 
     def wake(self) -> None:
         """End the current or next `wait`: there is other work."""
-        with self._changed:
+        with self._lock:
             self._is_woken = True
             self._changed.notify()
 
     def take(self) -> list[Task]:
         """Remove and return all tasks, in the order of submission."""
-        with self._changed:
+        with self._lock:
             tasks = list(self._tasks)
             self._tasks.clear()
             if tasks:
@@ -104,6 +107,6 @@ class SubmissionQueue:
 
     def close(self) -> None:
         """Refuse further tasks, and wake the waiting thread."""
-        with self._changed:
+        with self._lock:
             self.closing = True
         self.wake()

@@ -20,6 +20,8 @@ _TIMES = (0.1, 1.0, 10.0, 60.0, 600.0, 3600.0, 21_600.0, 86_400.0, 604_800.0, 2_
 _MOST_TOGETHER = 2
 # Width and height of a panel.
 _PANEL = (svg.WIDTH / 2, 120.0)
+# How far an axis goes beyond the curves for their intervals, in heights of the curves.
+_MOST_REACH = 3.0
 _YOUNG = " Hollow dots are young windows, whose labels have not all come."
 
 
@@ -38,7 +40,7 @@ def headline(task: Report, key: str) -> Plot | None:
     drawn += [marks.curve(axes, line), *_dots(axes, line, points), marks.hits(axes, line, list(map(_hint, points)))]
     last = points[-1]
     caption = f"Last: {number(last['value'])} of {last['n']:,} documents." + (
-        " The band is the 95 % interval." if sure else ""
+        f" The band is the 95 % interval.{_cut(axes, points)}" if sure else ""
     )
     if any(point.get("mature") is False for point in points):
         caption += _YOUNG
@@ -160,7 +162,7 @@ def _curves(
                 position, *_certainty(axes, sure), marks.curve(axes, line), marks.shapes(axes, line, position, hints)
             )
         )
-    return plot(name, title, caption, header, rows, *drawn)
+    return plot(name, title, f"{caption}{_cut(axes, every)}", header, rows, *drawn)
 
 
 def _panels(curves: Sequence[tuple[str, Sequence[Report]]]) -> tuple[Markup, float]:
@@ -201,11 +203,23 @@ def _panels(curves: Sequence[tuple[str, Sequence[Report]]]) -> tuple[Markup, flo
 def _axes(
     times: Sequence[Sequence[float]], points: Sequence[Report], window: str, name: str, top: float = 10.0
 ) -> Axes:
-    values = [point[key] for point in points for key in ("value", "low", "high") if key in point]
-    is_share = all(0 <= value <= 1 for value in values)
-    height = svg.padded_range(values, bounds=UNIT if is_share else (-math.inf, math.inf))
+    values = [point["value"] for point in points]
+    ends = [point[key] for point in points for key in ("low", "high") if key in point]
+    is_share = all(0 <= value <= 1 for value in (*values, *ends))
+    low, high = min(values), max(values)
+    if not is_share and low < high:
+        # An interval of a few documents may be so wide that all curves would be one line at the bottom.
+        reach = _MOST_REACH * (high - low)
+        ends = [min(max(end, low - reach), high + reach) for end in ends]
+    height = svg.padded_range([*values, *ends], bounds=UNIT if is_share else (-math.inf, math.inf))
     every = sorted({time for each in times for time in each})
     return Axes(_span(every), height, _ticks(every), svg.ticks(height), _time_label(window), name, top)
+
+
+def _cut(axes: Axes, points: Sequence[Report]) -> str:
+    """Return the sentence that intervals are cut off at the edge; empty if none is."""
+    is_cut = any(point["low"] < axes.y[0] or point["high"] > axes.y[1] for point in points if "low" in point)
+    return " Wider intervals end at the edge; the figures have them." if is_cut else ""
 
 
 def _time_label(window: str) -> str:
