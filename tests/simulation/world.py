@@ -186,7 +186,10 @@ class World:
 
     def _committed(self, record: Record, message: Message | None, is_letter: bool) -> None:
         """See that a record whose offset is committed is stored or a dead letter."""
-        if message is not None and not (is_letter and self.takes_little):
+        if message is not None and is_letter and self.takes_little:
+            # There may be no dead letter of it, either.
+            self.refused[message] = "refused from Kafka"
+        elif message is not None:
             self.acknowledged.add(message)
         if not is_letter or self.lost_indices or self.takes_little:
             return

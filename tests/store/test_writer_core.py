@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 import weakref
 from typing import Any
 
@@ -75,3 +76,28 @@ def test_what_an_ended_plan_held_is_free_while_earlier_plans_wait() -> None:
     assert core.wake_at(50.0) == 100.0
     core.answered(waiting, [Outcome(Kind.DONE, (1, 1)) for _ in waiting.documents], 1.0)
     assert core.wake_at(50.0) == math.inf
+
+
+def test_after_many_conflicts_a_document_is_retried_after_growing_pauses() -> None:
+    """Other writers may be first some times in a row; without pauses, all of them would only disturb each other."""
+    core = WriterCore(degrade, NullObserver(), Limits(), rng=random.Random(1))
+    end: Future[Any] = Future()
+    core.start(Task(plan("a"), end, 1, 1000.0))
+    now, at_once, pauses = 0.0, 0, []
+    found = next_bulk(core, now)
+    for _ in range(20):
+        core.answered(found, [Outcome(Kind.CONFLICT, reason="version_conflict_engine_exception: ...")], now)
+        again = core.next_round(now)
+        if again is None:
+            pauses.append(core.wake_at(now) - now)
+            now = core.wake_at(now) + 0.001
+            again = core.next_round(now)
+        else:
+            at_once += 1
+        assert isinstance(again, Bulk)
+        found = again
+    assert at_once == 8
+    assert len(pauses) == 12
+    assert max(pauses) > 0.5
+    core.answered(found, [Outcome(Kind.DONE, (1, 1))], now)
+    assert end.done()

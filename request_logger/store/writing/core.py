@@ -21,7 +21,7 @@ from request_logger.store.writing.bulk_sizes import BulkSizes
 from request_logger.store.writing.create_policy import CreatePolicy
 from request_logger.store.writing.index_states import Preparation
 from request_logger.store.writing.locator import Locator
-from request_logger.store.writing.outcomes import keep, learn, paused_as, types_of
+from request_logger.store.writing.outcomes import keep, learn, must_pause, paused_as, types_of
 from request_logger.store.writing.pending import ANY_NUMBER, Entry, PendingDocument, Task
 from request_logger.store.writing.plan_runner import PlanRunner
 from request_logger.store.writing.ports import Degrade, Limits, Observer
@@ -131,7 +131,7 @@ class WriterCore:
     def _set_initial_state(self, document: PendingDocument) -> None:
         """Set the state of a document by what the cache and the catalog know of it."""
         document.forget()
-        document.attempts, document.doubts, document.delayed_by = 0, 0, ""
+        document.attempts, document.doubts, document.conflicts, document.delayed_by = 0, 0, 0, ""
         locator = self._locator
         document.known = known = self._cache.get(*document.key)
         # The changes of commands have no day: they name the exact index.
@@ -289,7 +289,7 @@ class WriterCore:
             self._end(document, target, document.wanted, outcome.reason)
         else:
             document.state = target or document.state
-            if row.pauses:
+            if must_pause(document, row, outcome):
                 self._pause(document, paused_as(outcome), outcome.reason, now)
             else:
                 self._schedule.ready(document)

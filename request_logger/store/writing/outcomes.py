@@ -7,9 +7,12 @@ from collections.abc import Callable
 from request_logger.common.json import dumps
 from request_logger.store.writing.bulk import Outcome
 from request_logger.store.writing.pending import PendingDocument
-from request_logger.store.writing.states import Action, Kind
+from request_logger.store.writing.states import Action, Kind, Transition
 from request_logger.store.writing.version_cache import Known, VersionCache
 
+# Without a pause. Each conflict means that another writer was first; replicas that share a document's events have a few
+# in a row, and what has more needs the pauses so that one of the writers gets through.
+_MOST_CONFLICTS_AT_ONCE = 8
 # Keeps a line of the log readable.
 _MAX_CHARACTERS = 300
 
@@ -18,6 +21,11 @@ def learn(document: PendingDocument, action: Action, outcome: Outcome, cache: Ve
     """Update a document and the cache with an outcome; return the name of the event to count, empty for none."""
     rule = _RULES.get((action, outcome.kind)) or _RULES.get(outcome.kind)
     return rule(document, action, outcome, cache) if rule is not None else ""
+
+
+def must_pause(document: PendingDocument, row: Transition, outcome: Outcome) -> bool:
+    """Return whether a document is sent again only after a pause: by its transition, or after many conflicts."""
+    return row.pauses or (outcome.kind is Kind.CONFLICT and document.conflicts > _MOST_CONFLICTS_AT_ONCE)
 
 
 def paused_as(outcome: Outcome) -> str:
@@ -77,6 +85,7 @@ def _refused(document: PendingDocument, action: Action, outcome: Outcome, cache:
 
 
 def _conflict(document: PendingDocument, action: Action, outcome: Outcome, cache: VersionCache) -> str:
+    document.conflicts += 1
     # A plain create is a guess, which is expected to fail now and then: see CreatePolicy.
     return "" if action is Action.CREATE else "conflict"
 

@@ -75,6 +75,8 @@ class PendingDocument:
     """Why the search engine refused it, one reason per form."""
     attempts: int = 0
     """The number of pauses so far; each is longer than the one before."""
+    conflicts: int = 0
+    """The number of conflicts since its current changes are being stored."""
     not_before: float = 0.0
     delayed_by: str = ""
     """The reason for the last pause."""
