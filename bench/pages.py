@@ -41,7 +41,7 @@ def main(given: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(given)
     check_documents(parser, arguments.documents)
     with (
-        engine_url() as url,
+        engine_url(heap="2g") as url,
         filled(url, arguments.documents) as (deployment, _),
         LocalServer({**engine_settings(url), "UI": "true"}) as server,
     ):

@@ -27,6 +27,8 @@ from bench import child
 from bench.engines import Client, engine_url
 from request_logger.common.json import dumps
 from request_logger.demo.local_server import engine_settings
+from request_logger.documents.folds import fold_of
+from request_logger.documents.latency import delay_seconds
 from request_logger.settings import Settings
 from request_logger.store.client.client import SearchEngine
 from scorers.base import Row
@@ -208,9 +210,10 @@ def _lines(
 ) -> Iterator[bytes]:
     scorer = Multiclass()
     for k, (row, truth, minutes) in enumerate(zip(rows, truths, late, strict=True), start=first):
-        at = START + timedelta(minutes=k / 3)
-        label = CLASSES[truth]
+        at, label, answer = START + timedelta(minutes=k / 3), CLASSES[truth], Row(row, CLASSES)
         content = {
+            "fold": fold_of(str(k)),
+            "prediction": scorer.prediction_fields(answer),
             "@timestamp": at.isoformat(),
             "RequestId": str(k),
             "Ce-Namespace": "bench",
@@ -225,8 +228,8 @@ def _lines(
             },
         }
         if k % _LACKING:
-            fields = scorer.score(Row(label), Row(row, CLASSES))
-            content["metrics"] = {"scorer": "multiclass", "basis": "truth", **fields}
+            fields = {"scorer": "multiclass", "basis": "truth", **scorer.score(Row(label), answer)}
+            content["metrics"] = {**fields, "delay_seconds": delay_seconds(content)}
         yield dumps({"index": {"_index": index, "_id": str(k)}})
         yield dumps(content)
 

@@ -22,7 +22,7 @@ README = ROOT / "README.md"
 INDEX = ROOT / "docs" / "index.md"
 VARIABLES = {name.upper() for name in Settings.__dataclass_fields__} | set(OTHERS)
 # Not the program's: make's own, the tests', an argument of the image's build.
-OTHER_VARIABLES = {"TARGET", "ARGS", "PYTHON", "TEST_ENGINE", "REVISION"}
+OTHER_VARIABLES = {"TARGET", "ARGS", "PYTHON", "TEST_ENGINE", "REVISION", "PYTHONPATH"}
 
 
 def text_of_all() -> str:
