@@ -53,7 +53,8 @@ def mean_interval(spread: MomentSums, bounds: tuple[float, float], together: Dep
         above = min(half / mean.mean * (1 + _skew(mean, together)) * (1 + more_above), _MOST_EXPONENT)
         low, high = mean.mean * math.exp(-below), mean.mean * math.exp(above)
         return Interval(low, high, "Student t, log scale", mean.standard_error)
-    return Interval(mean.mean - half, mean.mean + half, "Student t", mean.standard_error)
+    below, above = (half * (1 + more) for more in _unseen_of_any(spread, mean, together))
+    return Interval(mean.mean - below, mean.mean + above, "Student t", mean.standard_error)
 
 
 def _between(spread: MomentSums, low: float, high: float, together: Dependence) -> Found:
@@ -124,11 +125,28 @@ def unseen(spread: MomentSums, together: Dependence = INDEPENDENT) -> tuple[floa
     mean = mean_of(spread)
     if mean is None or mean.variance == 0.0 or mean.mean <= 0.0:
         return 0.0, 0.0
-    share = _dominance(spread, mean) * together.effect
-    nearness = min(share / _most_of_one(mean.n / together.effect), 1.0)
+    nearness = _nearness(spread, mean, together)
     variation = math.sqrt(mean.variance) / mean.mean
     heaviness = min(max((variation - _EVEN_VARIATION) / (_MOST_VARIATION - _EVEN_VARIATION), 0.0), 1.0)
-    return 0.3 * heaviness * nearness, (0.5 + heaviness) * nearness
+    rareness = min(max(variation / _MOST_VARIATION, 1.0), 3.0)
+    return 0.3 * heaviness * rareness * nearness, (0.5 + heaviness) * nearness
+
+
+def _unseen_of_any(spread: MomentSums, mean: Mean, together: Dependence) -> tuple[float, float]:
+    """Return the same for values of both signs: the half towards the more distant extreme, by how much it is that.
+
+    For a symmetric distribution this is little. Without it, .83 of the intervals of 50 documents have the mean of
+    lognormal values, shifted to 0.
+    """
+    above, below = spread.high - mean.mean, mean.mean - spread.low
+    more = 2 * _nearness(spread, mean, together) * (above - below) / (above + below)
+    return max(-more, 0.0), max(more, 0.0)
+
+
+def _nearness(spread: MomentSums, mean: Mean, together: Dependence) -> float:
+    """Return how near the values are to those without an interval, from 0 to 1."""
+    share = _dominance(spread, mean) * together.effect
+    return min(share / _most_of_one(mean.n / together.effect), 1.0)
 
 
 def _dominance(spread: MomentSums, mean: Mean) -> float:

@@ -38,6 +38,9 @@ _BINARY = ("true_positive", "false_positive", "false_negative", "true_negative")
 # The groups' own variances are used if they are more than this many times that of dealing. Those of small groups vary
 # by chance as much as that: at 2, equal models with 5 % positives differ in 1 % of comparisons instead of 5 %.
 _OTHER_SPREAD = 4.0
+# With so many documents of other classes than the most frequent one in the smaller group, they vary by chance as much
+# again: at 0, equal models with 5 and 1 % of two rare classes differ in 1 % of comparisons of 100 with 1,000 documents.
+_FEW_OTHERS = 8.0
 # Documents of other true classes than the most frequent one, below which daily looks have to wait: the error of a
 # metric that rests on one or two documents has no meaning.
 _LEAST_OTHERS = 5
@@ -123,13 +126,17 @@ def _contrasts(table: _Table, most: int) -> dict[str, Contrast | NoTest]:
     found: dict[str, Contrast | NoTest] = {}
     own = [_jackknife(table.metrics, group) for group in table.groups]
     sizes = sum(table.groups[0].values()), sum(table.groups[1].values())
-    early = _EARLY if min(map(_others, table.groups)) < _LEAST_OTHERS else None
+    others = min(map(_others, table.groups))
+    early = _EARLY if others < _LEAST_OTHERS else None
+    most_spread = _OTHER_SPREAD * (1 + _FEW_OTHERS / max(others, 1))
     for name, distances in dealt.items():
         if name not in observed[0] or name not in observed[1] or len(distances) < dealings // 2:
             found[name] = _FEW
             continue
         spreads = own[0].get(name, 0.0), own[1].get(name, 0.0)
-        contrast = _contrast(observed[1][name] - observed[0][name], np.sort(distances)[::-1], spreads, sizes)
+        contrast = _contrast(
+            observed[1][name] - observed[0][name], np.sort(distances)[::-1], spreads, sizes, most_spread
+        )
         found[name] = replace(contrast, early=early) if isinstance(contrast, Contrast) else contrast
     return found
 
@@ -143,12 +150,17 @@ def _others(group: Counts) -> int:
     return supports.total() - max(supports.values())
 
 
-def _contrast(value: float, dealt: Any, own: tuple[float, float], sizes: tuple[int, int]) -> Contrast | NoTest:
-    """Return the contrast from dealt distances (the largest first) and the variances of both groups' own values."""
+def _contrast(
+    value: float, dealt: Any, own: tuple[float, float], sizes: tuple[int, int], most_spread: float
+) -> Contrast | NoTest:
+    """Return the contrast from dealt distances (the largest first) and the variances of both groups' own values.
+
+    These are used if they are over ``most_spread`` times that of dealing.
+    """
     chance = math.sqrt(float(np.mean(dealt**2)))
     if not chance:
         return _UNIFORM
-    error = math.sqrt(sum(own)) if sum(own) > _OTHER_SPREAD * chance**2 else chance
+    error = math.sqrt(sum(own)) if sum(own) > most_spread * chance**2 else chance
     dealt = dealt * (error / chance)
     n = len(dealt)
     at_least = int((dealt >= abs(value) - _SAME).sum())

@@ -15,13 +15,14 @@ from request_logger.analytics.intervals import LEVEL, Interval, z_of
 
 _Z = z_of(LEVEL)
 # Wilson's interval misses the true share too often (.84 instead of .95) where there are few hits or few misses. Below
-# this number the limit on that side is Poisson's, with which the coverage of any share is at least .931 from 50
-# documents on (with 10 instead of 15: .926).
-_FEW = 15
+# this number the limit on that side is Poisson's, also below the second one where they are less than a fifth: so the
+# coverage of any share is at least .93 from 50 documents on (with the first number alone: .926).
+_FEW, _FEW_OF_MANY = 10, 15
+_MANY = 5
 # The probability beyond Poisson's limit. It is twice that of a limit on each side: for a rare event, the other limit is
 # hardly ever missed.
 _TAIL = 0.05
-# Halvings of an interval within [0, 1] or [0, _FEW] that are below the precision of a double.
+# Halvings of an interval within [0, 1] or [0, _FEW_OF_MANY] that are below the precision of a double.
 _HALVINGS = 60
 
 
@@ -60,11 +61,15 @@ def share_interval(hits: float, n: float, together: Dependence = INDEPENDENT) ->
     center = (share + square / (2 * n)) / (1 + square / n)
     half = quantile / (1 + square / n) * math.sqrt(share * (1 - share) / n + square / (4 * n * n))
     low, high = max(center - half, 0.0), min(center + half, 1.0)
-    if hits < _FEW:
+    if _are_few(hits, n):
         low = min(low, _poisson_limit(hits) / n)
-    if n - hits < _FEW:
+    if _are_few(n - hits, n):
         high = max(high, 1 - _poisson_limit(n - hits) / n)
     return Interval(low, high, "Wilson", error, least)
+
+
+def _are_few(events: float, n: float) -> bool:
+    return events < (_FEW_OF_MANY if _MANY * events < n else _FEW)
 
 
 def f1_interval(true_positive: float, wrong: float, together: Dependence = INDEPENDENT) -> Interval | None:
@@ -125,7 +130,7 @@ def _poisson_limit(events: float) -> float:
     """
     if events <= 0:
         return 0.0
-    low, high = 0.0, float(_FEW)
+    low, high = 0.0, float(_FEW_OF_MANY)
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
         low, high = (middle, high) if _gamma_below(events, middle) < _TAIL else (low, middle)

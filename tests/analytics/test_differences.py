@@ -270,6 +270,17 @@ def test_equal_models_with_different_errors() -> None:
     assert (found.once.p_value > 0.05) == (found.once.interval.low < 0)
 
 
+@pytest.mark.parametrize(("scale", "is_own"), [(1, False), (10, True)])
+def test_the_variance_of_few_of_a_class(scale: int, is_own: bool) -> None:
+    """That of five positives is as large as that by chance alone; ten times as many tell that theirs is larger."""
+    few = [np.repeat(labels, scale * np.array([95, 3, 2])) for labels in ([0, 1, 1], [0, 1, 0])]
+    many = [np.repeat(labels, scale * np.array([900, 10, 6, 84])) for labels in ([0, 0, 1, 1], [0, 1, 0, 1])]
+    scorer = build("binary", {})
+    found = contrast(metric_of(scorer, "balanced_accuracy"), *(answers_of(scorer, *group) for group in (few, many)))
+    own = math.sqrt(math.fsum(v / n for v, n in zip(found.variances, found.sizes, strict=True)))
+    assert found.error == pytest.approx(own if is_own else own / math.sqrt(6.5), rel=1e-9 if is_own else 0.03)
+
+
 def test_a_billion_documents() -> None:
     """Beyond numpy's limit for dealing, the error is that of as many thousandths, scaled."""
     cells = [(70_000, 10_000, 20_000, 300_000), (350_000, 50_000, 110_000, 1_500_000)]

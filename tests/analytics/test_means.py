@@ -31,8 +31,24 @@ def limits(x: np.ndarray, bounds: tuple[float, float], together: Dependence | No
 
 def test_any_numbers() -> None:
     x = RNG.normal(2, 3, 80)
+    # As many on both sides, and as far: without an extreme on one side, Student's interval.
+    x = np.array([*x, *(4 - x)])
     expected = stats.ttest_1samp(x, 0).confidence_interval()
     assert limits(x, ANY) == pytest.approx((expected.low, expected.high), rel=1e-9)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_numbers_with_an_extreme(sign: int) -> None:
+    """The half towards it is longer."""
+    x = np.random.default_rng(8).normal(0, 1, 79)
+    x = np.array([*x, 1.3 * np.abs(x).max()])
+    half = stats.t.ppf(0.975, 79) * stats.sem(x)
+    far, near = x.max() - x.mean(), x.mean() - x.min()
+    nearness = far**2 / ((x - x.mean()) ** 2).sum() * 80 ** (1 / 3)
+    assert 0 < nearness < 1
+    longer = half * (1 + 2 * nearness * (far - near) / (far + near))
+    expected = (x.mean() - half, x.mean() + longer)
+    assert limits(sign * x, ANY) == pytest.approx(sorted(sign * end for end in expected), rel=1e-9)
 
 
 def test_numbers_of_one_sign() -> None:
@@ -87,7 +103,11 @@ def test_large_values_that_have_not_occurred() -> None:
     squares = np.random.default_rng(3).normal(size=200) ** 2
     below, above = unseen(moments(squares))
     assert stats.variation(squares, ddof=1) > 1.3
-    assert above == pytest.approx(5 * below, rel=1e-9)
+    rareness = stats.variation(squares, ddof=1) / 1.3
+    assert above == pytest.approx(5 * below / rareness, rel=1e-9)
+    rare = np.array([*np.zeros(95), *np.full(5, 7.0)])
+    assert stats.variation(rare, ddof=1) > 3 * 1.3
+    assert unseen(moments(rare)) == pytest.approx((0.9 * unseen(moments(rare))[1] / 1.5, unseen(moments(rare))[1]))
     assert unseen(moments(np.ones(9))) == unseen(moments(-squares)) == (0.0, 0.0)
 
 
@@ -149,6 +169,7 @@ def test_bounds_that_values_exceed() -> None:
 def test_documents_that_hang_together() -> None:
     x = RNG.normal(2, 3, 80)
     assert x.min() < 0
+    x = np.array([*x, *(4 - x)])
     half = stats.t.ppf(0.975, 19) * math.sqrt(4.0) * stats.sem(x)
     assert limits(x, ANY, Dependence(4.0, 19)) == pytest.approx((x.mean() - half, x.mean() + half), rel=1e-9)
 

@@ -73,7 +73,7 @@ def test_precision_and_recall() -> None:
     assert [row["recall"] for row in rows] == pytest.approx(recall[:-1].tolist(), abs=1e-9)
     for row in rows:
         for name, misses in (("precision", "fp"), ("recall", "fn")):
-            if min(row["tp"], row[misses]) >= 10:
+            if min(row["tp"], row[misses]) >= 15:
                 expected = binomtest(row["tp"], row["tp"] + row[misses]).proportion_ci(method="wilson")
                 assert (row[f"{name}_low"], row[f"{name}_high"]) == pytest.approx(
                     (expected.low, expected.high), abs=1e-9

@@ -11,12 +11,15 @@ import pytest
 from scipy import stats
 from sklearn.metrics import r2_score
 
+from request_logger.analytics.means import unseen
 from request_logger.analytics.report import Options, make_report
+from request_logger.analytics.rollups import MomentSums
 from request_logger.documents.folds import fold_of
 from request_logger.scoring.registry import build
 from request_logger.settings import Settings
 from request_logger.store.client.client import SearchEngine
 from tests.analytics.stored import document, engine_at, store
+from tests.analytics.sums import loss_limits, mean_limits
 
 pytestmark = pytest.mark.engine
 
@@ -75,11 +78,11 @@ def test_r2_of_independent_documents(engine_with: SearchEngine) -> None:
     report, found = metrics(engine_with, "singles")
     half = T * math.sqrt(variance(np.log(1 - without_each(lambda c: r2_score(TRUTHS[c], (TRUTHS + ERRORS)[c])))))
     rest = 1 - r2_score(TRUTHS, TRUTHS + ERRORS)
-    assert (found["r2"]["low"], found["r2"]["high"]) == pytest.approx(
-        (1 - rest * math.exp(half), 1 - rest * math.exp(-half)), rel=1e-9
-    )
-    expected = stats.ttest_1samp(ERRORS, 0).confidence_interval()
-    assert (found["mean_error"]["low"], found["mean_error"]["high"]) == pytest.approx((expected.low, expected.high))
+    squares = ERRORS**2
+    more_below, more_above = unseen(MomentSums(N, squares.sum(), (squares**2).sum(), squares.min(), squares.max()))
+    ends = 1 - rest * math.exp(half * (1 + more_above)), 1 - rest * math.exp(-half * (1 + more_below))
+    assert (found["r2"]["low"], found["r2"]["high"]) == pytest.approx(ends, rel=1e-9)
+    assert (found["mean_error"]["low"], found["mean_error"]["high"]) == pytest.approx(mean_limits(ERRORS), rel=1e-9)
     assert "design_effect" not in found["mean_error"]
     assert report["notes"] == []
 
@@ -91,20 +94,12 @@ def test_documents_that_belong_together(engine_with: SearchEngine, deployment: s
     effect = variance(without_each(lambda chosen: ERRORS[chosen].mean())) / (ERRORS.var(ddof=1) / N)
     assert effect > 2
     assert found["mean_error"]["design_effect"] == pytest.approx(effect, rel=1e-9)
-    half = T * math.sqrt(effect * ERRORS.var(ddof=1) / N)
-    limits = (ERRORS.mean() - half, ERRORS.mean() + half)
+    limits = mean_limits(ERRORS, effect, len(FOLDS) - 1)
     assert (found["mean_error"]["low"], found["mean_error"]["high"]) == pytest.approx(limits, rel=1e-9)
     squares = ERRORS**2
     of_squares = variance(without_each(lambda chosen: squares[chosen].mean())) / (squares.var(ddof=1) / N)
-    effect = max(of_squares, 1.0)
-    half = T * math.sqrt(effect * squares.var(ddof=1) / N) / squares.mean()
-    # Hall's first term of the error of Student's t, with the skewness of a lognormal distribution, on the log scale.
-    variation = squares.std(ddof=1) / squares.mean()
-    skewness = 3 * variation + variation**3
-    term = (skewness / 3 - variation / 2) * T**2 + skewness / 6
-    above = half * (1 + term / math.sqrt(N / effect) / T)
-    expected = squares.mean() * math.exp(-half), squares.mean() * math.exp(above)
-    assert (found["mse"]["low"], found["mse"]["high"]) == pytest.approx(expected, rel=1e-9)
+    limits = loss_limits(squares, max(of_squares, 1.0), len(FOLDS) - 1)
+    assert (found["mse"]["low"], found["mse"]["high"]) == pytest.approx(limits, rel=1e-9)
     assert report["notes"][0].endswith("may be alike: the intervals allow for it.")
     (part,) = report["tasks"][0]["by"]["parts"]
     shown = {each["name"]: each for each in part["metrics"]}

@@ -13,9 +13,11 @@ from request_logger.analytics.shares import Dependence, auc_interval, f1_interva
 SIZES = (50, 100, 200, 1000)
 
 
-@pytest.mark.parametrize(("hits", "n"), [(15, 30), (20, 40), (123, 4567), (4444, 4567), (999_000, 1_000_000)])
+@pytest.mark.parametrize(
+    ("hits", "n"), [(10, 20), (15, 30), (12, 60), (48, 60), (15, 90), (123, 4567), (4444, 4567), (999_000, 1_000_000)]
+)
 def test_wilson(hits: int, n: int) -> None:
-    """With 15 hits and 15 misses or more."""
+    """With 10 hits and 10 misses or more, and 15 of more than five times as many."""
     expected = stats.binomtest(hits, n).proportion_ci(method="wilson")
     found = share_interval(hits, n)
     assert found is not None
@@ -24,8 +26,10 @@ def test_wilson(hits: int, n: int) -> None:
     assert found.least == min(hits, n - hits)
 
 
-@pytest.mark.parametrize("n", [30, 50, 1000])
-@pytest.mark.parametrize("hits", range(1, 15))
+@pytest.mark.parametrize(
+    ("n", "hits"),
+    [(n, hits) for n in (20, 50, 1000) for hits in range(1, 10 if n == 20 else 15) if hits < 10 or 5 * hits < n],
+)
 def test_few_hits_or_misses(hits: int, n: int) -> None:
     """Poisson's limit of the number of hits (Brown, Cai and DasGupta 2001); hits and misses are alike."""
     wilson = stats.binomtest(hits, n).proportion_ci(method="wilson")
