@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -102,3 +103,17 @@ def test_a_block_is_lifted_once_it_has_lasted(caplog: pytest.LogCaptureFixture) 
     assert [record.getMessage() for record in caplog.records] == 2 * [
         f"index {INDEX}: its write block (index.blocks.write) refuses events; they are retried"
     ]
+
+
+def test_what_was_lifted_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    engine, now = Engine(ABOUT), 0.0
+    watch = BlockWatch(NullObserver(), engine.request, lambda: now)
+    watch.happened("retry", "inference-log", REASON)
+    now = PATIENCE_SECONDS - 1
+    watch.happened("retry", "inference-log", REASON)
+    now = PATIENCE_SECONDS + 1
+    watch.happened("retry", "inference-log", REASON)
+    deadline = time.monotonic() + 5
+    while len(caplog.records) < 2 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert caplog.records[-1].getMessage() == f"the write block of index {INDEX} is lifted"

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from request_logger.common.pieces import Pieces
 from request_logger.settings import Settings
 from request_logger.store.changes import UnreadableAnswerError
 from request_logger.store.client import client as client_module
@@ -46,9 +47,9 @@ def test_a_cloud_is_elastics_own(monkeypatch: pytest.MonkeyPatch) -> None:
         cloud_id = "name:" + base64.b64encode(b"eu.example.com$es$").decode()
         client = SearchEngine(Settings(elasticsearch_cloud_id=cloud_id))
         assert client.request("POST", "/x", {"a": 1}) == (200, {})
-        ((path, headers),) = proxy.seen
-        assert path == "/x"
-        assert headers["content-encoding"] == "gzip"
+        assert client.request("POST", "/y", Pieces([b"{}\n", b"{}\n"])) == (200, {})
+        assert [path for path, _ in proxy.seen] == ["/x", "/y"]
+        assert all(headers["content-encoding"] == "gzip" for _, headers in proxy.seen)
 
 
 @pytest.mark.parametrize("headers", [{}, ELASTIC], ids=["OpenSearch", "Elasticsearch"])

@@ -66,6 +66,22 @@ def test_a_change_that_raises_fails_alone() -> None:
     assert len(core) == 0
 
 
+def test_a_change_that_raises_once_is_stored() -> None:
+    """When the changes are applied one by one, to find which of them raises, none does."""
+    core = core_of()
+    errors = [ValueError("no")]
+
+    def apply(stored: Document | None) -> Document | None:
+        if errors:
+            raise errors.pop()
+        return {"text": "x"}
+
+    end = start(core, storing(("i", "a"), apply=apply))
+    acknowledge(core, next_bulk(core, 0.0), 0.1)
+    assert end.exception(0) is None
+    assert len(core) == 0
+
+
 def test_a_document_whose_only_change_raises_is_not_sent() -> None:
     core = core_of()
     end = start(core, storing(("i", "a"), apply=raising(ValueError("no"))))

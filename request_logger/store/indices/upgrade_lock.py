@@ -8,7 +8,7 @@ lifts the block removes the lock first: either the index is replaced with all ch
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -63,12 +63,12 @@ def lift(request: SendRequest, index: str) -> str:
     for copy, mapping in found.items():
         about = state_of(mapping)
         if about.get("of") == index and about["state"] == BLOCKED:
-            return next(_refusals(request, index, copy, about), f"the write block of index {index} is lifted")
+            return _refusal(request, index, copy, about) or f"the write block of index {index} is lifted"
     return ""
 
 
-def _refusals(request: SendRequest, index: str, copy: str, about: Mapping[str, Any]) -> Iterator[str]:
-    """Remove the lock, then the block, then the note; yield why it stopped, if it did."""
+def _refusal(request: SendRequest, index: str, copy: str, about: Mapping[str, Any]) -> str:
+    """Remove the lock, then the block, then the note; return why it stopped, empty if it did not."""
     meta = {"_meta": {MADE_BY: {**about, "state": COPYING}}}
     steps: tuple[tuple[str, str, Any], ...] = (
         ("DELETE", _path(lock_name(copy)), None),
@@ -79,8 +79,8 @@ def _refusals(request: SendRequest, index: str, copy: str, about: Mapping[str, A
         refusal = read_acknowledgement(*request(method, path, body), what=f"{method} {path}")
         # An earlier attempt may have removed the lock and ended then.
         if refusal is not None and not (method == "DELETE" and refusal.is_missing):
-            yield f"the write block of index {index} can't be lifted: {method} {path}: {refusal.reason}"
-            return
+            return f"the write block of index {index} can't be lifted: {method} {path}: {refusal.reason}"
+    return ""
 
 
 def _path(index: str) -> str:
