@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from bench import cost, cost_lanes, open_loop, ordinary, shapes, stored, versions
+from bench import beside_flask, cost, cost_lanes, open_loop, ordinary, shapes, stored, versions
 from bench.cost import BODIES, chosen, lanes_by_name
 from bench.cost_lanes import Kafka, Lane
 from bench.cost_table import HEADINGS, assigned, cells, median, ratios
@@ -165,6 +165,7 @@ def test_settings_on_the_command_line() -> None:
         (ordinary, ["--rounds", "0"], "bench.ordinary: --rounds: expected at least 1, found 0"),
         (cost, ["--warm-up", "nan"], "bench.cost: --warm-up: expected at least 0, found nan"),
         (cost, ["--set", "A"], "bench.cost: --set: expected NAME=VALUE, found 'A'"),
+        (beside_flask, ["--rounds", "0"], "bench.beside_flask: --rounds: expected at least 1, found 0"),
     ],
 )
 def test_wrong_options(command: Any, arguments: list[str], expected: str, capsys: pytest.CaptureFixture[str]) -> None:

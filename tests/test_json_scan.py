@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from request_logger.common import json_scan
-from request_logger.common.json_scan import counted, has_long_text, is_deeper
+from request_logger.common.json_scan import counted, has_long_text, is_deeper, weight
 
 _TEXTS = st.text(st.sampled_from('ab"\\[]{}:é \n'), max_size=6)
 _VALUES = st.recursive(
@@ -70,3 +70,13 @@ def test_slices_are_counted() -> None:
     for start in range(20):
         for end in range(start, 40, 7):
             assert counted(raw, b"[,", start, end) == [raw.count(b"[", start, end), raw.count(b",", start, end)]
+
+
+@pytest.mark.parametrize("size", [0, 10, 100])
+def test_weights_of_short_and_long_texts(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both ways of counting give the same weight, of the whole text and of a slice."""
+    raw = b'{"a":[1,2]},' * 4
+    monkeypatch.setattr(json_scan, "_VECTOR_BYTES", size)
+    weights = {ord("["): 80, ord(","): 3}
+    assert weight(raw, weights) == 4 * 80 + 8 * 3
+    assert weight(raw, weights, 5, 9) == 80 + 3
