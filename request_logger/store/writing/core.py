@@ -135,10 +135,9 @@ class WriterCore:
         locator = self._locator
         document.known = known = self._cache.get(*document.key)
         # The changes of commands have no day: they name the exact index.
+        named = all(entry.change.day is None for entry in document.entries)
         document.is_multi_index = (
-            locator is not None
-            and not locator.catalog.is_single_index(document.index)
-            and any(entry.change.day is not None for entry in document.entries)
+            locator is not None and not named and not locator.catalog.is_single_index(document.index)
         )
         document.target_index = "" if document.is_multi_index else document.index
         if document.index == self._dead_letter_index:
@@ -307,11 +306,10 @@ class WriterCore:
             self._set_initial_state(document)
         else:
             self._release(document)
+        text = f"{document.index}: {types_of(reason)}" if reason else document.index
         if end is End.FINISHED:
             self._plans.deliver(applied, wanted)
-            return
-        text = f"{document.index}: {types_of(reason)}"
-        if end is End.UNREADABLE:
+        elif end is End.UNREADABLE:
             self._plans.deliver_error(applied, UnreadableError(text))
         else:
             self._plans.reject(applied, RejectedError(text))
