@@ -170,6 +170,10 @@ def _has_word_of_digits(raw: bytes | bytearray) -> bool:
 
     The end of the text, after its last whole word, has to be looked at as well.
     """
+    # Of twenty digits in a row, two are first bytes of words that follow each other: text seldom has these.
+    is_first = np.frombuffer(raw, np.uint8)[::_WORD] - np.uint8(ord("0")) < 10
+    if not (is_first[:-1] & is_first[1:]).any():
+        return False
     for _, piece in json_scan.pieces(raw):
         is_digit = piece[: len(piece) // _WORD * _WORD] - np.uint8(ord("0")) < 10
         if (is_digit.view(np.uint64) == _ALL_TRUE).any():
