@@ -13,6 +13,8 @@ from bench.coverage import PAGE, Outcome, simulate, table, write
 from bench.coverage_cases import CASES
 
 # Case, documents and samples; the long form has all cases, more samples and its table in docs/intervals.md.
+# A fifth of the report's: for the short simulations, whose limits are wide.
+_DRAWS = 200
 SHORT = [
     ("balanced", 50, 40),
     ("rare-classes", 50, 40),
@@ -77,7 +79,7 @@ def test_coverage(name: str, n: int, repeats: int) -> None:
 
     As often as the table says there is an interval; else there is a reason, which `simulate` asserts.
     """
-    outcomes = simulate(CASES[name], n, repeats)
+    outcomes = simulate(CASES[name], n, repeats, draws=_DRAWS)
     _, table_of = tables().get(name, (0, {}))
     for metric, cells in table_of.items():
         outcome, share = outcomes[metric], cells[n][0]
@@ -90,10 +92,10 @@ def test_coverage(name: str, n: int, repeats: int) -> None:
 
 def test_what_is_shown() -> None:
     """Metrics that always have an interval, and some that mostly have none for few rare events or large values."""
-    rare = simulate(CASES["rare-classes"], 50, 20, seed=1)
+    rare = simulate(CASES["rare-classes"], 50, 20, seed=1, draws=_DRAWS)
     assert all(rare[name].shown == 20 for name in ("accuracy", "f1_macro", "balanced_accuracy", "f1_micro"))
     assert rare["mcc"].shown < 10
-    heavy = simulate(CASES["lognormal-errors"], 200, 20, seed=1)
+    heavy = simulate(CASES["lognormal-errors"], 200, 20, seed=1, draws=_DRAWS)
     assert heavy["mse"].shown < 10 < heavy["mae"].samples
 
 
