@@ -66,7 +66,7 @@ def test_a_folder_of_a_killed_process_is_removed(tmp_path: Path) -> None:
         return process, Path(process.stdout.readline().strip())
 
     running, running_folder = folder_of("print(folder); time.sleep(60)")
-    parent, parent_folder = folder_of("os.fork(); print(folder); time.sleep(60)")
+    parent, parent_folder = folder_of("os.fork() and print(folder); time.sleep(60)")
     killed, killed_folder = folder_of("print(folder); time.sleep(60)")
     children = psutil.Process(parent.pid).children()
     try:
