@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from confluent_kafka import TopicPartition
 from hypothesis import given
 from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry
 
 from request_logger.common.json import dumps, loads
 from request_logger.documents.event import Event
@@ -16,10 +19,15 @@ from request_logger.ingest.redaction import Redactor
 from request_logger.ingest.redaction_walk import Hasher
 from request_logger.kafka.binding import event_of
 from request_logger.kafka.config import consumer_config, parse, producer_config, topics
+from request_logger.kafka.consumer import KafkaConsumer
 from request_logger.kafka.dead_letters import PREFIX
 from request_logger.kafka.letter_content import DeadLetterContent, NoRecordError, content, record_of, redacted
+from request_logger.kafka.messages import keys_of
+from request_logger.kafka.offsets import Offsets
+from request_logger.kafka.pacing import Pacing
 from request_logger.kafka.partition import DONE, NOT_SENT, Partition, PendingRecord
 from request_logger.kafka.record import Record
+from request_logger.kafka.telemetry import KafkaTelemetry
 from request_logger.settings import Settings, SettingsError
 from request_logger.store.changes import StoreUnavailableError
 from request_logger.store.writing.future import Future
@@ -296,3 +304,39 @@ def test_wrong_settings_are_one_line_each(engine: Any, tmp_path: Path) -> None:
         assert "Traceback" not in text
         assert all(line.startswith("request-logger: ") for line in text.splitlines())
         assert [each for each in expected if each not in text] == []
+
+
+class _Client:
+    """Keeps what is paused: librdkafka keeps it for a partition that goes to another member, and comes back."""
+
+    def __init__(self) -> None:
+        self.paused: set[tuple[str, int]] = set()
+
+    def pause(self, partitions: list[TopicPartition]) -> None:
+        self.paused |= set(keys_of(partitions))
+
+    def resume(self, partitions: list[TopicPartition]) -> None:
+        self.paused -= set(keys_of(partitions))
+
+    def commit(self, **_: Any) -> list[TopicPartition]:
+        return []
+
+
+@pytest.mark.parametrize("names", ["_paused", "_ahead"])
+@pytest.mark.parametrize("goes", ["_revoked", "_lost"])
+def test_a_paused_partition_that_goes_is_not_paused_when_it_comes_back(names: str, goes: str) -> None:
+    client: Any = _Client()
+    consumer = KafkaConsumer.__new__(KafkaConsumer)
+    vars(consumer).update(
+        _consumer=client, _partitions={}, _paused=set(), _ahead=set(), _new=[], _retry_at=None,
+        _settings=Settings(), _writer=SimpleNamespace(down_for=0.0), _dead_letters=SimpleNamespace(flush=lambda: None),
+        _telemetry=KafkaTelemetry(CollectorRegistry()), _pacing=Pacing(lambda *key: "group", 100, 10_000),
+    )  # fmt: skip
+    consumer._offsets = Offsets(consumer._partitions, consumer._telemetry)
+    partitions = [TopicPartition("t", number) for number in range(3)]
+    consumer._assigned(client, partitions)
+    client.pause(partitions[:2])
+    setattr(consumer, names, set(keys_of(partitions[:2])))
+    getattr(consumer, goes)(client, partitions[1:])
+    consumer._assigned(client, partitions[1:])
+    assert client.paused == getattr(consumer, names) == {("t", 0)}

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 
-from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from prometheus_client import CollectorRegistry
 
 from request_logger.documents.event import BadEventError, IgnoredEventError
@@ -105,8 +105,7 @@ class KafkaConsumer:
         self._retry_at: float | None = None
         self._retry_pause = _FIRST_RETRY_SECONDS
         self._next_commit = self._next_lag = 0.0
-        self._stopping = False
-        self._joined = False
+        self._stopping = self._joined = False
         self._fatal: str | None = None
         self._last_turn = time.monotonic()
 
@@ -321,9 +320,8 @@ class KafkaConsumer:
         # Polling keeps the membership; a record that was prefetched before the pause may still arrive.
         message = self._consumer.poll(0)
         self._take([message] if message is not None else [])
-        new, self._new = self._new, []
-        for pending in new:
-            pending.start()
+        while self._new:
+            self._new.pop(0).start()
         self._wait_for_any(_POLL_SECONDS / 4)
 
     def _resume(self) -> None:
@@ -381,11 +379,13 @@ class KafkaConsumer:
         self._drop(partitions, "lost")
 
     def _drop(self, partitions: Sequence[TopicPartition], what: str) -> None:
-        keys = keys_of(partitions)
+        keys = set(keys_of(partitions))
+        with suppress(KafkaException):
+            # A partition that comes back to this member later would still be paused, and never be read.
+            self._consumer.resume([TopicPartition(*key) for key in keys & (self._paused | self._ahead)])
+        self._paused, self._ahead = self._paused - keys, self._ahead - keys
         for key in keys:
             self._partitions.pop(key, None)
-            self._paused.discard(key)
-            self._ahead.discard(key)
             self._offsets.forget(key)
         self._pacing.dropped(keys)
         self._telemetry.paused.set(int(bool(self._paused)))
