@@ -199,6 +199,7 @@ def test_a_document_that_cannot_be_scored(caplog: pytest.LogCaptureFixture) -> N
     found = score(Broken(feedback={"truth": 1}), SimpleNamespace())  # type: ignore[arg-type]
     assert found == {"error": "scoring raised ValueError", "unscorable": "scoring raised ValueError"}
     (record,) = [record for record in caplog.records if record.levelno >= logging.ERROR]
+    assert record.getMessage() == "a document could not be scored"
     assert not has_marker(logs.formatter("text").format(record))
 
 

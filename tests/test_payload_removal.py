@@ -76,11 +76,11 @@ def test_late_feedback_stays_with_a_reason() -> None:
     corrected = part("feedback", b'{"truth": {"data": {"ndarray": [[1, 0]]}}}', Ce_Time="2026-03-01T00:00:00Z")
     assert joined(corrected, into=scored)["metrics"]["unscorable"] == PairReason.PAYLOAD_REMOVED
     rating = part("feedback", b'{"evaluations": [{"name": "helpful", "value": 1}]}', Ce_Time="2026-03-02T00:00:00Z")
-    rated = joined(rating, into=scored)
-    assert rated["metrics"]["evaluated"] == ["helpful"]
-    assert {name: rated["metrics"][name] for name in scored["metrics"] if name != "scored_at"} == {
-        name: value for name, value in scored["metrics"].items() if name != "scored_at"
-    }
+    before = {**scored["metrics"], "scored_at": AT}
+    rated = joined(rating, into={**scored, "metrics": before})["metrics"]
+    assert rated["evaluated"] == ["helpful"]
+    assert rated.keys() - before.keys() == {"evaluated", "evaluations", "evaluation_labels"}
+    assert {name for name in before if rated[name] != before[name]} == {"scored_at"}
 
 
 def test_a_document_in_a_refused_form_and_one_of_several_nodes() -> None:

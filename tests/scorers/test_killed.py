@@ -26,6 +26,9 @@ class Ends:
     def score(self, truth: Row, prediction: Row) -> dict[str, Any]:
         raise GreenletExit
 
+    def prediction_fields(self, prediction: Row) -> Any:
+        raise GreenletExit
+
     def transform(self, truth: Any, response: Any, request: Any) -> Any:
         raise GreenletExit
 
@@ -55,12 +58,13 @@ class Unreadable(Ends, dict[str, Any]):
     [
         lambda: user_scorers.name_of(Ends()),
         lambda: user_scorers.run(Ends(), Row(1), Row(1)),
+        lambda: user_scorers.read(Ends(), Row(1)),
         lambda: LegacyScorer(Ends()).score(Row(1), Row(1)),
         lambda: score(PAIR, Ends()),
         lambda: score(PAIR, Chooses(Ends())),
         lambda: score(Unreadable(feedback={}), Chooses(Ends())),
     ],
-    ids=["name", "score", "transform", "choose", "whole", "document"],
+    ids=["name", "score", "prediction fields", "transform", "choose", "whole", "document"],
 )
 def test_the_thread_ends(run: Callable[[], Any]) -> None:
     """The document isn't stored with a wrong reason: its event isn't acknowledged, so the sender retries."""
