@@ -309,7 +309,8 @@ class Choosing:
     [
         ({"label": "a", "probability": 0.5}, {"label": "a", "probability": 0.5}),
         ({"label": ("a", "b"), "value": math.nan, "margin": None}, {"label": ["a", "b"]}),
-        ({}, None), (None, None), ([], None), ({"label": 1}, None), ({"label": []}, None), ({"label": [1]}, None), ({"label": ["a", 1]}, None),
+        ({}, None), (None, None), ([], None), ({"label": 1}, None), ({"label": []}, None),
+        ({"label": [1]}, None), ({"label": ["a", 1]}, None),
         ({"value": "x"}, None), ({"value": True}, None), ({"value": [1]}, None), ({"other": 1}, None),
         (UnscorableError("x"), None), (ValueError("x"), None), (SystemExit(), None), (RecursionError(), None),
     ],
