@@ -56,6 +56,7 @@ def test_only_metrics_are_added_by_default() -> None:
     assert SETTLE(document).keys() - document.keys() == {"metrics", "prediction"}
     named = {**document, "RequestId": "r"}
     assert SETTLE(named).keys() - named.keys() == {"metrics", "prediction", "fold"}
+    assert "warning" not in SETTLE({**document, "feedback": {"reward": 1}})["metrics"]
 
 
 @pytest.mark.parametrize(
@@ -64,16 +65,18 @@ def test_only_metrics_are_added_by_default() -> None:
         (FEEDBACK, 2.5),
         ({"truth": "no class"}, 2.5),
         ({"reward": 1}, 2.5),
+        ({"undecodable": "it is cut off"}, 2.5),
         ({"metrics": [{"key": "clicks", "type": "COUNTER", "value": 1}]}, None),
     ],
-    ids=["truth", "unscorable", "reward", "custom metrics"],
+    ids=["truth", "unscorable", "reward", "undecodable", "custom metrics"],
 )
 def test_a_truth_or_a_reward_has_its_delay(feedback: dict[str, Any], delay: float | None) -> None:
     """Whether or not the pair can be scored; custom metrics alone are no label."""
     times = {"@timestamp": "2026-01-01T00:00:00.000Z", "response": RESPONSE}
     found = SETTLE({**times, "feedback": {**feedback, "ce-time": "2026-01-01T00:00:02.500Z"}})["metrics"]
     assert found.get(DELAY) == delay
-    assert ("unscorable" in found) == (feedback == {"truth": "no class"})
+    assert ("unscorable" in found) == (feedback == {"truth": "no class"} or "undecodable" in feedback)
+    assert "warning" not in found
 
 
 @pytest.mark.parametrize(
@@ -94,18 +97,27 @@ def test_each_row_of_a_batch_has_an_id_of_its_own(document: dict[str, Any], expe
 def test_a_row_whose_messages_are_its_own() -> None:
     """Truth and response of such a feedback have one row, whichever row of the batch it is for."""
     own = {"item": 2, "items": 3, "body_item": 0, "truth": {"data": {"ndarray": [1]}}}
-    own["response"] = {"data": {"ndarray": [[0.3, 0.7]]}}
+    own["response"] = {"data": {"ndarray": [0.3, 0.7]}}
     assert SETTLE({"feedback": own})["metrics"]["correct"] == 1
     shared = {**own, "body_item": 2}
     assert "metrics" not in SETTLE({"feedback": shared})
     assert "unscorable" in SETTLE({"response": RESPONSE, "feedback": shared})["metrics"]
 
 
-@pytest.mark.parametrize(("truth", "row"), [([0, 0, 1], [0, 0, 1]), ([0, [0], 1], 0), ([0, 1], 0)])
-def test_a_flat_truth_for_one_prediction(truth: list[Any], row: Any) -> None:
+@pytest.mark.parametrize(
+    ("truth", "prediction", "row", "surplus"),
+    [
+        ([0, 0, 1], [0.2, 0.3, 0.5], [0, 0, 1], False),
+        ([0, [0], 1], [0.2, 0.3, 0.5], 0, True),
+        ([0, 1], [0.2, 0.3, 0.5], 0, True),
+        ([1], [0.7], 1, False),
+    ],
+)
+def test_a_flat_truth_for_one_prediction(truth: list[Any], prediction: list[float], row: Any, surplus: bool) -> None:
     """As many numbers as the prediction has columns are one row of them; anything else is a batch."""
-    document = {"response": {"instance": [0.2, 0.3, 0.5]}, "feedback": {"truth": {"data": {"ndarray": truth}}}}
-    assert pair(document) == (Row(row), Row([0.2, 0.3, 0.5]))
+    document = {"response": {"instance": prediction}, "feedback": {"truth": {"data": {"ndarray": truth}}}}
+    assert pair(document) == (Row(row), Row(prediction))
+    assert ("warning" in settler(Chooser("multiclass", None))(document)["metrics"]) == surplus
 
 
 @pytest.mark.parametrize(("reward", "agrees"), [(1, True), (0, False), (1.0, True), (2, None), (0.5, None)])
