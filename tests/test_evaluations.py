@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 
 from request_logger.documents.document import degrade, join
 from request_logger.documents.event import BadEventError, Body, Event, from_headers
+from request_logger.documents.feedback_join import with_all_evaluations
 from request_logger.documents.parts import parts_of
 from request_logger.payloads.evaluations import (
+    LEFT_OUT,
     MAX_ENTRIES,
     EvaluationError,
     read,
@@ -258,6 +260,11 @@ def test_the_number_of_evaluations_is_bounded() -> None:
     assert len(document["feedback"]["evaluations"]) == MAX_ENTRIES
     assert document["metrics"]["warning"].startswith("only 100 evaluations")
     assert in_order(events[::-1]) == in_order(events)
+    # A version that says that it had too many is enough, however many are stored.
+    (document,) = in_order([made("feedback", {"evaluations": [{"name": "a", "id": "0", "value": 1}]})]).values()
+    cut = with_all_evaluations(document["feedback"], (document["feedback"], {LEFT_OUT: True}))
+    assert cut[LEFT_OUT] is True
+    assert LEFT_OUT not in with_all_evaluations(document["feedback"], (document["feedback"], {}))
 
 
 def test_what_ratings_say() -> None:

@@ -110,6 +110,11 @@ def test_the_truths_of_other_rows_go_with_an_erased_row() -> None:
     document = {"feedback": {"truth": [1, 0], "items": 2, "item": 0, "reward": 1}, "metrics": {"correct": 1}}
     bare = without_payloads(document, AT, of_batch=True)
     assert bare["feedback"] == {"items": 2, "item": 0, "reward": 1}
-    assert without_payloads(without_payloads(document, AT), "later", of_batch=True) == bare
+    removed = without_payloads(document, AT)
+    assert without_payloads(removed, "later") is removed
+    assert without_payloads(removed, "later", of_batch=True) == bare
+    assert without_payloads(bare, "later", of_batch=True) is bare
+    nodes = {"nodes": {"a": {"feedback": removed["feedback"]}, "b": 1}, REMOVED: AT}
+    assert without_payloads(nodes, "later", of_batch=True)["nodes"]["a"] == {"feedback": bare["feedback"]}
     own = {"feedback": {"truth": [1], "items": 2, "item": 1, "body_item": 0}}
     assert without_payloads(own, AT, of_batch=True)["feedback"]["truth"] == [1]
