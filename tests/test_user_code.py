@@ -311,28 +311,6 @@ def test_user_code_is_told_of_once(caplog: pytest.LogCaptureFixture) -> None:
     assert MARKER not in caplog.text
 
 
-def test_a_useless_result_is_told_of_once(caplog: pytest.LogCaptureFixture) -> None:
-    """With the reason of the documents, which names the scorer."""
-    user_scorers._warn_once.cache_clear()
-    found = [metrics_of(Mine(lambda: {"correct": [[1]]}))["unscorable"] for _ in range(3)]
-    assert [record.getMessage() for record in caplog.records] == found[:1]
-
-
-def test_a_response_that_a_scorer_can_not_read(caplog: pytest.LogCaptureFixture) -> None:
-    """It is logged once with the place; nothing else is lost."""
-    user_scorers._warn_once.cache_clear()
-
-    class Reads(Mine):
-        def prediction_fields(self, prediction: Row) -> Any:
-            raise ValueError(MARKER)
-
-    Reads.__qualname__ = "Reads"
-    assert user_scorers.read(Reads(dict), Row(1)) == user_scorers.read(Reads(dict), Row(2)) == {}
-    said = r"scorer tests\.test_user_code\.Reads raised ValueError: the response has no prediction fields"
-    (record,) = caplog.records
-    assert re.fullmatch(rf"{said} at {re.escape(__file__)}:\d+", record.getMessage())
-
-
 @dataclass
 class Decoder:
     """A decoder that does what a test wants."""
