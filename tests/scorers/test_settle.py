@@ -111,6 +111,7 @@ def test_a_row_whose_messages_are_its_own() -> None:
         ([0, [0], 1], [0.2, 0.3, 0.5], 0, True),
         ([0, 1], [0.2, 0.3, 0.5], 0, True),
         ([1], [0.7], 1, False),
+        ([0, 1], [0.2, 0.8], [0, 1], False),
     ],
 )
 def test_a_flat_truth_for_one_prediction(truth: list[Any], prediction: list[float], row: Any, surplus: bool) -> None:
