@@ -1,4 +1,4 @@
-"""`python -m bench.beside_flask`: what an event costs over HTTP, beside a bare Flask app that only parses its JSON.
+"""`python -m bench.beside_flask`: what an event costs over HTTP, compared with a Flask app that only parses its JSON.
 
 Both get the same small events over 16 connections that stay open, and over a new connection for each event. The logger
 has its default settings with one worker per core, as bare Flask has (gunicorn's gthread), and an engine in memory

@@ -129,7 +129,7 @@ class Kafka:
         self._stack.close()
 
     def run(self, probe: Probe, side: Side, shape: Shape, predictions: int) -> Row:
-        """Let one consumer read all events of the predictions, each prediction's one after the other."""
+        """Let one consumer read all events of the predictions, each prediction's in sequence."""
         # Only this lane needs a broker and its client.
         from tests.kafka_broker import start_kafka  # noqa: PLC0415
         from tests.kafka_helpers import produce  # noqa: PLC0415

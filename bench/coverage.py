@@ -125,7 +125,7 @@ def simulate(case: Case, n: int, repeats: int = REPEATS, seed: int = 0, draws: i
             assert (each.interval is None) == (each.why is not None), metric.name
             if each.interval is not None and true is not None:
                 outcome.shown += 1
-                # The true value is itself from a sample: it may be beside a limit by its own rounding.
+                # The true value is itself from a sample: it may miss a limit by its own rounding.
                 slack = 1e-9 * max(abs(true), 1.0)
                 outcome.covered += each.interval.low - slack <= true <= each.interval.high + slack
     return outcomes

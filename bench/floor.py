@@ -153,7 +153,8 @@ def main(given: Sequence[str] | None = None) -> int:
     text = table(HEADINGS, lines, text_columns=3)
     print(text)
     if arguments.write:
-        put({"floor": f"Measured with {engine} on {os.cpu_count()} cores, {side.version.commit!r}.\n\n{text}"})
+        commit = side.version.commit.partition(" ")[0]
+        put({"floor": f"Measured at commit {commit} with {engine} on {os.cpu_count()} cores.\n\n{text}"})
     return 0
 
 

@@ -1,7 +1,7 @@
 """`python -m bench.forward`: what FORWARD_URL costs while the second receiver is healthy, down, slow or refusing.
 
 Six loggers run on one engine: one without FORWARD_URL, and one per behaviour of the receiver. The same ordinary load
-goes to one after the other in short slices, round by round, so that a change of the machine's load meets all of them. A
+goes to each in turn in short slices, round by round, so that a change of the machine's load affects all of them. A
 sixth, again without FORWARD_URL, shows how much two loggers differ by chance: a ratio is the geometric mean over the
 rounds, with its 95% interval.
 Afterwards every acknowledged event is counted: in the engine, at the receiver, and in the forward spool. At the end the

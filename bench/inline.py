@@ -55,7 +55,7 @@ class _Awaited(Future[Any]):
 
 
 class InlineWriter:
-    """The writer's core with its engine, run by whoever waits for a future. Plans are collected until then."""
+    """The writer's core with its engine, run by the thread that waits for a future. Plans are collected until then."""
 
     down_for = 0.0
 

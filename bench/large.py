@@ -246,7 +246,7 @@ def measured(kind: str, size: int, way: str, url: str) -> tuple[Body, float, Cos
     # The same name would join the events to the documents of another body.
     name = f"{way}-{list(BODIES).index(kind)}-{size}"
     events = _events(body, name, count)
-    # Code that such a body loads, and what it keeps, are no part of what an event needs.
+    # Code that such a body loads, and what it keeps, aren't part of what an event needs.
     warming = _events(BODIES[kind](_WARMING_BYTES), f"warm-{name}", _WARMING_EVENTS)
     found = _consumed(warming, events, url) if way == "kafka" else _served(way, warming, events, url)
     return body, parse, Cost(found.cpu / count, found.memory)

@@ -109,7 +109,7 @@ def measure_ingest(url: str, client: Client, target: str, seconds: float) -> int
 
 
 def keep_viewing(paths: Sequence[str], number: int, stopping: threading.Event, statuses: Counter[int]) -> None:
-    """View a page each second until stopped, the threads one after the other."""
+    """View a page each second until stopped, the threads in turn."""
     stopping.wait(number / VIEWS_PER_SECOND)
     while not stopping.is_set():
         started = time.monotonic()

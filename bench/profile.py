@@ -4,7 +4,7 @@ The lanes are HTTP in binary mode, structured events, batches of 99 events, and 
 the request of a prediction whose response and feedback are stored and scored, too; of larger ones only the requests are
 measured, such as those of a chat of 20 kB. All stages run in one thread of this process; the client's requests go to an
 engine in another process (`bench.memory_engine`), so that the stage `bulk` has the client and its system calls, and
-nothing of an engine. The sockets of senders and Kafka's client are not measured: `bench.speed` and `bench.kafka` do
+no work of an engine. The sockets of senders and Kafka's client are not measured: `bench.speed` and `bench.kafka` do
 that.
 
 read        the HTTP request or the record's headers

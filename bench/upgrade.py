@@ -2,8 +2,8 @@
 
     python -m bench.upgrade --rate 200
 
-Two loggers of the earlier version (a commit of this repository, in processes of their own) store predictions. Then one
-after the other is replaced by this version, and `request-logger setup --upgrade` copies the index. Senders go on at the
+Two loggers of the earlier version (a commit of this repository, in processes of their own) store predictions. Then
+this version replaces them one at a time, and `request-logger setup --upgrade` copies the index. Senders go on at the
 same rate; as a broker does, they send an event again, to any logger, until it is acknowledged. At the end the engine
 must have each prediction once and complete, and the figures of those from before must be the same as before.
 

@@ -39,7 +39,7 @@ from request_logger.telemetry import Telemetry
 
 # The spool's share of MAX_PENDING_BYTES while it is replayed: events that arrive meanwhile must find room.
 _REPLAY_SHARE = 4
-# At a stop the spool is replayed for this time while the engine answers; the rest is replayed after the next start.
+# At shutdown the spool is replayed for this time while the engine answers; the rest is replayed after the next start.
 _REPLAYER_CLOSE_SECONDS = 5.0
 # Events per batch of the queue. While the writer prepares one, the same worker answers no request: measured with 70
 # events of 37 columns, 5 to 20 ms of CPU. Larger ones would save the engine little more.

@@ -18,7 +18,7 @@ _LEAST_LENGTH = 6
 
 
 def misspelled(environ: Iterable[str] | Mapping[str, str]) -> list[str]:
-    """Return a line per variable that is no setting but looks like one; its value is not quoted."""
+    """Return a line per variable that isn't a setting but looks like one; its value is not quoted."""
     known = {spec.name.upper() for spec in fields(Settings)}
     found = []
     for name in sorted(environ):

@@ -55,8 +55,8 @@ def problems_by_field(specs: Iterable[Field[Any]], values: Mapping[str, Any]) ->
         if text and not (text.isdecimal() and text.isascii() and least <= int(text) <= most):
             problems[name] = f"{name.upper()}: expected a whole number from {least} to {most}, found {text!r}"
     reply_url = values["reply_url"]
-    if reply_url and not reply_url.startswith(("http://", "https://")):
-        problems["reply_url"] = f"REPLY_URL: expected a URL with http:// or https://, found {reply_url!r}"
+    if reply_url and not _has_host(reply_url):
+        problems["reply_url"] = "REPLY_URL: expected a URL with http:// or https://, and a host"
     if values["dashboards_url"] and not _is_http_url(values["dashboards_url"]):
         problems["dashboards_url"] = "DASHBOARDS_URL: expected a URL with http:// or https://, a host, and no user"
     problems |= _problems_of_forwarding(values["forward_url"], values["forward_headers"])
@@ -96,16 +96,17 @@ def _problems_of_forwarding(url: str, headers: str) -> dict[str, str]:
     return problems
 
 
-def _is_http_url(url: str) -> bool:
+def _has_host(url: str) -> bool:
     try:
         parts = urlsplit(url)
         # Reading the port checks it.
-        is_complete = bool(parts.hostname) and parts.port != 0
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         return False
-    return (
-        is_complete and parts.scheme in ("http", "https") and "@" not in parts.netloc and not set(url) & set(" \t\r\n")
-    )
+
+
+def _is_http_url(url: str) -> bool:
+    return _has_host(url) and "@" not in urlsplit(url).netloc and not set(url) & set(" \t\r\n")
 
 
 def _problems_of_join_keys(text: str, keep_payload: str) -> dict[str, str]:

@@ -19,7 +19,7 @@ text, or text and number                               text, or text and number 
 long text (over 64 characters, 5 words or one line)    text                                     text
 ====================================================== ======================================== ===========
 
-.. [1] multiclass where the truth is a whole number other than 0 and 1, or a text that is no class name of the pair.
+.. [1] multiclass where the truth is a whole number other than 0 and 1, or a text that isn't a class name of the pair.
 
 For a record as text (JSON, a Python literal, a tensor) and other text it is multiclass, which reports why they can't be
 compared.

@@ -53,7 +53,7 @@ class Form(StrEnum):
     PAIR = "pair"
     """A class against two columns."""
     PAIR_OTHER = "pair_other"
-    """A number other than 0 and 1, or a text that is no name of the response, against two columns."""
+    """A number other than 0 and 1, or a text that isn't a name of the response, against two columns."""
     ROW = "row"
     """Anything against other numbers of columns, or an object."""
     ONE_HOT_PAIR = "one_hot_pair"

@@ -111,7 +111,7 @@ def scalar_label(value: Any, names: tuple[str, ...]) -> str:
     if isinstance(value, str):
         if value in index:
             return value
-        # These names are all that there are, so that "2.0" is no other class than 2.
+        # These names are all that there are, so that "2.0" is the same class as 2.
         figure = numeric_text(value) if _WHOLE.fullmatch(value) else None
         if figure is None:
             return _text_label(value)

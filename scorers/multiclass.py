@@ -71,7 +71,7 @@ class Multiclass:
         ``brier`` is the sum over all classes (scikit-learn's with ``scale_by_half=False``), ``log_loss`` is in nats.
         ``truth_rank`` is 1-based, ties are ranked in column order; a named class that the row doesn't have has the
         probability 0, no rank, and a ``reciprocal_rank`` of 0. Raises UnscorableError for null, NaN, empty or nested
-        lists, for an index that is no column of the row, and for a text truth with an index as the prediction if the
+        lists, for an index without a column in the row, and for a text truth with an index as the prediction if the
         classes have no names.
         """
         value = unwrap(prediction.value)
@@ -240,7 +240,7 @@ def column_of(truth_label: str, names: tuple[str, ...], width: int) -> int | Non
 def _name_among(names: tuple[str, ...], truth: Row) -> str:
     """Return the class name of a truth for an object of class -> score without the option ``classes``.
 
-    An object's order says nothing, so an index is no position in it.
+    An object's order says nothing, so an index isn't a position in it.
     """
     value = unwrap(truth.value)
     if isinstance(value, str) and value in names:
@@ -271,7 +271,7 @@ def _check_no_probability(truth: object, prediction: object, names: tuple[str, .
 
 
 def _check_between(what: str, value: object, names: tuple[str, ...]) -> None:
-    """Raise UnscorableError for a scalar that may be a probability, and is no name of a class."""
+    """Raise UnscorableError for a scalar that may be a probability, and isn't the name of a class."""
     figure = class_number(value) if isinstance(value, str) else value
     if isinstance(figure, float) and 0.0 < figure < 1.0 and repr(figure) not in names:
         text = f"the {what} is {figure}, a number between two classes"

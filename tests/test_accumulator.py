@@ -24,3 +24,11 @@ def test_equals_the_roll_up(name: str) -> None:
     assert found.keys() == right.keys()
     for metric, value in right.items():
         assert found[metric] == (value if isinstance(value, dict) else pytest.approx(value, rel=1e-12)), metric
+
+
+def test_sums_are_compensated() -> None:
+    """What a large value hides of a small one comes back when the large one goes."""
+    accumulator = Accumulator(build("reward", {}))
+    for reward in (1.0, 1e100, 1.0, -1e100):
+        accumulator.add({"reward": reward})
+    assert accumulator.values()["mean_reward"] == 0.5

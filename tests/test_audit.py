@@ -33,7 +33,7 @@ def test_the_share(rate: float) -> None:
     more = [is_audited(id, rate + 0.1) for id in IDS]
     assert all(after for before, after in zip(chosen, more, strict=True) if before)
     assert not any(is_audited(id, 0) for id in IDS)
-    assert all(is_audited(id, 1) for id in IDS)
+    assert all(is_audited(id, 1) for id in [*IDS, "\ud800"])
 
 
 def test_it_is_independent_of_the_sample_and_the_folds() -> None:

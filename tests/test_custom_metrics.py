@@ -98,6 +98,19 @@ def test_sources_of_a_feedback() -> None:
     assert combine({"gauge__g": 1.0, "correct": 1}, {"gauge__g": 2.0}) == {"gauge__g": 2.0, "correct": 1}
 
 
+def test_both_places_of_a_feedback() -> None:
+    """Seldon's, in the truth, and the field of `POST /v1/feedback`; either alone, too."""
+    of_truth, own = {"truth": {"meta": {"metrics": [metric("a", 1)]}}}, {"metrics": [metric("a", 2)]}
+    found = [of_feedback(feedback)[0].get("counter__a") for feedback in (of_truth, own, of_truth | own, {})]
+    assert found == [1.0, 2.0, 3.0, None]
+
+
+def test_a_series_is_of_a_text_that_is_indexed() -> None:
+    """Its text is a keyword of at most 8,000 characters, and the only place of its name."""
+    longest = 8000 - len(Series("COUNTER", "").text)
+    assert [len(flatten([metric("k" * size, 1)])[1]) for size in (longest, longest + 1)] == [0, 1]
+
+
 @pytest.fixture(scope="module")
 def server(make_server: Callable[..., Server]) -> Server:
     """A server that shows at once what it counts."""

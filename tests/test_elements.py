@@ -47,6 +47,8 @@ def test_values_with_illegal_names() -> None:
     assert to_set_aside({"a": {"": 1}, "b": [{"x": {"y.": 1}}], "c": {"d": 1}, "e": [1, [2]]}) == ["a", "b"]
     assert to_set_aside({"a": {"x": {"": 1}, "y": 1}, "b": [1, {"": 1}], "c": [{"": 1}, {"x": 1}]}) == ["a", "b", "c"]
     assert has_illegal_names([[{"": 1}]])
+    assert has_illegal_names({"a": 1, "b.": 2})
+    assert not has_illegal_names({"a": 1, "b.c": [{"d": 2}, 3]})
 
 
 def test_a_name_within_another() -> None:

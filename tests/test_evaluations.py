@@ -12,14 +12,18 @@ from hypothesis import strategies as st
 
 from request_logger.documents.document import degrade, join
 from request_logger.documents.event import BadEventError, Body, Event, from_headers
+from request_logger.documents.feedback_join import with_all_evaluations
 from request_logger.documents.parts import parts_of
 from request_logger.payloads.evaluations import (
+    LEFT_OUT,
     MAX_ENTRIES,
     EvaluationError,
     read,
     read_leniently,
     with_evaluations,
 )
+from request_logger.scoring.evaluations import MAX_NAMES, of_feedback
+from request_logger.scoring.reasons import PairWarning
 from request_logger.scoring.rules import Chooser
 from request_logger.scoring.score import score
 from request_logger.server.feedback_evaluations import of_logs
@@ -256,6 +260,34 @@ def test_the_number_of_evaluations_is_bounded() -> None:
     assert len(document["feedback"]["evaluations"]) == MAX_ENTRIES
     assert document["metrics"]["warning"].startswith("only 100 evaluations")
     assert in_order(events[::-1]) == in_order(events)
+    # A version that says that it had too many is enough, however many are stored.
+    (document,) = in_order([made("feedback", {"evaluations": [{"name": "a", "id": "0", "value": 1}]})]).values()
+    cut = with_all_evaluations(document["feedback"], (document["feedback"], {LEFT_OUT: True}))
+    assert cut[LEFT_OUT] is True
+    assert LEFT_OUT not in with_all_evaluations(document["feedback"], (document["feedback"], {}))
+
+
+def test_what_ratings_say() -> None:
+    """Labels by rater and source, numbers, and failed evaluations; one that can't be used leaves a warning."""
+    stored = [
+        {"name": "tone", "label": "kind", "id": "a", "source": "human"},
+        {"name": "tone", "label": "rude", "id": "b", "source": "judge"},
+        {"name": "tone", "error": "timeout", "id": "c", "source": "code"},
+        {"name": "stars", "value": 0.5},
+        {"name": "length", "label": "long"},
+    ]
+    fields, problems = of_feedback({"evaluations": stored})
+    assert problems == []
+    assert fields["evaluated"] == ["length", "stars", "tone"]
+    assert fields["evaluation_labels"] == ["length=long"]
+    assert fields["evaluations"]["stars"] == {"raters": 1, "value": 0.5}
+    tone = fields["evaluations"]["tone"]
+    assert (tone["raters"], tone["failed"], tone["source"]) == (2, 1, ["code", "human", "judge"])
+    assert (tone["human"], tone["judge"]) == ({"label": "kind"}, {"label": "rude"})
+    assert tone["rater_pairs"] == ['["a", "b", "kind", "rude"]']
+    assert of_feedback({"evaluations": [7]}) == ({}, [PairWarning.EVALUATION_UNUSABLE])
+    most = [{"name": f"n{k}", "value": 1} for k in range(MAX_NAMES)]
+    assert of_feedback({"evaluations": most})[1] == []
 
 
 def test_names_become_safe_fields_of_a_bounded_number() -> None:

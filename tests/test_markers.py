@@ -24,7 +24,7 @@ from request_logger.documents.event import (
 )
 from request_logger.kafka.binding import event_of
 from request_logger.kafka.record import Record
-from request_logger.scoring.score import score
+from request_logger.scoring.score import score, settler
 from request_logger.server import responses
 from request_logger.server.feedback_route import feedback_event
 from request_logger.settings import Settings
@@ -199,6 +199,21 @@ def test_a_document_that_cannot_be_scored(caplog: pytest.LogCaptureFixture) -> N
     found = score(Broken(feedback={"truth": 1}), SimpleNamespace())  # type: ignore[arg-type]
     assert found == {"error": "scoring raised ValueError", "unscorable": "scoring raised ValueError"}
     (record,) = [record for record in caplog.records if record.levelno >= logging.ERROR]
+    assert record.getMessage() == "a document could not be scored"
+    assert not has_marker(logs.formatter("text").format(record))
+
+
+def test_a_response_that_cannot_be_read(caplog: pytest.LogCaptureFixture) -> None:
+    """The document is stored as it is; the log has the type of the error."""
+
+    class Broken(dict[str, Any]):
+        def get(self, *arguments: Any) -> Any:
+            raise ValueError(TEXT)
+
+    document = {"response": Broken(instance=1)}
+    assert settler(SimpleNamespace())(document) is document  # type: ignore[arg-type]
+    (record,) = [record for record in caplog.records if record.levelno >= logging.ERROR]
+    assert record.getMessage() == "a response could not be read by itself"
     assert not has_marker(logs.formatter("text").format(record))
 
 

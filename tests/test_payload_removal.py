@@ -76,11 +76,11 @@ def test_late_feedback_stays_with_a_reason() -> None:
     corrected = part("feedback", b'{"truth": {"data": {"ndarray": [[1, 0]]}}}', Ce_Time="2026-03-01T00:00:00Z")
     assert joined(corrected, into=scored)["metrics"]["unscorable"] == PairReason.PAYLOAD_REMOVED
     rating = part("feedback", b'{"evaluations": [{"name": "helpful", "value": 1}]}', Ce_Time="2026-03-02T00:00:00Z")
-    rated = joined(rating, into=scored)
-    assert rated["metrics"]["evaluated"] == ["helpful"]
-    assert {name: rated["metrics"][name] for name in scored["metrics"] if name != "scored_at"} == {
-        name: value for name, value in scored["metrics"].items() if name != "scored_at"
-    }
+    before = {**scored["metrics"], "scored_at": AT}
+    rated = joined(rating, into={**scored, "metrics": before})["metrics"]
+    assert rated["evaluated"] == ["helpful"]
+    assert rated.keys() - before.keys() == {"evaluated", "evaluations", "evaluation_labels"}
+    assert {name for name in before if rated[name] != before[name]} == {"scored_at"}
 
 
 def test_a_document_in_a_refused_form_and_one_of_several_nodes() -> None:
@@ -110,6 +110,11 @@ def test_the_truths_of_other_rows_go_with_an_erased_row() -> None:
     document = {"feedback": {"truth": [1, 0], "items": 2, "item": 0, "reward": 1}, "metrics": {"correct": 1}}
     bare = without_payloads(document, AT, of_batch=True)
     assert bare["feedback"] == {"items": 2, "item": 0, "reward": 1}
-    assert without_payloads(without_payloads(document, AT), "later", of_batch=True) == bare
+    removed = without_payloads(document, AT)
+    assert without_payloads(removed, "later") is removed
+    assert without_payloads(removed, "later", of_batch=True) == bare
+    assert without_payloads(bare, "later", of_batch=True) is bare
+    nodes = {"nodes": {"a": {"feedback": removed["feedback"]}, "b": 1}, REMOVED: AT}
+    assert without_payloads(nodes, "later", of_batch=True)["nodes"]["a"] == {"feedback": bare["feedback"]}
     own = {"feedback": {"truth": [1], "items": 2, "item": 1, "body_item": 0}}
     assert without_payloads(own, AT, of_batch=True)["feedback"]["truth"] == [1]

@@ -108,6 +108,18 @@ def test_what_a_fold_key_needs() -> None:
         assert with_fold({"RequestId": "r", part: {"a": "x"}}, f"{part}.a")["fold"] == fold_of("x")
 
 
+@pytest.mark.parametrize(
+    "url", ["a:secret@receiver", "http://a:se/cret@receiver", "https://receiver:port/?code=secret"]
+)
+def test_an_invalid_reply_url(url: str) -> None:
+    """It is reported without the value, which may contain a token. A valid one may have a user."""
+    with pytest.raises(SettingsError) as error:
+        Settings.from_env({"REPLY_URL": url})
+    assert str(error.value) == "REPLY_URL: expected a URL with http:// or https://, and a host"
+    valid = "https://a:secret@receiver:8443/?code=secret"
+    assert Settings.from_env({"REPLY_URL": valid}).reply_url == valid
+
+
 @pytest.mark.parametrize("url", ["kibana:5601", "ftp://kibana", "http://", "http://user:secret@kibana", "http://a b"])
 def test_dashboards_url(url: str) -> None:
     """It is a link in a page: http or https, and no password."""

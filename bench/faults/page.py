@@ -1,4 +1,4 @@
-"""The table of results: as Markdown, and in docs/faults.md, of which rows can be measured anew one by one."""
+"""The table of results: as Markdown, and in docs/faults.md, whose rows can be measured again one by one."""
 
 from __future__ import annotations
 

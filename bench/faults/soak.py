@@ -27,7 +27,7 @@ _PATIENCE_SECONDS = 600.0
 
 
 @row(
-    "everything at random for `--minutes`, by `--seed`: engine, logger and proxy break one after the other",
+    "everything at random for `--minutes`, by `--seed`: engine, logger and proxy break in turn",
     only_named=True,
 )
 def soak(stage: Stage) -> None:

@@ -156,7 +156,7 @@ class Stage:
         except BaseException:
             sender.finish(0)
             raise
-        # After one sender has waited in vain, the others wait less.
+        # After the first wait that ends without another event, the others wait less.
         waited_in_vain = any(one.finished and one.acknowledged < one.sent for one in self._senders)
         sender.finish(self.patience / 10 if waited_in_vain else self.patience)
 

@@ -53,7 +53,7 @@ def _slack(a: _Placements, b: _Placements, unequal: bool) -> float:
     """Return how far the difference may be off due to the bins.
 
     Both areas are too near to 1/2, so that most of the error that they have in common is not in their difference. That
-    isn't known of coarse bins, whose errors are only bounds, nor of a small group beside a large one (``unequal``),
+    isn't known of coarse bins, whose errors are only bounds, nor of a small group against a large one (``unequal``),
     whose error is mostly chance.
     """
     if unequal or a.is_coarse or b.is_coarse or (a.area < 0.5) != (b.area < 0.5):

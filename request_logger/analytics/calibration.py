@@ -1,7 +1,7 @@
 """The interval of the expected calibration error (ECE), and how much of it is chance.
 
-Chance alone gives the most carefully calibrated model an ECE over 0: in each bin, the observed share is beside the mean
-prediction by about sqrt(2 n p (1 - p) / pi) / n. That is why the observed value is not in the middle of its interval.
+Chance alone gives the most carefully calibrated model an ECE over 0: in each bin, the observed share differs from the
+mean prediction by about sqrt(2 n p (1 - p) / pi) / n. So the observed value is not in the middle of its interval.
 """
 
 from __future__ import annotations

@@ -262,7 +262,7 @@ def drawn_interval(
     wide = math.sqrt(independent / (independent - 1)) * t_distribution.quantile(LEVEL, freedom)
     beyond = NormalDist().cdf(-wide)
     found = percentile_interval(drawn, 1 - 2 * beyond)
-    # The mean of the draws is beside the value, since no cell of a drawn matrix is empty.
+    # The mean of the draws differs from the value, since no cell of a drawn matrix is empty.
     low, high = max(min(found.low, value), bounds[0]), min(max(found.high, value), bounds[1])
     if low == high:
         return NoInterval.ALL_EQUAL

@@ -323,7 +323,7 @@ def _folds(
     comparison: Comparison,
     is_shared: Callable[[], bool] | None,
 ) -> Contrast | NoTest | None:
-    """Return the test over folds: where documents belong together, and of shadows in a metric that is no mean.
+    """Return the test over folds: where documents belong together, and of shadows in a metric that isn't a mean.
 
     ``is_shared`` says whether the groups share requests; None where documents belong together.
     """

@@ -50,7 +50,7 @@ _WITH_TRUTH = without({"term": {f"{PREFIX}basis": "reward"}})
 _SCORED = without(exists(_UNSCORABLE))
 _PARTS = {
     "blocked": {"terms": {_UNSCORABLE: [*_SELECTING]}},
-    # A correct answer is one class, so that a class which is a name beside one that isn't makes neither.
+    # A correct answer is one class, so a pair of a class with a name and one without makes neither.
     "by_column": having(_SCORED, *_UNNAMED),
     "by_name": without(any_of(*_UNNAMED), _SCORED, *map(exists, _LABELS)),
 }

@@ -91,7 +91,7 @@ class Deployment:
 
     @property
     def conditions(self) -> tuple[str, ...]:
-        """The conditions (`conditions.where`) that select it beside the target: of the names that it lacks."""
+        """The conditions (`conditions.where`) that select it in addition to the target: of the names that it lacks."""
         if self.name:
             return () if self.namespace else ("namespace=",)
         return (f"namespace={self.namespace}", "deployment=")

@@ -90,7 +90,7 @@ def check_drops(
 ) -> tuple[list[Drop], Windows, list[dict[str, str]]]:
     """Return how far the metrics of each scorer have dropped, what was compared, and the indices that were left out.
 
-    A limit is exceeded where the whole interval of the drop is above it: such a drop is no chance. ``minimum`` is the
+    A limit is exceeded where the whole interval of the drop is above it, which chance doesn't explain. ``minimum``: the
     number of scored pairs that both windows need. ``mature``: only predictions that are old enough for their labels, in
     both. Raises BadQueryError (UnknownMaturityError where it is unknown which are mature), StoreUnavailableError.
     """

@@ -43,7 +43,7 @@ class EvaluationTask(Task):
 
     @property
     def only(self) -> Query:
-        """The query for these documents; failed requests are no predictions."""
+        """The query for these documents; failed requests aren't predictions."""
         return without(FAILED, {"term": {NAME_FIELD: self.name}})
 
 

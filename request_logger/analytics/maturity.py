@@ -186,7 +186,7 @@ def find_maturity(runner: QueryRunner, scope: Scope, now: datetime | None = None
     return maturity_of(_cohorts(runner, whole, seconds, now, told), unknown, now)
 
 
-# Evaluations alone are no labels, and have no delay.
+# Evaluations alone aren't labels, and have no delay.
 _UNKNOWN = without(exists(DELAY_FIELD), any_of(exists("metrics.scorer"), exists("metrics.unscorable")))
 _MILLIS = {"format": "epoch_millis"}
 

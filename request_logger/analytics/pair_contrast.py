@@ -10,7 +10,7 @@ from request_logger.analytics.contrasts import ALPHA, Contrast, Difference, NoTe
 from request_logger.analytics.intervals import EXACT_LIMIT, Interval, mcnemar, wilson
 from request_logger.analytics.paired_samples import Pairs
 
-# Discordant pairs below which the differences are no sample for a normal distribution.
+# Discordant pairs below which the differences are too few for a normal distribution.
 _LEAST_DISCORDANT = 10
 # Fewer clusters have no variance to speak of; folds have the same limit.
 _LEAST_REQUESTS = 10

@@ -59,7 +59,7 @@ from scorers.classification import MATRIX
 Report = dict[str, Any]
 
 _DELAYS = {"minute": 60, "hour": 3600, "day": 86_400, "week": 604_800}
-# Metrics that are no number.
+# Metrics that aren't a number.
 _TABLES = {"confusion_matrix"}
 _QUANTILES = (0.5, 0.9, 0.99)
 # Points of the delay curve, closer than a plot 360 wide can show.

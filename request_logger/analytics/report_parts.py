@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Part(StrEnum):
-    """A part of a report beside its counts and the headline metrics, which every report has."""
+    """A part of a report in addition to its counts and headline metrics, which every report has."""
 
     METRICS = "metrics"
     """All metrics of a scorer, with the tables and curves that come from the same sums."""

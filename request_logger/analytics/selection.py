@@ -97,7 +97,7 @@ _LEAVES = {
     "metrics": ("scorer", "unscorable", "series", "evaluated", "unindexed_reason"),
 }
 FAILED: Query = {"range": {f"response.{STATUS}": {"gte": FAILED_STATUS}}}
-"""The failed requests, which are no predictions: neither counted nor scored."""
+"""The failed requests, which aren't predictions: neither counted nor scored."""
 IN_BATCHES: Query = {"range": {"feedback.items": {"gt": 1}}}
 """Documents of rows that one feedback for several rows judges."""
 # The one definition of these terms, for report, export and rescore; docs/report.md states it. A feedback that carries

@@ -33,7 +33,7 @@ DEFAULT_ROWS = 20
 _MOST_ELEMENTS = 20
 _MOST_CHARACTERS = 200
 _PREFIX = "metrics."
-# The error of one document where a task's first metric is no mean of a field, as the root mean squared error is.
+# The error of one document where a task's first metric isn't a mean of a field, as the root mean squared error is.
 _ERRORS = {"regression": "absolute_error", "ranking": "ndcg"}
 # How wrong a classifier was about one document.
 _LOSSES = ("log_loss", "brier", "hamming_loss")
@@ -171,7 +171,7 @@ def _way_of(task: Task) -> _Way:
 
 def _chosen(how: _Way, options: Options) -> list[Query]:
     if (options.truth or options.answer or options.label) and not how.has_classes:
-        raise BadQueryError("--truth, --answer, --class: expected none of them, since these predictions are no classes")
+        raise BadQueryError("--truth, --answer, --class: expected none of them, since these predictions aren't classes")
     chosen: list[Query] = []
     if options.truth:
         chosen.append({"term": {f"{_PREFIX}truth_label": options.truth}})

@@ -1,4 +1,4 @@
-"""Reads the events of one archive, one after the other: a file of any size takes the memory of a few.
+"""Reads the events of one archive, one at a time: a file of any size takes the memory of a few.
 
 A value that can't be read is yielded as an error, so that it doesn't keep the others from being stored.
 """

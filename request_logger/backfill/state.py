@@ -51,7 +51,7 @@ class Counts:
 class State:
     """Position and counts in a file. ``about`` says which backfill it is of.
 
-    Raises CommandError for a file that is no state, or that of another backfill.
+    Raises CommandError for a file that isn't a state, or that of another backfill.
     """
 
     def __init__(self, path: Path, about: Sequence[str]) -> None:

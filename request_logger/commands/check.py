@@ -1,4 +1,4 @@
-"""`request-logger check`: report values that mappings of existing indices reject or distort, and how to fix these."""
+"""`request-logger check`: report values that mappings of existing indices reject or distort, and how to fix them."""
 # ruff: noqa: T201  # a command prints
 
 from __future__ import annotations

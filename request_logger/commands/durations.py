@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from request_logger.errors import CommandError
 
 MOST_SECONDS = 7 * 86_400
-"""The longest time that a command is told to wait."""
+"""The longest time that a command can be told to wait."""
 _UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 
 

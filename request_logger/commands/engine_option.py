@@ -11,5 +11,5 @@ def add_engine(parser: argparse.ArgumentParser) -> None:
         "--engine",
         metavar="URL",
         help="the search engine, such as http://localhost:9200; default: ELASTICSEARCH_HOST, ELASTICSEARCH_PORT and "
-        "ELASTICSEARCH_PROTOCOL. Users and certificates are always those of the environment",
+        "ELASTICSEARCH_PROTOCOL. The user and the certificates always come from the environment",
     )

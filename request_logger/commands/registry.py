@@ -6,9 +6,9 @@ from __future__ import annotations
 COMMANDS: dict[str, tuple[str, str]] = {
     "serve": ("serve", "run the server, configured by environment variables"),
     "consume": ("consume", "store events from Kafka, as a member of a consumer group"),
-    "demo": ("demo", "start a search engine and the server, replay real traffic, show the metrics"),
+    "demo": ("demo", "start a search engine and the server, replay real traffic, and show the metrics"),
     "engine": ("engine", "run a search engine in the foreground, without installation"),
-    "check": ("check", "report values that mappings of existing indices reject or distort, and how to fix these"),
+    "check": ("check", "report values that mappings of existing indices reject or distort, and how to fix them"),
     "dead-letters": (
         "dead_letters",
         "list, export or retry documents that the search engine rejected even after fallback",

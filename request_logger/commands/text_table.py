@@ -15,7 +15,7 @@ _MOST_BLANKS = 6
 _NONE = "-"
 _GAP = "  "
 _NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?")
-# What a column of figures has beside its numbers: words and brackets of intervals, signs of shares, p-values and times.
+# Other text in a column of figures: words and brackets of intervals, signs of shares, p-values and times.
 _OF_FIGURES = re.compile(r"[\s()%<>:]*(?:to[\s()%<>]*)?(?:young)?")
 
 
@@ -34,7 +34,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], indent: str = " 
 
 
 def screen_width() -> int:
-    """Return the characters per line of the terminal; 0 where the output is no terminal, whatever COLUMNS says.
+    """Return the characters per line of the terminal; 0 where the output isn't a terminal, whatever COLUMNS says.
 
     Test runners and notebooks set COLUMNS, and a file has lines of any length.
     """
@@ -63,7 +63,7 @@ def _fitted(columns: Sequence[Sequence[str]], most: int) -> list[list[str]]:
     while most and sum(widths) + len(_GAP) * (len(widths) - 1) > most:
         widest = max(texts, key=lambda k: widths[k])
         if widths[widest] <= _LEAST:
-            # Each column fits beside the first one.
+            # Each column fits next to the first one.
             rest = most - len(_GAP)
             widths = [min(width, rest - _LEAST) if k in texts else width for k, width in enumerate(natural)]
             widths[0] = min(natural[0], max(rest - max(widths[1:], default=0), _LEAST))

@@ -16,7 +16,7 @@ from request_logger.store.indices.templates import INDEX_PATTERNS
 
 
 def upgrade(engine: SearchEngine, settings: Settings, pattern: str, *, dry_run: bool) -> None:
-    """Copy the indices of a pattern (empty: all of the logger) that have older types, one after the other.
+    """Copy the indices of a pattern (empty: all of the logger) that have older types, one at a time.
 
     Raises CommandError and StoreUnavailableError; the same command then continues.
     """

@@ -69,7 +69,7 @@ PARTS = {
 }
 """Part -> its fields with a fixed type, without subfields."""
 FAILED_STATUS = 400
-"""The lowest HTTP status of a failed request, which is no prediction."""
+"""The lowest HTTP status of a failed request, which isn't a prediction."""
 LATENCY = "latency_seconds"
 """The document's field with the time between a language model's request and response."""
 STATUS, COMPONENT = "ce-statuscode", "ce-component"

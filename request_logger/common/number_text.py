@@ -22,7 +22,7 @@ from request_logger.common.json_scan import counted, positions
 # A smaller array is parsed faster than it is handled as text, and so is a smaller row of a large one.
 LEAST_BYTES = 8 * 2**10
 LEAST_ROW_BYTES = 2**10
-# A body with more text than this is no body of numbers.
+# A body with more text than this isn't a body of numbers.
 _MOST_QUOTES = 512
 # A key's value in the bytes between two quotes; no text that a sender writes has the marker.
 _VALUE = re.compile(rb"[ \t\n\r]*:[ \t\n\r]*(?=\[)")

@@ -26,7 +26,7 @@ _NEARLY_FULL = 0.8
 _LAG_RECORDS = 1000
 _LAG_SECONDS = 60
 _FORWARD_LAG_SECONDS = 300
-# One sender in ten with bodies that can't be read is no single damaged event any more.
+# One sender in ten with bodies that can't be read is more than a single damaged event.
 _UNDECODABLE_SHARE = 0.1
 _UNSCORED_SHARE = 0.5
 

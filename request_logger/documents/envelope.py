@@ -40,7 +40,7 @@ def parse_structured(raw: bytes | bytearray) -> Any:
 
 
 def parse_batch(raw: bytes | bytearray) -> Iterator[Any]:
-    """Return the events of a batched mode body as `parse_structured` does. Raises BadEventError if it is no array."""
+    """Return the events of a batched mode body as `parse_structured` does. Raises BadEventError if it has no array."""
     value = parse_array(raw) or _parse(raw)
     if not isinstance(value, list):
         raise BadEventError(f"body: expected a JSON array of CloudEvents, found {kind_of(value)}")

@@ -121,7 +121,7 @@ def extended_rows(contents: list[Fields], extensions: Fields, most_bytes: int) -
 
 
 def is_failure(response: Mapping[str, Any]) -> bool:
-    """Return whether a response is the answer to a failed request, which is no prediction: a status of 400 and more."""
+    """Return whether a response answers a failed request, which isn't a prediction: a status of 400 and more."""
     status = response.get(STATUS)
     return type(status) is int and status >= FAILED_STATUS
 

@@ -1,7 +1,7 @@
 """The document of a join key's value: which prediction has it, and feedback that waits for that prediction. Pure code.
 
-It has its own index, since it is no prediction: nothing that reads predictions must meet it. Its id is a hash of the
-deployment's index, the key and the value, so that one real-time get finds it. Fields beside those of the deployment:
+It has its own index, since it isn't a prediction: nothing that reads predictions must find it. Its id is a hash of the
+deployment's index, the key and the value, so that one real-time get finds it. It has the deployment's fields and:
 
 - ``join_key``, ``index``: the key, and the index (without a period) of its predictions.
 - ``claimed_by``: the ``id`` of the first prediction with this value, its ``time``, and the ``row`` if only one row of a

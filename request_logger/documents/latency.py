@@ -22,7 +22,7 @@ _NANOSECONDS = 1e9
 def with_latency(document: Document) -> Document:
     """Return a document with the latency of its call in seconds, the ``ce-time`` of its response less its request's.
 
-    Unchanged if it is no call of a language model, if one of the two has no usable time, or the order is reversed; if
+    Unchanged if it isn't a call of a language model, if one of the two has no usable time, or the order is reversed; if
     several nodes of a graph answered, whose request and response need not belong together; and if it has it already.
     """
     seconds = None if "nodes" in document or "response" not in document else _seconds(document)

@@ -1,6 +1,6 @@
 """Events of a batch with the usual attributes, decoded to a fixed type: their ``data`` is parsed once, as a body.
 
-Other attributes, and attributes that are no text, have no place in the type: such a batch is parsed as any JSON is.
+Other attributes, and attributes that aren't text, have no place in the type: such a batch is parsed as any JSON is.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Erases the stored data of some predictions, wherever it is: one look counts it, a pass removes it.
 
-A pass first stores the hashes of the ids, so that nothing is stored anew, and removes the documents of the predictions
+A pass first stores the hashes of the ids, so that nothing is stored again, and removes the documents of the predictions
 last: an interrupted run finds them again. A second pass, after the loggers have read the hashes, removes what was on
 its way meanwhile.
 """

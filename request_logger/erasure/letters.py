@@ -1,4 +1,4 @@
-"""Finds and removes the dead letters of what is erased: rejected documents, and Kafka records that were no events.
+"""Finds and removes the dead letters of what is erased: rejected documents, and Kafka records that weren't events.
 
 They are removed without the store's writer, which only adds dead letters.
 """
@@ -19,7 +19,7 @@ from request_logger.store.client.scan import Hit, Scan
 from request_logger.store.indices.templates import DEAD_LETTER_INDEX
 
 _PAGE = 20
-# A shorter id may be in a record by chance. The records are no events, so nothing else says what they are about.
+# A shorter id may be in a record by chance. The records aren't events, so nothing else says what they are about.
 _LEAST_CHARACTERS = 16
 
 

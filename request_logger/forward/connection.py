@@ -115,7 +115,7 @@ class _Answer:
         del self._parser
 
     def feed(self, data: bytes) -> None:
-        """Parse more bytes. Raises HTTPException if they are no HTTP."""
+        """Parse more bytes. Raises HTTPException if they aren't HTTP."""
         self.size += len(data)
         try:
             self._parser.feed_data(data)

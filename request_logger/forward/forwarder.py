@@ -35,7 +35,7 @@ _ADD_BYTES = 4 * 2**20
 _REPORT_SECONDS = 1.0
 # Their numbers are in memory: about 2 MB. With more, no others are sent until some of these are.
 _MOST_FAILED = 10_000
-# At a stop, threads that wait for an answer are not waited for longer than this.
+# At shutdown, threads that wait for an answer are given no longer than this.
 _END_SECONDS = 1.0
 
 

@@ -115,7 +115,7 @@ class Access:
         name, endpoint = header.get("Ce-Inferenceservicename") or "unknown-", header.get("Ce-Endpoint") or "unknown-"
         after = {"drift": event.source or "unknown-", "reference": name}.get(event.kind, f"{name}-{endpoint}")
         rest = after.split("-")
-        # The dash before the endpoint alone is no collision.
+        # The dash before the endpoint alone isn't a collision.
         least = 2 if event.kind == "inference" else 1
         if has_period(event.index):
             # It could be the monthly or daily index of a shorter name.

@@ -3,7 +3,7 @@
 A value of a key has a small document (`documents.key_document`). A request or response claims its values for its
 prediction, in the same bulk as the prediction's own document. Feedback for a value goes to the prediction that has
 claimed it; until one has, it waits in the value's document. Every change of that document is conditional, so one of the
-two sees the other: whoever finds both a prediction and waiting feedback hands the feedback over, and removes it only
+two sees the other. The one that finds a prediction and waiting feedback hands the feedback over, and removes it only
 after the prediction's documents have it.
 
 An id in a feedback that no prediction has may be a key's value, too. Then the feedback waits where feedback for that id
@@ -115,7 +115,7 @@ class KeyPlans:
     def record(self, event: Event, parts: list[Part], settle: Settle) -> Plan:
         """Return the plan that stores an event's parts, as `write_plan.record` does.
 
-        If a document can't be read, the event becomes a dead letter, and is stored anew from there.
+        If a document can't be read, the event becomes a dead letter, and is stored again from there.
         """
         path = join_key_of(event) if event.part == "feedback" else None
         if path is not None:

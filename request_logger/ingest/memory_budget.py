@@ -49,7 +49,7 @@ class NoRoomError(StoreUnavailableError):
 class Budget:
     """The bytes that all requests hold together, at most ``most_bytes``. Thread-safe; `take` never blocks.
 
-    ``report`` is told the bytes that are held, to 1/64 of ``most_bytes``.
+    ``report`` is called with the bytes that are held, to 1/64 of ``most_bytes``.
     """
 
     def __init__(self, most_bytes: int, report: Callable[[int], object] = lambda _held: None) -> None:
@@ -67,7 +67,7 @@ class Budget:
         with self._lock:
             held = self.held_bytes + size
             if held > self.most_bytes:
-                raise NoRoomError("requests under way hold all of MEMORY_BUDGET_BYTES")
+                raise NoRoomError("requests in progress hold all of MEMORY_BUDGET_BYTES")
             self.held_bytes = held
             if held // self._step_bytes != self._reported_step:
                 self._tell()

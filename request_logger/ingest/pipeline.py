@@ -176,7 +176,7 @@ class IngestPipeline:
             return failed
 
     def _check_size(self, event: Event) -> None:
-        """Decode a body that may have more rows than fit into memory, so that its sender is told so."""
+        """Decode a body, and refuse one with more rows than fit into memory."""
         raw = event.body.raw
         if raw is None:
             return

@@ -160,9 +160,10 @@ class Replies:
             problem = _post(pool, self._settings.reply_url, message)
             self._count("failed" if problem else "sent")
             if problem and not self._failing:
-                log.warning("REPLY_URL %s rejects events: %s", self._settings.reply_url, problem)
+                # Without the URL, which may contain a token.
+                log.warning("REPLY_URL rejects events: %s", problem)
             elif self._failing and not problem:
-                log.warning("REPLY_URL %s accepts events again", self._settings.reply_url)
+                log.warning("REPLY_URL accepts events again")
             self._failing = bool(problem)
 
 

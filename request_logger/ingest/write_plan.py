@@ -151,7 +151,7 @@ def record_feedback(address: Address, part: Part, settle: Settle) -> Plan:
         and (first is None or same_owner(single, first))
         and (embedded := embedded_rows(part.content, part.flat)) > 1
     ):
-        # Nothing of the prediction is stored; the feedback's own response has the number of rows.
+        # No part of the prediction is stored; the feedback's own response has the number of rows.
         # It may be a newer feedback than this one, or one per node.
         waiting = parts_in(single)
         at_once = is_alone and [each.content for each in waiting] == [part.content]

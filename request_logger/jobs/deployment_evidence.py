@@ -57,7 +57,7 @@ def gathered(
     with Scan(engine, path, query, source=source, page=page, slices=1) as scan:
         for hits in scan.pages(0):
             for hit in hits:
-                # Most documents are no part of the sample, and need not be decoded.
+                # Most documents are not in the sample, and need not be decoded.
                 if found.needs(origin_of(hit.source), id_of(hit.source)):
                     score(hit.source, chooser, chooser.observe)
             on_page(len(hits))

@@ -2,7 +2,7 @@
 
 Documents are read in the order of their time, so one time marks the progress of a run: everything before it is done.
 Each write goes through the store's writer as an event's does: the change is applied to the current version of the
-document, with optimistic concurrency. A run can therefore proceed beside live traffic, be stopped, and be repeated:
+document, with optimistic concurrency. A run can therefore proceed during live traffic, be stopped, and be repeated:
 documents that already have the right fields are left alone.
 """
 

@@ -54,7 +54,7 @@ _MOST_TERMS = 200
 _PATIENCE_SECONDS = 120.0
 _SAVE_SECONDS = 5.0
 _FINAL = (200, 201, 404, 409)
-# A document that is no prediction: a part that waits for the rows of its batch, and is deleted when they have come.
+# A document that isn't a prediction: a part that waits for the rows of its batch, and is deleted when they have come.
 _WAITING = {"bool": {"must_not": [{"exists": {"field": f"{part}.dataType"}} for part in ("request", "response")]}}
 
 

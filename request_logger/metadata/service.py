@@ -49,7 +49,7 @@ class DeployService:
 
     def __init__(self, host: str, oidc: OidcOptions | None = None, *, verify_ssl: bool = False) -> None:
         if not host.startswith(("http://", "https://")):
-            raise MetadataError(f"DEPLOY_API_HOST: expected a URL that starts with http:// or https://, found {host!r}")
+            raise MetadataError("DEPLOY_API_HOST: expected a URL that starts with http:// or https://")
         self._host = host.rstrip("/")
         if not verify_ssl:
             # As in the original, self-signed certificates work by default. urllib3 would warn at every request;

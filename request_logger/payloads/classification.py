@@ -85,7 +85,7 @@ def decode(rows: list[Row], fields: dict[str, Any]) -> Decoded:
 def prediction(row: Row) -> Any:
     """Return label -> score for a row of several probabilities, else the label or index of the best class.
 
-    Scores outside [0, 1] are no probabilities: only their order counts.
+    Scores outside [0, 1] aren't probabilities: only their order counts.
     """
     scores = {str(entry.name): entry.score for entry in row}
     within = all(0.0 <= score <= 1.0 for score in scores.values())

@@ -50,7 +50,7 @@ _THUMB_NAMES = frozenset((THUMB, "thumbs", "thumbs_up", "thumb_up", "thumbsup"))
 _EXPLANATIONS = ("explanation", "rationale", "comment")
 # Without any of these a feedback has no evaluations.
 _MAY_HAVE = frozenset((EVALUATIONS, THUMB, ONLY, LEFT_OUT, *otel_evaluations.KEYS))
-# What a feedback may have beside an event of OpenTelemetry, whose own fields are in the evaluations.
+# What a feedback may have in addition to an event of OpenTelemetry, whose own fields are in the evaluations.
 _BESIDE_EVENTS = frozenset(("truth", "reward", "request", "response", "metrics", EVALUATIONS, THUMB))
 _READ = frozenset(("name", "value", "label", THUMB, "source", "id", "time", "error", *_EXPLANATIONS))
 _OF_UNUSABLE = ("id", "time", "reason")

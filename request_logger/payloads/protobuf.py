@@ -73,7 +73,7 @@ def decode_protobuf(raw: bytes, *, is_response: bool = False, keeps_text: bool =
 
 
 def _read(name: str, raw: bytes) -> Any:
-    """Return bytes parsed as a message; None if they are no such message, or have unknown fields."""
+    """Return bytes parsed as a message; None if they aren't such a message, or have unknown fields."""
     message = message_class(name)()
     try:
         message.ParseFromString(raw)

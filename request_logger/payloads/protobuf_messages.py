@@ -146,7 +146,7 @@ def _add_field(message: descriptor_pb2.DescriptorProto, text: str) -> None:
     if label in (["map"], ["repeated"]):
         field.label = _Field.LABEL_REPEATED
     scalar = f"TYPE_{kind.upper()}"
-    if scalar in _Field.Type.keys():  # noqa: SIM118  # an enum wrapper is no mapping
+    if scalar in _Field.Type.keys():  # noqa: SIM118  # an enum wrapper isn't a mapping
         field.type = _Field.Type.Value(scalar)
     else:
         field.type = _Field.TYPE_MESSAGE

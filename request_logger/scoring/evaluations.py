@@ -54,7 +54,7 @@ def of_feedback(feedback: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]
 def _rating(entry: Entry) -> Rating:
     value = entry.get("value")
     return Rating(
-        rater=str(entry.get("id", "")),
+        rater=str(entry["id"]),
         value=value if isinstance(value, float) else None,
         label=str(entry.get("label", "")),
         source=str(entry.get("source", "")),

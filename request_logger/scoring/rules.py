@@ -114,7 +114,7 @@ class Chooser:
         """Take notice of a prediction's pair, if ``auto`` chooses its scorer. Never raises, never waits."""
         if truth is None or prediction is None or self._fixed(*origin) is not None:
             return
-        # A form takes far longer than the hash by which most pairs are no part of the sample.
+        # A form takes far longer than the hash by which most pairs are not in the sample.
         if self._evidence.needs(origin, id):
             self._evidence.observe(origin, id, form_of(truth, prediction))
 

@@ -241,7 +241,7 @@ def row_position(feedback: Document) -> tuple[int, int]:
     """Return the row that a feedback is for, and the number of rows; 0 and 1 if it has no valid ones."""
     if "item" not in feedback:
         return 0, 1
-    row, rows = feedback.get("item", 0), feedback.get("items", 1)
+    row, rows = feedback["item"], feedback.get("items", 1)
     is_row = type(row) is int and type(rows) is int and 0 <= row < max(rows, 1)
     return (row, rows) if is_row else (0, 1)
 

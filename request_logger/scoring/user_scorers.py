@@ -170,7 +170,7 @@ def _checked_response(scorer: Any, found: Any) -> dict[str, Any]:
         raise _unusable(scorer, f"other prediction fields than {', '.join(RESPONSE_FIELDS)}")
     for name, value in fields.items():
         if not _is_of_type(name, value):
-            raise _unusable(scorer, f"a {name} that is no {'text' if name == LABEL else 'number'}")
+            raise _unusable(scorer, f"a {name} that is not {'text' if name == LABEL else 'a number'}")
     return fields
 
 

@@ -1,4 +1,4 @@
-"""The search engine as one page sees it: each search is sent once, whoever of those that make the page needs it."""
+"""The search engine as one page sees it: each search is sent once, however many parts of the page need it."""
 
 from __future__ import annotations
 

@@ -101,7 +101,7 @@ class BatchRoute:
         """Store a batch: 200 and empty when all of it is stored, else the status of each event.
 
         ``started`` is when reading it began, by time.monotonic. ``forward`` gets the body if all of it was stored, else
-        one with the events that were, or None where that couldn't be made. Raises BadEventError where it is no JSON
+        one with the events that were, or None where that couldn't be made. Raises BadEventError where it isn't JSON
         array, RequestTooLargeError and NoRoomError.
         """
         values = elements(raw, self._budget, typed_batch)

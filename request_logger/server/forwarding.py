@@ -1,4 +1,4 @@
-"""What the routes hand to the forwarder: a request's own bytes; what is no CloudEvent becomes one in binary mode."""
+"""What the routes hand to the forwarder: a request's own bytes; what isn't a CloudEvent becomes one in binary mode."""
 
 from __future__ import annotations
 

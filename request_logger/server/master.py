@@ -32,7 +32,7 @@ _UNLIMITED_CONNECTIONS = 2**20
 # gunicorn buffers up to 100 headers of this size per connection, so it isn't larger than `MOST_BYTES` needs.
 MOST_HEADER_BYTES = 33 * 2**10
 GRACEFUL_SECONDS = 30
-"""Seconds that a worker has at a stop to finish requests in flight."""
+"""Seconds that a worker has at shutdown to finish requests in flight."""
 
 
 def serve(settings: Settings) -> None:

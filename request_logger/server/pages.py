@@ -36,7 +36,7 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
-# What a section computes beside the counts and the headline metrics.
+# What a section computes in addition to the counts and the headline metrics.
 _PARTS = {
     Section.QUALITY: frozenset({Part.METRICS, Part.CURVES}),
     Section.CLASSES: frozenset({Part.CLASSES}),

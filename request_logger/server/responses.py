@@ -37,7 +37,7 @@ class Answer:
     error: str = ""
     """The error text of an error answer, else empty."""
     fields: Mapping[str, Any] = field(default_factory=dict)
-    """What the answer to many events says of this one, beside its status and error."""
+    """Further fields of this event in the answer to many: in addition to its status and error."""
 
 
 # The content type of the original's empty responses.

@@ -43,4 +43,4 @@ class PatientArbiter(Arbiter):  # type: ignore[misc]
 
     def handle_usr2(self) -> None:
         """Ignore gunicorn's live upgrade: a second master would share the metrics folder and the spool."""
-        self.log.warning("SIGUSR2 is ignored: start the new version beside this one, then stop this one with SIGTERM")
+        self.log.warning("SIGUSR2 is ignored: start the new version next to this one, then stop this one with SIGTERM")

@@ -57,7 +57,7 @@ def _reason_of(answer: Any) -> str:
 
 
 def lacking_privilege(reason: str) -> str:
-    """Return which privilege a refusal by access control names, as one line; empty if ``reason`` is no such refusal.
+    """Return which privilege a refusal by access control names, as one line; empty if ``reason`` isn't such a refusal.
 
     OpenSearch names the action, Elasticsearch also the privileges that grant it.
     """

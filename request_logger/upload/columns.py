@@ -110,7 +110,7 @@ def _checked(column: str, text: str) -> str:
 
 
 def _text(column: str, value: Any) -> str | None:
-    """Return an id, a name or a time as text. A number with a fraction is no id: 17.0 is another text than 17."""
+    """Return an id, a name or a time as text. A number with a fraction isn't an id: 17.0 is another text than 17."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
     if isinstance(value, str):

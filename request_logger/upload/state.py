@@ -60,7 +60,7 @@ class Fingerprint:
 class State:
     """The progress of an upload in a file; without a ``path`` it is only in memory.
 
-    ``started`` is the time of the first attempt. Raises CommandError for a file that is no state.
+    ``started`` is the time of the first attempt. Raises CommandError for a file that isn't a state.
     """
 
     def __init__(self, path: Path | None) -> None:

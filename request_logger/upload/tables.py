@@ -1,4 +1,4 @@
-"""Reads the rows of a CSV, NDJSON or Parquet file one after the other: a file of any size takes the memory of a few.
+"""Reads the rows of a CSV, NDJSON or Parquet file one at a time: a file of any size takes the memory of a few.
 
 A row that can't be read has an error, and the rows after it are read. Where the next row can't be found, as after a
 broken quote in CSV, iterating raises TableError.

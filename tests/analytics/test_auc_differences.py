@@ -9,6 +9,7 @@ import pytest
 from scipy import stats
 from sklearn import metrics
 
+from request_logger.analytics import auc_contrast
 from request_logger.scoring.registry import build
 from tests.analytics.sums import answers_of
 from tests.analytics.test_differences import at_once, contrast, limits, metric_of
@@ -79,3 +80,9 @@ def test_the_error_of_the_bins(spread: float, distance: float) -> None:
 def contrast_value(scorer: Any, sums: Any) -> float:
     metric = metric_of(scorer, "auc")
     return float(metric.compute({key: sums[need] for key, need in metric.needs.items()}))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("start", "doubled"), [(0, {0: (4, 6), 1: (5, 6)}), (1, {0: (1, 2), 1: (8, 10)})])
+def test_bins_of_twice_the_width(start: int, doubled: dict[int, tuple[float, float]]) -> None:
+    """Two neighbours add up, whichever of them is the first."""
+    assert auc_contrast._doubled({0: (1, 2), 1: (3, 4), 2: (5, 6)}, start) == doubled

@@ -75,3 +75,25 @@ def test_other_metrics() -> None:
     assert expected_by_chance(METRICS["auc"], some) is None
     assert expected_by_chance(ECE, {NEED: {}}) is None
     assert calibration_interval(ECE, {NEED: {}}) is None
+
+
+@pytest.mark.parametrize(
+    ("count", "happened", "said", "share"), [(40, 10.0, 12.0, 0.3), (9, 9.0, 9.0, 0.95), (9, 0.0, 0.0, 0.05)]
+)
+def test_one_bin_by_hand(count: int, happened: float, said: float, share: float) -> None:
+    """The larger variance of the two shares counts; a share of 0 or 1 has that of half a hit in one document more."""
+    one = {NEED: {0: Bucket(count, dict(zip(NEED.fields, (happened, said), strict=True)))}}
+    spread = np.sqrt(share * (1 - share) / count)
+    mean, deviation = np.sqrt(2 / np.pi) * spread, np.sqrt(1 - 2 / np.pi) * spread
+    value = abs(happened - said) / count
+    found = calibration_interval(ECE, one)
+    assert found is not None
+    assert expected_by_chance(ECE, one) == pytest.approx(mean, rel=1e-12)
+    assert (found.low, found.high) == pytest.approx((0, value + mean + 1.645 * deviation), rel=1e-3)
+
+
+def test_an_ece_is_at_most_one() -> None:
+    """Its limits are within what it can be."""
+    worst = calibration_interval(ECE, {NEED: {0: Bucket(2, dict(zip(NEED.fields, (2.0, 0.0), strict=True)))}})
+    assert worst is not None
+    assert worst.high == 1

@@ -35,6 +35,7 @@ def test_difference(rate: Rate, name: str) -> None:
     assert newcombe(one, other) == pytest.approx(ORACLE["newcomb"][name][rate], abs=1e-9)
     found = difference(one, other)
     assert found is not None
+    assert found.value == pytest.approx(one[0] / one[1] - other[0] / other[1], abs=1e-12)
     table = [[hits, n - hits] for hits, n in (one, other)]
     assert found.p_value == pytest.approx(stats.chi2_contingency(table, correction=False).pvalue, rel=1e-9)
     wide = difference(one, other, Dependence(2.0, 19))
@@ -51,6 +52,20 @@ def test_few_documents() -> None:
     together = difference((1, 12), (5, 9), Dependence(1.5, 19))
     assert together is not None and together.p_value == 1.0
     assert difference((0, 0), (5, 9)) is None
+
+
+def test_the_least_that_the_chi_squared_test_needs() -> None:
+    """It is used from 5 expected documents on, of as many as independent ones would be worth."""
+    expected = stats.chi2_contingency([[2, 98], [8, 92]], correction=False).pvalue
+    for one, other, together in (
+        ((2, 100), (8, 100), Dependence()),
+        ((4, 200), (16, 200), Dependence(2.0, 19)),
+    ):
+        found = difference(one, other, together)
+        assert found is not None
+        assert found.p_value == pytest.approx(expected, rel=1e-9)
+    fewer = difference((2, 100), (8, 100), Dependence(2.0, 19))
+    assert fewer is not None and fewer.p_value == 1.0
 
 
 def test_adjusted_p_values() -> None:

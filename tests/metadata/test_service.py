@@ -88,7 +88,7 @@ def test_a_wrong_path_a_closed_port_and_no_host_are_errors(stub: DeployStub) -> 
         DeployService("http://127.0.0.1:9/api").prediction_schema(LOAN)
     with pytest.raises(MetadataUnavailableError):
         DeployService("http://no-such-host.invalid/api").prediction_schema(LOAN)
-    with pytest.raises(MetadataError, match="DEPLOY_API_HOST: expected a URL"):
+    with pytest.raises(MetadataError, match=r"DEPLOY_API_HOST: expected a URL that starts with http:// or https://$"):
         DeployService("deploy.example/api")
 
 

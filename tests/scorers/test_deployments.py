@@ -20,6 +20,7 @@ from request_logger.scoring.evidence import (
     from_json,
     join,
     key_of,
+    may_add,
     observed,
 )
 from request_logger.scoring.known_evidence import ByPair, FixedEvidence, KnownEvidence
@@ -48,6 +49,45 @@ def of(*pairs: tuple[Any, Any], times: int = 30) -> Evidence:
         for k in range(times):
             found = observed(found, f"{number}-{k}", form_of(Row(truth), Row(prediction)))
     return found
+
+
+def test_a_full_sample() -> None:
+    """It keeps the pairs with the smallest hashes; the last of them may still show another form."""
+    one, other = list(Form)[:2]
+    ids = sorted(map(str, range(PAIRS + 2)), key=key_of)
+    full, rest = NOTHING, NOTHING
+    for id in ids[2:]:
+        full = observed(full, id, one)
+    for id in ids[:2]:
+        rest = observed(rest, id, one)
+    assert full.sample.keys() == set(map(key_of, ids[2:]))
+    last = ids[-1]
+    assert may_add(full, last)
+    assert observed(full, last, other).sample[key_of(last)] > full.sample[key_of(last)]
+    joined = join(full, rest)
+    assert joined.sample.keys() == set(map(key_of, ids[:PAIRS]))
+    assert not may_add(joined, last)
+    assert observed(joined, last, other) is joined
+
+
+def test_hashes_of_ids() -> None:
+    """Of any text; what is stored and is no hash of this size is left out."""
+    assert 0 <= key_of("\ud800") < 2**48
+    stored = {"pairs": {str(next(iter(Form))): [2**48 - 1, 2**48, -1, True, 1.0]}}
+    assert from_json(stored).sample.keys() == {2**48 - 1}
+
+
+def test_the_number_of_known_deployments_is_bounded() -> None:
+    """The one that is known for longest is forgotten."""
+    known = KnownEvidence()
+    some = of((1, 1), times=1)
+    origins = [("ns", f"d{k}", "", "") for k in range(1001)]
+    for origin in origins[:1000]:
+        known.join(origin, some)
+    known.join(origins[0], of((1, 2), times=2))
+    assert known.of(origins[0]) is not NOTHING
+    known.join(origins[1000], some)
+    assert [known.of(origin) is NOTHING for origin in (origins[0], origins[1], origins[1000])] == [True, False, False]
 
 
 @given(EVIDENCES, EVIDENCES, EVIDENCES)

@@ -10,6 +10,7 @@ from gevent import GreenletExit
 
 from request_logger.scoring import user_scorers
 from request_logger.scoring.legacy import LegacyScorer
+from request_logger.scoring.predictions import with_prediction
 from request_logger.scoring.score import score
 from scorers.base import Row
 
@@ -24,6 +25,9 @@ class Ends:
         raise GreenletExit
 
     def score(self, truth: Row, prediction: Row) -> dict[str, Any]:
+        raise GreenletExit
+
+    def prediction_fields(self, prediction: Row) -> Any:
         raise GreenletExit
 
     def transform(self, truth: Any, response: Any, request: Any) -> Any:
@@ -55,12 +59,14 @@ class Unreadable(Ends, dict[str, Any]):
     [
         lambda: user_scorers.name_of(Ends()),
         lambda: user_scorers.run(Ends(), Row(1), Row(1)),
+        lambda: user_scorers.read(Ends(), Row(1)),
         lambda: LegacyScorer(Ends()).score(Row(1), Row(1)),
         lambda: score(PAIR, Ends()),
         lambda: score(PAIR, Chooses(Ends())),
+        lambda: with_prediction({"response": Unreadable(instance=1)}, Chooses(Ends())),
         lambda: score(Unreadable(feedback={}), Chooses(Ends())),
     ],
-    ids=["name", "score", "transform", "choose", "whole", "document"],
+    ids=["name", "score", "prediction fields", "transform", "choose", "whole", "response", "document"],
 )
 def test_the_thread_ends(run: Callable[[], Any]) -> None:
     """The document isn't stored with a wrong reason: its event isn't acknowledged, so the sender retries."""

@@ -105,6 +105,10 @@ def test_as_the_pair_says_it(
             {"label": "a", "probability": 0.75, "calibration_bin": 11, "margin": 0.5},
         ),
         ("multiclass", [0.5, 0.9], (), {"label": "CLASS_1"}),
+        (
+            "adserver.cm_models.multiclass_numeric.MulticlassNumeric", [0.125, 0.625, 0.25], ("a", "b", "c"),
+            {"label": "CLASS_1", "probability": 0.625, "calibration_bin": 9, "margin": 0.375},
+        ),
         ("multiclass", "cat", (), {"label": "cat"}),
         ("multiclass", 2, (), {"label": "CLASS_2"}),
         ("multiclass", 0.7, (), None),
@@ -309,7 +313,9 @@ class Choosing:
     [
         ({"label": "a", "probability": 0.5}, {"label": "a", "probability": 0.5}),
         ({"label": ("a", "b"), "value": math.nan, "margin": None}, {"label": ["a", "b"]}),
-        ({}, None), (None, None), ([], None), ({"label": 1}, None), ({"label": []}, None), ({"label": [1]}, None),
+        (dict.fromkeys(RESPONSE_FIELDS, 1) | {"label": "a"}, dict.fromkeys(RESPONSE_FIELDS, 1) | {"label": "a"}),
+        ({}, None), (None, None), ([], None), ({"label": 1}, None), ({"label": []}, None),
+        ({"label": [1]}, None), ({"label": ["a", 1]}, None),
         ({"value": "x"}, None), ({"value": True}, None), ({"value": [1]}, None), ({"other": 1}, None),
         (UnscorableError("x"), None), (ValueError("x"), None), (SystemExit(), None), (RecursionError(), None),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 import numpy as np
@@ -118,6 +119,32 @@ def test_reasons(error: UnscorableError, reason: str) -> None:
     with pytest.raises(UnscorableError) as caught:
         user_scorers.run(Raises({}), Row(1), Row(1))
     assert caught.value.reason == reason
+
+
+def test_a_useless_result_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    """With the reason of the documents, which names the scorer."""
+    user_scorers._warn_once.cache_clear()
+    reasons = []
+    for _ in range(3):
+        with pytest.raises(UnscorableError) as caught:
+            stored({"a": [[1]]})
+        reasons.append(caught.value.reason)
+    assert [record.getMessage() for record in caplog.records] == reasons[:1]
+
+
+def test_a_response_that_a_scorer_can_not_read(caplog: pytest.LogCaptureFixture) -> None:
+    """It is logged once with the place; nothing else is lost."""
+    user_scorers._warn_once.cache_clear()
+
+    class Reads(Returns):
+        def prediction_fields(self, prediction: Row) -> Any:
+            raise ValueError("about the response")
+
+    Reads.__qualname__ = "Reads"
+    assert user_scorers.read(Reads({}), Row(1)) == user_scorers.read(Reads({}), Row(2)) == {}
+    said = r"scorer tests\.scorers\.test_user_limits\.Reads raised ValueError: the response has no prediction fields"
+    (record,) = caplog.records
+    assert re.fullmatch(rf"{said} at {re.escape(__file__)}:\d+", record.getMessage())
 
 
 def test_an_object_whose_class_has_a_long_name() -> None:

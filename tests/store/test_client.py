@@ -83,11 +83,14 @@ def test_several_hosts() -> None:
 @pytest.mark.parametrize(
     ("settings", "named"),
     [
-        ({"elasticsearch_cloud_id": "nonsense"}, "ELASTICSEARCH_CLOUD_ID"),
+        ({"elasticsearch_cloud_id": "secret"}, "ELASTICSEARCH_CLOUD_ID"),
         ({"elasticsearch_cloud_id": cloud_id("no-uuid")}, "ELASTICSEARCH_CLOUD_ID"),
         ({"elasticsearch_host": "a,,b"}, "ELASTICSEARCH_HOST"),
         ({"elasticsearch_host": "a:port"}, "ELASTICSEARCH_HOST"),
         ({"elasticsearch_host": "https://me:secret@a"}, "ELASTICSEARCH_HOST"),
+        ({"elasticsearch_host": "https://me:se/secret@a:9200"}, "ELASTICSEARCH_HOST"),
+        ({"elasticsearch_host": "https://me:secret@a:port"}, "ELASTICSEARCH_HOST"),
+        ({"elasticsearch_host": "https://[secret"}, "ELASTICSEARCH_HOST"),
         ({"elasticsearch_ca_cert": "/does/not/exist.pem"}, "ELASTICSEARCH_CA_CERT"),
     ],
 )

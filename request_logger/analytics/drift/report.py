@@ -38,7 +38,7 @@ OTHERS = "(others)"
 class DriftOptions:
     """The options of a drift report; see `windows_of` for ``against``, `find_scope` for the target and the time span.
 
-    ``fields``: names of the fields to look at; empty: all. ``reset``: choose the cells of a fixed reference anew.
+    ``fields``: names of the fields to look at; empty: all. ``reset``: choose the cells of a fixed reference again.
     ``where``: conditions on the documents of both sides, see `conditions.where`. ``surface``: where the notes are read.
     """
 

@@ -1,4 +1,4 @@
-"""Curves over time beside that of the headline: by class, by the values of a field, and of the coverage."""
+"""Curves over time in addition to that of the headline: by class, by the values of a field, and of the coverage."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def coverage(runner: QueryRunner, scope: Scope, window: str, maturity: Maturity 
     """Return the share of the predictions of each window that have feedback; None without predictions.
 
     ``window`` empty: chosen by the span of the predictions; also where their span, which may be longer than that of the
-    scored ones, has too many of it. Raises BadQueryError for what is no window.
+    scored ones, has too many of it. Raises BadQueryError for what isn't a window.
     """
     if window:
         window_seconds(window)

@@ -24,7 +24,7 @@ from request_logger.documents.folds import FOLD, FOLDS
 _HALF = FOLDS // 2
 FINDING: Query = {"range": {FOLD: {"lt": _HALF}}}
 CONFIRMING: Query = {"range": {FOLD: {"gte": _HALF}}}
-# Fewer documents, or a smaller share of them, are no slice: what they show is hardly worth the look.
+# Fewer documents, or a smaller share of them, don't make a slice: what they show is hardly worth the look.
 LEAST_DOCUMENTS = 30
 LEAST_SHARE = 0.01
 # Of the slices that are found, a share of at most this is expected to be false (Benjamini and Hochberg).

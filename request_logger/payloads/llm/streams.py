@@ -81,7 +81,7 @@ def is_stream(raw: bytes | bytearray) -> bool:
 
 
 def assembled(raw: bytes) -> dict[str, Any] | None:
-    """Return the body of a streamed answer, with its state as ``stream``; None if the bytes are no known stream.
+    """Return the body of a streamed answer, with its state as ``stream``; None if the bytes aren't a known stream.
 
     Chunks that can't be parsed are left out, and the state is then ``cut``. Its numbers and texts need not be storable.
     Raises RecursionError if it is nested too deeply.

@@ -29,6 +29,7 @@ from request_logger.store.responses import is_engine_error, is_healthy, kind_of
 log = logging.getLogger(__name__)
 
 _PING_SECONDS = 2.0
+_NO_HOST = "ELASTICSEARCH_HOST: expected host, host:port or a URL"
 _WHOLE_BULK = {400: RefusedRequestError, 413: TooLargeError, 429: TooBusyError}
 
 
@@ -136,16 +137,16 @@ def _hosts(settings: Settings) -> list[str]:
         if "://" not in host:
             bare = f"[{host}]" if host.count(":") > 1 and not host.startswith("[") else host
             host = f"{settings.elasticsearch_protocol}://{bare}"
-        parts = urlsplit(host)
+        # The text is never quoted: it may contain a password, and one with a slash makes the URL unreadable.
+        if "@" in host:
+            raise SettingsError("ELASTICSEARCH_HOST: expected no user in a URL: use ELASTICSEARCH_USER and _PASS")
         try:
+            parts = urlsplit(host)
             port = parts.port or settings.elasticsearch_port
         except ValueError:
-            raise SettingsError(f"ELASTICSEARCH_HOST: expected host, host:port or a URL, found {text!r}") from None
-        if parts.username or parts.password:
-            # The text isn't quoted: it contains a password.
-            raise SettingsError("ELASTICSEARCH_HOST: expected no user in a URL: use ELASTICSEARCH_USER and _PASS")
+            raise SettingsError(_NO_HOST) from None
         if not parts.hostname:
-            raise SettingsError(f"ELASTICSEARCH_HOST: expected host, host:port or a URL, found {text!r}")
+            raise SettingsError(_NO_HOST)
         name = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
         prefix = (settings.elasticsearch_path_prefix or parts.path).strip("/")
         hosts.append(f"{parts.scheme}://{name}:{port}" + (f"/{prefix}" if prefix else ""))
@@ -158,7 +159,7 @@ def _cloud_host(cloud_id: str) -> str:
     except ValueError:
         host, port = "", 0
     if not host:
-        raise SettingsError(f"ELASTICSEARCH_CLOUD_ID: expected name:base64 as the cloud shows it, found {cloud_id!r}")
+        raise SettingsError("ELASTICSEARCH_CLOUD_ID: expected name:base64 as the cloud shows it")
     return f"https://{host}:{port}"
 
 

@@ -61,7 +61,7 @@ class _OneSend(HTTPConnection):
     def getresponse(self) -> HTTPResponse:  # type: ignore[override]
         """Return the answer to the request, with its whole body.
 
-        Raises HTTPException if it is no HTTP, or is cut off, and OSError.
+        Raises HTTPException if it isn't HTTP, or is cut off, and OSError.
         """
         self.sock.settimeout(self.timeout)
         answer = _Answer()
@@ -126,7 +126,7 @@ class _Answer:
         self.body, self._parts = b"".join(self._parts), []
 
     def feed(self, data: bytes) -> None:
-        """Parse more bytes. Raises HTTPException if they are no HTTP."""
+        """Parse more bytes. Raises HTTPException if they aren't HTTP."""
         self._has_begun = True
         try:
             self._parser.feed_data(data)

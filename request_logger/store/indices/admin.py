@@ -84,8 +84,8 @@ class IndexAdmin:
     def prepare(self, index: str) -> bool:
         """Create an index, or add the fields that it lacks; return False if that has to be retried later.
 
-        A new index gets the types of the template. To an existing index, whoever created it, the missing fields are
-        added; if the search engine refuses that, a warning is logged once, and documents are refused one by one. The
+        A new index gets the types of the template. An existing index, whichever program created it, gets the missing
+        fields; if the search engine refuses that, a warning is logged once, and documents are refused one by one. The
         result is False if the index is blocked or can't be created; then it is tried again after RETRY_SECONDS at the
         earliest. Raises StoreUnavailableError.
         """

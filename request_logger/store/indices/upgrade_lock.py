@@ -1,8 +1,8 @@
 """The write block of `setup --upgrade`, and how it is lifted where the command was killed meanwhile. No threads.
 
 Before the command blocks an index, it creates a hidden lock, an index of its own, and notes in the copy's mapping that
-the index is blocked. The request that replaces the index also removes the lock, so it fails without the lock. Whoever
-lifts the block removes the lock first: either the index is replaced with all changes, or writes go on and it isn't.
+the index is blocked. The request that replaces the index also removes the lock, so it fails without the lock. A process
+removes the lock before it lifts the block: either the index is replaced with all changes, or writes go on and it isn't.
 """
 
 from __future__ import annotations

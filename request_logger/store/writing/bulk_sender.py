@@ -106,7 +106,7 @@ def get_documents(engine: EngineReader, gets: list[tuple[str, str]]) -> list[Get
 
 def _get_result(item: Any, name: str) -> GetResult:
     if not isinstance(item, dict):
-        raise UnreadableAnswerError("the engine's answer to _mget has an item that is no object")
+        raise UnreadableAnswerError("the engine's answer to _mget has an item that is not an object")
     error = item.get("error")
     if error is not None:
         kind = str(error.get("type", "error") if isinstance(error, dict) else error)

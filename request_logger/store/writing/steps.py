@@ -202,7 +202,7 @@ class Steps:
 def is_same(wanted: Document | None, stored: Document | None) -> bool:
     """Return whether two versions of a document are equal, except for the time of scoring.
 
-    Changes that are applied one after the other may score a pair differently in between: with the comparison of that
+    Changes that are applied one by one may score a pair differently in between: with the comparison of that
     time, joining copies would write the same document for ever.
     """
     if wanted is stored or wanted == stored:

@@ -33,3 +33,11 @@ def test_least_unlikely() -> None:
     assert least_unlikely(lambda count: 1 / (1 + count), 100, 0.1) == 8
     assert least_unlikely(lambda _: 1.0, 7, 0.1) == 7
     assert least_unlikely(lambda count: float(count == 0), 7, 0.1) == 0
+
+
+def test_a_certain_number_of_new_values() -> None:
+    """A probability is at most 1, however large the numbers are whose logarithms it is made of."""
+    for m in (10, 1000, 10**5, 10**6, 10**7):
+        for once in (1, 2, 3):
+            assert [new_values(count, once, once, m) for count in (1, 2, 5)] == pytest.approx([1.0] * 3, abs=1e-6)
+            assert max(new_values(count, once, once, m) for count in (1, 2, 5)) <= 1

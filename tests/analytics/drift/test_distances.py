@@ -77,7 +77,7 @@ def test_merged_cells_keep_all_documents(drawn: tuple[list[int], list[int]]) -> 
     assert all(group == list(range(group[0], group[-1] + 1)) for group in distances.merged_neighbours(a, b))
 
 
-@pytest.mark.parametrize(("n", "m", "cells"), [(200, 200, 10), (1000, 300, 10), (20_000, 1000, 30)])
+@pytest.mark.parametrize(("n", "m", "cells"), [(200, 200, 10), (1000, 1000, 2), (1000, 300, 10), (20_000, 1000, 30)])
 def test_the_noise_floor_is_that_of_equal_distributions(n: int, m: int, cells: int) -> None:
     """Of 2,000 pairs of samples from one distribution, about 5 % have a PSI above the floor."""
     generator = np.random.default_rng(7)

@@ -53,6 +53,13 @@ def test_shrinkage() -> None:
     assert ((shrunk - true) ** 2).mean() < 0.7 * ((seen - true) ** 2).mean()
 
 
+def test_shrinkage_by_hand() -> None:
+    """Two effects with the weight 4: (4 x 1 + 4 x 4 - 2) / 8; and the mean of the true effect."""
+    assert Shrinkage.of([1.0, -2.0], [0.5, 0.5]).variance == pytest.approx(2.25, rel=1e-12)
+    assert Shrinkage(4.0).shrunk(3.0, 1.0) == pytest.approx(2.4, rel=1e-12)
+    assert Shrinkage(4.0).shrunk(-3.0, 2.0) == pytest.approx(-1.5, rel=1e-12)
+
+
 def test_nothing_but_noise_is_shrunk_to_nothing() -> None:
     assert Shrinkage.of([0.01, -0.01], [0.1, 0.1]).shrunk(0.3, 0.1) == 0.0
     assert Shrinkage.of([], []).variance == 0.0

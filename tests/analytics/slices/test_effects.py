@@ -35,6 +35,17 @@ def test_share() -> None:
     )
 
 
+def test_share_of_documents_that_belong_together() -> None:
+    """The error grows with the root of the design effect; the test is that of as many fewer documents."""
+    part, rest = MomentSums(400, 280.0, 280.0, 0.0, 1.0), MomentSums(1600, 1280.0, 1280.0, 0.0, 1.0)
+    found = effect_of(part, rest, SHARE)
+    together = effect_of(part, rest, Measure("accuracy", "correct", -1, is_share=True, effect=4.0))
+    assert found is not None and together is not None
+    assert (together.worse, together.error) == pytest.approx((found.worse, 2 * found.error), rel=1e-12)
+    fewer = stats.chi2_contingency([[70, 30], [320, 80]], correction=False)
+    assert together.p_value == pytest.approx(fewer.pvalue, rel=1e-9)
+
+
 def test_rare_share() -> None:
     """Fisher's exact test where few errors are expected; none where documents belong together."""
     correct = np.ones(400)

@@ -115,7 +115,7 @@ def delay(report: Report) -> Plot:
         caption += f" A random sample of {found['sample']:,} of {found['n']:,}."
     hints = [f"{percent(point['share'])} within {duration(point['seconds'])}" for point in found["points"]]
     rows = [(f"a {name}", percent(share)) for name, share in found["within"].items()]
-    # A single point is no line.
+    # A single point doesn't make a line.
     drawn = (
         axes.drawn(),
         marks.curve(axes, points),
