@@ -22,7 +22,7 @@ from request_logger.analytics.intervals import Interval
 from request_logger.analytics.matrix_answers import matrix_answers
 from request_logger.analytics.queries import Answers
 from scorers.base import Count, Metric
-from scorers.classification import CELLS, MATRIX
+from scorers.classification import CELLS, MATRIX, SharedValues
 
 # A p-value has steps of 1 / (DEALINGS + 1), and its error at 0.05 is 0.007.
 DEALINGS = 999
@@ -224,8 +224,14 @@ def _jackknife(metrics: Sequence[Metric], group: Counts) -> dict[str, float]:
 def _values(metrics: Sequence[Metric], group: Counts) -> dict[str, float]:
     answers = _answers(group)
     found = {}
+    # By the needs themselves, which most metrics have in common: each dealing has its classes counted once.
+    shared: dict[int, SharedValues] = {}
     for metric in metrics:
-        value = metric.compute({key: answers[need] for key, need in metric.needs.items()})
+        values = shared.get(id(metric.needs))
+        if values is None:
+            values = SharedValues({key: answers[need] for key, need in metric.needs.items()})
+            shared[id(metric.needs)] = values
+        value = metric.compute(values)
         if isinstance(value, (int, float)):
             found[metric.name] = float(value)
     return found
