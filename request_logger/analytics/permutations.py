@@ -19,10 +19,10 @@ import numpy as np
 
 from request_logger.analytics.contrasts import ALPHA, Contrast, Difference, NoTest
 from request_logger.analytics.intervals import Interval
-from request_logger.analytics.matrix_answers import matrix_answers
+from request_logger.analytics.matrix_answers import MetricInputs, matrix_answers
 from request_logger.analytics.queries import Answers
 from scorers.base import Count, Metric
-from scorers.classification import CELLS, MATRIX, SharedValues
+from scorers.classification import CELLS, MATRIX
 
 # A p-value has steps of 1 / (DEALINGS + 1), and its error at 0.05 is 0.007.
 DEALINGS = 999
@@ -222,16 +222,10 @@ def _jackknife(metrics: Sequence[Metric], group: Counts) -> dict[str, float]:
 
 
 def _values(metrics: Sequence[Metric], group: Counts) -> dict[str, float]:
-    answers = _answers(group)
+    inputs = MetricInputs(_answers(group))
     found = {}
-    # By the needs themselves, which most metrics have in common: each dealing has its classes counted once.
-    shared: dict[int, SharedValues] = {}
     for metric in metrics:
-        values = shared.get(id(metric.needs))
-        if values is None:
-            values = SharedValues({key: answers[need] for key, need in metric.needs.items()})
-            shared[id(metric.needs)] = values
-        value = metric.compute(values)
+        value = metric.compute(inputs.of(metric))
         if isinstance(value, (int, float)):
             found[metric.name] = float(value)
     return found
