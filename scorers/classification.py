@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
 
 from scorers.base import Count, Metric, Need, Terms, TermsBy, Value, Values, mean, ratio
 
@@ -18,9 +19,8 @@ CELLS: dict[str, Need] = {
 MATRIX: dict[str, Need] = {"matrix": TermsBy("predicted_label", by="truth_label")}
 
 
-@dataclass(frozen=True, slots=True)
-class ClassCounts:
-    """The counts of one class over ``n`` documents."""
+class ClassCounts(NamedTuple):
+    """The counts of one class over ``n`` documents. A tuple, since draws and permutations make 100,000 of them."""
 
     true_positive: int
     false_positive: int
@@ -67,8 +67,21 @@ PARTS: dict[str, Callable[[ClassCounts], float | None]] = {
 }
 
 
+class SharedValues(dict[str, Any]):
+    """Values of CELLS or MATRIX that several metrics are computed from: their classes are counted once."""
+
+    @cached_property
+    def classes(self) -> dict[str, ClassCounts]:
+        """The counts of every class."""
+        return _class_counts(self)
+
+
 def class_counts(values: Values) -> dict[str, ClassCounts]:
     """Return the counts of every class of a truth or a prediction, sorted by name; ``values`` are CELLS or MATRIX."""
+    return values.classes if isinstance(values, SharedValues) else _class_counts(values)
+
+
+def _class_counts(values: Values) -> dict[str, ClassCounts]:
     if "matrix" in values:
         return _from_matrix(values["matrix"])
     tp, fp, fn = values["tp"], values["fp"], values["fn"]

@@ -27,12 +27,12 @@ from request_logger.analytics.class_averages import (
 from request_logger.analytics.intervals import Found, Interval, NoInterval
 from request_logger.analytics.jackknife import Folds, design_effect, jackknife_interval
 from request_logger.analytics.label_averages import interval_of_average
-from request_logger.analytics.matrix_answers import matrix_answers
+from request_logger.analytics.matrix_answers import inputs_of
 from request_logger.analytics.means import mean_interval, unseen
 from request_logger.analytics.queries import Answers
 from request_logger.analytics.rollups import Moments, MomentSums, Statistic
 from request_logger.analytics.shares import INDEPENDENT, Dependence, auc_interval, f1_interval, share_interval
-from scorers.base import AtMost, Bucket, Count, Having, Metric, Sum, ratio
+from scorers.base import AtMost, Bucket, Count, Having, Metric, Sum, Values, ratio
 from scorers.classification import CELLS, MATRIX
 
 # Resamples of a bootstrap: 25 are beyond each end of a 95 % interval. The seed is fixed, so that a repeated report
@@ -196,8 +196,12 @@ def _with(found: Estimate, interval: Found) -> Estimate:
 
 def value_of(metric: Metric, answers: Answers) -> float | None:
     """Return the value of a metric; None where it is undefined, a table, or beyond the range of doubles."""
+    return _value_from(metric, {key: answers[need] for key, need in metric.needs.items()})
+
+
+def _value_from(metric: Metric, values: Values) -> float | None:
     try:
-        value = metric.compute({key: answers[need] for key, need in metric.needs.items()})
+        value = metric.compute(values)
         known = float(value) if isinstance(value, (int, float)) else None
     except OverflowError:
         return None
@@ -378,11 +382,9 @@ def bootstrap_matrix(
     shares = gammas / gammas.sum(axis=1, keepdims=True)
     values: dict[str, list[float]] = {metric.name: [] for metric in chosen}
     for counts in (shares * total).tolist():
-        drawn = matrix_answers(
-            [(truth, predicted, n) for (truth, predicted, _), n in zip(cells, counts, strict=True) if n]
-        )
+        drawn = inputs_of((truth, predicted, n) for (truth, predicted, _), n in zip(cells, counts, strict=True) if n)
         for metric in chosen:
-            value = value_of(metric, drawn)
+            value = _value_from(metric, drawn.of(metric))
             if value is not None:
                 values[metric.name].append(value)
     return {name: each for name, each in values.items() if len(each) >= draws // 2}

@@ -5,7 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from request_logger.analytics.queries import Answers
-from scorers.classification import CELLS, MATRIX
+from scorers.base import Metric
+from scorers.classification import CELLS, MATRIX, SharedValues
+
+
+class MetricInputs:
+    """What metrics are computed from: those with the same needs share the values, and their counts by class."""
+
+    def __init__(self, answers: Answers) -> None:
+        self._answers = answers
+        # By the needs themselves, of which the metrics of one matrix have one or two.
+        self._known: dict[int, SharedValues] = {}
+
+    def of(self, metric: Metric) -> SharedValues:
+        """Return the values of a metric's needs."""
+        key = id(metric.needs)
+        if key not in self._known:
+            self._known[key] = SharedValues({name: self._answers[need] for name, need in metric.needs.items()})
+        return self._known[key]
 
 
 def matrix_answers(cells: Iterable[tuple[str, str, float]]) -> Answers:
@@ -24,3 +41,8 @@ def matrix_answers(cells: Iterable[tuple[str, str, float]]) -> Answers:
             wrong[predicted] = wrong.get(predicted, 0) + count
             missed[truth] = missed.get(truth, 0) + count
     return {MATRIX["matrix"]: matrix, CELLS["tp"]: hits, CELLS["fp"]: wrong, CELLS["fn"]: missed, CELLS["n"]: n}
+
+
+def inputs_of(cells: Iterable[tuple[str, str, float]]) -> MetricInputs:
+    """Return what metrics of a matrix are computed from, for its cells."""
+    return MetricInputs(matrix_answers(cells))

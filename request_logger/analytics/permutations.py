@@ -19,7 +19,7 @@ import numpy as np
 
 from request_logger.analytics.contrasts import ALPHA, Contrast, Difference, NoTest
 from request_logger.analytics.intervals import Interval
-from request_logger.analytics.matrix_answers import matrix_answers
+from request_logger.analytics.matrix_answers import MetricInputs, matrix_answers
 from request_logger.analytics.queries import Answers
 from scorers.base import Count, Metric
 from scorers.classification import CELLS, MATRIX
@@ -222,10 +222,10 @@ def _jackknife(metrics: Sequence[Metric], group: Counts) -> dict[str, float]:
 
 
 def _values(metrics: Sequence[Metric], group: Counts) -> dict[str, float]:
-    answers = _answers(group)
+    inputs = MetricInputs(_answers(group))
     found = {}
     for metric in metrics:
-        value = metric.compute({key: answers[need] for key, need in metric.needs.items()})
+        value = metric.compute(inputs.of(metric))
         if isinstance(value, (int, float)):
             found[metric.name] = float(value)
     return found

@@ -1,54 +1,102 @@
-"""Keeps answers for some seconds, so that several viewers of one page cost one computation."""
+"""Keeps answers for some seconds: viewers of a page share one computation, and see the old one while it is renewed."""
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
+from request_logger.server.background import Background
 from request_logger.server.responses import Answer
 
 # As long as nobody notices on a page that is loaded again by hand.
 SECONDS = 5.0
-# A page that takes long is kept longer, so that its viewers take at most this share of the time of a search engine that
+# A page that takes long is renewed less often, so that it takes at most this share of the time of a search engine that
 # stores events.
 SHARE = 0.1
 MOST_SECONDS = 30.0
+# An older page is not shown: who comes back after a while waits for a new one.
+OLDEST_SECONDS = 60.0
 # Pages have up to some hundred KB.
 _MOST_ANSWERS = 64
 _MOST_BYTES = 32 * 2**20
 
+Make = Callable[[Mapping[str, str]], Answer]
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """An answer, when it was made, and from when on a view renews it."""
+
+    answer: Answer
+    made: float
+    until: float
+
 
 class AnswerCache:
-    """Answers by path and parameters; the oldest are dropped beyond a number and a size. Not thread-safe."""
+    """Answers by path and parameters; the oldest are dropped beyond a number and a size. Thread-safe.
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    An answer that is no longer new is returned once more, at once, and renewed by ``background`` meanwhile.
+    """
+
+    def __init__(self, background: Background, clock: Callable[[], float] = time.monotonic) -> None:
+        self._background = background
         self._clock = clock
-        # Each with the time until which it is kept.
-        self._answers: OrderedDict[Any, tuple[float, Answer]] = OrderedDict()
+        self._lock = threading.Lock()
+        self._answers: OrderedDict[Any, _Kept] = OrderedDict()
         self._bytes = 0
 
-    def answer(self, path: str, parameters: Mapping[str, str], make: Callable[[Mapping[str, str]], Answer]) -> Answer:
-        """Return the answer that is known, else that of ``make``; errors are not kept."""
+    def answer(self, path: str, parameters: Mapping[str, str], make: Make, renew: Make) -> Answer:
+        """Return the answer that is known, with its Age; else that of ``make``. Errors are not kept.
+
+        ``renew`` makes it anew, in another thread.
+        """
         key = path, tuple(sorted(parameters.items()))
+        now = self._clock()
+        with self._lock:
+            self._drop_old(now)
+            kept = self._answers.get(key)
+        if kept is None:
+            return self._made(key, parameters, make)
+        if kept.until < now:
+            self._background.submit(key, lambda: self._renewed(key, parameters, renew))
+        return replace(kept.answer, headers={**kept.answer.headers, "Age": str(int(now - kept.made))})
+
+    def _renewed(self, key: Any, parameters: Mapping[str, str], renew: Make) -> None:
+        """Replace an answer, or drop it where there is none any more: the next view shows why."""
+        answer = None
+        try:
+            answer = self._made(key, parameters, renew)
+        finally:
+            if answer is None or answer.status != 200:
+                with self._lock:
+                    self._drop(key)
+
+    def _made(self, key: Any, parameters: Mapping[str, str], make: Make) -> Answer:
         started = self._clock()
-        self._drop_older_than(started)
-        if key in self._answers:
-            return self._answers[key][1]
         answer = make(parameters)
         if answer.status == 200 and len(answer.body) <= _MOST_BYTES:
             made = self._clock()
-            self._answers[key] = made + min(max(SECONDS, (made - started) / SHARE), MOST_SECONDS), answer
-            self._bytes += len(answer.body)
-            while len(self._answers) > _MOST_ANSWERS or self._bytes > _MOST_BYTES:
-                self._drop(next(iter(self._answers)))
+            seconds = min(max(SECONDS, (made - started) / SHARE), MOST_SECONDS)
+            with self._lock:
+                self._drop(key)
+                self._answers[key] = _Kept(answer, made, made + seconds)
+                self._bytes += len(answer.body)
+                while len(self._answers) > _MOST_ANSWERS or self._bytes > _MOST_BYTES:
+                    self._drop(next(iter(self._answers)))
         return answer
 
-    def _drop_older_than(self, now: float) -> None:
-        for key in [key for key, (until, _) in self._answers.items() if until < now]:
-            self._drop(key)
+    def _drop_old(self, now: float) -> None:
+        old = [key for key, kept in self._answers.items() if now - kept.made > OLDEST_SECONDS]
+        for key in old:
+            # While its turn has not come, an old page is better than another computation of it.
+            if not self._background.has(key):
+                self._drop(key)
 
     def _drop(self, key: Any) -> None:
-        _, answer = self._answers.pop(key)
-        self._bytes -= len(answer.body)
+        kept = self._answers.pop(key, None)
+        if kept is not None:
+            self._bytes -= len(kept.answer.body)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any
 
 from request_logger.analytics.change import changes_of
@@ -18,6 +19,7 @@ from request_logger.analytics.report_parts import Part
 from request_logger.analytics.scope import find_scope
 from request_logger.analytics.windows import Against
 from request_logger.analytics.wrong_predictions import wrong_predictions
+from request_logger.common.times import utc_text
 from request_logger.dashboards.kibana import PATTERN
 from request_logger.server import report_parameters
 from request_logger.server.asked_once import AskedOnce
@@ -70,7 +72,8 @@ class Pages:
         make: Callable[[_Making, View], str],
         show: Callable[[str, View], str],
     ) -> Answer:
-        view = View({name: value.strip() for name, value in parameters.items()}, up, self._document)
+        given = {name: value.strip() for name, value in parameters.items()}
+        view = View(given, up, self._document, utc_text(datetime.now(UTC), "seconds"))
         try:
             report_parameters.check_refresh(view.parameters)
             text, status = make(_Making(AskedOnce(self._engine), self._settings), view), 200

@@ -6,7 +6,8 @@ It uses no web framework, since it runs in a separate process: see `report_proce
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,8 @@ from request_logger.analytics.wrong_predictions import wrong_predictions
 from request_logger.metrics_server.exporter import CONTENT_TYPE, Exporter
 from request_logger.server import report_parameters
 from request_logger.server.answer_cache import AnswerCache
+from request_logger.server.background import Background
+from request_logger.server.gentle_engine import GentleEngine
 from request_logger.server.report_process import (
     COMPARE_PAGE_PATH,
     DEPLOYMENTS_PATH,
@@ -37,6 +40,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+# Their answers may come from the cache, without waiting for anything.
+_CACHED = (PAGE_PATH, COMPARE_PAGE_PATH)
+
 
 class ReportAnswers:
     """Answers requests with figures from the search engine. Not thread-safe: one request at a time."""
@@ -46,7 +52,9 @@ class ReportAnswers:
         # The master process has logged the warnings about the settings.
         self._engine = SearchEngine(settings, warn=False)
         self._exporter = Exporter(self._engine, settings)
-        self._cache = AnswerCache()
+        self._cache = AnswerCache(Background())
+        # Held by what a reader waits for.
+        self._turn = threading.Lock()
 
     def answer(self, path: str, parameters: Mapping[str, str]) -> Answer:
         """Return the answer to a GET request for one of the paths; never raises."""
@@ -60,7 +68,7 @@ class ReportAnswers:
             METRICS_PATH: self._metrics,
         }
         try:
-            return answers[path](parameters)
+            return answers[path](parameters) if path in _CACHED else self._in_turn(answers[path])(parameters)
         except BadQueryError as error:
             return error_answer(400, report_parameters.problem(error))
         except NoDocumentError as error:
@@ -96,10 +104,20 @@ class ReportAnswers:
         return json_answer(document, 200, {"Cache-Control": "no-store"})
 
     def _page(self, parameters: Mapping[str, str]) -> Answer:
-        return self._cache.answer(PAGE_PATH, parameters, self._pages.main)
+        return self._cache.answer(PAGE_PATH, parameters, self._in_turn(self._pages.main), self._renewed_pages.main)
 
     def _compare_page(self, parameters: Mapping[str, str]) -> Answer:
-        return self._cache.answer(COMPARE_PAGE_PATH, parameters, self._pages.compare)
+        made, renewed = self._in_turn(self._pages.compare), self._renewed_pages.compare
+        return self._cache.answer(COMPARE_PAGE_PATH, parameters, made, renewed)
+
+    def _in_turn(self, make: Callable[[Mapping[str, str]], Answer]) -> Callable[[Mapping[str, str]], Answer]:
+        """Return the function that makes an answer while no page is renewed."""
+
+        def made(parameters: Mapping[str, str]) -> Answer:
+            with self._turn:
+                return make(parameters)
+
+        return made
 
     @cached_property
     def _pages(self) -> Pages:
@@ -107,3 +125,9 @@ class ReportAnswers:
         from request_logger.server.pages import Pages  # noqa: PLC0415
 
         return Pages(self._engine, self._settings)
+
+    @cached_property
+    def _renewed_pages(self) -> Pages:
+        from request_logger.server.pages import Pages  # noqa: PLC0415
+
+        return Pages(GentleEngine(self._engine, self._turn), self._settings)

@@ -22,8 +22,9 @@ from request_logger.store.ports import EngineReader
 # Search engines accept a request line of 4,096 bytes; parameters need a few hundred.
 MAX_PATH_CHARACTERS = 3500
 LENIENT = {"ignore_unavailable": "true", "allow_no_indices": "true"}
-# For a shard that is temporarily on no node, as while its index is created or moved.
-_MAX_PAUSES, _PAUSE_SECONDS = 3, 0.2
+# For a shard that is temporarily on no node, as while its index is created or moved: on a busy machine that takes more
+# than a second.
+_PAUSES = (0.1, 0.2, 0.4, 0.8)
 # A pattern that matches no index; an empty path would mean all indices.
 _NONE = "request-logger-no-index-*"
 # Types of transient causes (of all vendors), and of errors in the search itself, which no index can answer.
@@ -58,7 +59,7 @@ class ExcludedIndices:
         self._engine = engine
         self._without_shards = without_shards
         self._bad: set[str] = set()
-        self._pauses = _MAX_PAUSES
+        self._pauses = list(_PAUSES)
         self._resolved: dict[str, list[str]] = {}
         self._watched: dict[str, str | None] = {}
 
@@ -111,10 +112,13 @@ class ExcludedIndices:
         if all(map(_is_missing, failures)) and _lacks_shards(status, answer):
             if self._pauses:
                 # The index may be about to be created, or moved.
-                self._pauses -= 1
-                time.sleep(_PAUSE_SECONDS)
+                time.sleep(self._pauses.pop(0))
                 return True
-            found = dict.fromkeys(self._without_a_shard(indices), _NO_SHARD)
+            lacking = self._without_a_shard(indices)
+            if lacking is not None and not lacking:
+                # The shard has started since.
+                return True
+            found = dict.fromkeys(self._excluded(lacking or {}), _NO_SHARD)
         elif not failures and _get(answer, "error", "type") == _SHARDS_DIFFER:
             found = self._wrongly_mapped(indices)
         new = {index: reason for index, reason in found.items() if index not in self._bad}
@@ -140,19 +144,23 @@ class ExcludedIndices:
         self._resolved[indices] = sorted(map(str, answer))
         return True
 
-    def _without_a_shard(self, indices: str) -> list[str]:
+    def _without_a_shard(self, indices: str) -> Mapping[str, Any] | None:
+        """Return the state of each index that lacks an active shard; None if the search engine doesn't say."""
         names = ("status", "number_of_shards", "active_primary_shards")
         params = {"level": "indices", "filter_path": ",".join(f"indices.*.{name}" for name in names)}
         status, answer = self._engine.request("GET", f"/_cluster/health/{quote(indices, safe='*,')}", params=params)
         known = answer.get("indices") if status == 200 and isinstance(answer, Mapping) else None
-        listed = known.items() if isinstance(known, Mapping) else ()
-        return [
-            str(index)
-            for index, about in listed
+        if not isinstance(known, Mapping) or not known:
+            return None
+        return {
+            str(index): about
+            for index, about in known.items()
             if _get(about, "active_primary_shards") != _get(about, "number_of_shards")
-            # An index that lacks a shard and isn't red is new: it has no documents yet.
-            and (self._without_shards or _get(about, "status") != "red")
-        ]
+        }
+
+    def _excluded(self, lacking: Mapping[str, Any]) -> list[str]:
+        # An index that lacks a shard and isn't red is new: it has no documents yet.
+        return [index for index, about in lacking.items() if self._without_shards or _get(about, "status") != "red"]
 
     def _wrongly_mapped(self, indices: str) -> dict[str, str]:
         """Return the indices in which a field has another type than the logger's mapping, or than most indices."""

@@ -1,8 +1,8 @@
-"""The cache of pages: one computation for many viewers, for some seconds, bounded in number and size."""
+"""The cache of pages: one computation for many viewers, for some seconds, bounded in number and size, then renewed."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Mapping
 
 import pytest
 
@@ -10,10 +10,12 @@ from request_logger.server.answer_cache import (
     _MOST_ANSWERS,
     _MOST_BYTES,
     MOST_SECONDS,
+    OLDEST_SECONDS,
     SECONDS,
     SHARE,
     AnswerCache,
 )
+from request_logger.server.background import Background
 from request_logger.server.responses import Answer
 
 
@@ -29,55 +31,140 @@ class Maker:
         return Answer(self._status, b"x" * self._size)
 
 
+class Later(Background):
+    """Keeps the jobs until they are run here."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waiting: dict[Hashable, Callable[[], object]] = {}
+
+    def submit(self, key: Hashable, job: Callable[[], object]) -> None:
+        self.waiting.setdefault(key, job)
+
+    def has(self, key: Hashable) -> bool:
+        return key in self.waiting
+
+    def run(self) -> None:
+        for job in list(self.waiting.values()):
+            job()
+        self.waiting = {}
+
+
+class Cache:
+    """A cache with a clock and jobs that run when told; what renews an answer is what makes it unless said."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.later = Later()
+        self._cache = AnswerCache(self.later, lambda: self.now)
+
+    def answer(
+        self,
+        path: str,
+        parameters: Mapping[str, str],
+        make: Callable[[Mapping[str, str]], Answer],
+        renew: Callable[[Mapping[str, str]], Answer] | None = None,
+    ) -> Answer:
+        return self._cache.answer(path, parameters, make, renew or make)
+
+
 def test_one_computation_for_some_seconds() -> None:
-    now = [0.0]
-    cache, maker = AnswerCache(lambda: now[0]), Maker()
+    cache, maker = Cache(), Maker()
     for parameters in ({"a": "1", "b": "2"}, {"b": "2", "a": "1"}):
         cache.answer("/ui", parameters, maker)
     assert maker.made == 1
     cache.answer("/ui", {"a": "1"}, maker)
     cache.answer("/ui/compare", {"a": "1"}, maker)
     assert maker.made == 3
-    now[0] = SECONDS
+    cache.now += SECONDS
     cache.answer("/ui", {"a": "1"}, maker)
-    assert maker.made == 3
-    now[0] = SECONDS + 0.001
+    assert (maker.made, cache.later.waiting) == (3, {})
+    cache.now += 0.001
     cache.answer("/ui", {"a": "1"}, maker)
-    assert maker.made == 4
+    assert len(cache.later.waiting) == 1
+
+
+def test_an_old_page_is_shown_while_it_is_renewed() -> None:
+    """At once, with its age; the renewed one follows. Whatever its age, nobody computes it a second time meanwhile."""
+    cache, maker, renewer = Cache(), Maker(1), Maker(2)
+    assert "Age" not in cache.answer("/ui", {}, maker).headers
+    for later in (SECONDS + 1, OLDEST_SECONDS, 2 * OLDEST_SECONDS):
+        cache.now = 100 + later
+        old = cache.answer("/ui", {}, maker, renewer)
+        assert (old.body, old.headers["Age"]) == (b"x", str(int(later)))
+    assert (maker.made, renewer.made) == (1, 0)
+    cache.later.run()
+    new = cache.answer("/ui", {}, maker, renewer)
+    assert (new.body, new.headers["Age"]) == (b"xx", "0")
+    assert (maker.made, renewer.made) == (1, 1)
+
+
+def test_who_comes_back_after_a_while_waits_for_a_new_page() -> None:
+    cache, maker = Cache(), Maker()
+    cache.answer("/ui", {}, maker)
+    cache.now += OLDEST_SECONDS
+    cache.answer("/ui", {}, maker)
+    assert maker.made == 1
+    cache.later.waiting = {}
+    cache.now += 0.001
+    assert "Age" not in cache.answer("/ui", {}, maker).headers
+    assert maker.made == 2
+
+
+def raising(parameters: Mapping[str, str]) -> Answer:
+    raise RuntimeError(parameters["x"])
+
+
+@pytest.mark.parametrize("renew", [Maker(status=503), raising])
+def test_a_page_that_cannot_be_renewed_is_dropped(renew: Callable[[Mapping[str, str]], Answer]) -> None:
+    """The next view shows why."""
+    cache, maker = Cache(), Maker()
+    cache.answer("/ui", {"x": "1"}, maker)
+    cache.now += SECONDS + 1
+    cache.answer("/ui", {"x": "1"}, maker, renew)
+    (job,) = cache.later.waiting.values()
+    if renew is raising:
+        with pytest.raises(RuntimeError):
+            job()
+    else:
+        job()
+    cache.later.waiting = {}
+    cache.answer("/ui", {"x": "1"}, maker)
+    assert maker.made == 2
 
 
 @pytest.mark.parametrize(
     ("takes", "kept"), [(SECONDS * SHARE / 2, SECONDS), (2.0, 2.0 / SHARE), (MOST_SECONDS, MOST_SECONDS)]
 )
-def test_what_takes_long_is_kept_longer(takes: float, kept: float) -> None:
-    now = [100.0]
-    cache, quick, slow = AnswerCache(lambda: now[0]), Maker(), Maker()
+def test_what_takes_long_is_renewed_less_often(takes: float, kept: float) -> None:
+    cache, quick, slow = Cache(), Maker(), Maker()
 
     def slowly(parameters: Mapping[str, str]) -> Answer:
-        now[0] += takes
+        cache.now += takes
         return slow(parameters)
 
     cache.answer("/ui", {"slow": ""}, slowly)
-    made = now[0]
+    made = cache.now
     cache.answer("/ui", {"quick": ""}, quick)
-    for later, computed in ((kept, 1), (kept + 0.001, 2)):
-        now[0] = made + later
+    for later, renewed in ((kept, 0), (kept + 0.001, 1)):
+        cache.now = made + later
         cache.answer("/ui", {"slow": ""}, slowly)
-        assert slow.made == computed
-    # It is dropped in its own time, whatever was kept before it.
+        assert len(cache.later.waiting) == renewed
+    # Each is renewed in its own time.
     cache.answer("/ui", {"quick": ""}, quick)
-    assert quick.made == 2
+    assert len(cache.later.waiting) == 1 + (kept + 0.001 > SECONDS)
+    assert (quick.made, slow.made) == (1, 1)
 
 
 def test_errors_are_computed_again() -> None:
-    cache, maker = AnswerCache(), Maker(status=503)
+    cache, maker = Cache(), Maker(status=503)
     assert [cache.answer("/ui", {}, maker).status for _ in range(2)] == [503, 503]
     assert maker.made == 2
 
 
 def test_bounds() -> None:
     """The oldest answers go first; one that is larger than all is not kept."""
-    cache, maker = AnswerCache(lambda: 0.0), Maker()
+    cache, maker = Cache(), Maker()
     for number in range(_MOST_ANSWERS + 1):
         cache.answer("/ui", {"n": str(number)}, maker)
     cache.answer("/ui", {"n": "1"}, maker)

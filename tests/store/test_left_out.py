@@ -18,12 +18,13 @@ from tests.store.engine_double import Answer, EngineDouble, answers_by_start
 TEXT = {"type": "illegal_argument_exception", "reason": "Text fields are not optimised"}
 BUSY = {"type": "es_rejected_execution_exception", "reason": "queue full"}
 NOWHERE = {"type": "no_shard_available_action_exception", "reason": None}
+PAUSES = 3
 HITS = {"hits": {"hits": [], "total": {"value": 0}}}
 
 
 @pytest.fixture(autouse=True)
 def _no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("request_logger.store.excluded_indices._PAUSE_SECONDS", 0)
+    monkeypatch.setattr("request_logger.store.excluded_indices._PAUSES", (0.0,) * PAUSES)
 
 
 def partial(*failures: tuple[str, Any], total: int = 3) -> dict[str, Any]:
@@ -78,7 +79,7 @@ def test_a_shard_that_is_nowhere(named: bool) -> None:
     whole = {"status": "green", "number_of_shards": 2, "active_primary_shards": 2}
     engine = answers_by_start({"/_cluster/health": {"indices": {"a-1": counts, "a-2": whole}}})
     left_out, counters = ExcludedIndices(engine), ExcludedIndices(engine, without_shards=False)
-    for _ in range(3):
+    for _ in range(PAUSES):
         assert left_out.learn("a-*", 200, answer)
         assert left_out.reasons == {}
         assert counters.learn("a-*", 200, answer)
@@ -88,6 +89,26 @@ def test_a_shard_that_is_nowhere(named: bool) -> None:
     # One that is being made has no documents that could be missed.
     counts["status"] = "yellow"
     assert counters.learn("a-*", 200, answer)
+
+
+def test_a_shard_that_starts_after_the_last_pause() -> None:
+    """Between the search that lacks it and the question which index lacks one: the search is repeated, and is whole."""
+    asked = []
+
+    def answer(path: str, body: Any) -> Answer:
+        if path.startswith("/_cluster/health"):
+            return 200, {"indices": {"a-1": {"status": "green", "number_of_shards": 1, "active_primary_shards": 1}}}
+        asked.append(path)
+        if len(asked) <= PAUSES + 1:
+            return 503, {"error": {"type": "search_phase_execution_exception", "failed_shards": []}, "status": 503}
+        return 200, {"hits": {"hits": [], "total": {"value": 5}}, "_shards": {"total": 1, "successful": 1, "failed": 0}}
+
+    runner = QueryRunner(EngineDouble(answer))
+    assert runner.count(Scope("a-*")) == 5
+    assert (len(asked), runner.left_out.reasons) == (PAUSES + 2, {})
+    # The search engine may say no state at all: then nothing is known of the shard.
+    nothing = ExcludedIndices(answers_by_start({"/_cluster/health": {}}))
+    assert [nothing.learn("a-*", 200, partial()) for _ in range(PAUSES + 1)] == [*[True] * PAUSES, False]
 
 
 def test_types_that_differ() -> None:

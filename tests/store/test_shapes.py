@@ -76,7 +76,7 @@ def ask_everything(engine: Any) -> list[str]:
     said = []
     for question in questions:
         try:
-            with patch("request_logger.store.excluded_indices._PAUSE_SECONDS", 0):
+            with patch("request_logger.store.excluded_indices._PAUSES", (0.0,)):
                 question()
         except (StoreUnavailableError, BadQueryError, QualityError, ScanError) as error:
             said.append(str(error))

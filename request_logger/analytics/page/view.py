@@ -47,11 +47,13 @@ class View:
     """The parameters of a page; ``up`` leads from its URL to the server's root, as a relative URL.
 
     ``dashboards`` is the URL of a document in Kibana or OpenSearch Dashboards, without its index and id; empty: none.
+    ``made_at``: when the page was computed.
     """
 
     parameters: Mapping[str, str]
     up: str = ""
     dashboards: str = ""
+    made_at: str = ""
 
     def get(self, name: str) -> str:
         """Return a parameter, empty if it is not given."""
