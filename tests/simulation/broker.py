@@ -29,12 +29,16 @@ class Broker:
 
         self.rejected: set[str] = set()
         """The positions of the records that became dead letters, because they are no events or nothing stores them."""
+        self.readers: list[Callable[[], None]] = []
+        """Called when there is another record."""
 
     def produce(self, record: Record) -> None:
         """Append a record to a partition; it gets its offset there."""
         record.partition = self._rng.randrange(len(self.records))
         record.offset = len(self.records[record.partition])
         self.records[record.partition].append(record)
+        for reader in self.readers:
+            reader()
 
     def read(self, partition: int, offset: int, most: int) -> list[Record]:
         """Return records from an offset on."""

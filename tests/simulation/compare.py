@@ -153,6 +153,8 @@ class Delivered:
 
     def _arrivals_of(self, message: Message) -> list[str]:
         """Return the times of all deliveries of an event; of two that are equal, nothing says which is which."""
+        if not self.arrivals:
+            return []
         same = replace(message, sure=True)
         return [time for each, times in self.arrivals.items() if replace(each, sure=True) == same for time in times]
 

@@ -69,7 +69,15 @@ class Consumer:
         self._next_commit = self._arrives_at = 0.0
         self._on_their_way: list[Callable[[], None]] = []
         """Commits that have not arrived at the broker yet."""
+        self._sleeps = False
+        broker.readers.append(self.wake)
         clock.after(rng.uniform(0, _TURN_SECONDS), self._turn)
+
+    def wake(self) -> None:
+        """See what is new as soon as a turn finds it; the turns between, which find nothing, are not played."""
+        if self._sleeps:
+            self._sleeps = False
+            self._clock.after(self._rng.uniform(0, 1) * _IDLE_TURN_SECONDS, self._turn)
 
     def assign(self, number: int) -> None:
         """Begin to read a partition, where the group has committed."""
@@ -77,10 +85,12 @@ class Consumer:
         self._broker.generations[number] += 1
         self._partitions[TOPIC, number] = Partition(TOPIC, number)
         self._next[number] = self._broker.committed[number]
+        self.wake()
 
     def revoke(self, number: int, successor: Consumer) -> None:
         """Give a partition to another member, once what is under way is done, or after the store's time limit."""
         self._leaving[number] = (self._clock.now + TIMEOUT_SECONDS, successor)
+        self.wake()
 
     def lose(self, number: int) -> None:
         """Forget a partition that belongs to somebody else already."""
@@ -108,8 +118,20 @@ class Consumer:
         except Exception as error:
             self.process.mistakes.found.append(f"the consumer raised {error!r:.200}")
         is_idle = self._retry_at is None and not self._leaving and not any(map(len, self._partitions.values()))
+        if is_idle and self._has_all:
+            self._sleeps = True
+            return
         seconds = _IDLE_TURN_SECONDS if is_idle else _TURN_SECONDS
         self._clock.after(self._rng.uniform(0.5, 1) * seconds, self._turn)
+
+    @property
+    def _has_all(self) -> bool:
+        """Whether every record of its partitions is read, and the offset of each finished one is known as committed."""
+        return all(
+            partition.position in (None, partition.committed)
+            and self._next[number] == len(self._broker.records[number])
+            for (_, number), partition in self._partitions.items()
+        )
 
     def _read(self) -> None:
         in_flight = sum(map(len, self._partitions.values()))

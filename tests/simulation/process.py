@@ -19,7 +19,7 @@ from request_logger.scoring.score import settler
 from request_logger.settings import Settings
 from request_logger.spool import Spool
 from request_logger.spool.observer import NullObserver as NullSpoolObserver
-from request_logger.spool.replay import BATCH_EVENTS, Replay
+from request_logger.spool.replay import Replay
 from request_logger.store.changes import Plan, StoreUnavailableError
 from request_logger.store.writing.bulk_sender import perform
 from request_logger.store.writing.core import WriterCore
@@ -54,6 +54,8 @@ TIMEOUT_SECONDS = 7.0
 # A turn comes so much later than planned at most.
 _LATE_SECONDS = 0.01
 _CLIENT_TIMEOUT_SECONDS = 30.0
+# Between two looks for events in the spool.
+_LOOK_SECONDS = 1.0
 # More of one document's changes applied at once hold up all other documents for longer than a request takes.
 _MOST_APPLIED = 500
 # Some forms of a refused document, joins with others' versions, and the first, short pauses.
@@ -159,8 +161,11 @@ class Process:
         self._look()
         return future
 
-    def replay(self, spool: Spool, batch_events: int = BATCH_EVENTS) -> None:
-        """Begin to give the spool's events to the writer, now and again; see to what came of it."""
+    def replay(self, spool: Spool, batch_events: int, when_filled: Callable[[Callable[[], None]], None]) -> None:
+        """Begin to give the spool's events to the writer, now and again; see to what came of it.
+
+        ``when_filled`` calls a function once the spool, which is empty, has an event again.
+        """
         replay = Replay(
             spool, lambda event: _Ready(lambda: self.submit(event)), NullSpoolObserver(), 2**20, batch_events
         )
@@ -174,8 +179,14 @@ class Process:
             replay.finish()
             if replay.begin():
                 self._clock.after(0.01, advance)
+            elif spool.is_empty:
+                # It looks again and again. Only the look that finds something is played.
+                when_filled(lambda: self._clock.after(self._rng.uniform(0, _LOOK_SECONDS), again))
             else:
-                self._clock.after(1.0, lambda: self.replay(spool, batch_events))
+                self._clock.after(_LOOK_SECONDS, again)
+
+        def again() -> None:
+            self.replay(spool, batch_events, when_filled)
 
         if self.alive:
             advance()

@@ -1,8 +1,8 @@
 """What schedules ask again and again is computed once: a mapping's JSON, and what the program makes of that mapping.
 
 A mapping has a thousand fields, and few mappings differ. So the model of a schedule returns one object per text of a
-mapping or template, and the program's pure functions of a mapping keep their results in that object. Nobody may change
-it, which `changed` detects.
+mapping or template, the program wants one object per template, and its pure functions of a mapping or a template keep
+their results in that object. Nobody may change it, which `changed` detects.
 """
 
 from __future__ import annotations
@@ -14,14 +14,17 @@ from typing import Any
 
 import orjson
 
+from request_logger.settings import Settings
 from request_logger.store import responses
-from request_logger.store.indices import templates
+from request_logger.store.indices import admin, capabilities, templates
 from tests.simulation.model_mapping import ModelMapping
 
 # A few per flavour, with the fields that events add; each has some 200 kB.
 _MOST_KEPT = 128
-# The program's functions of one mapping; their other arguments are options by name.
-_FUNCTIONS: tuple[tuple[Any, str], ...] = ((responses, "_is_mapping"), (templates, "additions"))
+# The program's functions of one mapping or template, where they are called; their other arguments are options by name.
+_FUNCTIONS: tuple[tuple[Any, str], ...] = (
+    (responses, "_is_mapping"), (templates, "additions"), (admin, "is_leanable"), (capabilities, "without_points"),
+)  # fmt: skip
 
 
 class Shared(dict[str, Any]):
@@ -62,12 +65,20 @@ def computed_once(made: Callable[[Shared], None] = lambda value: None) -> Iterat
         return value
 
     originals = [getattr(module, name) for module, name in _FUNCTIONS]
+    wanted_of = templates.wanted
+
+    @lru_cache(maxsize=_MOST_KEPT)
+    def wanted(settings: Settings) -> dict[str, Any]:
+        return {name: shared(orjson.dumps(template)) for name, template in wanted_of(settings).items()}
+
+    templates.wanted = wanted
     ModelMapping.shown_by = staticmethod(shared)
     for (module, name), original in zip(_FUNCTIONS, originals, strict=True):
         setattr(module, name, _once(original))
     try:
         yield
     finally:
+        templates.wanted = wanted_of
         ModelMapping.shown_by = staticmethod(orjson.loads)
         for (module, name), original in zip(_FUNCTIONS, originals, strict=True):
             setattr(module, name, original)

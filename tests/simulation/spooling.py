@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from request_logger.documents.event import Event
 from request_logger.ingest.memory_budget import RequestTooLargeError
 from request_logger.spool import BATCH_EVENTS, EventTooLargeError, Spool
 from request_logger.spool.observer import NullObserver
+from request_logger.store.changes import StoreUnavailableError
 from request_logger.store.writing.future import Future
 from tests.simulation.process import Process
 
@@ -30,6 +32,7 @@ class Spooling:
         self._folder = tempfile.TemporaryDirectory(dir=_MEMORY if Path(_MEMORY).is_dir() else None)
         # Room for some events: a spool that is full is refused as well.
         self._spool = Spool(self._folder.name, rng.choice((3_000, 2**20)), NullObserver())
+        self._when_filled: list[Callable[[], None]] = []
 
     @classmethod
     def of(cls, rng: random.Random, *, is_allowed: bool) -> Spooling | None:
@@ -46,16 +49,16 @@ class Spooling:
 
     def replay(self, process: Process) -> None:
         """Let a replica replay it from now on."""
-        process.replay(self._spool, self._batch_events)
+        process.replay(self._spool, self._batch_events, self._when_filled.append)
 
     def takes(self, event: Event) -> bool:
         """Put an event that was not stored into it, where that is its purpose; return whether it is on disk."""
-        return not self.queues_all and self._spool.append_all([event]) == [None]
+        return not self.queues_all and self._append(event) is None
 
     def queued(self, event: Event) -> Future[Any]:
         """Put an event into the queue; return the future of its answer."""
         future: Future[Any] = Future()
-        (error,) = self._spool.append_all([event])
+        error = self._append(event)
         if error is None:
             future.set_result(None)
         elif isinstance(error, EventTooLargeError):
@@ -64,6 +67,14 @@ class Spooling:
         else:
             future.set_exception(error)
         return future
+
+    def _append(self, event: Event) -> StoreUnavailableError | None:
+        (error,) = self._spool.append_all([event])
+        if error is None:
+            waiting, self._when_filled[:] = list(self._when_filled), []
+            for do in waiting:
+                do()
+        return error
 
     def close(self) -> None:
         """Remove it."""

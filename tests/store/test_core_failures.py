@@ -9,7 +9,15 @@ from typing import Any
 import pytest
 
 from request_logger.documents.document import degrade
-from request_logger.store.changes import Change, Document, Plan, RejectedError, StoreUnavailableError, UnreadableError
+from request_logger.store.changes import (
+    Change,
+    Document,
+    Plan,
+    Reads,
+    RejectedError,
+    StoreUnavailableError,
+    UnreadableError,
+)
 from request_logger.store.writing.bulk import Outcome
 from request_logger.store.writing.core import MAX_FAILURES, SLOW_SECONDS, WriterCore
 from request_logger.store.writing.future import Future
@@ -244,6 +252,25 @@ def test_one_slow_index_of_several_gets_its_own_requests() -> None:
     acknowledge(core, first, now)
     second = next_bulk(core, now)
     assert {first.lane, second.lane} == {"fast", "slow"}
+
+
+def test_what_a_plan_goes_on_with_in_a_slow_index_is_sent_at_once() -> None:
+    """Its first document is stored already, so nothing is sent and no answer comes after which it could follow."""
+    core = core_of(cache_max_bytes=10_000)
+    stored = start(core, storing(("i", "a")))
+    acknowledge(core, next_bulk(core, 0.0), 0.1)
+    assert stored.exception(0) is None
+    start(core, storing(("i", "b")))
+    core.answered(next_bulk(core, 0.2), [Outcome(Kind.LATER, reason="busy", is_slow=True)], 0.3)
+
+    def plan() -> Plan:
+        yield [Change("i", "a", lambda stored: stored, reads=Reads.KNOWN)]
+        yield from storing(("i", "c"))
+
+    start(core, plan())
+    bulk = next_bulk(core, 0.3)
+    assert bulk.lane == "i"
+    assert [document.id for document in bulk.documents] == ["c"]
 
 
 def test_a_slow_index_alone_is_no_outage() -> None:

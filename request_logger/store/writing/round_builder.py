@@ -54,8 +54,9 @@ class RoundBuilder:
         """Return the next round, None if nothing is ready; its documents are in flight from now on."""
         while True:
             found = self._locating(now) or self._bulk(now)
-            # A document that ended without a request may have made its plan yield further changes.
-            if found is not None or not (self._schedule.to_locate or self._schedule.to_send):
+            # A document that ended without a request may have made its plan yield further changes, also of an isolated
+            # index.
+            if found is not None or not self.is_ready:
                 return found
 
     def answer_received(self, bulk: Bulk) -> None:
@@ -65,6 +66,8 @@ class RoundBuilder:
 
     def _locating(self, now: float) -> Round | None:
         """Return a round that locates documents: a listing if any index list is outdated, else a lookup."""
+        if not self._schedule.to_locate:
+            return None
         listed: list[PendingDocument] = []
         searched: list[PendingDocument] = []
         names: list[list[str]] = []
@@ -101,6 +104,8 @@ class RoundBuilder:
 
     def _fill(self, ready: dict[PendingDocument, None], lane: str, now: float) -> Bulk | None:
         """Take documents off ``ready`` until the request is full."""
+        if not ready:
+            return None
         documents: list[PendingDocument] = []
         pieces: list[bytes] = []
         size = applied = 0
