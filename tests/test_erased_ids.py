@@ -59,9 +59,9 @@ def test_feedback_by_an_erased_key_is_refused() -> None:
     value = made("4711", "feedback")
     refused = erased(key_id(value.index, KEYS[0].path, "4711"))
     assert refused.has(value)
-    assert refused.has(with_join_key(made("4711", "feedback"), KEYS[0].path))
+    assert refused.has(with_join_key(made("4711", "feedback"), KEYS[0].path, "4711"))
     assert not refused.has(made("4711"))
-    assert not refused.has(with_join_key(made("4712", "feedback"), KEYS[0].path))
+    assert not refused.has(with_join_key(made("4712", "feedback"), KEYS[0].path, "4712"))
     assert not erased(key_id("another", KEYS[0].path, "4711")).has(value)
 
 

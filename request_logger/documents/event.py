@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 import orjson
 
+from request_logger.common import core2_ids
 from request_logger.common.json import JsonText, has_big_integer, literal, parse_leniently
 from request_logger.common.names import strip_header
 from request_logger.common.periods import day_of
@@ -134,8 +135,9 @@ class Event:
 _JOIN_KEY = "join-key"
 
 
-def with_join_key(event: Event, path: str) -> Event:
+def with_join_key(event: Event, path: str, value: str) -> Event:
     """Return a feedback whose request id is a value of the join key ``path``, and not the id of its prediction."""
+    event.request_id = event.header["RequestId"] = value
     event.extensions = {_JOIN_KEY: path}
     return event
 
@@ -274,6 +276,8 @@ def event_with(
     engine, kind, part = meaning
     index, node, source, shared = origin_of(engine, kind, names, settings.index_name, settings.seldon_environment)
     time = strip_header(time) if time else None
+    if part == "feedback" and shared.get("Ce-Endpoint") in core2_ids.KINDS:
+        request_id = core2_ids.id_of(request_id, shared["Ce-Inferenceservicename"] or "")
     # Positional, since this runs for every event: keywords take twice as long.
     return Event(
         kind,  # type: ignore[arg-type]

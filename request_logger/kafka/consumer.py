@@ -317,17 +317,17 @@ class KafkaConsumer:
             self._consumer.pause([TopicPartition(*key) for key in running])
             self._paused |= running
             self._telemetry.paused.set(1)
-        # Polling keeps the membership; a record that was prefetched before the pause may still arrive.
+        # Polling keeps the membership; a record that was prefetched before the pause may still arrive: the next read
+        # submits it.
         message = self._consumer.poll(0)
         self._take([message] if message is not None else [])
-        while self._new:
-            self._new.pop(0).start()
         self._wait_for_any(_POLL_SECONDS / 4)
 
     def _resume(self) -> None:
         self._full_since = None
         if self._paused:
             self._consumer.resume([TopicPartition(*key) for key in self._paused - self._ahead])
+            self._pacing.resumed(self._paused)
             self._paused.clear()
             self._telemetry.paused.set(0)
 

@@ -2,9 +2,9 @@
 
 Kafka gives each partition about as many bytes at a time, so the topic with the smaller records runs ahead, the farther
 the longer the backlog. Records that are ahead of another topic of their group, by their timestamps, are held until that
-one has caught up, and a request until the response with its key is read; a partition with many held records is paused.
-Nothing is held for a topic without a backlog, nor for one from which nothing comes, nor for longer than
-`MOST_HELD_SECONDS`.
+one has caught up, and a request until the response with its key can be submitted with it; a partition with many held
+records is paused. Nothing is held for a topic without a backlog, nor for one from which nothing comes, nor for longer
+than `MOST_HELD_SECONDS`.
 """
 
 from __future__ import annotations
@@ -21,15 +21,16 @@ Key = tuple[str, int]
 # Since when a record is held, in the time spent reading, and the record.
 _Held = tuple[float, PendingRecord]
 
-MOST_HELD_SECONDS = 5.0
+MOST_HELD_SECONDS = 10.0
 """The longest that a record is held, whatever the timestamps: producers' clocks may differ.
 
 It is the time spent reading, as for silence: with a backlog a turn of the consumer alone may take so long."""
 MOST_APART_MILLISECONDS = 1000
 """A record is held until one of its group with the same key is read, or all are read this much further: most
 predictions take less time, and one that failed has no response."""
-SILENT_SECONDS = 2.0
-"""A partition from which no record came for so long is not waited for: its leader may be gone."""
+SILENT_SECONDS = 5.0
+"""A partition from which no record came for so long is not waited for: its leader may be gone. It is less than
+`MOST_HELD_SECONDS`, after which the group is no longer read in step, and more than a fetch of all others takes."""
 FEW = 10
 """A partition with fewer records to be read is not waited for: the transactions of a producer have offsets, too."""
 # After a record was held for too long, its group is read as it comes for this time.
@@ -91,6 +92,12 @@ class Pacing:
             if group is not None:
                 self._places[key] = _Place(group, self._reading)
 
+    def resumed(self, keys: Iterable[Key]) -> None:
+        """Wait for partitions that were paused: nothing came from them because nothing was asked for."""
+        for key in keys:
+            if key in self._places:
+                self._places[key].read_at = self._reading
+
     def dropped(self, keys: Iterable[Key]) -> None:
         """Remove partitions and their held records: another member reads them again, in step."""
         gone = {key: place for key in keys if (place := self._places.pop(key, None)) is not None}
@@ -102,6 +109,7 @@ class Pacing:
     ) -> list[PendingRecord]:
         """Return the records to submit now, of those just read and those held before, in the order of their times.
 
+        Records with the same key follow each other, so that the store's next request has all of them or none.
         ``high_offset`` returns the offset after a partition's last record in Kafka, None if it is unknown.
         """
         if not self._places:
@@ -125,9 +133,7 @@ class Pacing:
         for group, candidates in changed.items():
             due += self._split(group, [*self._held.get(group, ()), *candidates], limits.get(group, math.inf))
         self._limits_then = limits
-        due += self._overflow()
-        due.sort(key=_timestamp)
-        return due
+        return _in_order(due + self._overflow())
 
     def _read(self, new: list[PendingRecord], high_offset: Callable[[Key], int | None], now: float) -> None:
         """Note how far the partitions are read, and the time that it took."""
@@ -151,15 +157,14 @@ class Pacing:
         if limit == math.inf:
             self._hold(group, [])
             return [pending for _, pending in candidates]
-        known = Counter(pending.record.key for _, pending in candidates)
+        complete = _complete(pending for _, pending in candidates)
         due, held = [], []
         for since, pending in candidates:
-            ahead = _timestamp(pending) - limit
-            is_alone = pending.record.key is not None and known[pending.record.key] == 1
-            if ahead <= (-MOST_APART_MILLISECONDS if is_alone else 0):
+            timestamp = _timestamp(pending)
+            if min(complete.get(pending.record.key, timestamp), timestamp + MOST_APART_MILLISECONDS) <= limit:
                 due.append(pending)
             elif self._reading - since > MOST_HELD_SECONDS:
-                if ahead > 0:
+                if timestamp > limit:
                     self._free_until[group] = self._reading + _FREE_SECONDS
                 due.append(pending)
             else:
@@ -200,7 +205,9 @@ class Pacing:
         A pause discards what was fetched ahead, so a partition is resumed only with few held records.
         """
         share = max(self._most_held // max(len(self._places), 1), LEAST_SHARE)
-        return {key for key, place in self._places.items() if place.held > (share // 4 if key in paused else share)}
+        ahead = {key for key, place in self._places.items() if place.held > (share // 4 if key in paused else share)}
+        self.resumed(key for key in paused if key not in ahead)
+        return ahead
 
     def _limits(self, high_offset: Callable[[Key], int | None]) -> dict[Hashable, float]:
         """Return up to which timestamp the records of each group may be submitted; none for a group without limit."""
@@ -217,6 +224,29 @@ class Pacing:
             if high is None or high - place.offset >= FEW:
                 limits[place.group] = place.timestamp
         return limits
+
+
+def _complete(records: Iterable[PendingRecord]) -> dict[bytes | None, float]:
+    """Return the time from which each key has a request and its response: infinite for a key with one record."""
+    times: dict[bytes, list[int]] = {}
+    for pending in records:
+        if pending.record.key is not None:
+            times.setdefault(pending.record.key, []).append(_timestamp(pending))
+    return {key: max(known) if len(known) > 1 else math.inf for key, known in times.items()}
+
+
+def _in_order(due: list[PendingRecord]) -> list[PendingRecord]:
+    """Return records in the order of their times, each with all others of its key after it."""
+    due.sort(key=_timestamp)
+    places: dict[bytes | int, int] = {}
+    for pending in due:
+        places.setdefault(_identity(pending), len(places))
+    due.sort(key=lambda pending: places[_identity(pending)])
+    return due
+
+
+def _identity(pending: PendingRecord) -> bytes | int:
+    return pending.record.key if pending.record.key is not None else id(pending)
 
 
 def _key(pending: PendingRecord) -> Key:

@@ -169,7 +169,7 @@ def feedback_event(raw: bytes, settings: Settings, common: Mapping[str, str] = M
         raise BadEventError("time: expected a time such as 2026-01-02T03:04:05Z")
     content = dumps(_content(body))
     event = from_attributes(attributes, Body(content, "application/json", len(content)), settings)
-    return event if path is None else with_join_key(event, path)
+    return event if path is None else with_join_key(event, path, attributes["requestid"])
 
 
 def _join_key(given: Any, keys: Sequence[JoinKey]) -> tuple[str, str]:

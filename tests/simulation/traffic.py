@@ -75,7 +75,7 @@ class Message:
         event = from_attributes(self.attributes(), Body(self.body, "application/json", len(self.body)), settings)
         if self.time is None and arrival:
             event.timestamp = arrival
-        return with_join_key(event, KEY) if self.named_by == "key" else event
+        return with_join_key(event, KEY, event.request_id) if self.named_by == "key" else event
 
     def record(self, milliseconds: int) -> Record:
         """Return the Kafka record of the event, sent at a time (since 1970): the time of an event that has none."""

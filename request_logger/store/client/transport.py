@@ -3,7 +3,7 @@
 urllib3 sends the head and the body of a request with two system calls, each of which wakes the search engine's process,
 and reads an answer's head with the standard library's parser for e-mails. Both together take more CPU time than the
 events of a small _bulk. Here urllib3 still opens, checks, pools and closes connections; a request is sent at once, and
-its answer is read with httptools. `elastic_transport` takes the class of a node, and urllib3 the class of a pool's
+its answer is read by `HttpAnswer`. `elastic_transport` takes the class of a node, and urllib3 the class of a pool's
 connections: both are public.
 """
 
@@ -11,15 +11,14 @@ from __future__ import annotations
 
 import re
 import ssl
-from http.client import HTTPException, IncompleteRead, RemoteDisconnected
 from io import BytesIO
 from typing import Any
 
 import elastic_transport
-from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 from urllib3 import HTTPHeaderDict, HTTPResponse
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
+from request_logger.common.http_answer import HttpAnswer
 from request_logger.common.pieces import LEAST_BYTES, Pieces
 
 _READ_BYTES = 64 * 2**10
@@ -64,7 +63,7 @@ class _OneSend(HTTPConnection):
         Raises HTTPException if it isn't HTTP, or is cut off, and OSError.
         """
         self.sock.settimeout(self.timeout)
-        answer = _Answer()
+        answer = HttpAnswer()
         try:
             while not answer.is_whole:
                 data = self.sock.recv(_READ_BYTES)
@@ -76,10 +75,14 @@ class _OneSend(HTTPConnection):
             answer.close()
         if not answer.keeps_alive:
             self.close()
+        headers = HTTPHeaderDict()
+        for name, value in answer.headers:
+            headers.add(name.decode("latin-1"), value.decode("latin-1"))
+        body = b"".join(answer.parts)
         # urllib3 decompresses a body only if it is a file, and takes an empty one for none.
-        is_file = not answer.body or "content-encoding" in answer.headers
-        body = BytesIO(answer.body) if is_file else answer.body
-        return HTTPResponse(body, answer.headers, answer.status, version=11, version_string="HTTP/1.1")
+        is_file = not body or "content-encoding" in headers
+        content = BytesIO(body) if is_file else body
+        return HTTPResponse(content, headers, answer.status, version=11, version_string="HTTP/1.1")
 
     def _usual_headers(self) -> dict[str, str]:
         host = f"[{self.host}]" if ":" in self.host else self.host
@@ -103,79 +106,3 @@ def _head(method: str, target: str, body: bytes | Pieces | None, headers: dict[s
     if body is not None or method != "GET":
         lines.append(f"content-length: {len(body or b'')}")
     return "\r\n".join((*lines, "", "")).encode("latin-1")
-
-
-class _Answer:
-    """Parses one answer: `feed` until `is_whole`, or `end` where the connection ends."""
-
-    def __init__(self) -> None:
-        self._parser = HttpResponseParser(self)
-        self._parts: list[bytes] = []
-        self.body = b""
-        """The body of a whole answer."""
-        self.headers = HTTPHeaderDict()
-        self.status = 0
-        self.is_whole = False
-        self.keeps_alive = False
-        self._is_followed = False
-        self._has_begun = self._has_head = False
-
-    def close(self) -> None:
-        """Break the reference cycle with the parser, and join the body."""
-        del self._parser
-        self.body, self._parts = b"".join(self._parts), []
-
-    def feed(self, data: bytes) -> None:
-        """Parse more bytes. Raises HTTPException if they aren't HTTP."""
-        self._has_begun = True
-        try:
-            self._parser.feed_data(data)
-        except (HttpParserError, HttpParserUpgrade) as error:
-            if not self.is_whole:
-                raise HTTPException(f"no HTTP answer ({type(error).__name__})") from None
-            self.keeps_alive = False
-        if self._is_followed:
-            # What follows the answer belongs to no request.
-            self.keeps_alive = False
-
-    def end(self) -> None:
-        """Record the end of the connection, which also ends a body of unknown length. Raises HTTPException."""
-        if not self._has_begun:
-            raise RemoteDisconnected("the connection was closed without an answer")
-        is_bounded = "content-length" in self.headers or "transfer-encoding" in self.headers
-        if not self._has_head or is_bounded:
-            raise IncompleteRead(b"")
-        self.is_whole = True
-
-    # Callbacks of the parser.
-
-    def on_message_begin(self) -> None:
-        """Called at the start of an answer, also of one that nobody asked for."""
-        self._is_followed = self.is_whole
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Called with one header."""
-        if not self._is_followed:
-            self.headers.add(name.decode("latin-1"), value.decode("latin-1"))
-
-    def on_headers_complete(self) -> None:
-        """Called after the last header."""
-        if not self._is_followed:
-            self._has_head = True
-            self.status = self._parser.get_status_code()
-
-    def on_body(self, data: bytes) -> None:
-        """Called with some bytes of the body."""
-        if not self._is_followed:
-            self._parts.append(data)
-
-    def on_message_complete(self) -> None:
-        """Called after the last byte of an answer; a provisional one (status 1xx) is followed by the final one."""
-        if self._is_followed:
-            return
-        if self.status < 200:
-            self.headers = HTTPHeaderDict()
-            self._has_head = False
-            return
-        self.is_whole = True
-        self.keeps_alive = self._parser.should_keep_alive()
