@@ -18,8 +18,9 @@ SECONDS = 5.0
 # stores events.
 SHARE = 0.1
 MOST_SECONDS = 30.0
-# An older page is not shown: who comes back after a while waits for a new one.
+# An older page is not shown: who comes back after a while waits for a new one. One that is quick to make is never old.
 OLDEST_SECONDS = 60.0
+OLD_SECONDS_PER_SECOND = 60.0
 # Pages have up to some hundred KB.
 _MOST_ANSWERS = 64
 _MOST_BYTES = 32 * 2**20
@@ -29,11 +30,12 @@ Make = Callable[[Mapping[str, str]], Answer]
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    """An answer, when it was made, and from when on a view renews it."""
+    """An answer, when it was made, from when on a view renews it, and from when on it is not shown."""
 
     answer: Answer
     made: float
     until: float
+    end: float
 
 
 class AnswerCache:
@@ -80,17 +82,19 @@ class AnswerCache:
         answer = make(parameters)
         if answer.status == 200 and len(answer.body) <= _MOST_BYTES:
             made = self._clock()
-            seconds = min(max(SECONDS, (made - started) / SHARE), MOST_SECONDS)
+            took = made - started
+            new = min(max(SECONDS, took / SHARE), MOST_SECONDS)
+            shown = max(new, min(took * OLD_SECONDS_PER_SECOND, OLDEST_SECONDS))
             with self._lock:
                 self._drop(key)
-                self._answers[key] = _Kept(answer, made, made + seconds)
+                self._answers[key] = _Kept(answer, made, made + new, made + shown)
                 self._bytes += len(answer.body)
                 while len(self._answers) > _MOST_ANSWERS or self._bytes > _MOST_BYTES:
                     self._drop(next(iter(self._answers)))
         return answer
 
     def _drop_old(self, now: float) -> None:
-        old = [key for key, kept in self._answers.items() if now - kept.made > OLDEST_SECONDS]
+        old = [key for key, kept in self._answers.items() if now > kept.end]
         for key in old:
             # While its turn has not come, an old page is better than another computation of it.
             if not self._background.has(key):

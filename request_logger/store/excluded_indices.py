@@ -25,6 +25,8 @@ LENIENT = {"ignore_unavailable": "true", "allow_no_indices": "true"}
 # For a shard that is temporarily on no node, as while its index is created or moved: on a busy machine that takes more
 # than a second.
 _PAUSES = (0.1, 0.2, 0.4, 0.8)
+# A search that lacks a shard although all have started: something else is wrong if it does so again.
+_REPEATS_AFTER_START = 1
 # A pattern that matches no index; an empty path would mean all indices.
 _NONE = "request-logger-no-index-*"
 # Types of transient causes (of all vendors), and of errors in the search itself, which no index can answer.
@@ -60,6 +62,7 @@ class ExcludedIndices:
         self._without_shards = without_shards
         self._bad: set[str] = set()
         self._pauses = list(_PAUSES)
+        self._repeats_after_start = _REPEATS_AFTER_START
         self._resolved: dict[str, list[str]] = {}
         self._watched: dict[str, str | None] = {}
 
@@ -115,8 +118,9 @@ class ExcludedIndices:
                 time.sleep(self._pauses.pop(0))
                 return True
             lacking = self._without_a_shard(indices)
-            if lacking is not None and not lacking:
+            if lacking is not None and not lacking and self._repeats_after_start:
                 # The shard has started since.
+                self._repeats_after_start -= 1
                 return True
             found = dict.fromkeys(self._excluded(lacking or {}), _NO_SHARD)
         elif not failures and _get(answer, "error", "type") == _SHARDS_DIFFER:

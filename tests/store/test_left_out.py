@@ -111,6 +111,13 @@ def test_a_shard_that_starts_after_the_last_pause() -> None:
     assert [nothing.learn("a-*", 200, partial()) for _ in range(PAUSES + 1)] == [*[True] * PAUSES, False]
 
 
+def test_a_search_that_lacks_shards_which_have_all_started_ends() -> None:
+    whole = {"indices": {"a-1": {"status": "green", "number_of_shards": 1, "active_primary_shards": 1}}}
+    excluded = ExcludedIndices(answers_by_start({"/_cluster/health": whole}))
+    learnt = [excluded.learn("a-*", 503, {"error": {"type": "search_phase_execution_exception"}}) for _ in range(9)]
+    assert learnt == [*[True] * (PAUSES + 1), *[False] * (9 - PAUSES - 1)]
+
+
 def test_types_that_differ() -> None:
     """Where an engine only says that answers can't be put together, the types of the fields tell the index."""
     caps = {"keyword": {"indices": ["a-1", "a-2"]}, "long": {"indices": ["a-3"]}}
