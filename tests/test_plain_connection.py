@@ -107,6 +107,19 @@ def test_answers_are_gunicorns(plain: Server, headers: dict[str, str], body: byt
     assert answers[0] == answers[1]
 
 
+def test_a_connection_per_event(plain: Server, index: Index, deployment: str) -> None:
+    """The answer says that the connection ends, as gunicorn's does, and it does."""
+    for number, more in enumerate(((), TWICE)):
+        wire = Wire(plain.url)
+        headers = {**authorized("request", str(number), deployment), "Connection": "close"}
+        wire.socket.sendall(post(headers, REQUEST, *more))
+        head, _ = wire.answer()
+        assert (head[:12], b"\r\nConnection: close" in head, wire.is_closed()) == (b"HTTP/1.1 200", True, True)
+        wire.socket.close()
+    stored = index_of(deployment)
+    assert set(index.documents(stored)) == {(stored, "0"), (stored, "1")}
+
+
 def test_one_connection_for_all(wire: Wire, index: Index, deployment: str) -> None:
     """Plain and special requests take turns on one connection; all are answered in order, all are stored."""
     large = json.dumps({"data": {"ndarray": [["x" * MOST_BODY_BYTES]]}}).encode()

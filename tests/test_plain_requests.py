@@ -42,12 +42,20 @@ def test_sizes(length: int) -> None:
     assert (reader.is_plain, reader.is_whole, reader.body) == (True, True, b"x" * length)
 
 
+@pytest.mark.parametrize(("line", "keeps_alive"), [(b"A: 1", True), (b"connection: Close", False)])
+def test_the_last_of_a_connection(line: bytes, keeps_alive: bool) -> None:
+    """A sender with a connection per event says so."""
+    reader = FastParser()
+    reader.feed(request(line))
+    assert (reader.is_plain, reader.is_whole, reader.body, reader.keeps_alive) == (True, True, b"hello", keeps_alive)
+
+
 SPECIAL = {
     "another method": request(start=b"GET / HTTP/1.1"),
     "another path": request(start=b"POST /metrics HTTP/1.1"),
     "a query": request(start=b"POST /?a=1 HTTP/1.1"),
     "an old version": request(b"Connection: keep-alive", start=b"POST / HTTP/1.0"),
-    "the last one": request(b"Connection: close"),
+    "one after the last": request(b"Connection: close") + PLAIN,
     "chunks": request(b"Transfer-Encoding: chunked", length=b"A: 1"),
     "chunks and a length": request(b"Transfer-Encoding: chunked"),
     "no length": request(length=b"A: 1"),

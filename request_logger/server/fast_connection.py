@@ -80,7 +80,7 @@ class FastConnection:
                 if reader.is_whole:
                     self.idle_since = math.inf
                     answer = self._route.post(reader.headers, reader.body)
-                    goes_on = self._is_open()
+                    goes_on = reader.keeps_alive and self._is_open()
                     self._send(_as_bytes(answer, goes_on))
                     if not goes_on:
                         break

@@ -1,4 +1,4 @@
-"""Parses plain HTTP requests: POST / with a body of known, moderate size, on a keep-alive connection.
+"""Parses plain HTTP requests: POST / with a body of known, moderate size.
 
 Anything unusual is handed to gunicorn from its first byte, so that no request is half processed. Sans-IO: it knows no
 sockets.
@@ -26,7 +26,8 @@ _MOST_KEPT_BYTES = 64
 class FastParser:
     """Parses one request after another: `feed` until `is_whole`, read ``headers`` and `body`, then `start`.
 
-    ``headers`` has lower-case names and latin-1 values, as WSGI does. Once `is_plain` is false, `unread` is everything
+    ``headers`` has lower-case names and latin-1 values, as WSGI does. ``keeps_alive`` is false if the request is the last
+    one of its connection. Once `is_plain` is false, `unread` is everything
     fed since the last start, for gunicorn to parse. Owned by its connection's greenlet.
     """
 
@@ -38,6 +39,7 @@ class FastParser:
         """Begin the next request."""
         self.headers: dict[str, str] = {}
         self.is_plain = True
+        self.keeps_alive = True
         self.is_whole = False
         self.has_head = False
         self._fed: list[bytes] = []
@@ -96,6 +98,7 @@ class FastParser:
     def on_headers_complete(self) -> None:
         """Called after the last header: decides whether the head is plain."""
         self.has_head = True
+        self.keeps_alive = self._parser.should_keep_alive()
         length = self.headers.get("content-length", "")
         self.is_plain = (
             self.is_plain
@@ -105,7 +108,6 @@ class FastParser:
             and int(length) <= MOST_BODY_BYTES
             and self._parser.get_method() == b"POST"
             and self._parser.get_http_version() == "1.1"
-            and self._parser.should_keep_alive()
             and self.headers.keys().isdisjoint(_SPECIAL)
         )
 
