@@ -101,6 +101,33 @@ def test_areas(pairs: list[tuple[bool, float]]) -> None:
     assert abs(cells.tp[edge] / truths.sum() - cells.fp[edge] / (~truths).sum()) == pytest.approx(ks.value)
 
 
+def test_some_scores_reach_the_bounds() -> None:
+    """The least has distinct positives below the negatives of their bin; the most has equal ones above these."""
+    positives, negatives = np.array([1, 2, 1, 3]), np.array([2, 1, 1, 1])
+    truths = np.concatenate([np.repeat([1, 0], pair) for pair in zip(positives, negatives, strict=True)])
+    low = np.concatenate(
+        [
+            np.append(k + 0.1 * np.arange(p) / p, k + 0.5 + 0.1 * np.arange(n))
+            for k, (p, n) in enumerate(zip(positives, negatives, strict=True))
+        ]
+    )
+    high = np.concatenate(
+        [
+            np.append(np.full(p, k + 0.9), k + 0.1 * np.arange(n))
+            for k, (p, n) in enumerate(zip(positives, negatives, strict=True))
+        ]
+    )
+    area, distance = average_precision(positives, negatives), kolmogorov_smirnov(positives, negatives)
+    assert area is not None and distance is not None
+    assert area.least == pytest.approx(sk.average_precision_score(truths, low), abs=1e-12)
+    assert area.most == pytest.approx(sk.average_precision_score(truths, high), abs=1e-12)
+    found = [stats.ks_2samp(scores[truths == 1], scores[truths == 0]).statistic for scores in (low, high)]
+    assert distance[0].most == pytest.approx(max(found), abs=1e-12)
+    mirrored = kolmogorov_smirnov(negatives, positives)
+    assert mirrored is not None
+    assert mirrored[0].most == pytest.approx(distance[0].most, abs=1e-12)
+
+
 @settings(deadline=None, max_examples=60)
 @given(
     st.lists(st.tuples(st.booleans(), st.floats(0, 1)), min_size=1, max_size=40),

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from request_logger.common.mapped_fields import DELAY
+from request_logger.documents.folds import fold_of
 from request_logger.scoring.rules import Chooser
 from request_logger.scoring.score import id_of, pair, row_position, settler
 from scorers.base import Row
@@ -54,8 +55,9 @@ def test_only_metrics_are_added_by_default() -> None:
     """Without AUDIT_RATE no document is in an audit; one without a request id has no fold."""
     document = {"response": RESPONSE, "feedback": FEEDBACK, "@timestamp": OLD["scored_at"]}
     assert SETTLE(document).keys() - document.keys() == {"metrics", "prediction"}
-    named = {**document, "RequestId": "r"}
+    named = {**document, "RequestId": "r", "x": "y"}
     assert SETTLE(named).keys() - named.keys() == {"metrics", "prediction", "fold"}
+    assert SETTLE(named)["fold"] == fold_of("r")
     assert "warning" not in SETTLE({**document, "feedback": {"reward": 1}})["metrics"]
 
 

@@ -95,6 +95,31 @@ def test_quality_of_data() -> None:
     assert problems(gone) == {"missing": (0.0, 1.0)} and gone.reason.startswith("fewer than 100 documents now")
 
 
+@pytest.mark.parametrize("fields", [1, 40])
+def test_the_limit_of_a_share(fields: int) -> None:
+    """Two-sided, at a level of .05 for all fields together; a share that changes by less has no problem."""
+    cells = [replace(CATEGORY, field=f"request.elements.x{k}") for k in range(fields)]
+    candidates = [Candidate(each.field, Role.INPUT, Kind.CATEGORY, Kind.CATEGORY) for each in cells]
+    before, after = counts((40, 30, 20, 0), documents=100), counts((30, 20, 20, 0), documents=100)
+    baselines = {each.field: Baseline(each, before, "2026-01-01T00:00:00Z") for each in cells}
+    found = judge(candidates, baselines, {each.field: after for each in cells})
+    limit = stats.norm.ppf(1 - ALPHA / fields / 2) * np.sqrt(0.2 * 0.8 * (1 / 100 + 1 / 100))
+    assert [[each.limit for each in field.problems] for field in found] == [[pytest.approx(limit)]] * fields
+    fewer = counts((34, 28, 20, 0), documents=100)
+    assert judge(candidates, baselines, {each.field: fewer for each in cells})[0].problems == ()
+
+
+def test_what_can_not_be_judged() -> None:
+    """A field that one side has nothing of; and no documents at all, without which nothing is missing."""
+    each = Candidate(CATEGORY.field, Role.INPUT, Kind.CATEGORY, Kind.CATEGORY)
+    baseline = Baseline(CATEGORY, counts((400, 300, 300, 0)), "2026-01-01T00:00:00Z")
+    for known, now in (({}, {CATEGORY.field: counts((1, 0, 0, 0))}), ({CATEGORY.field: baseline}, {})):
+        (found,) = judge([each], known, now)
+        assert (found.level, found.reason) == (Level.UNKNOWN, "no document of the reference has it")
+    empty = judged(CATEGORY, counts((400, 300, 300, 0)), counts((0, 0, 0, 0)))
+    assert (empty.problems, empty.reason) == ((), "fewer than 100 documents now have it")
+
+
 def test_an_id_is_no_category() -> None:
     """Most values of an id are in no cell: its distribution says nothing."""
     new = replace(counts((5, 5, 5, 985)), unseen=980, examples=("u1",))
