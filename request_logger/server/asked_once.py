@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from request_logger.common.json import dumps
+from request_logger.store.errors import is_partial
 from request_logger.store.ports import EngineReader
 
 _REPEATABLE = ("/_search", "/_msearch", "/_field_caps", "/_settings", "/_mapping")
@@ -30,10 +31,19 @@ class AskedOnce:
         key = dumps([method, path, dict(params or {}), text])
         if key not in self._known:
             answer = self._engine.request(method, path, body, params=params)
-            if answer[0] != 200:
+            if not _is_whole(*answer):
+                # Who asks again hopes for another one, as from a shard that was about to start.
                 return answer
             self._known[key] = answer
         return self._known[key]
+
+
+def _is_whole(status: int, answer: Any) -> bool:
+    """Return whether an answer, and of a _msearch each of its answers, lacks nothing."""
+    parts = answer.get("responses", [answer]) if isinstance(answer, dict) else [answer]
+    return status == 200 and not any(
+        isinstance(part, dict) and (part.get("status", 200) != 200 or is_partial(part)) for part in parts
+    )
 
 
 def _names(body: Any) -> set[str]:

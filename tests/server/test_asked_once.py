@@ -11,17 +11,18 @@ from request_logger.server.asked_once import AskedOnce
 
 
 class Engine:
-    """Counts requests; the status of each answer is ``status``."""
+    """Counts requests; the status of each answer is ``status``, and it has ``more``."""
 
-    def __init__(self, status: int = 200) -> None:
+    def __init__(self, status: int = 200, more: dict[str, Any] | None = None) -> None:
         self.status = status
+        self.more = more or {}
         self.asked = 0
 
     def request(
         self, method: str, path: str, body: Any = None, params: Mapping[str, str] | None = None
     ) -> tuple[int, Any]:
         self.asked += 1
-        return self.status, {"number": self.asked}
+        return self.status, {"number": self.asked, **self.more}
 
 
 LINES = b'{"index":["a"]}\n{"size":0}\n'
@@ -69,3 +70,26 @@ def test_an_error_is_not_remembered() -> None:
     once.request("POST", "/a/_search", {})
     engine.status = 200
     assert once.request("POST", "/a/_search", {})[0] == 200
+
+
+LACKING = {"_shards": {"total": 2, "successful": 1, "failed": 0}}
+WHOLE = {"_shards": {"total": 2, "successful": 2, "failed": 0}}
+
+
+@pytest.mark.parametrize(
+    ("path", "lacking"),
+    [
+        ("/a/_search", LACKING),
+        ("/a/_search", {**WHOLE, "timed_out": True}),
+        ("/_msearch", {"responses": [{**WHOLE, "status": 200}, {**LACKING, "status": 200}]}),
+        ("/_msearch", {"responses": [{**WHOLE, "status": 200}, {"error": {"type": "x"}, "status": 503}]}),
+    ],
+)
+def test_an_answer_of_some_shards_is_not_remembered(path: str, lacking: dict[str, Any]) -> None:
+    """An index that is just being created has no shard yet: asked again, it is there, and from then on known."""
+    engine = Engine(more=lacking)
+    once = AskedOnce(engine)
+    for number in (1, 2):
+        assert once.request("POST", path, LINES)[1]["number"] == number
+    engine.more = {"responses": [WHOLE]} if "responses" in lacking else WHOLE
+    assert [once.request("POST", path, LINES)[1]["number"] for _ in range(2)] == [3, 3]
