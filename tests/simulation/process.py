@@ -228,6 +228,9 @@ class Process:
                 seconds = self.preparing_takes(preparation.index) or self._slowness()
                 self._clock.after(seconds, lambda preparation=preparation: self._prepare(preparation))
             if wanted is None:
+                # Nothing else makes a request of it: neither an answer nor a time that was named has to come.
+                if self.core.is_ready(now):
+                    self.mistakes.found.append("documents are ready, and no request of them was made")
                 break
             self._rounds += 1
             self._send(wanted)

@@ -117,3 +117,17 @@ def test_what_was_lifted_is_said(caplog: pytest.LogCaptureFixture) -> None:
     while len(caplog.records) < 2 and time.monotonic() < deadline:
         time.sleep(0.01)
     assert caplog.records[-1].getMessage() == f"the write block of index {INDEX} is lifted"
+
+
+def test_a_block_that_stays_is_not_said_again(caplog: pytest.LogCaptureFixture) -> None:
+    """It is not of an upgrade: somebody wants it."""
+    engine, now = Engine({**ABOUT, "state": COPYING}), 0.0
+    watch = BlockWatch(NullObserver(), engine.request, lambda: now)
+    watch.happened("retry", "inference-log", REASON)
+    now = PATIENCE_SECONDS + 1
+    watch.happened("retry", "inference-log", REASON)
+    for thread in threading.enumerate():
+        if thread.name == "store-unblock":
+            thread.join(5)
+    assert len(engine.sent) == 1
+    assert len(caplog.records) == 1

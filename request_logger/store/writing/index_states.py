@@ -91,7 +91,9 @@ class IndexStates:
 
     def next_preparation_at(self) -> float:
         """Return when the next index is due for preparation (core's clock); infinite if none is."""
-        return min((self._index_states[index].not_before for index in self._due), default=math.inf)
+        if not self._due:
+            return math.inf
+        return min(self._index_states[index].not_before for index in self._due)
 
     def prepared(self, index: str, done: bool | str, now: float) -> list[PendingDocument]:
         """Record the result of a preparation; return the documents that may be sent now.
