@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -36,6 +37,7 @@ class CommandModule(Protocol):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status: 0 done, 1 failed, 2 wrong use, configuration or environment."""
     argv = sys.argv[1:] if argv is None else argv
+    _print_anything()
     name = argv[0] if argv else ""
     try:
         arguments, command = _parse(argv)
@@ -56,6 +58,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         for line in (str(error) + _where(name, error)).splitlines():
             print(f"request-logger: {line}", file=sys.stderr)
         return USAGE_STATUS
+
+
+def _print_anything() -> None:
+    """Let stdout escape characters that its encoding lacks, as stderr does, instead of ending the command."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, CommandModule]:

@@ -306,3 +306,11 @@ def test_output_may_be_cut_off() -> None:
     command = f"{sys.executable} -m request_logger.cli settings | head -1"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60, check=True)
     assert (done.stdout, done.stderr) == ("# Settings\n", "")
+
+
+@pytest.mark.parametrize(("encoding", "shown"), [("ascii", "\\u732b"), ("latin-1", "\\u732b"), ("utf-8", "猫")])
+def test_output_that_the_terminal_cannot_encode(encoding: str, shown: str) -> None:
+    """A name is printed with escapes, without a traceback."""
+    done = run("settings", "--show", PYTHONIOENCODING=encoding, FOLD_KEY="request.elements.猫")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"request.elements.{shown}\n" in done.stdout

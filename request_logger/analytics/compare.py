@@ -149,7 +149,7 @@ def _compare(runner: QueryRunner, settings: Settings, scope: Scope, comparison: 
         **({"traffic": checks} if checks else {}),
         "metrics": _rows(task, answers, found, deciding, comparison.form),
         **({"paired": _pairs_as_json(pairs, paired, deciding, answers, comparison.form)} if pairs and paired else {}),
-        **({"folds": contrast_as_json(folded, comparison.form)} if folded is not None else {}),
+        **({"folds": contrast_as_json(folded, comparison.form, deciding.bounds)} if folded is not None else {}),
         **({"together": True} if together else {}),
         **_classes(task, answers, together=together),
         "verdict": verdict(names, deciding, used, comparison.form, by=by, delta=comparison.detect),
@@ -267,7 +267,7 @@ def _rows(
         if metric.name in same:
             row["same_question"] = same[metric.name]
         elif metric.name in tests:
-            row.update(contrast_as_json(tests[metric.name], form))
+            row.update(contrast_as_json(tests[metric.name], form, metric.bounds))
         rows.append(row)
     others = [row for row in rows if "p_value" in row and row["name"] != deciding.name]
     for row, p_value in zip(others, holm([row["p_value"] for row in others]), strict=True):
@@ -343,7 +343,12 @@ def _folds(
 def _pairs_as_json(
     pairs: Pairs, found: Contrast | NoTest, metric: Metric, answers: Sequence[Answers], form: Form
 ) -> Report:
-    known: Report = {"pairs": len(pairs.a), "way": pairs.way, "cut": pairs.cut, **contrast_as_json(found, form)}
+    known: Report = {
+        "pairs": len(pairs.a),
+        "way": pairs.way,
+        "cut": pairs.cut,
+        **contrast_as_json(found, form, metric.bounds),
+    }
     if isinstance(found, Contrast):
         known["variance"] = found.variances[0]
     if _is_share(metric, answers):

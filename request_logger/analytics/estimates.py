@@ -28,7 +28,7 @@ from request_logger.analytics.intervals import Found, Interval, NoInterval
 from request_logger.analytics.jackknife import Folds, design_effect, jackknife_interval
 from request_logger.analytics.label_averages import interval_of_average
 from request_logger.analytics.matrix_answers import inputs_of
-from request_logger.analytics.means import mean_interval, unseen
+from request_logger.analytics.means import are_zeros_and_ones, mean_interval, share_or_mean, unseen
 from request_logger.analytics.queries import Answers
 from request_logger.analytics.rollups import Moments, MomentSums, Statistic
 from request_logger.analytics.shares import INDEPENDENT, Dependence, auc_interval, f1_interval, share_interval
@@ -306,8 +306,7 @@ def is_proportion(metric: Metric, answers: Answers) -> bool:
     """Return whether a metric is the mean of a field that has only the values 0 and 1 in these documents."""
     field = mean_field(metric)
     spread = answers.get(Moments(field)) if field else None
-    # In [0, 1] only 0 and 1 equal their squares.
-    return spread is not None and spread.low >= 0.0 and spread.high <= 1.0 and spread.total == spread.squares
+    return spread is not None and are_zeros_and_ones(spread)
 
 
 def _of_mean(metric: Metric, answers: Answers, field: str, together: Dependence) -> Found:
@@ -320,11 +319,9 @@ def _of_mean(metric: Metric, answers: Answers, field: str, together: Dependence)
         return NoInterval.RARE_CLASS
     plain = spread.total / spread.n
     if math.isclose(value, plain, rel_tol=1e-12):
-        if is_proportion(metric, answers):
-            return share_interval(spread.total, spread.n, together) or NoInterval.NO_METHOD
-        return mean_interval(spread, metric.bounds, together)
+        return share_or_mean(spread, metric.bounds, together)
     if math.isclose(value * value, plain, rel_tol=1e-12):
-        found = mean_interval(spread, metric.bounds, together)
+        found = share_or_mean(spread, metric.bounds, together)
         if isinstance(found, NoInterval):
             return found
         # The root is monotone, so it maps the interval of the mean square to that of the root.

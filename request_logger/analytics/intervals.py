@@ -44,6 +44,7 @@ class NoInterval(StrEnum):
     ALL_EQUAL = "all values are equal, so nothing shows how much they vary"
     SPREAD_UNKNOWN = "the values are so much larger than their spread that their squares can't determine it"
     LARGE_VALUES = "a few large values have most of the spread: the mean of such values needs more documents"
+    TOO_FEW = "the values vary too much for so few documents"
     FEW_OTHERS = "fewer than 5 documents are of other classes than the most frequent one"
     RARE_CLASS = (
         "fewer than 10 documents are of other classes than the most frequent one, and theirs are the large losses"

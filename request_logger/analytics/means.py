@@ -20,17 +20,41 @@ _MOST_VARIATION = 1.3
 _EVEN_VARIATION = 1.0
 # A value that so many documents should have had has occurred in none with a probability of 3 % (exp(-3.5)).
 _UNSEEN_DOCUMENTS = 3.5
-# The exponential function of more is beyond a double.
-_MOST_EXPONENT = 700.0
+# Numbers of either sign that all happen to have one: of fewer independent ones than this, more than 1 % of samples do
+# whose mean is 0 (2^-7 is 0.8 %). Until then nothing but the metric's bounds says that the mean has that sign.
+_LEAST_OF_ONE_SIGN = 8
+# A limit further than this from the mean on the log scale (a factor of 5e8) says nothing but that there are too few.
+_MOST_EXPONENT = 20.0
+# On the logit scale the limit is then the bound, and the exponential function of more is beyond a double.
+_MOST_LOGIT = 700.0
+# Documents from which values that have been 0 and 1 alone, though the metric may have any, are trusted to be a share.
+_LEAST_OF_ANY_VALUES = 20
+
+
+def are_zeros_and_ones(spread: MomentSums) -> bool:
+    """Return whether all values are 0 or 1."""
+    # In [0, 1] only 0 and 1 equal their squares.
+    return spread.low >= 0.0 and spread.high <= 1.0 and spread.total == spread.squares
+
+
+def share_or_mean(spread: MomentSums, bounds: tuple[float, float], together: Dependence = INDEPENDENT) -> Found:
+    """Return the interval of a mean: that of a share where its values are 0 and 1.
+
+    A few errors of 0 and 1 are no share: of a metric without bounds, they don't show that the next is not 100.
+    """
+    is_bounded = all(map(math.isfinite, bounds))
+    if are_zeros_and_ones(spread) and (is_bounded or spread.n >= _LEAST_OF_ANY_VALUES):
+        return share_interval(spread.total, spread.n, together) or NoInterval.NO_METHOD
+    return mean_interval(spread, bounds, together)
 
 
 def mean_interval(spread: MomentSums, bounds: tuple[float, float], together: Dependence = INDEPENDENT) -> Found:
     """Return the interval of the mean of values between ``bounds``.
 
     With two finite bounds it is symmetric on the logit scale: a skewed distribution then loses most of its skew. It
-    also allows for values at the bounds that have not occurred. For values of one sign it is computed on the log scale,
-    and its limit on the side of the large values allows for the skew that is left (`_skew`) and for those that have not
-    occurred (`unseen`).
+    also allows for values at the bounds that have not occurred. For values of one sign (by the bounds, or at least
+    _LEAST_OF_ONE_SIGN of them) it is computed on the log scale, and its limit on the side of the large values
+    allows for the skew that is left (`_skew`) and for those that have not occurred (`unseen`).
     """
     low, high = bounds
     if math.isfinite(low) and math.isfinite(high) and low <= spread.low and spread.high <= high:
@@ -40,17 +64,20 @@ def mean_interval(spread: MomentSums, bounds: tuple[float, float], together: Dep
         return NoInterval.ALL_EQUAL if spread.n < 2 else NoInterval.SPREAD_UNKNOWN
     if mean.variance == 0.0:
         return NoInterval.ALL_EQUAL
-    if spread.high <= 0.0 and math.isinf(low):
+    is_one_sign = spread.n / together.effect >= _LEAST_OF_ONE_SIGN
+    if spread.high <= 0.0 and math.isinf(low) and (high == 0.0 or is_one_sign):
         return _negative(mean_interval(_negated(spread), (-high, math.inf), together))
-    is_loss = spread.low >= 0.0 and (low == 0.0 or math.isinf(low))
+    is_loss = spread.low >= 0.0 and (low == 0.0 or (math.isinf(low) and is_one_sign))
     is_even = is_loss and math.sqrt(mean.variance) <= _MOST_VARIATION * mean.mean
     if not is_even and _dominance(spread, mean) > _most_of_one(mean.n):
         return NoInterval.LARGE_VALUES
     half = _half(mean, together)
     if is_loss:
         more_below, more_above = unseen(spread, together)
-        below = min(half / mean.mean * (1 + more_below), _MOST_EXPONENT)
-        above = min(half / mean.mean * (1 + _skew(mean, together)) * (1 + more_above), _MOST_EXPONENT)
+        below = half / mean.mean * (1 + more_below)
+        above = half / mean.mean * (1 + _skew(mean, together)) * (1 + more_above)
+        if max(below, above) > _MOST_EXPONENT:
+            return NoInterval.TOO_FEW
         low, high = mean.mean * math.exp(-below), mean.mean * math.exp(above)
         return Interval(low, high, "Student t, log scale", mean.standard_error)
     below, above = (half * (1 + more) for more in _unseen_of_any(spread, mean, together))
@@ -78,7 +105,7 @@ def _between(spread: MomentSums, low: float, high: float, together: Dependence) 
         return Interval(low + width * found.low, low + width * found.high, "Wilson on the mean", error, found.least)
     share = (mean.mean - low) / width
     odds = share / (1 - share)
-    ratio = math.exp(min(_half(mean, together) / width / (share * (1 - share)), _MOST_EXPONENT))
+    ratio = math.exp(min(_half(mean, together) / width / (share * (1 - share)), _MOST_LOGIT))
     below, above = (low + width * each / (1 + each) for each in (odds / ratio, odds * ratio))
     # Values at a bound that have not occurred may be so many more of all documents.
     more = min(_UNSEEN_DOCUMENTS * together.effect / spread.n, 1.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from request_logger.analytics.contrasts import (
@@ -18,15 +19,22 @@ from scorers.base import Metric
 
 Report = dict[str, Any]
 
+_ANY = (-math.inf, math.inf)
 
-def contrast_as_json(found: Contrast | NoTest, form: Form) -> Report:
-    """Return a difference as JSON: tested in a form, or with the reason why it isn't."""
+
+def contrast_as_json(found: Contrast | NoTest, form: Form, bounds: tuple[float, float] = _ANY) -> Report:
+    """Return a difference as JSON: tested in a form, or with the reason why it isn't.
+
+    ``bounds`` are the metric's: its values can't differ by more, whatever the interval allows for.
+    """
     test = outcome(found, form) if isinstance(found, Contrast) else found
     if isinstance(test, Difference):
+        # A scorer of a user's own may declare bounds that its values exceed.
+        most = max(bounds[1] - bounds[0], abs(test.value))
         return {
             "difference": test.value,
-            "low": test.interval.low,
-            "high": test.interval.high,
+            "low": max(test.interval.low, -most),
+            "high": min(test.interval.high, most),
             "method": test.interval.method,
             "p_value": test.p_value,
             "test": test.test,

@@ -9,9 +9,9 @@ import pytest
 from scipy import stats
 
 from request_logger.analytics.intervals import Interval, NoInterval
-from request_logger.analytics.means import mean_interval, unseen
+from request_logger.analytics.means import mean_interval, share_or_mean, unseen
 from request_logger.analytics.rollups import MomentSums
-from request_logger.analytics.shares import Dependence, share_interval
+from request_logger.analytics.shares import INDEPENDENT, Dependence, share_interval
 
 ANY = (-math.inf, math.inf)
 LOSS = (0.0, math.inf)
@@ -174,8 +174,45 @@ def test_documents_that_hang_together() -> None:
     assert limits(x, ANY, Dependence(4.0, 19)) == pytest.approx((x.mean() - half, x.mean() + half), rel=1e-9)
 
 
+@pytest.mark.parametrize("bounds", [LOSS, ANY])
+@pytest.mark.parametrize(("values", "together"), [(RNG.random(60), Dependence(1e9, 19)), ([1e-3, 5.0], INDEPENDENT)])
+def test_no_limits_that_are_any_number(values: list[float], together: Dependence, bounds: tuple[float, float]) -> None:
+    """Where the limit of the log scale would be 1e85 there is a reason; that of Student's t is finite."""
+    found = mean_interval(moments(np.array(values)), bounds, together)
+    if bounds == LOSS:
+        assert found is NoInterval.TOO_FEW
+    else:
+        assert isinstance(found, Interval) and -math.inf < found.low < 0.0 < found.high < math.inf
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_few_numbers_that_happen_to_have_one_sign(sign: int) -> None:
+    """Of 2 unbiased errors half the samples do: their interval is Student's, and has 0 in it where that has."""
+    x = sign * np.array([1.0, 2.0, 1.5, 1.2, 1.8, 1.1, 1.9])
+    expected = stats.ttest_1samp(x[:2], 0).confidence_interval()
+    assert expected.low < 0.0 < expected.high
+    assert limits(x[:2], ANY) == pytest.approx((expected.low, expected.high), rel=1e-9)
+    # From 8 on the sign is theirs, as it is where the bounds say so.
+    logarithmic = mean_interval(moments(np.array([*x, sign * 1.5])), ANY)
+    assert isinstance(logarithmic, Interval) and "log" in logarithmic.method
+    eight_alike = mean_interval(moments(np.array([*x, sign * 1.5])), ANY, Dependence(2.0, 19))
+    assert isinstance(eight_alike, Interval) and "log" not in eight_alike.method
+    bounded = mean_interval(moments(x), LOSS if sign > 0 else (-math.inf, 0.0))
+    assert isinstance(bounded, Interval) and "log" in bounded.method
+
+
+@pytest.mark.parametrize("bounds", [LOSS, ANY])
+def test_few_errors_of_zero_and_one_are_no_share(bounds: tuple[float, float]) -> None:
+    """An MSE of 1 of one document is not below 1; what is bounded is a share whatever its number is."""
+    one, few, many = (moments(np.array(x, dtype=float)) for x in ([1], [1, 0] * 9, [1, 0] * 10))
+    assert share_or_mean(one, bounds) is NoInterval.ALL_EQUAL
+    assert share_or_mean(few, bounds) == mean_interval(few, bounds)
+    assert share_or_mean(many, bounds) == share_interval(10, 20)
+    assert share_or_mean(one, SHARE) == share_interval(1, 1)
+
+
 def test_no_overflow() -> None:
     """Whatever the design effect is."""
     x = RNG.random(60)
-    low, high = limits(x, LOSS, Dependence(1e9, 19))
-    assert 0.0 <= low < high < math.inf
+    low, high = limits(x, SHARE, Dependence(1e9, 19))
+    assert 0.0 <= low < high <= 1.0

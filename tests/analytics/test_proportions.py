@@ -101,5 +101,19 @@ def test_no_test_where_all_documents_are_alike(hits: tuple[int, int]) -> None:
     assert isinstance(shares_contrast(hits[0], 50, hits[1], 70), NoTest)
 
 
+@pytest.mark.parametrize("right", [0, 1])
+@pytest.mark.parametrize("n", [(100, 100), (150, 4000)])
+def test_all_right_against_all_wrong(right: int, n: tuple[int, int]) -> None:
+    """The largest difference that there is, in each form, with an error of one more hit and miss in each."""
+    contrast = shares_contrast(right * n[0], n[0], (1 - right) * n[1], n[1])
+    assert isinstance(contrast, Contrast)
+    assert contrast.error**2 == pytest.approx(sum((k + 1) / (k + 2) ** 2 / k for k in n), rel=1e-12)
+    for form in Form:
+        found = outcome(contrast, form)
+        assert isinstance(found, Difference)
+        assert found.value == 1 - 2 * right and found.p_value < 1e-9
+        assert max(abs(found.interval.low), abs(found.interval.high)) > 0.9
+
+
 def test_no_documents() -> None:
     assert isinstance(shares_contrast(0, 0, 3, 4), NoTest)

@@ -103,6 +103,18 @@ def test_a_reason_instead_of_a_test(form: Form) -> None:
 
 
 @pytest.mark.parametrize("form", list(Form))
+@pytest.mark.parametrize("sign", [1, -1])
+def test_no_interval_is_wider_than_the_metric(form: Form, sign: int) -> None:
+    """Two values between -1 and 1 differ by 2 at most; values beyond the declared bounds keep their difference."""
+    row = contrast_as_json(apart(sign * 1.9, 0.2), form, (-1.0, 1.0))
+    assert max(abs(row["low"]), abs(row["high"])) == 2.0
+    row = contrast_as_json(apart(sign * 2.5, 0.2), form, (-1.0, 1.0))
+    assert row["low"] <= row["difference"] <= row["high"]
+    free = contrast_as_json(apart(sign * 1.9, 0.2), form)
+    assert max(abs(free["low"]), abs(free["high"])) > 2.0
+
+
+@pytest.mark.parametrize("form", list(Form))
 @pytest.mark.parametrize("name", ["accuracy", "f1_macro", "mcc", "auc", "mse"])
 def test_no_text_says_that_there_is_no_difference(form: Form, name: str) -> None:
     """Of too few documents least of all, whatever the metric."""
