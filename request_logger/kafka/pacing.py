@@ -57,8 +57,9 @@ class _Place:
     timestamp: float = -math.inf
     offset: int = -1
     """The offset after its last record."""
-    held: int = 0
-    held_bytes: int = 0
+    ahead: int = 0
+    """How many of its held records are later than the limit of their group."""
+    ahead_bytes: int = 0
 
 
 class Pacing:
@@ -115,7 +116,8 @@ class Pacing:
         """Remove partitions and their held records: another member reads them again, in step."""
         gone = {key: place for key in keys if (place := self._places.pop(key, None)) is not None}
         for group in {place.group for place in gone.values()}:
-            self._hold(group, [each for each in self._held.get(group, ()) if _key(each[1]) not in gone])
+            kept = [each for each in self._held.get(group, ()) if _key(each[1]) not in gone]
+            self._hold(group, kept, self._limits_then.get(group, math.inf))
 
     def due(
         self, new: list[PendingRecord], high_offset: Callable[[Key], int | None], now: float
@@ -168,7 +170,7 @@ class Pacing:
     def _split(self, group: Hashable, candidates: list[_Held], limit: float) -> list[PendingRecord]:
         """Return the records of a group that are due, and hold the others."""
         if limit == math.inf:
-            self._hold(group, [])
+            self._hold(group, [], limit)
             return [pending for _, pending in candidates]
         complete = _complete(pending for _, pending in candidates)
         due, held = [], []
@@ -182,11 +184,15 @@ class Pacing:
                 due.append(pending)
             else:
                 held.append((since, pending))
-        self._hold(group, held)
+        self._hold(group, held, limit)
         return due
 
-    def _hold(self, group: Hashable, held: list[_Held]) -> None:
-        """Hold these records of a group, and no others."""
+    def _hold(self, group: Hashable, held: list[_Held], limit: float) -> None:
+        """Hold these records of a group, and no others.
+
+        Those up to the limit, such as requests without a response, don't count as ahead: pausing their partition would
+        keep the limit where it is, and them waiting.
+        """
         self._held.pop(group, None)
         self._bytes.pop(group, None)
         if held:
@@ -194,12 +200,12 @@ class Pacing:
             self._bytes[group] = sum(pending.weight for _, pending in held)
         counts: Counter[Key] = Counter()
         sizes: Counter[Key] = Counter()
-        for _, pending in held:
+        for pending in (pending for _, pending in held if _timestamp(pending) > limit):
             counts[_key(pending)] += 1
             sizes[_key(pending)] += pending.weight
         for key, place in self._places.items():
             if place.group == group:
-                place.held, place.held_bytes = counts[key], sizes[key]
+                place.ahead, place.ahead_bytes = counts[key], sizes[key]
 
     def _overflow(self) -> list[PendingRecord]:
         """Return the oldest held records, by their timestamps, where there are too many; they are held no more."""
@@ -213,13 +219,14 @@ class Pacing:
             first += 1
         gone = {id(pending) for _, pending in held[:first]}
         for group, before in list(self._held.items()):
-            self._hold(group, [each for each in before if id(each[1]) not in gone])
+            kept = [each for each in before if id(each[1]) not in gone]
+            self._hold(group, kept, self._limits_then.get(group, math.inf))
         return [pending for _, pending in held[:first]]
 
     def ahead(self, paused: Collection[Key]) -> set[Key]:
-        """Return the partitions to pause, or to leave paused: with more held records than their share, or still many.
+        """Return the partitions to pause, or to leave paused: further ahead than their share of records, or still far.
 
-        A pause discards what was fetched ahead, so a partition is resumed only with few held records. The shares are
+        A pause discards what was fetched ahead, so a partition is resumed only when it is little ahead. The shares are
         half of what may be held: the other half is for what one turn reads.
         """
         shares = 2 * max(len(self._places), 1)
@@ -228,7 +235,7 @@ class Pacing:
         ahead = set()
         for key, place in self._places.items():
             part = 4 if key in paused else 1
-            if place.held > most // part or place.held_bytes > most_bytes // part:
+            if place.ahead > most // part or place.ahead_bytes > most_bytes // part:
                 ahead.add(key)
         self.resumed(key for key in paused if key not in ahead)
         return ahead
