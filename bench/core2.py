@@ -130,7 +130,8 @@ def produce(broker: Broker, traffic: Traffic) -> None:
 
 def feedback(traffic: Traffic, numbers: Sequence[int]) -> bytes:
     """Return the feedback of some predictions as lines for POST /v1/feedback."""
-    common = {"deployment": traffic.name, "namespace": _NAMESPACE}
+    # With a time: a feedback that is sent again, because some of its call was answered 503, is then a duplicate.
+    common = {"deployment": traffic.name, "namespace": _NAMESPACE, "time": "2026-01-02T03:04:05Z"}
     lines = [
         {**common, "predictor": KINDS[number % 2], "request_id": f"p{number}", "truth": scores_and_truth(number)[1]}
         for number in numbers

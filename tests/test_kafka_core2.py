@@ -16,16 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score
 
-from request_logger.common.json import dumps
-from request_logger.documents.event import (
-    BadEventError,
-    Body,
-    Event,
-    IgnoredEventError,
-    from_attributes,
-    from_headers,
-    kept_body,
-)
+from request_logger.documents.event import BadEventError, Event, IgnoredEventError, from_headers, kept_body
 from request_logger.documents.parts import parts_of
 from request_logger.kafka.binding import event_of, forwarded
 from request_logger.kafka.config import consumer_config, topics
@@ -33,7 +24,6 @@ from request_logger.kafka.core2 import resource_of, subscription
 from request_logger.kafka.letter_content import origin_of
 from request_logger.kafka.record import Record
 from request_logger.payloads.protobuf_messages import message_class
-from request_logger.server.feedback_route import feedback_event
 from request_logger.settings import Settings, SettingsError
 from tests.forward.receiver import receiving
 from tests.helpers import Index, Sender, Server, event
@@ -145,45 +135,6 @@ def test_off_by_default() -> None:
 def test_the_id(headers: Any, key: bytes | None, expected: str) -> None:
     """The header's, else the end of the key, which starts with a partition and a resource."""
     assert read("seldon.ns.model.m.inputs", b"{}", headers, key).request_id == expected
-
-
-@pytest.mark.parametrize("predictor", ["model", "pipeline", "default"])
-@pytest.mark.parametrize(
-    ("named", "expected"),
-    [
-        ("r.2", "r.2"),
-        ("3.iris.r.2", "r.2"),
-        ("12.iris.r.2, r.2", "r.2"),
-        # The key of a pipeline's record in the topic of its model.
-        ("3.pipe.r2, r2", "r2"),
-        ("3.iris.", "3.iris."),
-        ("3.iris", "3.iris"),
-        ("3.other.r2", "3.other.r2"),
-        ("3.iris.r2, r3", "r2, r3"),
-        ("\u0663.iris.r2", "\u0663.iris.r2"),
-        ("iris.r2", "iris.r2"),
-        ("3.", "3."),
-        ("1." + ".," * 50_000, "1." + ".," * 50_000),
-    ],
-)
-def test_feedback_names_a_key_or_a_header(named: str, expected: str, predictor: str) -> None:
-    """A user has the header of a response at hand, or the key of a record: both have partition and resource."""
-    expected = named if predictor == "default" else expected
-    attributes = {"type": "io.seldon.serving.feedback", "requestid": named, "namespace": "ns", "endpoint": predictor}
-    attributes["inferenceservicename"] = "iris"
-    of_event = from_attributes(attributes, Body(b"{}"), SETTINGS)
-    body = {"request_id": named, "deployment": "iris", "namespace": "ns", "predictor": predictor, "truth": 1}
-    of_object = feedback_event(dumps(body), SETTINGS)
-    for found in (of_event, of_object):
-        assert found.request_id == found.header["RequestId"] == expected
-    attributes["type"] = "io.seldon.serving.inference.request"
-    assert from_attributes(attributes, Body(b"{}"), SETTINGS).request_id == named
-
-
-def test_the_value_of_a_join_key_stays() -> None:
-    body = {"key": {"order": "3.iris.r2"}, "deployment": "iris", "predictor": "model", "truth": 1}
-    found = feedback_event(dumps(body), Settings(join_keys="request.metadata.order"))
-    assert (found.request_id, found.header["RequestId"]) == ("3.iris.r2", "3.iris.r2")
 
 
 @pytest.mark.parametrize("key", [None, b"", b"0.m."])
@@ -315,8 +266,7 @@ def test_models_and_pipelines_with_feedback(
     kafka: Broker, engine: Any, tmp_path: Path, index: Index, sender: Sender
 ) -> None:
     """JSON and protobuf from a real Kafka, feedback over HTTP before and after: all whole, scored, and forwarded."""
-    prefix = f"c2-{uuid.uuid4().hex[:8]}"
-    deployment = f"m{uuid.uuid4().hex[:8]}"
+    prefix, deployment = f"c2-{uuid.uuid4().hex[:8]}", f"m{uuid.uuid4().hex[:8]}"
     count = 60
     for kind in ("model", "pipeline"):
         for direction in ("inputs", "outputs"):
@@ -327,8 +277,7 @@ def test_models_and_pipelines_with_feedback(
 
     def send_feedback(numbers: range) -> None:
         for number in numbers:
-            # As in the key of the record, or alone.
-            id = f"0.{deployment}.r{number}" if number % 4 else f"r{number}"
+            id = f"0.{deployment}.r{number}" if number % 4 else f"r{number}"  # The record's key, or its id.
             headers = event("feedback", id, deployment, Ce_Endpoint="model")
             body = json.dumps({"truth": {"data": {"ndarray": [truths[number]]}}}).encode()
             assert sender.send(headers, body)[0] == 200

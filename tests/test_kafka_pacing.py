@@ -11,6 +11,7 @@ from request_logger.kafka.config import group_of
 from request_logger.kafka.pacing import (
     FEW,
     LEAST_SHARE,
+    LEAST_SHARE_BYTES,
     MOST_APART_MILLISECONDS,
     MOST_HELD_SECONDS,
     SILENT_SECONDS,
@@ -193,7 +194,7 @@ def test_what_is_held_is_bounded(most_held: int, weight: int, kept: int) -> None
 
 
 def test_a_partition_far_ahead_is_paused_until_it_is_not() -> None:
-    reading = Reading(most_held=4 * LEAST_SHARE)
+    reading = Reading(most_held=8 * LEAST_SHARE)
     reading.read(INPUTS, range(2 * LEAST_SHARE))
     assert reading.pacing.ahead(()) == set()
     reading.read(INPUTS, [2 * LEAST_SHARE])
@@ -202,6 +203,27 @@ def test_a_partition_far_ahead_is_paused_until_it_is_not() -> None:
     assert reading.pacing.ahead({INPUTS}) == {INPUTS}
     reading.read(OUTPUTS, [2 * LEAST_SHARE - LEAST_SHARE // 4])
     assert reading.pacing.ahead({INPUTS}) == set()
+
+
+def test_a_partition_of_large_records_is_paused_by_their_bytes() -> None:
+    reading = Reading(most_bytes=8 * LEAST_SHARE_BYTES)
+    reading.read(INPUTS, [0, 1], weight=LEAST_SHARE_BYTES)
+    assert (reading.pacing.ahead(()), reading.pacing.held_bytes) == (set(), 2 * LEAST_SHARE_BYTES)
+    reading.read(INPUTS, [2], weight=LEAST_SHARE_BYTES)
+    assert reading.pacing.ahead(()) == {INPUTS}
+    reading.read(OUTPUTS, [2])
+    assert (reading.pacing.ahead({INPUTS}), reading.pacing.held_bytes) == (set(), 0)
+
+
+def test_a_turn_reads_what_may_be_held() -> None:
+    """Not more, so that none that is held must be submitted early; some, whatever is held."""
+    reading = Reading(most_held=2000)
+    assert reading.pacing.room == 2000
+    reading.read(INPUTS, range(1200))
+    assert reading.pacing.room == 800
+    reading.read(INPUTS, range(1200, 1900))
+    assert reading.pacing.room == 500
+    assert Reading(most_held=5).pacing.room == 5
 
 
 def test_what_was_held_of_a_partition_that_has_gone_is_dropped() -> None:

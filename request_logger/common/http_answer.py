@@ -33,7 +33,7 @@ class HttpAnswer:
         del self._parser
 
     def feed(self, data: bytes) -> None:
-        """Parse more bytes. Raises HTTPException if they are no HTTP."""
+        """Parse more bytes. Raises HTTPException if they aren't HTTP."""
         self._has_begun = True
         try:
             self._parser.feed_data(data)

@@ -96,7 +96,7 @@ class KafkaConsumer:
         self._consumer = Consumer(config, logger=log)
         self._new: list[PendingRecord] = []
         # Less than a batch would not hold the difference between two topics in one batch.
-        most_held, most_bytes = settings.kafka_max_in_flight // 2, settings.max_pending_bytes // 8
+        most_held, most_bytes = settings.kafka_max_in_flight // 2, settings.max_pending_bytes // 4
         self._pacing = Pacing(group_of(settings), most_held, most_bytes)
         # Paused because too much is pending, and because other partitions of their groups are behind.
         self._paused: set[tuple[str, int]] = set()
@@ -176,7 +176,7 @@ class KafkaConsumer:
             self._wait_for_any(_POLL_SECONDS / 20)
         self._take([first] if first is not None else [])
         deadline = time.monotonic() + _COMMIT_EVERY_SECONDS
-        while len(self._new) < self._settings.kafka_max_in_flight // 2 and not self._is_full():
+        while len(self._new) < self._pacing.room and not self._is_full():
             # While the store is busy with earlier records, waiting for more costs nothing.
             patient = self._is_busy() and time.monotonic() < deadline
             messages = self._consumer.consume(READ_AT_ONCE, timeout=_MORE_SECONDS if patient else 0)
@@ -301,8 +301,8 @@ class KafkaConsumer:
         if self._paused:
             # Hysteresis: resume only at half of the limits, so that the next record doesn't pause again.
             limit, room = limit // 2, room // 2
-        in_store = self._in_flight() - self._pacing.held
-        return in_store >= limit or sum(partition.bytes for partition in self._partitions.values()) >= room
+        size = sum(partition.bytes for partition in self._partitions.values())
+        return self._in_flight() - self._pacing.held >= limit or size - self._pacing.held_bytes >= room
 
     def _hold(self) -> None:
         """Read no records, but stay in the group."""

@@ -35,8 +35,10 @@ FEW = 10
 """A partition with fewer records to be read is not waited for: the transactions of a producer have offsets, too."""
 # After a record was held for too long, its group is read as it comes for this time.
 _FREE_SECONDS = 60.0
-LEAST_SHARE = 100
-"""A pause discards what was fetched, so no partition is paused for fewer held records."""
+LEAST_SHARE, LEAST_SHARE_BYTES = 100, 2**17
+"""A pause discards what was fetched, so no partition is paused for fewer held records of fewer bytes: two fetches."""
+# What is read at least at a time, however much is held.
+_LEAST_TURN = 500
 # A turn of the consumer may take seconds in which it reads nothing: no silence of Kafka's.
 _MOST_TURN_SECONDS = 0.25
 # Where a backlog is read, so many records count as a second: on a busy machine they take longer, and every partition
@@ -55,7 +57,9 @@ class _Place:
     timestamp: float = -math.inf
     offset: int = -1
     """The offset after its last record."""
-    held: int = 0
+    ahead: int = 0
+    """How many of its held records are later than the limit of their group."""
+    ahead_bytes: int = 0
 
 
 class Pacing:
@@ -85,6 +89,16 @@ class Pacing:
         """How many records are held."""
         return sum(map(len, self._held.values()))
 
+    @property
+    def held_bytes(self) -> int:
+        """The weight of the records that are held."""
+        return sum(self._bytes.values())
+
+    @property
+    def room(self) -> int:
+        """How many records may be read in one turn: by more, held ones would have to be submitted early."""
+        return max(self._most_held - self.held, min(self._most_held, _LEAST_TURN))
+
     def assigned(self, keys: Iterable[Key]) -> None:
         """Add partitions."""
         for key in keys:
@@ -102,7 +116,8 @@ class Pacing:
         """Remove partitions and their held records: another member reads them again, in step."""
         gone = {key: place for key in keys if (place := self._places.pop(key, None)) is not None}
         for group in {place.group for place in gone.values()}:
-            self._hold(group, [each for each in self._held.get(group, ()) if _key(each[1]) not in gone])
+            kept = [each for each in self._held.get(group, ()) if _key(each[1]) not in gone]
+            self._hold(group, kept, self._limits_then.get(group, math.inf))
 
     def due(
         self, new: list[PendingRecord], high_offset: Callable[[Key], int | None], now: float
@@ -155,7 +170,7 @@ class Pacing:
     def _split(self, group: Hashable, candidates: list[_Held], limit: float) -> list[PendingRecord]:
         """Return the records of a group that are due, and hold the others."""
         if limit == math.inf:
-            self._hold(group, [])
+            self._hold(group, [], limit)
             return [pending for _, pending in candidates]
         complete = _complete(pending for _, pending in candidates)
         due, held = [], []
@@ -169,24 +184,32 @@ class Pacing:
                 due.append(pending)
             else:
                 held.append((since, pending))
-        self._hold(group, held)
+        self._hold(group, held, limit)
         return due
 
-    def _hold(self, group: Hashable, held: list[_Held]) -> None:
-        """Hold these records of a group, and no others."""
+    def _hold(self, group: Hashable, held: list[_Held], limit: float) -> None:
+        """Hold these records of a group, and no others.
+
+        Those up to the limit, such as requests without a response, don't count as ahead: pausing their partition would
+        keep the limit where it is, and them waiting.
+        """
         self._held.pop(group, None)
         self._bytes.pop(group, None)
         if held:
             self._held[group] = held
             self._bytes[group] = sum(pending.weight for _, pending in held)
-        counts = Counter(_key(pending) for _, pending in held)
+        counts: Counter[Key] = Counter()
+        sizes: Counter[Key] = Counter()
+        for pending in (pending for _, pending in held if _timestamp(pending) > limit):
+            counts[_key(pending)] += 1
+            sizes[_key(pending)] += pending.weight
         for key, place in self._places.items():
             if place.group == group:
-                place.held = counts[key]
+                place.ahead, place.ahead_bytes = counts[key], sizes[key]
 
     def _overflow(self) -> list[PendingRecord]:
         """Return the oldest held records, by their timestamps, where there are too many; they are held no more."""
-        count, size = self.held, sum(self._bytes.values())
+        count, size = self.held, self.held_bytes
         if count <= self._most_held and size <= self._most_bytes:
             return []
         held = sorted(chain.from_iterable(self._held.values()), key=lambda each: _timestamp(each[1]))
@@ -196,16 +219,24 @@ class Pacing:
             first += 1
         gone = {id(pending) for _, pending in held[:first]}
         for group, before in list(self._held.items()):
-            self._hold(group, [each for each in before if id(each[1]) not in gone])
+            kept = [each for each in before if id(each[1]) not in gone]
+            self._hold(group, kept, self._limits_then.get(group, math.inf))
         return [pending for _, pending in held[:first]]
 
     def ahead(self, paused: Collection[Key]) -> set[Key]:
-        """Return the partitions to pause, or to leave paused: with more held records than their share, or still many.
+        """Return the partitions to pause, or to leave paused: further ahead than their share of records, or still far.
 
-        A pause discards what was fetched ahead, so a partition is resumed only with few held records.
+        A pause discards what was fetched ahead, so a partition is resumed only when it is little ahead. The shares are
+        half of what may be held: the other half is for what one turn reads.
         """
-        share = max(self._most_held // max(len(self._places), 1), LEAST_SHARE)
-        ahead = {key for key, place in self._places.items() if place.held > (share // 4 if key in paused else share)}
+        shares = 2 * max(len(self._places), 1)
+        most = max(self._most_held // shares, LEAST_SHARE)
+        most_bytes = max(self._most_bytes // shares, LEAST_SHARE_BYTES)
+        ahead = set()
+        for key, place in self._places.items():
+            part = 4 if key in paused else 1
+            if place.ahead > most // part or place.ahead_bytes > most_bytes // part:
+                ahead.add(key)
         self.resumed(key for key in paused if key not in ahead)
         return ahead
 

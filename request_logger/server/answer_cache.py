@@ -54,7 +54,7 @@ class AnswerCache:
     def answer(self, path: str, parameters: Mapping[str, str], make: Make, renew: Make) -> Answer:
         """Return the answer that is known, with its Age; else that of ``make``. Errors are not kept.
 
-        ``renew`` makes it anew, in another thread.
+        ``renew`` makes it again, in another thread.
         """
         key = path, tuple(sorted(parameters.items()))
         now = self._clock()

@@ -1,4 +1,4 @@
-"""Runs jobs one after the other in a thread, with pauses."""
+"""Runs jobs one at a time in a thread, with pauses."""
 
 from __future__ import annotations
 

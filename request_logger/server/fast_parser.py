@@ -26,9 +26,9 @@ _MOST_KEPT_BYTES = 64
 class FastParser:
     """Parses one request after another: `feed` until `is_whole`, read ``headers`` and `body`, then `start`.
 
-    ``headers`` has lower-case names and latin-1 values, as WSGI does. ``keeps_alive`` is false if the request is the last
-    one of its connection. Once `is_plain` is false, `unread` is everything
-    fed since the last start, for gunicorn to parse. Owned by its connection's greenlet.
+    ``headers`` has lower-case names and latin-1 values, as WSGI does. ``keeps_alive`` is false if the request is the
+    last one of its connection. Once `is_plain` is false, `unread` is everything fed since the last start, for gunicorn
+    to parse. Owned by its connection's greenlet.
     """
 
     def __init__(self) -> None:
