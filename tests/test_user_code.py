@@ -369,6 +369,76 @@ def test_rows_of_a_decoder_become_plain(monkeypatch: pytest.MonkeyPatch) -> None
     assert (found.names, found.fields, found.payload) == (["a"], {"b": "<OddText>"}, {"a": 1})
 
 
+class Careless:
+    """A decoder that changes what it is given."""
+
+    def accepts(self, body: dict[str, Any]) -> bool:
+        body["a"] = "changed"
+        return True
+
+    def decode(self, body: dict[str, Any]) -> Decoded:
+        body["rows"].append(MARKER)
+        return Decoded("text", [Item(body.pop("rows"))])
+
+    def columns(self, body: dict[str, Any]) -> list[str]:
+        return [str(len(body.pop("rows")))]
+
+
+def test_a_decoder_that_modifies_the_body(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The document has the payload as it was sent."""
+    monkeypatch.setattr(payloads, "decoders", lambda: (("theirs", Careless()),))
+    found = decode_body(b'{"a": 1, "rows": [1]}')
+    assert (found.payload, found.items) == ({"a": 1, "rows": [1]}, [Item([1, MARKER])])
+    message = {"a": 1, "rows": [1]}
+    decoder = payloads.decoder_of(message)
+    assert decoder is not None
+    assert (payloads.columns_of(decoder, message), payloads.decode_with(decoder, message).items) == (
+        ["1"],
+        [Item([1, MARKER])],
+    )
+    assert message == {"a": 1, "rows": [1]}
+
+
+def test_a_scorer_that_modifies_its_rows() -> None:
+    """The document has the rows as they were."""
+
+    def modify(truth: Row, prediction: Row) -> dict[str, int]:
+        truth.value.append(MARKER)
+        prediction.value[0]["a"] = MARKER
+        return {"mine": 1}
+
+    class Modifying:
+        name = "mine"
+        score = staticmethod(modify)
+        metrics = staticmethod(list)
+
+    truth, prediction = Row([1]), Row([{"a": 1}])
+    assert user_scorers.run(Modifying(), truth, prediction) == {"mine": 1}
+    assert (truth, prediction) == (Row([1]), Row([{"a": 1}]))
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+def test_columns_of_a_decoder_that_raises(error: BaseException) -> None:
+    """They are unknown, as for a decoder without the method, or one that returns something else."""
+    for answer in (raising(error), lambda: 3, lambda: [1]):
+        decoder = Decoder(dict)
+        decoder.columns = lambda body, answer=answer: answer()  # type: ignore[attr-defined]
+        assert payloads.columns_of(decoder, {"a": 1}) is None
+    assert payloads.columns_of(Decoder(dict), {"a": 1}) is None
+
+
+class UnspeakableError(UndecodableError):
+    """A reason that can't be shown."""
+
+    def __str__(self) -> str:
+        raise SystemExit(MARKER)
+
+
+def test_a_decoders_reason_that_raises(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UndecodableError, match=r"^decoder theirs failed: UnspeakableError$"):
+        decoded(Decoder(raising(UnspeakableError())), monkeypatch)
+
+
 def test_a_decoder_that_cannot_be_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
     """The others work."""
 

@@ -109,6 +109,15 @@ def all_parsed(value: Any) -> Any:
     return value
 
 
+def copied(value: Any) -> Any:
+    """Return a copy of a JSON value, for code that may modify what it is given."""
+    if type(value) is dict:
+        return {name: copied(entry) for name, entry in value.items()}
+    if type(value) is list:
+        return list(value) if _SCALARS.issuperset(map(type, value)) else list(map(copied, value))
+    return value
+
+
 def dumps(value: Any, *, sort_keys: bool = False) -> bytes:
     """Serialise any value to UTF-8 JSON. Never raises.
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from request_logger.common import number_text
 from request_logger.common.guard import reraise_if_killed, type_name
-from request_logger.common.json import MAX_KEY_CHARACTERS, plain
+from request_logger.common.json import MAX_KEY_CHARACTERS, copied, plain
 from request_logger.payloads import arrays, bodies, predictions, seldon, v2_binary
 from request_logger.payloads.base import Decoded, Decoder, Item, UndecodableError, columns_in
 from request_logger.payloads.bodies import MAX_INFLATED_BYTES
@@ -170,9 +170,10 @@ def decoder_of(message: Any) -> Decoder | None:
         return None
     for name, decoder in decoders():
         try:
-            if decoder.accepts(body):
+            if decoder.accepts(_lent(decoder, body)):
                 return decoder
-        except Exception:
+        except BaseException as error:
+            reraise_if_killed(error)
             _log.exception("payload decoder %s failed", name)
             return None
     return None
@@ -180,22 +181,19 @@ def decoder_of(message: Any) -> Decoder | None:
 
 def decode_with(decoder: Decoder, message: Any) -> Decoded:
     """Return a message decoded by its decoder. Raises UndecodableError, also for other errors of the decoder."""
-    try:
-        return decoder.decode(_as_body(message) or {})
-    except UndecodableError:
-        raise
-    except Exception as error:
-        raise UndecodableError(f"a decoder failed: {type(error).__name__}") from error
+    return _rows(decoder, type_name(decoder), _as_body(message) or {})
 
 
 def columns_of(decoder: Decoder, message: Any) -> Sequence[str] | None:
     """Return the names of a message's columns from its decoder, None if the decoder can't determine them."""
-    columns = getattr(decoder, "columns", None)
     try:
-        found: Sequence[str] | None = columns(_as_body(message) or {}) if columns is not None else None
-    except Exception:
-        return None
-    return found
+        found = decoder.columns(_copy_for(decoder, _as_body(message) or {}))  # type: ignore[attr-defined]
+        if isinstance(found, (list, tuple)) and all(isinstance(name, str) for name in found):
+            return list(map(str.__str__, found))
+    except BaseException as error:
+        # Also of a decoder without this method.
+        reraise_if_killed(error)
+    return None
 
 
 def is_own(decoder: Decoder) -> bool:
@@ -215,22 +213,51 @@ def _as_body(message: Any) -> dict[str, Any] | None:
 def _decode(body: dict[str, Any]) -> Decoded:
     for name, decoder in decoders():
         try:
-            if not decoder.accepts(body):
-                continue
-            rows = decoder.decode(body)
-            if not _is_own(type(decoder)):
-                rows = _checked(rows, name)
-        except UndecodableError as error:
-            if _is_own(type(decoder)):
-                raise
-            raise UndecodableError(" ".join(str(error).split())[:_MAX_REASON_CHARACTERS]) from None
+            is_accepted = decoder.accepts(_lent(decoder, body))
         except BaseException as error:
-            # A defect of a decoder, which any package can register, must not lose the event.
-            reraise_if_killed(error)
-            _log.exception("payload decoder %s failed", name)
-            raise UndecodableError(f"decoder {name} failed: {type_name(error)}") from None
-        return rows
+            raise _failed(name, error) from None
+        if is_accepted:
+            return _rows(decoder, name, body)
     raise UndecodableError(f"message of no known protocol: it has the fields {_shorten(sorted(map(str, body)))}")
+
+
+def _rows(decoder: Decoder, name: str, body: dict[str, Any]) -> Decoded:
+    """Return the rows of a decoder, checked where it is another package's. Raises nothing but UndecodableError."""
+    try:
+        rows = decoder.decode(_copy_for(decoder, body))
+        return rows if _is_own(type(decoder)) else _checked(rows, name)
+    except UndecodableError as error:
+        if _is_own(type(decoder)):
+            raise
+        raise UndecodableError(_reason_of(error, name)) from None
+    except BaseException as error:
+        raise _failed(name, error) from None
+
+
+def _failed(name: str, error: BaseException) -> UndecodableError:
+    """Return the error for a defect of a decoder, which any package can register, and which must not lose the event."""
+    reraise_if_killed(error)
+    _log.error("payload decoder %s failed", name, exc_info=error)
+    return UndecodableError(f"decoder {name} failed: {type_name(error)}")
+
+
+def _reason_of(error: UndecodableError, name: str) -> str:
+    try:
+        reason = " ".join(str(error).split())[:_MAX_REASON_CHARACTERS]
+    except BaseException as broken:
+        reraise_if_killed(broken)
+        reason = ""
+    return reason or f"decoder {name} failed: {type_name(error)}"
+
+
+def _lent(decoder: Decoder, body: dict[str, Any]) -> dict[str, Any]:
+    """Return a body for a look at its keys: what another package does to it doesn't change the body."""
+    return body if _is_own(type(decoder)) else dict(body)
+
+
+def _copy_for(decoder: Decoder, body: dict[str, Any]) -> dict[str, Any]:
+    """Return a body to decode; a copy for another package's decoder, since the body is also the payload."""
+    return body if _is_own(type(decoder)) else copied(body)
 
 
 def _checked(rows: Any, name: str) -> Decoded:

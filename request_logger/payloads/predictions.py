@@ -100,7 +100,7 @@ def wrapped(value: Any) -> dict[str, Any] | None:
         return None
     scores = [score for _, score in pairs]
     is_one = len(pairs) > 1 and _are_distinct(label for label, _ in pairs) and scores == sorted(scores, reverse=True)
-    return {"predictions": [value] if is_one and abs(math.fsum(scores) - 1.0) <= _SUM_TOLERANCE else value}
+    return {"predictions": [value] if is_one and _add_up_to_one(scores) else value}
 
 
 def prediction_of(value: Any) -> Any:
@@ -139,7 +139,7 @@ def _probabilities_by_name(record: Mapping[str, Any]) -> dict[str, Any]:
         for name, value in record.items()
         if (match := _PROBABILITY_OF.fullmatch(name)) and is_number(value)
     }
-    return found if len(found) > 1 and abs(math.fsum(found.values()) - 1.0) <= _SUM_TOLERANCE else {}
+    return found if len(found) > 1 and _add_up_to_one(found.values()) else {}
 
 
 def _class_among(record: Mapping[str, Any], classes: Mapping[str, Any]) -> str | None:
@@ -236,8 +236,16 @@ def _is_forecast(value: Mapping[str, Any]) -> bool:
     return (
         len(scores) > 1
         and all(type(score) is float and 0.0 <= score <= 1.0 for score in scores)
-        and abs(math.fsum(scores) - 1.0) <= _SUM_TOLERANCE
+        and _add_up_to_one(scores)
     )
+
+
+def _add_up_to_one(scores: Iterable[float]) -> bool:
+    try:
+        return abs(math.fsum(scores) - 1.0) <= _SUM_TOLERANCE
+    except OverflowError:
+        # The sum of the greatest doubles has none.
+        return False
 
 
 def _unwrapped(value: Any) -> Any:

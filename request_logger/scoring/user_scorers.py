@@ -14,7 +14,7 @@ from itertools import islice
 from typing import Any
 
 from request_logger.common.guard import reraise_if_killed, type_name
-from request_logger.common.json import plain
+from request_logger.common.json import copied, plain
 from request_logger.common.mapped_fields import DELAY
 from request_logger.scoring.legacy import LegacyScorer
 from request_logger.scoring.reasons import MAX_REASON_CHARACTERS, raised, returned
@@ -64,10 +64,10 @@ def run(scorer: Any, truth: Row, prediction: Row) -> dict[str, Any]:
     """Return the fields of a pair. Raises UnscorableError with a fixed reason if the scorer raises or misbehaves."""
     user = scorer.scorer if isinstance(scorer, LegacyScorer) else scorer
     try:
-        found = scorer.score(truth, prediction)
-        # The built-in scorers return plain values, which tests check.
-        if type(scorer).__module__.startswith("scorers."):
-            return found  # type: ignore[no-any-return]
+        if _is_own(scorer):
+            # The built-in scorers return plain values, which tests check.
+            return scorer.score(truth, prediction)  # type: ignore[no-any-return]
+        found = scorer.score(_copy(truth), _copy(prediction))
     except UnscorableError as error:
         raise UnscorableError(str(type(error)), reason=_reason(user, error)) from None
     except BaseException as error:
@@ -75,6 +75,16 @@ def run(scorer: Any, truth: Row, prediction: Row) -> dict[str, Any]:
         _warn_once(raised(user, error), _raised_at(error))
         raise UnscorableError(type_name(error), reason=raised(user, error)) from None
     return _checked(user, found)
+
+
+def _is_own(scorer: Any) -> bool:
+    """Return whether a scorer is a built-in one."""
+    return type(scorer).__module__.startswith("scorers.")
+
+
+def _copy(row: Row) -> Row:
+    """Return a row for user code, which may modify its value: the document has the same one."""
+    return Row(copied(row.value), row.names)
 
 
 def _reason(scorer: Any, error: UnscorableError) -> str:
@@ -152,9 +162,9 @@ def read(scorer: Any, prediction: Row) -> dict[str, Any]:
         method = getattr(scorer, "prediction_fields", None)
         if method is None:
             return {}
-        found = method(prediction)
-        if type(scorer).__module__.startswith("scorers."):
-            return found  # type: ignore[no-any-return]
+        if _is_own(scorer):
+            return method(prediction)  # type: ignore[no-any-return]
+        found = method(_copy(prediction))
         return _checked_response(user, found)
     except UnscorableError:
         return {}

@@ -354,3 +354,25 @@ def test_any_row_has_a_prediction_or_stays(row: Any, truth: Any) -> None:
 def test_text_that_is_hard_to_read(text: str) -> None:
     """It stays text, soon."""
     assert prediction_of(text) == text
+
+
+@pytest.mark.parametrize(
+    ("body", "rows"),
+    [
+        (b'[{"label": "a", "score": 1.7e308}, {"label": "b", "score": 1.6e308}]', 2),
+        (b'[{"label": "a", "score": 1e308}, {"label": "b", "score": 1e308}, {"label": "c", "score": -1e308}]', 3),
+        (b'{"predictions": [{"probability(a)": 1.7e308, "probability(b)": 1.7e308}]}', 1),
+    ],
+)
+def test_scores_whose_sum_is_beyond_a_double(body: bytes, rows: int) -> None:
+    """They are rows like any others, and aren't probabilities."""
+    found = decode_body(body)
+    assert len(found.items) == rows
+    record = found.items[0].instance
+    assert prediction_of(record) == (record if rows == 1 else record["label"])
+
+
+def test_integers_beyond_a_double_are_no_scores() -> None:
+    """In the text of a dictionary, as KServe's Hugging Face server writes it."""
+    text = f"{{0: {10**400}, 1: 1}}"
+    assert prediction_of(text) == text

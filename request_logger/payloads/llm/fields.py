@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from request_logger.common.json import dumps
+from request_logger.common.json import dumps, has_double
 from request_logger.payloads.base import Decoded, Item, UndecodableError
 from request_logger.payloads.llm.streams import STREAM, State
 
@@ -66,7 +66,7 @@ def json_text(value: Any) -> str:
 
 def is_number(value: Any) -> bool:
     """Return whether a value is a finite number, and no boolean."""
-    return type(value) is int or (type(value) is float and math.isfinite(value))
+    return (type(value) is int and has_double(value)) or (type(value) is float and math.isfinite(value))
 
 
 def parameters(body: Mapping[str, Any]) -> Elements:
