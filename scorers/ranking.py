@@ -69,6 +69,7 @@ class Ranking:
         ranks = [rank for rank, item in enumerate(ranked, start=1) if item in relevant]
         cut = self.k or max(len(ranked), len(gains))
         found = sum(rank <= cut for rank in ranks)
+        gains = _scaled(gains)
         ideal = _discounted(sorted(gains.values(), reverse=True)[:cut])
         fields: Fields = {
             "correct": int(ranks[:1] == [1]),
@@ -129,6 +130,12 @@ def _gains(truth: Any, listed: Any, names: tuple[str, ...], *, has_scores: bool)
         text = f"the truth {shown(truth)} has a gain below 0"
         raise UnscorableError(text, reason=Reason.TRUTH_GAIN_BELOW_ZERO)
     return gains
+
+
+def _scaled(gains: Mapping[str, float]) -> dict[str, float]:
+    """Return gains divided by a power of two, which no ratio of them notices, so that no sum of them overflows."""
+    _, exponent = math.frexp(max(gains.values()))
+    return {item: math.ldexp(gain, -exponent) for item, gain in gains.items()}
 
 
 def _are_gains(truth: Any, listed: Sequence[float]) -> bool:

@@ -169,4 +169,8 @@ class Regression:
         ]
         # Only fields of all outputs: a mean over some of them would be another quantity.
         shared = [key for key in outputs[0] if all(key in output for output in outputs)]
-        return {key: math.fsum(output[key] for output in outputs) / len(outputs) for key in shared}
+        try:
+            return {key: math.fsum(output[key] for output in outputs) / len(outputs) for key in shared}
+        except OverflowError:
+            text = f"the numbers of {len(outputs)} outputs are too large to be added up"
+            raise UnscorableError(text, reason=Reason.VALUE_TOO_LARGE) from None

@@ -103,7 +103,9 @@ def _values(tensor: dict[str, Any]) -> list[Any]:
         bits = np.array([int(value) for value in values], np.uint16)
         return _listed(_wide(bits) if dtype == "DT_BFLOAT16" else bits.view(np.float16))
     if field == "float_val":
-        return _listed(np.array([float(value) for value in values]).astype(np.float32))
+        # Beyond a float32 it is infinite, of which numpy would warn.
+        with np.errstate(over="ignore"):
+            return _listed(np.array([float(value) for value in values]).astype(np.float32))
     return _listed(np.array([float(value) for value in values]))
 
 

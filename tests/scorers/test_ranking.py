@@ -66,6 +66,14 @@ def test_the_first_item_decides_what_is_correct() -> None:
     assert Ranking().score(Row(["a", "b"]), Row(["c", "a", "b"]))["correct"] == 0
 
 
+@pytest.mark.parametrize("factor", [2.0**1023, 2.0**-1070])
+def test_gains_of_any_size(factor: float) -> None:
+    """NDCG is a ratio: it doesn't depend on the unit of the gains, nor does their sum overflow."""
+    gains, scores = {"a": 1.0, "b": 1.5, "c": 0.5}, ["c", "a", "b"]
+    known = Ranking().score(Row(gains), Row(scores))
+    assert Ranking().score(Row({item: gain * factor for item, gain in gains.items()}), Row(scores)) == known
+
+
 def test_ndcg_counts_relevant_items_that_are_not_listed() -> None:
     """The ideal order has all of them, up to k."""
     fields = Ranking().score(Row(["a", "b"]), Row(["a"]))

@@ -113,6 +113,7 @@ def test_r2_of_a_constant_truth_is_absent() -> None:
         ([1, None], [1, 2], "truth of output 1 "),
         ([1, 2], [None, 2], "prediction of output 0 "),
         (1e200, 0, "too large"),
+        ([1.7e308, 1.6e308], [1.7e308, 1.6e308], "2 outputs are too large to be added up"),
         (1e200, 1e200, "too large"),
         ({"a": 1}, 1, "not a number"),
     ],
