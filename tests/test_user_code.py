@@ -180,6 +180,13 @@ class OddText:
     __repr__ = __str__
 
 
+class OddDecimal(Decimal):
+    """A number that can't be looked at."""
+
+    def is_finite(self) -> NoReturn:
+        raise SystemExit
+
+
 @pytest.mark.parametrize(
     ("value", "stored"),
     [
@@ -223,8 +230,8 @@ def many(count: int) -> dict[str, int]:
         ({"a": ["x" * 8001]}, "a text of more than 8000 characters"),
         ({"a": [1] * 10_001}, "a list of more than 10000 values"),
         *(({"a": value}, "a field that is neither a number, a text, a boolean nor a list of these") for value in (
-            {"b": 1}, OddDict(b=1), [[1]], [{"a": 1}], OddText(), object(), complex(1), np.zeros((200, 200)), iter([1]),
-            np.zeros((2, 2)))),
+            {"b": 1}, OddDict(b=1), [[1]], [{"a": 1}], OddText(), OddDecimal(1), object(), complex(1), iter([1]),
+            np.zeros((200, 200)), np.zeros((2, 2)))),
     ],
     ids=lambda value: str(type(value).__name__),
 )  # fmt: skip

@@ -22,6 +22,7 @@ import numpy as np
 import orjson
 
 from request_logger.common import json_scan
+from request_logger.common.guard import reraise_if_killed
 
 # orjson writes 254 levels, the search engines read 500 (OpenSearch) or 1,000; a document adds a few levels.
 MAX_DEPTH = 200
@@ -286,7 +287,8 @@ def _plain(value: Any, above: tuple[int, ...]) -> Any:
                 return _named(value)
             return _container(value, (*above, id(value)))
         return _scalar(value, above)
-    except Exception:  # an object of user code
+    except BaseException as error:  # of an object of user code
+        reraise_if_killed(error)
         return _named(value)
 
 
