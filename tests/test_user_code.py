@@ -15,13 +15,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from request_logger import payloads
 from request_logger.common.json import dumps, loads
 from request_logger.documents.event import Body, Event, from_headers
 from request_logger.documents.parts import parts_of
 from request_logger.ingest.write_plan import merging
 from request_logger.metadata import Schema
-from request_logger.payloads import Decoded, Item, UndecodableError, decode_body
 from request_logger.scoring import user_scorers
 from request_logger.scoring.legacy import LegacyScorer
 from request_logger.scoring.reasons import PairReason, is_code_error
@@ -35,6 +33,11 @@ DOCUMENT = {
     "response": {"instance": 1.0, "ce-time": "2026-01-01T00:00:00Z"},
     "feedback": {"truth": 2, "reward": 1, "ce-time": "2026-01-02T00:00:00Z"},
 }
+
+
+def event(body: bytes = b'{"a": 1}') -> Event:
+    headers = {"ce-type": "io.seldon.serving.inference.request", "ce-requestid": "r1"}
+    return from_headers(headers, Body(body, "application/json", len(body)), Settings())
 
 
 @dataclass
@@ -318,94 +321,6 @@ def test_user_code_is_told_of_once(caplog: pytest.LogCaptureFixture) -> None:
     assert MARKER not in caplog.text
 
 
-@dataclass
-class Decoder:
-    """A decoder that does what a test wants."""
-
-    act: Callable[[], Any]
-    taken: Callable[[], Any] = lambda: True
-
-    def accepts(self, body: dict[str, Any]) -> Any:
-        return self.taken()
-
-    def decode(self, body: dict[str, Any]) -> Any:
-        return self.act()
-
-
-def decoded(decoder: Decoder, monkeypatch: pytest.MonkeyPatch) -> Decoded:
-    monkeypatch.setattr(payloads, "decoders", lambda: (("theirs", decoder),))
-    return decode_body(b'{"a": 1}')
-
-
-@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
-def test_a_decoder_that_raises(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In either of its methods; an event of it is stored."""
-    for decoder in (Decoder(raising(error)), Decoder(dict, raising(error))):
-        with pytest.raises(UndecodableError) as caught:
-            decoded(decoder, monkeypatch)
-        assert str(caught.value) == f"decoder theirs failed: {type(error).__name__}"
-        (part,) = parts_of(event())
-        assert part.content["undecodable"] == str(caught.value)
-
-
-def event(body: bytes = b'{"a": 1}') -> Event:
-    headers = {"ce-type": "io.seldon.serving.inference.request", "ce-requestid": "r1"}
-    return from_headers(headers, Body(body, "application/json", len(body)), Settings())
-
-
-@pytest.mark.parametrize(
-    "rows",
-    [
-        None, [], 3, Decoded("text", []), Decoded("text", None), Decoded(3, [Item(1)]), Decoded("text", [1]),  # type: ignore[arg-type,list-item]
-        Decoded("text", [Item(1)], fields=[1]), Decoded("text", [Item(1, elements=[1])]),  # type: ignore[arg-type]
-        Decoded("text", [Item({"k" * 50_001: 1})]), Decoded("text", [Item(1)], names=["k" * 50_001]),
-    ],
-)  # fmt: skip
-def test_a_decoder_that_returns_something_else(rows: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The body is undecodable, with a reason of one line."""
-    with pytest.raises(UndecodableError) as caught:
-        decoded(Decoder(lambda: rows), monkeypatch)
-    assert "\n" not in str(caught.value)
-
-
-def test_rows_of_a_decoder_become_plain(monkeypatch: pytest.MonkeyPatch) -> None:
-    """numpy's values and whatever else is no JSON."""
-    rows = Decoded("text", (Item(np.array([1.5, np.nan]), OddDict(a={2, 1})),), names=("a",), fields={"b": OddText()})  # type: ignore[arg-type]
-    found = decoded(Decoder(lambda: rows), monkeypatch)
-    assert found.items == [Item([1.5, None], {"a": [1, 2]})]
-    assert (found.names, found.fields, found.payload) == (["a"], {"b": "<OddText>"}, {"a": 1})
-
-
-class Careless:
-    """A decoder that changes what it is given."""
-
-    def accepts(self, body: dict[str, Any]) -> bool:
-        body["a"] = "changed"
-        return True
-
-    def decode(self, body: dict[str, Any]) -> Decoded:
-        body["rows"].append(MARKER)
-        return Decoded("text", [Item(body.pop("rows"))])
-
-    def columns(self, body: dict[str, Any]) -> list[str]:
-        return [str(len(body.pop("rows")))]
-
-
-def test_a_decoder_that_modifies_the_body(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The document has the payload as it was sent."""
-    monkeypatch.setattr(payloads, "decoders", lambda: (("theirs", Careless()),))
-    found = decode_body(b'{"a": 1, "rows": [1]}')
-    assert (found.payload, found.items) == ({"a": 1, "rows": [1]}, [Item([1, MARKER])])
-    message = {"a": 1, "rows": [1]}
-    decoder = payloads.decoder_of(message)
-    assert decoder is not None
-    assert (payloads.columns_of(decoder, message), payloads.decode_with(decoder, message).items) == (
-        ["1"],
-        [Item([1, MARKER])],
-    )
-    assert message == {"a": 1, "rows": [1]}
-
-
 def test_a_scorer_that_modifies_its_rows() -> None:
     """The document has the rows as they were."""
 
@@ -422,46 +337,6 @@ def test_a_scorer_that_modifies_its_rows() -> None:
     truth, prediction = Row([1]), Row([{"a": 1}])
     assert user_scorers.run(Modifying(), truth, prediction) == {"mine": 1}
     assert (truth, prediction) == (Row([1]), Row([{"a": 1}]))
-
-
-@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
-def test_columns_of_a_decoder_that_raises(error: BaseException) -> None:
-    """They are unknown, as for a decoder without the method, or one that returns something else."""
-    for answer in (raising(error), lambda: 3, lambda: [1]):
-        decoder = Decoder(dict)
-        decoder.columns = lambda body, answer=answer: answer()  # type: ignore[attr-defined]
-        assert payloads.columns_of(decoder, {"a": 1}) is None
-    assert payloads.columns_of(Decoder(dict), {"a": 1}) is None
-
-
-class UnspeakableError(UndecodableError):
-    """A reason that can't be shown."""
-
-    def __str__(self) -> str:
-        raise SystemExit(MARKER)
-
-
-def test_a_decoders_reason_that_raises(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(UndecodableError, match=r"^decoder theirs failed: UnspeakableError$"):
-        decoded(Decoder(raising(UnspeakableError())), monkeypatch)
-
-
-def test_a_decoder_that_cannot_be_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The others work."""
-
-    def broken() -> NoReturn:
-        raise ImportError(MARKER)
-
-    points = [
-        SimpleNamespace(name="broken", value="x:Y", load=broken),
-        SimpleNamespace(name="good", value="y:Z", load=lambda: lambda: Decoder(dict)),
-    ]
-    monkeypatch.setattr(payloads, "entry_points", lambda group: points)
-    payloads.decoders.cache_clear()
-    try:
-        assert [name for name, _ in payloads.decoders()] == ["good"]
-    finally:
-        payloads.decoders.cache_clear()
 
 
 def test_a_schema_that_raises() -> None:

@@ -66,6 +66,7 @@ GROUPS: dict[str, Group] = {
             "test_orders.py",
             "test_period_indices.py",
             "test_user_code.py",
+            "test_user_decoders.py",
             "test_wire.py",
             "test_redaction.py",
             "test_access.py",
