@@ -19,7 +19,7 @@ from typing import Any, Literal
 import orjson
 
 from request_logger.common import core2_ids
-from request_logger.common.json import JsonText, has_big_integer, literal, parse_leniently
+from request_logger.common.json import JsonText, UnstorableNumber, has_big_integer, literal, parse_leniently
 from request_logger.common.names import strip_header
 from request_logger.common.periods import day_of
 from request_logger.common.times import as_timestamp, time_key
@@ -196,8 +196,9 @@ def from_structured(value: Any, settings: Settings) -> Event:
 
 def _attribute(name: str, value: Any) -> str:
     """Return the canonical text of an attribute that is an integer or a boolean, which CloudEvents allows, too."""
-    if isinstance(value, str):
-        return value
+    # Integers of many digits, NaN and numbers beyond a double are texts here, too.
+    if isinstance(value, str) and not (isinstance(value, UnstorableNumber) and not value[-1].isdigit()):
+        return str.__str__(value)
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int):

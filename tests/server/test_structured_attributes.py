@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from request_logger.documents.envelope import parse_structured
 from request_logger.documents.event import BadEventError, Event, from_structured
 from request_logger.settings import Settings
 
@@ -50,6 +51,20 @@ def test_no_other_type(name: str, value: Any) -> None:
     with pytest.raises(BadEventError, match=f"^{name}: expected text, an integer or a boolean, found ") as caught:
         taken(**{name: value})
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("number", [b"NaN", b"Infinity", b"-Infinity", b"1e400", b"-1e400"])
+@pytest.mark.parametrize("name", [b"id", b"requestid", b"time"])
+def test_a_number_that_has_no_double(name: bytes, number: bytes) -> None:
+    """Not an id: those of different predictions would be the same, such as NaN. An integer of any length is one."""
+    for given in (number, b"1" + b"0" * 400):
+        raw = b'{"id": "1", "type": "io.seldon.serving.inference.request", "%b": %b}' % (name, given)
+        value = parse_structured(raw)
+        if given is number:
+            with pytest.raises(BadEventError, match=rf"^{name.decode()}: expected text, .*, found a number$"):
+                from_structured(value, Settings())
+        else:
+            assert from_structured(value, Settings())
 
 
 def test_unknown_attributes_may_be_anything() -> None:
