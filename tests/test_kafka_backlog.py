@@ -89,7 +89,7 @@ def test_few_predictions_are_split(per_second: int, per_turn: int, weight: int) 
 
 
 def test_few_predictions_are_split_where_one_topic_is_read_again() -> None:
-    """A killed consumer's last commits are missing: requests come again without responses, and hold up nothing."""
+    """After a kill, requests are redelivered without their responses: they don't delay other records."""
     backlog = Backlog()
     again = 400
     backlog.from_offsets({key: 0 if key[0].endswith("inputs") else again for key in backlog.records})

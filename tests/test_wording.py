@@ -15,7 +15,10 @@ import pytest
 from request_logger.commands.registry import COMMANDS
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", ROOT / "SECURITY.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("**/*.md"))]
+PAGES = [
+    *(ROOT / f"{name}.md" for name in ("README", "SECURITY", "CONTRIBUTING", "CHANGELOG")),
+    *sorted((ROOT / "docs").glob("**/*.md")),
+]
 SOURCES = sorted(path for name in ("request_logger", "scorers", "bench") for path in (ROOT / name).glob("**/*.py"))
 TEMPLATES = sorted((ROOT / "request_logger").glob("**/*.jinja"))
 

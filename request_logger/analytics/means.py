@@ -27,7 +27,7 @@ _LEAST_OF_ONE_SIGN = 8
 _MOST_EXPONENT = 20.0
 # On the logit scale the limit is then the bound, and the exponential function of more is beyond a double.
 _MOST_LOGIT = 700.0
-# Documents from which values that have been 0 and 1 alone, though the metric may have any, are trusted to be a share.
+# Documents from which on values of only 0 and 1 count as a share, although the metric has no bounds.
 _LEAST_OF_ANY_VALUES = 20
 
 
@@ -40,7 +40,7 @@ def are_zeros_and_ones(spread: MomentSums) -> bool:
 def share_or_mean(spread: MomentSums, bounds: tuple[float, float], together: Dependence = INDEPENDENT) -> Found:
     """Return the interval of a mean: that of a share where its values are 0 and 1.
 
-    A few errors of 0 and 1 are no share: of a metric without bounds, they don't show that the next is not 100.
+    For a metric without bounds, a few values of 0 and 1 aren't a share: the next value may be 100.
     """
     is_bounded = all(map(math.isfinite, bounds))
     if are_zeros_and_ones(spread) and (is_bounded or spread.n >= _LEAST_OF_ANY_VALUES):

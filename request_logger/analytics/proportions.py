@@ -32,8 +32,8 @@ def shares_contrast(hits_a: float, n_a: float, hits_b: float, n_b: float) -> Con
     a, b = hits_a / n_a, hits_b / n_b
     variances = a * (1 - a), b * (1 - b)
     if not any(variances):
-        # All hits against all misses is the largest difference, not one without an error: that with one more hit and
-        # miss in each (Agresti and Caffo 2000).
+        # All hits against all misses still has a standard error: that of the shares with one more hit and one more miss
+        # in each group (Agresti and Caffo 2000).
         likely = (hits_a + 1) / (n_a + 2), (hits_b + 1) / (n_b + 2)
         variances = likely[0] * (1 - likely[0]), likely[1] * (1 - likely[1])
     is_rare = min(n_a, n_b) * min(pooled, 1 - pooled) < LEAST_EXPECTED

@@ -18,7 +18,8 @@ SECONDS = 5.0
 # stores events.
 SHARE = 0.1
 MOST_SECONDS = 30.0
-# An older page is not shown: who comes back after a while waits for a new one. One that is quick to make is never old.
+# An older page is not shown: the next view waits for a new one. The quicker a page is to compute, the sooner it is too
+# old: OLD_SECONDS_PER_SECOND of its age per second of computing.
 OLDEST_SECONDS = 60.0
 OLD_SECONDS_PER_SECOND = 60.0
 # Pages have up to some hundred KB.
@@ -30,7 +31,7 @@ Make = Callable[[Mapping[str, str]], Answer]
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    """An answer, when it was made, from when on a view renews it, and from when on it is not shown."""
+    """An answer, when it was made, after which time a view renews it, and after which it is not shown."""
 
     answer: Answer
     made: float
@@ -41,7 +42,7 @@ class _Kept:
 class AnswerCache:
     """Answers by path and parameters; the oldest are dropped beyond a number and a size. Thread-safe.
 
-    An answer that is no longer new is returned once more, at once, and renewed by ``background`` meanwhile.
+    An answer that is no longer new is still returned at once, while ``background`` renews it.
     """
 
     def __init__(self, background: Background, clock: Callable[[], float] = time.monotonic) -> None:
@@ -68,7 +69,7 @@ class AnswerCache:
         return replace(kept.answer, headers={**kept.answer.headers, "Age": str(int(now - kept.made))})
 
     def _renewed(self, key: Any, parameters: Mapping[str, str], renew: Make) -> None:
-        """Replace an answer, or drop it where there is none any more: the next view shows why."""
+        """Replace an answer, or drop it if it can't be computed: the next view then shows the error."""
         answer = None
         try:
             answer = self._made(key, parameters, renew)
@@ -96,7 +97,7 @@ class AnswerCache:
     def _drop_old(self, now: float) -> None:
         old = [key for key, kept in self._answers.items() if now > kept.end]
         for key in old:
-            # While its turn has not come, an old page is better than another computation of it.
+            # A renewal that waits or runs must not be computed a second time by a view.
             if not self._background.has(key):
                 self._drop(key)
 

@@ -32,7 +32,7 @@ class AskedOnce:
         if key not in self._known:
             answer = self._engine.request(method, path, body, params=params)
             if not _is_whole(*answer):
-                # Who asks again hopes for another one, as from a shard that was about to start.
+                # A repeated request may succeed, such as when a shard has started in the meantime.
                 return answer
             self._known[key] = answer
         return self._known[key]

@@ -25,7 +25,7 @@ LENIENT = {"ignore_unavailable": "true", "allow_no_indices": "true"}
 # For a shard that is temporarily on no node, as while its index is created or moved: on a busy machine that takes more
 # than a second.
 _PAUSES = (0.1, 0.2, 0.4, 0.8)
-# A search that lacks a shard although all have started: something else is wrong if it does so again.
+# Repeats of a search that lacks a shard although all shards have started: after these, something else is wrong.
 _REPEATS_AFTER_START = 1
 # A pattern that matches no index; an empty path would mean all indices.
 _NONE = "request-logger-no-index-*"
