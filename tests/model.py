@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from request_logger.common.json import copied
 from request_logger.documents.event import Event
 from request_logger.documents.parts import parts_of
 from request_logger.ingest.write_plan import record
@@ -20,20 +21,13 @@ def apply(store: Store, change: Change) -> dict[str, Any] | None:
     """One change, as atomic as the engine's conditional write makes it."""
     key = (change.index, change.id)
     # A copy: what the engine gives back is never the object that was sent.
-    stored = _copied(store[key]) if key in store else None
+    stored = copied(store[key]) if key in store else None
     wanted = change.apply(stored)
     if wanted is None:
         store.pop(key, None)
         return None
     store[key] = wanted
     return wanted
-
-
-def _copied(value: Any) -> Any:
-    """Return a copy of a JSON value; whole numbers of any size stay exact."""
-    if value.__class__ is dict:
-        return {name: _copied(inner) for name, inner in value.items()}
-    return [_copied(inner) for inner in value] if value.__class__ is list else value
 
 
 def in_order(events: Iterable[Event], settle: Settle = SETTLE) -> Store:
