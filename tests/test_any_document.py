@@ -124,8 +124,18 @@ def test_any_document_is_read(document: dict[str, Any]) -> None:
         _CONVERT[column.kind](column.value(_ReadDocument(hit)))
 
 
+# Two nodes' parts of a prediction whose id is also that of a batch: its outlier stays, its feedback goes to the rows.
+OF_TWO_NODES = {
+    "outlier": {"score": 1},
+    "feedback": {"reward": 1},
+    "nodes": {"detector": {"outlier": {"score": 1}}, "classifier": {"feedback": {"reward": 1}}},
+}
+
+
 @patient
 @example({"Ce-Namespace": []}, {"Ce-Namespace": {}, "request": {}}, {}, "feedback")
+@example({"request": None, "nodes": {}}, {"request": {}}, {}, "feedback")
+@example(OF_TWO_NODES, {"request": {"rows": 2}, "outlier": {"score": 2}}, {"request": {"rows": 2}}, "feedback")
 @given(documents, documents, documents, st.sampled_from(sorted(BODIES)))
 @example({"request": None, "Ce-Namespace": []}, {"request": {}, "response": {}, "Ce-Namespace": {}}, {}, "feedback")
 def test_an_event_meets_any_documents(

@@ -8,7 +8,7 @@ one of them sees the pair and moves the waiting part to the rows. The state is o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Set
 from dataclasses import replace
 
 from request_logger.common.names import row_named
@@ -265,9 +265,24 @@ def leaving(single: Document, moved: list[Part], settle: Settle) -> Apply:
             return stored
         if not any(name in stored for name in PARTS if name not in names):
             return None
-        return settle({name: value for name, value in stored.items() if name not in names})
+        return settle(_without_parts(stored, names))
 
     return apply
+
+
+def _without_parts(document: Document, names: Set[str]) -> Document:
+    """Return a document without some parts, of any of its nodes."""
+    kept = {name: value for name, value in document.items() if name not in names}
+    if isinstance(kept.get("nodes"), dict):
+        # Otherwise the next look at the document would find them, and move them again, without an end.
+        nodes = {
+            node: {name: part for name, part in parts.items() if name not in names}
+            if isinstance(parts, dict)
+            else parts
+            for node, parts in kept["nodes"].items()
+        }
+        kept["nodes"] = {node: parts for node, parts in nodes.items() if parts}
+    return kept
 
 
 def parts_in(document: Document) -> list[Part]:
